@@ -1,0 +1,1 @@
+"""One emitter an op, registered from outside on the dataclasses of tinyvgg.quant.graph."""

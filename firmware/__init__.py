@@ -1,0 +1,1 @@
+"""Bare-metal firmware for the STM32L4R9 Discovery kit: sources, and the functions that build, plan and flash it."""

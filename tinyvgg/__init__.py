@@ -1,0 +1,34 @@
+"""tinyvgg: a small CNN from training to a microcontroller, and through attacks on it, without TensorFlow or PyTorch.
+
+    import tinyvgg
+    model = tinyvgg.load_model("light.h5")          # or tinyvgg.zoo.load("light_cifar10")
+    print(model.summary())
+
+Every sub-package is reachable as an attribute and is imported when it is first used.
+"""
+import importlib as _importlib
+from pathlib import Path as _Path
+
+from tinyvgg._version import __version__
+
+# A source checkout keeps codegen/ and firmware/ beside this folder; an installed package has them inside it.
+_here = _Path(__file__).parent
+if not (_here / "codegen").is_dir():
+    __path__.append(str(_here.parent))
+
+_MODULES = ("analyze", "attacks", "board", "cli", "codegen", "data", "errors", "faults", "firmware", "interop", "io",
+            "kernels", "models", "nn", "quant", "report", "rng", "testing", "train", "xcubeai", "zoo")
+__all__ = ["__version__", "load_model", *_MODULES]
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return _importlib.import_module(f"tinyvgg.{name}")
+    if name == "load_model":
+        from tinyvgg.io import load_model
+        return load_model
+    raise AttributeError(f"module 'tinyvgg' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Adversarial attacks, one a file: functions with keyword-only settings and a seed that return a re-checked AttackResult."""

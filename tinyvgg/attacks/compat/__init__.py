@@ -1,0 +1,1 @@
+"""Other libraries' attack functions by their own names, signatures and steps."""

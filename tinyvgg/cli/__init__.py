@@ -1,0 +1,106 @@
+"""The command line: one file a verb, found by its name.
+
+A verb's file has a docstring (its first line is the help of `tinyvgg`, the rest stands under `tinyvgg VERB --help`, with an
+example) and two functions: `add_arguments(parser)` and `run(arguments)`, which returns the exit code or None for 0.
+Results go to standard output (`--json` for machines), progress to standard error.
+Exit codes: 0 done, 1 a check failed, 2 wrong input.
+"""
+import argparse
+import ast
+import difflib
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from tinyvgg._version import __version__
+from tinyvgg.errors import TinyVGGError
+
+FLOW = ("demo", "data", "train", "evaluate", "summary", "look", "convert", "analyze", "compress", "codegen", "firmware", "board",
+        "attack", "bitflip", "crosscheck")
+PLANNED = {
+    "demo": "the whole story in one command",
+    "look": "a figure of every layer's maps",
+    "convert": "Keras files both ways",
+    "analyze": "sizes and costs by X-CUBE-AI's rules",
+    "compress": "the integer model and its compressor",
+    "codegen": "the C generator",
+    "firmware": "the firmware for the STM32L4R9",
+    "board": "the virtual board and the serial line",
+    "attack": "the adversarial attacks",
+    "bitflip": "bit flips in the weights",
+    "crosscheck": "the comparison with X-CUBE-AI's reports",
+}
+
+
+def verbs():
+    """Return {verb: first line of its docstring} for every verb that has a file here, in the order of the flow."""
+    found = {}
+    for path in Path(__file__).parent.glob("[a-z]*.py"):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        found[path.stem] = text.split("\n")[0]
+    return {name: found[name] for name in sorted(found, key=lambda n: (FLOW.index(n) if n in FLOW else len(FLOW), n))}
+
+
+def main(argv=None):
+    """Run the command line on `argv` (default: the process's own) and return the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(argv)
+    except TinyVGGError as error:
+        if "--trace" in argv:
+            raise
+        print(f"tinyvgg: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("tinyvgg: stopped; what was measured so far is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+def _dispatch(argv):
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if argv[0] == "--version":
+        print(_versions())
+        return 0
+    verb, rest = argv[0], argv[1:]
+    known = verbs()
+    if verb not in known:
+        return _unknown(verb, known)
+    module = importlib.import_module(f"tinyvgg.cli.{verb}")
+    first, _, description = (module.__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(prog=f"tinyvgg {verb}", description=f"{first}\n{description}",
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    module.add_arguments(parser)
+    parser.add_argument("--trace", action="store_true", help="show the whole traceback of an error")
+    try:
+        arguments = parser.parse_args(rest)
+    except SystemExit as stop:
+        return stop.code or 0
+    return module.run(arguments) or 0
+
+
+def _unknown(verb, known):
+    if verb in PLANNED:
+        message = f"{verb} is not in this version yet: {PLANNED[verb]}"
+    else:
+        near = difflib.get_close_matches(verb, list(known), 1)
+        message = f"there is no verb {verb!r}" + (f"; did you mean {near[0]!r}?" if near else "; `tinyvgg` lists them")
+    print(f"tinyvgg: {message}", file=sys.stderr)
+    return 2
+
+
+def _overview():
+    lines = ["usage: tinyvgg VERB [options]        `tinyvgg VERB --help` shows each, with an example", ""]
+    lines += [f"  {name:<11}{help_line}" for name, help_line in verbs().items()]
+    lines += ["", "example: tinyvgg train --arch light --data shapes --epochs 3 --out runs/first"]
+    return "\n".join(lines)
+
+
+def _versions():
+    from tinyvgg.report.record import versions
+    return f"tinyvgg {__version__} (" + ", ".join(f"{k} {v}" for k, v in versions().items() if k != "tinyvgg") + ")"

@@ -1,0 +1,37 @@
+"""What the verbs share: the common options, and one way to print a result."""
+import json
+import math
+import sys
+
+
+def add_common(parser, *, seed=True):
+    """Add --seed, --json and --quiet, which every verb has."""
+    if seed:
+        parser.add_argument("--seed", type=int, default=0, help="whole number that fixes every random choice (default 0)")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def print_result(arguments, result, text):
+    """Print `result` (plain data) as JSON with --json, else `text`, on standard output."""
+    if arguments.json:
+        print(json.dumps(finite(result), allow_nan=False))
+    else:
+        print(text)
+
+
+def finite(value):
+    """Replace what JSON has no word for (NaN, infinity) by None, and NumPy scalars by Python's."""
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    if hasattr(value, "tolist"):
+        return finite(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def note(arguments, text):
+    """Say `text` on standard error unless --quiet."""
+    if not arguments.quiet:
+        print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,89 @@
+"""One exception tree. Each message is for the person who made the mistake: what was wrong, what was expected, what to try.
+
+    raise ShapeError("photo.npy has shape (100, 3, 32, 32); expected (N, 32, 32, 3), channels last",
+                     'np.save("photo.npy", x.transpose(0, 2, 3, 1))')
+"""
+
+
+class TinyVGGError(Exception):
+    """A mistake in the input, never a fault of the program. `problem` is a sentence, `hint` (optional) what to try."""
+
+    exit_code = 2
+
+    def __init__(self, problem, hint=""):
+        super().__init__(problem, hint)
+        self.problem, self.hint = problem, hint
+
+    def __str__(self):
+        return f"{self.problem}.\nTry: {self.hint}" if self.hint else self.problem
+
+
+class ShapeError(TinyVGGError, ValueError):
+    """Arrays or layers whose shapes do not fit."""
+
+
+class OptionError(TinyVGGError, ValueError):
+    """A setting outside what is understood: an unknown layer option, a negative eps, a name that does not exist."""
+
+
+class DataError(TinyVGGError, ValueError):
+    """Images or labels that cannot be used: missing, cut, out of range, not numbers."""
+
+
+class FormatError(TinyVGGError, ValueError):
+    """A file that is not what its name says, or is damaged."""
+
+
+class WriteError(TinyVGGError, OSError):
+    """A result could not be written; nothing half written was left behind."""
+
+
+class MissingExtra(TinyVGGError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+class NotYet(TinyVGGError, NotImplementedError):
+    """Something that this version does not do; the message says where it would be added."""
+
+
+class GradientError(TinyVGGError, TypeError):
+    """A gradient was asked of something that has none."""
+
+
+class BudgetError(TinyVGGError):
+    """A budget (bytes, cycles, queries) that cannot be met or is used up; the message says the least that can."""
+
+
+class QuantError(TinyVGGError, ValueError):
+    """A model or calibration that cannot be turned into integers."""
+
+
+class BuildError(TinyVGGError):
+    """A compiler is missing or refused the code; or the image does not fit."""
+
+
+class LinkError(TinyVGGError, OSError):
+    """The line to the board: no port, silence, damage, a stranger at the other end."""
+
+
+class LinkTimeout(LinkError):
+    """No answer within the time limit."""
+
+
+class DeviceError(LinkError):
+    """The board answered with an error of its own; the message names it."""
+
+
+class CheckFailed(TinyVGGError):
+    """A comparison that was asked for came out different: exit code 1, not 2."""
+
+    exit_code = 1
+
+
+def require(module, extra):
+    """Import `module` for the extra that brings it, or raise MissingExtra with the command that installs it."""
+    import importlib
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtra(f"{module.split('.')[0]} is not installed", f'pip install "tinyvgg[{extra}]"') from error

@@ -1,0 +1,1 @@
+"""Our models inside other attack libraries (foolbox, ART); optional imports."""

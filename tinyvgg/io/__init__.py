@@ -1,0 +1,1 @@
+"""Models in files: our own checkpoint and Keras' formats."""

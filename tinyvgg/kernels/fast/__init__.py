@@ -1,0 +1,1 @@
+"""Numba kernels with the names and signatures of tinyvgg.kernels.reference."""

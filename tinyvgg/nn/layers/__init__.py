@@ -1,0 +1,1 @@
+"""One layer a file: forward, backward and shapes."""

@@ -1,0 +1,1 @@
+"""Records, tables and figures: knows only arrays and plain data."""

@@ -1,0 +1,46 @@
+"""Progress of long work on standard error: bar, rate, time left."""
+import sys
+import time
+
+
+class Progress:
+    """A bar for `total` units of work; `advance(n, note)` redraws it at most ten times a second.
+
+    On a terminal the line is redrawn in place; elsewhere (a log file) a line is printed every `log_seconds`.
+    """
+
+    def __init__(self, total, label, unit="images", *, quiet=False, stream=None, log_seconds=30.0):
+        self.total, self.label, self.unit, self.quiet = total, label, unit, quiet
+        self.stream = sys.stderr if stream is None else stream
+        self.interval = 0.1 if self.stream.isatty() else log_seconds
+        self.done, self.started = 0, time.monotonic()
+        self.drawn = self.started if not self.stream.isatty() else 0.0
+
+    def advance(self, n=1, note=""):
+        """Count `n` units as done."""
+        self.done += n
+        now = time.monotonic()
+        if not self.quiet and now - self.drawn >= self.interval:
+            self.drawn = now
+            self._draw(now, note)
+
+    def close(self, note=""):
+        """End the line; a terminal keeps the last state."""
+        if not self.quiet and self.stream.isatty():
+            self._draw(time.monotonic(), note)
+            self.stream.write("\n")
+
+    def _draw(self, now, note):
+        rate = self.done / max(now - self.started, 1e-9)
+        left = (self.total - self.done) / rate if rate else 0.0
+        filled = int(20 * self.done / max(self.total, 1))
+        line = (f"{self.label} [{'#' * filled}{'.' * (20 - filled)}] {self.done}/{self.total} "
+                f"{rate:.3g} {self.unit}/s, {_duration(left)} left {note}")
+        terminal = self.stream.isatty()
+        self.stream.write(f"\r\x1b[K{line}" if terminal else f"{line.rstrip()}\n")
+        self.stream.flush()
+
+
+def _duration(seconds):
+    seconds = int(seconds)
+    return f"{seconds // 60}:{seconds % 60:02d}" if seconds < 3600 else f"{seconds // 3600}h{seconds % 3600 // 60:02d}"

@@ -1,0 +1,116 @@
+"""Records: atomic files, JSON lines that survive a stop, SHA-256 of arrays and files, versions."""
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg._version import __version__
+from tinyvgg.errors import WriteError
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Yield a temporary path beside `path`; rename it over `path` when the block ends well, remove it when it does not."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    try:
+        yield Path(name)
+        _give_usual_mode(name)
+        with open(name, "rb+") as f:
+            os.fsync(f.fileno())
+        os.replace(name, path)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+
+
+def _give_usual_mode(name):
+    """mkstemp makes files that only their owner reads; give what open() would have given."""
+    if os.name == "posix":
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+
+
+def _write_error(path, error):
+    if isinstance(error, WriteError):
+        return error
+    return WriteError(f"{path} cannot be written: {error.strerror or error}", "another folder with --out, or free some space")
+
+
+def write_bytes(path, data):
+    """Write bytes or text (UTF-8) to `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def write_json(path, value):
+    """Write plain data as indented JSON, whole or not at all."""
+    write_bytes(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
+
+
+def append_line(path, row):
+    """Append one JSON line to `path` and flush it to the disk."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as f:
+            f.write(json.dumps(row) + "\n")
+            f.flush()
+            os.fsync(f.fileno())
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def read_lines(path):
+    """Return the rows of a JSON-lines file; a last line cut by a stop is left out, a missing file is no rows."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def sha256_file(path):
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def sha256_arrays(*arrays):
+    """Return the SHA-256 over shapes, dtypes and contents of arrays, in hexadecimal."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        array = np.ascontiguousarray(array)
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def versions():
+    """Return {name: version} of what decides a result here."""
+    found = {"tinyvgg": __version__, "python": platform.python_version()}
+    for name in ("numpy", "numba", "h5py", "pyserial"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found

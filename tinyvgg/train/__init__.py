@@ -1,0 +1,1 @@
+"""Training: optimizers, schedules, the fit loop with resume, callbacks, adversarial training."""

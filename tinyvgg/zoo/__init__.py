@@ -1,0 +1,1 @@
+"""Networks that this library trained, each with a card: load(name), path(name)."""
