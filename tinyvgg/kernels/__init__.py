@@ -1,1 +1,56 @@
-"""Array functions behind the layers: `reference` (NumPy, the definition) and `fast` (Numba, the same results)."""
+"""Array functions behind the layers: `reference` (NumPy, the definition) and `fast` (Numba, the same results).
+
+    from tinyvgg import kernels
+    y = kernels.conv2d(x, kernel, bias)        # the active set's; what `fast` does not define is the reference's
+    with kernels.use("reference"):             # or kernels.use("reference") for good, or TINYVGG_KERNELS=reference
+        ...
+"""
+import contextlib
+import importlib
+import os
+
+from tinyvgg.errors import OptionError
+from tinyvgg.kernels import reference
+
+_SETS = ("fast", "reference")
+_active = None
+
+
+def active():
+    """Return the name of the active set, "fast" (the default) or "reference"."""
+    global _active
+    if _active is None:
+        _active = _checked(os.environ.get("TINYVGG_KERNELS", "fast"))
+    return _active
+
+
+def use(name):
+    """Switch to the set `name`, at once; used as a context manager, only within the block."""
+    global _active
+    before, _active = active(), _checked(name)
+    return _restore(before)
+
+
+@contextlib.contextmanager
+def _restore(before):
+    global _active
+    try:
+        yield
+    finally:
+        _active = before
+
+
+def _checked(name):
+    if name not in _SETS:
+        raise OptionError(f"there are no kernels {name!r}; expected one of {', '.join(_SETS)}", "TINYVGG_KERNELS=fast")
+    return name
+
+
+def __getattr__(name):
+    if name.startswith("_"):
+        raise AttributeError(name)
+    if active() == "fast":
+        function = getattr(importlib.import_module("tinyvgg.kernels.fast"), name, None)
+        if function is not None:
+            return function
+    return getattr(reference, name)

@@ -1,1 +1,9 @@
 """Layers, models and losses."""
+from tinyvgg.nn import layers
+from tinyvgg.nn.config import layer_from_config, model_from_config
+from tinyvgg.nn.graph import Input
+from tinyvgg.nn.model import Model
+from tinyvgg.nn.sequential import Sequential
+from tinyvgg.nn.summary import count_macc, summary_rows
+
+__all__ = ["Input", "Model", "Sequential", "count_macc", "layer_from_config", "layers", "model_from_config", "summary_rows"]

@@ -1,1 +1,19 @@
-"""One layer a file: forward, backward and shapes."""
+"""The layers, by Keras' names. To add one: a file here, a line below, a row in tests/cases.py."""
+from tinyvgg.nn.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
+from tinyvgg.nn.layers.base import Layer
+from tinyvgg.nn.layers.batch_normalization import BatchNormalization
+from tinyvgg.nn.layers.conv2d import Conv2D
+from tinyvgg.nn.layers.dense import Dense
+from tinyvgg.nn.layers.depthwise_conv2d import DepthwiseConv2D
+from tinyvgg.nn.layers.dropout import Dropout, SpatialDropout2D
+from tinyvgg.nn.layers.merging import Add, Concatenate
+from tinyvgg.nn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from tinyvgg.nn.layers.separable_conv2d import SeparableConv2D
+from tinyvgg.nn.layers.shaping import Flatten, InputLayer, Rescaling, Reshape, ZeroPadding2D
+
+LAYERS = {layer.__name__: layer for layer in (
+    Activation, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, DepthwiseConv2D, Dropout, ELU, Flatten,
+    GlobalAveragePooling2D, GlobalMaxPooling2D, InputLayer, LeakyReLU, MaxPooling2D, PReLU, ReLU, ReLU6, Rescaling, Reshape,
+    SeparableConv2D, Sigmoid, SiLU, Softmax, SpatialDropout2D, Tanh, ZeroPadding2D)}
+
+__all__ = ["LAYERS", "Layer", *sorted(LAYERS)]

@@ -1,0 +1,77 @@
+"""The networks of the project, untrained: light, base, notebook and resnet8."""
+from tinyvgg.errors import OptionError
+from tinyvgg.nn import Input, Model, Sequential
+from tinyvgg.nn.layers import (Activation, Add, AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, Flatten, InputLayer,
+                               MaxPooling2D, SpatialDropout2D)
+
+CIFAR = (32, 32, 3)
+
+
+def light(*, seed=0, spatial_dropout=0.25, dropout=0.3, classes=10):
+    """The light net: six 3x3 convolutions (32, 32, 32, 64, 128, 128), each ReLU then batch-norm; dense 256, 64, classes.
+
+    409,418 parameters, 24,625,792 MACC. Max-pools after the 2nd, 4th, 5th and 6th convolution, with a spatial dropout between
+    ReLU and batch-norm in the same four; a dropout after each hidden dense layer. Images in 0..1; ends in a softmax.
+    """
+    return _vgg("light", (32, 32, 32, 64, 128, 128), (256, 64), seed, spatial_dropout, dropout, classes)
+
+
+def base(*, seed=0, spatial_dropout=0.25, dropout=0.3, classes=10):
+    """The base net: as light, with convolutions 32, 32, 64, 64, 128, 128 and dense 1024, 512. 1,344,042 parameters."""
+    return _vgg("base", (32, 32, 64, 64, 128, 128), (1024, 512), seed, spatial_dropout, dropout, classes)
+
+
+def _vgg(name, filters, units, seed, spatial_dropout, dropout, classes):
+    layers = [InputLayer(CIFAR)]
+    for i, f in enumerate(filters):
+        layers += [Conv2D(f, 3, padding="same"), Activation("relu")]
+        layers += [SpatialDropout2D(spatial_dropout)] if i in (1, 3, 4, 5) else []
+        layers += [BatchNormalization()]
+        layers += [MaxPooling2D()] if i in (1, 3, 4, 5) else []
+    layers += [Flatten()]
+    for n in units:
+        layers += [Dense(n, activation="relu"), Dropout(dropout)]
+    return Sequential([*layers, Dense(classes, activation="softmax")], name=name, seed=seed)
+
+
+def notebook(*, seed=0, dropout=0.3, classes=10):
+    """The network of the student's attack notebook: three times conv 64 same, conv 128 valid, max-pool, dropout; batch-norm; dense.
+
+    ReLU after each convolution. Images in -1..1; ends in logits.
+    """
+    layers = [InputLayer(CIFAR)]
+    for _ in range(3):
+        layers += [Conv2D(64, 3, padding="same", activation="relu"), Conv2D(128, 3, activation="relu"), MaxPooling2D(), Dropout(dropout)]
+    return Sequential([*layers, Flatten(), BatchNormalization(), Dense(classes)], name="notebook", seed=seed, input_range=(-1, 1))
+
+
+def resnet8(*, seed=0, classes=10):
+    """MLPerf Tiny's image-classification net (Banbury et al. 2021): three residual stacks of 16, 32 and 64 filters. 78,666 parameters.
+
+    Images in 0..1; ends in a softmax.
+    """
+    start = Input(CIFAR)
+    x = _conv_bn_relu(start, 16, 1)
+    for filters, stride in ((16, 1), (32, 2), (64, 2)):
+        y = _conv_bn_relu(x, filters, stride)
+        y = BatchNormalization()(Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(y))
+        if stride > 1:
+            x = Conv2D(filters, 1, strides=stride, padding="same", kernel_initializer="he_normal")(x)
+        x = Activation("relu")(Add()([x, y]))
+    x = Flatten()(AveragePooling2D(8)(x))
+    return Model(start, Dense(classes, activation="softmax", kernel_initializer="he_normal")(x), name="resnet8", seed=seed)
+
+
+def _conv_bn_relu(x, filters, stride):
+    x = Conv2D(filters, 3, strides=stride, padding="same", kernel_initializer="he_normal")(x)
+    return Activation("relu")(BatchNormalization()(x))
+
+
+MODELS = {"light": light, "base": base, "notebook": notebook, "resnet8": resnet8}
+
+
+def build(name, **settings):
+    """Build a network by its name: light, base, notebook or resnet8."""
+    if name not in MODELS:
+        raise OptionError(f"there is no architecture {name!r}; expected one of {', '.join(MODELS)}")
+    return MODELS[name](**settings)

@@ -1,0 +1,168 @@
+"""What every network offers to its users: predictions, gradients by the input, weights, a summary, training, files."""
+import copy
+
+import numpy as np
+
+from tinyvgg import kernels
+from tinyvgg.errors import DataError, ShapeError
+from tinyvgg.nn.layers.base import PerThread
+
+
+class Classifier(PerThread):
+    """The user's side of a network. A subclass gives `layers`, `input_shape`, `_forward` and `_backward` (see Model)."""
+
+    # --- answers ---
+
+    def logits(self, x, *, batch_size=256):
+        """x (N, H, W, C) -> (N, classes) before a final softmax, moving statistics, no dropout."""
+        x = self.check_images(x)
+        parts = [self._forward(x[i:i + batch_size], False) for i in range(0, len(x), batch_size)]
+        self.saved = None
+        return np.concatenate(parts) if parts else np.zeros((0, *self.output_shape), self.dtype)
+
+    def predict(self, x, *, batch_size=256):
+        """x (N, H, W, C) -> (N, classes): probabilities where the network ends in a softmax, else logits."""
+        logits = self.logits(x, batch_size=batch_size)
+        return kernels.softmax(logits) if self.ends_in_softmax else logits
+
+    def labels(self, x, *, batch_size=256):
+        """x (N, H, W, C) -> (N,) int64, the class of the largest logit (the first of equal ones)."""
+        return self.logits(x, batch_size=batch_size).argmax(axis=-1)
+
+    def vjp(self, x, g, *, batch_size=256):
+        """Return d sum(g * logits(x)) / dx, shaped as x, in inference mode: one backward for any loss.
+
+        g: (N, classes), or a function of the logits (N, classes) that returns it and may keep what it saw; for a function, x
+        is taken in one batch.
+        """
+        x = self.check_images(x)
+        if callable(g):
+            return self._vjp(x, g)
+        g = np.asarray(g, self.dtype)
+        if g.shape != (len(x), *self.output_shape):
+            raise ShapeError(f"g has shape {g.shape}; expected {(len(x), *self.output_shape)}, one value for each logit")
+        dx = np.empty_like(x)
+        for i in range(0, len(x), batch_size):
+            part = slice(i, i + batch_size)
+            dx[part] = self._vjp(x[part], lambda logits, part=part: g[part])
+        return dx
+
+    def _vjp(self, x, g):
+        logits = self._forward(x, False)
+        dx = self._backward(np.asarray(g(logits), self.dtype), False)
+        self.saved = None
+        return dx
+
+    @property
+    def bounds(self):
+        """(low, high) of valid images."""
+        return self.input_range
+
+    @property
+    def n_classes(self):
+        return self.output_shape[-1]
+
+    # --- one step of training ---
+
+    def forward_logits(self, x, *, training=False):
+        """Run all layers but a final softmax, keeping what backward_logits needs."""
+        return self._forward(x, training)
+
+    def backward_logits(self, dlogits, *, parameters=True):
+        """Pull dlogits back through the last forward_logits: return dx, and fill each layer's `gradients`."""
+        return self._backward(dlogits, parameters)
+
+    def forward(self, x, *, training=False):
+        """Run all layers; x as the first layer takes it."""
+        logits = self._forward(x, training)
+        self._last_logits = logits if self.ends_in_softmax else None
+        return kernels.softmax(logits) if self.ends_in_softmax else logits
+
+    def backward(self, dy, *, parameters=True):
+        """Pull dy, the gradient by forward's result, back to the images: return dx."""
+        if self.ends_in_softmax:
+            dy = kernels.softmax_backward(dy, self._last_logits)
+        return self._backward(dy, parameters)
+
+    # --- weights ---
+
+    @property
+    def dtype(self):
+        """dtype of the weights, float32 unless changed by astype."""
+        return next((a.dtype for layer in self.layers for _, a in layer.weights), np.dtype(np.float32))
+
+    @property
+    def weights(self):
+        """(layer/weight, array) in Keras' order: layer by layer, trained ones first."""
+        return [(f"{layer.name}/{name}", array) for layer in self.layers for name, array in layer.weights]
+
+    def get_weights(self):
+        """Return copies of all arrays, in the order of `weights`."""
+        return [array.copy() for _, array in self.weights]
+
+    def set_weights(self, arrays):
+        """Replace all arrays, given in the order of `weights`."""
+        places = [(layer, name) for layer in self.layers for name, _ in layer.weights]
+        if len(arrays) != len(places):
+            raise ShapeError(f"{len(arrays)} arrays were given for a network of {len(places)}")
+        for (layer, name), array in zip(places, arrays, strict=True):
+            layer.set_weight(name, array)
+
+    def count_params(self):
+        """Return the number of values in all arrays, as Keras counts parameters."""
+        return sum(array.size for _, array in self.weights)
+
+    def astype(self, dtype):
+        """Return a copy whose weights, and so all results, are float32 or float64."""
+        twin = copy.deepcopy(self)
+        for layer in twin.layers:
+            for holder in (layer.parameters, layer.state):
+                for name in holder:
+                    holder[name] = holder[name].astype(dtype)
+            layer.gradients.clear()
+        return twin
+
+    # --- training, files: the only imports to the right, inside the functions ---
+
+    def fit(self, x, y, **settings):
+        """Train on x (N, H, W, C) and y, labels (N,) or one-hot (N, classes): see tinyvgg.train.fit."""
+        from tinyvgg.train import fit
+        return fit(self, x, y, **settings)
+
+    def evaluate(self, x, y, **settings):
+        """Return {"n", "accuracy", "loss", ...} on x and y: see tinyvgg.train.evaluate."""
+        from tinyvgg.train import evaluate
+        return evaluate(self, x, y, **settings)
+
+    def save(self, path, **settings):
+        """Write the model to `path`, by its ending: see tinyvgg.io.save_model."""
+        from tinyvgg.io import save_model
+        return save_model(self, path, **settings)
+
+    def load_weights(self, path, **settings):
+        """Take the weights of another file of the same architecture: see tinyvgg.io.load_weights."""
+        from tinyvgg.io import load_weights
+        return load_weights(self, path, **settings)
+
+    def summary(self):
+        """Return a table of layers, output shapes, parameters and MACC, as text."""
+        from tinyvgg.nn.summary import summary_text
+        return summary_text(self)
+
+    # --- checks ---
+
+    def check_images(self, x):
+        """Return x as this network's dtype, or raise an error that says what was expected; values are not looked at."""
+        x = np.asarray(x)
+        if x.shape[1:] != self.input_shape or x.ndim != len(self.input_shape) + 1:
+            expected = ", ".join(map(str, ("N", *self.input_shape)))
+            last = "x.transpose(0, 2, 3, 1)" if x.ndim == 4 and (*x.shape[2:], x.shape[1]) == self.input_shape else ""
+            one = "x[None]" if x.shape == self.input_shape else ""
+            raise ShapeError(f"images have shape {x.shape}; expected ({expected}), channels last", last or one)
+        if x.dtype == np.uint8 and self.input_range[1] <= 1:
+            low, high = self.input_range
+            scale = "x / 255" if low == 0 else f"x / 255 * {high - low:g} - {-low:g}"
+            raise DataError(f"images are uint8; expected floats in {low:g}..{high:g}", scale)
+        if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer)):
+            raise DataError(f"images have dtype {x.dtype}; expected numbers")
+        return np.ascontiguousarray(x, self.dtype)

@@ -1,0 +1,49 @@
+"""Graphs of layers: nodes that remember which layer made them from which nodes."""
+from dataclasses import dataclass
+from typing import Any
+
+from tinyvgg.errors import ShapeError
+from tinyvgg.nn.layers import Layer
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """The result of one call of a layer: `shape` is without the batch, `inputs` are the nodes that the layer was called on."""
+    layer: Layer
+    inputs: tuple[Any, ...]
+    shape: tuple[int, ...]
+
+
+def Input(shape, *, name=None):  # noqa: N802 (Keras' name)
+    """Return the node of an input of `shape`, without the batch: Input((32, 32, 3))."""
+    from tinyvgg.nn.layers import InputLayer
+    return input_node(InputLayer(shape, name=name))
+
+
+def input_node(layer):
+    """Return the node of an InputLayer."""
+    return Node(layer, (), layer.shape)
+
+
+def connect(layer, inputs):
+    """Call `layer` on a node or a list of nodes and return its output node."""
+    nodes = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+    if not nodes or not all(isinstance(n, Node) for n in nodes):
+        raise ShapeError(f"{type(layer).__name__} was called on {type(inputs).__name__}; expected a node of a graph",
+                         "nn.Input((32, 32, 3)) for a graph, layer.forward(x) for arrays")
+    shapes = [n.shape for n in nodes]
+    return Node(layer, tuple(nodes), tuple(layer.output_shape(shapes if isinstance(inputs, list | tuple) else shapes[0])))
+
+
+def topological(output):
+    """Return every node that `output` depends on, each after its inputs, `output` last."""
+    order, seen, stack = [], set(), [(output, False)]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((n, False) for n in reversed(node.inputs))
+    return order

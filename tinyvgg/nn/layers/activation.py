@@ -1,0 +1,163 @@
+"""Activations as layers."""
+import numpy as np
+
+from tinyvgg import kernels
+from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.nn import activations
+from tinyvgg.nn.layers.base import Layer
+
+
+class Activation(Layer):
+    """An activation by its name: relu, relu6, leaky_relu, elu, silu (swish), sigmoid, tanh, softmax, linear."""
+
+    options = ("activation",)
+
+    def __init__(self, activation, **common):
+        super().__init__(**common)
+        self.activation = activations.get(activation)
+
+    def forward(self, x, *, training=False):
+        self.saved = x
+        return self.activation.forward(x)
+
+    def backward(self, dy, *, parameters=True):
+        return self.activation.backward(dy, self.saved)
+
+
+class ReLU(Layer):
+    """x above `threshold`, negative_slope (x - threshold) below, at most `max_value`."""
+
+    options = ("max_value", "negative_slope", "threshold")
+
+    def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **common):
+        super().__init__(**common)
+        if (max_value is not None and max_value < 0) or negative_slope < 0 or threshold < 0:
+            raise OptionError(f"ReLU got max_value {max_value}, negative_slope {negative_slope}, threshold {threshold}; "
+                              "expected none below 0")
+        self.max_value = None if max_value is None else float(max_value)
+        self.negative_slope, self.threshold = float(negative_slope), float(threshold)
+
+    def forward(self, x, *, training=False):
+        self.saved = x
+        return kernels.relu(x, **self._settings())
+
+    def backward(self, dy, *, parameters=True):
+        return kernels.relu_backward(dy, self.saved, **self._settings())
+
+    def _settings(self):
+        return {"negative_slope": self.negative_slope, "max_value": self.max_value, "threshold": self.threshold}
+
+
+class ReLU6(ReLU):
+    """ReLU with max_value 6."""
+
+    class_name = "ReLU"
+
+    def __init__(self, max_value=6.0, negative_slope=0.0, threshold=0.0, **common):
+        super().__init__(max_value, negative_slope, threshold, **common)
+
+
+class LeakyReLU(Layer):
+    """x above 0, negative_slope x below."""
+
+    options = ("negative_slope",)
+
+    def __init__(self, negative_slope=0.3, **common):
+        super().__init__(**common)
+        self.negative_slope = float(negative_slope)
+
+    def forward(self, x, *, training=False):
+        self.saved = x
+        return kernels.relu(x, negative_slope=self.negative_slope)
+
+    def backward(self, dy, *, parameters=True):
+        return kernels.relu_backward(dy, self.saved, negative_slope=self.negative_slope)
+
+
+class PReLU(Layer):
+    """x above 0, alpha x below, with a trained alpha for each value of an image, shared along `shared_axes` (1: rows, 2: columns)."""
+
+    options = ("alpha_initializer", "shared_axes")
+
+    def __init__(self, alpha_initializer="zeros", shared_axes=None, **common):
+        super().__init__(**common)
+        self.alpha_initializer = alpha_initializer
+        axes = (shared_axes,) if isinstance(shared_axes, int | np.integer) else shared_axes
+        self.shared_axes = None if axes is None else tuple(int(a) for a in axes)
+
+    def output_shape(self, input_shape):
+        if any(not 1 <= a <= len(input_shape) for a in self.shared_axes or ()):
+            raise ShapeError(f"shared_axes is {self.shared_axes}; expected axes from 1 to {len(input_shape)} (0 is the batch)")
+        return input_shape
+
+    def build(self, input_shape, rng):
+        shared = self.shared_axes or ()
+        shape = tuple(1 if i + 1 in shared else n for i, n in enumerate(input_shape))
+        self.add_parameter("alpha", shape, self.alpha_initializer, rng)
+
+    def forward(self, x, *, training=False):
+        self.saved = x
+        return kernels.prelu(x, self.parameters["alpha"])
+
+    def backward(self, dy, *, parameters=True):
+        dx, dalpha = kernels.prelu_backward(dy, self.saved, self.parameters["alpha"])
+        if parameters:
+            self.gradients["alpha"] = dalpha
+        return dx
+
+
+class ELU(Layer):
+    """x above 0, alpha (e^x - 1) below."""
+
+    options = ("alpha",)
+
+    def __init__(self, alpha=1.0, **common):
+        super().__init__(**common)
+        self.alpha = float(alpha)
+
+    def forward(self, x, *, training=False):
+        self.saved = x
+        return kernels.elu(x, alpha=self.alpha)
+
+    def backward(self, dy, *, parameters=True):
+        return kernels.elu_backward(dy, self.saved, alpha=self.alpha)
+
+
+class Softmax(Layer):
+    """e^x / sum e^x along the last axis."""
+
+    options = ("axis",)
+
+    def __init__(self, axis=-1, **common):
+        super().__init__(**common)
+        self.axis = axis
+
+    def output_shape(self, input_shape):
+        if self.axis not in (-1, len(input_shape)):
+            raise OptionError(f"Softmax {self.name or ''} has axis {self.axis}; expected -1: classes come last here")
+        return input_shape
+
+    def forward(self, x, *, training=False):
+        self.saved = x
+        return kernels.softmax(x)
+
+    def backward(self, dy, *, parameters=True):
+        return kernels.softmax_backward(dy, self.saved)
+
+
+def _named(name, first_line):
+    """A layer class for one activation; in files it is an Activation."""
+    class Named(Activation):
+        __doc__ = first_line
+        class_name = "Activation"
+
+        def __init__(self, **common):
+            super().__init__(name, **common)
+    return Named
+
+
+Sigmoid = _named("sigmoid", "1 / (1 + e^-x).")
+Tanh = _named("tanh", "The hyperbolic tangent.")
+SiLU = _named("silu", "x sigmoid(x), also called swish.")
+for _name, _layer in (("Sigmoid", Sigmoid), ("Tanh", Tanh), ("SiLU", SiLU)):
+    _layer.__name__ = _layer.__qualname__ = _name

@@ -1,0 +1,150 @@
+"""Networks as graphs of layers; nn/sequential.py has the plain chain, which is easier to read first."""
+import re
+
+from tinyvgg import rng
+from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.nn.classifier import Classifier
+from tinyvgg.nn.graph import Node, topological
+from tinyvgg.nn.layers import Add, Concatenate, Softmax
+
+JOINS = (Add, Concatenate)      # layers that take a list of arrays
+
+
+class Model(Classifier):
+    """A network with one input and one output, made of a graph:
+
+        x = nn.Input((32, 32, 3))
+        model = nn.Model(x, nn.layers.Dense(10)(nn.layers.Flatten()(x)))
+
+    It is a classifier: `logits(x)`, `vjp(x, g)`, `labels(x)`, `bounds`, `n_classes`. A final softmax, be it a layer or an
+    activation, is never part of the logits. `seed` decides the initial weights; `input_range` (low, high) is the range of the
+    images that the network takes. A layer that occurs twice shares its weights.
+    """
+
+    def __init__(self, inputs, outputs, *, name="model", seed=0, input_range=(0.0, 1.0)):
+        super().__init__()
+        self.name, self.seed, self.input_range = name, seed, tuple(float(v) for v in input_range)
+        self.input, self.output = _single(inputs, "inputs"), _single(outputs, "outputs")
+        self.nodes = topological(self.output)
+        if [n for n in self.nodes if not n.inputs] != [self.input]:
+            raise ShapeError("the outputs do not depend on the one input that was given, or on more than that")
+        self.layers = list({id(n.layer): n.layer for n in self.nodes}.values())
+        self._name_layers()
+        for index, layer in enumerate(self.layers):
+            node = next(n for n in self.nodes if n.layer is layer)
+            layer.ensure_built(_shape_into(node), rng.generator(seed, "init", index))
+
+    @property
+    def input_shape(self):
+        """Shape of one image."""
+        return self.input.shape
+
+    @property
+    def output_shape(self):
+        """Shape of the result for one image."""
+        return self.output.shape
+
+    @property
+    def ends_in_softmax(self):
+        """Whether the last layer is a softmax or has one as its activation."""
+        return softmax_kind(self.layers[-1]) is not None
+
+    # --- the two functions that Sequential writes more simply ---
+
+    def _forward(self, x, training):
+        """Run every node on x (N, ...) up to the logits."""
+        values, tape = {self.input: x}, []
+        for node, layer in self._logit_nodes():
+            arguments = [values[n] for n in node.inputs]
+            values[node] = layer.forward(arguments if isinstance(layer, JOINS) else arguments[0], training=training)
+            tape.append((node, layer, layer.saved))
+        self.saved = tape
+        return values[tape[-1][0]]
+
+    def _backward(self, dy, parameters):
+        """Pull dy back through the nodes of the last _forward; where a value went two ways, its gradients are summed."""
+        tape, sums, seen = self.saved, {self.saved[-1][0]: dy}, {}
+        for node, layer, saved in reversed(tape):
+            layer.saved = saved
+            dx = layer.backward(sums.pop(node), parameters=parameters)
+            if parameters:
+                seen[id(layer.gradients)] = _add_gradients(layer.gradients, seen.get(id(layer.gradients)))
+            for source, part in zip(node.inputs, dx if isinstance(layer, JOINS) else [dx], strict=True):
+                sums[source] = sums[source] + part if source in sums else part
+        return sums[self.input]
+
+    def _logit_nodes(self):
+        """(node, layer) for every node but the input and a final softmax."""
+        pairs = [(node, node.layer) for node in self.nodes if node.inputs]
+        last = pairs[-1][1]
+        if softmax_kind(last) == "layer":
+            return pairs[:-1]
+        return [*pairs[:-1], (pairs[-1][0], last.without_activation())] if softmax_kind(last) else pairs
+
+    def _name_layers(self):
+        """Give each unnamed layer Keras' default name within this model, and insist that names differ."""
+        taken = [layer.name for layer in self.layers if layer.name]
+        doubles = {name for name in taken if taken.count(name) > 1}
+        if doubles:
+            raise OptionError(f"two layers are called {doubles.pop()!r}; expected names that differ")
+        counts = {}
+        for layer in self.layers:
+            base = snake_case(layer.class_name or type(layer).__name__)
+            while layer.name is None:
+                number = counts[base] = counts.get(base, -1) + 1
+                name = f"{base}_{number}" if number else base
+                if name not in taken:
+                    layer.name = name
+
+    def get_config(self):
+        """Return the architecture as plain data, from which nn.model_from_config builds it again."""
+        names = {}
+        nodes = []
+        for node in self.nodes:
+            names[node] = len(nodes)
+            nodes.append({"layer": node.layer.name, "inputs": [names[n] for n in node.inputs]})
+        return {"class_name": "Model", "name": self.name, "input_range": list(self.input_range),
+                "layers": [layer_config(layer) for layer in self.layers], "nodes": nodes}
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.name!r}: {len(self.layers)} layers, {self.count_params():,} parameters>"
+
+
+def _single(nodes, what):
+    nodes = list(nodes) if isinstance(nodes, list | tuple) else [nodes]
+    if len(nodes) != 1 or not isinstance(nodes[0], Node):
+        raise ShapeError(f"a model here has one input and one output; got {len(nodes)} {what}", "nn.Input((32, 32, 3))")
+    return nodes[0]
+
+
+def _shape_into(node):
+    shapes = [n.shape for n in node.inputs]
+    if not shapes:
+        return node.shape
+    return shapes if isinstance(node.layer, JOINS) else shapes[0]
+
+
+def _add_gradients(gradients, before):
+    """Sum the gradients of a layer's earlier uses into the dict that its last backward filled; return a copy."""
+    if before is not None:
+        for name in gradients:
+            gradients[name] = gradients[name] + before[name]
+    return dict(gradients)
+
+
+def softmax_kind(layer):
+    """Return "layer" for a layer that is nothing but a softmax, "activation" for one that ends in it, else None."""
+    if isinstance(layer, Softmax) or (layer.activation.name == "softmax" and not layer.parameters):
+        return "layer"
+    return "activation" if layer.activation.name == "softmax" else None
+
+
+def layer_config(layer):
+    """Return {"class_name", "config"} of one layer."""
+    return {"class_name": layer.class_name or type(layer).__name__, "config": layer.get_config()}
+
+
+def snake_case(name):
+    """Return Keras' default layer name of a class: Conv2D -> conv2d, BatchNormalization -> batch_normalization."""
+    spaced = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()

@@ -1,0 +1,20 @@
+"""Plain-text and Markdown tables of strings and numbers."""
+
+
+def table(header, rows):
+    """Return a text table: columns aligned, numbers to the right. header: strings; rows: lists of as many cells."""
+    cells = [[str(c) for c in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    right = [all(_is_number(row[i]) for row in cells[1:]) for i in range(len(header))]
+    lines = ["  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)).rstrip() for row in cells]
+    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+
+def markdown(header, rows):
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(c) for c in row) + " |" for row in lines)
+
+
+def _is_number(text):
+    return bool(text) and text.strip("+-%").replace(",", "").replace(".", "").replace("e-", "").replace("e+", "").isdigit() or text in ("", "-")
