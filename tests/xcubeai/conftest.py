@@ -1,0 +1,17 @@
+"""Where real reports lie, if they do: they belong to others and are never part of this repository."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def real_reports():
+    """The folder of real reports, or a skip that says how to get one."""
+    shared = Path(os.environ.get("TINYVGG_SHARED", ROOT.parent / "shared"))
+    if not (shared / "xcubeai").is_dir():
+        pytest.skip("no real reports of X-CUBE-AI here: set TINYVGG_SHARED to a folder that holds xcubeai/")
+    return shared / "xcubeai"

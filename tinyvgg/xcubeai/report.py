@@ -1,0 +1,186 @@
+"""What a report of X-CUBE-AI says, as plain data, whatever the version and the file it came from."""
+
+import math
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass
+class Row:
+    """One row of the model table. Bytes and MACC are of the model as read; the deltas lead to the generated C.
+
+    `shape` is without the batch, channels last; `compressed` is the mark (c) of versions 4 and 5.
+    """
+
+    line: int
+    id: int | None
+    name: str
+    kind: str = ""
+    original: str = ""
+    shape: tuple = ()
+    parameters: int = 0
+    size_bytes: int = 0
+    macc: int = 0
+    inputs: list = field(default_factory=list)
+    c_size_delta: int = 0
+    c_macc_delta: int = 0
+    c_type: str = ""
+    compressed: bool = False
+
+
+@dataclass
+class Array:
+    """One row of C-Arrays: `items` elements in `size_bytes`, in the pool named."""
+
+    id: int
+    name: str
+    items: int
+    size_bytes: int
+    pool: str
+    c_type: str = ""
+    format: str = ""
+    comment: str = ""
+
+
+@dataclass
+class Tensor:
+    """A tensor of a C layer: role I, O, W or S (scratch), shape as printed, id of its array or None."""
+
+    role: str
+    name: str
+    shape: tuple = ()
+    format: str = ""
+    array: int | None = None
+
+
+@dataclass
+class CLayer:
+    """One C layer: what the runtime executes."""
+
+    id: int
+    name: str
+    model_id: int | None
+    kind: str
+    macc: int
+    rom_bytes: int = 0
+    tensors: list = field(default_factory=list)
+
+
+@dataclass
+class Operation:
+    """One row of "Number of operations per c-layer"."""
+
+    id: int
+    model_id: int | None
+    name: str
+    kind: str
+    count: int
+    type: str
+    parameters: int | None = None
+    sparsity: float | None = None
+
+
+@dataclass
+class Share:
+    """One row of the complexity report: percent of the MACC and of the weights."""
+
+    model_id: int
+    name: str
+    macc_percent: float
+    rom_percent: float
+    c_ids: str = ""
+    duration_percent: float | None = None
+    l2r: float | None = None
+
+
+@dataclass
+class Section:
+    """One row of "Requested memory size by section", bytes."""
+
+    module: str
+    text: int
+    rodata: int
+    data: int
+    bss: int
+
+
+@dataclass
+class Check:
+    """A sum over rows beside the total that the report prints itself."""
+
+    what: str
+    rows: int
+    total: int
+
+    @property
+    def ok(self):
+        return self.rows == self.total
+
+
+@dataclass
+class Report:
+    """A report, read. `totals` holds the figures that it prints (parameters, macc, weights, activations, ram, model_macc,
+    model_weights, flash_total, ram_total, runtime_flash, runtime_ram: whole numbers, bytes where they are sizes); a figure
+    that the report does not print is not there. `unread` lists (line, text) that no reader understood, `notes` what was
+    repaired or looks wrong."""
+
+    path: str
+    source: str = "text"
+    tool: str = ""
+    version: str = ""
+    header: dict = field(default_factory=dict)
+    totals: dict = field(default_factory=dict)
+    rows: list = field(default_factory=list)
+    graph: dict = field(default_factory=dict)
+    arrays: list = field(default_factory=list)
+    layers: list = field(default_factory=list)
+    operations: list = field(default_factory=list)
+    operation_types: dict = field(default_factory=dict)
+    complexity: list = field(default_factory=list)
+    sections: list = field(default_factory=list)
+    metrics: list = field(default_factory=list)
+    files: list = field(default_factory=list)
+    log: list = field(default_factory=list)
+    unread: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+
+    @property
+    def release(self):
+        """(major, minor) of X-CUBE-AI, or (0, 0) where it is not known."""
+        try:
+            major, minor = self.version.split(".")[:2]
+            return int(major), int(minor)
+        except ValueError:
+            return 0, 0
+
+    @property
+    def compression(self):
+        """none, lossless, low, medium or high, whatever the version calls it."""
+        stated = self.header.get("compression", "").strip().lower()
+        return {"": "none", "none": "none", "1": "none", "4": "low", "8": "medium"}.get(stated, stated)
+
+    @property
+    def model_hash(self):
+        """The model's hash in lower-case hexadecimal without 0x, or an empty string."""
+        return self.header.get("model_hash", "").lower().removeprefix("0x")
+
+    def checks(self):
+        """Compare every sum over rows with the total that the report prints: -> list of Check."""
+        from tinyvgg.xcubeai.totals import checks
+
+        return checks(self)
+
+    def as_dict(self):
+        """Return plain data for JSON."""
+        return {
+            **_finite(asdict(self)),
+            "compression": self.compression,
+            "checks": [{**asdict(c), "ok": c.ok} for c in self.checks()],
+        }
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,335 @@
+"""The text reports of X-CUBE-AI 4.0 to 10.2 and the console logs of STM32CubeMX, read block by block.
+
+A heading opens a block and the block's reader takes its lines; a line that no reader understands is kept in `Report.unread`.
+"""
+
+import re
+
+from tinyvgg.xcubeai.modeltable import ModelTable, is_header, number
+from tinyvgg.xcubeai.report import Array, CLayer, Operation, Report, Section, Share, Tensor
+from tinyvgg.xcubeai.text import read_text
+
+RULE = re.compile(r"^[\s\-]*$")
+KEY = re.compile(r"^(\S[^:]{0,24}?)\s*: ?(.*)$")
+SIZE = re.compile(r"^([\d,]+)")
+
+# First and last versions whose layout was seen; a stranger is read by the nearest layout, and said to be a stranger.
+OLDEST, NEWEST = (4, 0), (10, 2)
+CORE = {"1.0": "9.1", "2.0": "10.0", "2.1": "10.1", "2.2": "10.2", "4.0": "12.0"}
+TOOL = re.compile(r"^(Neural Network Tools for STM32|STEdgeAI Core|ST Edge AI Core)")
+VERSIONS = [
+    (re.compile(r"(?:AI tools|stm\.ai|STM\.ai) v(\d+)\.(\d+)"), None),
+    (re.compile(r"STEdgeAI Core v(\d+)\.(\d+)"), None),
+    (re.compile(r"ST Edge AI Core v(\d+)\.(\d+)"), CORE),
+]
+
+HEADINGS = [
+    ("summary", re.compile(r"^Exec/report summary")),
+    ("model", re.compile(r"^Model name - ")),
+    ("graph", re.compile(r"^Generated C-graph summary")),
+    ("arrays", re.compile(r"^C-Arrays \(")),
+    ("layers", re.compile(r"^C-Layers \(")),
+    ("operations", re.compile(r"^Number of operations per c-layer")),
+    ("types", re.compile(r"^Number of operation types")),
+    ("complexity", re.compile(r"^Complexity (report|by layer|per-layer)")),
+    ("memory", re.compile(r"^Requested memory size by section")),
+    ("summary_memory", re.compile(r'^Summary - "\S+" target')),
+    ("evaluation", re.compile(r"^Evaluation report")),
+    ("files", re.compile(r"^Generated files \(")),
+    ("log", re.compile(r"^(Setting validation data|Running the ST\.AI c-model|Saving validation data|Computing the metrics)")),
+    ("console", re.compile(r"^(Creating txt report file|elapsed time|Model file: |Total Flash: )")),
+]
+
+
+def parse_text_report(path):
+    """Read a text report or console log -> Report. Nothing is required: what is missing is simply not in the result."""
+    text = read_text(path)
+    reader = _Reader(Report(str(path), notes=list(text.notes)))
+    for line_number, line in text.lines:
+        reader.take(line_number, line)
+    return reader.finish()
+
+
+def tool_version(line):
+    """Return X-CUBE-AI's version ("10.2") of a tool line, or an empty string."""
+    for pattern, names in VERSIONS:
+        if found := pattern.search(line):
+            stated = f"{found[1]}.{found[2]}"
+            return stated if names is None else names.get(stated, f"{int(found[1]) + 8}.{found[2]}")
+    return ""
+
+
+class _Reader:
+    """Holds the block that is open; `take` gives it the next line."""
+
+    def __init__(self, report):
+        self.report, self.block, self.table, self.key, self.header_open = report, "head", None, "", False
+
+    def take(self, line_number, line):
+        text = line.strip()
+        opened = next((name for name, heading in HEADINGS if heading.match(text)), None)
+        if opened and not (self.block == "log" and opened == "summary_memory"):
+            self.block = opened
+            getattr(self, f"open_{opened}", lambda text: None)(text)
+        elif text and is_header(text) and self.block in ("head", "summary", "model"):
+            self.block, self.table = "model", ModelTable(line)
+        elif text and not getattr(self, f"read_{self.block}")(line, text, line_number):
+            self.report.unread.append((line_number, text))
+
+    def finish(self):
+        report = self.report
+        if report.tool and not report.version:
+            report.notes.append(f"the tool's line {report.tool!r} names no version known here")
+        elif report.version and not OLDEST <= report.release <= NEWEST:
+            report.notes.append(
+                f"version {report.version} was never seen by this reader (4.0 to 10.2 were); it was read by the "
+                "nearest layout, so look at what is listed as unread"
+            )
+        if self.table is not None and not self.table.closed:
+            report.notes.append("the model table has no line of totals: the report may be cut")
+        if report.unread:
+            report.notes.append(
+                f"{len(report.unread)} lines were not understood, the first is line {report.unread[0][0]}: "
+                f"{report.unread[0][1][:80]!r}"
+            )
+        return report
+
+    # -- head and key/value block ------------------------------------------------------------------------------------
+    def read_head(self, line, text, line_number):
+        if TOOL.match(text):
+            self.report.tool, self.report.version = text, tool_version(text)
+            return True
+        if found := KEY.match(text):
+            self.report.header[found[1].strip()] = found[2].strip()
+            return True
+        return (
+            bool(RULE.match(text))
+            or text.startswith(("Analyzing", "Generating", "Validating", "Creating"))
+            or self._command(text)
+        )
+
+    def _command(self, text):
+        """The console log repeats the command line."""
+        if ".exe" in text or "stedgeai" in text or "stm32ai" in text:
+            self.report.header.setdefault("Parameters", text)
+            return True
+        return False
+
+    def open_summary(self, text):
+        self.report.header["summary"] = text.partition("(")[2].rstrip(")")
+
+    def read_summary(self, line, text, line_number):
+        if RULE.match(text) or text.startswith("(*)") or text.startswith("Computing AI RT"):
+            return True
+        if line.startswith(" ") and self.key and (text.startswith(":") or ":" not in text.split("'")[0].split(",")[0]):
+            self.report.header[self.key] += " " + text.lstrip(": ")
+            return True
+        found = KEY.match(text)
+        if not found:
+            return False
+        self.key, value = found[1].strip(), found[2].strip()
+        self.report.header[self.key] = value
+        self._total(self.key, value)
+        return True
+
+    def _total(self, key, value):
+        """Keep the figures of the key/value block as whole numbers."""
+        totals, names = (
+            self.report.totals,
+            {
+                "params #": "parameters",
+                "macc": "macc",
+                "weights (ro)": "weights",
+                "rom (ro)": "weights",
+                "activations (rw)": "activations",
+                "ram (total)": "ram",
+            },
+        )
+        found = SIZE.match(value)
+        if key in names and found:
+            totals[names[key]] = number(found[1])
+        elif key == "ram (rw)" and (parts := re.match(r"([\d,]+) \+ ([\d,]+)", value)):
+            totals["activations"], totals["io"] = number(parts[1]), number(parts[2])
+        if key == "ram (total)" and (parts := re.search(r"= ([\d,]+) \+ ([\d,]+) \+ ([\d,]+)", value)):
+            totals["io"] = number(parts[2]) + number(parts[3])
+
+    # -- the model table ---------------------------------------------------------------------------------------------
+    def open_model(self, text):
+        self.report.header.setdefault("table", text.removeprefix("Model name - "))
+
+    def read_model(self, line, text, line_number):
+        if self.table is None:
+            return bool(RULE.match(text))
+        understood = self.table.take(line, line_number, self.report)
+        if self.table.closed and not understood:
+            return self.read_summary(line, text, line_number)
+        return understood
+
+    # -- the C graph -------------------------------------------------------------------------------------------------
+    def read_graph(self, line, text, line_number):
+        if found := KEY.match(text):
+            self.report.graph[found[1].strip()] = found[2].strip()
+        return bool(found or RULE.match(text))
+
+    def read_arrays(self, line, text, line_number):
+        found = re.match(r"^(\d+)\s+(\S+)\s+(\d+)/(\d+)\s+(\S+)\s+(.*)$", text)
+        if not found:
+            return bool(RULE.match(text) or text.startswith("c_id"))
+        rest = re.split(r"\s{2,}", found[6].strip())
+        comment = rest.pop() if rest[-1].startswith("/") else ""
+        self.report.arrays.append(
+            Array(
+                int(found[1]),
+                found[2],
+                int(found[3]),
+                int(found[4]),
+                found[5],
+                rest[0] if rest else "",
+                rest[1] if len(rest) > 1 else "",
+                comment,
+            )
+        )
+        return True
+
+    def read_layers(self, line, text, line_number):
+        layers = self.report.layers
+        found = re.match(r"^(\d+)\s+(\S+)\s+(\d+)\s+(\S+)\s+(\d+)\s+(\d+)\s+(?=[A-Z]: )(.*)$", text)
+        if found:
+            layers.append(CLayer(int(found[1]), found[2], int(found[3]), found[4], int(found[5]), int(found[6])))
+            text = found[7]
+        tensor = re.match(r"^([A-Z]): (\S+)\s*(.*)$", text)
+        if tensor and layers:
+            layers[-1].tensors.append(_tensor(*tensor.groups()))
+            return True
+        return bool(RULE.match(text) or text.startswith("c_id"))
+
+    # -- operations, complexity, memory ------------------------------------------------------------------------------
+    def read_operations(self, line, text, line_number):
+        found = re.match(r"^(\d+)\s+(\d+)\s+(\S+) \((\S+)\)\s+([\d,]+)\s+\(?(\w+)\)?(?:\s+([\d,]+)\s+\(?([\d.]+)\)?)?$", text)
+        if found:
+            self.report.operations.append(
+                Operation(
+                    int(found[1]),
+                    int(found[2]),
+                    found[3],
+                    found[4],
+                    number(found[5]),
+                    found[6],
+                    number(found[7]) if found[7] else None,
+                    float(found[8]) if found[8] else None,
+                )
+            )
+        elif total := re.match(r"^total\s+([\d,]+)", text):
+            self.report.totals["operations"] = number(total[1])
+        return bool(found or text.startswith(("c_id", "total")) or RULE.match(text))
+
+    def read_types(self, line, text, line_number):
+        found = re.match(r"^(\w+)\s+([\d,]+)\s+([\d.]+)%$", text)
+        if found:
+            self.report.operation_types[found[1]] = number(found[2])
+        return bool(found or text.startswith(("operation type", "---")) or RULE.match(text))
+
+    def open_complexity(self, text):
+        for name, value in re.findall(r"(\w+)=([\d,]+)", text):
+            self.report.totals[f"complexity_{name}"] = number(value)
+
+    def read_complexity(self, line, text, line_number):
+        found = re.match(
+            r"^(\d+)\s+(.+?)\s+\|+\s+([\d.]+)%\s+\|+\s+([\d.]+)%\s*(\[[\d, ]*\])?\s*(?:([\d.]+)%)?\s*(\S+)?(?: \*)?$", text
+        )
+        if found:
+            self.report.complexity.append(
+                Share(
+                    int(found[1]),
+                    found[2].strip(),
+                    float(found[3]),
+                    float(found[4]),
+                    found[5] or "",
+                    float(found[6]) if found[6] else None,
+                    float(found[7]) if found[7] else None,
+                )
+            )
+        elif text.startswith("macc="):
+            self.open_complexity(text)
+        elif text.startswith("TOOL ERROR"):
+            self.report.notes.append(text)
+        return bool(found or text.startswith(("macc=", "id ", "m_id", "TOOL ERROR")) or RULE.match(text))
+
+    def open_memory(self, text):
+        self.report.header["memory target"] = text.partition('"')[2].partition('"')[0]
+
+    def read_memory(self, line, text, line_number):
+        found = re.match(r"^(\S.*?)\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)$", text)
+        if found:
+            self.report.sections.append(Section(found[1].rstrip("*"), *(number(found[i]) for i in range(2, 6))))
+        return bool(found or text.startswith(("module", "*")) or RULE.match(text))
+
+    def read_summary_memory(self, line, text, line_number):
+        totals, found = self.report.totals, re.match(r"^(RT total|TOTAL)\s+([\d,]+)(?:\s+[\d.]+%)?\s+([\d,]+)", text)
+        if found:
+            kind = "runtime_{}" if found[1] == "RT total" else "{}_total"
+            totals[kind.format("flash")], totals[kind.format("ram")] = number(found[2]), number(found[3])
+        return bool(found or text.startswith(("FLASH", "*")) or RULE.match(text))
+
+    # -- validation, files, console ----------------------------------------------------------------------------------
+    def read_evaluation(self, line, text, line_number):
+        values = text.split()
+        found = re.match(r"^(X-cross|HOST|TARGET|original model|.*c-model)\s*#\d+", text)
+        if found and len(re.findall(r"-?\d+\.\d+|nan|n\.a\.", text)) >= 7:
+            after = text[found.end() :].split()
+            self.report.metrics.append(
+                {
+                    "name": found[0],
+                    **dict(
+                        zip(
+                            ("acc", "rmse", "mae", "l2r", "mean", "std", "nse", "cos"),
+                            (_figure(v) for v in after[:8]),
+                            strict=False,
+                        )
+                    ),
+                    "tensor": " ".join(after[8:]),
+                }
+            )
+            return True
+        self.report.log.append(text)
+        return bool(values)
+
+    def read_log(self, line, text, line_number):
+        self.report.log.append(text)
+        return True
+
+    def read_files(self, line, text, line_number):
+        if not RULE.match(text):
+            self.report.files.append(text)
+        return True
+
+    def open_console(self, text):
+        self.read_console(text, text, 0)
+
+    def read_console(self, line, text, line_number):
+        found = re.match(r"^([A-Za-z ]+):\s+([\d,]+) B", text)
+        if found:
+            self.report.graph[f"console {found[1].strip().lower()}"] = found[2]
+        self.report.log.append(re.sub(r"<[^>]+>", "", text))
+        return True
+
+
+def _tensor(role, name, rest):
+    """`f32(16x3x3x3) (14)`, `[1, 24, 3, 1] (7)`, `(1,30,27,1) (0)`, `c4(100x64) (3)` or nothing."""
+    array = re.search(r"\((\d+)\)\s*$", rest)
+    stated = rest[: array.start()].strip() if array and rest[: array.start()].strip() else rest
+    format_ = re.match(r"^(\w+)\(", stated)
+    return Tensor(
+        role,
+        name,
+        tuple(int(v) for v in re.findall(r"\d+", stated[format_.end() if format_ else 0 :])),
+        format_[1] if format_ else "",
+        int(array[1]) if array else None,
+    )
+
+
+def _figure(text):
+    try:
+        return float(text.rstrip("%"))
+    except ValueError:
+        return None
