@@ -66,25 +66,26 @@ def compare_kernels(layer, input_shape, *, training=False, seed=0, dtype=np.floa
     The largest difference of y, dx and each gradient must stay within `tolerance` times that array's largest value. Returns
     {array: relative difference}; raises AssertionError that names the array.
     """
+    generator = rng.generator(seed, "compare_kernels")
+    many = isinstance(input_shape, list)
+    shapes = [tuple(s) for s in input_shape] if many else [tuple(input_shape)]
+    layer.ensure_built([s[1:] for s in shapes] if many else shapes[0][1:], generator)
+    _randomise(layer, generator)
+    for holder in (layer.parameters, layer.state):
+        for key in holder:
+            holder[key] = holder[key].astype(dtype)
+    state = {key: value.copy() for key, value in layer.state.items()}
+    parts = [generator.standard_normal(s).astype(dtype) for s in shapes]
+    dy = generator.standard_normal(_run(layer, parts if many else parts[0], False).shape).astype(dtype)
     results = {}
     for name in ("reference", "fast"):
-        generator = rng.generator(seed, "compare_kernels")
-        many = isinstance(input_shape, list)
-        shapes = input_shape if many else [input_shape]
-        layer.ensure_built([tuple(s[1:]) for s in shapes] if many else tuple(input_shape[1:]), generator)
-        state = {k: v.copy() for k, v in layer.state.items()}
-        for holder in (layer.parameters, layer.state):
-            for key in holder:
-                holder[key] = holder[key].astype(dtype)
-        parts = [generator.standard_normal(s).astype(dtype) for s in shapes]
+        layer.state = {key: value.copy() for key, value in state.items()}
         with kernels.use(name):
             y = _run(layer, parts if many else parts[0], training)
-            dy = generator.standard_normal(y.shape).astype(dtype)
             dx = layer.backward(dy)
-        found = {"y": y, **{f"d{k}": v for k, v in layer.gradients.items()}}
+        found = {"y": y, **{f"d{k}": v for k, v in layer.gradients.items()}, **layer.state}
         found.update({f"dx{i}": d for i, d in enumerate(dx)} if many else {"dx": dx})
         results[name] = {k: np.array(v, np.float64) for k, v in found.items()}
-        layer.state.update(state)
     return _differences(results["fast"], results["reference"], tolerance)
 
 

@@ -63,16 +63,25 @@ def write_json(path, value):
 
 
 def append_line(path, row):
-    """Append one JSON line to `path` and flush it to the disk."""
+    """Append one JSON line to `path` and flush it to the disk; a line that a stop cut before stays a line of its own."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        cut = path.exists() and _ends_within_a_line(path)
         with open(path, "a", encoding="utf-8") as f:
-            f.write(json.dumps(row) + "\n")
+            f.write("\n" * cut + json.dumps(row) + "\n")
             f.flush()
             os.fsync(f.fileno())
     except OSError as error:
         raise _write_error(path, error) from error
+
+
+def _ends_within_a_line(path):
+    with open(path, "rb") as f:
+        if not f.seekable() or f.seek(0, os.SEEK_END) == 0:
+            return False
+        f.seek(-1, os.SEEK_END)
+        return f.read(1) != b"\n"
 
 
 def read_lines(path):
