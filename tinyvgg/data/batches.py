@@ -1,0 +1,20 @@
+"""Batches in an order that only the seed and the epoch decide."""
+import numpy as np
+
+from tinyvgg import rng
+
+
+def batches(n, batch_size, *, seed=None, epoch=0):
+    """Yield index arrays that cover 0..n-1 once, `batch_size` at a time (the last may be shorter).
+
+    With a seed the order is a permutation drawn from (seed, "shuffle", epoch); without one it is 0, 1, 2, ...
+    """
+    order = np.arange(n) if seed is None else rng.generator(seed, "shuffle", epoch).permutation(n)
+    for start in range(0, n, batch_size):
+        yield order[start:start + batch_size]
+
+
+def split(n, validation, seed):
+    """Return (training indices, validation indices), both sorted; `validation` is how many of the n are drawn by the seed."""
+    order = rng.generator(seed, "validation").permutation(n)
+    return np.sort(order[validation:]), np.sort(order[:validation])

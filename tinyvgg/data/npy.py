@@ -1,0 +1,123 @@
+"""Images and labels in .npy files, as many projects keep them: X.npy,Y.npy, or a training and a test pair."""
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg.data.dataset import DataSet
+from tinyvgg.errors import DataError, FormatError, OptionError, ShapeError
+from tinyvgg.report.record import atomic_path
+
+RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+CHUNK = 1024                                # images that are checked at a time, so that a large file stays on the disk
+
+
+def split(spec):
+    """Split "X.npy,Y.npy" at the commas that follow .npy, so that a comma in a folder's name does no harm."""
+    return [part if part.endswith(".npy") else f"{part}.npy" for part in spec.split(".npy,")]
+
+
+def load(paths, *, pixel_range=None):
+    """Return the DataSet of [X, Y] (the same images in both parts) or [X_train, Y_train, X_test, Y_test].
+
+    X: (N, H, W, C) uint8, or floats in [0, 1], [-1, 1] or [0, 255] (`pixel_range` says which where the values do not tell).
+    Y: (N,) whole numbers or (N, K) one-hot. Raises DataError, FormatError or ShapeError.
+    """
+    if len(paths) not in (2, 4):
+        raise OptionError(f"{len(paths)} .npy files were given; expected two (images, labels) or four (training pair, test pair)")
+    pairs = [_pair(*paths[i:i + 2], pixel_range) for i in range(0, len(paths), 2)]
+    ranges = {r for _, _, r, _ in pairs}
+    if len(ranges) > 1 or pairs[0][0].shape[1:] != pairs[-1][0].shape[1:]:
+        raise DataError(f"{paths[0]} and {paths[2]} differ: images {pairs[0][0].shape[1:]} in {pairs[0][2]}, "
+                        f"and {pairs[1][0].shape[1:]} in {pairs[1][2]}")
+    (x_train, y_train, found_range, _), (x_test, y_test, _, _) = pairs[0], pairs[-1]
+    n_classes = max(10, *(n for _, _, _, n in pairs))
+    return DataSet(Path(paths[0]).stem, x_train, y_train, x_test, y_test, tuple(str(c) for c in range(n_classes)),
+                   ",".join(map(str, paths)), found_range, one_part=len(pairs) == 1)
+
+
+def save(x, y, x_path, y_path):
+    """Write images and labels as a pair of .npy files, each whole or not at all."""
+    for path, array in ((x_path, x), (y_path, y)):
+        with atomic_path(path) as temporary, open(temporary, "wb") as f:
+            np.save(f, array, allow_pickle=False)
+
+
+def _pair(x_path, y_path, pixel_range):
+    images, labels = _open(x_path), _open(y_path)
+    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[-1] not in (1, 3):
+        raise ShapeError(f"{x_path} has shape {images.shape}; expected (N, 32, 32, 3), channels last",
+                         f'np.save("{x_path}", x.transpose(0, 2, 3, 1))')
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ShapeError(f"{x_path} has shape {images.shape}; expected images (N, H, W, C), e.g. (N, 32, 32, 3)")
+    if len(images) == 0 or images.size == 0:
+        raise DataError(f"{x_path} holds no image (shape {images.shape})")
+    y, n_classes = _labels(np.asarray(labels), y_path)
+    if len(y) != len(images):
+        raise ShapeError(f"{x_path} has {len(images)} images and {y_path} {len(y)} labels; expected one label an image")
+    x, found_range = _images(images, x_path, pixel_range)
+    return x, y, found_range, n_classes
+
+
+def _open(path):
+    """Map a .npy file into memory: its header must agree with its size, and objects (pickles) are refused."""
+    try:
+        array = np.load(Path(path).expanduser(), mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {path}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:              # damaged headers raise ValueError, SyntaxError, TokenError, EOFError ...
+        raise FormatError(f"{path} is not a whole .npy file of numbers ({error})", "np.save(path, array)") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise FormatError(f"{path} holds {kind}; expected one array of numbers", "np.save(path, array)")
+    return array
+
+
+def _labels(y, source):
+    """Return (N,) int64 labels and the number of classes they need, from whole numbers or one-hot rows."""
+    if y.ndim == 2 and y.shape[1] > 1:
+        if not ((y != 0).sum(axis=1) == 1).all() or not (y.max(axis=1) == 1).all():
+            raise DataError(f"{source} has shape {y.shape}; expected one-hot rows: a single 1, else 0",
+                            "np.save(path, y.argmax(axis=1)) for probabilities")
+        return y.argmax(axis=1).astype(np.int64), y.shape[1]
+    if y.ndim not in (1, 2):
+        raise ShapeError(f"{source} has shape {y.shape}; expected labels (N,) or one-hot (N, K)")
+    y = y.reshape(-1)
+    if len(y) and not (np.isfinite(y).all() and (y == np.floor(y)).all() and y.min() >= 0 and y.max() < 1 << 16):
+        wrong = y[~((y >= 0) & (y == np.floor(y)) & (y < 1 << 16))]
+        raise DataError(f"{source} has a label {wrong[0]}; expected whole numbers from 0")
+    return y.astype(np.int64), int(y.max()) + 1 if len(y) else 0
+
+
+def _images(images, source, pixel_range):
+    """Return uint8 images, or float32 ones with their range; refuse NaN and values that fit no range."""
+    if images.dtype == np.uint8 and pixel_range is None:
+        return np.array(images), (0.0, 255.0)
+    low, high, whole = _extent(images, source)
+    if pixel_range is None:
+        fits = [r for r in RANGES if r[0] - 1e-6 <= low and high <= r[1] + 1e-6]
+        if not fits:
+            raise DataError(f"{source} has values from {low:g} to {high:g}; expected 0..1, -1..1 or 0..255",
+                            "images saved before they were standardised")
+        pixel_range = fits[0]
+        if whole and low >= 0 and (pixel_range == (0.0, 255.0) or images.dtype.kind in "biu"):
+            return images.astype(np.uint8), (0.0, 255.0)
+    lo, hi = map(float, pixel_range)
+    if low < lo - 1e-6 or high > hi + 1e-6:
+        raise DataError(f"{source} has values from {low:g} to {high:g}; expected {lo:g} to {hi:g}")
+    return np.clip(images, lo, hi).astype(np.float32), (lo, hi)
+
+
+def _extent(images, source):
+    """Return the least and greatest value, and whether all are whole numbers; raise DataError at NaN or infinity."""
+    low, high, whole = np.inf, -np.inf, True
+    for start in range(0, len(images), CHUNK):
+        chunk = np.asarray(images[start:start + CHUNK])
+        finite = np.isfinite(chunk)
+        if not finite.all():
+            image = start + int(np.argwhere(~finite)[0][0])
+            raise DataError(f"{source}: image {image} has NaN or infinite values; expected numbers")
+        low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
+        whole = whole and bool((chunk == np.floor(chunk)).all())
+    return low, high, whole

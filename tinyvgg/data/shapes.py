@@ -1,0 +1,144 @@
+"""shapes: ten kinds of figures on 32x32 RGB images, drawn from a seed; the data that needs no file.
+
+A figure stands anywhere, at any angle, in several sizes and any pair of colours, under a colour gradient, a distracting bar
+and noise: no pixel means anything by itself, so a linear model stays near chance, while convolutions learn it in minutes.
+Only + - * / and comparisons of float64 are used, element by element, which IEEE 754 fixes to the last bit: the bytes are the
+same on every machine. (Sines, logarithms, sums and matrix products are not.)
+"""
+from functools import lru_cache
+
+import numpy as np
+
+from tinyvgg import rng
+from tinyvgg.data.dataset import DataSet
+
+CLASSES = ("disc", "ring", "square", "frame", "triangle", "plus", "ellipse", "bars", "hourglass", "corner")
+SIZE = 32
+SAMPLES = 2                                 # points a pixel in each direction: softens the edges
+
+
+@lru_cache(maxsize=2)
+def load(n_train=10_000, n_test=2_000, seed=0):
+    """Return the DataSet of `n_train` + `n_test` images, equally many of each class as far as the numbers allow."""
+    x_train, y_train = generate(n_train, seed, "train")
+    x_test, y_test = generate(n_test, seed, "test")
+    return DataSet("shapes", x_train, y_train, x_test, y_test, CLASSES, f"generated, seed {seed}")
+
+
+def generate(n, seed=0, part="train", *, chunk=500):
+    """Return n images (n, 32, 32, 3) uint8 and labels (n,) int64; the first k of a longer set are not those of a shorter one."""
+    random = rng.generator(seed, "shapes", part)
+    y = random.permutation(np.arange(n) % 10)
+    x = np.empty((n, SIZE, SIZE, 3), np.uint8)
+    for start in range(0, n, chunk):
+        x[start:start + chunk] = _draw(y[start:start + chunk], random)
+    return x, y.astype(np.int64)
+
+
+def _draw(labels, random):
+    """Draw one image for each label."""
+    n = len(labels)
+    cover = np.empty((n, SIZE, SIZE))
+    poses = _poses(n, random, size=(6.5, 10.5), margin=10.0)
+    for label in range(10):
+        chosen = labels == label
+        cover[chosen] = _coverage(FIGURES[label], poses[chosen])
+    bar = _coverage(_bar, _poses(n, random, size=(5.0, 12.0), margin=2.0))
+    figure, ground, stripe = _colours(n, random)
+    image = _gradient(ground, random)
+    image += bar[..., None] * (stripe - image)
+    image += cover[..., None] * (figure - image)
+    image += _noise(n, random)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _poses(n, random, *, size, margin):
+    """Return (n, 5): centre row and column, cosine and sine of any angle, radius in pixels."""
+    centre = margin + (SIZE - 2 * margin) * random.random((n, 2))
+    t = 2 * random.random(n) - 1            # the half-angle's tangent: rational, hence exact; four quarters make the circle
+    cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
+    half = random.random(n) < 0.5
+    cosine, sine = np.where(half, -cosine, cosine), np.where(half, -sine, sine)
+    radius = size[0] + (size[1] - size[0]) * random.random(n)
+    return np.stack([centre[:, 0], centre[:, 1], cosine, sine, radius], axis=1)
+
+
+def _coverage(figure, poses):
+    """Return (n, 32, 32): the part of each pixel, in steps of 1/4, that lies in `figure` (a test of turned, scaled u, v)."""
+    points = (np.arange(SIZE * SAMPLES) + 0.5) / SAMPLES
+    row, column, cosine, sine, radius = (poses[:, i, None, None] for i in range(5))
+    dy, dx = (points[None, :, None] - row) / radius, (points[None, None, :] - column) / radius
+    inside = figure(cosine * dx + sine * dy, cosine * dy - sine * dx)
+    inside = inside.reshape(len(poses), SIZE, SAMPLES, SIZE, SAMPLES).astype(np.int64)
+    return inside.sum(axis=(2, 4)) / SAMPLES ** 2
+
+
+def _colours(n, random):
+    """Return three colours (n, 1, 1, 3) an image: figure and ground differ by at least 70 of 255 in some channel."""
+    figure, ground, stripe = random.integers(30, 226, (3, n, 3)).astype(np.float64)
+    close = (np.abs(figure - ground) < 70).all(axis=1)
+    figure[close] = np.where(ground[close] < 128, ground[close] + 90, ground[close] - 90)
+    return (c[:, None, None, :] for c in (figure, ground, stripe))
+
+
+def _gradient(ground, random):
+    """Return the ground (n, 32, 32, 3) with a slope of up to 40 levels across the image in each channel."""
+    slopes = 80 * random.random((2, len(ground), 1, 1, 3)) - 40
+    t = (np.arange(SIZE) - 15.5) / SIZE
+    return ground + slopes[0] * t[None, :, None, None] + slopes[1] * t[None, None, :, None]
+
+
+def _noise(n, random, levels=24):
+    """Return noise (n, 32, 32, 3), the sum of two uniform draws: -levels to levels."""
+    first, second = random.integers(0, levels + 1, (2, n, SIZE, SIZE, 3), np.uint8)
+    return (first + second).astype(np.float64) - levels
+
+
+def _disc(u, v):
+    return u * u + v * v <= 0.85
+
+
+def _ring(u, v):
+    r = u * u + v * v
+    return (r <= 1) & (r >= 0.36)
+
+
+def _square(u, v):
+    return (np.abs(u) <= 0.8) & (np.abs(v) <= 0.8)
+
+
+def _frame(u, v):
+    edge = np.maximum(np.abs(u), np.abs(v))
+    return (edge <= 0.9) & (edge >= 0.5)
+
+
+def _triangle(u, v):
+    return (v <= 0.6) & (1.732 * np.abs(u) <= v + 1.2)
+
+
+def _plus(u, v):
+    return (np.minimum(np.abs(u), np.abs(v)) <= 0.27) & (np.maximum(np.abs(u), np.abs(v)) <= 1)
+
+
+def _ellipse(u, v):
+    return u * u + 6.25 * v * v <= 1.1
+
+
+def _bars(u, v):
+    return (np.abs(u) <= 0.95) & (np.abs(v) <= 0.8) & (np.abs(v) >= 0.3)
+
+
+def _hourglass(u, v):
+    return (np.abs(u) <= np.abs(v)) & (np.abs(v) <= 0.9)
+
+
+def _corner(u, v):
+    return (np.abs(u) <= 0.9) & (np.abs(v) <= 0.9) & ((u <= -0.4) | (v <= -0.4))
+
+
+def _bar(u, v):
+    """The distraction: a line too thin to be a figure."""
+    return (np.abs(u) <= 1.5) & (np.abs(v) <= 0.1)
+
+
+FIGURES = (_disc, _ring, _square, _frame, _triangle, _plus, _ellipse, _bars, _hourglass, _corner)

@@ -1,0 +1,210 @@
+"""SGD, Adam, AdamW and RMSprop, with Keras' names, defaults and arithmetic.
+
+One function an update rule, on one array and in place, with the equation; a class around it that holds the settings and the
+slots (the arrays that a rule remembers), one dictionary a kind of slot: `adam.slots["velocity"]["conv1/kernel"]`.
+
+Letters: w weights, g gradient, a learning rate, t the number of this step from 1.
+"""
+import math
+
+import numpy as np
+
+from tinyvgg.errors import OptionError
+
+
+def sgd_update(w, g, *, learning_rate):
+    """w -= a g"""
+    w -= learning_rate * g
+
+
+def momentum_update(w, g, m, *, learning_rate, momentum, nesterov):
+    """m = mu m - a g;  w += m, or with Nesterov's look ahead (Sutskever et al., 2013) w += mu m - a g"""
+    m *= momentum
+    m -= learning_rate * g
+    w += momentum * m - learning_rate * g if nesterov else m
+
+
+def adam_update(w, g, m, v, *, step_size, beta_1, beta_2, epsilon):
+    """m += (1-b1) (g - m);  v += (1-b2) (g^2 - v);  w -= s m / (sqrt(v) + eps)     (Kingma and Ba, 2015, arXiv:1412.6980)
+
+    step_size s = a sqrt(1 - b2^t) / (1 - b1^t): the bias correction of the paper's section 2, where eps is not corrected.
+    """
+    m += (1 - beta_1) * (g - m)
+    v += (1 - beta_2) * (g * g - v)
+    w -= step_size * m / (np.sqrt(v) + epsilon)
+
+
+def rmsprop_update(w, g, v, m, *, learning_rate, rho, momentum, epsilon):
+    """v = rho v + (1-rho) g^2;  d = a g / sqrt(v + eps);  w -= d, or with momentum m = mu m + d;  w -= m"""
+    v *= rho
+    v += (1 - rho) * g * g
+    d = learning_rate * g / np.sqrt(v + epsilon)
+    if m is not None:
+        m *= momentum
+        m += d
+        d = m
+    w -= d
+
+
+class Optimizer:
+    """What all share: a learning rate (a number, or a schedule: a function of the step), decoupled decay, clipping, slots.
+
+    weight_decay: before each step w -= a * weight_decay * w (Loshchilov and Hutter, 2019, arXiv:1711.05101), except for
+    weights whose name ends in one of `exclude_from_weight_decay`. global_clipnorm: gradients are scaled down where the norm of
+    all of them together is greater. slot_names: the kinds of arrays that the rule remembers.
+    """
+
+    slot_names = ()
+
+    def __init__(self, learning_rate, *, weight_decay=None, global_clipnorm=None, exclude_from_weight_decay=()):
+        if not callable(learning_rate):
+            _check("learning_rate", learning_rate, 0, math.inf)
+        _check("weight_decay", weight_decay or 0, 0, math.inf)
+        self.learning_rate, self.weight_decay, self.global_clipnorm = learning_rate, weight_decay, global_clipnorm
+        self.exclude_from_weight_decay = tuple(exclude_from_weight_decay)
+        self.iterations = 0
+        self.slots = {name: {} for name in self.slot_names}
+
+    def rate(self, step=None):
+        """Return the learning rate of a step from 0 (default: the next one)."""
+        step = self.iterations if step is None else step
+        return float(self.learning_rate(step) if callable(self.learning_rate) else self.learning_rate)
+
+    def apply(self, weights):
+        """Take one step: weights is a list of (name, w, g); each w is changed in place, g is not."""
+        rate, scale = self.rate(), self._clip_scale([g for _, _, g in weights])
+        self.iterations += 1
+        for name, w, g in weights:
+            if self.weight_decay and not name.endswith(self.exclude_from_weight_decay or "\0"):
+                w -= w.dtype.type(rate * self.weight_decay) * w
+            self.update(w, g if scale == 1 else g * g.dtype.type(scale), [self._slot(s, name, w) for s in self.slot_names], rate)
+
+    def step(self, model):
+        """Take one step on every trainable weight of a model, from its layers' gradients."""
+        self.apply([(f"{layer.name}/{name}", w, layer.gradients[name]) for layer in model.layers if layer.trainable
+                    for name, w in layer.parameters.items()])
+
+    def update(self, w, g, slots, rate):
+        """Change w (and its slots) in place, by this optimizer's rule."""
+        raise NotImplementedError
+
+    def get_config(self):
+        """Return the settings as plain data; a schedule is given by its own settings."""
+        config = {k: v for k, v in vars(self).items() if k not in ("iterations", "slots")}
+        if callable(self.learning_rate):
+            config["learning_rate"] = self.learning_rate.get_config()
+        return {"class_name": type(self).__name__, "config": config}
+
+    def state(self):
+        """Return {"slot/weight": array} of everything remembered, for a file."""
+        return {f"{slot}/{name}": array for slot, arrays in self.slots.items() for name, array in arrays.items()}
+
+    def load_state(self, state, iterations):
+        """Take back what `state()` gave after `iterations` steps."""
+        self.iterations = int(iterations)
+        self.slots = {name: {} for name in self.slot_names}
+        for key, array in state.items():
+            slot, _, name = key.partition("/")
+            if slot not in self.slots:
+                raise OptionError(f"{type(self).__name__} has no slot {slot!r}; the state is another optimizer's")
+            self.slots[slot][name] = np.array(array)
+
+    def _slot(self, slot, name, w):
+        return self.slots[slot].setdefault(name, np.zeros_like(w))
+
+    def _clip_scale(self, gradients):
+        if self.global_clipnorm is None:
+            return 1.0
+        norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
+        return min(1.0, self.global_clipnorm / norm) if norm > 0 else 1.0
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum and Nesterov's variant where asked for."""
+
+    def __init__(self, learning_rate=0.01, *, momentum=0.0, nesterov=False, **options):
+        _check("momentum", momentum, 0, 1)
+        self.slot_names = ("momentum",) if momentum else ()
+        super().__init__(learning_rate, **options)
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def update(self, w, g, slots, rate):
+        if slots:
+            momentum_update(w, g, *slots, learning_rate=rate, momentum=self.momentum, nesterov=self.nesterov)
+        else:
+            sgd_update(w, g, learning_rate=rate)
+
+    def get_config(self):
+        return _without_slot_names(super().get_config())
+
+
+class Adam(Optimizer):
+    """Adam; epsilon 1e-7 as in Keras (the paper's is 1e-8)."""
+
+    slot_names = ("momentum", "velocity")
+
+    def __init__(self, learning_rate=1e-3, *, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **options):
+        super().__init__(learning_rate, **options)
+        _check("beta_1", beta_1, 0, 1)
+        _check("beta_2", beta_2, 0, 1)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    def update(self, w, g, slots, rate):
+        t = self.iterations
+        step_size = rate * math.sqrt(1 - self.beta_2 ** t) / (1 - self.beta_1 ** t)
+        adam_update(w, g, *slots, step_size=step_size, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101)."""
+
+    def __init__(self, learning_rate=1e-3, *, weight_decay=0.004, **options):
+        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman and Hinton, 2012, Coursera lecture 6.5)."""
+
+    slot_names = ("velocity",)
+
+    def __init__(self, learning_rate=1e-3, *, rho=0.9, momentum=0.0, epsilon=1e-7, **options):
+        _check("rho", rho, 0, 1)
+        _check("momentum", momentum, 0, 1)
+        self.slot_names = ("velocity", "momentum") if momentum else ("velocity",)
+        super().__init__(learning_rate, **options)
+        self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
+
+    def update(self, w, g, slots, rate):
+        v, m = slots if len(slots) == 2 else (slots[0], None)
+        rmsprop_update(w, g, v, m, learning_rate=rate, rho=self.rho, momentum=self.momentum, epsilon=self.epsilon)
+
+    def get_config(self):
+        return _without_slot_names(super().get_config())
+
+
+OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
+
+
+def get(name, **options):
+    """Return the optimizer called `name` (sgd, momentum, adam, adamw, rmsprop) with options, or `name` itself if it is one."""
+    if isinstance(name, Optimizer):
+        return name
+    key = str(name).lower()
+    if key == "momentum":
+        return SGD(**{"momentum": 0.9, "nesterov": True, **options})
+    if key not in OPTIMIZERS:
+        raise OptionError(f"optimizer {name!r} is not known; expected one of {', '.join((*OPTIMIZERS, 'momentum'))}")
+    try:
+        return OPTIMIZERS[key](**options)
+    except TypeError as error:
+        raise OptionError(f"{OPTIMIZERS[key].__name__}: {error}") from error
+
+
+def _without_slot_names(config):
+    config["config"].pop("slot_names", None)
+    return config
+
+
+def _check(name, value, low, high):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not low <= value < high:
+        raise OptionError(f"{name} is {value!r}; expected a number from {low} to below {high:g}")
