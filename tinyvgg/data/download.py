@@ -37,7 +37,7 @@ def download(folder=None, *, url=cifar10.URL, size=cifar10.BYTES, sha256=cifar10
     except OSError as error:
         if isinstance(error, WriteError):
             raise
-        raise WriteError(f"{folder} cannot be written: {error.strerror or error}", "another folder, or free some space") from error
+        raise WriteError(f"{folder} cannot be written: {error.strerror or error}", "another folder, or free space") from error
     return target
 
 
