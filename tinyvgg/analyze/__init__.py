@@ -1,1 +1,11 @@
-"""What a model costs: parameters, MACC, flash and RAM per layer and board, by ST's rules and by ours."""
+"""What a model costs: parameters, MACC, flash and RAM per layer and board, by ST's rules and by ours.
+
+tinyvgg.analyze.analyze(model, board="stm32l4r9i-disco", rules="xcubeai", compression="high").fits
+"""
+
+from tinyvgg.analyze import boards
+from tinyvgg.analyze.analysis import Analysis, analyze
+from tinyvgg.analyze.description import Operation, describe
+from tinyvgg.analyze.keras_config import describe_config, describe_h5
+
+__all__ = ["Analysis", "Operation", "analyze", "boards", "describe", "describe_config", "describe_h5"]

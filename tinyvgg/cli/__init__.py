@@ -22,7 +22,6 @@ PLANNED = {
     "demo": "the whole story in one command",
     "look": "a figure of every layer's maps",
     "convert": "Keras files both ways",
-    "analyze": "sizes and costs by X-CUBE-AI's rules",
     "compress": "the integer model and its compressor",
     "codegen": "the C generator",
     "firmware": "the firmware for the STM32L4R9",

@@ -1,1 +1,50 @@
 """One TOML file a board: flash, RAM, clock, core, and where the figures come from."""
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyvgg.errors import FormatError, OptionError
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board: bytes of flash and of the RAM that one buffer can use, clock in Hz, core ("cortex-m4f"), source of the figures."""
+
+    name: str
+    title: str
+    mcu: str
+    core: str
+    clock_hz: int
+    flash_bytes: int
+    ram_bytes: int
+    series: str = ""
+    note: str = ""
+    source: str = ""
+
+
+def names():
+    """Return the names of all boards."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.toml"))
+
+
+def load(name):
+    """Return the Board called `name`, or read one from a .toml file's path."""
+    path = Path(name) if str(name).endswith(".toml") else Path(__file__).parent / f"{name}.toml"
+    if not str(name).endswith(".toml") and name not in names():
+        near = difflib.get_close_matches(name, names(), 1, 0.4)
+        raise OptionError(
+            f"there is no board {name!r}; known are {', '.join(names())}",
+            f"--board {near[0]}" if near else "a .toml file of your own, see tinyvgg/analyze/boards/",
+        )
+    try:
+        board = Board(name=path.stem, **tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
+        raise FormatError(
+            f"{path} does not describe a board: {error}",
+            "title, mcu, core, clock_hz, flash_bytes, ram_bytes, as in tinyvgg/analyze/boards/",
+        ) from error
+    if not all(isinstance(v, int) and v > 0 for v in (board.clock_hz, board.flash_bytes, board.ram_bytes)):
+        raise FormatError(f"{path}: clock_hz, flash_bytes and ram_bytes must be positive whole numbers")
+    return board

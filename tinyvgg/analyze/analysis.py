@@ -1,0 +1,131 @@
+"""A network on a board: what it takes, by ST's rules or by ours, whether it fits, and what would help."""
+
+from dataclasses import dataclass, field
+
+from tinyvgg.analyze import boards, ours, runtime, st
+from tinyvgg.analyze.description import describe
+from tinyvgg.errors import OptionError
+
+RULES = ("xcubeai", "tinyvgg")
+COMPRESSIONS = ("none", "lossless", "low", "medium", "high")
+
+
+@dataclass
+class Analysis:
+    """The result of `analyze`. Sizes are bytes; `layers` is a list of Cost; `changes` a list of Change, the best first."""
+
+    board: boards.Board
+    rules: str
+    compression: str
+    parameters: int
+    macc: int
+    weights_bytes: int
+    activations_bytes: int
+    runtime_flash_bytes: int
+    runtime_ram_bytes: int
+    layers: list = field(default_factory=list)
+    changes: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+
+    @property
+    def flash_bytes(self):
+        """Weights and the runtime's code and constants."""
+        return self.weights_bytes + self.runtime_flash_bytes
+
+    @property
+    def ram_bytes(self):
+        """Activations and the runtime's variables."""
+        return self.activations_bytes + self.runtime_ram_bytes
+
+    @property
+    def missing_flash(self):
+        """Bytes by which the flash is too small, 0 where it is not."""
+        return max(0, self.flash_bytes - self.board.flash_bytes)
+
+    @property
+    def missing_ram(self):
+        """Bytes by which the RAM is too small, 0 where it is not."""
+        return max(0, self.ram_bytes - self.board.ram_bytes)
+
+    @property
+    def fits(self):
+        """Whether flash and RAM both suffice."""
+        return not (self.missing_flash or self.missing_ram)
+
+    def as_dict(self):
+        """Return plain data, with the keys of --json."""
+        return {
+            "parameters": self.parameters,
+            "macc": self.macc,
+            "weights_bytes": self.weights_bytes,
+            "activations_bytes": self.activations_bytes,
+            "flash_bytes": self.flash_bytes,
+            "ram_bytes": self.ram_bytes,
+            "fits": self.fits,
+            "missing_flash_bytes": self.missing_flash,
+            "missing_ram_bytes": self.missing_ram,
+            "runtime_flash_bytes": self.runtime_flash_bytes,
+            "runtime_ram_bytes": self.runtime_ram_bytes,
+            "runtime_is_estimate": True,
+            "board": self.board.name,
+            "board_flash_bytes": self.board.flash_bytes,
+            "board_ram_bytes": self.board.ram_bytes,
+            "rules": self.rules,
+            "compression": self.compression,
+            "changes": [change.as_dict() for change in self.changes],
+            "notes": self.notes,
+            "layers": [row.as_dict() for row in self.layers],
+        }
+
+
+def analyze(model, *, board="stm32l4r9i-disco", rules="xcubeai", compression="none"):
+    """Say what a model takes on a board -> Analysis, with the three changes that would help most.
+
+    model: a model of this library, or a list of Operation. board: a name (see `boards.names()`), a .toml file or a Board.
+    rules: "xcubeai" (ST's counts and bytes) or "tinyvgg" (Keras' parameters, multiplications of weights, the integer firmware).
+    compression: none, lossless, low, medium or high.
+    """
+    from tinyvgg.analyze.advice import best_changes
+
+    board = board if isinstance(board, boards.Board) else boards.load(board)
+    operations = describe(model)
+    found = measure(operations, board, rules, compression)
+    found.changes = best_changes(operations, found)
+    return found
+
+
+def measure(operations, board, rules, compression):
+    """The figures alone -> Analysis without advice."""
+    for value, allowed, option in ((rules, RULES, "rules"), (compression, COMPRESSIONS, "compression")):
+        if value not in allowed:
+            raise OptionError(f"{option} is {value!r}; expected one of {', '.join(allowed)}")
+    if rules == "xcubeai":
+        rows = st.costs(operations, compression=compression)
+        extra = runtime.estimate(operations, core=board.core, shared=any(row.bits in (4, 8) for row in rows))
+        activations, notes = st.activation_bytes(operations), [f"the runtime's size is an estimate, {extra.source}"]
+        if board.core not in runtime.LIBRARY_TEXT:
+            notes.append(f"no report of a {board.core} was measured: the runtime's size is that of a Cortex-M4")
+        guessed = [row.name for row in rows if row.estimated]
+        if guessed:
+            notes.append(f"no report shows what these layers cost, their MACC are guesses: {', '.join(guessed)}")
+    else:
+        rows = ours.costs(operations, compression=compression)
+        extra, activations = runtime.Runtime(0, 0), ours.activation_bytes(operations)
+        notes = [
+            "weights and activations of the integer graph, before it is built; `tinyvgg compress` prints the exact constants and "
+            "`tinyvgg firmware build` the whole image, whose code is not counted here"
+        ]
+    return Analysis(
+        board,
+        rules,
+        compression,
+        sum(r.parameters for r in rows),
+        sum(r.macc for r in rows),
+        sum(r.weights_bytes for r in rows),
+        activations,
+        extra.flash_bytes,
+        extra.ram_bytes,
+        rows,
+        [],
+        notes,
+    )

@@ -1,0 +1,84 @@
+"""This library's own arithmetic: parameters as Keras counts them, MACC as multiplications of weights, the bytes of integers.
+
+The integer graph keeps each weight in a byte (or 4 bits, shared), and three 32-bit numbers a channel (bias, offset, multiplier)
+that hold the bias, the batch-norm after it and the rounding; max-pools and activations are part of the layer before them.
+`tinyvgg compress` builds that graph and prints its exact bytes; this is what to expect before it is built.
+"""
+
+import math
+
+from tinyvgg.analyze.cost import Cost
+
+CHANNEL_BYTES = 12
+FUSED = ("activation", "batch_norm", "reshape", "pad")
+
+
+def costs(operations, *, compression="none"):
+    """Cost every operation -> list of Cost. compression none, low: 8 bits a weight; medium: dense layers at 4 bits; high: all."""
+    rows = []
+    for op in operations:
+        if op.kind in ("input", "reshape"):
+            continue
+        kernel = math.prod(op.parameters.get("kernel", (0,))) + math.prod(op.parameters.get("recurrent_kernel", (0,)))
+        bits = 4 if kernel and (compression == "high" or compression == "medium" and op.kind == "dense") else 8
+        stored = (kernel * bits + 7) // 8 + (16 if bits == 4 else 0) + (CHANNEL_BYTES * op.output_shape[-1] if kernel else 0)
+        steps = op.settings.get("steps", 1)
+        products = (op.elements // op.output_shape[-1] if op.kind in ("conv", "dense") else steps) * kernel
+        note = "part of the layer before it" if op.kind in FUSED else ""
+        rows.append(
+            Cost(
+                op.name,
+                op.kind,
+                op.layer,
+                op.output_shape,
+                op.keras_parameters,
+                products,
+                stored,
+                products,
+                4 * op.keras_parameters,
+                bits,
+                False,
+                note,
+            )
+        )
+    return rows
+
+
+def activation_bytes(operations):
+    """Estimate the two largest neighbouring uint8 tensors, with what a later sum still needs: -> bytes."""
+    kinds = {op.name: op for op in operations}
+    last = {name: i for i, op in enumerate(operations) for name in op.inputs}
+    roots = {}
+    peak, alive = 0, {}
+    for i, op in enumerate(operations):
+        if not op.inputs:
+            alive[op.name] = op.elements
+        elif (
+            op.kind in FUSED
+            or op.kind == "pool"
+            and op.settings.get("function") == "max"
+            and kinds[op.inputs[0]].kind in (*FUSED, "conv")
+        ):
+            root = roots.get(op.inputs[0], op.inputs[0])
+            roots[op.name] = root
+            alive[root] = min(alive.get(root, op.elements), op.elements)
+            last[root] = max(last.get(root, 0), last.get(op.name, i))
+            peak = max(peak, sum(alive.values()))
+        else:
+            alive[op.name] = _pooled(op, operations[i + 1 :])
+            peak = max(peak, sum(alive.values()))
+        kept = roots.get(op.name, op.name)
+        alive = {name: size for name, size in alive.items() if last.get(name, 0) > i or name == kept}
+    return peak
+
+
+def _pooled(op, later):
+    """Elements that a layer writes: after the max-pool that it takes with it."""
+    size, name = op.elements, op.name
+    for nxt in later:
+        if name not in nxt.inputs or nxt.kind not in (*FUSED, "pool"):
+            return size
+        size, name = min(size, nxt.elements), nxt.name
+        if nxt.kind == "pool":
+            return size
+    return size

@@ -1,0 +1,207 @@
+"""The arithmetic of ST's X-CUBE-AI (STM32Cube.AI, ST Edge AI Core): MACC, bytes of weights, activations.
+
+Every formula was checked on the tables of public reports of versions 4.0 to 10.2, to the unit; what no report shows is
+marked as estimated. MACC here are ST's: an activation, a pool and a batch-norm cost some, a bias is counted once a channel.
+"""
+
+import math
+from collections import Counter
+
+from tinyvgg.analyze.cost import Cost
+
+LATEST = (10, 2)
+LEVELS = {"none": 0, "lossless": 0, "low": 8, "medium": 4, "high": 4}
+ACTIVATION_MACC = {"relu": 1, "relu6": 1, "leaky_relu": 1, "prelu": 2, "softmax": 15, "sigmoid": 10}
+# No public report shows these; ST's numbers for them are not known.
+GUESSED_MACC = {"tanh": 10, "elu": 10, "silu": 11, "selu": 10, "gelu": 10, "hard_sigmoid": 5, "exponential": 10}
+# Which dense layers share weights: largest first, until the dense bytes, codebooks left out, have shrunk by 0.9 of the ideal
+# factor. The floor lies between 21 and 96 weights. Both reproduce 26 of 26 decisions of real networks.
+ENOUGH = 0.9
+SMALLEST_SHARED = 64
+IN_PLACE = ("reshape", "activation", "batch_norm", "add", "pool")
+INT8_BYTES = {"kernel": 1, "recurrent_kernel": 1, "bias": 4}
+
+
+def lut_bytes(items, bits):
+    """Bytes of `items` weights shared at 4 or 8 bits: packed indices and 2^bits float32."""
+    return (items * bits + 7) // 8 + 4 * 2**bits
+
+
+def macc(operation, release=LATEST):
+    """Return (MACC as X-CUBE-AI counts it, whether no report confirms it)."""
+    kind, el, settings = operation.kind, operation.elements, operation.settings
+    bias = math.prod(operation.parameters.get("bias", (0,)))
+    kernel = math.prod(operation.parameters.get("kernel", (0,)))
+    if kind == "conv":
+        return el // operation.output_shape[-1] * kernel + bias, False
+    if kind == "dense":
+        counts_bias = release >= (6, 0) and not (release < (7, 0) and operation.class_name == "Gemm")
+        return el // operation.output_shape[-1] * kernel + (bias if counts_bias else 0), False
+    if kind == "lstm":
+        # A step is four gates of kernel, recurrent kernel and bias, and one a unit: the LSTM rows of 4.0, 5.0 and 8.1 agree.
+        return settings["steps"] * (operation.parameter_count + settings["units"]), False
+    if kind == "batch_norm":
+        return 2 * el, False
+    if kind == "pool":
+        return el * math.prod(settings["pool_size"]), False
+    if kind == "activation":
+        factor = ACTIVATION_MACC.get(settings["function"])
+        return el * (factor or GUESSED_MACC.get(settings["function"], 1)), factor is None
+    if kind == "add":
+        return el * (settings.get("terms", 2) - 1), False
+    if kind == "conversion":
+        return 2 * el, False
+    return 0, kind == "other"
+
+
+def parameters(operation):
+    """Return {tensor: elements} that ST stores: a batch-norm is a scale and an offset, an LSTM has three peephole vectors."""
+    found = {name: math.prod(shape) for name, shape in operation.parameters.items()}
+    if operation.kind == "lstm":
+        found["peephole"] = 3 * operation.settings["units"]
+    return found
+
+
+def shared_layers(sizes, bits):
+    """Return the names of the dense layers that ST shares at 4 or 8 bits. sizes: {name: weights}.
+
+    Largest first, until the bytes of all dense weights (without codebooks) have shrunk by 0.9 of the ideal factor (8 or 4);
+    tiny layers stay, and those that a codebook would make larger.
+    """
+    chosen, total = [], 4 * sum(sizes.values())
+    current = total
+    for name, items in sorted(sizes.items(), key=lambda pair: -pair[1]):
+        if total >= ENOUGH * (32 // bits) * current:
+            break
+        if items >= SMALLEST_SHARED and lut_bytes(items, bits) < 4 * items:
+            chosen.append(name)
+            current -= 4 * items - items * bits / 8
+    return chosen
+
+
+def costs(operations, *, compression="none", release=LATEST, number_format="float"):
+    """Cost every operation as X-CUBE-AI would -> list of Cost, without inputs and reshapes that cost nothing.
+
+    compression none, lossless, low, medium or high; number_format "float" or "int8" (then compression has no effect).
+    """
+    folded = folded_batch_norms(operations)
+    hosts = {norm.inputs[0]: norm for norm in operations if norm.name in folded}
+    bits = LEVELS[compression] if number_format == "float" else 0
+    dense = {op.name: math.prod(op.parameters["kernel"]) for op in operations if op.kind == "dense"}
+    shared = set(shared_layers(dense, bits)) if bits else set()
+    rows = []
+    for op in operations:
+        if op.kind in ("input", "reshape"):
+            continue
+        sizes = parameters(op)
+        own, guessed = macc(op, release)
+        row = Cost(
+            op.name,
+            op.kind,
+            op.layer,
+            op.output_shape,
+            sum(sizes.values()),
+            own,
+            0,
+            own,
+            _model_bytes(sizes, number_format),
+            32 if number_format == "float" else 8,
+            guessed,
+            "no report shows this cost" if guessed else "",
+        )
+        row.weights_bytes = row.model_bytes
+        _place(row, op, operations, folded, hosts, number_format, release)
+        if op.name in shared:
+            row.weights_bytes += lut_bytes(sizes["kernel"], bits) - 4 * sizes["kernel"]
+            row.bits = bits
+        rows.append(row)
+    return rows
+
+
+def _model_bytes(sizes, number_format):
+    if number_format == "float":
+        return 4 * sum(sizes.values())
+    return sum(n * INT8_BYTES.get(name, 1) for name, n in sizes.items())
+
+
+def _place(row, op, operations, folded, hosts, number_format, release):
+    """Apply what the generated C changes: folded batch-norms, free activations of integers, a dearer leaky ReLU."""
+    if op.name in folded:
+        row.macc = row.weights_bytes = 0
+        row.note = "folded into the convolution before it"
+    elif op.name in hosts and "bias" not in op.parameters:
+        row.macc += op.output_shape[-1]
+        row.weights_bytes += 4 * op.output_shape[-1]
+        row.note = "gains a bias from the batch-norm"
+    elif op.kind == "activation" and number_format == "int8" and _producer(op, operations) in ("conv", "dense"):
+        if op.settings["function"] in ("relu", "relu6"):
+            row.macc, row.note = 0, "part of the integer kernel before it"
+    elif op.kind == "activation" and op.settings["function"] == "leaky_relu" and release == (8, 1):
+        row.macc, row.note = 3 * op.elements, "version 8.1 counts 3 an element in C"
+
+
+def _producer(op, operations):
+    return next((o.kind for o in operations if op.inputs and o.name == op.inputs[0]), None)
+
+
+def folded_batch_norms(operations):
+    """Names of the batch-norms that follow a convolution directly and alone: X-CUBE-AI folds those, at every level."""
+    kinds = {op.name: op.kind for op in operations}
+    uses = Counter(name for op in operations for name in op.inputs)
+    return {
+        op.name
+        for op in operations
+        if op.kind == "batch_norm" and op.inputs and kinds.get(op.inputs[0]) == "conv" and uses[op.inputs[0]] == 1
+    }
+
+
+def activation_bytes(operations, element_bytes=4):
+    """Estimate ST's activations buffer in bytes: the largest sum of what must live at once, inputs and outputs included.
+
+    At each operation live its inputs, its output, its scratch (kh * kw * cin elements for a convolution) and what later
+    operations still need. Elementwise operations and pools work in place; a same-size convolution of stride 1 writes its output
+    (kh - 1) * width * channels + kw * channels elements below its input. How ST places buffers is not public: this is exact
+    for the student project's base net (143,468), elsewhere an estimate.
+    """
+    live_until = {}
+    folded = folded_batch_norms(operations)
+    for i, op in enumerate(operations):
+        for name in op.inputs:
+            live_until[name] = i
+    sizes = {op.name: op.elements for op in operations}
+    alive, peak, alias = {}, 0, {}
+    for i, op in enumerate(operations):
+        if not op.inputs:
+            alive[op.name] = sizes[op.name]
+            continue
+        source = alias.get(op.inputs[0], op.inputs[0])
+        alone = live_until[op.inputs[0]] == i
+        if op.kind in IN_PLACE and alone or op.name in folded:
+            alias[op.name] = source
+            live_until[source] = max(live_until.get(op.name, i), i)
+            peak = max(peak, sum(alive.values()))
+            alive[source] = sizes[op.name]
+        else:
+            out, scratch = sizes[op.name], _scratch(op)
+            overlapped = _overlap(op, sizes[op.inputs[0]], out) if alone else out + sizes[op.inputs[0]]
+            peak = max(peak, sum(alive.values()) - alive.get(source, 0) + overlapped + scratch)
+            alive[op.name] = out
+            live_until[op.name] = max(live_until.get(op.name, i), i)
+        for name in [n for n in alive if live_until.get(n, i) <= i and n != alias.get(op.name, op.name)]:
+            del alive[name]
+    return peak * element_bytes
+
+
+def _scratch(op):
+    kernel = op.parameters.get("kernel")
+    return math.prod(kernel[:-1]) if op.kind == "conv" else 0
+
+
+def _overlap(op, size_in, size_out):
+    """Elements of input and output together."""
+    if op.kind == "conv" and op.settings.get("same") and set(op.settings["strides"]) == {1} and size_in == size_out:
+        window = op.settings["kernel_size"]
+        width = op.output_shape[-2]
+        channels = op.output_shape[-1]
+        return size_in + (window[0] - 1) * width * channels + window[-1] * channels
+    return size_in + size_out

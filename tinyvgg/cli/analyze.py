@@ -1,0 +1,92 @@
+"""What a model costs on a board: parameters, MACC, flash and RAM per layer, and what would help.
+
+MODEL is a Keras .h5 (only its configuration is read), another model file, or the name of an architecture (light, base,
+notebook, resnet8). `--rules xcubeai` counts as ST's X-CUBE-AI does, to the byte where its reports show the rule; what its
+runtime adds is a measured constant, marked as an estimate. `--rules tinyvgg` counts parameters as Keras does, MACC as
+multiplications of weights, and the bytes of the integer firmware. It says whether the model fits, and the three changes that
+would help most.
+
+example: tinyvgg analyze base.h5 --board stm32l4r9i-disco --rules xcubeai --compression high
+         tinyvgg analyze light --rules tinyvgg --figure layers.png
+         tinyvgg analyze --boards
+"""
+
+from tinyvgg.analyze import boards
+from tinyvgg.analyze.analysis import COMPRESSIONS, RULES, analyze
+from tinyvgg.analyze.open import describe_path
+from tinyvgg.cli._common import add_common, note, print_result
+from tinyvgg.errors import OptionError
+from tinyvgg.report.tables import table
+
+
+def add_arguments(parser):
+    parser.add_argument("model", nargs="?", help="a model's file, or an architecture's name")
+    parser.add_argument("--board", default="stm32l4r9i-disco", help="name of a board, or a .toml file that describes one")
+    parser.add_argument("--boards", action="store_true", help="list the boards that are known")
+    parser.add_argument("--rules", choices=RULES, default="xcubeai", help="whose counts (default xcubeai)")
+    parser.add_argument("--compression", choices=COMPRESSIONS, default="none", help="level of compression (default none)")
+    parser.add_argument("--figure", metavar="FILE", help="write bars of bytes and MACC per layer (.png, .svg, .pdf)")
+    add_common(parser)
+
+
+def run(arguments):
+    if arguments.boards:
+        known = [boards.load(name) for name in boards.names()]
+        rows = [[b.name, b.mcu, b.core, b.clock_hz // 10**6, f"{b.flash_bytes:,}", f"{b.ram_bytes:,}"] for b in known]
+        print_result(arguments, [vars(b) for b in known], table(["board", "chip", "core", "MHz", "flash B", "RAM B"], rows))
+        return
+    if not arguments.model:
+        raise OptionError("no model was named", "tinyvgg analyze model.h5, or tinyvgg analyze base")
+    found = analyze(
+        describe_path(arguments.model), board=arguments.board, rules=arguments.rules, compression=arguments.compression
+    )
+    if arguments.figure:
+        from tinyvgg.report.plots import layer_bars
+
+        shown = [row for row in found.layers if row.macc or row.weights_bytes]
+        layer_bars(
+            [r.name for r in shown],
+            [r.weights_bytes for r in shown],
+            [r.macc for r in shown],
+            arguments.figure,
+            title=f"{arguments.model}, rules {found.rules}, compression {found.compression}",
+        )
+        note(arguments, f"wrote {arguments.figure}")
+    print_result(arguments, found.as_dict(), _text(found))
+
+
+def _text(found):
+    rows = [
+        [r.name, r.kind, "x".join(map(str, r.output_shape)), f"{r.parameters:,}", f"{r.macc:,}", f"{r.weights_bytes:,}", r.note]
+        for r in found.layers
+    ]
+    rows.append(["total", "", "", f"{found.parameters:,}", f"{found.macc:,}", f"{found.weights_bytes:,}", ""])
+    lines = [table(["layer", "type", "output", "parameters", "MACC", "weights B", ""], rows), ""]
+    board = found.board
+    for what, parts, need, have, missing in (
+        (
+            "flash",
+            f"{found.weights_bytes:,} weights + {found.runtime_flash_bytes:,} runtime (estimate)",
+            found.flash_bytes,
+            board.flash_bytes,
+            found.missing_flash,
+        ),
+        (
+            "RAM",
+            f"{found.activations_bytes:,} activations + {found.runtime_ram_bytes:,} runtime (estimate)",
+            found.ram_bytes,
+            board.ram_bytes,
+            found.missing_ram,
+        ),
+    ):
+        verdict = f"{missing:,} B too much" if missing else f"{have - need:,} B free"
+        lines.append(f"{what:<6}{need:>12,} B = {parts}; {board.title} has {have:,} B: {verdict}")
+    lines += [
+        "",
+        f"{'fits' if found.fits else 'DOES NOT FIT'} on {board.title} ({board.mcu}), rules {found.rules}, "
+        f"compression {found.compression}",
+    ]
+    if found.changes:
+        lines += ["", "what would help most:"]
+        lines += [f"  {c.what}: {-c.flash_bytes:+,} B flash, {-c.ram_bytes:+,} B RAM" for c in found.changes]
+    return "\n".join(lines + [""] + [f"note: {text}" for text in found.notes])
