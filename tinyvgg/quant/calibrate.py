@@ -1,0 +1,113 @@
+"""Ranges of activations, from images that the float graph sees.
+
+minmax       the least and largest value met
+percentile   leave out the outermost 0.01 % on either side
+error        the range whose 256 levels give the least squared error over the values met (also called MSE calibration)
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyvgg.errors import DataError, OptionError, ShapeError
+from tinyvgg.quant.float_graph import FloatImage, FloatMaxPool2D, FloatSoftmax
+from tinyvgg.quant.simulate_float import run_float
+
+METHODS = ("minmax", "percentile", "error")
+BINS = 2048
+OUTERMOST = 1e-4
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of a tensor's values: `counts[i]` fell into the i-th of equal parts of low..high."""
+    low: float
+    high: float
+    counts: np.ndarray
+
+
+def as_float_images(x, graph):
+    """Return images (N, H, W, C) as float32 in the graph's input range; uint8 is taken as 0..255 for it. Checks shape and values."""
+    x = np.asarray(x)
+    if x.ndim != 4 or x.shape[1:] != tuple(graph.input_shape) or not len(x):
+        raise ShapeError(f"calibration images have shape {x.shape}; expected (N, {', '.join(map(str, graph.input_shape))}) with N above 0",
+                         "x[None]" if x.shape == tuple(graph.input_shape) else "")
+    low, high = graph.input_range
+    if x.dtype == np.uint8:
+        return x.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
+    x = x.astype(np.float32)
+    slack = 1e-3 * (high - low)
+    if not np.isfinite(x).all() or x.min() < low - slack or x.max() > high + slack:
+        raise DataError(f"calibration images lie in {x.min():g}..{x.max():g}; expected {low:g}..{high:g}",
+                        "x / 255" if (low, high) == (0, 1) else "the images that the network was trained on, scaled in the same way")
+    return x
+
+
+def calibrate(graph, x, *, method="minmax"):
+    """Return {op: (low, high)} of every tensor of a float Graph, over images x (N, H, W, C), uint8 or in the input range."""
+    if method not in METHODS:
+        raise OptionError(f"there is no calibration {method!r}; expected one of {', '.join(METHODS)}")
+    x = as_float_images(x, graph)
+    ranges = observe(graph, x)
+    if method == "minmax":
+        return ranges
+    search = percentile_range if method == "percentile" else least_error_range
+    last = graph.logits.name
+    return {name: ranges[name] if name == last else search(h) for name, h in histograms(graph, x, ranges).items()}
+
+
+def observed(graph, x):
+    """Yield {op: its values} batch by batch, for every op but the softmax."""
+    skip = {op.name for op in graph.ops if isinstance(op, FloatSoftmax)}
+    for i in range(0, len(x), BATCH):
+        values = run_float(graph, x[i:i + BATCH], keep=True)
+        yield {name: v for name, v in values.items() if name not in skip}
+
+
+def observe(graph, x):
+    """Return {op: (least, largest value)}."""
+    ranges = {}
+    for values in observed(graph, x):
+        for name, v in values.items():
+            low, high = ranges.get(name, (np.inf, -np.inf))
+            ranges[name] = min(low, float(v.min())), max(high, float(v.max()))
+    return ranges
+
+
+def histograms(graph, x, ranges):
+    """Return {op: Histogram} over the ranges found by `observe`; the image, and pools that keep their input's range, excepted."""
+    counts = {}
+    quiet = {op.name for op in graph.ops if isinstance(op, FloatImage | FloatMaxPool2D)}
+    for values in observed(graph, x):
+        for name, v in values.items():
+            if name not in quiet:
+                low, high = ranges[name]
+                counts[name] = counts.get(name, 0) + np.histogram(v, BINS, (low, max(high, low + 1e-30)))[0]
+    return {name: Histogram(*ranges[name], c) for name, c in counts.items()}
+
+
+def percentile_range(h, outermost=OUTERMOST):
+    """The range that leaves `outermost` of the values beyond each end; an end at 0 (after a ReLU) stays."""
+    cumulative = np.cumsum(h.counts) / max(h.counts.sum(), 1)
+    edges = np.linspace(h.low, h.high, len(h.counts) + 1)
+    low = edges[np.searchsorted(cumulative, outermost, side="right")] if h.low < 0 else h.low
+    high = edges[np.searchsorted(cumulative, 1 - outermost) + 1]
+    return (float(low), float(high)) if high > low else (h.low, h.high)
+
+
+def least_error_range(h, steps=100):
+    """The range, shrunk from the full one at either end in turn, with the least expected squared error of 256 levels.
+
+    A value within the range errs by scale^2 / 12 in the mean, one beyond it by its distance to the end.
+    """
+    centres = h.low + (np.arange(len(h.counts)) + 0.5) * (h.high - h.low) / len(h.counts)
+
+    def error(low, high):
+        beyond = np.maximum(np.maximum(low - centres, centres - high), 0)
+        return np.dot(h.counts, np.where(beyond > 0, beyond ** 2, ((high - low) / 255) ** 2 / 12))
+
+    low, high = min(h.low, 0.0), max(h.high, 0.0)
+    for _ in range(2):
+        high = min((high * (1 - k / steps) for k in range(steps)), key=lambda end: error(low, end)) if high > 0 else high
+        low = min((low * (1 - k / steps) for k in range(steps)), key=lambda end: error(end, high)) if low < 0 else low
+    return float(low), float(high)

@@ -1,0 +1,320 @@
+"""From a network to the float graph: batch-norms, activations and pools go into the convolution before them.
+
+A batch-norm directly after a convolution or dense layer is folded into its weights; one after the activation becomes the tail's
+gain and shift; one after a max-pool likewise where its gains are not negative. What no op before can take becomes a depthwise
+1x1 convolution of ones with that tail, or, before a dense layer, goes into that layer's weights.
+"""
+from dataclasses import replace
+
+import numpy as np
+
+from tinyvgg.errors import NotYet, QuantError
+from tinyvgg.nn import layers as L
+from tinyvgg.nn.layers._spatial import padding_for
+from tinyvgg.quant.float_graph import (
+    WEIGHTED,
+    FloatAdd,
+    FloatAveragePool2D,
+    FloatConv2D,
+    FloatDense,
+    FloatDepthwiseConv2D,
+    FloatImage,
+    FloatMaxPool2D,
+    FloatSoftmax,
+    FloatTail,
+)
+from tinyvgg.quant.graph import Graph
+
+NO_PADDING = ((0, 0), (0, 0))
+
+
+def fuse(model):
+    """Return the float Graph of an nn.Model; raise NotYet that names a layer it does not cover, QuantError for NaN weights."""
+    for name, array in model.weights:
+        if not np.isfinite(array).all():
+            raise QuantError(f"weight {name} holds NaN or infinity; expected finite numbers", "an earlier checkpoint of the training")
+    work = _Fusion(_uses(model))
+    for layer, name, inputs, shape in _steps(model):
+        work.add(layer, name, inputs, shape)
+    return Graph(name=model.name, ops=work.finished(), input_range=model.input_range)
+
+
+def _steps(model):
+    """(layer, name of its result, names of its inputs, shape of its result) in order."""
+    if not hasattr(model, "nodes"):
+        before, steps = None, []
+        for layer, shape in zip(model.layers, model._shapes[1:], strict=True):
+            if before is None and not isinstance(layer, L.InputLayer):
+                steps.append((L.InputLayer(model.input_shape), "image", [], model.input_shape))
+                before = "image"
+            steps.append((layer, layer.name, [] if before is None else [before], shape))
+            before = layer.name
+        return steps
+    names, steps = {}, []
+    for node in model.nodes:
+        count = sum(1 for n in names if n.layer is node.layer)
+        names[node] = node.layer.name + (f"_use{count + 1}" if count else "")
+        steps.append((node.layer, names[node], [names[n] for n in node.inputs], node.shape))
+    return steps
+
+
+def _uses(model):
+    """How many steps read each result."""
+    counts = {}
+    for _, _, inputs, _ in _steps(model):
+        for name in inputs:
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+class _Fusion:
+    """The ops so far, and which of them holds each layer's result."""
+
+    def __init__(self, uses):
+        self.uses, self.ops, self.holder = uses, {}, {}
+        self.scaled = {}        # result -> (gain, shift) of a batch-norm that waits for the dense layer after it
+        self.padded = {}        # result -> padding of a ZeroPadding2D that waits for its convolution
+
+    def finished(self):
+        waiting = next(iter(self.scaled), None) or next(iter(self.padded), None)
+        if waiting:
+            raise NotYet(f"{waiting!r} is not followed by a layer that can take it: a batch-norm at the end or padding without a convolution")
+        return tuple(self.ops.values())
+
+    def add(self, layer, name, inputs, shape):
+        """Take one step of the model."""
+        kind = next((cls for cls in type(layer).__mro__ if cls in _RULES), None)
+        if kind is None:
+            raise NotYet(f"the integer model has no {type(layer).__name__} ({name!r}): add a rule in quant/fuse.py",
+                         "a network of Conv2D, DepthwiseConv2D, SeparableConv2D, Dense, BatchNormalization, ReLU, LeakyReLU, Add, pools")
+        if any(i in self.padded for i in inputs) and kind not in (L.Conv2D, L.DepthwiseConv2D, L.SeparableConv2D):
+            raise NotYet(f"the integer model has no padding before {type(layer).__name__} ({name!r}), only before a convolution")
+        if any(i in self.scaled for i in inputs) and kind not in (L.Dense, *_PASSING):
+            raise NotYet(f"the integer model has no batch-norm of {inputs} before {type(layer).__name__} ({name!r}), only before a Dense")
+        _RULES[kind](self, layer, name, inputs, tuple(shape))
+
+    def put(self, op, name=None):
+        """Add or replace an op; `name` is the result that it holds."""
+        self.ops[op.name] = op
+        self.holder[name or op.name] = op.name
+
+    def before(self, inputs):
+        """The op that holds the only input."""
+        return self.ops[self.holder[inputs[0]]]
+
+    def private(self, op, name):
+        """Whether nobody but the step that makes `name` reads what `op` holds."""
+        return all(self.uses.get(held, 0) <= 1 for held, by in self.holder.items() if by == op.name and held != name)
+
+    def takes(self, op, name):
+        """Whether `op` may take the step that makes `name` into itself: it has a tail and nobody else reads its result."""
+        return isinstance(op, WEIGHTED) and self.private(op, name)
+
+    def activate(self, name, inputs, activation):
+        """Apply ("relu", {}), ("leaky", {"slope": a}) or ("clamp", {"high": a}) to the only input."""
+        kind, settings = activation
+        op = self.before(inputs)
+        if kind == "none":
+            self.holder[name] = op.name
+        elif self.takes(op, name) and op.tail.activation == "none" and op.tail.gain is None and not getattr(op, "pool", None):
+            self.put(replace(op, tail=replace(op.tail, activation=kind, **settings)), name)
+        elif isinstance(op, FloatAdd) and self.private(op, name) and op.activation == "none" and kind != "leaky":
+            self.put(replace(op, activation=kind, **settings), name)
+        else:
+            self.identity(name, inputs, activation=kind, **settings)
+
+    def identity(self, name, inputs, **settings):
+        """A depthwise 1x1 convolution of ones, with the tail's `settings`."""
+        op = self.before(inputs)
+        channels = op.shape[-1]
+        self.put(FloatDepthwiseConv2D(name=name, inputs=(op.name,), shape=op.shape, weights=np.ones((channels, 1, 1), np.float32),
+                                      tail=FloatTail(bias=np.zeros(channels, np.float32), **settings)))
+
+
+# --- one rule a layer: rule(fusion, layer, name, inputs, shape) ---------------------------------------------------------
+
+def _input(work, layer, name, inputs, shape):
+    work.put(FloatImage(name=name, inputs=(), shape=shape))
+
+
+def _rescaling(work, layer, name, inputs, shape):
+    op = work.before(inputs)
+    gain, shift = float(layer.scale), float(layer.offset)
+    if isinstance(op, FloatImage) and work.private(op, name):
+        work.put(replace(op, scale=op.scale * gain, shift=op.shift * gain + shift), name)
+    else:
+        _affine(work, name, inputs, shape, np.full(shape[-1], gain), np.full(shape[-1], shift))
+
+
+def _pass(work, layer, name, inputs, shape):
+    work.holder[name] = work.holder[inputs[0]]
+    if inputs[0] in work.scaled:
+        work.scaled[name] = work.scaled.pop(inputs[0])
+
+
+def _reshape(work, layer, name, inputs, shape):
+    if len(shape) != 1 and shape != work.before(inputs).shape:
+        raise NotYet(f"the integer model has no Reshape to {shape} ({name!r}), only to a vector")
+    _pass(work, layer, name, inputs, shape)
+
+
+def _conv2d(work, layer, name, inputs, shape):
+    if layer.groups != 1:
+        raise NotYet(f"the integer model has no Conv2D of {layer.groups} groups ({name!r})", "a DepthwiseConv2D, or groups=1")
+    weights = layer.parameters["kernel"].transpose(3, 0, 1, 2)
+    work.put(_convolution(work, FloatConv2D, layer, name, inputs, shape, weights))
+    work.activate(name, [name], _activation(layer.activation, name))
+
+
+def _convolution(work, cls, layer, name, inputs, shape, weights):
+    size = work.before(inputs).shape[:2]
+    added = work.padded.pop(inputs[0], NO_PADDING)
+    size = tuple(n + sum(p) for n, p in zip(size, added, strict=True))
+    own = padding_for(layer.padding, size, layer.kernel_size, layer.strides, layer.dilation_rate)
+    padding = tuple((int(a + c), int(b + d)) for (a, b), (c, d) in zip(added, own, strict=True))
+    bias = layer.parameters.get("bias")
+    return cls(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=_f32(weights), strides=layer.strides, padding=padding,
+               dilation=layer.dilation_rate, tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias)))
+
+
+def _depthwise(work, layer, name, inputs, shape):
+    kh, kw, c, m = layer.parameters["depthwise_kernel"].shape
+    weights = layer.parameters["depthwise_kernel"].reshape(kh, kw, c * m).transpose(2, 0, 1)
+    work.put(_convolution(work, FloatDepthwiseConv2D, layer, name, inputs, shape, weights))
+    work.activate(name, [name], _activation(layer.activation, name))
+
+
+def _separable(work, layer, name, inputs, shape):
+    kh, kw, c, m = layer.parameters["depthwise_kernel"].shape
+    depthwise = layer.parameters["depthwise_kernel"].reshape(kh, kw, c * m).transpose(2, 0, 1)
+    first = _convolution(work, FloatDepthwiseConv2D, layer, f"{name}_depthwise", inputs, (*shape[:2], c * m), depthwise)
+    work.put(replace(first, tail=FloatTail(bias=np.zeros(c * m, np.float32))))
+    bias = layer.parameters.get("bias")
+    work.put(FloatConv2D(name=name, inputs=(first.name,), shape=shape, weights=_f32(layer.parameters["pointwise_kernel"].transpose(3, 0, 1, 2)),
+                         tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias))))
+    work.activate(name, [name], _activation(layer.activation, name))
+
+
+def _dense(work, layer, name, inputs, shape):
+    kernel, bias = layer.parameters["kernel"], layer.parameters.get("bias")
+    if len(shape) != 1 or np.prod(work.before(inputs).shape) != len(kernel):
+        raise NotYet(f"the integer model has no Dense on rows of a map ({name!r})", "Flatten() before it")
+    bias = np.zeros(shape[-1]) if bias is None else bias.astype(np.float64)
+    if inputs[0] in work.scaled:                      # W (g x + s) + b = (W g) x + (W s + b)
+        gain, shift = work.scaled.pop(inputs[0])
+        kernel, bias = kernel * gain[:, None], bias + shift @ kernel
+    work.put(FloatDense(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=_f32(kernel.T), tail=FloatTail(bias=_f32(bias))))
+    if layer.activation.name == "softmax":
+        work.put(FloatSoftmax(name=f"{name}_softmax", inputs=(name,), shape=shape), name)
+    else:
+        work.activate(name, [name], _activation(layer.activation, name))
+
+
+def _batch_norm(work, layer, name, inputs, shape):
+    variance = layer.state["moving_variance"].astype(np.float64)
+    gain = 1 / np.sqrt(variance + layer.epsilon) * layer.parameters.get("gamma", 1.0)
+    shift = layer.parameters.get("beta", 0.0) - layer.state["moving_mean"] * gain
+    _affine(work, name, inputs, shape, gain, shift)
+
+
+def _affine(work, name, inputs, shape, gain, shift):
+    """gain * x + shift by channel, into the op before, the dense layer after, or an op of its own."""
+    op = work.before(inputs)
+    if len(shape) == 1 and op.shape[-1] != shape[0]:   # after Flatten: one gain for each pixel
+        before = work.scaled.pop(inputs[0], (1.0, 0.0))
+        work.scaled[name] = gain * before[0], gain * before[1] + shift
+        work.holder[name] = op.name
+        return
+    if not work.takes(op, name) or (getattr(op, "pool", None) and (gain < 0).any()):
+        work.identity(name, inputs, gain=_f32(gain), shift=_f32(shift))
+    elif op.tail.activation == "none" and op.tail.gain is None and not getattr(op, "pool", None):
+        weights = op.weights * gain.reshape(-1, *[1] * (op.weights.ndim - 1))
+        work.put(replace(op, weights=_f32(weights), tail=replace(op.tail, bias=_f32(op.tail.bias * gain + shift))), name)
+    else:
+        one, none = (1.0, 0.0) if op.tail.gain is None else (op.tail.gain, op.tail.shift)
+        work.put(replace(op, tail=replace(op.tail, gain=_f32(one * gain), shift=_f32(none * gain + shift))), name)
+
+
+def _max_pool(work, layer, name, inputs, shape):
+    op = work.before(inputs)
+    padding = padding_for(layer.padding, op.shape[:2], layer.pool_size, layer.strides)
+    if work.takes(op, name) and not op.pool and padding == NO_PADDING:
+        work.put(replace(op, shape=shape, pool=(*layer.pool_size, *layer.strides)), name)
+    else:
+        work.put(FloatMaxPool2D(name=name, inputs=(op.name,), shape=shape, pool_size=layer.pool_size, strides=layer.strides, padding=padding))
+
+
+def _average_pool(work, layer, name, inputs, shape):
+    op = work.before(inputs)
+    if padding_for(layer.padding, op.shape[:2], layer.pool_size, layer.strides) != NO_PADDING:
+        raise NotYet(f"the integer model has no padded AveragePooling2D ({name!r})", 'padding="valid"')
+    work.put(FloatAveragePool2D(name=name, inputs=(op.name,), shape=shape, pool_size=layer.pool_size, strides=layer.strides))
+
+
+def _global_average(work, layer, name, inputs, shape):
+    op = work.before(inputs)
+    work.put(FloatAveragePool2D(name=name, inputs=(op.name,), shape=shape, pool_size=op.shape[:2], strides=(1, 1)))
+
+
+def _global_max(work, layer, name, inputs, shape):
+    op = work.before(inputs)
+    work.put(FloatMaxPool2D(name=name, inputs=(op.name,), shape=shape, pool_size=op.shape[:2], strides=(1, 1)))
+
+
+def _add(work, layer, name, inputs, shape):
+    work.put(FloatAdd(name=name, inputs=tuple(work.holder[i] for i in inputs), shape=shape))
+
+
+def _softmax(work, layer, name, inputs, shape):
+    work.put(FloatSoftmax(name=name, inputs=(work.holder[inputs[0]],), shape=shape))
+
+
+def _activation_layer(work, layer, name, inputs, shape):
+    if isinstance(layer, L.Activation) and layer.activation.name == "softmax":
+        _softmax(work, layer, name, inputs, shape)
+    else:
+        work.activate(name, inputs, _activation(layer.activation if isinstance(layer, L.Activation) else layer, name))
+
+
+def _activation(activation, name):
+    """Return ("none" | "relu" | "leaky" | "clamp", settings) of an activation by name or a ReLU layer, or raise NotYet."""
+    if isinstance(activation, L.LeakyReLU):
+        slope, high, threshold = activation.negative_slope, None, 0.0
+    elif isinstance(activation, L.ReLU):
+        slope, high, threshold = activation.negative_slope, activation.max_value, activation.threshold
+    elif activation.kernel in (None, "relu"):
+        settings = dict(activation.settings)
+        slope, high, threshold = settings.get("negative_slope", 0.0), settings.get("max_value"), 0.0
+        if activation.kernel is None:
+            return "none", {}
+    else:
+        raise NotYet(f"the integer model has no {activation.name} ({name!r}): it has ReLU, leaky ReLU and ReLU with a maximum")
+    if threshold or (slope and high is not None) or not 0 <= slope < 1:
+        raise NotYet(f"the integer model has no ReLU with slope {slope}, maximum {high} and threshold {threshold} ({name!r}): "
+                     "one of slope (below 1) and maximum, and no threshold")
+    if high is not None:
+        return "clamp", {"high": float(high)}
+    return ("leaky", {"slope": float(slope)}) if slope else ("relu", {})
+
+
+def _f32(array):
+    return np.ascontiguousarray(array, np.float32)
+
+
+_PASSING = (L.Dropout, L.SpatialDropout2D, L.Flatten, L.Reshape)
+_RULES = {
+    L.InputLayer: _input, L.Rescaling: _rescaling, L.Conv2D: _conv2d, L.DepthwiseConv2D: _depthwise, L.SeparableConv2D: _separable,
+    L.Dense: _dense, L.BatchNormalization: _batch_norm, L.Activation: _activation_layer, L.ReLU: _activation_layer,
+    L.LeakyReLU: _activation_layer, L.Softmax: _softmax, L.MaxPooling2D: _max_pool, L.AveragePooling2D: _average_pool,
+    L.GlobalAveragePooling2D: _global_average, L.GlobalMaxPooling2D: _global_max, L.Add: _add, L.Dropout: _pass,
+    L.SpatialDropout2D: _pass, L.Flatten: _reshape, L.Reshape: _reshape,
+    L.ZeroPadding2D: lambda work, layer, name, inputs, shape: _zero_padding(work, layer, name, inputs),
+}
+
+
+def _zero_padding(work, layer, name, inputs):
+    if work.uses.get(name, 0) != 1:
+        raise NotYet(f"the integer model has no ZeroPadding2D that two layers read ({name!r})")
+    work.holder[name] = work.holder[inputs[0]]
+    before = work.padded.pop(inputs[0], NO_PADDING)
+    work.padded[name] = tuple((a + c, b + d) for (a, b), (c, d) in zip(before, layer.padding, strict=True))

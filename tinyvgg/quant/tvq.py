@@ -1,0 +1,193 @@
+"""The .tvq file: one HDF5 file with a graph, its arrays, and what is needed to plan and emit it again.
+
+    /                  format "tinyvgg.tvq", version 1, kind "integer" or "float", sha256 of the graph, versions
+    /graph/json        the ops and facts as UTF-8 JSON; an array stands there as {"array": index, "shape", "dtype"[, "bits"]}
+    /graph/arrays/N    that array; indices of a codebook are packed `bits` each, the first in the highest bits
+    /float/...         the same for the float graph that an integer one was lowered from (optional, never emitted)
+
+A file may come from anyone: sizes are checked before anything is read, and the graph is validated before it is used.
+"""
+import dataclasses
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg.errors import FormatError, TinyVGGError
+from tinyvgg.quant import float_graph as F
+from tinyvgg.quant import graph as G
+from tinyvgg.quant.packing import pack_bits, packed_size, unpack_bits
+from tinyvgg.quant.validate import LARGEST, validate
+from tinyvgg.report.record import atomic_path, versions
+
+FORMAT, VERSION = "tinyvgg.tvq", 1
+LARGEST_JSON = 2 ** 22
+LARGEST_TOTAL = 2 ** 28     # bytes of all arrays of one graph
+PARTS = {cls.__name__: cls for cls in (G.Tail, G.SharedWeights, F.FloatTail)}
+CLASSES = {**G.OPS, **F.FLOAT_OPS, **PARTS}
+DTYPES = ("int8", "uint8", "int16", "int32", "float32")
+
+
+def save_tvq(model, path):
+    """Write a QuantizedModel or CompressedModel (anything with graph and float_graph) to `path`, whole or not at all."""
+    import h5py
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as f:
+        f.attrs.update({"format": FORMAT, "version": VERSION, "kind": kind_of(model.graph), "sha256": graph_sha256(model.graph),
+                        "versions": json.dumps(versions())})
+        _write(f.create_group("graph"), model.graph)
+        if model.float_graph is not None and model.float_graph is not model.graph:
+            _write(f.create_group("float"), model.float_graph)
+
+
+def load_tvq(path):
+    """Read a .tvq file: return a QuantizedModel (integer) or CompressedModel (float). Raise FormatError for anything damaged."""
+    import h5py
+
+    from tinyvgg.quant.compressed import CompressedModel
+    from tinyvgg.quant.model import QuantizedModel
+    path = Path(path)
+    if not path.is_file():
+        raise FormatError(f"{path} is not there", "tinyvgg compress MODEL --scheme int8 --data DATA --out " + path.name)
+    try:
+        with h5py.File(path, "r") as f:
+            if f.attrs.get("format") != FORMAT:
+                raise FormatError(f"{path} is an HDF5 file, but no .tvq", "tinyvgg compress MODEL --scheme int8 --data DATA --out NEW.tvq")
+            if int(f.attrs["version"]) != VERSION:
+                raise FormatError(f"{path} has version {int(f.attrs['version'])} of the .tvq format; this library reads {VERSION}", "a newer tinyvgg")
+            kind = str(f.attrs["kind"])
+            graph = _read(f["graph"], kind)
+            float_graph = _read(f["float"], "float") if "float" in f else None
+            claimed = str(f.attrs["sha256"])
+    except TinyVGGError as error:
+        raise FormatError(f"{path}: {error.problem}", error.hint) from error
+    except Exception as error:      # h5py raises nearly every class there is on damaged files
+        raise FormatError(f"{path} is damaged or no .tvq file: {type(error).__name__} {str(error)[:200]}") from error
+    if claimed != graph_sha256(graph):
+        raise FormatError(f"{path} is damaged: its graph does not have the SHA-256 that the file states", "the original file")
+    return QuantizedModel(graph, float_graph=float_graph) if kind == "integer" else CompressedModel(graph)
+
+
+def kind_of(graph):
+    """Return "integer" or "float"."""
+    return "integer" if isinstance(graph.ops[0], G.Image) else "float"
+
+
+def graph_sha256(graph):
+    """Return the SHA-256 over the graph's ops and arrays (its name and facts left out), in hexadecimal."""
+    arrays = []
+    ops = [_encode(op, arrays) for op in graph.ops]
+    digest = hashlib.sha256(json.dumps([ops, list(graph.input_range)], sort_keys=True).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()
+
+
+# --- writing ------------------------------------------------------------------------------------------------------------
+
+def _write(group, graph):
+    arrays = []
+    description = {"name": graph.name, "input_range": list(graph.input_range), "facts": graph.facts,
+                   "ops": [_encode(op, arrays) for op in graph.ops]}
+    group.create_dataset("json", data=np.frombuffer(json.dumps(description).encode(), np.uint8))
+    for i, array in enumerate(arrays):
+        group.create_dataset(f"arrays/{i}", data=array)
+
+
+def _encode(value, arrays):
+    """Plain data for a field's value; arrays are appended to `arrays` and named by their index."""
+    if isinstance(value, G.SharedWeights):
+        codebook = _encode(value.codebook, arrays)
+        arrays.append(pack_bits(value.indices, value.bits))
+        indices = {"array": len(arrays) - 1, "shape": list(value.indices.shape), "dtype": "uint8", "bits": value.bits}
+        return {"class": "SharedWeights", "codebook": codebook, "indices": indices, "bits": value.bits}
+    if dataclasses.is_dataclass(value):
+        return {"class": type(value).__name__, **{k: _encode(v, arrays) for k, v in G.plain(value).items()}}
+    if isinstance(value, np.ndarray):
+        arrays.append(value)
+        return {"array": len(arrays) - 1, "shape": list(value.shape), "dtype": value.dtype.name}
+    if isinstance(value, tuple):
+        return [_encode(v, arrays) for v in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+# --- reading ------------------------------------------------------------------------------------------------------------
+
+def _read(group, kind):
+    """Return the Graph of one group, validated."""
+    text = group["json"]
+    if text.dtype != np.uint8 or text.ndim != 1 or text.size > LARGEST_JSON:
+        raise FormatError("the description of the graph is not text of a sensible length")
+    description = json.loads(bytes(text[()]).decode())
+    reader = _Reader(group)
+    ops = tuple(reader.object(d, CLASSES) for d in description["ops"])
+    low, high = (float(v) for v in description["input_range"])
+    facts = description["facts"] if isinstance(description["facts"], dict) else {}
+    graph = G.Graph(name=str(description["name"])[:200], ops=ops, input_range=(low, high), facts=facts)
+    validate(graph, kind)
+    return graph
+
+
+class _Reader:
+    """Turns plain data back into dataclasses, by the types that their fields declare."""
+
+    def __init__(self, group):
+        self.group, self.total = group, 0
+
+    def object(self, data, classes):
+        """A dataclass from {"class": ..., field: ...}; every field must be there, and none else."""
+        cls = classes.get(data["class"])
+        if cls is None:
+            raise FormatError(f"the graph holds a {str(data['class'])[:40]!r}, which this library has not")
+        types = {f.name: f.type.__name__ if isinstance(f.type, type) else str(f.type) for f in dataclasses.fields(cls)}
+        if set(data) - {"class"} != set(types):
+            raise FormatError(f"a {cls.__name__} has other fields than expected")
+        return cls(**{name: self.value(data[name], kind, f"{cls.__name__}.{name}") for name, kind in types.items()})
+
+    def value(self, data, kind, where):
+        """One field: array, nested dataclass, tuple, number or string, as `kind`, the declared type, says."""
+        if isinstance(data, dict):
+            value = self.array(data) if "array" in data else self.object(data, PARTS)
+            if not any(part.strip().split(".")[-1] == type(value).__name__ for part in kind.split("|")):
+                raise FormatError(f"{where} holds a {type(value).__name__}; expected {kind}")
+            return value
+        if data is None and "None" in kind:
+            return None
+        if kind.startswith("tuple") and isinstance(data, list):
+            return _tuple(data, where, str if "str" in kind else int)
+        expected = {"int": int, "float": (int, float), "str": str, "tuple[int, int, int, int] | None": list}.get(kind)
+        if expected is None or not isinstance(data, expected) or isinstance(data, bool):
+            raise FormatError(f"{where} is {str(data)[:40]!r}; expected {kind}")
+        if kind == "int" and abs(data) >= 2 ** 31 or isinstance(data, float) and not math.isfinite(data) or kind == "str" and len(data) > 200:
+            raise FormatError(f"{where} is out of range")
+        return float(data) if kind == "float" else data
+
+    def array(self, data):
+        """An array, its size checked before it is read."""
+        shape = _tuple(data["shape"], "an array's shape", int)
+        count = math.prod(shape)
+        if data["dtype"] not in DTYPES or any(n < 1 for n in shape) or len(shape) > 4 or count > LARGEST:
+            raise FormatError(f"an array has dtype {str(data['dtype'])[:20]} and shape {shape}")
+        stored = self.group[f"arrays/{int(data['array'])}"]
+        bits = data.get("bits")
+        if bits is not None and (not isinstance(bits, int) or not 1 <= bits <= 8):
+            raise FormatError(f"indices of {str(bits)[:20]} bits; expected 1..8")
+        expected = ((packed_size(count, bits),), "uint8") if bits else (shape, data["dtype"])
+        if (stored.shape, stored.dtype.name) != expected:
+            raise FormatError(f"array {data['array']} is {stored.dtype.name} {stored.shape}; expected {expected[1]} {expected[0]}")
+        self.total += stored.size * stored.dtype.itemsize
+        if self.total > LARGEST_TOTAL:
+            raise FormatError(f"the arrays hold more than {LARGEST_TOTAL:,} bytes")
+        values = stored[()]
+        return unpack_bits(values, bits, count).reshape(shape) if bits else values.astype(data["dtype"], copy=False)
+
+
+def _tuple(data, where, of):
+    """A tuple of numbers or strings, or of tuples of them."""
+    if isinstance(data, list) and len(data) <= 64:
+        if all(isinstance(v, of) and not isinstance(v, bool) for v in data) and (of is str or all(abs(v) < 2 ** 31 for v in data)):
+            return tuple(data)
+        if data and all(isinstance(v, list) for v in data):
+            return tuple(_tuple(v, where, of) for v in data)
+    raise FormatError(f"{where} is {str(data)[:60]!r}; expected a list of {of.__name__}")
