@@ -1,0 +1,26 @@
+"""Fast gradient sign method: Goodfellow, Shlens, Szegedy, "Explaining and Harnessing Adversarial Examples" (ICLR 2015)."""
+
+import numpy as np
+
+from tinyvgg.attacks import losses
+from tinyvgg.attacks.norms import Ball, parse_eps, parse_norm
+from tinyvgg.attacks.run import run
+
+
+def fgsm(model, x, y, *, eps, norm="linf", target=None, loss="ce", **options):
+    """Take one step of length eps in the steepest direction: the sign of the gradient for linf, the gradient's own for l2 (FGM).
+
+    x (N, ...) within model.bounds, y (N,) true labels, target None or classes to reach; further options: see run.
+    Returns an AttackResult.
+    """
+    eps, norm, climbed = parse_eps(eps), parse_norm(norm), losses.get(loss)
+
+    def attack(batch):
+        rows = np.arange(len(batch.x))
+        ball = Ball(batch.x, eps, norm, batch.victim.bounds)
+        z = ball.step(batch.x, batch.climb(rows, batch.x, climbed)[2], eps)
+        logits = batch.logits(rows, z)
+        batch.offer(rows, z, logits, climbed(logits, batch.y, batch.target)[0], keep="last")
+        batch.steps += 1
+
+    return run("fgsm", attack, model, x, y, eps=eps, norm=norm, target=target, settings={"loss": loss}, **options)

@@ -1,0 +1,185 @@
+"""Distances, balls and steps of the attacks. eps and distances are in the unit of the images (1/255 of 0..1 is one grey level).
+
+Letters: x clean images (N, ...), z candidates of the same shape, d = z - x, n a norm for each image (N,).
+"""
+
+import re
+
+import numpy as np
+
+from tinyvgg.errors import OptionError
+
+NORMS = ("linf", "l2", "l1")
+TOLERANCE = 1e-6  # relative excess over eps that float32 rounding is allowed, when a result is checked
+_ALIASES = {"inf": "linf", "linfinity": "linf", "l_inf": "linf", "2": "l2", "1": "l1", "l_2": "l2", "l_1": "l1"}
+
+
+def parse_norm(norm):
+    """Return "linf", "l2" or "l1" for one of these, or for np.inf, 2, 1."""
+    name = str(norm).lower().removesuffix(".0")
+    name = _ALIASES.get(name, name)
+    if name not in NORMS:
+        raise OptionError(f"norm is {norm!r}; expected linf, l2 or l1")
+    return name
+
+
+def parse_eps(value, name="eps"):
+    """Return a distance as a float: 0.03, "0.03" or "8/255". Raises OptionError for less than 0, NaN or other text."""
+    number = value
+    if isinstance(value, str):
+        parts = re.fullmatch(r"\s*([-+0-9.eE]+)\s*(?:/\s*([-+0-9.eE]+)\s*)?", value)
+        try:
+            number = float(parts[1]) / float(parts[2] or 1)
+        except (TypeError, ValueError, ZeroDivisionError):
+            raise OptionError(f"{name} is {value!r}; expected a number or a fraction", f'{name}="8/255"') from None
+    try:
+        number = float(number)
+    except (TypeError, ValueError):
+        raise OptionError(f"{name} is {value!r}; expected a number or a fraction", f'{name}="8/255"') from None
+    if not number >= 0:
+        raise OptionError(f"{name} is {value}; expected 0 or more, in the unit of the images", f'{name}="8/255"')
+    return number
+
+
+def flat(a):
+    """View (N, ...) as (N, D)."""
+    return a.reshape(len(a), int(np.prod(a.shape[1:])))
+
+
+def column(v, like):
+    """View (N,) so that it multiplies (N, ...)."""
+    return np.asarray(v).reshape(-1, *(1,) * (like.ndim - 1))
+
+
+def size(d, norm):
+    """Return the norm of each row of d (N, ...) as (N,) float64; "l0" counts the values that are not 0."""
+    rows = flat(np.asarray(d, np.float64))
+    if norm == "l0":
+        return np.count_nonzero(rows, axis=1).astype(np.float64)
+    if norm == "linf":
+        return np.abs(rows).max(axis=1, initial=0)
+    return np.sqrt((rows**2).sum(axis=1)) if norm == "l2" else np.abs(rows).sum(axis=1)
+
+
+def steepest(g, norm):
+    """Return the direction of length 1 in `norm` along which <g, .> grows fastest, for each row; 0 where g is 0.
+
+    linf: sign(g). l2: g / |g|. l1: the whole length on the largest |g|, shared between equal ones.
+    """
+    if norm == "linf":
+        return np.sign(g)
+    rows = flat(g)
+    scale = np.abs(rows).max(axis=1, initial=0, keepdims=True)
+    rows = rows / np.where(scale > 0, scale, 1)  # so that squares of tiny gradients do not underflow
+    if norm == "l2":
+        length = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+        return (rows / np.where(length > 0, length, 1)).reshape(g.shape)
+    largest = (np.abs(rows) == 1) & (scale > 0)
+    return (np.sign(rows) * largest / np.maximum(largest.sum(axis=1, keepdims=True), 1)).astype(g.dtype).reshape(g.shape)
+
+
+def shorten(d, eps, norm):
+    """Return the point of the ball of radius eps that is nearest to each row of d (for l1: Duchi et al. 2008)."""
+    if norm == "linf":
+        return np.clip(d, -eps, eps)
+    if norm == "l2":
+        return (d * column(np.minimum(1, eps / np.maximum(size(d, "l2"), 1e-300)), d)).astype(d.dtype)
+    rows = np.abs(flat(d).astype(np.float64))
+    descending = -np.sort(-rows, axis=1)
+    excess = (np.cumsum(descending, axis=1) - eps) / np.arange(1, rows.shape[1] + 1)
+    last = np.maximum((descending > excess).sum(axis=1) - 1, 0)
+    threshold = np.maximum(excess[np.arange(len(rows)), last], 0)
+    shortened = np.sign(d) * np.maximum(rows - threshold[:, None], 0).reshape(d.shape)
+    return np.where(column(rows.sum(axis=1) > eps, d), shortened, d).astype(d.dtype)
+
+
+class Ball:
+    """All images within eps of x that are valid: the ball of `norm` cut with the box `bounds`.
+
+    Nothing that `project` returns is farther from x than eps, measured in float64. grid: levels of an image format (255);
+    what is returned then lies on that grid, as x must.
+    """
+
+    def __init__(self, x, eps, norm, bounds, grid=None):
+        self.x, self.eps, self.norm, self.bounds, self.grid = x, eps, norm, bounds, grid
+        self.low, self.high = _limits(x, eps, bounds) if norm == "linf" else bounds
+        if grid is not None and np.abs(from_grid(to_grid(x, bounds, grid), bounds, grid, x.dtype) - x).max(initial=0) > 1e-6:
+            raise OptionError(
+                f"the images do not lie on the grid of {grid} steps that was asked for", "images of 8 bits, or grid=None"
+            )
+
+    def take(self, rows):
+        """Return the ball of some of the images."""
+        part = object.__new__(Ball)
+        part.__dict__.update(self.__dict__, x=self.x[rows])
+        if self.norm == "linf":
+            part.low, part.high = self.low[rows], self.high[rows]
+        return part
+
+    def project(self, z):
+        """Return a nearest point of the ball to z, then of the box; on the grid if there is one."""
+        if self.norm != "linf":
+            z = self._shortened(z)
+        z = np.clip(z, self.low, self.high).astype(self.x.dtype, copy=False)
+        return z if self.grid is None else self._snap(z)
+
+    def step(self, z, g, length):
+        """Go from z by `length` in the steepest direction of g, and back into the ball."""
+        if self.norm == "l1":  # a value that stands at the edge of the box already cannot take the step
+            stuck = ((z <= self.low) & (g < 0)) | ((z >= self.high) & (g > 0))
+            g = np.where(stuck, 0, g)
+        return self.project(z + (length * steepest(g, self.norm)).astype(z.dtype, copy=False))
+
+    def random(self, streams, *names):
+        """Return a point drawn from the ball: uniform for linf and l2, on a random direction of l1, then cut with the box."""
+        shape = self.x.shape[1:]
+        if self.norm == "linf":
+            d = streams.uniform(shape, *names, "start", low=-self.eps, high=self.eps)
+        else:
+            d = streams.normal(shape, *names, "start")
+            radius = streams.uniform((), *names, "radius") ** (1 / max(d[0].size, 1) if self.norm == "l2" else 1)
+            d = d / column(size(d, self.norm), d) * column(self.eps * radius, d)
+        return self.project((self.x + d).astype(self.x.dtype))
+
+    def _shortened(self, z):
+        d = shorten(z - self.x, self.eps * (1 - TOLERANCE / 2), self.norm)
+        z = self.x + d
+        far = size(z.astype(np.float64) - self.x, self.norm) > self.eps  # where eps is as small as a rounding
+        if far.any():
+            x, d, rounded = self.x[far].astype(np.float64), d[far], z[far]
+            z[far] = np.where(np.abs(rounded - x) > np.abs(d), np.nextafter(rounded, self.x[far]), rounded)
+        return z
+
+    def _snap(self, z):
+        """Round z to the grid, towards x where the nearest level would leave the ball."""
+        step = (self.bounds[1] - self.bounds[0]) / self.grid
+        levels = np.float64(z - self.x) / step
+        nearest, inner = np.rint(levels), np.trunc(levels)
+        far = size(nearest * step, self.norm) > self.eps * (1 + TOLERANCE)
+        if self.norm == "linf":
+            limit = np.floor(self.eps / step * (1 + TOLERANCE))
+            chosen = np.clip(nearest, -limit, limit)
+        else:
+            chosen = np.where(column(far, z), inner, nearest)
+        return np.clip(from_grid(to_grid(self.x, self.bounds, self.grid) + chosen, self.bounds, self.grid, z.dtype), *self.bounds)
+
+
+def _limits(x, eps, bounds):
+    """Return the lowest and highest valid values within eps of x, rounded towards x."""
+    wide = x.astype(np.float64)
+    low, high = (wide - eps).astype(x.dtype), (wide + eps).astype(x.dtype)
+    low = np.where(wide - low > eps, np.nextafter(low, x), low)
+    high = np.where(high - wide > eps, np.nextafter(high, x), high)
+    return np.maximum(low, x.dtype.type(bounds[0])), np.minimum(high, x.dtype.type(bounds[1]))
+
+
+def to_grid(x, bounds, grid=255):
+    """Return the nearest level 0..grid of each value, as float64."""
+    low, high = bounds
+    return np.rint((np.asarray(x, np.float64) - low) * (grid / (high - low)))
+
+
+def from_grid(levels, bounds, grid=255, dtype=np.float32):
+    """Return the value of each level; for 0..1 and 255 these are exactly uint8 / 255 in `dtype`."""
+    low, high = bounds
+    return (levels * (high - low) / grid + low).astype(dtype)

@@ -1,0 +1,100 @@
+"""Projected gradient descent: Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks" (ICLR 2018)."""
+
+import numpy as np
+
+from tinyvgg.attacks import losses
+from tinyvgg.attacks.cycles import Visited
+from tinyvgg.attacks.norms import Ball, parse_eps, parse_norm
+from tinyvgg.attacks.run import count, parse_length, run
+from tinyvgg.errors import OptionError
+
+
+def pgd(
+    model,
+    x,
+    y,
+    *,
+    eps,
+    norm="linf",
+    step=None,
+    steps=40,
+    target=None,
+    loss="ce",
+    random_start=False,
+    restarts=1,
+    keep="best",
+    early_stop=True,
+    cycle_stop=True,
+    grid=None,
+    **options,
+):
+    """Climb the loss in `steps` steps of length `step` (default 2.5 eps / steps), each projected on the ball and on the box.
+
+    x (N, ...) within model.bounds, y (N,) true labels, target None or classes to reach. norm: linf, l2, l1.
+    loss: ce (scaled cross-entropy), ce_plain, margin, dlr. random_start: begin at a random point of the ball; further `restarts`
+    always do. keep: the best point of all, or the last. early_stop: an image is left alone once it is fooled. cycle_stop: and
+    once its points repeat (only with keep="best", where that loses nothing). grid=255: stay on 8-bit images.
+    Further options: see run. Returns an AttackResult.
+    """
+    eps, norm, steps, restarts = parse_eps(eps), parse_norm(norm), count(steps, "steps"), count(restarts, "restarts")
+    length, climbed = parse_length(step, 2.5 * eps / steps), losses.get(loss)
+    if keep not in ("best", "last"):
+        raise OptionError(f"keep is {keep!r}; expected best or last")
+
+    def attack(batch):
+        ball = Ball(batch.x, eps, norm, batch.victim.bounds, grid)
+        for restart in range(restarts):
+            rows = np.flatnonzero(~batch.fooled) if early_stop or restart else np.arange(len(batch.x))
+            part = ball.take(rows)
+            start = part.random(batch.streams.take(rows), "restart", restart) if random_start or restart else part.x
+            visited = Visited() if cycle_stop and keep == "best" else None
+            _ascend(batch, part, rows, start, climbed, length, steps, keep, early_stop, visited, restart)
+
+    settings = {
+        "step": length,
+        "steps": steps,
+        "loss": loss,
+        "random_start": random_start,
+        "restarts": restarts,
+        "keep": keep,
+        "early_stop": early_stop,
+        "cycle_stop": cycle_stop,
+        "grid": grid,
+    }
+    return run(
+        "pgd",
+        attack,
+        model,
+        x,
+        y,
+        eps=eps,
+        norm=norm,
+        target=target,
+        settings=settings,
+        flags=_reach_flags(eps, length, steps),
+        **options,
+    )
+
+
+def _ascend(batch, ball, rows, z, loss, length, steps, keep, early_stop, visited, restart):
+    """Take the steps for the images `rows` from z, dropping those that are done with."""
+    for i in range(steps):
+        logits, values, g = batch.climb(rows, z, loss, restart, i)
+        fools = batch.offer(rows, z, logits, values, keep=keep)
+        going = ~fools if early_stop else np.ones(len(rows), bool)
+        if visited is not None:
+            going &= ~visited.before(rows, z)
+        if not going.all():
+            rows, z, g, ball = rows[going], z[going], g[going], ball.take(going)
+        if not len(rows):
+            return
+        z = ball.step(z, g, length)
+        batch.steps[rows] += 1
+    logits = batch.logits(rows, z)
+    batch.offer(rows, z, logits, loss(logits, batch.y[rows], batch.targets(rows))[0], keep=keep)
+
+
+def _reach_flags(eps, length, steps):
+    if length * steps < eps * (1 - 1e-9):
+        return [f"ball not reached: {steps} steps of {length:g} go {length * steps:g} far, less than eps {eps:g}"]
+    return []

@@ -1,0 +1,248 @@
+"""What an attack leaves behind: images, and what was found when they were looked at again from scratch."""
+
+import json
+import math
+import zipfile
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg.errors import FormatError
+from tinyvgg.report import record
+
+LARGEST_FILE = 4 << 30  # bytes, unpacked, that a saved attack may hold
+VERSION = 1
+
+
+@dataclass
+class AttackResult:
+    """N images before and after an attack. Arrays have N rows; `success` says fooled: right before, and its goal reached after.
+
+    x, x_adv: (N, H, W, C) in `bounds`; x_adv_u8: the nearest images of 8 bits that stay within eps; success_u8: success of these.
+    pred_clean, pred_adv: classes before and after; y: true labels; target: wanted labels or None; scores_clean, scores_adv:
+    probabilities (N, K) or None. norms: {"l0", "l1", "l2", "linf"} of x_adv - x, float64. steps_used, queries: what each image
+    took. within: whether bounds and eps were kept. done: False for images that a stop or a budget left unattacked.
+    """
+
+    name: str
+    x: np.ndarray
+    x_adv: np.ndarray
+    x_adv_u8: np.ndarray
+    y: np.ndarray
+    target: np.ndarray | None
+    pred_clean: np.ndarray
+    pred_adv: np.ndarray
+    pred_u8: np.ndarray
+    success: np.ndarray
+    success_u8: np.ndarray
+    within: np.ndarray
+    done: np.ndarray
+    norms: dict
+    queries: np.ndarray
+    steps_used: np.ndarray
+    loss: np.ndarray
+    bounds: tuple
+    scores_clean: np.ndarray | None = None
+    scores_adv: np.ndarray | None = None
+    gradients: int = 0
+    seconds: float = 0.0
+    flags: list = field(default_factory=list)
+    config: dict = field(default_factory=dict)
+    seed: int = 0
+    versions: dict = field(default_factory=record.versions)
+    model_sha256: str | None = None
+    data_sha256: str | None = None
+
+    def __len__(self):
+        return len(self.x)
+
+    @property
+    def clean_accuracy(self):
+        """Share of images that are right before."""
+        return float(np.mean(self.pred_clean == self.y)) if len(self) else math.nan
+
+    @property
+    def robust_accuracy(self):
+        """Share of images that are right before and after; an attack that left its ball or box fools nobody."""
+        return float(np.mean((self.pred_clean == self.y) & ((self.pred_adv == self.y) | ~self.within))) if len(self) else math.nan
+
+    @property
+    def attackable(self):
+        """Images that count for the success rate: right before, and for a target, not of that class already."""
+        right = self.pred_clean == self.y
+        return right if self.target is None else right & (self.target != self.y)
+
+    @property
+    def success_rate(self):
+        """Share of the attackable images that were fooled."""
+        return float(self.success.sum() / self.attackable.sum()) if self.attackable.any() else math.nan
+
+    def summary(self):
+        """Return the result as plain data: accuracies, success rates with 95 % Wilson intervals, norms, cost, flags."""
+        n, right = len(self), int((self.pred_clean == self.y).sum())
+        attackable, fooled = int(self.attackable.sum()), int(self.success.sum())
+        survivors = round(self.robust_accuracy * n) if n else 0
+        return {
+            "attack": self.name,
+            "n": n,
+            "clean_accuracy": self.clean_accuracy,
+            "robust_accuracy": self.robust_accuracy,
+            "success_rate": self.success_rate,
+            "success_rate_u8": float(self.success_u8.sum() / attackable) if attackable else math.nan,
+            "clean_accuracy_interval": wilson(right, n),
+            "robust_accuracy_interval": wilson(survivors, n),
+            "success_rate_interval": wilson(fooled, attackable),
+            "fooled": fooled,
+            "attackable": attackable,
+            "norms": {name: _spread(values, self.success) for name, values in self.norms.items()},
+            "median_norms_all": {name: _median_all(values, self.success, self.attackable) for name, values in self.norms.items()},
+            "queries": int(self.queries.sum()),
+            "gradients": self.gradients,
+            "done": int(self.done.sum()),
+            "seconds": self.seconds,
+            "flags": list(self.flags),
+            "config": self.config,
+            "seed": self.seed,
+            "versions": self.versions,
+            "model_sha256": self.model_sha256,
+            "data_sha256": self.data_sha256,
+        }
+
+    def to_json(self):
+        """Return the summary as JSON text; what JSON has no word for becomes null."""
+        return json.dumps(plain(self.summary()), indent=2, allow_nan=False)
+
+    def save(self, path):
+        """Write everything to `path` (.npz), whole or not at all."""
+        arrays, plain_data = {}, {"tinyvgg_attack": VERSION}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray):
+                arrays[item.name] = value
+            elif item.name == "norms":
+                arrays.update({f"norms_{k}": v for k, v in value.items()})
+            else:
+                plain_data[item.name] = plain(value)
+        with record.atomic_path(path) as temporary, open(temporary, "wb") as f:
+            np.savez_compressed(f, header=np.frombuffer(json.dumps(plain_data).encode(), np.uint8), **arrays)
+
+    def grid(self, path=None, *, count=8, classes=None):
+        """Draw clean images, adversarial ones and perturbations side by side, with labels and confidences: see attack_plots.grid."""
+        from tinyvgg.report.attack_plots import grid
+
+        return grid(self, path, count=count, classes=classes)
+
+    def __str__(self):
+        lines = [
+            f"{self.name}: {len(self)} images, clean {self.clean_accuracy:.1%}, robust {self.robust_accuracy:.1%}, "
+            f"fooled {int(self.success.sum())} of {int(self.attackable.sum())}"
+        ]
+        return "\n".join([*lines, *(f"  ! {flag}" for flag in self.flags)])
+
+
+def load(path):
+    """Read a saved attack: the .npz, or the folder of a run that holds it. Runs nothing that the file contains."""
+    path = Path(path)
+    path = path / "attack.npz" if path.is_dir() else path
+    if not path.exists():
+        raise FormatError(f"{path} does not exist", "the folder that was given to --out")
+    try:
+        _check_archive(path)
+        with np.load(path, allow_pickle=False) as stored:
+            return _from_arrays({name: stored[name] for name in stored.files})
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        EOFError,
+        MemoryError,
+        UnicodeDecodeError,
+    ) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{path} is not a saved attack, or is damaged: {error}", "run the attack again with --out") from error
+
+
+def _check_archive(path):
+    with zipfile.ZipFile(path) as archive:
+        total = sum(info.file_size for info in archive.infolist())
+        if total > LARGEST_FILE:
+            raise FormatError(f"{path} would unpack to {total:,} bytes; at most {LARGEST_FILE:,} are read")
+
+
+def _from_arrays(arrays):
+    data = json.loads(arrays.pop("header").tobytes().decode())
+    if not isinstance(data, dict) or data.pop("tinyvgg_attack", None) != VERSION:
+        raise FormatError("the file is of another version, or not a saved attack")
+    norms = {name.removeprefix("norms_"): arrays.pop(name) for name in list(arrays) if name.startswith("norms_")}
+    known = {item.name for item in fields(AttackResult)}
+    values = {**{k: v for k, v in data.items() if k in known}, **{k: v for k, v in arrays.items() if k in known}}
+    result = AttackResult(**values, norms=norms)
+    result.bounds = tuple(float(v) for v in result.bounds)
+    n = len(result.x)
+    per_image = [
+        getattr(result, k)
+        for k in (
+            "x_adv",
+            "x_adv_u8",
+            "y",
+            "pred_clean",
+            "pred_adv",
+            "pred_u8",
+            "success",
+            "success_u8",
+            "within",
+            "done",
+            "queries",
+            "steps_used",
+            "loss",
+        )
+    ] + list(norms.values())
+    shapes = {result.x.shape, result.x_adv.shape, result.x_adv_u8.shape}
+    if result.x.ndim < 2 or len(shapes) > 1 or any(len(a) != n for a in per_image) or len(result.bounds) != 2:
+        raise FormatError("its arrays do not belong together")
+    return result
+
+
+def wilson(successes, n, z=1.959963984540054):
+    """Return the 95 % Wilson score interval (low, high) of a share: Wilson 1927. NaN for n = 0."""
+    if n == 0:
+        return math.nan, math.nan
+    p = successes / n
+    middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n)
+    return low if successes > 0 else 0.0, high if successes < n else 1.0
+
+
+def _spread(values, chosen):
+    """Mean, median, 95th percentile and largest of the fooled images' norms."""
+    values = np.asarray(values)[chosen]
+    if not len(values):
+        return {"mean": math.nan, "median": math.nan, "p95": math.nan, "max": math.nan}
+    return {
+        "mean": float(values.mean()),
+        "median": float(np.median(values)),
+        "p95": float(np.percentile(values, 95)),
+        "max": float(values.max()),
+    }
+
+
+def _median_all(values, fooled, attackable):
+    """Median over all attackable images, the survivors counted as infinitely far."""
+    filled = np.where(fooled, values, np.inf)[attackable]
+    return float(np.median(filled)) if len(filled) else math.nan
+
+
+def plain(value):
+    """Replace arrays, tuples, NaN and infinity by what JSON has."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

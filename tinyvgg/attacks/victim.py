@@ -1,0 +1,173 @@
+"""The model under attack, as an attack sees it: counted, within a budget, its bounds known, its probabilities noticed."""
+
+import numpy as np
+
+from tinyvgg.attacks import losses
+from tinyvgg.errors import BudgetError, DataError, GradientError, OptionError
+
+SMALLEST = 1e-30  # probabilities below this are taken as this when their logarithm is needed
+
+
+class FunctionClassifier:
+    """A classifier made of functions: see as_classifier."""
+
+    def __init__(self, *, bounds, n_classes, logits=None, scores=None, labels=None, vjp=None):
+        self.bounds, self.n_classes = bounds, n_classes
+        for name, function in {"logits": logits, "scores": scores, "labels": labels, "vjp": vjp}.items():
+            if function is not None:
+                setattr(self, name, function)
+
+
+def as_classifier(logits=None, *, bounds, n_classes, scores=None, labels=None, vjp=None):
+    """Make a classifier of functions of images x (N, ...).
+
+    logits, scores: x -> (N, classes); labels: x -> (N,); vjp: (x, g) -> d sum(g * logits) / dx, where g is an array (N, classes)
+    or a function that gives it from the logits. bounds: (low, high) of valid values.
+    """
+    if logits is None and scores is None and labels is None:
+        raise OptionError(
+            "a classifier needs one of logits, scores and labels", "as_classifier(predict, bounds=(0, 1), n_classes=10)"
+        )
+    return FunctionClassifier(logits=logits, scores=scores, labels=labels, vjp=vjp, bounds=bounds, n_classes=n_classes)
+
+
+class Victim:
+    """Counts what an attack asks of a model, and raises BudgetError when `budget` images have been asked for.
+
+    queries: images sent through the model; gradients: images whose gradient was computed. Where the model answers with
+    probabilities, `logits` gives their logarithm, whose cross-entropy has the same gradient, and `probabilities` is True.
+    """
+
+    def __init__(self, model, *, budget=None):
+        self.model, self.budget = model, budget
+        self.bounds, self.n_classes = checked_bounds(model), checked_classes(model)
+        if not any(hasattr(model, name) for name in ("logits", "scores", "labels")):
+            raise OptionError(
+                f"{type(model).__name__} is no classifier: it has none of logits, scores and labels",
+                "attacks.as_classifier(function, bounds=(0, 1), n_classes=10)",
+            )
+        self.queries = self.gradients = 0
+        self.probabilities = False
+
+    @property
+    def dtype(self):
+        """dtype of the images: the model's own if that is a float, else float32."""
+        dtype = np.dtype(getattr(self.model, "dtype", np.float32))
+        return dtype if dtype.kind == "f" else np.dtype(np.float32)
+
+    def logits(self, x):
+        """x (N, ...) -> (N, classes): logits, or the logarithm of probabilities, or scores as they are."""
+        self._count(len(x))
+        function = getattr(self.model, "logits", None) or getattr(self.model, "scores", None)
+        if function is None:
+            raise GradientError(
+                f"{type(self.model).__name__} tells only labels; this attack needs logits or scores",
+                "hopskipjump or rays, which need labels only",
+            )
+        return self._checked(function(x))
+
+    def labels(self, x):
+        """x (N, ...) -> (N,) predicted classes."""
+        self._count(len(x))
+        if hasattr(self.model, "labels"):
+            return np.asarray(self.model.labels(x)).astype(np.int64)
+        function = getattr(self.model, "logits", None) or self.model.scores
+        return np.asarray(function(x)).argmax(axis=1)
+
+    def predictions(self, x, batch_size=128):
+        """x (N, ...) -> (N,) predicted classes, in batches and outside the count: for looking, not for attacking."""
+        before, self.queries = self.queries, -len(x)
+        try:
+            parts = [self.labels(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+        finally:
+            self.queries = before
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def vjp(self, x, g):
+        """Return logits (N, classes) and d sum(g(logits) * logits) / dx for a function g of the logits: one pass each way."""
+        if not has_gradients(self.model):
+            raise GradientError(
+                f"{type(self.model).__name__} has no gradients (no vjp); this attack needs them",
+                "square, hopskipjump or rays; or attacks.defended(model, backward=...) for a stand-in gradient",
+            )
+        self._count(len(x))
+        self.gradients += len(x)
+        seen = {}
+
+        def pull(outputs):
+            seen["logits"] = self._checked(outputs)
+            direction = np.asarray(g(seen["logits"]))
+            return direction / np.maximum(outputs, SMALLEST) if self.probabilities else direction
+
+        dx = np.asarray(self.model.vjp(x, pull))
+        broken = ~np.isfinite(dx.reshape(len(dx), -1)).all(axis=1)
+        if broken.any():
+            raise DataError(f"the model's gradient is not finite for {int(broken.sum())} of {len(x)} images")
+        return seen["logits"], dx
+
+    def climb(self, x, y, target, loss):
+        """Return logits, values (N,), gradients by x of a loss, and where a gradient was exactly 0.
+
+        There the gradient of the scaled cross-entropy stands instead, which rarely is.
+        """
+        values = {}
+
+        def gradient(z):
+            values["loss"], g = loss(z, y, target)
+            return g
+
+        z, dx = self.vjp(x, gradient)
+        dead = ~dx.reshape(len(dx), -1).any(axis=1)
+        if dead.any() and loss is not losses.cross_entropy:
+            at = None if target is None else target[dead]
+            dx[dead] = self.vjp(x[dead], lambda z: losses.cross_entropy(z, y[dead], at)[1])[1]
+        return z, values["loss"], dx, dead
+
+    def _count(self, n):
+        if self.budget is not None and self.queries + n > self.budget:
+            raise BudgetError(f"the budget of {self.budget:,} queries is used up", "a larger budget=, or fewer images")
+        self.queries += n
+
+    def _checked(self, outputs):
+        outputs = np.asarray(outputs)
+        if outputs.ndim != 2 or outputs.shape[1] != self.n_classes:
+            raise DataError(f"the model answers with shape {outputs.shape}; expected (N, {self.n_classes})")
+        if not np.isfinite(outputs).all():
+            raise DataError("the model's answers are not finite", "images within its bounds, or weights without NaN")
+        if outputs.dtype.kind != "f":
+            outputs = outputs.astype(np.float32)
+        self.probabilities = self.probabilities or are_probabilities(outputs)
+        return np.log(np.maximum(outputs, SMALLEST)) if self.probabilities else outputs
+
+
+def has_gradients(model):
+    """Whether a model can say how its logits change with its images."""
+    return callable(getattr(model, "vjp", None))
+
+
+def are_probabilities(outputs):
+    """Whether each row of outputs (N, K) is a distribution: not below 0, sum 1 within 1e-3."""
+    return len(outputs) > 0 and bool((outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) < 1e-3).all())
+
+
+def checked_bounds(model):
+    """Return the model's (low, high), or raise OptionError: without bounds no eps has a meaning."""
+    bounds = getattr(model, "bounds", None)
+    try:
+        low, high = (float(v) for v in bounds)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise OptionError(
+            f"{type(model).__name__} has bounds {bounds!r}; expected (low, high) of valid images",
+            "attacks.as_classifier(model.predict, bounds=(0, 1), n_classes=10)",
+        )
+    return low, high
+
+
+def checked_classes(model):
+    """Return the number of classes, two or more, or raise OptionError."""
+    n = getattr(model, "n_classes", None)
+    if not isinstance(n, int | np.integer) or n < 2:
+        raise OptionError(f"{type(model).__name__} has n_classes {n!r}; an attack needs two classes or more")
+    return int(n)
