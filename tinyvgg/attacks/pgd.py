@@ -9,25 +9,8 @@ from tinyvgg.attacks.run import count, parse_length, run
 from tinyvgg.errors import OptionError
 
 
-def pgd(
-    model,
-    x,
-    y,
-    *,
-    eps,
-    norm="linf",
-    step=None,
-    steps=40,
-    target=None,
-    loss="ce",
-    random_start=False,
-    restarts=1,
-    keep="best",
-    early_stop=True,
-    cycle_stop=True,
-    grid=None,
-    **options,
-):
+def pgd(model, x, y, *, eps, norm="linf", step=None, steps=40, target=None, loss="ce", random_start=False, restarts=1,
+        keep="best", early_stop=True, cycle_stop=True, grid=None, **options):
     """Climb the loss in `steps` steps of length `step` (default 2.5 eps / steps), each projected on the ball and on the box.
 
     x (N, ...) within model.bounds, y (N,) true labels, target None or classes to reach. norm: linf, l2, l1.
@@ -50,30 +33,10 @@ def pgd(
             visited = Visited() if cycle_stop and keep == "best" else None
             _ascend(batch, part, rows, start, climbed, length, steps, keep, early_stop, visited, restart)
 
-    settings = {
-        "step": length,
-        "steps": steps,
-        "loss": loss,
-        "random_start": random_start,
-        "restarts": restarts,
-        "keep": keep,
-        "early_stop": early_stop,
-        "cycle_stop": cycle_stop,
-        "grid": grid,
-    }
-    return run(
-        "pgd",
-        attack,
-        model,
-        x,
-        y,
-        eps=eps,
-        norm=norm,
-        target=target,
-        settings=settings,
-        flags=_reach_flags(eps, length, steps),
-        **options,
-    )
+    settings = {"step": length, "steps": steps, "loss": loss, "random_start": random_start, "restarts": restarts, "keep": keep,
+                "early_stop": early_stop, "cycle_stop": cycle_stop, "grid": grid}
+    return run("pgd", attack, model, x, y, eps=eps, norm=norm, target=target, settings=settings,
+               flags=_reach_flags(eps, length, steps), **options)
 
 
 def _ascend(batch, ball, rows, z, loss, length, steps, keep, early_stop, visited, restart):

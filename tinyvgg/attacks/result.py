@@ -128,7 +128,7 @@ class AttackResult:
             np.savez_compressed(f, header=np.frombuffer(json.dumps(plain_data).encode(), np.uint8), **arrays)
 
     def grid(self, path=None, *, count=8, classes=None):
-        """Draw clean images, adversarial ones and perturbations side by side, with labels and confidences: see attack_plots.grid."""
+        """Draw clean and adversarial images and perturbations, with labels and confidences: see attack_plots.grid."""
         from tinyvgg.report.attack_plots import grid
 
         return grid(self, path, count=count, classes=classes)

@@ -64,7 +64,7 @@ def projected_gradient_descent(
 def fast_gradient_method(
     model_fn, x, eps, norm, loss_fn=None, clip_min=None, clip_max=None, y=None, targeted=False, sanity_checks=False
 ):
-    """Return x_adv (N, ...) float32 after one step of length eps; the arguments are those of projected_gradient_descent. norm 1 works."""
+    """Return x_adv (N, ...) float32 after one step of length eps; arguments as in projected_gradient_descent. norm 1 works."""
     kind = _norm(norm)
     _check((clip_min is None) == (clip_max is None), "one of clip_min and clip_max was given; expected both or neither")
     x = np.asarray(x, np.float32)

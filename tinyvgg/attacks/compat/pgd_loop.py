@@ -1,4 +1,4 @@
-"""PGD as three libraries compute it, to the bit for linf: they differ in the order of clipping and projecting, and in norm floors.
+"""PGD as three libraries compute it, to the bit for linf: the orders of clipping and projecting differ, and norm floors.
 
 order "cleverhans": step, box, ball, box. "foolbox": step, ball, box. "art": step, box, ball.
 The library's own attacks.pgd never leaves the ball by a rounding, and so differs from all three in last bits.
