@@ -1,1 +1,80 @@
-"""Models in files: our own checkpoint and Keras' formats."""
+"""Models in files: our own checkpoint and Keras' formats.
+
+What a file is, its first bytes and members say; its ending only decides how a new one is written.
+"""
+import zipfile
+from pathlib import Path
+
+from tinyvgg.errors import FormatError, NotYet
+from tinyvgg.io.checkpoint import META, load_checkpoint, save_checkpoint
+
+__all__ = ["DEFAULT_SUFFIX", "load_checkpoint", "load_model", "load_weights", "save_checkpoint", "save_model"]
+
+DEFAULT_SUFFIX = ".npz"                     # how a training run writes its model
+RUN_FILES = ("model.h5", "model.keras", "model.npz", "checkpoint.npz")
+
+
+def load_model(path, **settings):
+    """Return the model in a file, or in the folder of a training run; FormatError says what the file is instead."""
+    path = model_path(path)
+    kind = _kind(path)
+    if kind == "checkpoint":
+        return load_checkpoint(path).model()
+    return _keras(path).load_model(path, **settings)
+
+
+def save_model(model, path, **settings):
+    """Write a model to `path`, whole or not at all: .npz is our own format, .h5 and .keras are Keras'."""
+    path = Path(path)
+    if path.suffix == ".npz":
+        save_checkpoint(path, model)
+    elif path.suffix in (".h5", ".keras"):
+        _keras(path).save_model(model, path, **settings)
+    else:
+        raise FormatError(f"{path.name} has no known ending; expected .h5, .keras or .npz")
+
+
+def load_weights(model, path, **settings):
+    """Give `model` the weights of a file whose architecture is the same."""
+    path = model_path(path)
+    if _kind(path) == "checkpoint":
+        model.set_weights(load_checkpoint(path).weights)
+    else:
+        _keras(path).load_weights(model, path, **settings)
+
+
+def model_path(path):
+    """Return the model's file for a path that may be the folder of a run."""
+    path = Path(path).expanduser()
+    if path.is_dir():
+        found = [path / name for name in RUN_FILES if (path / name).is_file()]
+        if not found:
+            raise FormatError(f"the folder {path} holds no model; expected one of {', '.join(RUN_FILES)}")
+        return found[0]
+    if not path.is_file():
+        raise FormatError(f"there is no model file {str(path)!r}", "tinyvgg train --data shapes --out runs/first")
+    return path
+
+
+def _kind(path):
+    """Return "checkpoint", "keras" or "h5" by the content of a file, or raise FormatError."""
+    try:
+        with open(path, "rb") as f:
+            start = f.read(8)
+        if start == b"\x89HDF\r\n\x1a\n":
+            return "h5"
+        if start.startswith(b"PK"):
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+            if META in names or "config.json" in names:
+                return "checkpoint" if META in names else "keras"
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise FormatError(f"{path} cannot be read: {error}", "a fresh copy of the file") from error
+    raise FormatError(f"{path} is neither HDF5 (.h5), .keras nor our own .npz")
+
+
+def _keras(path):
+    from tinyvgg.io import keras_h5
+    if not hasattr(keras_h5, "load_model"):
+        raise NotYet(f"{path.name} is a Keras file, and io/keras_h5/ has no reader and writer yet", "a file ending in .npz")
+    return keras_h5

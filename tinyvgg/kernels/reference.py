@@ -283,3 +283,40 @@ def softmax_backward(dy, x, *, axis=-1):
     """s (dy - sum s dy)."""
     s = softmax(x, axis=axis)
     return s * (dy - (s * dy).sum(axis=axis, keepdims=True))
+
+
+# --- steps of the optimizers, in place ---------------------------------------------------------------------------------
+# w weights, g its gradient, a the learning rate, t the number of the step from 1; m and v are remembered from step to step.
+
+def sgd_update(w, g, *, learning_rate):
+    """w -= a g"""
+    w -= learning_rate * g
+
+
+def momentum_update(w, g, m, *, learning_rate, momentum, nesterov):
+    """m = mu m - a g;  w += m, or with Nesterov's look ahead (Sutskever et al., 2013) w += mu m - a g"""
+    m *= momentum
+    m -= learning_rate * g
+    w += momentum * m - learning_rate * g if nesterov else m
+
+
+def adam_update(w, g, m, v, *, step_size, beta_1, beta_2, epsilon):
+    """m += (1-b1) (g - m);  v += (1-b2) (g^2 - v);  w -= s m / (sqrt(v) + eps)     (Kingma and Ba, 2015, arXiv:1412.6980)
+
+    step_size s = a sqrt(1 - b2^t) / (1 - b1^t): the bias correction of the paper's section 2, where eps is not corrected.
+    """
+    m += (1 - beta_1) * (g - m)
+    v += (1 - beta_2) * (g * g - v)
+    w -= step_size * m / (np.sqrt(v) + epsilon)
+
+
+def rmsprop_update(w, g, v, m, *, learning_rate, rho, momentum, epsilon):
+    """v = rho v + (1-rho) g^2;  d = a g / sqrt(v + eps);  w -= d, or with momentum m = mu m + d;  w -= m"""
+    v *= rho
+    v += (1 - rho) * g * g
+    d = learning_rate * g / np.sqrt(v + epsilon)
+    if m is not None:
+        m *= momentum
+        m += d
+        d = m
+    w -= d

@@ -1,27 +1,23 @@
-"""Figures, drawn with matplotlib (extra `plot`), which is imported when the first one is drawn."""
-
+"""Figures, drawn with matplotlib (extra `plot`), which is imported when the first is drawn. They take plain data alone."""
 from tinyvgg.errors import require
 from tinyvgg.report.record import atomic_path
 
 
 def figure(width, height):
-    """Return (figure, pyplot) without a window."""
-    matplotlib = require("matplotlib", "plot")
-    matplotlib.use("Agg")
-    pyplot = require("matplotlib.pyplot", "plot")
-    return pyplot.figure(figsize=(width, height), layout="constrained"), pyplot
+    """Return an empty figure, without matplotlib's global state: no window, nothing to close, safe in threads."""
+    return require("matplotlib.figure", "plot").Figure(figsize=(width, height), layout="constrained")
 
 
 def save(fig, path):
-    """Write a figure to `path` (.png, .svg, .pdf), whole or not at all."""
+    """Write a figure to `path` (.png, .svg, .pdf), whole or not at all; equal figures give equal bytes."""
     with atomic_path(path) as temporary:
-        fig.savefig(temporary, dpi=150)
-    fig.clear()
+        dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+        fig.savefig(temporary, dpi=150, metadata=dated.get(temporary.suffix))
 
 
 def layer_bars(names, sizes, operations, path, *, title=""):
     """Draw where the bytes and the operations are: one row a layer. sizes: bytes, operations: MACC, as many as names."""
-    fig, _ = figure(9, 1.2 + 0.26 * len(names))
+    fig = figure(9, 1.2 + 0.26 * len(names))
     left, right = fig.subplots(1, 2, sharey=True)
     for axis, values, label, colour in (
         (left, sizes, "weights, KB", "#4477aa"),
@@ -37,4 +33,19 @@ def layer_bars(names, sizes, operations, path, *, title=""):
     left.set_yticks(range(len(names)), names, fontsize=7)
     left.invert_yaxis()
     fig.suptitle(title, fontsize=10)
+    save(fig, path)
+
+
+def training_curves(history, path):
+    """Draw loss and accuracy by epoch, of training and validation, from the rows of a run's history."""
+    fig = figure(8, 3.2)
+    epochs = [row["epoch"] for row in history]
+    for axis, name, factor, unit in zip(fig.subplots(1, 2), ("loss", "accuracy"), (1, 100), ("", " (%)"), strict=True):
+        for prefix, label in (("", "training"), ("val_", "validation")):
+            values = [row.get(prefix + name) for row in history]
+            if None not in values:
+                axis.plot(epochs, [factor * v for v in values], marker="." if len(epochs) < 30 else None, label=label)
+        axis.set(xlabel="epoch", ylabel=name + unit)
+        axis.grid(alpha=0.3)
+        axis.legend()
     save(fig, path)

@@ -30,6 +30,12 @@ class Progress:
             self._draw(time.monotonic(), note)
             self.stream.write("\n")
 
+    def say(self, text):
+        """Print a line of its own, above the bar on a terminal."""
+        if not self.quiet:
+            self.stream.write(f"\r\x1b[K{text}\n" if self.stream.isatty() else f"{text}\n")
+            self.stream.flush()
+
     def _draw(self, now, note):
         rate = self.done / max(now - self.started, 1e-9)
         left = (self.total - self.done) / rate if rate else 0.0

@@ -1,49 +1,14 @@
 """SGD, Adam, AdamW and RMSprop, with Keras' names, defaults and arithmetic.
 
-One function an update rule, on one array and in place, with the equation; a class around it that holds the settings and the
-slots (the arrays that a rule remembers), one dictionary a kind of slot: `adam.slots["velocity"]["conv1/kernel"]`.
-
-Letters: w weights, g gradient, a learning rate, t the number of this step from 1.
+The rules themselves, with their equations, are kernels: `kernels.adam_update` and so on. An optimizer holds the settings and
+the slots, the arrays that a rule remembers, one dictionary a kind of slot: `adam.slots["velocity"]["conv1/kernel"]`.
 """
 import math
 
 import numpy as np
 
+from tinyvgg import kernels
 from tinyvgg.errors import OptionError
-
-
-def sgd_update(w, g, *, learning_rate):
-    """w -= a g"""
-    w -= learning_rate * g
-
-
-def momentum_update(w, g, m, *, learning_rate, momentum, nesterov):
-    """m = mu m - a g;  w += m, or with Nesterov's look ahead (Sutskever et al., 2013) w += mu m - a g"""
-    m *= momentum
-    m -= learning_rate * g
-    w += momentum * m - learning_rate * g if nesterov else m
-
-
-def adam_update(w, g, m, v, *, step_size, beta_1, beta_2, epsilon):
-    """m += (1-b1) (g - m);  v += (1-b2) (g^2 - v);  w -= s m / (sqrt(v) + eps)     (Kingma and Ba, 2015, arXiv:1412.6980)
-
-    step_size s = a sqrt(1 - b2^t) / (1 - b1^t): the bias correction of the paper's section 2, where eps is not corrected.
-    """
-    m += (1 - beta_1) * (g - m)
-    v += (1 - beta_2) * (g * g - v)
-    w -= step_size * m / (np.sqrt(v) + epsilon)
-
-
-def rmsprop_update(w, g, v, m, *, learning_rate, rho, momentum, epsilon):
-    """v = rho v + (1-rho) g^2;  d = a g / sqrt(v + eps);  w -= d, or with momentum m = mu m + d;  w -= m"""
-    v *= rho
-    v += (1 - rho) * g * g
-    d = learning_rate * g / np.sqrt(v + epsilon)
-    if m is not None:
-        m *= momentum
-        m += d
-        d = m
-    w -= d
 
 
 class Optimizer:
@@ -130,9 +95,9 @@ class SGD(Optimizer):
 
     def update(self, w, g, slots, rate):
         if slots:
-            momentum_update(w, g, *slots, learning_rate=rate, momentum=self.momentum, nesterov=self.nesterov)
+            kernels.momentum_update(w, g, *slots, learning_rate=rate, momentum=self.momentum, nesterov=self.nesterov)
         else:
-            sgd_update(w, g, learning_rate=rate)
+            kernels.sgd_update(w, g, learning_rate=rate)
 
     def get_config(self):
         return _without_slot_names(super().get_config())
@@ -152,7 +117,7 @@ class Adam(Optimizer):
     def update(self, w, g, slots, rate):
         t = self.iterations
         step_size = rate * math.sqrt(1 - self.beta_2 ** t) / (1 - self.beta_1 ** t)
-        adam_update(w, g, *slots, step_size=step_size, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
+        kernels.adam_update(w, g, *slots, step_size=step_size, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
 
 
 class AdamW(Adam):
@@ -176,7 +141,7 @@ class RMSprop(Optimizer):
 
     def update(self, w, g, slots, rate):
         v, m = slots if len(slots) == 2 else (slots[0], None)
-        rmsprop_update(w, g, v, m, learning_rate=rate, rho=self.rho, momentum=self.momentum, epsilon=self.epsilon)
+        kernels.rmsprop_update(w, g, v, m, learning_rate=rate, rho=self.rho, momentum=self.momentum, epsilon=self.epsilon)
 
     def get_config(self):
         return _without_slot_names(super().get_config())

@@ -1,0 +1,54 @@
+"""What a verb's MODEL may be: a model file, the folder of a run, the name of a zoo entry, later .tvq files and board URLs."""
+from pathlib import Path
+
+from tinyvgg.errors import FormatError, NotYet, OptionError
+
+
+def add_model(parser):
+    """Add MODEL and --input-range."""
+    parser.add_argument("model", metavar="MODEL", help="model file (.h5, .keras, .npz), folder of a run, or zoo entry")
+    parser.add_argument("--input-range", metavar="LO,HI",
+                        help="range of the images that the model takes, where its file does not say (default 0,1)")
+
+
+def open_classifier(spec, input_range=None):
+    """Return the classifier that `spec` names; `input_range` ("LO,HI") replaces what its file says."""
+    if "://" in spec or spec.startswith("virtual:"):
+        raise NotYet(f"{spec}: a board as the model is not in this version of this verb yet")
+    if spec.endswith(".tvq"):
+        raise NotYet(f"{spec}: integer models are not in this version of this verb yet")
+    model = _open(spec)
+    if input_range is not None:
+        model.input_range = parse_range(input_range)
+    return model
+
+
+def _open(spec):
+    from tinyvgg import io, zoo
+    if not Path(spec).expanduser().exists() and spec.isidentifier() and hasattr(zoo, "load"):
+        return zoo.load(spec)
+    return io.load_model(spec)
+
+
+def parse_range(text):
+    """Return (lo, hi) for "LO,HI"."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not low < high:
+        raise OptionError(f"--input-range is {text!r}; expected two numbers, the lower first", "--input-range 0,1")
+    return low, high
+
+
+def images_for(model, dataset, part, limit=None):
+    """Return (images, labels) of one part of a DataSet as `model` takes them; bytes stay bytes, for evaluate maps them itself."""
+    x, y = dataset.part(part, limit)
+    shape = tuple(getattr(model, "input_shape", x.shape[1:]))
+    if x.shape[1:] != shape:
+        raise FormatError(f"{dataset.name} has images of {x.shape[1:]}; the model takes {shape}")
+    value_range = getattr(model, "input_range", None)
+    if x.dtype.kind == "f" and value_range is not None:
+        from tinyvgg.data.dataset import rescale
+        x = rescale(x, dataset.pixel_range, value_range)
+    return x, y

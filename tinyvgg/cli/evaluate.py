@@ -1,0 +1,50 @@
+"""Measure a model: accuracy with its interval, loss, calibration, per class
+
+Accuracies are of test images. The interval is Wilson's, 95 %.
+
+    tinyvgg evaluate runs/first --data shapes
+    tinyvgg evaluate light.h5 --data cifar10 -n 1000 --json
+"""
+from tinyvgg.cli._classifier import add_model, images_for, open_classifier
+from tinyvgg.cli._common import add_common, print_result
+
+
+def add_arguments(parser):
+    add_model(parser)
+    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10)")
+    parser.add_argument("--part", choices=("test", "train"), default="test", help="which images (default test)")
+    parser.add_argument("-n", type=int, metavar="N", help="only the first N images")
+    parser.add_argument("--batch-size", type=int, default=256, help="images at a time (default 256)")
+    add_common(parser)
+
+
+def run(arguments):
+    result = evaluate_model(arguments.model, arguments.data, part=arguments.part, n=arguments.n, quiet=arguments.quiet,
+                            input_range=arguments.input_range, batch_size=arguments.batch_size)
+    print_result(arguments, result, _text(result))
+
+
+def evaluate_model(model, data=None, *, part="test", n=None, input_range=None, batch_size=256, quiet=True):
+    """Return train.evaluate's result for a model (its path, or the classifier itself) on a data set (its spec, or a DataSet)."""
+    from tinyvgg import data as data_module
+    from tinyvgg.errors import OptionError
+    from tinyvgg.train import evaluate
+    if batch_size < 1:
+        raise OptionError(f"--batch-size is {batch_size}; expected at least 1")
+    classifier = open_classifier(model, input_range) if isinstance(model, str) else model
+    dataset = data if isinstance(data, data_module.DataSet) else data_module.load(data)
+    x, y = images_for(classifier, dataset, part, n)
+    classes = dataset.classes if len(dataset.classes) == classifier.n_classes else None
+    result = evaluate(classifier, x, y, batch_size=batch_size, classes=classes, quiet=quiet)
+    return {**result, "data": dataset.name, "part": part, "data_sha256": dataset.sha256}
+
+
+def _text(result):
+    low, high = (100 * v for v in result["interval"])
+    images = f"{result['n']} {result['part']} images of {result['data']}"
+    line = f"accuracy {100 * result['accuracy']:.2f} % (95 % interval {low:.2f} to {high:.2f}; {images})"
+    if result["loss"] is not None:
+        line += f"\nloss {result['loss']:.4f}, calibration error {result['ece']:.4f}"
+    rows = [f"{row['class']:<12}{row['n']:>6}  " + ("-" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %")
+            for row in result["per_class"]]
+    return "\n".join([f"{line}\n{result['seconds']:.1f} s", *rows])

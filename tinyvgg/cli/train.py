@@ -1,0 +1,71 @@
+"""Train a network and keep the run in a folder
+
+RUN holds the model, history.csv, config.json (seed, versions, SHA-256 of the data), the curves as a figure, and a checkpoint of
+the last whole epoch: a run that was stopped, by Ctrl-C or by force, goes on with `tinyvgg train --resume --out RUN`, and ends in
+the same bytes as one that was not.
+
+    tinyvgg train --arch light --data shapes --epochs 3 --out runs/first
+    tinyvgg train --arch light --data cifar10 --epochs 30 --schedule cosine --warmup 1 --augment flip,shift4 --out runs/light
+"""
+import argparse
+
+from tinyvgg.cli._common import add_common, note, print_result
+
+DEFAULTS = {"arch": "light", "data": None, "weights": None, "epochs": 10, "batch_size": 64, "optimizer": "adam",
+            "learning_rate": None, "schedule": "constant", "warmup": 0.0, "weight_decay": None, "label_smoothing": 0.0,
+            "augment": "none", "dropout": None, "ema": None, "swa": False, "validation": 0.1, "limit": None, "keep": "last",
+            "patience": None, "seed": 0}
+
+
+def add_arguments(parser):
+    add = parser.add_argument
+    add("--out", required=True, metavar="RUN", help="folder of the run")
+    add("--resume", action="store_true", help="go on with the run in --out, with the settings that it began with")
+    add("--arch", choices=("light", "base", "notebook", "resnet8"), help="architecture (default light)")
+    add("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10, else shapes)")
+    add("--epochs", type=int, metavar="N", help="times that every image is seen (default 10)")
+    add("--batch-size", type=int, metavar="N", help="images a step (default 64)")
+    add("--optimizer", choices=("sgd", "momentum", "adam", "adamw", "rmsprop"), help="default adam; momentum: Nesterov's, 0.9")
+    add("--learning-rate", "--lr", type=float, metavar="A", help="default: the optimizer's, as in Keras")
+    add("--schedule", choices=("constant", "cosine", "step", "onecycle"), help="of the learning rate (default constant)")
+    add("--warmup", type=float, metavar="EPOCHS", help="epochs of linear increase at the start (default 0)")
+    add("--weight-decay", type=float, metavar="D", help="decoupled, on kernels only (default 0; adamw 0.004)")
+    add("--label-smoothing", type=float, metavar="S", help="0 to below 1 (default 0)")
+    add("--augment", metavar="LIST", help="flip,shiftN,cutoutN, or none (default none)")
+    add("--dropout", metavar="D", help="one number scales all rates of the architecture; SPATIAL,DENSE sets them")
+    add("--ema", type=float, metavar="DECAY", help="train to an exponential moving average of the weights, e.g. 0.999")
+    add("--swa", action="store_true", default=None, help="train to the mean of the weights over the last quarter of the epochs")
+    add("--validation", type=_number, metavar="V", help="training images held out: part or number (default 0.1)")
+    add("--limit", type=int, metavar="N", help="train on N images, drawn by the seed")
+    add("--keep", choices=("last", "best"), help="which epoch's weights the model gets, best by validation (default last)")
+    add("--patience", type=int, metavar="N", help="stop when the validation loss was not better for N epochs")
+    add("--weights", metavar="FILE", help="start from the weights of this model of the same architecture")
+    add_common(parser)
+    parser.set_defaults(seed=None)
+
+
+def run(arguments):
+    from tinyvgg.train.recipe import train_run
+    given = {name: getattr(arguments, name) for name in DEFAULTS}
+    try:
+        result = train_run(arguments.out, given, DEFAULTS, resume=arguments.resume, quiet=arguments.quiet)
+    except KeyboardInterrupt:
+        note(arguments, f"\ngo on with: tinyvgg train --resume --out {arguments.out}")
+        raise
+    for text in result.pop("notes"):
+        note(arguments, text)
+    print_result(arguments, result, _text(result))
+
+
+def _text(result):
+    known = [key for key in ("accuracy", "val_accuracy", "test_accuracy") if result[key] is not None]
+    shares = ", ".join(f"{key.replace('_', ' ')} {100 * result[key]:.2f} %" for key in known)
+    return (f"{result['arch']} on {result['data']}, {result['epochs']} epochs: loss {result['loss']:.4f}, {shares}\n"
+            f"{result['model']}  weights sha256 {result['weights_sha256']}")
+
+
+def _number(text):
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

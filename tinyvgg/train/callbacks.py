@@ -1,0 +1,71 @@
+"""What may happen after each epoch: keep the best model, stop early, or anything of one's own."""
+import math
+
+from tinyvgg.errors import OptionError
+
+
+class Callback:
+    """Called by the training loop. `state()` is saved with each checkpoint and given back to a resumed run."""
+
+    def on_epoch_end(self, trainer, row):
+        """row: this epoch's line of the history. The model holds the averaged weights, where there are any.
+
+        `trainer.stop = "reason"` ends the training after this epoch.
+        """
+
+    def state(self):
+        """Return what a resumed run must know, as plain data."""
+        return {}
+
+    def load_state(self, state):
+        """Take back what `state()` gave."""
+
+
+class Best(Callback):
+    """Remembers the best value of one column of the history; accuracies are better when greater, losses when smaller."""
+
+    def __init__(self, monitor="val_accuracy"):
+        self.monitor, self.sign = monitor, 1 if "accuracy" in monitor else -1
+        self.value, self.epoch = -math.inf, 0
+
+    def improved(self, row):
+        """Take the epoch's value in; return whether it is better than all before."""
+        if self.monitor not in row:
+            raise OptionError(f"the history has no {self.monitor!r}; it has {', '.join(row)}", "--validation 0.1")
+        value = self.sign * row[self.monitor]
+        if value <= self.value:
+            return False
+        self.value, self.epoch = value, row["epoch"]
+        return True
+
+    def state(self):
+        return {"value": None if math.isinf(self.value) else self.value, "epoch": self.epoch}
+
+    def load_state(self, state):
+        self.value, self.epoch = -math.inf if state["value"] is None else state["value"], state["epoch"]
+
+
+class BestCheckpoint(Best):
+    """Saves the model to `path` whenever the monitored value is better than before."""
+
+    def __init__(self, path, monitor="val_accuracy"):
+        super().__init__(monitor)
+        self.path = path
+
+    def on_epoch_end(self, trainer, row):
+        if self.improved(row):
+            trainer.model.save(self.path)
+
+
+class EarlyStopping(Best):
+    """Stops when the monitored value was not better for `patience` epochs."""
+
+    def __init__(self, patience, monitor="val_loss"):
+        super().__init__(monitor)
+        if patience < 1:
+            raise OptionError(f"patience is {patience}; expected at least 1 epoch")
+        self.patience = patience
+
+    def on_epoch_end(self, trainer, row):
+        if not self.improved(row) and row["epoch"] - self.epoch >= self.patience:
+            trainer.stop = f"{self.monitor} was not better for {self.patience} epochs"

@@ -1,0 +1,218 @@
+"""The training loop.
+
+Every random choice of an epoch is drawn from (seed, purpose, epoch), and whatever else decides the next epoch (weights, slots,
+averages, callbacks) stands in the checkpoint: a run that was killed and resumed ends in the bytes of an unbroken one.
+"""
+import contextlib
+import dataclasses
+import math
+import time
+
+import numpy as np
+
+from tinyvgg import rng
+from tinyvgg.data.augment import Augment
+from tinyvgg.data.batches import batches, split
+from tinyvgg.data.dataset import check_labels, model_input
+from tinyvgg.errors import DataError, OptionError, ShapeError
+from tinyvgg.nn.losses import CrossEntropy
+from tinyvgg.report.progress import Progress
+from tinyvgg.train import optimizers, schedules
+from tinyvgg.train.averaging import Average, refresh_statistics
+from tinyvgg.train.evaluate import as_labels, evaluate
+from tinyvgg.train.run import RunFolder
+
+SWA_START = 0.75                            # part of the epochs after which stochastic weight averaging begins
+
+
+def fit(model, x, y, *, epochs=1, batch_size=64, optimizer="adam", learning_rate=None, schedule="constant", warmup=0,
+        weight_decay=None, loss=None, label_smoothing=0.0, augment=None, validation=None, average=None, callbacks=(),
+        batch_hook=None, seed=0, out=None, resume=False, record=None, quiet=False):
+    """Train a model in place; return its history, a list of {"epoch", "step", "learning_rate", "loss", "accuracy", ...}.
+
+    x: images (N, H, W, C), uint8 (mapped to the model's input range batch by batch) or float in that range.
+    y: labels, (N,) whole numbers or (N, K) one-hot.
+    optimizer: a name (train.optimizers.get) or an Optimizer. learning_rate: of a named one; schedule: a name
+      (train.schedules.get, with `warmup` in epochs) or a function of the step.
+    loss: a function (logits, y) -> (value, d value / d logits); default cross-entropy with `label_smoothing`.
+    augment: "flip,shift4,cutout8", an Augment, or None.
+    validation: a part (0.1) or a number (5000) of the images, drawn by the seed and not trained on, or a pair (x, y).
+    average: None, "ema", "swa" or an Average; the model ends with the averaged weights.
+    batch_hook: a function (model, x, y) -> (x, y) on each float batch, for adversarial examples, mixing or a teacher's answers
+      (what it returns for y goes to `loss`). An attribute `rng`, where it has one, is set anew each epoch.
+    out: folder of the run (checkpoint.npz after each epoch, history.csv, history.jsonl, config.json, model.*); resume: go on from
+      its checkpoint, if there is one. record: plain data for config.json.
+    Raises ShapeError, DataError or OptionError before the first step; OptionError where the loss is no longer a number.
+    """
+    trainer = Trainer(model, x, y, epochs=epochs, batch_size=batch_size, seed=seed, validation=validation, quiet=quiet)
+    trainer.loss = loss or CrossEntropy(label_smoothing=label_smoothing)
+    trainer.augment = Augment.parse(augment) if isinstance(augment, str) else augment
+    trainer.average = Average(average) if isinstance(average, str) else average
+    trainer.callbacks, trainer.batch_hook = list(callbacks), batch_hook
+    trainer.set_optimizer(optimizer, learning_rate, schedule, warmup, weight_decay)
+    folder = RunFolder(out, trainer, resume=resume, record=record) if out is not None else None
+    return trainer.run(folder)
+
+
+class Trainer:
+    """One training: what is trained, with what, and how far it is. `epoch` counts finished epochs, each a row of `history`."""
+
+    def __init__(self, model, x, y, *, epochs, batch_size, seed, validation, quiet):
+        for name, value in (("epochs", epochs), ("batch size", batch_size)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise OptionError(f"{name} is {value!r}; expected a whole number from 1")
+        x, y = _checked(model, x, y)
+        self.model, self.epochs, self.batch_size, self.seed, self.quiet = model, int(epochs), int(batch_size), int(seed), quiet
+        self.x, self.y, self.validation = _hold_out(model, x, y, validation, seed)
+        self.loss = self.augment = self.average = self.batch_hook = None
+        self.callbacks, self.optimizer = [], None
+        self.epoch, self.history, self.stop = 0, [], None
+
+    @property
+    def steps_per_epoch(self):
+        """Batches in an epoch; the last may be smaller."""
+        return math.ceil(len(self.x) / self.batch_size)
+
+    def set_optimizer(self, optimizer, learning_rate, schedule, warmup, weight_decay):
+        """Make the optimizer and its schedule from names and numbers, or take those given."""
+        if isinstance(optimizer, optimizers.Optimizer):
+            if learning_rate is not None or weight_decay is not None:
+                raise OptionError("an Optimizer was given, and a learning rate or weight decay beside it", "one of the two")
+            self.optimizer = optimizer
+        else:
+            given = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+            self.optimizer = optimizers.get(optimizer, exclude_from_weight_decay=("bias", "gamma", "beta", "alpha"),
+                                            **{k: v for k, v in given.items() if v is not None})
+        if callable(schedule):
+            self.optimizer.learning_rate = schedule
+        elif not callable(self.optimizer.learning_rate):
+            peak = self.optimizer.learning_rate
+            self.optimizer.learning_rate = schedules.get(schedule, peak, epochs=self.epochs, warmup=warmup,
+                                                         steps_per_epoch=self.steps_per_epoch)
+
+    def run(self, folder=None):
+        """Train the epochs that are left, with a checkpoint after each, and return the history."""
+        if folder is not None:
+            folder.begin()
+        progress = Progress((self.epochs - self.epoch) * len(self.x), "train", quiet=self.quiet)
+        while self.epoch < self.epochs and not self.stop:
+            progress.label = f"epoch {self.epoch + 1}/{self.epochs}"
+            started = time.perf_counter()
+            row = self._train_epoch(progress)
+            with self._averaged():
+                if self.validation is not None:
+                    result = evaluate(self.model, *self.validation, batch_size=256)
+                    row |= {"val_loss": result["loss"], "val_accuracy": result["accuracy"]}
+                for callback in self.callbacks:
+                    callback.on_epoch_end(self, row)
+            self.epoch += 1
+            self.history.append(row)
+            seconds = time.perf_counter() - started
+            progress.say(f"epoch {self.epoch}/{self.epochs}: {_values(row)} {seconds:.1f} s")
+            if folder is not None:
+                folder.epoch_done(row, seconds)
+        progress.close(self.stop or "")
+        self._finish()
+        if folder is not None:
+            folder.finish()
+        return self.history
+
+    def _train_epoch(self, progress):
+        """Train on every image once; return the row of the history."""
+        self._seed_layers()
+        random = rng.generator(self.seed, "augment", self.epoch)
+        loss = right = seen = 0
+        for index in batches(len(self.x), self.batch_size, seed=self.seed, epoch=self.epoch):
+            x, y = self.x[index], self.y[index]
+            if self.augment is not None:
+                x = self._augment(x, random)
+            value, hits = self._step(model_input(x, self.model.input_range), y)
+            loss, right, seen = loss + value * len(index), right + hits, seen + len(index)
+            progress.advance(len(index), f"loss {loss / seen:.4f} accuracy {right / seen:.4f}")
+        if self.average is not None and self.average.kind == "swa" and self.epoch + 1 > SWA_START * self.epochs:
+            self.average.update(self.model)
+        step = self.optimizer.iterations
+        return {"epoch": self.epoch + 1, "step": step, "learning_rate": self.optimizer.rate(step - 1), "loss": loss / seen,
+                "accuracy": right / seen}
+
+    def _step(self, x, y):
+        """One step on float images x and their labels y: return (loss, number classified rightly)."""
+        x = np.ascontiguousarray(x, self.model.dtype)
+        target = y
+        if self.batch_hook is not None:
+            x, target = self.batch_hook(self.model, x, y)
+        logits = self.model.forward_logits(x, training=True)
+        value, gradient = self.loss(logits, target)
+        if not math.isfinite(value):
+            raise OptionError(f"the loss is {value} at step {self.optimizer.iterations + 1}: the training diverged",
+                              f"a learning rate below {self.optimizer.rate():.3g}, or more warm-up")
+        self.model.backward_logits(gradient)
+        self.optimizer.step(self.model)
+        if self.average is not None and self.average.kind == "ema":
+            self.average.update(self.model)
+        return value, int((logits.argmax(axis=1) == as_labels(y)).sum())
+
+    def _augment(self, x, random):
+        low, high = self.model.input_range
+        augment = self.augment
+        if x.dtype != np.uint8 and isinstance(augment, Augment) and augment.grey is None:
+            augment = dataclasses.replace(augment, grey=(low + high) / 2)
+        return augment(x, random)
+
+    def _seed_layers(self):
+        """Give every layer (dropout draws from it), and a hook that wants one, a generator of its own for this epoch."""
+        for index, layer in enumerate(self.model.layers):
+            layer.rng = rng.generator(self.seed, "dropout", self.epoch, index)
+        if hasattr(self.batch_hook, "rng"):
+            self.batch_hook.rng = rng.generator(self.seed, "hook", self.epoch)
+
+    def _averaged(self):
+        return contextlib.nullcontext() if self.average is None else self.average.applied(self.model)
+
+    def _finish(self):
+        """Leave the model with the averaged weights, where there are any; plain averages need new batch statistics."""
+        if self.average is None or self.average.values is None:
+            return
+        self.average.copy_to(self.model)
+        if self.average.kind == "swa":
+            order = batches(len(self.x), 256, seed=self.seed, epoch=self.epochs)
+            images = (model_input(self.x[i], self.model.input_range) for i in order)
+            refresh_statistics(self.model, (np.ascontiguousarray(x, self.model.dtype) for x in images), seed=self.seed)
+
+
+def _values(row):
+    return " ".join(f"{name} {row[name]:.4f}" for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in row)
+
+
+def _checked(model, x, y):
+    """Return images and labels that this model can be trained on, or raise an error that says why not."""
+    x, y = np.asarray(x), np.asarray(y)
+    if x.shape[1:] != tuple(model.input_shape):
+        raise ShapeError(f"images have shape {x.shape}; expected (N, {', '.join(map(str, model.input_shape))}), channels last")
+    if len(x) == 0:
+        raise DataError("there is no image to train on; expected at least one")
+    if len(x) != len(y):
+        raise ShapeError(f"{len(x)} images and {len(y)} labels; expected one label an image")
+    check_labels(as_labels(y), model.n_classes, "labels")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if x.dtype != np.uint8:
+        low, high = model.input_range
+        if x.dtype.kind != "f" or not (x.min() >= low - 1e-4 and x.max() <= high + 1e-4):
+            raise DataError(f"images have values from {x.min():g} to {x.max():g} ({x.dtype}); expected uint8, or floats from "
+                            f"{low:g} to {high:g} without NaN")
+    return x, y
+
+
+def _hold_out(model, x, y, validation, seed):
+    """Return (x, y) to train on and (x, y) to validate on, or None."""
+    if validation is None or validation is False or (np.isscalar(validation) and validation == 0):
+        return x, y, None
+    if isinstance(validation, tuple | list):
+        return x, y, _checked(model, *validation)
+    n = round(validation * len(x)) if 0 < validation < 1 else validation
+    if n != int(n) or not 0 < n < len(x):
+        raise OptionError(f"validation is {validation} with {len(x)} images; expected a part below 1 or a number below {len(x)}",
+                          "--validation 0.1")
+    train, held = split(len(x), int(n), seed)
+    return x[train], y[train], (x[held], y[held])

@@ -1,0 +1,139 @@
+"""A training run as the command line describes it: settings as plain data, one folder, one result."""
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg import data as data_module
+from tinyvgg import models, rng
+from tinyvgg.data.dataset import rescale
+from tinyvgg.errors import FormatError, MissingExtra, OptionError
+from tinyvgg.io import DEFAULT_SUFFIX, load_weights
+from tinyvgg.report.record import sha256_arrays
+from tinyvgg.train.averaging import Average
+from tinyvgg.train.callbacks import BestCheckpoint, EarlyStopping
+from tinyvgg.train.evaluate import evaluate
+from tinyvgg.train.fit import fit
+
+
+def train_run(out, given, defaults, *, resume=False, quiet=True):
+    """Train by settings (see cli/train.py for their names) in the folder `out`; return the result as plain data.
+
+    given: {name: value, or None where the user said nothing}. A resumed run takes what its config.json says; what was given
+    beside must agree.
+    """
+    out = Path(out)
+    settings = _settings(out, given, defaults, resume)
+    dataset = data_module.load(settings["data"])
+    settings["data"] = settings["data"] or dataset.name
+    model = build(settings, dataset)
+    x, y = training_images(settings, dataset, model)
+    callbacks = _callbacks(settings, out)
+    source = {"name": dataset.name, "source": dataset.source, "sha256": dataset.sha256}
+    history = fit(model, x, y, epochs=settings["epochs"], batch_size=settings["batch_size"], optimizer=settings["optimizer"],
+                  learning_rate=settings["learning_rate"], schedule=settings["schedule"], warmup=settings["warmup"],
+                  weight_decay=settings["weight_decay"], label_smoothing=settings["label_smoothing"],
+                  augment=settings["augment"], validation=settings["validation"] or None, average=_average(settings),
+                  callbacks=callbacks, seed=settings["seed"], out=out, resume=resume, quiet=quiet,
+                  record={"settings": settings, "data": source})
+    if settings["keep"] == "best":
+        load_weights(model, callbacks[-1].path)
+        model.save(out / f"model{DEFAULT_SUFFIX}")
+    return _result(out, settings, dataset, model, history)
+
+
+def build(settings, dataset):
+    """Return the untrained model that `settings` describe, for the classes of a data set."""
+    model = models.build(settings["arch"], seed=settings["seed"], classes=dataset.n_classes)
+    if settings["dropout"] is not None:
+        set_dropout(model, settings["dropout"])
+    if settings["weights"] is not None:
+        load_weights(model, settings["weights"])
+    return model
+
+
+def set_dropout(model, text):
+    """Scale all dropout rates of a model ("0.5"), or set those of whole channels and of single values ("0.25,0.3")."""
+    try:
+        numbers = [float(part) for part in str(text).split(",")]
+    except ValueError:
+        numbers = []
+    layers = [layer for layer in model.layers if "rate" in layer.options]
+    if len(numbers) == 1:
+        rates = [layer.rate * numbers[0] for layer in layers]
+    else:
+        rates = [numbers[0 if "Spatial" in type(layer).__name__ else 1] for layer in layers] if len(numbers) == 2 else [-1]
+    if not all(0 <= rate < 1 for rate in rates):
+        raise OptionError(f"--dropout {text!r} is not a factor or two rates that give 0 <= rate < 1", "--dropout 0.25,0.3")
+    for layer, rate in zip(layers, rates, strict=True):
+        layer.rate = rate
+
+
+def training_images(settings, dataset, model):
+    """Return the images and labels to train on: all, or `limit` of them drawn by the seed."""
+    x, y = dataset.part("train")
+    limit = settings["limit"]
+    if limit is not None:
+        if not 1 <= limit <= len(x):
+            raise OptionError(f"--limit is {limit}; expected 1 to {len(x)}, the training images of {dataset.name}")
+        chosen = np.sort(rng.generator(settings["seed"], "limit").permutation(len(x))[:limit])
+        x, y = x[chosen], y[chosen]
+    return (x if x.dtype == np.uint8 else rescale(x, dataset.pixel_range, model.input_range)), y
+
+
+def _settings(out, given, defaults, resume):
+    """Merge what was given, what a resumed run began with, and the defaults."""
+    stored = _stored(out / "config.json") if resume else {}
+    for name, value in given.items():
+        # The data may lie elsewhere by now: the checkpoint's SHA-256 decides whether it is the same.
+        if value is not None and name in stored and value != stored[name] and name != "data":
+            raise OptionError(f"{out} began with --{name.replace('_', '-')} {stored[name]}; it cannot go on with {value}",
+                              f"tinyvgg train --resume --out {out}")
+    return {**defaults, **stored, **{name: value for name, value in given.items() if value is not None}}
+
+
+def _stored(path):
+    if not path.is_file():
+        return {}
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        return dict(settings)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{path} is not the config.json of a run that the command line began ({error})") from error
+
+
+def _callbacks(settings, out):
+    callbacks = [EarlyStopping(settings["patience"])] if settings["patience"] is not None else []
+    if settings["keep"] == "best":
+        callbacks.append(BestCheckpoint(out / f"best{DEFAULT_SUFFIX}"))
+    if callbacks and not settings["validation"]:
+        raise OptionError("--keep best and --patience need validation images; --validation is 0", "--validation 0.1")
+    return callbacks
+
+
+def _average(settings):
+    if settings["swa"] and settings["ema"] is not None:
+        raise OptionError("--ema and --swa were both given; expected one kind of average")
+    return Average("swa") if settings["swa"] else Average("ema", settings["ema"]) if settings["ema"] is not None else None
+
+
+def _result(out, settings, dataset, model, history):
+    last, notes = history[-1], []
+    result = {"out": str(out), "model": str(out / f"model{DEFAULT_SUFFIX}"), "arch": settings["arch"], "data": dataset.name,
+              "epochs": last["epoch"], "steps": last["step"], "parameters": model.count_params(), "loss": last["loss"],
+              "accuracy": last["accuracy"], "val_loss": last.get("val_loss"), "val_accuracy": last.get("val_accuracy"),
+              "test_n": None, "test_loss": None, "test_accuracy": None, "seed": settings["seed"],
+              "weights_sha256": sha256_arrays(*model.get_weights()), "data_sha256": dataset.sha256}
+    if dataset.one_part:
+        notes.append("one pair of files has no test images: the accuracies are of training and validation images")
+    elif len(dataset.x_test):
+        x, y = dataset.part("test")
+        x = x if x.dtype == np.uint8 else rescale(x, dataset.pixel_range, model.input_range)
+        tested = evaluate(model, x, y)
+        result |= {"test_n": tested["n"], "test_loss": tested["loss"], "test_accuracy": tested["accuracy"]}
+    try:
+        from tinyvgg.report.plots import training_curves
+        training_curves(history, out / "curves.png")
+    except MissingExtra as error:
+        notes.append(f"no figure of the curves: {error.problem}")
+    return {**result, "notes": notes}

@@ -1,0 +1,110 @@
+"""The folder of a training run.
+
+checkpoint.npz is the run: written whole after each epoch, it decides where a resumed run goes on. history.csv is written from
+it; history.jsonl has the same rows with the time that each took. config.json says what was asked for, with seed, versions and
+the SHA-256 of the data. model.* comes at the end.
+"""
+import csv
+import io
+import json
+from pathlib import Path
+
+from tinyvgg.errors import DataError, OptionError
+from tinyvgg.io import DEFAULT_SUFFIX, load_checkpoint, save_checkpoint, save_model
+from tinyvgg.report.record import append_line, read_lines, sha256_arrays, versions, write_bytes, write_json
+
+FILES = ("checkpoint.npz", "history.csv", "history.jsonl", "config.json")
+
+
+class RunFolder:
+    """Keeps a Trainer's progress in the folder `out`."""
+
+    def __init__(self, out, trainer, *, resume, record):
+        self.path, self.trainer = Path(out), trainer
+        self.checkpoint, self.history, self.log, self.config = (self.path / name for name in FILES)
+        self.resume, self.record = resume, record or {}
+        self.model = self.path / f"model{DEFAULT_SUFFIX}"
+        if self.path.exists() and not self.path.is_dir():
+            raise OptionError(f"{self.path} is a file; expected a folder for the run")
+        if self.checkpoint.exists() and not resume:
+            raise OptionError(f"{self.path} holds a run already", "--resume to go on with it, or another folder")
+
+    def begin(self):
+        """Read the checkpoint if the run is to be resumed and has one, and write config.json."""
+        t = self.trainer
+        self.settings = {"epochs": t.epochs, "batch_size": t.batch_size, "seed": t.seed, "images": len(t.x),
+                         "validation_images": 0 if t.validation is None else len(t.validation[0]),
+                         "optimizer": t.optimizer.get_config() if hasattr(t.optimizer, "get_config") else str(t.optimizer),
+                         "augment": str(t.augment), "average": None if t.average is None else [t.average.kind, t.average.decay],
+                         "data_sha256": sha256_arrays(t.x, t.y)}
+        self._remove_leftovers()
+        if self.checkpoint.exists():
+            self._restore(load_checkpoint(self.checkpoint))
+        write_json(self.config, {**self.record, "training": self.settings, "model": t.model.get_config(), "versions": versions()})
+
+    def epoch_done(self, row, seconds):
+        """Save everything that decides the next epoch, then what people read."""
+        t = self.trainer
+        save_checkpoint(self.checkpoint, t.model, optimizer=t.optimizer, arrays=self._average_arrays(),
+                        extra={"settings": self.settings, "history": t.history, "stop": t.stop,
+                               "average_updates": t.average.updates if t.average is not None else 0,
+                               "callbacks": [c.state() for c in t.callbacks]})
+        self._write_history()
+        append_line(self.log, {**row, "seconds": round(seconds, 3)})
+
+    def finish(self):
+        """Write the trained model."""
+        save_model(self.trainer.model, self.model)
+
+    def _average_arrays(self):
+        average = self.trainer.average
+        values = [] if average is None or average.values is None else average.values
+        return {f"average/{name}": v for (name, _), v in zip(self.trainer.model.weights, values, strict=False)}
+
+    def _restore(self, saved):
+        """Take model, optimizer, averages, history and callbacks from a checkpoint of the same settings."""
+        t, extra = self.trainer, saved.extra
+        self._compare(extra.get("settings", {}))
+        t.model.set_weights(saved.weights)
+        t.optimizer.load_state(saved.under("optimizer"), saved.optimizer["iterations"])
+        if t.average is not None:
+            t.average.values, t.average.updates = list(saved.under("average").values()) or None, extra["average_updates"]
+        for callback, state in zip(t.callbacks, extra["callbacks"], strict=True):
+            callback.load_state(state)
+        t.history, t.stop = extra["history"], extra["stop"]
+        t.epoch = len(t.history)
+        self._write_history()
+        timed = {row.get("epoch"): row for row in read_lines(self.log)}
+        write_bytes(self.log, "".join(json.dumps(timed.get(row["epoch"], row)) + "\n" for row in t.history))
+
+    def _compare(self, before):
+        """A run goes on with the settings that it began with, or not at all."""
+        now = _plain(self.settings)
+        if before.get("data_sha256") != now["data_sha256"]:
+            raise DataError(f"the training images are not those that {self.path} began with (their SHA-256 differs)",
+                            "the same --data, --limit, --validation and --seed")
+        for key, value in now.items():
+            if before.get(key) != value:
+                raise OptionError(f"{self.path} began with {key} {before.get(key)}, and is to go on with {value}",
+                                  "--resume with the settings of the start, or another folder")
+
+    def _write_history(self):
+        columns = list(dict.fromkeys(key for row in self.trainer.history for key in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.trainer.history)
+        write_bytes(self.history, text.getvalue())
+
+    def _remove_leftovers(self):
+        """A kill in the middle of a write leaves its temporary file; nothing refers to it."""
+        for name in (*FILES, self.model.name):
+            for path in self.path.glob(f".{name}.*"):
+                path.unlink(missing_ok=True)
+
+
+def _plain(value):
+    """Return `value` as JSON would give it back: tuples become lists."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
