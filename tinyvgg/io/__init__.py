@@ -5,12 +5,12 @@ What a file is, its first bytes and members say; its ending only decides how a n
 import zipfile
 from pathlib import Path
 
-from tinyvgg.errors import FormatError, NotYet
+from tinyvgg.errors import FormatError
 from tinyvgg.io.checkpoint import META, load_checkpoint, save_checkpoint
 
 __all__ = ["DEFAULT_SUFFIX", "load_checkpoint", "load_model", "load_weights", "save_checkpoint", "save_model"]
 
-DEFAULT_SUFFIX = ".npz"                     # how a training run writes its model
+DEFAULT_SUFFIX = ".h5"                      # how a training run writes its model
 RUN_FILES = ("model.h5", "model.keras", "model.npz", "checkpoint.npz")
 
 
@@ -20,7 +20,7 @@ def load_model(path, **settings):
     kind = _kind(path)
     if kind == "checkpoint":
         return load_checkpoint(path).model()
-    return _keras(path).load_model(path, **settings)
+    return _keras().load_model(path, **settings)
 
 
 def save_model(model, path, **settings):
@@ -28,8 +28,8 @@ def save_model(model, path, **settings):
     path = Path(path)
     if path.suffix == ".npz":
         save_checkpoint(path, model)
-    elif path.suffix in (".h5", ".keras"):
-        _keras(path).save_model(model, path, **settings)
+    elif path.suffix in (".h5", ".hdf5", ".keras"):
+        _keras().save_model(model, path, **settings)
     else:
         raise FormatError(f"{path.name} has no known ending; expected .h5, .keras or .npz")
 
@@ -40,7 +40,7 @@ def load_weights(model, path, **settings):
     if _kind(path) == "checkpoint":
         model.set_weights(load_checkpoint(path).weights)
     else:
-        _keras(path).load_weights(model, path, **settings)
+        _keras().load_weights(model, path, **settings)
 
 
 def model_path(path):
@@ -73,8 +73,6 @@ def _kind(path):
     raise FormatError(f"{path} is neither HDF5 (.h5), .keras nor our own .npz")
 
 
-def _keras(path):
+def _keras():
     from tinyvgg.io import keras_h5
-    if not hasattr(keras_h5, "load_model"):
-        raise NotYet(f"{path.name} is a Keras file, and io/keras_h5/ has no reader and writer yet", "a file ending in .npz")
     return keras_h5

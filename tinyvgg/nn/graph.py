@@ -47,3 +47,33 @@ def topological(output):
             stack.append((node, True))
             stack.extend((n, False) for n in reversed(node.inputs))
     return order
+
+
+def layer_order(calls, outputs):
+    """Return the keys of layers as Keras lists them: by their longest distance to an output, then in the order of a walk from it.
+
+    calls: (key, indices of the calls that it takes its inputs from), each after its inputs; outputs: indices. Files match
+    weights to layers by this order.
+    """
+    depth, first = {}, {}
+    walk = _walk(calls, outputs)
+    for index in walk:
+        first.setdefault(calls[index][0], len(first))
+    distance = dict.fromkeys(walk, 0)
+    for index in sorted(walk, reverse=True):
+        key, inputs = calls[index]
+        depth[key] = distance[index] = max(distance[index], depth.get(key, 0))
+        for source in inputs:
+            distance[source] = max(distance[source], distance[index] + 1)
+    return sorted(depth, key=lambda key: (-depth[key], first[key]))
+
+
+def _walk(calls, outputs):
+    """Indices of the calls that the outputs depend on, each when it is first met from an output backwards."""
+    order, stack = {}, list(reversed(outputs))
+    while stack:
+        index = stack.pop()
+        if index not in order:
+            order[index] = None
+            stack.extend(reversed(calls[index][1]))
+    return list(order)

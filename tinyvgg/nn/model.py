@@ -1,10 +1,11 @@
 """Networks as graphs of layers; nn/sequential.py has the plain chain, which is easier to read first."""
 import re
+from collections import Counter
 
 from tinyvgg import rng
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn.classifier import Classifier
-from tinyvgg.nn.graph import Node, topological
+from tinyvgg.nn.graph import Node, layer_order, topological
 from tinyvgg.nn.layers import Add, Concatenate, Softmax
 
 JOINS = (Add, Concatenate)      # layers that take a list of arrays
@@ -28,7 +29,7 @@ class Model(Classifier):
         self.nodes = topological(self.output)
         if [n for n in self.nodes if not n.inputs] != [self.input]:
             raise ShapeError("the outputs do not depend on the one input that was given, or on more than that")
-        self.layers = list({id(n.layer): n.layer for n in self.nodes}.values())
+        self.layers = self._ordered_layers()
         self._name_layers()
         for index, layer in enumerate(self.layers):
             node = next(n for n in self.nodes if n.layer is layer)
@@ -81,19 +82,25 @@ class Model(Classifier):
             return pairs[:-1]
         return [*pairs[:-1], (pairs[-1][0], last.without_activation())] if softmax_kind(last) else pairs
 
+    def _ordered_layers(self):
+        """The layers in Keras' order, which is not that of execution where branches differ in length."""
+        layers, place = {id(n.layer): n.layer for n in self.nodes}, {n: i for i, n in enumerate(self.nodes)}
+        calls = [(id(n.layer), [place[i] for i in n.inputs]) for n in self.nodes]
+        return [layers[key] for key in layer_order(calls, [len(calls) - 1])]
+
     def _name_layers(self):
         """Give each unnamed layer Keras' default name within this model, and insist that names differ."""
-        taken = [layer.name for layer in self.layers if layer.name]
-        doubles = {name for name in taken if taken.count(name) > 1}
+        named = Counter(layer.name for layer in self.layers if layer.name)
+        doubles = [name for name, count in named.items() if count > 1]
         if doubles:
-            raise OptionError(f"two layers are called {doubles.pop()!r}; expected names that differ")
+            raise OptionError(f"two layers are called {doubles[0]!r}; expected names that differ")
         counts = {}
         for layer in self.layers:
             base = snake_case(layer.class_name or type(layer).__name__)
             while layer.name is None:
                 number = counts[base] = counts.get(base, -1) + 1
                 name = f"{base}_{number}" if number else base
-                if name not in taken:
+                if name not in named:
                     layer.name = name
 
     def get_config(self):

@@ -1,1 +1,14 @@
-"""Keras 2 and Keras 3 files (.h5, .weights.h5, .keras) through h5py, zipfile and json alone."""
+"""Keras' files both ways, by h5py, zipfile and json alone.
+
+    model = load_model("light.h5")              # Keras 2 or 3: .h5, .keras; ours
+    load_weights(model, "light.weights.h5")     # weights alone, of either layout
+    save_model(model, "light.h5")               # opens in Keras 2.15 and in Keras 3
+
+The parts: hdf5.py (reading without trust), archive.py (which kind of file), layers.py (settings of each layer class),
+flatten.py (a graph without nesting), weights.py (arrays in two layouts), build.py (to and from a network here), optimizer.py,
+writer.py, convert.py.
+"""
+from tinyvgg.io.keras_h5.reader import load_model, load_optimizer, load_weights, read
+from tinyvgg.io.keras_h5.writer import save_model
+
+__all__ = ["load_model", "load_optimizer", "load_weights", "read", "save_model"]

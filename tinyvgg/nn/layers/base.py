@@ -95,6 +95,17 @@ class Layer(PerThread):
         """Create a trained array (`parameters`) by an initializer's name."""
         self.parameters[name] = initializers.initialize(initializer, shape, rng)
 
+    def add_state(self, name, shape, initializer):
+        """Create an array that is not trained (`state`), by "zeros" or "ones"."""
+        self.state[name] = initializers.initialize(initializer, shape, None)
+
+    def weight_shapes(self, input_shape):
+        """Return {name: shape} of the arrays that build would create for `input_shape`, without creating them."""
+        shapes, twin = {}, copy.copy(self)
+        twin.add_parameter = twin.add_state = lambda name, shape, *_: shapes.update({name: tuple(shape)})
+        twin.build(input_shape, None)
+        return shapes
+
     @property
     def weights(self):
         """(name, array) of parameters, then state: Keras' order within a layer."""

@@ -35,7 +35,8 @@ class BatchNormalization(Layer):
             self.add_parameter("gamma", channels, "ones", rng)
         if self.center:
             self.add_parameter("beta", channels, "zeros", rng)
-        self.state = {"moving_mean": np.zeros(channels, np.float32), "moving_variance": np.ones(channels, np.float32)}
+        self.add_state("moving_mean", channels, "zeros")
+        self.add_state("moving_variance", channels, "ones")
 
     def forward(self, x, *, training=False):
         training = training and self.trainable

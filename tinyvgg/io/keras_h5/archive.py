@@ -1,0 +1,114 @@
+"""Which kind of Keras file this is, and where its parts are."""
+import contextlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+
+from tinyvgg.errors import DataError, FormatError
+from tinyvgg.io.keras_h5 import hdf5
+
+METADATA = "tinyvgg"        # our own root attribute; Keras looks only for names that it knows
+
+
+@dataclass
+class Archive:
+    """An open file. `config` is None in files of weights alone; `weights` is the group that holds them.
+
+    layout: "layers" for groups by layer name with weight_names (.h5 of both versions), "objects" for layers/<class>/vars/<i>
+    (.weights.h5, .keras). metadata: what this library added (input_range, ...), {} in Keras' own files.
+    """
+    path: str
+    kind: str
+    layout: str
+    config: Any
+    keras_version: str
+    weights: h5py.Group
+    size: int
+    training: dict[str, Any] | None = None
+    optimizer: h5py.Group | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def open_archive(path):
+    """Open a Keras file of any kind for the length of a block; what goes wrong in the block is a FormatError that names it."""
+    if not os.path.isfile(path):
+        raise DataError(f"{path} does not exist" if not os.path.exists(path) else f"{path} is not a file")
+    with hdf5.damage(path), contextlib.ExitStack() as stack:
+        with open(path, "rb") as f:
+            head = f.read(4)
+        if head == b"PK\x03\x04":
+            yield _open_zip(path, stack)
+        elif h5py.is_hdf5(path):
+            yield _open_h5(path, stack.enter_context(h5py.File(path, "r")), os.path.getsize(path))
+        else:
+            raise FormatError(f"{path} is neither HDF5 nor a .keras archive")
+
+
+def _open_h5(path, file, size):
+    common = {"path": str(path), "keras_version": hdf5.text(file, "keras_version") or "", "size": size,
+              "metadata": _metadata(file)}
+    description = hdf5.text(file, "model_config")
+    weights = hdf5.group_at(file, "model_weights")
+    if description is not None:
+        if weights is None:
+            raise FormatError(f"{path} describes a model but has no model_weights")
+        training = hdf5.text(file, "training_config")
+        return Archive(kind="model", layout="layers", config=parse(description, "model_config"), weights=weights,
+                       training=training and parse(training, "training_config"),
+                       optimizer=hdf5.group_at(file, "optimizer_weights"), **common)
+    if hdf5.names(file, "layer_names") is not None:
+        return Archive(kind="weights", layout="layers", config=None, weights=file, **common)
+    if hdf5.group_at(file, "layers") is not None or hdf5.group_at(file, "vars") is not None:
+        return Archive(kind="weights", layout="objects", config=None, weights=file,
+                       optimizer=hdf5.group_at(file, "optimizer/vars"), **common)
+    raise FormatError(f"{path} is an HDF5 file without model_config, layer_names or layers: not one that Keras wrote")
+
+
+def _open_zip(path, stack):
+    size = os.path.getsize(path)
+    with zipfile.ZipFile(path) as archive:
+        found = {i.filename: i for i in archive.infolist()}
+        missing = [n for n in ("config.json", "metadata.json", "model.weights.h5") if n not in found]
+        if missing:
+            raise FormatError(f"{path} is a ZIP archive without {missing[0]}: not one that Keras wrote")
+        config = parse(_unpack(archive, found["config.json"], size), "config.json")
+        about = parse(_unpack(archive, found["metadata.json"], size), "metadata.json")
+        image = _unpack(archive, found["model.weights.h5"], size)
+    file = stack.enter_context(h5py.File(h5py.h5f.open_file_image(image)))
+    training = config.get("compile_config") if isinstance(config, dict) else None
+    if training is not None:
+        training = {**training, "optimizer_config": training.get("optimizer")}
+    return Archive(path=str(path), kind="model", layout="objects", config=config, weights=file, size=len(image), training=training,
+                   keras_version=str(about.get("keras_version", "")), optimizer=hdf5.group_at(file, "optimizer/vars"),
+                   metadata=_metadata(file))
+
+
+def _unpack(archive, entry, size):
+    """Return a member of a ZIP archive, refusing one that unpacks to far more than the archive is long."""
+    limit = max(hdf5.UNPACKED, size)
+    with archive.open(entry) as f:
+        data = f.read(limit + 1)
+    if len(data) > limit:
+        raise FormatError(f"{entry.filename} unpacks to over {limit} bytes")
+    return data
+
+
+def parse(description, what):
+    """Return parsed JSON; deep nesting and huge numbers are damage like any other."""
+    try:
+        return json.loads(description)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{what} is not valid JSON: {str(error)[:120]}") from error
+
+
+def _metadata(file):
+    found = hdf5.text(file, METADATA)
+    value = parse(found, f"attribute {METADATA}") if found else {}
+    if not isinstance(value, dict):
+        raise FormatError(f"attribute {METADATA} is not a JSON object")
+    return value

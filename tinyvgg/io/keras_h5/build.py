@@ -1,0 +1,149 @@
+"""From a Description to a network of this library, and back."""
+import warnings
+from collections import Counter
+
+import numpy as np
+
+from tinyvgg.errors import FormatError, NotYet, TinyVGGError
+from tinyvgg.io.keras_h5.flatten import Branch, Description, Leaf
+from tinyvgg.io.keras_h5.layers import layer_settings, neutral, regularized
+from tinyvgg.nn import Model, Sequential
+from tinyvgg.nn.config import layer_from_config
+from tinyvgg.nn.graph import connect, input_node
+from tinyvgg.nn.layers import Add, BatchNormalization, Concatenate, InputLayer
+from tinyvgg.nn.model import JOINS
+
+FLOATS = {"float32": np.float32, "float64": np.float64}
+_OF_OURS = ("unbiased_moving_variance",)        # settings of layers here that Keras has not
+
+
+class Plan:
+    """The layers of a network, connected but without arrays: what shapes they will have is known before any is made."""
+
+    def __init__(self, description):
+        self.description = description
+        self.dtype = _dtype(description)
+        self.layers, self.nodes = {}, []
+        for leaf, sources in description.calls:
+            self.nodes.append(self._connect(leaf, [self.nodes[i] for i in sources]))
+        if len(description.inputs) != 1 or len(description.outputs) != 1:
+            names = [description.leaves[description.calls[i][0]].name for i in (*description.inputs, *description.outputs)]
+            raise NotYet(f"the model has {len(description.inputs)} inputs and {len(description.outputs)} outputs ({', '.join(names)}); "
+                         "the engine has one of each")
+        self.shapes = {leaf: layer.weight_shapes(self._shape_into(leaf)) for leaf, layer in self.layers.items()}
+
+    def counts(self):
+        """{leaf: (trained arrays, others)}; layers here keep others by names that begin with moving_."""
+        return {leaf: (len(s) - (moving := sum(n.startswith("moving_") for n in s)), moving) for leaf, s in self.shapes.items()}
+
+    def check(self, found):
+        """Compare shapes with those of the arrays found in a file."""
+        for leaf, shapes in self.shapes.items():
+            for (name, shape), data in zip(shapes.items(), found[leaf], strict=True):
+                if tuple(data.shape) != shape:
+                    raise FormatError(f"weight {self.layers[leaf].name}/{name} has shape {tuple(data.shape)} in the file; "
+                                      f"the model has {shape}")
+
+    def model(self, *, input_range=(0.0, 1.0), seed=0):
+        """Make the network, with fresh weights."""
+        settings = {"name": self.description.name, "input_range": input_range, "seed": seed}
+        if self.description.chain:
+            model = Sequential([self.layers[leaf] for leaf, _ in self.description.calls], **settings)
+        else:
+            model = Model(self.nodes[self.description.inputs[0]], self.nodes[self.description.outputs[0]], **settings)
+        return model if self.dtype == "float32" else model.astype(FLOATS[self.dtype])
+
+    def _connect(self, index, sources):
+        leaf = self.description.leaves[index]
+        if index not in self.layers:
+            self.layers[index] = make_layer(leaf)
+        layer = self.layers[index]
+        if isinstance(layer, InputLayer):
+            return input_node(layer)
+        if not isinstance(layer, Add | Concatenate) and len(sources) != 1:
+            raise NotYet(f"layer {leaf.name!r} ({leaf.class_name}) is called on {len(sources)} inputs; the engine takes one")
+        if not sources:
+            raise FormatError(f"layer {leaf.name!r} ({leaf.class_name}) is called on nothing")
+        return connect(layer, sources if isinstance(layer, JOINS) else sources[0])
+
+    def _shape_into(self, index):
+        node = next(n for n, (leaf, _) in zip(self.nodes, self.description.calls, strict=True) if leaf == index)
+        shapes = [n.shape for n in node.inputs] or [node.shape]
+        return shapes if isinstance(node.layer, JOINS) else shapes[0]
+
+
+def make_layer(leaf):
+    """Return this library's layer for a Leaf; NotYet or FormatError name the layer."""
+    options = layer_settings(leaf.class_name, leaf.config)
+    if ignored := regularized(leaf.config):
+        warnings.warn(f"layer {leaf.name!r}: {', '.join(ignored)} will not be applied in training", stacklevel=2)
+    try:
+        return layer_from_config({"class_name": leaf.class_name, "config": options})
+    except (TypeError, ValueError, ArithmeticError) as error:
+        if isinstance(error, TinyVGGError):
+            raise type(error)(f"layer {leaf.name!r}: {error.problem}" if leaf.name not in error.problem else error.problem, error.hint) from error
+        raise FormatError(f"layer {leaf.name!r} ({leaf.class_name}) has settings that do not fit: {error}") from error
+
+
+def _dtype(description):
+    """The one dtype of all layers."""
+    by_dtype = {}
+    for leaf, _ in description.calls:
+        config = description.leaves[leaf].config
+        if description.leaves[leaf].class_name != "InputLayer" or len(description.leaves) == 1:
+            by_dtype.setdefault(config.get("dtype") or "float32", config["name"])
+    for dtype, name in by_dtype.items():
+        if dtype not in FLOATS:
+            raise NotYet(f"layer {name!r} computes in {str(dtype)[:40]}; the engine has float32 and float64",
+                         "tinyvgg convert IN.h5 OUT.h5 --float32: answers then differ by the rounding of that dtype")
+    if len(by_dtype) > 1:
+        raise NotYet(f"layers {' and '.join(map(repr, by_dtype.values()))} compute in different dtypes; the engine has one for a network")
+    return next(iter(by_dtype), "float32")
+
+
+def use_keras2_statistics(plan):
+    """Keras 2 moves the variance of image batch-norms by the unbiased one (its fused kernel; float32 only)."""
+    for leaf, layer in plan.layers.items():
+        if isinstance(layer, BatchNormalization) and plan.dtype == "float32":
+            layer.unbiased_moving_variance = len(plan._shape_into(leaf)) == 3
+
+
+# --- the other way ---
+
+def describe(model):
+    """Return the Description of a network of this library."""
+    found = Description(name=model.name, chain=isinstance(model, Sequential))
+    number = {id(layer): i for i, layer in enumerate(model.layers)}
+    for layer in model.layers:
+        class_name = layer.class_name or type(layer).__name__
+        found.leaves.append(Leaf(layer.name, class_name, exported(layer, class_name, str(model.dtype), model.input_shape)))
+        found.tree.append(Branch(layer.name, class_name, layer.trainable, len(found.leaves) - 1))
+    if found.chain:
+        found.calls = [(i, (i - 1,) if i else ()) for i in range(len(model.layers))]
+    else:
+        place = {node: i for i, node in enumerate(model.nodes)}
+        found.calls = [(number[id(node.layer)], tuple(place[n] for n in node.inputs)) for node in model.nodes]
+    if found.chain and not isinstance(model.layers[0], InputLayer):
+        _prepend_input(found, model)
+    found.inputs, found.outputs = [i for i, (_, s) in enumerate(found.calls) if not s], [len(found.calls) - 1]
+    return found
+
+
+def _prepend_input(found, model):
+    """Keras 3 needs an InputLayer, where a chain here may do with the first layer's input_shape."""
+    name = f"{model.layers[0].name}_input"
+    found.leaves.append(Leaf(name, "InputLayer", {"name": name, "dtype": str(model.dtype), "batch_input_shape": [None, *model.input_shape]}))
+    found.calls = [(len(found.leaves) - 1, ()), *((leaf, (i,)) for i, (leaf, _) in enumerate(found.calls))]
+
+
+def exported(layer, class_name, dtype, input_shape):
+    """Return the neutral settings of a layer of this library."""
+    settings = {k: v for k, v in layer.get_config().items() if k not in _OF_OURS}
+    settings["dtype"] = dtype
+    if class_name == "InputLayer":
+        settings["batch_input_shape"] = [None, *settings.pop("shape")]
+    if class_name == "LeakyReLU":
+        settings["alpha"] = settings.pop("negative_slope")
+    if settings.get("activation") == "silu":
+        settings["activation"] = "swish"            # the one name that both versions know
+    return neutral(class_name, settings, Counter())

@@ -1,0 +1,137 @@
+"""Opening a Keras file as a network, or only its weights, its training state or its rows of a summary."""
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyvgg.errors import FormatError
+from tinyvgg.io.keras_h5 import build, optimizer, weights
+from tinyvgg.io.keras_h5.archive import open_archive
+from tinyvgg.io.keras_h5.flatten import flatten
+from tinyvgg.io.keras_h5.layers import weight_counts
+
+
+@dataclass
+class Contents:
+    """What a file holds, whether or not a network can be made of it. arrays: {leaf: [arrays]}."""
+    kind: str
+    keras_version: str
+    description: Any
+    arrays: dict[int, list[np.ndarray]]
+    training: dict[str, Any] | None
+    state: Any
+    metadata: dict[str, Any]
+
+
+def load_model(path, *, input_range=None, seed=0):
+    """Return the network in a .h5 or .keras file of Keras 2 or 3, or of this library.
+
+    input_range: (low, high) of the images, for files that do not say (default what the file says, else 0..1). Raises NotYet,
+    naming the layer, where the engine lacks something, and FormatError for a damaged file.
+    """
+    with open_archive(path) as archive:
+        _needs_model(archive)
+        plan = build.Plan(flatten(archive.config))
+        if archive.keras_version.startswith("2") and not archive.metadata:
+            build.use_keras2_statistics(plan)
+        found = weights.find_weights(archive, plan.description.tree, _all_counts(plan))
+        plan.check(found)
+        model = plan.model(input_range=input_range or _range(archive.metadata), seed=seed)
+        _fill(model, plan, weights.read_arrays(found))
+        _restore_settings(model, archive.metadata)
+        _keep_nesting(model, plan)
+    return model
+
+
+def load_weights(model, path):
+    """Give a network the weights of a file (with or without a description) of the same architecture; return the network."""
+    with open_archive(path) as archive:
+        tree, layers = _tree_of(model)
+        counts = {leaf.leaf: (0, 0) for leaf in weights.leaves_of(tree)}        # a nested model's own inputs
+        counts |= {i: (len(layer.parameters), len(layer.state)) for i, layer in layers.items()}
+        found = weights.find_weights(archive, tree, counts)
+        arrays = weights.read_arrays({i: _fitting(layer, found[i]) for i, layer in layers.items()})
+    for i, values in arrays.items():
+        _set(layers[i], values)
+    return model
+
+
+def load_optimizer(path):
+    """Return the training state in a file, or None: see optimizer.State."""
+    return read(path).state
+
+
+def read(path):
+    """Return the Contents of a file that describes a model."""
+    with open_archive(path) as archive:
+        _needs_model(archive)
+        description = flatten(archive.config)
+        counts = {i: weight_counts(leaf.class_name, leaf.config) for i, leaf in enumerate(description.leaves)}
+        found = weights.find_weights(archive, description.tree, counts)
+        arrays = weights.read_arrays(found)
+        state = optimizer.read_state(archive, description, arrays)
+        return Contents(archive.kind, archive.keras_version, description, arrays, archive.training, state, archive.metadata)
+
+
+def _needs_model(archive):
+    if archive.config is None:
+        raise FormatError(f"{archive.path} holds weights without a description of the model",
+                          'model = tinyvgg.models.light(); model.load_weights("...")')
+
+
+def _all_counts(plan):
+    """Layers that are in the file but not on the way to the output have no plan; their arrays are not looked at."""
+    counts = plan.counts()
+    for i, leaf in enumerate(plan.description.leaves):
+        counts.setdefault(i, weight_counts(leaf.class_name, leaf.config))
+    return counts
+
+
+def _fill(model, plan, arrays):
+    by_name = {layer.name: layer for layer in model.layers}
+    for leaf, layer in plan.layers.items():
+        _set(by_name[layer.name], arrays[leaf])
+
+
+def _set(layer, values):
+    for (name, _), value in zip(layer.weights, values, strict=True):
+        layer.set_weight(name, value)
+
+
+def _fitting(layer, datasets):
+    for (name, array), data in zip(layer.weights, datasets, strict=True):
+        if tuple(data.shape) != array.shape:
+            raise FormatError(f"weight {layer.name}/{name} has shape {tuple(data.shape)} in the file; the model has {array.shape}")
+    return datasets
+
+
+def _range(metadata):
+    found = metadata.get("input_range", (0.0, 1.0))
+    if not isinstance(found, list | tuple) or len(found) != 2 or not all(isinstance(v, int | float) for v in found):
+        raise FormatError(f"the file says that images are in {str(found)[:60]}; expected [low, high]")
+    return tuple(found)
+
+
+def _restore_settings(model, metadata):
+    """Settings of layers that only this library has."""
+    unbiased = metadata.get("unbiased_moving_variance", [])
+    for layer in model.layers:
+        if isinstance(unbiased, list) and layer.name in unbiased and hasattr(layer, "unbiased_moving_variance"):
+            layer.unbiased_moving_variance = True
+
+
+# --- a model's own tree, by which weight files order their arrays ---
+
+def _keep_nesting(model, plan):
+    """A network from a nested file remembers its tree and the names of its leaves' layers, for later load_weights."""
+    if any(branch.leaf is None for branch in plan.description.tree):
+        model.keras_tree = plan.description.tree, {leaf: layer.name for leaf, layer in plan.layers.items()}
+
+
+def _tree_of(model):
+    """(tree, {leaf: layer}) of a network."""
+    kept = getattr(model, "keras_tree", None)
+    if kept is None:
+        return build.describe(model).tree, dict(enumerate(model.layers))
+    layers = {layer.name: layer for layer in model.layers}
+    return kept[0], {leaf: layers[name] for leaf, name in kept[1].items()}
