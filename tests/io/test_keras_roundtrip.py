@@ -105,9 +105,10 @@ def test_names_over_64_kilobytes(tmp_path):
 
 def test_wrong_names_and_shapes_are_said(tmp_path):
     model = models.light()
-    for path, words in (("m.txt", "ends in"), ("missing.h5", "does not exist")):
-        with pytest.raises(TinyVGGError, match=words):
-            tinyvgg.load_model(tmp_path / path)
+    with pytest.raises(TinyVGGError, match="ending"):
+        model.save(tmp_path / "m.txt")
+    with pytest.raises(TinyVGGError, match="no model file"):
+        tinyvgg.load_model(tmp_path / "missing.h5")
     model.save(tmp_path / "m.weights.h5")
     with pytest.raises(TinyVGGError, match="without a description"):
         tinyvgg.load_model(tmp_path / "m.weights.h5")

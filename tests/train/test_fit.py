@@ -97,7 +97,7 @@ def test_stopped_after_each_epoch_and_resumed(tmp_path, settings):
         except KeyboardInterrupt:
             assert attempt < 19
     assert attempt >= 3 and digest(model) == digest(whole)
-    for name in ("checkpoint.npz", "history.csv", "model.npz"):
+    for name in ("checkpoint.npz", "history.csv", "model.h5"):
         assert sha256_file(tmp_path / "whole" / name) == sha256_file(tmp_path / "broken" / name), name
 
 
@@ -139,7 +139,7 @@ def test_killed_at_random_moments(tmp_path, kills):
     run_with_kills(tmp_path / "whole", 0, 0)
     hit = run_with_kills(tmp_path / "killed", kills, kills)
     assert hit >= min(kills, 3)
-    for name in ("checkpoint.npz", "history.csv", "model.npz"):
+    for name in ("checkpoint.npz", "history.csv", "model.h5"):
         assert sha256_file(tmp_path / "whole" / name) == sha256_file(tmp_path / "killed" / name), name
     assert not [p for p in (tmp_path / "killed").iterdir() if p.name.startswith(".")]
 

@@ -35,12 +35,13 @@ def save_model(model, path, **settings):
 
 
 def load_weights(model, path, **settings):
-    """Give `model` the weights of a file whose architecture is the same."""
+    """Give `model` the weights of a file whose architecture is the same, and return it."""
     path = model_path(path)
     if _kind(path) == "checkpoint":
         model.set_weights(load_checkpoint(path).weights)
     else:
         _keras().load_weights(model, path, **settings)
+    return model
 
 
 def model_path(path):

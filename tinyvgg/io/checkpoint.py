@@ -44,7 +44,10 @@ class Checkpoint:
         """Build the model and give it its weights; raise FormatError where architecture and weights disagree."""
         try:
             model = model_from_config(self.config)
-            model.set_weights(self.weights)
+            named = self.under("weights")
+            model.set_weights([named[name] for name, _ in model.weights] if len(named) == len(model.weights) else self.weights)
+        except KeyError as error:
+            raise FormatError(f"the file has no weight {error}") from error
         except MemoryError as error:
             raise FormatError("the file describes a network too large for this machine") from error
         except TinyVGGError as error:
