@@ -192,3 +192,14 @@ def test_unwritable_folder(cifar, tmp_path, capsys):
 def test_help_has_an_example(verb, capsys):
     assert call(verb, "--help") == 0
     assert f"tinyvgg {verb} " in capsys.readouterr().out.split("options:")[0]
+
+
+def test_a_saved_attack_is_data(run, cifar, tmp_path, capsys):
+    from tinyvgg import attacks, data, io
+    x, y = data.load(cifar).as_float((0, 1)).part("test")
+    attacks.fgsm(io.load_model(run), x, y, eps=8 / 255).save(tmp_path / "attack.npz")
+    for spec in (tmp_path, tmp_path / "attack.npz"):
+        assert call("evaluate", run, "--data", spec, "--json", "--quiet") == 0
+        assert json.loads(capsys.readouterr().out)["data"] == "fgsm"
+    assert call("train", "--data", tmp_path, "--out", tmp_path / "r") == 2
+    assert "has no train images" in capsys.readouterr().err

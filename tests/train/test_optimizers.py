@@ -138,6 +138,10 @@ class Weights:
     def __init__(self, *values):
         self.values = [np.array(v, np.float32) for v in values]
 
+    @property
+    def weights(self):
+        return [(str(i), v) for i, v in enumerate(self.values)]
+
     def get_weights(self):
         return [v.copy() for v in self.values]
 

@@ -320,3 +320,8 @@ def rmsprop_update(w, g, v, m, *, learning_rate, rho, momentum, epsilon):
         m += d
         d = m
     w -= d
+
+
+def average_update(average, w, *, share):
+    """average += share (w - average), the average in float64"""
+    average += share * (w - average)

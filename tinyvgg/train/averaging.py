@@ -8,7 +8,7 @@ import contextlib
 
 import numpy as np
 
-from tinyvgg import rng
+from tinyvgg import kernels, rng
 from tinyvgg.errors import OptionError
 
 
@@ -26,14 +26,14 @@ class Average:
 
     def update(self, model):
         """Take the model's present weights in."""
-        weights = model.get_weights()
+        weights = [w for _, w in model.weights]
         if self.values is None:
             self.values = [np.array(w, np.float64) for w in weights]
         else:
             n = self.updates
             share = 1 / (n + 1) if self.kind == "swa" else 1 - min(self.decay, (1 + n) / (10 + n))
             for average, w in zip(self.values, weights, strict=True):
-                average += share * (w - average)
+                kernels.average_update(average, w, share=share)
         self.updates += 1
 
     @contextlib.contextmanager
@@ -42,7 +42,7 @@ class Average:
         if self.values is None:
             yield
             return
-        own = [w.copy() for w in model.get_weights()]
+        own = model.get_weights()
         self.copy_to(model)
         try:
             yield
@@ -52,7 +52,7 @@ class Average:
     def copy_to(self, model):
         """Give the model the average for its weights."""
         if self.values is not None:
-            model.set_weights([v.astype(w.dtype) for v, w in zip(self.values, model.get_weights(), strict=True)])
+            model.set_weights([v.astype(w.dtype) for v, (_, w) in zip(self.values, model.weights, strict=True)])
 
 
 def refresh_statistics(model, batches, *, seed=0):
