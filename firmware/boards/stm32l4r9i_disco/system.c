@@ -1,0 +1,74 @@
+/* 120 MHz from the internal 4 MHz oscillator, the light, and what the board says of itself. */
+#include "stm32l4r9.h"
+#include "tv_port.h"
+
+extern uint32_t reset_cause;
+
+/* RM0432: above 80 MHz range 1 in boost mode (PWR_CR5.R1MODE = 0), 5 wait states above 100 MHz, and the AHB divided by two
+ * for at least 1 us while the PLL takes over. VCO = 4 MHz / M * N = 240 MHz, system = VCO / R = 120 MHz (M 1, N 60, R 2). */
+void system_clock_120mhz(void)
+{
+    RCC_APB1ENR1 |= 1u << 28;                                            /* PWR */
+    (void)RCC_APB1ENR1;
+    PWR_CR1 = (PWR_CR1 & ~(3u << 9)) | 1u << 9;
+    while (PWR_SR2 & 1u << 10) { }
+    PWR_CR5 &= ~(1u << 8);
+    FLASH_ACR = (FLASH_ACR & ~0xFu) | 5u | 7u << 8;                      /* 5 wait states, prefetch, both caches */
+    while ((FLASH_ACR & 0xF) != 5) { }
+    while (!(RCC_CR & 1u << 1)) { }
+    RCC_CR &= ~(1u << 24);
+    while (RCC_CR & 1u << 25) { }
+    RCC_PLLCFGR = 1u | 0u << 4 | 60u << 8 | 1u << 24 | 0u << 25;
+    RCC_CR |= 1u << 24;
+    while (!(RCC_CR & 1u << 25)) { }
+    RCC_CFGR = (RCC_CFGR & ~0xF3u) | 8u << 4 | 3u;
+    while ((RCC_CFGR & 0xC) != 0xC) { }
+    for (volatile int wait = 0; wait < 100; wait++) { }
+    RCC_CFGR &= ~0xF0u;
+
+    RCC_AHB2ENR |= 1u << 7;                                              /* LD2 is PH4, lit when low */
+    (void)RCC_AHB2ENR;
+    GPIOH_BSRR = 1u << 4;
+    GPIOH_MODER = (GPIOH_MODER & ~(3u << 8)) | 1u << 8;
+}
+
+void tv_led(int on) { GPIOH_BSRR = on ? 1u << (4 + 16) : 1u << 4; }
+
+uint32_t tv_cycles(void) { return DWT_CYCCNT; }
+
+void tv_reset(void)
+{
+    __asm__ volatile("dsb" ::: "memory");
+    SCB_AIRCR = 0x05FA0004u;                                             /* VECTKEY, SYSRESETREQ */
+    for (;;) { }
+}
+
+static uint32_t bytes_between(const uint32_t *from, const uint32_t *to)
+{
+    return (uint32_t)((uintptr_t)to - (uintptr_t)from);
+}
+
+void tv_board(tv_board_info *b)
+{
+    b->device_id = DBGMCU_IDCODE;
+    b->clock_hz = CORE_HZ;
+    b->flash_bytes = FLASH_BYTES;
+    b->ram_bytes = RAM_BYTES;
+    b->flash_used = (uint32_t)(uintptr_t)_flash_end - FLASH_BASE;
+    extern uint32_t _ram_end[];
+    b->ram_static = (uint32_t)(uintptr_t)_ram_end - RAM_BASE - bytes_between(_stack_bottom, _stack_top)
+                    + bytes_between(_ramcode_start, _ramcode_end);
+    b->stack_bytes = bytes_between(_stack_bottom, _stack_top);
+    b->reset_cause = reset_cause;
+}
+
+static int inside(uint32_t address, uint32_t count, uint32_t base, uint32_t size)
+{
+    return address >= base && address - base <= size && count <= size - (address - base);
+}
+
+int tv_memory_ok(uint32_t address, uint32_t count, int write)
+{
+    return inside(address, count, RAM_BASE, RAM_BYTES) || inside(address, count, SRAM2_ALIAS, SRAM2_BYTES)
+           || (!write && inside(address, count, FLASH_BASE, FLASH_BYTES));
+}

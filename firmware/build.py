@@ -1,0 +1,140 @@
+"""Compile an application's C with the firmware base into an image for a board.
+
+    image = build(["net.c", "net_weights.c"], "build/net", include=["kernels"])     # -> build/net.elf .bin .hex .map
+    image.flash_bytes, image.ram_bytes
+
+The sources implement firmware/common/tv_app.h. The compiler is zig (pip install "tinyvgg[board]"), or arm-none-eabi-gcc.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyvgg.errors import BuildError, OptionError
+from tinyvgg.firmware.image import board_facts, check_budget, check_fits, sizes, write_images
+from tinyvgg.report.record import atomic_path
+
+HERE = Path(__file__).parent
+COMPILERS = ("zig", "gcc")
+_FREESTANDING = ["-std=gnu99", "-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer", "-fno-unwind-tables",
+                 "-fno-asynchronous-unwind-tables", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"]
+# Without -fhosted a memcpy of four bytes is a call; zig's --strip-debug would take the symbols too, so its runtime keeps its debug data.
+_ZIG = ["-fhosted", "-fno-sanitize=all", "-g0"]
+# gcc would turn the start-up loops into calls of memcpy.
+_GCC = ["-nostartfiles", "--specs=nano.specs", "--specs=nosys.specs", "-fno-tree-loop-distribute-patterns"]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built firmware: its files, and its sizes in bytes (ram_bytes includes the stack)."""
+    elf: Path
+    board: str
+    compiler: str
+    flash_bytes: int
+    ram_bytes: int
+    stack_bytes: int
+
+    bin = property(lambda self: self.elf.with_suffix(".bin"))
+    hex = property(lambda self: self.elf.with_suffix(".hex"))
+    map = property(lambda self: self.elf.with_suffix(".map"))
+
+    def as_dict(self):
+        """Return plain data for a report."""
+        return {"elf": str(self.elf), "board": self.board, "compiler": self.compiler, "flash_bytes": self.flash_bytes,
+                "ram_bytes": self.ram_bytes, "stack_bytes": self.stack_bytes}
+
+
+def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=(), defines=(), flags=(), optimise="-O3",
+          stack=4096, flash=None, ram=None, memory_access=False):
+    """Compile `sources` and the firmware base to OUT.elf, .bin, .hex and .map; return an Image.
+
+    sources: C files that implement tv_app.h; include: their header folders; defines: "NAME=VALUE" strings; flags: further
+    compiler flags; stack: bytes; flash, ram: budgets in bytes below the board's own; memory_access: compile in the requests
+    that read and write memory. Raises BuildError (no compiler; it refused the code, with its message; too large, by how much).
+    """
+    facts = board_facts(board)
+    name, command = find_compiler(compiler)
+    elf_path = Path(f"{out}.elf") if Path(out).suffix != ".elf" else Path(out)
+    if not 512 <= stack <= facts.ram["length"]:
+        raise OptionError(f"a stack of {stack} bytes; expected 512 to {facts.ram['length']}")
+    base = sorted((HERE / "common").glob("*.c")) + sorted(facts.folder.glob("*.c"))
+    folders = [HERE / "common", facts.folder, *([HERE / "include"] if name == "zig" else []), *include]
+    arguments = [*command, *(facts.zig if name == "zig" else facts.gcc), *_FREESTANDING, *(_ZIG if name == "zig" else _GCC),
+                 optimise, *flags, *(f"-D{d}" for d in defines), f"-DTV_MEMORY_ACCESS={int(memory_access)}",
+                 *(f"-I{folder}" for folder in folders)]
+    with tempfile.TemporaryDirectory() as scratch, atomic_path(elf_path) as partial:
+        script = Path(scratch) / "link.ld"
+        script.write_text(_linker_script(facts, stack))
+        _compile([*arguments, "-T", str(script), "-Wl,--gc-sections", "-Wl,-e,Reset_Handler", *map(str, base), *map(str, sources),
+                  *([] if name == "zig" else ["-lm"]), "-o", str(partial)], facts, scratch)
+    elf = write_images(elf_path)
+    used = sizes(elf)
+    try:
+        check_fits(elf, facts)
+        check_budget(used, flash or facts.flash["length"], ram or facts.ram["length"], "the budget given" if flash or ram else facts.part)
+    except BuildError:
+        for suffix in (".elf", ".bin", ".hex"):          # the map stays: it says what is large
+            elf_path.with_suffix(suffix).unlink(missing_ok=True)
+        raise
+    return Image(elf_path, board, name, **used)
+
+
+def build_demonstration(out, **options):
+    """Build the firmware without a network (firmware/demonstration/); options as of `build`."""
+    return build([HERE / "demonstration" / "demonstration.c"], out, **options)
+
+
+def find_compiler(wanted="auto"):
+    """Return (name, command) of a compiler for the Cortex-M4: "zig" from pip, or "gcc" (arm-none-eabi-gcc on the PATH)."""
+    if wanted not in ("auto", *COMPILERS):
+        raise OptionError(f"compiler {wanted!r}; expected auto, zig or gcc")
+    if wanted in ("auto", "zig"):
+        try:
+            import ziglang  # noqa: F401
+            return "zig", [sys.executable, "-m", "ziglang", "cc"]
+        except ImportError:
+            if shutil.which("zig"):
+                return "zig", ["zig", "cc"]
+    if wanted in ("auto", "gcc") and shutil.which("arm-none-eabi-gcc"):
+        return "gcc", ["arm-none-eabi-gcc"]
+    missing = {"auto": "no compiler for the Cortex-M4 was found", "zig": "zig was not found", "gcc": "arm-none-eabi-gcc was not found"}
+    hint = "apt install gcc-arm-none-eabi" if wanted == "gcc" else 'pip install "tinyvgg[board]"'
+    raise BuildError(missing[wanted], hint)
+
+
+def _linker_script(facts, stack):
+    text = (facts.folder / "link.ld").read_text(encoding="utf-8")
+    changed, n = re.subn(r"_stack_size = \d+;", f"_stack_size = {stack};", text)
+    if n != 1:
+        raise AssertionError("link.ld has lost its _stack_size line")
+    return changed
+
+
+def _compile(command, facts, scratch):
+    # zig would leave a cache in the working directory.
+    environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": str(Path(scratch) / "cache"), "LC_ALL": "C"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, timeout=600, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"the compiler ({command[0]}) did not finish in 600 s") from error
+    except OSError as error:
+        raise BuildError(f"the compiler could not be started: {error}", 'pip install "tinyvgg[board]"') from error
+    if done.returncode:
+        raise _refusal(done.stderr or done.stdout, facts)
+
+
+def _refusal(text, facts):
+    """Turn the compiler's words into one sentence: too large by so many bytes, or its first error."""
+    over = re.search(r"(?:region .?|in region ')(FLASH|RAM|RAMCODE).?[^\n]*?overflow\w* by (\d+) bytes", text)
+    if over:
+        where, missing = over.group(1), int(over.group(2))
+        limit = {"FLASH": facts.flash, "RAM": facts.ram, "RAMCODE": facts.ramcode}[where]["length"]
+        kind = {"FLASH": "flash", "RAM": "RAM", "RAMCODE": "SRAM2 (code in RAM)"}[where]
+        return BuildError(f"the image does not fit the {facts.part}: its {kind} of {limit:,} bytes lacks {missing:,}",
+                          "tinyvgg compress --scheme shared4, or another plan" if where == "FLASH" else "a smaller arena or stack")
+    errors = [line for line in text.splitlines() if "error" in line.lower()] or text.strip().splitlines()[-3:] or ["(it said nothing)"]
+    return BuildError("the compiler refused the code: " + " | ".join(line.strip() for line in errors[:3]))

@@ -1,0 +1,125 @@
+"""From an ELF to what flash tools eat: .bin, Intel .hex, and a .map to read; the sizes against the board."""
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyvgg.errors import BuildError, FormatError, OptionError
+from tinyvgg.firmware.elf import Elf
+
+BOARDS = Path(__file__).parent / "boards"
+
+
+@dataclass(frozen=True)
+class BoardFacts:
+    """What is built into a board, in bytes and Hz, and how compilers and flash tools call it."""
+    name: str
+    folder: Path
+    part: str
+    device_id: int
+    clock_hz: int
+    flash: dict
+    ram: dict
+    ramcode: dict
+    zig: list
+    gcc: list
+    openocd: str
+    pyocd: str
+
+
+def board_facts(name):
+    """Return the facts of a board by its name ("stm32l4r9i-disco"), from firmware/boards/*/board.toml."""
+    known = {}
+    for path in sorted(BOARDS.glob("*/board.toml")):
+        facts = BoardFacts(folder=path.parent, **tomllib.loads(path.read_text(encoding="utf-8")))
+        known[facts.name] = facts
+    if name not in known:
+        raise OptionError(f"there is no firmware for a board {name!r}; there is for {', '.join(known)}", f"--board {next(iter(known))}")
+    return known[name]
+
+
+def sizes(elf):
+    """Return {"flash_bytes", "ram_bytes", "stack_bytes"}: what a loader writes; variables, stack and code in RAM together."""
+    flash = sum(len(s.data) for s in elf.segments)
+    ram = sum(s.size for s in elf.sections if s.allocated and s.address >= 0x20000000)
+    ram += sum(s.size for s in elf.sections if s.allocated and 0x10000000 <= s.address < 0x20000000)
+    stack = sum(s.size for s in elf.sections if s.name == ".stack")
+    return {"flash_bytes": flash, "ram_bytes": ram, "stack_bytes": stack}
+
+
+def check_fits(elf, facts):
+    """Raise where an ELF is for another board, or larger than its memories; every byte must lie in flash or RAM."""
+    if not any(s.load == facts.flash["origin"] for s in elf.segments):
+        first = min((s.load for s in elf.segments), default=0)
+        raise FormatError(f"{elf.path} is for another board: it loads at {first:#010x}, the {facts.part} starts from "
+                          f"{facts.flash['origin']:#010x}", f"tinyvgg firmware build MODEL --board {facts.name}")
+    for s in elf.segments:
+        for what, at, size in (("flash", s.load, len(s.data)), ("memory", s.address, s.size)):
+            if size and not any(_inside(at, size, m) for m in (facts.flash, facts.ram, facts.ramcode)):
+                raise FormatError(f"{elf.path} does not fit the {facts.part}: a part of {size:,} bytes at {at:#010x} lies outside its "
+                                  f"{what}", f"tinyvgg firmware build MODEL --board {facts.name}")
+    check_budget(sizes(elf), facts.flash["length"], facts.ram["length"], facts.part)
+
+
+def check_budget(used, flash, ram, where):
+    """Raise BuildError naming the missing bytes where `used` (of sizes()) is more than `flash` or `ram` bytes."""
+    for name, limit in (("flash", flash), ("ram", ram)):
+        over = used[f"{name}_bytes"] - limit
+        if over > 0:
+            hint = "tinyvgg compress --scheme shared4, or another plan" if name == "flash" else "a smaller arena or stack"
+            raise BuildError(f"the image needs {used[f'{name}_bytes']:,} bytes of {'RAM' if name == 'ram' else 'flash'}; {where} has "
+                             f"{limit:,}: {over:,} are missing", hint)
+
+
+def _inside(at, size, memory):
+    return memory["origin"] <= at and at + size <= memory["origin"] + memory["length"]
+
+
+def to_binary(elf):
+    """Return (origin, bytes): the flash image from its first to its last byte, gaps as erased flash (0xFF)."""
+    parts = [(s.load, s.data) for s in elf.segments if s.data]
+    origin, end = min(p for p, _ in parts), max(p + len(d) for p, d in parts)
+    if end - origin > 16 << 20:
+        raise FormatError(f"{elf.path} spreads over {end - origin:,} bytes of addresses; expected one flash")
+    image = bytearray(b"\xff" * (end - origin))
+    for at, data in parts:
+        image[at - origin:at - origin + len(data)] = data
+    return origin, bytes(image)
+
+
+def to_hex(origin, data, entry):
+    """Return the bytes as Intel HEX text, 16 bytes a record."""
+    lines, upper = [], None
+    for i in range(0, len(data), 16):
+        address = origin + i
+        if address >> 16 != upper:
+            upper = address >> 16
+            lines.append(_record(4, 0, upper.to_bytes(2, "big")))
+        lines.append(_record(0, address & 0xFFFF, data[i:i + 16]))
+    lines += [_record(5, 0, entry.to_bytes(4, "big")), _record(1, 0, b"")]
+    return "\n".join(lines) + "\n"
+
+
+def _record(kind, address, data):
+    body = bytes([len(data), address >> 8, address & 255, kind]) + data
+    return ":" + (body + bytes([-sum(body) & 255])).hex().upper()
+
+
+def to_map(elf):
+    """Return a map to read: sections, then symbols by address."""
+    lines = ["section              address       bytes"]
+    lines += [f"{s.name:<20} {s.address:#010x} {s.size:>11,}" for s in elf.sections if s.allocated and s.size]
+    lines += ["", "symbol                                       address       bytes"]
+    lines += [f"{s.name:<44} {s.address:#010x} {s.size:>11,}" for s in sorted(elf.symbols.values(), key=lambda s: (s.address, s.name))]
+    return "\n".join(lines) + "\n"
+
+
+def write_images(elf_path):
+    """Write .bin, .hex and .map beside an ELF and return the Elf."""
+    from tinyvgg.report.record import write_bytes
+    elf = Elf(elf_path)
+    origin, data = to_binary(elf)
+    stem = Path(elf_path).with_suffix("")
+    write_bytes(stem.with_suffix(".bin"), data)
+    write_bytes(stem.with_suffix(".hex"), to_hex(origin, data, elf.entry))
+    write_bytes(stem.with_suffix(".map"), to_map(elf))
+    return elf

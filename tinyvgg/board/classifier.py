@@ -1,0 +1,341 @@
+"""A board as a classifier: images go over the wire, labels come back.
+
+    with Board("virtual:cifar10.elf") as board:         # or /dev/ttyACM0, COM3, socket://localhost:4404
+        board.labels(images)                            # (N,) int64
+        board.infer(images).cycles                      # (N,) core cycles of each inference
+"""
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyvgg.board import protocol
+from tinyvgg.board.link import START_BAUD, open_link
+from tinyvgg.board.session import Session
+from tinyvgg.board.student import StudentSession
+from tinyvgg.errors import DeviceError, LinkError, LinkTimeout, OptionError, ShapeError
+
+PROTOCOLS = ("auto", "tinyvgg", "student")
+_RATES = (115200, 921600)
+_FIRST_ANSWER = 60.0                     # seconds for the first inference, whose length nobody knows yet
+
+
+@dataclass
+class Answers:
+    """What the board answered: raw (N, classes) in its output type, cycles (N,) of the core (0 where the protocol has none),
+    seconds (N,) from sending an image to having its answer."""
+    raw: np.ndarray
+    cycles: np.ndarray
+    seconds: np.ndarray
+    repeats: int = field(default=0)      # how many frames had to be sent again
+
+
+class Board:
+    """A classifier at the other end of a line.
+
+    url: /dev/ttyACM0, COM3, socket://HOST:PORT, virtual:FILE.elf, or any pyserial URL.
+    protocol: "tinyvgg", "student" (0xAB/0xCD), or "auto": ours first, then the student's.
+    baud: the rate to work at; ours starts at 115200 and changes to it. wire: "auto", "uint8", "int8" or "float32": how images are
+    sent. sha256: the model that the board must hold, else LinkError. attempts: tries for each request. reconnect: seconds to wait
+    for a line that was cut. trace: show every byte on standard error. link: an open link to use instead of `url`.
+    virtual: further options of `Machine` for virtual: URLs (timed=True, ...).
+    Raises LinkError (no port, in use, nobody there, a stranger, another model), LinkTimeout, DeviceError.
+    """
+
+    def __init__(self, url=None, protocol="auto", *, baud=START_BAUD, wire="auto", sha256=None, attempts=40, reconnect=30.0,
+                 trace=None, link=None, **virtual):
+        if protocol not in PROTOCOLS:
+            raise OptionError(f"protocol {protocol!r}; expected auto, tinyvgg or student")
+        if wire not in ("auto", "uint8", "int8", "float32"):
+            raise OptionError(f"wire {wire!r}; expected auto, uint8, int8 or float32")
+        self._asked, self._baud, self._wire, self._sha256 = protocol, baud, wire, sha256
+        self._attempts, self._patience = attempts, reconnect
+        start = baud if protocol == "student" else START_BAUD
+        self.link = open_link(url, start, trace=trace, **virtual) if link is None else link
+        self.info, self.reconnects, self._longest = None, 0, 0.0
+        try:
+            self._connect()
+        except BaseException:
+            self.link.close()
+            raise
+
+    # --- connecting --------------------------------------------------------------------------------------------------
+    def _connect(self):
+        machine = getattr(self.link, "machine", None)
+        self._session = Session(self.link, attempts=self._attempts, elf=machine and machine.elf)
+        if self._asked != "student":
+            self.info = self._say_hello()
+            if self.info is not None:
+                self.protocol = "tinyvgg"
+                self._check_model()
+                if self._baud != self._session.baud:
+                    self._session.set_baud(self._baud)
+                return
+        if self._asked != "tinyvgg":
+            self.link.set_baud(self._baud)
+            student = StudentSession(self.link, baud=self._baud)
+            if student.synchronise():
+                self.protocol, self._student = "student", student
+                return
+            self._noise += student.noise
+        raise self._stranger()
+
+    def _say_hello(self):
+        """Try the rates that a board may have been left at; the whole takes at most 2.5 seconds."""
+        self._noise = self.link.read(0.05)
+        rates = dict.fromkeys((START_BAUD, self._baud, *_RATES))
+        for i, rate in enumerate(rates):
+            self._session._switch(rate)
+            info = self._session.hello(attempts=3 if i == 0 else 1)
+            if info is not None:
+                return info
+        self._session._switch(START_BAUD)
+        return None
+
+    def _stranger(self):
+        frames, damaged = self._session.strangeness()
+        url, heard = self.link.url, damaged or self._noise
+        if frames:
+            return LinkError(f"{url} speaks the tinyvgg protocol, but did not answer HELLO", "press the board's reset button")
+        if heard:
+            return LinkError(f"{url} sends bytes that are neither protocol: another program's output, or another baud rate",
+                             f"flash a tinyvgg firmware, or --baud (now {self._baud})")
+        return LinkError(f"nobody answered at {url}: no byte came back in either protocol" if self._asked == "auto" else
+                         f"nobody answered at {url} in the {self._asked} protocol",
+                         "check the port, press the board's reset button, or flash a firmware: tinyvgg board demo")
+
+    def _check_model(self):
+        if self._sha256 and self.info.sha256 != self._sha256:
+            raise LinkError(f"the board holds the model {self.info.model!r} with SHA-256 {self.info.sha256[:12]}...; expected "
+                            f"{self._sha256[:12]}...", "flash the image built from that model")
+
+    def _reconnected(self, work):
+        """Do `work()`; when the line breaks, open it anew for up to `reconnect` seconds and do it again."""
+        for _ in range(3):
+            try:
+                return work()
+            except DeviceError:
+                raise
+            except LinkError as error:
+                self._reconnect(error)
+        return work()
+
+    def _reconnect(self, reason):
+        before = self.info and self.info.sha256
+        end = self.link.now() + self._patience
+        while True:
+            try:
+                self.link.reopen()
+                self.link.set_baud(START_BAUD if self.protocol == "tinyvgg" else self._baud)
+                self._connect()
+                break
+            except DeviceError:
+                raise
+            except LinkError:
+                if self.link.now() >= end:
+                    raise reason from None
+                _pause(self.link)
+        self.reconnects += 1
+        if before and self.info and self.info.sha256 != before:
+            raise LinkError("after the interruption another model answered", "start again")
+
+    # --- the classifier ------------------------------------------------------------------------------------------------
+    @property
+    def n_classes(self):
+        """Number of classes."""
+        return self.info.n_classes if self.info else 10
+
+    @property
+    def bounds(self):
+        """(lowest, highest) value of a real input."""
+        return self.info.input_bounds if self.info else (0.0, 1.0)
+
+    @property
+    def input_shape(self):
+        """Shape of one image, channels last."""
+        return self.info.input_shape if self.info else (32, 32, 3)
+
+    def labels(self, x):
+        """x (N, H, W, C), uint8 or float -> (N,) int64, the class of each image."""
+        return self.infer(x).raw.argmax(axis=1)
+
+    def logits(self, x):
+        """x (N, H, W, C) -> (N, classes) float32. The student protocol has none: OptionError."""
+        if self.protocol == "student":
+            raise OptionError("the student protocol carries scores, no logits", "board.scores(x), or a tinyvgg firmware")
+        return np.float32(self.info.output_scale) * (self.infer(x).raw.astype(np.float32) - np.float32(self.info.output_zero))
+
+    def scores(self, x):
+        """x (N, H, W, C) -> (N, classes) float32 in [0, 1]: softmax of the logits, or the student protocol's byte / 255."""
+        if self.protocol == "student":
+            return self.infer(x).raw.astype(np.float32) / np.float32(255)
+        logits = self.logits(x)
+        e = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    def infer(self, x, *, on_answer=None):
+        """Classify x (N, H, W, C) one image after another; return Answers.
+
+        on_answer(i, raw row, cycles, seconds) is called after each image (progress, results that are kept as they come).
+        """
+        images, kind = self._prepare(np.asarray(x))
+        raw, cycles, seconds = [], [], []
+        repeats = self._repeats()
+        for i, image in enumerate(images):
+            data, start = image.tobytes(), self.link.now()
+            answer, n = self._reconnected(lambda data=data: self._infer_one(data, kind))
+            raw.append(answer)
+            cycles.append(n)
+            seconds.append(self.link.now() - start)
+            if on_answer:
+                on_answer(i, raw[-1], cycles[-1], seconds[-1])
+        width = np.zeros((0, self.n_classes), self._output_type())
+        return Answers(np.array(raw) if raw else width, np.array(cycles, np.int64), np.array(seconds), self._repeats() - repeats)
+
+    def _infer_one(self, data, kind):
+        if self.protocol == "student":
+            return np.frombuffer(self._student.infer(data), np.uint8), 0
+        limit = 4 * self._longest + 2 if self._longest else _FIRST_ANSWER
+        start = self.link.now()
+        answer = self._session.request(protocol.INFER + protocol.TYPES.index(kind), data, answer_within=limit)
+        self._longest = max(self._longest, self.link.now() - start)
+        dtype = self._output_type()
+        if len(answer) != 4 + self.n_classes * dtype.itemsize:
+            raise DeviceError(f"the board's answer has {len(answer)} bytes; its HELLO announced {4 + self.n_classes * dtype.itemsize}")
+        return np.frombuffer(answer, dtype, offset=4), struct.unpack_from("<I", answer)[0]
+
+    def _output_type(self):
+        return np.dtype(self.info.output_type if self.info else "uint8").newbyteorder("<")
+
+    def _repeats(self):
+        return self._student.repeats if self.protocol == "student" else self._session.repeats
+
+    def _prepare(self, x):
+        """Return (images as they go on the wire, their element type)."""
+        shape = self.input_shape
+        if x.shape[1:] != shape:
+            raise ShapeError(f"images of shape {x.shape}; the board takes (N, {', '.join(map(str, shape))})")
+        if x.dtype != np.uint8 and x.dtype.kind != "f":
+            raise ShapeError(f"images of type {x.dtype}; expected uint8 or float32")
+        kind = self._choose_wire(x)
+        if kind == "float32":
+            return self._as_float(x), kind
+        q = x if x.dtype == np.uint8 else quantize(x, self.info.input_scale, self.info.input_zero)
+        return (q if kind == "uint8" else (q ^ 0x80).view(np.int8)), kind
+
+    def _choose_wire(self, x):
+        if self.protocol == "student":
+            return "float32"
+        accepted = self.info.input_types
+        if self._wire != "auto":
+            if self._wire not in accepted:
+                raise OptionError(f"the board's network takes {', '.join(accepted)}; not {self._wire}")
+            return self._wire
+        whole = x.dtype == np.uint8 or self.info.output_type != "float32"        # a network of integers quantises anyway
+        return next((t for t in (("uint8", "int8", "float32") if whole else ("float32", "uint8", "int8")) if t in accepted), "uint8")
+
+    def _as_float(self, x):
+        if x.dtype != np.uint8:
+            return x.astype("<f4")
+        scale, zero = (self.info.input_scale, self.info.input_zero) if self.info else (1 / 255, 0)
+        if self.info is None or abs(scale * 255 - 1) < 1e-6 and zero == 0:
+            return (x / np.float32(255)).astype("<f4")
+        return ((x.astype(np.float32) - np.float32(zero)) * np.float32(scale)).astype("<f4")
+
+    # --- the board itself ------------------------------------------------------------------------------------------------
+    def _request(self, kind, payload=b"", **options):
+        if self.protocol == "student":
+            raise OptionError("the student protocol knows images only", "a tinyvgg firmware")
+        return self._reconnected(lambda: self._session.request(kind, payload, **options))
+
+    def echo(self, data):
+        """Send up to 512 bytes and return what came back: the same, or an exception."""
+        _check_small(data)
+        return self._request(protocol.ECHO, bytes(data))
+
+    def usage(self):
+        """Return the memory in use (Usage): constants, variables, watermarks of stack and arena."""
+        return protocol.decode_usage(self._request(protocol.USAGE))
+
+    def profile(self):
+        """Return [(layer name, core cycles)] of the last inference; empty where the firmware keeps no profile."""
+        layers, count = [], 1
+        while len(layers) < count:
+            first, count, some = protocol.decode_profile(self._request(protocol.PROFILE, struct.pack("<I", len(layers))))
+            if first != len(layers) or not some and count:
+                raise DeviceError("the board's profile contradicts itself")
+            layers += some
+        return layers
+
+    def call(self, function, data=b"", *, answer_within=30.0):
+        """Call an experiment of the firmware's (tv_app_call); return (bytes, core cycles)."""
+        _check_small(data, 4)
+        answer = self._request(protocol.CALL, struct.pack("<I", function) + bytes(data), answer_within=answer_within)
+        return answer[4:], struct.unpack_from("<I", answer)[0]
+
+    def read_memory(self, address, count):
+        """Return `count` bytes of memory (firmware built with memory_access)."""
+        parts = [self._request(protocol.READ, struct.pack("<II", address + i, min(protocol.SMALL, count - i)))
+                 for i in range(0, count, protocol.SMALL)]
+        return b"".join(parts)
+
+    def write_memory(self, address, data):
+        """Write RAM (firmware built with memory_access); the board's CRC of what it then holds is checked."""
+        import zlib
+        for i in range(0, len(data), 256):
+            part = bytes(data[i:i + 256])
+            crc = struct.unpack("<I", self._request(protocol.WRITE, struct.pack("<I", address + i) + part))[0]
+            if crc != zlib.crc32(part):
+                raise DeviceError(f"the memory at {address + i:#010x} does not hold what was written")
+
+    def crc_memory(self, address, count):
+        """Return the CRC-32 of memory (firmware built with memory_access)."""
+        return struct.unpack("<I", self._request(protocol.CRC, struct.pack("<II", address, count), answer_within=30.0))[0]
+
+    def reset(self):
+        """Restart the firmware and connect to it again."""
+        try:
+            self._session.request(protocol.RESET)
+        except LinkTimeout as error:
+            self._reconnect(error)
+            return
+        self._session._switch(START_BAUD)
+        self._connect()
+
+    def close(self):
+        """Leave the board at 115200 baud, where the next program looks for it, and close the line."""
+        try:
+            if self.protocol == "tinyvgg" and self._session.baud != START_BAUD:
+                self._session.attempts = 2
+                self._session.set_baud(START_BAUD)
+        except LinkError:
+            pass
+        finally:
+            self.link.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def quantize(x, scale, zero):
+    """Return uint8 inputs for float x, by the rule of firmware/common/tv_quantize.h: floor(x * (1 / scale) + 0.5) + zero in float32."""
+    inverse = np.float32(1) / np.float32(scale)
+    with np.errstate(invalid="ignore", over="ignore"):
+        y = x.astype(np.float32) * inverse + np.float32(0.5) + np.float32(zero)
+        return np.where(y >= 0, np.minimum(y, np.float32(255)), 0).astype(np.uint8)
+
+
+def _check_small(data, overhead=0):
+    if len(data) > protocol.SMALL - overhead:
+        raise OptionError(f"{len(data)} bytes are too many for one frame; at most {protocol.SMALL - overhead}")
+
+
+def _pause(link):
+    import time
+    if link.url.startswith("virtual:"):
+        link.read(0.5)
+    else:
+        time.sleep(0.5)
