@@ -55,7 +55,10 @@ def macc(operation, release=LATEST):
 
 
 def parameters(operation):
-    """Return {tensor: elements} that ST stores: a batch-norm is a scale and an offset, an LSTM has three peephole vectors."""
+    """Return {tensor: elements} that ST stores: a batch-norm is a scale and an offset, an LSTM has three peephole vectors.
+
+    Versions 4 and 5 store the peepholes too, but do not count them as parameters.
+    """
     found = {name: math.prod(shape) for name, shape in operation.parameters.items()}
     if operation.kind == "lstm":
         found["peephole"] = 3 * operation.settings["units"]
@@ -95,20 +98,11 @@ def costs(operations, *, compression="none", release=LATEST, number_format="floa
             continue
         sizes = parameters(op)
         own, guessed = macc(op, release)
-        row = Cost(
-            op.name,
-            op.kind,
-            op.layer,
-            op.output_shape,
-            sum(sizes.values()),
-            own,
-            0,
-            own,
-            _model_bytes(sizes, number_format),
-            32 if number_format == "float" else 8,
-            guessed,
-            "no report shows this cost" if guessed else "",
-        )
+        counted = sum(n for name, n in sizes.items() if name != "peephole" or release >= (8, 0))
+        row = Cost(op.name, op.kind, op.layer, op.output_shape, counted, own, 0, own, _model_bytes(sizes, number_format))
+        row.bits = 32 if number_format == "float" else 8
+        if guessed:
+            row.estimated, row.note = True, "no report shows this cost"
         row.weights_bytes = row.model_bytes
         _place(row, op, operations, folded, hosts, number_format, release)
         if op.name in shared:
@@ -133,11 +127,23 @@ def _place(row, op, operations, folded, hosts, number_format, release):
         row.macc += op.output_shape[-1]
         row.weights_bytes += 4 * op.output_shape[-1]
         row.note = "gains a bias from the batch-norm"
-    elif op.kind == "activation" and number_format == "int8" and _producer(op, operations) in ("conv", "dense"):
-        if op.settings["function"] in ("relu", "relu6"):
-            row.macc, row.note = 0, "part of the integer kernel before it"
-    elif op.kind == "activation" and op.settings["function"] == "leaky_relu" and release == (8, 1):
+    elif op.kind == "activation":
+        _activate(row, op, _producer(op, operations), number_format, release)
+    elif op.kind == "conversion" and number_format == "int8":
+        row.macc, row.note = 0, "part of the integer kernels"
+
+
+def _activate(row, op, producer, number_format, release):
+    """What an activation costs in C beside what the model's table says."""
+    function = op.settings["function"]
+    if number_format == "int8" and function in ("relu", "relu6") and producer in ("conv", "dense"):
+        row.macc, row.note = 0, "part of the integer kernel before it"
+    elif number_format == "int8" and function == "softmax" and release == (6, 0):
+        row.macc, row.note = row.macc + 4 * op.elements, "version 6.0 converts to float and back"
+    elif function == "leaky_relu" and release == (8, 1):
         row.macc, row.note = 3 * op.elements, "version 8.1 counts 3 an element in C"
+    elif function == "relu6" and number_format == "float" and release >= (10, 0):
+        row.macc, row.note = 2 * op.elements, "version 10.2 counts 2 an element in C"
 
 
 def _producer(op, operations):
@@ -160,41 +166,55 @@ def activation_bytes(operations, element_bytes=4):
 
     At each operation live its inputs, its output, its scratch (kh * kw * cin elements for a convolution) and what later
     operations still need. Elementwise operations and pools work in place; a same-size convolution of stride 1 writes its output
-    (kh - 1) * width * channels + kw * channels elements below its input. How ST places buffers is not public: this is exact
-    for the student project's base net (143,468), elsewhere an estimate.
+    (kh - 1) * width * channels + kw * channels elements below its input; one with a ReLU and a pool after it writes the pooled
+    output, through two rows of scratch. How ST places buffers is not public: this is exact for the student project's base net
+    (143,468), elsewhere an estimate.
     """
-    live_until = {}
-    folded = folded_batch_norms(operations)
-    for i, op in enumerate(operations):
-        for name in op.inputs:
-            live_until[name] = i
-    sizes = {op.name: op.elements for op in operations}
+    last_use = {name: i for i, op in enumerate(operations) for name in op.inputs}
+    folded, pooled = folded_batch_norms(operations), _pooled_convolutions(operations)
+    sizes = {op.name: op.elements for op in operations} | {conv: pool.elements for conv, pool in pooled.items()}
     alive, peak, alias = {}, 0, {}
     for i, op in enumerate(operations):
         if not op.inputs:
             alive[op.name] = sizes[op.name]
             continue
         source = alias.get(op.inputs[0], op.inputs[0])
-        alone = live_until[op.inputs[0]] == i
+        alone = last_use[op.inputs[0]] == i
         if op.kind in IN_PLACE and alone or op.name in folded:
             alias[op.name] = source
-            live_until[source] = max(live_until.get(op.name, i), i)
+            last_use[source] = max(last_use.get(op.name, i), i)
             peak = max(peak, sum(alive.values()))
-            alive[source] = sizes[op.name]
+            alive[source] = min(alive.get(source, sizes[op.name]), sizes[op.name])
         else:
-            out, scratch = sizes[op.name], _scratch(op)
-            overlapped = _overlap(op, sizes[op.inputs[0]], out) if alone else out + sizes[op.inputs[0]]
-            peak = max(peak, sum(alive.values()) - alive.get(source, 0) + overlapped + scratch)
+            into, out = alive.get(source, sizes[op.inputs[0]]), sizes[op.name]
+            together = _overlap(op, into, out) if alone and op.name not in pooled else into + out
+            peak = max(peak, sum(alive.values()) - into + together + _scratch(op, op.name in pooled))
             alive[op.name] = out
-            live_until[op.name] = max(live_until.get(op.name, i), i)
-        for name in [n for n in alive if live_until.get(n, i) <= i and n != alias.get(op.name, op.name)]:
+            last_use[op.name] = max(last_use.get(op.name, i), i)
+        for name in [n for n in alive if last_use.get(n, i) <= i and n != alias.get(op.name, op.name)]:
             del alive[name]
     return peak * element_bytes
 
 
-def _scratch(op):
-    kernel = op.parameters.get("kernel")
-    return math.prod(kernel[:-1]) if op.kind == "conv" else 0
+def _pooled_convolutions(operations):
+    """{convolution: pool} where a ReLU and a pool follow and nothing else reads what lies between."""
+    uses = Counter(name for op in operations for name in op.inputs)
+    reader = {name: op for op in operations for name in op.inputs}
+    found = {}
+    for op in operations:
+        if op.kind == "conv" and uses[op.name] == 1:
+            relu = reader[op.name]
+            if relu.kind == "activation" and uses[relu.name] == 1 and reader[relu.name].kind == "pool":
+                found[op.name] = reader[relu.name]
+    return found
+
+
+def _scratch(op, pooled):
+    """Elements of scratch: the patch under the window, and two rows of the convolution where it pools."""
+    if op.kind != "conv":
+        return 0
+    rows = 2 * math.prod(op.output_shape[1:]) if pooled else 0
+    return math.prod(op.parameters["kernel"][:-1]) + rows
 
 
 def _overlap(op, size_in, size_out):

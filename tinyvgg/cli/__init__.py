@@ -28,7 +28,6 @@ PLANNED = {
     "board": "the virtual board and the serial line",
     "attack": "the adversarial attacks",
     "bitflip": "bit flips in the weights",
-    "crosscheck": "the comparison with X-CUBE-AI's reports",
 }
 
 

@@ -18,7 +18,7 @@ def checks(report):
         compare("bytes of the rows", (r.size_bytes for r in rows), "model_weights")
         compare(
             "MACC of the rows, their changes in C and what C inserts",
-            [*(r.macc + r.c_macc_delta for r in rows), *_inserted(report)],
+            [*(r.macc + r.c_macc_delta for r in rows), *inserted(report)],
             "c_model_macc",
         )
         compare("bytes of the rows and their changes in C", (r.size_bytes + r.c_size_delta for r in rows), "c_model_weights")
@@ -50,7 +50,7 @@ def checks(report):
     return found
 
 
-def _inserted(report):
+def inserted(report):
     """MACC of the C layers that no row of the table knows (a transposition to channels last, a conversion)."""
     ids = {row.id for row in report.rows}
     return [layer.macc for layer in report.layers if layer.model_id not in ids]

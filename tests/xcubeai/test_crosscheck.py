@@ -1,0 +1,338 @@
+"""A report, generated C and validation arrays beside a model: every planted change is found and named."""
+
+import html.parser
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyvgg import models, nn
+from tinyvgg.analyze import describe, describe_h5, st
+from tinyvgg.cli import main
+from tinyvgg.errors import FormatError
+from tinyvgg.xcubeai import codebooks, crosscheck, decode_lut, read_generated
+from tinyvgg.xcubeai.page import render
+from tinyvgg.xcubeai.weights import compare_weights, expected_tensors
+
+spec = importlib.util.spec_from_file_location("samples", Path(__file__).with_name("samples.py"))
+samples = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(samples)
+
+
+# --- real reports ------------------------------------------------------------------------------------------------------
+
+
+def test_every_real_report_agrees_with_its_network_rebuilt_from_its_table(real_reports):
+    for path in sorted(real_reports.glob("*.txt")):
+        found = crosscheck(path)
+        assert found.agrees, (path.name, found.differences)
+        assert len(found.rows) >= 3 and {"parameters", "macc"} <= {t.name for t in found.totals if t.ok}, path.name
+
+
+@pytest.mark.parametrize("level", ["sans", "low", "medium", "high"])
+def test_base_beside_its_four_logs(real_reports, level):
+    found = crosscheck(real_reports / f"EMSE_CIFAR10_CNN_v10_{level}_compression.txt", models.base())
+    assert found.agrees and len(found.rows) == 28
+    assert all(t.ok for t in found.totals) and len(found.totals) == 7
+
+
+PAIRS = [
+    ("v5.1_HAR_cnn_gmp.txt", "v5.1_HAR_cnn_gmp__cnn_gmp.h5"),
+    ("v6.0_cifar10_tflite_int8.txt", "v6.0_cifar10_tflite_int8__network.h5"),
+    ("v6.0_cifar10_onnx_float.txt", "v6.0_cifar10_tflite_int8__network.h5"),
+]
+
+
+@pytest.mark.parametrize(("report", "model"), PAIRS)
+def test_models_that_lie_beside_their_report(real_reports, report, model):
+    found = crosscheck(real_reports / report, describe_h5(real_reports / model), model_path=real_reports / model)
+    assert found.agrees, found.differences
+    assert {t.name for t in found.totals if t.ok} >= {"parameters", "macc", "model_macc", "weights"}
+    if "v5.1" in report:
+        assert any("this very file" in note for note in found.notes)
+
+
+def test_a_report_of_another_model(real_reports):
+    found = crosscheck(real_reports / "EMSE_CIFAR10_CNN_v10_low_compression.txt", models.light())
+    assert not found.agrees
+    assert "conv2d_2" in found.differences[0] and "32" in found.differences[0]
+
+
+# --- planted changes in a report ---------------------------------------------------------------------------------------
+
+
+def planted(real_reports, tmp_path, old, new):
+    text = (real_reports / "EMSE_CIFAR10_CNN_v10_sans_compression.txt").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "log.txt").write_text(text.replace(old, new, 1), encoding="utf-8")
+    return crosscheck(tmp_path / "log.txt", models.base())
+
+
+def test_one_macc_is_named(real_reports, tmp_path):
+    found = planted(real_reports, tmp_path, "9,248/36,992          9,437,216", "9,248/36,992          9,437,217")
+    assert (
+        found.differences[0].startswith("line ")
+        and "conv2d_1 (conv): macc theirs 9,437,217, ours 9,437,216" in found.differences[0]
+    )
+    assert len([p for p in found.rows if not p.ok]) == 1
+
+
+def test_one_shape_is_named(real_reports, tmp_path):
+    found = planted(real_reports, tmp_path, "[b:1,h:8,w:8,c:128]    73,856", "[b:1,h:8,w:9,c:128]    73,856")
+    assert [p.name for p in found.rows if not p.ok] == ["conv2d_4"]
+    assert "shape theirs 8x9x128, ours 8x8x128" in found.differences[0]
+
+
+def test_one_parameter_and_one_total(real_reports, tmp_path):
+    found = planted(real_reports, tmp_path, "5,130/20,520 ", "5,131/20,524 ")
+    assert "dense_2" in found.differences[0] and "parameters theirs 5,131, ours 5,130" in found.differences[0]
+    found = planted(real_reports, tmp_path, "macc               :   32,997,984", "macc               :   32,997,985")
+    assert any(d.startswith("macc: theirs 32,997,985") for d in found.differences)
+
+
+def test_a_missing_layer_is_named(real_reports, tmp_path):
+    path = real_reports / "EMSE_CIFAR10_CNN_v10_sans_compression.txt"
+    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if "conv2d_3 (Conv2D)   " not in line]
+    (tmp_path / "log.txt").write_text("\n".join(lines), encoding="utf-8")
+    found = crosscheck(tmp_path / "log.txt", models.base())
+    assert "conv2d_3" in " ".join(found.differences) and "the report has no such operation" in " ".join(found.differences)
+
+
+# --- generated C and validation, written here from a model of ours -----------------------------------------------------
+
+
+def small_model(seed=3):
+    rng = np.random.default_rng(seed)
+    layers = nn.layers
+    model = nn.Sequential(
+        [
+            layers.InputLayer((6, 6, 2)),
+            layers.Conv2D(4, 3, padding="same"),
+            layers.Activation("relu"),
+            layers.BatchNormalization(),
+            layers.Conv2D(3, 1, use_bias=False),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(40, activation="relu"),
+            layers.Dense(4, activation="softmax"),
+        ],
+        seed=seed,
+    )
+    for layer in model.layers:
+        for array in [*layer.parameters.values(), *layer.state.values()]:
+            array[...] = rng.uniform(0.2, 1, array.shape) * (1 if array.ndim == 1 else rng.choice([-1, 1], array.shape))
+    return model
+
+
+def write_app(folder, model, *, bits=None):
+    """Write network.c, network_data_params.c and the report of `model` as X-CUBE-AI lays them out -> the codebook used."""
+    data, tensors, used = b"", [], None
+    level, operations = {None: "none", 4: "medium", 8: "low"}[bits], describe(model)
+    rows = st.costs(operations, compression=level)
+    shared = {f"{row.layer}/kernel" for row in rows if row.bits < 32}
+    for want in expected_tensors(model):
+        name = f"{want.layer}_{want.role}"
+        if want.name in shared:
+            book = codebooks.optimal_codebook(want.values, 2**bits)
+            indices = codebooks.nearest(want.values, book)
+            used = book if want.name == "dense/kernel" else used
+            tensors.append((name, f"LUT{bits}_FLOAT", want.values.size, len(data), 4 * 2**bits))
+            data += samples.pack_codebook(book, [int(i) for i in indices])
+        else:
+            tensors.append((name, "FLOAT", want.values.size, len(data), 0))
+            data += want.values.astype("<f4").tobytes()
+    (folder / "network_data_params.c").write_text(samples.c_array(data))
+    (folder / "network.c").write_text(samples.legacy_network(tensors, macc=sum(r.macc for r in rows)))
+    (folder / "network_generate_report.txt").write_text(
+        "ST Edge AI Core v2.2.0-20266 2adc00962\n\nExec/report summary (generate)\n-----\n"
+        f"compression        :   {level}\n"
+        "model_fmt          :   float\n"
+        f"params #           :   {sum(r.parameters for r in rows):,} items (1 KiB)\n"
+        f"macc               :   {sum(r.macc for r in rows):,}\n"
+        f"weights (ro)       :   {len(data):,} B (1 KiB) (1 segment)\n-----\n"
+    )
+    return used
+
+
+def test_generated_weights_agree(tmp_path):
+    model = small_model()
+    write_app(tmp_path, model)
+    found = crosscheck(tmp_path, model)
+    assert found.agrees, found.differences
+    assert [w.name for w in found.weights] == [
+        "conv2d/kernel",
+        "conv2d/bias",
+        "batch_normalization/scale",
+        "batch_normalization/offset",
+        "conv2d_1/kernel",
+        "conv2d_1/bias",
+        "dense/kernel",
+        "dense/bias",
+        "dense_1/kernel",
+        "dense_1/bias",
+    ]
+
+
+def test_one_weight_is_found_and_named(tmp_path):
+    model = small_model()
+    write_app(tmp_path, model)
+    model.layers[1].parameters["kernel"][2, 0, 1, 3] += np.float32(1e-6)
+    found = crosscheck(tmp_path, model)
+    assert len(found.differences) == 1 and "conv2d/kernel[2, 0, 1, 3]" in found.differences[0]
+    assert "one weight differs" in found.differences[0]
+
+
+def test_another_shape_and_a_missing_tensor(tmp_path):
+    write_app(tmp_path, small_model())
+    model = nn.Sequential(
+        [nn.layers.InputLayer((6, 6, 2)), nn.layers.Conv2D(5, 3, padding="same"), nn.layers.Flatten(), nn.layers.Dense(40)]
+    )
+    checks = {c.name or c.theirs: c for c in compare_weights(read_generated(tmp_path), model)}
+    assert "another shape" in checks["conv2d/kernel"].reason and not checks["dense/kernel"].ok
+    assert checks["dense_1_weights"].reason == "the model has no such tensor"
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_shared_weights(tmp_path, bits):
+    model = small_model()
+    used = write_app(tmp_path, model, bits=bits)
+    check = next(w for w in crosscheck(tmp_path, model).weights if w.name == "dense/kernel")
+    assert check.ok and check.format == f"LUT{bits}_FLOAT" and check.used <= len(used)
+    assert check.mse == pytest.approx(check.best_mse) and check.gain == pytest.approx(0, abs=1e-6)
+
+
+def test_a_weight_off_its_nearest_entry_and_a_poor_codebook(tmp_path):
+    model = small_model()
+    write_app(tmp_path, model, bits=4)
+    kernel = model.layers[7].parameters["kernel"]
+    kernel[5, 7] = -kernel[5, 7]
+    check = next(w for w in crosscheck(tmp_path, model).weights if w.name == "dense/kernel")
+    assert not check.ok and "dense/kernel[5, 7]" in check.where and check.differing == 1
+    generated = read_generated(tmp_path)
+    tensor = generated.tensors["dense_weights"]
+    poor = np.linspace(kernel.min(), kernel.max(), 16).astype("<f4")
+    body = samples.pack_codebook(poor, [int(i) for i in codebooks.nearest(kernel.T.ravel(), poor)])
+    generated.blob = generated.blob[: tensor.start] + body + generated.blob[tensor.start + len(body) :]
+    check = next(w for w in compare_weights(generated, model) if w.name == "dense/kernel")
+    assert check.ok and 0.01 < check.gain < 1
+
+
+@pytest.mark.parametrize("bits", [None, 4])
+def test_validation_beside_our_simulation(tmp_path, bits):
+    from tinyvgg.xcubeai.weights import with_their_weights
+
+    model = small_model()
+    write_app(tmp_path, model, bits=bits)
+    x = np.random.default_rng(0).uniform(0, 1, (10, 6, 6, 2)).astype(np.float32)
+    theirs = with_their_weights(model, read_generated(tmp_path)).predict(x)
+    np.savez(
+        tmp_path / "network_val_io.npz",
+        m_inputs_1=x,
+        c_inputs_1=x,
+        m_outputs_1=model.predict(x),
+        c_outputs_1=theirs[:, None, None],
+    )
+    found = crosscheck(tmp_path, model)
+    assert found.agrees, found.differences
+    assert found.validation[-1]["l2r"] < 1e-5 and len(found.validation) == (3 if bits else 2)
+    np.savez(tmp_path / "network_val_io.npz", m_inputs_1=x, c_inputs_1=x, m_outputs_1=theirs, c_outputs_1=theirs[::-1].copy())
+    assert any("above 0.001" in d for d in crosscheck(tmp_path, model).differences)
+
+
+def test_a_stated_metric_that_the_arrays_contradict(real_reports, tmp_path):
+    name = "v10.2_resnet_v1_32_validate"
+    text = (real_reports / f"{name}__network_c_info.json").read_text()
+    (tmp_path / "network_c_info.json").write_text(text.replace("1.2616177400559536e-06", "1.3616177400559536e-06"))
+    found = crosscheck(tmp_path / "network_c_info.json", validation=real_reports / f"{name}__network_val_io.npz")
+    assert any("l2r" in d for d in found.differences)
+
+
+# --- codebooks, the library's own writer, the page, the command ---------------------------------------------------------
+
+
+def test_optimal_codebook_against_every_partition():
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        values = rng.standard_normal(11)
+        ordered = np.sort(values)
+        best = (
+            min(
+                sum(((part - part.mean()) ** 2).sum() for part in np.split(ordered, [i, j]))
+                for i in range(1, 10)
+                for j in range(i + 1, 11)
+            )
+            / 11
+        )
+        assert codebooks.distortion(values, codebooks.optimal_codebook(values, 3)) == pytest.approx(best, rel=1e-5)
+    few = np.float32([1, 2, 2, 3])
+    assert codebooks.distortion(few, codebooks.optimal_codebook(few, 16)) == 0
+
+
+def test_binned_codebook_is_close_to_the_exact_one(monkeypatch):
+    values = np.random.default_rng(2).standard_normal(20_000).astype(np.float32)
+    exact = codebooks.distortion(values, codebooks.optimal_codebook(values, 16))
+    monkeypatch.setattr(codebooks, "EXACT", 1000)
+    monkeypatch.setattr(codebooks, "BINS", 4000)
+    assert codebooks.distortion(values, codebooks.optimal_codebook(values, 16)) == pytest.approx(exact, rel=1e-3)
+
+
+def test_the_library_packs_indices_as_st_does():
+    from tinyvgg.quant.packing import pack_bits
+
+    rng = np.random.default_rng(0)
+    for bits in (4, 8):
+        codebook, indices = np.sort(rng.standard_normal(2**bits)).astype("<f4"), rng.integers(0, 2**bits, 77)
+        found = decode_lut(codebook.tobytes() + pack_bits(indices, bits).tobytes(), 77, bits)
+        assert np.array_equal(found.indices, indices) and np.array_equal(found.codebook, codebook)
+
+
+class Links(html.parser.HTMLParser):
+    """Collects what a page would fetch."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.open = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.found += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_page_is_whole_and_alone(tmp_path):
+    model = small_model()
+    write_app(tmp_path, model, bits=4)
+    found = crosscheck(tmp_path, model)
+    found.report.header["model_name"] = "<script>alert(1)</script>"
+    page, links = render(found), Links()
+    links.feed(page)
+    assert not links.found and not links.open and "<script>" not in page
+    assert "They agree" in page and "Weights in the generated C" in page
+
+
+def test_command_line(tmp_path, capsys):
+    model = small_model()
+    write_app(tmp_path, model)
+    assert (
+        main(["crosscheck", str(tmp_path), "--html", str(tmp_path / "page.html"), "--quiet", "--model", "light", "--json"]) == 1
+    )
+    found = json.loads(capsys.readouterr().out)
+    assert (
+        found["agrees"] is False and found["differences"] and (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    )
+    assert main(["crosscheck", str(tmp_path / "no.txt")]) == 2
+    assert "there is no" in capsys.readouterr().err
+    (tmp_path / "cut.txt").write_text(samples.V5[:-200])
+    main(["crosscheck", str(tmp_path / "cut.txt")])
+    assert "may be cut" in capsys.readouterr().out
+
+
+def test_asked_for_what_is_not_there(tmp_path):
+    (tmp_path / "r.txt").write_text(samples.V5)
+    with pytest.raises(FormatError):
+        crosscheck(tmp_path / "r.txt", generated=tmp_path)

@@ -1,0 +1,292 @@
+"""The whole comparison: what X-CUBE-AI left behind, beside a model and our own arithmetic."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg.analyze import boards, describe, runtime, st
+from tinyvgg.errors import DataError, FormatError, TinyVGGError
+from tinyvgg.report.record import versions
+from tinyvgg.xcubeai.csource import read_generated
+from tinyvgg.xcubeai.read import read_report
+from tinyvgg.xcubeai.rebuild import rebuild
+from tinyvgg.xcubeai.rows import compare_rows, number_format
+from tinyvgg.xcubeai.validation import METRICS, read_validation, validation_metrics
+from tinyvgg.xcubeai.weights import compare_weights, with_their_weights
+
+# A float network on two runtimes: another order of float32 sums. Real validations show 1e-6.
+CLOSE = 1e-3
+
+
+@dataclass
+class Total:
+    """A figure of the whole network, theirs beside ours; an estimate does not decide the verdict."""
+
+    name: str
+    theirs: int
+    ours: int
+    estimate: bool = False
+    reason: str = ""
+
+    @property
+    def ok(self):
+        return self.theirs == self.ours
+
+    def as_dict(self):
+        """Return plain data."""
+        return {
+            "name": self.name,
+            "theirs": self.theirs,
+            "ours": self.ours,
+            "difference": self.theirs - self.ours,
+            "ok": self.ok,
+            "estimate": self.estimate,
+            "reason": self.reason,
+        }
+
+
+@dataclass
+class CrossCheck:
+    """The result: `agrees` is the verdict, `differences` the sentences behind it, the first difference first."""
+
+    report: object
+    model: str
+    rows: list = field(default_factory=list)
+    totals: list = field(default_factory=list)
+    sums: list = field(default_factory=list)
+    weights: list = field(default_factory=list)
+    generated: object = None
+    validation: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+
+    @property
+    def differences(self):
+        """One sentence for each thing that disagrees, in the order of the network."""
+        found = [f"line {p.line}: {p.name} ({p.kind}): {_row(p)}" for p in self.rows if not p.ok]
+        found += [
+            f"{t.name}: theirs {t.theirs:,}, ours {t.ours:,}{_because(t.reason)}"
+            for t in self.totals
+            if not t.ok and not t.estimate
+        ]
+        found += [
+            f"the report contradicts itself: {c.what} is {c.rows:,}, its own total {c.total:,}" for c in self.sums if not c.ok
+        ]
+        found += [f"{w.theirs or w.name}: {w.reason}{f' ({w.where})' if w.where else ''}" for w in self.weights if not w.ok]
+        found += [v["problem"] for v in self.validation if v.get("problem")]
+        return found
+
+    @property
+    def agrees(self):
+        """Whether nothing differs (estimates apart)."""
+        return not self.differences
+
+    def as_dict(self):
+        """Return plain data for --json."""
+        report = self.report
+        return {
+            "agrees": self.agrees,
+            "differences": self.differences,
+            "report": report.path,
+            "version": report.version,
+            "tool": report.tool,
+            "compression": report.compression,
+            "model": self.model,
+            "totals": [t.as_dict() for t in self.totals],
+            "rows": [p.as_dict() for p in self.rows],
+            "sums": [{"what": c.what, "rows": c.rows, "total": c.total, "ok": c.ok} for c in self.sums],
+            "weights": [w.as_dict() for w in self.weights],
+            "validation": self.validation,
+            "notes": self.notes,
+            "unread": [{"line": n, "text": t} for n, t in report.unread],
+            "versions": versions(),
+        }
+
+
+def crosscheck(report, model=None, *, model_path=None, generated=None, validation=None, simulation=None):
+    """Compare what X-CUBE-AI left behind with a model -> CrossCheck.
+
+    report: path of a report, a console log, a JSON file or a folder that may also hold the generated C and the validation
+    arrays; `generated` and `validation` name those where they lie elsewhere. model: a model of this library, or a list of
+    Operation (then weights are not compared); without one the network is rebuilt from the report's own table.
+    model_path: the model's file, for its hash. simulation: a classifier with `predict`, such as our integer model of the same
+    network, that answers the validation's images beside ST's C code; it informs and does not decide.
+    """
+    read = read_report(report)
+    found = CrossCheck(read, str(model_path or ("the report's own table" if model is None else getattr(model, "name", "model"))))
+    found.notes += read.notes
+    if model is None:
+        operations, notes = rebuild(read)
+        found.notes += [
+            "no model was given: the network was rebuilt from the report's table, so this only checks its arithmetic",
+            *notes,
+        ]
+    else:
+        operations = describe(model)
+    found.sums = read.checks()
+    if read.rows:
+        found.rows, costs = compare_rows(read, operations)
+    else:
+        costs = st.costs(operations, compression=read.compression, number_format=number_format(read))
+        found.notes.append("the report holds no table of layers: only totals are compared")
+    found.totals = _totals(read, operations, costs)
+    if model_path:
+        _hash(found, model_path)
+    folder = Path(report) if Path(report).is_dir() else Path(report).parent
+    _weights(found, model, generated or (folder if Path(report).is_dir() else None), asked=generated is not None)
+    _validation(found, model, simulation, validation or (folder if Path(report).is_dir() else None), asked=validation is not None)
+    return found
+
+
+def _totals(report, operations, costs):
+    """Totals of both sides; the sizes of ST's buffers and runtime are estimates of ours."""
+    from tinyvgg.xcubeai.totals import inserted
+
+    format_ = number_format(report)
+    element = 4 if format_ == "float" else 1
+    code = runtime.estimate(
+        operations, core=_core(report), shared=any(c.bits == 4 or c.bits == 8 and format_ == "float" for c in costs)
+    )
+    weights, activations = sum(c.weights_bytes for c in costs), st.activation_bytes(operations, element)
+    io_apart = report.totals.get("io", 0)
+    extra = sum(inserted(report))
+    ours = [
+        ("parameters", sum(c.parameters for c in costs), False),
+        ("model_macc", sum(c.model_macc for c in costs), False),
+        ("macc", sum(c.macc for c in costs) + extra, False),
+        ("weights", weights, False),
+        ("activations", activations, True),
+        ("flash_total", weights + code.flash_bytes, True),
+        ("ram_total", activations + io_apart + code.ram_bytes, True),
+    ]
+    reasons = {
+        "activations": "how ST places its buffers is not public",
+        "flash_total": "the runtime's size is an estimate",
+        "ram_total": "activations and the runtime's size are estimates",
+        "macc": f"with {extra:,} for what the C code inserts, as theirs says" if extra else "",
+    }
+    return [
+        Total(name, report.totals[name], value, estimate and report.totals[name] != value, reasons.get(name, ""))
+        for name, value, estimate in ours
+        if name in report.totals
+    ]
+
+
+def _core(report):
+    """The core of the report's target series."""
+    stated = report.header.get("target/series", report.header.get("memory target", ""))
+    return next((b.core for b in map(boards.load, boards.names()) if b.series and b.series == stated), "cortex-m4f")
+
+
+def _hash(found, model_path):
+    """Versions 5.0, 5.1 and 9 on print the MD5 of the model's file."""
+    stated, release = found.report.model_hash, found.report.release
+    if not stated or (6, 0) <= release < (9, 0) or release < (5, 0) or release == (5, 2):
+        return
+    try:
+        own = hashlib.md5(Path(model_path).read_bytes(), usedforsecurity=False).hexdigest()
+    except OSError as error:
+        raise DataError(f"{model_path} cannot be read: {error.strerror or error}") from error
+    found.notes.append(
+        "the report was made from this very file (MD5)"
+        if own == stated
+        else f"the report was made from another file: its model_hash is {stated}, this file's MD5 is {own}"
+    )
+
+
+def _weights(found, model, place, *, asked):
+    if place is None or (not asked and not any(Path(place).glob("*.c"))):
+        return
+    try:
+        found.generated = read_generated(place)
+    except FormatError:
+        if asked:
+            raise
+        found.notes.append("the C files beside the report hold no weights")
+        return
+    found.notes += found.generated.notes
+    macc = found.report.totals.get("macc")
+    if found.generated.macc is not None and macc is not None and found.generated.macc != macc:
+        found.notes.append(f"network.c says {found.generated.macc:,} MACC, the report {macc:,}: they are not of the same run")
+    if model is None or not hasattr(model, "layers"):
+        found.notes.append("weights are compared only with a model that this library can open")
+    elif found.generated.tensors:
+        found.weights = compare_weights(found.generated, model)
+
+
+def _validation(found, model, simulation, place, *, asked):
+    if place is None or (not asked and not list(Path(place).glob("*val_io*.npz"))):
+        return
+    arrays = read_validation(place)
+    reference, candidate = arrays.get("m_outputs_1"), arrays.get("c_outputs_1")
+    if reference is None or candidate is None:
+        found.notes.append(
+            f"the validation holds {', '.join(sorted(arrays)) or 'nothing'}: m_outputs_1 and c_outputs_1 are needed"
+        )
+        return
+    metrics = validation_metrics(reference, candidate)
+    found.validation.append({"what": "their model against their C code", "n": len(reference), **metrics})
+    for stated in found.report.metrics[:1]:
+        problem = _contradiction(metrics, stated)
+        found.validation.append(
+            {
+                "what": "the same, as the report prints it",
+                "n": len(reference),
+                **{k: stated.get(k) for k in METRICS},
+                "problem": problem,
+            }
+        )
+    inputs = arrays.get("c_inputs_1", arrays.get("m_inputs_1"))
+    if inputs is not None:
+        for what, classifier, decides in _simulations(found, model, simulation):
+            _simulate(found, what, classifier, decides, inputs, candidate)
+
+
+def _contradiction(metrics, stated):
+    """A sentence about the first metric that the arrays contradict, or an empty string."""
+    for name in ("rmse", "mae", "l2r"):
+        if stated.get(name) is not None and abs(metrics[name] - stated[name]) > 1e-9 + 1e-4 * abs(stated[name]):
+            return f"the report prints {name} {stated[name]:.9g}, its arrays give {metrics[name]:.9g}"
+    return ""
+
+
+def _simulations(found, model, simulation):
+    """What answers the validation's images here: (name, classifier, whether a difference decides)."""
+    if model is not None and hasattr(model, "predict"):
+        exact = found.report.compression in ("none", "lossless") and number_format(found.report) == "float"
+        yield "their C code against our float simulation", model, exact
+        if found.generated is not None and any(w.format.startswith("LUT") and w.mse is not None for w in found.weights):
+            theirs = with_their_weights(model, found.generated)
+            yield "their C code against our float simulation of their shared weights", theirs, True
+    if simulation is not None:
+        yield f"their C code against {getattr(simulation, 'name', 'the simulation')}", simulation, False
+
+
+def _simulate(found, what, classifier, decides, inputs, candidate):
+    try:
+        outputs = classifier.predict(inputs)
+    except TinyVGGError as error:
+        found.notes.append(f"{what}: the validation's images do not fit: {error.problem}")
+        return
+    if np.size(outputs) != candidate.size:
+        found.notes.append(f"{what}: their outputs have shape {candidate.shape}, ours {outputs.shape}: another network")
+        return
+    metrics = validation_metrics(outputs, candidate)
+    problem = f"{what}: l2r {metrics['l2r']:.3g} is above {CLOSE:g}" if decides and not metrics["l2r"] <= CLOSE else ""
+    found.validation.append({"what": what, "n": len(inputs), **metrics, "problem": problem})
+
+
+def _row(pair):
+    if "presence" in pair.wrong:
+        return pair.reason
+    parts = [f"{name} theirs {_show(pair.theirs[name])}, ours {_show(pair.ours[name])}" for name in pair.wrong]
+    return "; ".join(parts) + _because(pair.reason)
+
+
+def _show(value):
+    return f"{value:,}" if isinstance(value, int) else "x".join(map(str, value))
+
+
+def _because(reason):
+    return f" ({reason})" if reason else ""

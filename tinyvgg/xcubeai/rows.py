@@ -1,0 +1,194 @@
+"""A report's rows beside ours: align, subtract, and say why where it is known."""
+
+import difflib
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+
+from tinyvgg.analyze import st
+from tinyvgg.xcubeai.rebuild import gather
+
+SILENT = ("input", "reshape", "conversion", "transpose", "pad", "other")
+
+
+@dataclass
+class Pair:
+    """One operation, theirs beside ours; a side that has no such operation is None. `wrong` names the figures that differ."""
+
+    name: str
+    kind: str
+    theirs: dict | None
+    ours: dict | None
+    line: int = 0
+    wrong: list = field(default_factory=list)
+    reason: str = ""
+
+    @property
+    def ok(self):
+        return not self.wrong
+
+    def as_dict(self):
+        """Return plain data."""
+        return {**asdict(self), "ok": self.ok}
+
+
+def number_format(report):
+    """Return "float" or "int8": in what the C code computes."""
+    stated = report.header.get("model_fmt", "")
+    if stated:
+        return "float" if stated.startswith("float") else "int8"
+    operands = [o.type for o in report.operations if o.type.startswith("smul")]
+    if operands:
+        return "int8" if any("s8" in o or "u8" in o for o in operands) else "float"
+    weights, parameters = report.totals.get("weights"), report.totals.get("parameters")
+    shared = report.compression in ("low", "medium", "high")
+    return "int8" if weights and parameters and weights < 2 * parameters and not shared else "float"
+
+
+def compare_rows(report, operations):
+    """Set every operation of a report beside ours -> (list of Pair, list of Cost by ST's rules)."""
+    format_ = number_format(report)
+    if report.header.get("type", "").startswith("onnx"):
+        operations = [replace(op, class_name="Gemm") if op.kind == "dense" else op for op in operations]
+    costs = st.costs(operations, compression=report.compression, release=_release(report), number_format=format_)
+    theirs = [
+        op for op in gather(report) if op.kind not in SILENT and (op.macc or op.parameters or op.kind in ("activation", "pool"))
+    ]
+    integers = {c.name: c.model_bytes for c in st.costs(operations, release=_release(report), number_format="int8")}
+    ours = [_figures(c, integers[c.name]) for c in costs if c.kind not in SILENT and c.kind != "concatenate"]
+    theirs = [op for op in theirs if op.kind != "concatenate"]
+    if _release(report) < (6, 0):
+        _fuse(ours, operations)
+    return [_pair(t, o, report) for t, o in _align(theirs, ours)], costs
+
+
+def _release(report):
+    return report.release if report.release != (0, 0) else st.LATEST
+
+
+def _figures(cost, int8_bytes):
+    return {
+        "name": cost.name,
+        "layer": cost.layer,
+        "kind": cost.kind,
+        "shape": cost.output_shape,
+        "parameters": cost.parameters,
+        "macc": cost.model_macc,
+        "bytes": cost.model_bytes,
+        "int8_bytes": int8_bytes,
+        "c_bytes": cost.weights_bytes,
+        "note": cost.note,
+    }
+
+
+def _fuse(ours, operations):
+    """Versions 4 and 5 put the ReLU and the pool of a convolution into its row."""
+    rows = {row["name"]: row for row in ours}
+    uses = Counter(name for op in operations for name in op.inputs)
+    reader = {name: op for op in operations for name in op.inputs}
+    for op in operations:
+        last, host = op, rows.get(op.name)
+        while op.kind == "conv" and uses[last.name] == 1 and reader[last.name].kind in ("activation", "pool"):
+            last = reader[last.name]
+            host["macc"] += rows[last.name]["macc"]
+            rows[last.name]["macc"] = 0
+            if last.kind == "pool":
+                break
+
+
+def _align(theirs, ours):
+    """Pair by name where Keras' names are in the report, else by the order of kinds."""
+    by_name = _by_name(theirs, ours)
+    if by_name is not None:
+        return by_name
+    pairs = []
+    matcher = difflib.SequenceMatcher(None, [t.kind for t in theirs], [o["kind"] for o in ours], autojunk=False)
+    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+        if tag == "equal":
+            pairs += zip(theirs[i1:i2], ours[j1:j2], strict=True)
+        else:
+            pairs += [(t, None) for t in theirs[i1:i2]] + [(None, o) for o in ours[j1:j2]]
+    return pairs
+
+
+def _by_name(theirs, ours):
+    waiting, pairs = {}, []
+    for row in ours:
+        waiting.setdefault((row["layer"], row["kind"]), row)
+    total = len(waiting)
+    for op in theirs:
+        names = (op.name, op.name.rpartition("_")[0])
+        found = next((waiting.pop((n, op.kind)) for n in names if (n, op.kind) in waiting), None)
+        pairs.append((op, found))
+    if sum(o is not None for _, o in pairs) < 0.8 * max(total, 1):
+        return None
+    return pairs + [(None, row) for row in waiting.values()]
+
+
+def _pair(theirs, ours, report):
+    if theirs is None or ours is None:
+        name, kind = (ours["name"], ours["kind"]) if theirs is None else (theirs.name, theirs.kind)
+        reason = "the report has no such operation" if theirs is None else "the model has no such operation"
+        return Pair(
+            name,
+            kind,
+            None if theirs is None else _theirs(theirs),
+            ours,
+            0 if theirs is None else theirs.line,
+            ["presence"],
+            reason,
+        )
+    left = _theirs(theirs)
+    pair = Pair(theirs.name, theirs.kind, left, ours, theirs.line)
+    if theirs.shape and _squeeze(theirs.shape) != _squeeze(ours["shape"]):
+        pair.wrong.append("shape")
+    for name in ("parameters", "macc"):
+        if left[name] != ours[name]:
+            pair.wrong.append(name)
+    if not _bytes_agree(left, ours, report):
+        pair.wrong.append("bytes")
+    pair.reason = _reason(pair, report)
+    return pair
+
+
+def _theirs(op):
+    return {
+        "name": op.name,
+        "kind": op.kind,
+        "shape": op.shape,
+        "parameters": op.parameters,
+        "macc": op.macc,
+        "bytes": op.size_bytes,
+    }
+
+
+def _squeeze(shape):
+    return tuple(n for n in shape if n != 1)
+
+
+def _bytes_agree(theirs, ours, report):
+    """The bytes are those of float32, of integers (a byte a weight, four a bias), or (versions 4 and 5) those of the C code."""
+    if report.release < (6, 0) and report.source == "text" and report.release != (0, 0):
+        return theirs["bytes"] in (ours["c_bytes"], ours["bytes"])
+    return theirs["bytes"] in (4 * ours["parameters"], ours["parameters"], ours["bytes"], ours["int8_bytes"])
+
+
+def _reason(pair, report):
+    """What is known about a difference, or an empty string."""
+    if pair.ok:
+        return pair.ours["note"]
+    theirs, ours = pair.theirs, pair.ours
+    elements = 1
+    for n in ours["shape"]:
+        elements *= n
+    if pair.wrong == ["macc"] and pair.kind == "pool" and elements and theirs["macc"] % elements == 0:
+        values = [side["macc"] // elements for side in (theirs, ours)]
+        return f"theirs means a window of {values[0]} values, ours has {values[1]}; a table does not print windows"
+    if pair.wrong == ["macc"] and pair.kind == "dense" and theirs["macc"] + ours["shape"][-1] == ours["macc"]:
+        return "theirs leaves the bias out"
+    if pair.kind == "batch_norm" and theirs["parameters"] == 2 * ours["parameters"]:
+        return "theirs counts four numbers a channel, as Keras does; two are stored"
+    if "shape" in pair.wrong:
+        return "another network, or another input size"
+    if pair.wrong == ["macc"] and len({c.rows - c.total for c in report.checks() if not c.ok}) == 1:
+        return "the report's own rows do not add up to its total: this row was changed"
+    return ""

@@ -1,0 +1,229 @@
+"""The weights in the generated C against a model's, tensor by tensor, and codebooks against the best that the bytes allow."""
+
+import copy
+import re
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from tinyvgg.analyze import describe
+from tinyvgg.analyze.st import folded_batch_norms
+from tinyvgg.errors import FormatError
+from tinyvgg.xcubeai import codebooks
+
+# What a batch-norm's scale and offset, or a folded kernel, may differ by: another order of the same float32 operations.
+ROUNDING = 2e-6
+
+
+@dataclass
+class Expected:
+    """A tensor that the C must hold: values in ST's order, and how an index there reads in Keras' order."""
+
+    name: str
+    layer: str
+    role: str
+    values: np.ndarray
+    axes: tuple
+    shape: tuple
+    exact: bool = True
+
+
+@dataclass
+class TensorCheck:
+    """One tensor, theirs beside ours. `where` is the first place that differs, in Keras' order, with both values.
+
+    For a shared tensor: the mean squared error of ST's codebook and of the best one of the same bytes, and the share of the
+    squared error that the best one would save.
+    """
+
+    name: str
+    theirs: str
+    layer: str
+    format: str
+    items: int
+    size_bytes: int
+    ok: bool
+    differing: int = 0
+    largest: float = 0.0
+    where: str = ""
+    reason: str = ""
+    mse: float | None = None
+    best_mse: float | None = None
+    gain: float | None = None
+    relative_error: float | None = None
+    used: int | None = None
+
+    def as_dict(self):
+        """Return plain data."""
+        return asdict(self)
+
+
+def expected_tensors(model):
+    """List the constants of a float model as X-CUBE-AI stores them -> list of Expected.
+
+    Kernels (KH, KW, C, F) lie as [F][KH][KW][C], dense ones (I, O) as [O][I]; a batch-norm right after a convolution is folded
+    into it, any other is a scale and an offset a channel.
+    """
+    operations, layers = describe(model), {layer.name: layer for layer in model.layers}
+    folded = folded_batch_norms(operations)
+    hosts = {op.inputs[0]: layers[op.layer] for op in operations if op.name in folded}
+    found = []
+    for op in operations:
+        layer = layers.get(op.layer)
+        if op.kind in ("conv", "dense") and "kernel" in layer.parameters:
+            found += _product(op, layer, hosts.get(op.name))
+        elif op.kind == "batch_norm" and op.name not in folded:
+            scale, offset = _affine(layer)
+            found += [
+                Expected(f"{op.layer}/scale", op.layer, "scale", scale, (0,), scale.shape, False),
+                Expected(f"{op.layer}/offset", op.layer, "bias", offset, (0,), offset.shape, False),
+            ]
+        elif op.parameters.get("alpha"):
+            alpha = layer.parameters["alpha"]
+            found.append(Expected(f"{op.layer}/alpha", op.layer, "alpha", alpha.ravel(), (0,), alpha.shape))
+    return found
+
+
+def _affine(layer):
+    """The scale and offset (C,) that a batch-norm comes to at inference."""
+    state, parameters = layer.state, layer.parameters
+    scale = parameters.get("gamma", 1.0) / np.sqrt(state["moving_variance"].astype(np.float64) + layer.epsilon)
+    offset = parameters.get("beta", 0.0) - state["moving_mean"] * scale
+    return scale.astype(np.float32), np.asarray(offset, np.float32)
+
+
+def _product(op, layer, norm):
+    kernel, bias = layer.parameters["kernel"], layer.parameters.get("bias")
+    if norm is not None:
+        scale, offset = _affine(norm)
+        kernel = kernel * (scale.reshape(kernel.shape[2:]) if op.settings["groups"] > 1 and kernel.shape[2] > 1 else scale)
+        bias = offset + (0 if bias is None else bias) * scale
+    axes = (1, 0) if kernel.ndim == 2 else (3, 0, 1, 2)
+    found = [
+        Expected(f"{op.layer}/kernel", op.layer, "weights", kernel.transpose(axes).ravel(), axes, kernel.shape, norm is None)
+    ]
+    if bias is not None:
+        found.append(Expected(f"{op.layer}/bias", op.layer, "bias", np.asarray(bias, np.float32), (0,), bias.shape, norm is None))
+    return found
+
+
+def compare_weights(generated, model):
+    """Compare every constant of generated C with a float model -> list of TensorCheck, in the model's order."""
+    expected, checks = expected_tensors(model), []
+    pairs, left = match(expected, generated)
+    for want, name in pairs:
+        if name is None:
+            checks.append(
+                TensorCheck(
+                    want.name, "", want.layer, "", want.values.size, 0, False, reason="the generated code holds no such tensor"
+                )
+            )
+            continue
+        try:
+            checks.append(_compare(want, name, generated))
+        except FormatError as error:
+            tensor = generated.tensors[name]
+            checks.append(
+                TensorCheck(
+                    want.name, name, want.layer, tensor.format, tensor.items, tensor.size_bytes, False, reason=error.problem
+                )
+            )
+    for name in left:
+        tensor = generated.tensors[name]
+        checks.append(
+            TensorCheck(
+                "", name, "", tensor.format, tensor.items, tensor.size_bytes, False, reason="the model has no such tensor"
+            )
+        )
+    return checks
+
+
+def match(expected, generated):
+    """Pair tensors by name, the rest by role and size in order -> (list of (Expected, name or None), names that are left)."""
+    left, pairs = dict(generated.tensors), {}
+    for i, want in enumerate(expected):
+        stem = re.sub(r"\W", "_", want.layer)
+        for name in (f"{stem}_{want.role}", f"{stem}_dense_{want.role}", f"{stem}_conv2d_{want.role}"):
+            if name in left:
+                pairs[i] = name
+                del left[name]
+                break
+    for i, want in enumerate(expected):
+        if i not in pairs:
+            found = next((n for n, t in left.items() if t.items == want.values.size and n.endswith(want.role)), None)
+            if found:
+                pairs[i] = found
+                del left[found]
+    return [(want, pairs.get(i)) for i, want in enumerate(expected)], list(left)
+
+
+def _compare(want, name, generated):
+    tensor = generated.tensors[name]
+    check = TensorCheck(want.name, name, want.layer, tensor.format, tensor.items, tensor.size_bytes, True)
+    if tensor.items != want.values.size:
+        check.ok, check.reason = False, f"theirs has {tensor.items:,} values, ours {want.values.size:,}: another shape"
+        return check
+    if tensor.format.startswith("LUT"):
+        return _compare_shared(check, want, generated.codebook(name))
+    if tensor.format != "FLOAT":
+        check.reason = f"stored as {tensor.format}: integers of a quantised model are not compared with floats"
+        return check
+    values = generated.values(name)
+    difference = np.abs(values.astype(np.float64) - want.values)
+    allowed = 0.0 if want.exact else ROUNDING * (1 + np.abs(want.values))
+    wrong = np.flatnonzero(~(difference <= allowed))
+    check.differing, check.largest = len(wrong), float(difference.max(initial=0.0))
+    if len(wrong):
+        check.ok = False
+        check.where = _where(want, wrong[0], values[wrong[0]])
+        check.reason = _order(want, values) or (
+            "one weight differs" if len(wrong) == 1 else f"{len(wrong):,} of {tensor.items:,} differ"
+        )
+    return check
+
+
+def _compare_shared(check, want, shared):
+    """Every weight must be at its nearest entry; the entries themselves are free, and ST's are not the best."""
+    values = want.values.astype(np.float32)
+    chosen, best = shared.values, codebooks.optimal_codebook(values, len(shared.codebook))
+    possible = np.abs(values.astype(np.float64) - shared.codebook[codebooks.nearest(values, shared.codebook)])
+    taken = np.abs(values.astype(np.float64) - chosen)
+    wrong = np.flatnonzero(taken > possible + 1e-6 * np.abs(shared.codebook).max())
+    check.differing, check.largest = len(wrong), float(taken.max())
+    check.mse, check.best_mse = float((taken**2).mean()), codebooks.distortion(values, best)
+    check.gain = 1 - check.best_mse / check.mse if check.mse else 0.0
+    check.relative_error, check.used = codebooks.relative_error(values, chosen), int(len(np.unique(shared.indices)))
+    if len(wrong):
+        check.ok, check.where = False, _where(want, wrong[0], chosen[wrong[0]])
+        check.reason = f"{len(wrong):,} of {check.items:,} weights are not at the nearest entry of the codebook"
+    return check
+
+
+def _where(want, flat, theirs):
+    """Name the place of a value in Keras' order: conv2d/kernel[0, 2, 1, 7]."""
+    stored = np.unravel_index(flat, tuple(want.shape[a] for a in want.axes))
+    place = [0] * len(want.axes)
+    for axis, index in zip(want.axes, stored, strict=True):
+        place[axis] = int(index)
+    return f"{want.name}{place}: theirs {theirs:.9g}, ours {want.values[flat]:.9g}"
+
+
+def _order(want, values):
+    """Whether the same values stand there in another order."""
+    if np.array_equal(np.sort(values), np.sort(want.values)):
+        return "the same values in another order"
+    return ""
+
+
+def with_their_weights(model, generated):
+    """Return a copy of a float model that holds the weights of the generated C, codebooks looked up: ST's network, run here."""
+    changed = copy.deepcopy(model)
+    layers = {layer.name: layer for layer in changed.layers}
+    for want, name in match(expected_tensors(model), generated)[0]:
+        if name is None or not want.exact or generated.tensors[name].items != want.values.size:
+            continue
+        stored = np.asarray(generated.values(name), np.float32).reshape([want.shape[a] for a in want.axes])
+        layers[want.layer].parameters[want.name.rpartition("/")[2]] = np.ascontiguousarray(
+            stored.transpose(np.argsort(want.axes))
+        )
+    return changed
