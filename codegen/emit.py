@@ -1,0 +1,96 @@
+"""Writing C: identifiers, numbers, arrays, struct initialisers. The text is a pure function of its arguments."""
+import re
+
+import numpy as np
+
+from tinyvgg.errors import OptionError
+
+LINE = 120
+KEYWORDS = frozenset("""auto break case char const continue default do double else enum extern float for goto if inline int long
+register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while _Bool _Complex
+_Imaginary asm typeof main NULL""".split())
+CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "uint32": "uint32_t",
+          "uint64": "uint64_t", "float32": "float"}
+
+
+def check_name(name):
+    """Return `name` if C takes it as the name of a network, or raise OptionError."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in KEYWORDS:
+        near = identifier(name)[:31]
+        raise OptionError(f"{name!r} is no name for a C identifier: expected a letter, then letters, digits or _, at most 31",
+                          f"--name {near if near not in KEYWORDS else near + '_net'}")
+    if name.startswith("tv_"):
+        raise OptionError(f"the name {name!r} begins with tv_, as the kernels' own names do", f"--name {name[3:] or 'network'}")
+    return name
+
+
+def identifier(text):
+    """Return `text` as part of a C identifier: what is not a letter or digit becomes _."""
+    text = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
+    return text if text[:1].isalpha() else f"n{text}"
+
+
+def number(value):
+    """Return a C literal: an int, or a float32 by the shortest digits that read back as the same number."""
+    if isinstance(value, bool | np.bool_):
+        return str(int(value))
+    if isinstance(value, int | np.integer):
+        return "INT32_MIN" if value == -2 ** 31 else str(int(value))
+    text = str(np.float32(value))
+    if text in ("nan", "inf", "-inf"):
+        raise OptionError(f"a weight is {text}; expected finite numbers")
+    return f"{text}f"
+
+
+def _literals(array):
+    flat = array.ravel()
+    if flat.dtype.kind == "f":
+        if not np.isfinite(flat).all():
+            raise OptionError("a weight is NaN or infinite; expected finite numbers")
+        return [f"{v!s}f" for v in flat.astype(np.float32)]
+    if flat.dtype == np.int32:
+        return ["INT32_MIN" if v == -2 ** 31 else str(v) for v in flat.tolist()]
+    if flat.dtype == np.uint64:
+        return [f"0x{v:016x}U" for v in flat.tolist()]
+    return [str(v) for v in flat.tolist()]
+
+
+def array_text(declaration, array):
+    """Return `declaration = { ... };`, with as many numbers on a line as fit."""
+    lines, line, length = [], [], 4
+    for text in _literals(np.asarray(array)):
+        if length + len(text) + 2 > LINE:
+            lines.append("    " + ", ".join(line))
+            line, length = [], 4
+        line.append(text)
+        length += len(text) + 2
+    lines.append("    " + ", ".join(line))
+    return f"{declaration} = {{\n" + ",\n".join(lines) + "\n};\n"
+
+
+def initializer(fields, indent=4):
+    """Return a C99 designated initialiser of a dict: values are numbers, verbatim text, or dicts in turn; None is left out."""
+    pad, parts = " " * indent, []
+    for key, value in fields.items():
+        if value is None:
+            continue
+        text = initializer(value, indent + 4) if isinstance(value, dict) else value if isinstance(value, str) else number(value)
+        parts.append(f".{key} = {text}")
+    return "{\n" + "".join(f"{pad}{line},\n" for line in _filled(parts, LINE - indent)) + " " * (indent - 4) + "}"
+
+
+def _filled(parts, width):
+    """Join parts by commas into lines of at most `width` characters."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        last = lines[-1].split("\n")[-1]
+        if "\n" not in part and len(last) + len(part) + 2 < width and not last.strip().startswith("}"):
+            lines[-1] += f", {part}"
+        else:
+            lines.append(part)
+    return lines
+
+
+def comment(text):
+    """Return `text` such that it can stand in a C comment."""
+    return re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /").replace("/*", "/ *")

@@ -1,0 +1,202 @@
+/* The kernels that generated networks call: the contract.
+ *
+ * Maps lie channels last, (height, width, channels), one image at a time. Kernels allocate nothing, print nothing and keep no
+ * state; what they need beside input and output is `scratch`, whose size in bytes the generator knows and puts into the arena.
+ * Input, output and scratch do not overlap unless a kernel says that they may, and begin at multiples of 4 bytes.
+ * Ranges: heights, widths, channels 1..65535; strides, dilations, kernel and pool sizes 1..65535; paddings 0..65535.
+ * Letters: F filters, K = kernel_height * kernel_width * channels weights of a filter, C channels. */
+#ifndef TV_KERNELS_H
+#define TV_KERNELS_H
+
+#include <stdint.h>
+
+/* Where constants and the arena go: -DTV_SECTIONS puts them into linker sections of their own, so that they can be moved. */
+#if defined(TV_SECTIONS) && defined(__GNUC__)
+#define TV_WEIGHTS __attribute__((section(".tv_weights"), aligned(4)))
+#define TV_ARENA __attribute__((section(".tv_arena"), aligned(8)))
+#elif defined(__GNUC__)
+#define TV_WEIGHTS __attribute__((aligned(4)))
+#define TV_ARENA __attribute__((aligned(8)))
+#else
+#define TV_WEIGHTS
+#define TV_ARENA
+#endif
+
+typedef enum {
+    TV_OK = 0,
+    TV_NULL_POINTER = 1,      /* image, output or arena is NULL */
+    TV_MISALIGNED = 2         /* the arena, or a float image or output, does not begin at a multiple of 4 */
+} tv_status;
+
+/* Called after each layer of a network, with the layer's number, its output and that output's size in bytes. */
+typedef struct {
+    void (*after)(void *context, uint32_t layer, const void *output, uint32_t bytes);
+    void *context;
+} tv_observer;
+
+typedef enum { TV_NONE = 0, TV_RELU = 1, TV_LEAKY = 2, TV_CLAMP = 3 } tv_activation;
+
+/* A window that slides over an input map, and a pool over its results (1 1 1 1 where there is none).
+ * Result (i, j) of the pool covers the window's results at rows i * pool_stride_y + 0..pool_height - 1; the window's result at
+ * row r reads input rows r * stride_y - pad_top + p * dilation_y, p < kernel_height; columns alike. out_* is after the pool. */
+typedef struct {
+    uint16_t in_height, in_width, in_channels;
+    uint16_t out_height, out_width, out_channels;
+    uint16_t kernel_height, kernel_width, stride_y, stride_x, pad_top, pad_left, dilation_y, dilation_x;
+    uint16_t pool_height, pool_width, pool_stride_y, pool_stride_x;
+} tv_window;
+
+/* Weights as indices into a codebook, `bits` each (1..8), first in the high bits; each filter's row begins at a byte.
+ * A codebook of 2^bits entries serves all filters (codebook_step 0), or filter f has its own at f * codebook_step. */
+typedef struct {
+    const uint8_t *indices;
+    const void *codebook;                /* int8_t or float; see the layer; NULL where the weights are not shared */
+    uint32_t row_bytes, codebook_step;
+    uint32_t bits;
+} tv_shared;
+
+/* --- integers ----------------------------------------------------------------------------------------------------------
+ * Tensors are uint8, real = scale * (q - zero). Weights -127..127. The accumulator of channel f ends as
+ *     v = (acc + bias[f]) << shift;  v = activation(v);  q = saturate(smmulr(v + offset[f], multiplier[f]))
+ * with smmulr(a, b) = (a * b + 2^31) >> 32. The generator has proven that v and v + offset stay within 32 bits. */
+typedef struct {
+    const int32_t *bias;                 /* [F], the input's zero point in it; NULL for 0 (then activation is TV_NONE) */
+    const int32_t *offset, *multiplier;  /* [F] */
+    const int32_t *high;                 /* [F], TV_CLAMP only */
+    int32_t slope;                       /* TV_LEAKY only: 0..2^31 - 1 */
+    uint32_t shift;                      /* 0..15 */
+    tv_activation activation;
+} tv_tail_u8;
+
+/* Weights int8 in blocks of two filters: [F/2][K/4][2][4], K and F rounded up with zeros; or shared. */
+typedef struct {
+    tv_window window;
+    tv_tail_u8 tail;
+    const int8_t *weights;
+    tv_shared shared;
+    uint32_t block;                      /* results worked on at a time, 1..out_height * out_width */
+    uint8_t input_zero;                  /* what padded pixels hold */
+} tv_conv2d_u8_layer;
+/* scratch: 2 * round_up(block * pool_height * pool_width, 2) * round_up(K, 4) bytes, and 2 * round_up(K, 4) more where shared. */
+void tv_conv2d_u8(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
+
+/* Each channel c has `multiplier` = F / C filters, c * multiplier + 0..: weights int8 [KH][KW][F], or shared with rows [F][KH*KW]. */
+typedef struct {
+    tv_window window;
+    tv_tail_u8 tail;
+    const int8_t *weights;
+    tv_shared shared;
+    uint8_t input_zero;
+} tv_depthwise_u8_layer;
+/* scratch: F * KH * KW bytes where shared, else NULL. */
+void tv_depthwise_u8(const tv_depthwise_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
+
+/* inputs: uint8 values; weights as of tv_conv2d_u8 with K = inputs; bias takes the input's zero point in. */
+typedef struct {
+    uint32_t inputs, outputs;
+    tv_tail_u8 tail;
+    const int8_t *weights;
+    tv_shared shared;
+} tv_dense_u8_layer;
+/* scratch: 2 * round_up(inputs, 4) bytes, and 2 * round_up(inputs, 4) more where shared. */
+void tv_dense_u8(const tv_dense_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
+/* The same with q limited to -32768..32767: logits. */
+void tv_dense_s16(const tv_dense_u8_layer *layer, const uint8_t *x, int16_t *y, void *scratch);
+
+/* q = saturate((sum_k x_k * multipliers[k] + offset + 2^(shift-1)) >> shift); y may be one of the inputs. */
+typedef struct {
+    uint32_t count, inputs;              /* values of a tensor; number of tensors, 2 or more */
+    const int32_t *multipliers;          /* [inputs] */
+    int32_t offset;
+    uint32_t shift;                      /* 1..24 */
+} tv_add_u8_layer;
+void tv_add_u8(const tv_add_u8_layer *layer, const uint8_t *const *x, uint8_t *y);
+
+/* q = saturate(smmulr((sum of the window << shift) + offset, multiplier)); windows lie within the map. */
+typedef struct {
+    tv_window window;
+    int32_t offset, multiplier;
+    uint32_t shift;
+} tv_average_pool2d_u8_layer;
+void tv_average_pool2d_u8(const tv_average_pool2d_u8_layer *layer, const uint8_t *x, uint8_t *y);
+
+/* The largest of each window; pixels outside the map lose against every other. */
+void tv_max_pool2d_u8(const tv_window *window, const uint8_t *x, uint8_t *y);
+
+/* Probabilities in units of 1/255 of logits x: u = smmulr((max x - x) << shift, multiplier), e = table[u & 255] >> (u >> 8),
+ * 0 from 16 octaves on; y = (e * 255 + S / 2) / S, S the sum of e. */
+typedef struct {
+    uint32_t count, shift;
+    int32_t multiplier;
+} tv_softmax_s16_layer;
+void tv_softmax_s16(const tv_softmax_s16_layer *layer, const int16_t *x, uint8_t *y);
+void tv_softmax_u8(const tv_softmax_s16_layer *layer, const uint8_t *x, uint8_t *y);
+
+/* --- float32 ----------------------------------------------------------------------------------------------------------- */
+/* y = pool(gain[f] * activation(acc + bias[f]) + shift[f]) */
+typedef struct {
+    const float *bias;                   /* [F] */
+    const float *gain, *shift;           /* [F], or both NULL */
+    float slope, high;                   /* of TV_LEAKY and TV_CLAMP */
+    tv_activation activation;
+} tv_tail_f32;
+
+/* weights [F][KH][KW][C], or shared with a float codebook. */
+typedef struct {
+    tv_window window;
+    tv_tail_f32 tail;
+    const float *weights;
+    tv_shared shared;
+} tv_conv2d_f32_layer;
+/* scratch: 16 * K bytes, and 4 * K more where shared. */
+void tv_conv2d_f32(const tv_conv2d_f32_layer *layer, const float *x, float *y, void *scratch);
+
+/* weights [F][KH][KW], or shared. scratch: 4 * KH * KW bytes where shared, else NULL. */
+void tv_depthwise_f32(const tv_conv2d_f32_layer *layer, const float *x, float *y, void *scratch);
+
+/* weights [O][I], or shared. */
+typedef struct {
+    uint32_t inputs, outputs;
+    tv_tail_f32 tail;
+    const float *weights;
+    tv_shared shared;
+} tv_dense_f32_layer;
+void tv_dense_f32(const tv_dense_f32_layer *layer, const float *x, float *y);
+
+/* y = activation(sum of the inputs); y may be one of them. */
+typedef struct {
+    uint32_t count, inputs;
+    float slope, high;
+    tv_activation activation;
+} tv_add_f32_layer;
+void tv_add_f32(const tv_add_f32_layer *layer, const float *const *x, float *y);
+
+/* The mean of each window, which lies within the map. */
+void tv_average_pool2d_f32(const tv_window *window, const float *x, float *y);
+void tv_max_pool2d_f32(const tv_window *window, const float *x, float *y);
+
+/* y = scale * x + shift; y may be x. */
+typedef struct {
+    uint32_t count;
+    float scale, shift;
+} tv_affine_f32_layer;
+void tv_affine_f32(const tv_affine_f32_layer *layer, const float *x, float *y);
+
+/* y[i] = exp(x[i] - max x) / sum; y may be x. Relative error below 1e-6. */
+typedef struct {
+    uint32_t count;
+} tv_softmax_f32_layer;
+void tv_softmax_f32(const tv_softmax_f32_layer *layer, const float *x, float *y);
+
+/* The same of integer logits: exp(scale * (x[i] - max x)) / sum. */
+typedef struct {
+    uint32_t count;
+    float scale;
+} tv_softmax_scaled_layer;
+void tv_softmax_s16_f32(const tv_softmax_scaled_layer *layer, const int16_t *x, float *y);
+void tv_softmax_u8_f32(const tv_softmax_scaled_layer *layer, const uint8_t *x, float *y);
+
+/* e^x for x <= 0, without a library: 2^k by the exponent's bits, the rest by a polynomial; 0 below -87. */
+float tv_exp(float x);
+
+#endif

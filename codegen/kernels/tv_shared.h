@@ -1,0 +1,29 @@
+/* Reading weights that are indices into a codebook. */
+#ifndef TV_SHARED_H
+#define TV_SHARED_H
+
+#include "tv_kernels.h"
+
+/* Walks the packed indices of one filter. */
+typedef struct {
+    const uint8_t *at;
+    uint32_t bits, held, word;           /* `held` bits of `word` are yet to be used */
+} tv_index_reader;
+
+static inline tv_index_reader tv_read_indices(const tv_shared *shared, uint32_t filter)
+{
+    tv_index_reader r = { shared->indices + filter * shared->row_bytes, shared->bits, 0, 0 };
+    return r;
+}
+
+static inline uint32_t tv_next_index(tv_index_reader *r)
+{
+    if (r->held < r->bits) {
+        r->word = r->word << 8 | *r->at++;
+        r->held += 8;
+    }
+    r->held -= r->bits;
+    return r->word >> r->held & ((1u << r->bits) - 1u);
+}
+
+#endif

@@ -1,0 +1,94 @@
+"""What several emitters write: windows, tails, weights."""
+import numpy as np
+
+from tinyvgg.errors import ShapeError
+from tinyvgg.quant.graph import SharedWeights
+
+ACTIVATIONS = {"none": "TV_NONE", "relu": "TV_RELU", "leaky": "TV_LEAKY", "clamp": "TV_CLAMP"}
+
+
+def map_shape(shape):
+    """(H, W, C) of a tensor; a vector is one pixel."""
+    return shape if len(shape) == 3 else (1, 1, *shape)
+
+
+def window(op, input_shape, kernel_size):
+    """Fields of tv_window for a convolution or pool."""
+    (h, w, c), (oh, ow, f) = map_shape(input_shape), map_shape(op.shape)
+    (top, _), (left, _) = getattr(op, "padding", ((0, 0), (0, 0)))
+    dilation, pool = getattr(op, "dilation", (1, 1)), getattr(op, "pool", None) or (1, 1, 1, 1)
+    fields = {"in_height": h, "in_width": w, "in_channels": c, "out_height": oh, "out_width": ow, "out_channels": f,
+              "kernel_height": kernel_size[0], "kernel_width": kernel_size[1], "stride_y": op.strides[0], "stride_x": op.strides[1],
+              "pad_top": top, "pad_left": left, "dilation_y": dilation[0], "dilation_x": dilation[1],
+              "pool_height": pool[0], "pool_width": pool[1], "pool_stride_y": pool[2], "pool_stride_x": pool[3]}
+    for key, value in fields.items():
+        if value > 65535:
+            raise ShapeError(f"{op.name!r} has {key} {value}; the kernels take up to 65535")
+    return {key: int(value) for key, value in fields.items()}
+
+
+def integer_tail(program, op, weights, input_zero):
+    """Fields of tv_tail_u8: the input's zero point goes into the bias, or into the offset where there is no activation.
+
+    sum (x - z) w + b = sum x w + (b - z sum w), modulo 2^32 throughout.
+    """
+    tail = op.tail
+    bias = tail.bias.astype(np.int64) - input_zero * weights.reshape(len(weights), -1).sum(axis=1, dtype=np.int64)
+    offset = tail.offset.astype(np.int64)
+    if tail.activation == "none":
+        bias, offset = None, offset + (bias << tail.shift)
+    return {"bias": None if bias is None else program.constant(op, "bias", wrap(bias)),
+            "offset": program.constant(op, "offset", wrap(offset)),
+            "multiplier": program.constant(op, "multiplier", tail.multiplier.astype(np.int32)),
+            "high": None if tail.high is None else program.constant(op, "high", tail.high.astype(np.int32)),
+            "slope": int(tail.slope), "shift": int(tail.shift), "activation": ACTIVATIONS[tail.activation]}
+
+
+def wrap(values):
+    """int64 -> int32 modulo 2^32."""
+    return values.astype(np.int64).astype(np.uint64).astype(np.uint32).view(np.int32)
+
+
+def float_tail(program, op):
+    """Fields of tv_tail_f32."""
+    tail = op.tail
+    fields = {"bias": program.constant(op, "bias", tail.bias.astype(np.float32))}
+    if tail.gain is not None:
+        fields["gain"] = program.constant(op, "gain", tail.gain.astype(np.float32))
+        fields["shift"] = program.constant(op, "shift", tail.shift.astype(np.float32))
+    return fields | {"slope": float(tail.slope), "high": float(tail.high), "activation": ACTIVATIONS[tail.activation]}
+
+
+def shared_fields(program, op):
+    """Fields of tv_shared: packed rows of indices, and the codebook (of the layer, or a row of 2^bits for each filter)."""
+    shared = op.weights
+    codebook = np.zeros((*shared.codebook.shape[:-1], 1 << shared.bits), shared.codebook.dtype)
+    codebook[..., :shared.codebook.shape[-1]] = shared.codebook
+    rows = pack_rows(shared.indices.reshape(len(shared.indices), -1), shared.bits)
+    return {"indices": program.constant(op, "indices", rows, f"{shared.bits} bits each, first in the high bits"),
+            "codebook": program.constant(op, "codebook", codebook), "row_bytes": rows.shape[1],
+            "codebook_step": 0 if codebook.ndim == 1 else codebook.shape[1], "bits": int(shared.bits)}
+
+
+def pack_rows(indices, bits):
+    """indices (F, K) below 2^bits -> uint8 (F, ceil(K * bits / 8)): `bits` each, first in the high bits."""
+    expanded = np.unpackbits(indices.astype(np.uint8)[..., None], axis=-1)[..., 8 - bits:]
+    return np.packbits(expanded.reshape(len(indices), -1), axis=-1)
+
+
+def is_shared(op):
+    """Whether the op's weights are a codebook and indices."""
+    return isinstance(op.weights, SharedWeights)
+
+
+def pair_blocks(weights):
+    """int8 weights (F, K) -> blocks of two filters [F/2][K/4][2][4], rounded up with zeros."""
+    f, k = weights.shape
+    padded = np.zeros((f + f % 2, k + -k % 4), np.int8)
+    padded[:f, :k] = weights
+    return padded.reshape(len(padded) // 2, 2, -1, 4).transpose(0, 2, 1, 3)
+
+
+def round_up(n, multiple):
+    """The least multiple that is not below n."""
+    return -(-n // multiple) * multiple

@@ -1,0 +1,44 @@
+"""Conv2D, of integers and of floats, with plain or shared weights."""
+import math
+
+from tinyvgg.codegen.emit import initializer
+from tinyvgg.codegen.ops._common import float_tail, integer_tail, is_shared, pair_blocks, round_up, shared_fields, window
+from tinyvgg.codegen.program import Step, emit
+from tinyvgg.quant.float_graph import FloatConv2D
+from tinyvgg.quant.graph import Conv2D, weights_of
+
+BLOCK = 4                   # results at a time: a pair of filters is loaded (or looked up) once for so many
+SHARED_BLOCK = 8            # looking up takes longer
+
+
+@emit.register
+def _(op: Conv2D, program):
+    weights = weights_of(op)
+    f, kh, kw, c = weights.shape
+    size, pool = kh * kw * c, op.pool or (1, 1, 1, 1)
+    outputs = math.prod(op.shape) // f
+    block = max(1, min((SHARED_BLOCK if is_shared(op) else BLOCK) // (pool[0] * pool[1]), outputs))
+    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), "tail": integer_tail(program, op, weights, op.input_zero)}
+    if is_shared(op):
+        fields["shared"] = shared_fields(program, op)
+    else:
+        fields["weights"] = program.constant(op, "weights", pair_blocks(weights.reshape(f, -1)), "[F/2][K/4][2][4]")
+    fields |= {"block": block, "input_zero": int(op.input_zero)}
+    symbol = f"{program.symbol(op)}_layer"
+    scratch = 2 * (round_up(block * pool[0] * pool[1], 2) + is_shared(op)) * round_up(size, 4)
+    return Step(f"tv_conv2d_u8(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_u8",),
+                f"static const tv_conv2d_u8_layer {symbol} = {initializer(fields)};", scratch)
+
+
+@emit.register
+def _(op: FloatConv2D, program):
+    f, kh, kw, c = op.weights.shape
+    size = kh * kw * c
+    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), "tail": float_tail(program, op)}
+    if is_shared(op):
+        fields["shared"] = shared_fields(program, op)
+    else:
+        fields["weights"] = program.constant(op, "weights", weights_of(op), "[F][KH][KW][C]")
+    symbol = f"{program.symbol(op)}_layer"
+    return Step(f"tv_conv2d_f32(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_f32",),
+                f"static const tv_conv2d_f32_layer {symbol} = {initializer(fields)};", (16 + 4 * is_shared(op)) * size)

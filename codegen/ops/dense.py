@@ -1,0 +1,33 @@
+"""Dense, of integers and of floats. A good file to copy for a new op: constants, a layer struct, the call of one kernel."""
+from tinyvgg.codegen.emit import initializer
+from tinyvgg.codegen.ops._common import float_tail, integer_tail, is_shared, pair_blocks, round_up, shared_fields
+from tinyvgg.codegen.program import Step, emit
+from tinyvgg.quant.float_graph import FloatDense
+from tinyvgg.quant.graph import Dense, weights_of
+
+
+@emit.register
+def _(op: Dense, program):
+    weights = weights_of(op)
+    outputs, inputs = weights.shape
+    fields = {"inputs": inputs, "outputs": outputs, "tail": integer_tail(program, op, weights, op.input_zero)}
+    if is_shared(op):
+        fields["shared"] = shared_fields(program, op)
+    else:
+        fields["weights"] = program.constant(op, "weights", pair_blocks(weights), "[O/2][I/4][2][4]")
+    symbol, kernel = f"{program.symbol(op)}_layer", "tv_dense_s16" if op.output == "int16" else "tv_dense_u8"
+    return Step(f"{kernel}(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_dense_u8",),
+                f"static const tv_dense_u8_layer {symbol} = {initializer(fields)};", (2 + 2 * is_shared(op)) * round_up(inputs, 4))
+
+
+@emit.register
+def _(op: FloatDense, program):
+    outputs, inputs = op.weights.shape
+    fields = {"inputs": inputs, "outputs": outputs, "tail": float_tail(program, op)}
+    if is_shared(op):
+        fields["shared"] = shared_fields(program, op)
+    else:
+        fields["weights"] = program.constant(op, "weights", weights_of(op), "[O][I]")
+    symbol = f"{program.symbol(op)}_layer"
+    return Step(f"tv_dense_f32(&{symbol}, {{x}}, {{y}})", ("tv_dense_f32",),
+                f"static const tv_dense_f32_layer {symbol} = {initializer(fields)};")

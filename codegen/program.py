@@ -1,0 +1,146 @@
+"""From a graph to what its C is made of: constants, layers, an arena. Each op has an emitter in codegen/ops/."""
+from dataclasses import dataclass, field
+from functools import singledispatch
+
+import numpy as np
+
+from tinyvgg.codegen.arena import Tensor, place
+from tinyvgg.codegen.emit import CTYPES, check_name, identifier
+from tinyvgg.errors import NotYet, ShapeError
+
+
+@singledispatch
+def emit(op, program):
+    """Return the Step that computes `op`, adding its constants to `program`."""
+    raise NotYet(f"no C emitter for {type(op).__name__} ({op.name!r}): add one in codegen/ops/, see codegen/ops/dense.py")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A const array of the generated code, belonging to the op called `op`."""
+    op: str
+    name: str
+    array: np.ndarray
+    comment: str
+
+    ctype = property(lambda self: CTYPES[self.array.dtype.name])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer's call. `declaration` is the C of its layer struct ("" where there is none); `call` is a format string that takes
+    x (the first input), inputs (all, comma separated), y and scratch; `kernels` are the C files it needs."""
+    call: str
+    kernels: tuple[str, ...] = ()
+    declaration: str = ""
+    scratch: int = 0
+    alias: bool = False                    # the result is the input itself: nothing to compute
+
+
+@dataclass
+class Program:
+    """What codegen/write.py prints: the graph with every op's Step, and where each tensor lies in the arena."""
+    graph: object
+    name: str
+    constants: list = field(default_factory=list)
+    steps: dict = field(default_factory=dict)
+    offsets: dict = field(default_factory=dict)
+    arena_bytes: int = 0
+
+    def constant(self, op, what, array, comment=""):
+        """Add an array to the weights and return its C name."""
+        name = f"{self.name}_{self.symbol(op)}_{what}"
+        self.constants.append(Constant(op.name, name, np.ascontiguousarray(array), comment))
+        return name
+
+    def symbol(self, op):
+        """The op's name as C takes it; numbered where two ops would share it."""
+        names = [identifier(o.name).lower() for o in self.graph.ops]
+        index = next(i for i, o in enumerate(self.graph.ops) if o is op)
+        return names[index] if names.count(names[index]) == 1 else f"{names[index]}_{index}"
+
+    def input_shapes(self, op):
+        """Shapes of the op's inputs."""
+        return [self.graph[i].shape for i in op.inputs]
+
+    def constant_bytes(self, op=None):
+        """Bytes of constants, of one op or of all."""
+        return sum(c.array.nbytes for c in self.constants if op is None or c.op == op.name)
+
+    @property
+    def layers(self):
+        """The ops that compute something, in order."""
+        return [op for op in self.graph.ops if op.name in self.steps and not self.steps[op.name].alias]
+
+    @property
+    def kernels(self):
+        """Names of the kernel files that the steps need, sorted."""
+        return sorted({k for step in self.steps.values() for k in step.kernels})
+
+    @property
+    def image(self):
+        return self.graph.ops[0]
+
+    @property
+    def softmax(self):
+        """The final softmax op, or None."""
+        last = self.graph.ops[-1]
+        return last if last is not self.graph.logits else None
+
+    def resolve(self, name):
+        """Return the name of the tensor that holds op `name`'s result: aliases are followed."""
+        while name in self.steps and self.steps[name].alias:
+            name = self.graph[name].inputs[0]
+        return name
+
+
+def dtype_of(op):
+    """NumPy dtype name of an op's result in C."""
+    kind = type(op).__name__
+    if kind.startswith("Float") or (kind == "Softmax" and op.kind == "float"):
+        return "float32"
+    return getattr(op, "output", "uint8")
+
+
+def bytes_of(op):
+    """Bytes of an op's result."""
+    return int(np.prod(op.shape)) * np.dtype(dtype_of(op)).itemsize
+
+
+def build_program(graph, name):
+    """Return the Program of a Graph (of integers or floats) under the C name `name`."""
+    import tinyvgg.codegen.ops  # noqa: F401  (registers the emitters)
+    program = Program(graph, check_name(name))
+    _check(graph)
+    for op in graph.ops[1:]:
+        program.steps[op.name] = emit(op, program)
+    first = emit(graph.ops[0], program)
+    if first is not None:
+        program.steps[graph.ops[0].name] = first
+    _place(program)
+    return program
+
+
+def _check(graph):
+    logits = graph.logits
+    if logits is graph.ops[0] or (logits is graph.ops[-2] and len(graph.ops) == 2):
+        raise ShapeError(f"{graph.name!r} has no layer: nothing to generate")
+    for op in graph.ops:
+        if any(not 1 <= n <= 65535 for n in op.shape) or len(op.shape) > 3:
+            raise ShapeError(f"{op.name!r} has shape {op.shape}; the kernels take up to three axes of 1..65535")
+
+
+def _place(program):
+    """Lay out image, intermediate results and scratch; logits and probabilities are the caller's."""
+    order = {op.name: i for i, op in enumerate(program.graph.ops)}
+    external = {program.graph.logits.name, program.graph.ops[-1].name}
+    tensors = []
+    for op in program.graph.ops:
+        if op.name in external or program.resolve(op.name) != op.name:
+            continue
+        readers = [order[o.name] for o in program.graph.ops if any(program.resolve(i) == op.name for i in o.inputs)]
+        tensors.append(Tensor(op.name, bytes_of(op), order[op.name], max(readers, default=order[op.name])))
+    for op in program.layers:
+        if program.steps[op.name].scratch:
+            tensors.append(Tensor(f"{op.name} scratch", program.steps[op.name].scratch, order[op.name], order[op.name]))
+    program.offsets, program.arena_bytes = place(tensors, first=program.image.name)
