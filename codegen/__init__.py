@@ -1,1 +1,9 @@
-"""From an integer graph or a float model to self-contained C99; `host` compiles it and wraps it as a classifier."""
+"""From an integer graph or a float model to self-contained C99; `host` compiles it and wraps it as a classifier.
+
+    program = codegen.generate(model, "out/light")        # light.h, light.c, light_weights.c, kernels, Makefile, SIZES.md
+    codegen.HostModel(model).labels(images)
+"""
+from tinyvgg.codegen.generate import generate, graph_of
+from tinyvgg.codegen.host import HostModel
+
+__all__ = ["HostModel", "generate", "graph_of"]

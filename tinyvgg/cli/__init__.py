@@ -23,7 +23,6 @@ PLANNED = {
     "look": "a figure of every layer's maps",
     "convert": "Keras files both ways",
     "compress": "the integer model and its compressor",
-    "codegen": "the C generator",
     "firmware": "the firmware for the STM32L4R9",
     "board": "the virtual board and the serial line",
     "attack": "the adversarial attacks",

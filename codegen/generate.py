@@ -1,0 +1,42 @@
+"""generate(model, folder): from a model to a folder of C."""
+from pathlib import Path
+
+from tinyvgg.codegen.emit import identifier
+from tinyvgg.codegen.program import build_program
+from tinyvgg.codegen.write import files
+from tinyvgg.errors import OptionError
+from tinyvgg.quant.graph import Graph
+from tinyvgg.report.record import write_bytes
+
+HERE = Path(__file__).parent
+
+
+def graph_of(model):
+    """Return the Graph of a model: of a QuantizedModel or a compressed float model its own, of an nn.Model the fused one."""
+    if isinstance(model, Graph):
+        return model
+    if isinstance(getattr(model, "graph", None), Graph):
+        return model.graph
+    if hasattr(model, "layers") and hasattr(model, "input_range"):
+        from tinyvgg.quant.fuse import fuse
+        return fuse(model)
+    raise OptionError(f"C is generated from a model; got {type(model).__name__}", "tinyvgg.load_model(path)")
+
+
+def model_sha256(model):
+    """Return the SHA-256 that the C carries: that of the graph."""
+    from tinyvgg.quant.tvq import graph_sha256
+    return graph_sha256(graph_of(model))
+
+
+def generate(model, folder, *, name=None, header=None):
+    """Write the C of a model (nn.Model, QuantizedModel, CompressedModel or Graph) into `folder`; return the Program.
+
+    name: a C identifier, by default the model's own name; header: file name of the header, NAME.h by default. Two runs write
+    the same bytes. Raises OptionError for a name that is none, NotYet for an op without an emitter.
+    """
+    graph = graph_of(model)
+    program = build_program(graph, identifier(graph.name)[:31] if name is None else name)
+    for file, text in files(program, sha256=model_sha256(graph), header=header).items():
+        write_bytes(Path(folder) / file, text)
+    return program

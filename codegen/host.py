@@ -1,0 +1,167 @@
+"""Generated C on this machine: compiled with the compiler at hand and wrapped as a classifier."""
+import ctypes
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg import kernels
+from tinyvgg.codegen.emit import identifier
+from tinyvgg.codegen.generate import generate, graph_of, model_sha256
+from tinyvgg.codegen.program import bytes_of, dtype_of
+from tinyvgg.errors import BuildError, CheckFailed, ShapeError
+
+FLAGS = ("-std=c99", "-O3", "-ffp-contract=off")
+STATUS = {1: "a pointer is NULL", 2: "an address is not a multiple of 4"}
+_OBSERVER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
+
+
+class _Observer(ctypes.Structure):
+    _fields_ = [("after", _OBSERVER), ("context", ctypes.c_void_p)]
+
+
+def find_compiler(wanted="auto"):
+    """Return the command of a C compiler for this machine: $CC, cc, gcc, clang, or zig from the extra `board`.
+
+    wanted: "auto", "zig", or a command such as "gcc-13". Raises BuildError where there is none.
+    """
+    if wanted not in ("auto", "zig"):
+        command = shlex.split(wanted)
+        if not shutil.which(command[0]):
+            raise BuildError(f"the compiler {command[0]!r} was not found", 'pip install "tinyvgg[board]" brings one')
+        return command
+    if wanted == "auto":
+        for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
+            if name and shutil.which(shlex.split(name)[0]):
+                return shlex.split(name)
+    try:
+        import ziglang  # noqa: F401
+    except ImportError as error:
+        raise BuildError("no C compiler was found", 'pip install "tinyvgg[board]" brings one') from error
+    return [sys.executable, "-m", "ziglang", "cc"]
+
+
+def compile_library(folder, output, *, compiler="auto", flags=()):
+    """Compile every C file of `folder` to the shared library `output`."""
+    command = find_compiler(compiler)
+    sources = sorted(str(p) for p in Path(folder).glob("*.c"))
+    shared = ["-shared"] if os.name == "nt" else ["-shared", "-fPIC"]
+    done = subprocess.run([*command, *FLAGS, *flags, *shared, *sources, "-o", str(output)], capture_output=True, text=True,
+                          errors="replace", check=False, timeout=900)
+    if done.returncode:
+        first = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["(it said nothing)"]
+        raise BuildError(f"{' '.join(command)} refused the generated code: {first[0].strip()}")
+    return Path(output)
+
+
+class HostModel:
+    """The C of a model, compiled here: a classifier whose answers are those of the board.
+
+        host = HostModel(tinyvgg.load_model("light.tvq"))
+        host.labels(images)
+
+    model: nn.Model, QuantizedModel, CompressedModel or Graph. compiler: "auto", "zig" or a command; flags: more of its options.
+    Images are uint8 for integer models (floats in `bounds` are rounded to the nearest level), float32 for float models.
+    """
+
+    def __init__(self, model, *, name="network", compiler="auto", flags=()):
+        self.graph, self.name = graph_of(model), graph_of(model).name
+        self.sha256 = model_sha256(self.graph)
+        self._model = model
+        folder = tempfile.TemporaryDirectory(prefix="tinyvgg-")
+        self.program = generate(self.graph, folder.name, name=name)
+        library = compile_library(folder.name, Path(folder.name) / "network.so", compiler=compiler, flags=flags)
+        self.c_name = identifier(name)
+        self._run = getattr(ctypes.CDLL(str(library)), f"{self.c_name}_run")
+        self._run.restype = ctypes.c_int
+        self._arena = np.zeros(self.program.arena_bytes // 8 + 1, np.uint64)
+        self._close = weakref.finalize(self, folder.cleanup)
+
+    @property
+    def input_shape(self):
+        """Shape of one image."""
+        return tuple(self.graph.input_shape)
+
+    @property
+    def bounds(self):
+        """(low, high) of valid images."""
+        return tuple(self.graph.input_range)
+
+    input_range = bounds
+
+    @property
+    def n_classes(self):
+        return self.graph.logits.shape[-1]
+
+    def raw_logits(self, x):
+        """x (N, H, W, C) -> (N, classes) as the C gives them: int16 or uint8 for integer models, float32 for float models."""
+        return self._answers(x)[0]
+
+    def logits(self, x, **_):
+        """x (N, H, W, C) -> (N, classes) float32, before a final softmax."""
+        raw, last = self.raw_logits(x), self.graph.logits
+        return raw if raw.dtype == np.float32 else np.float32(last.scale) * (raw.astype(np.float32) - np.float32(last.zero))
+
+    def scores(self, x):
+        """x (N, H, W, C) -> (N, classes): what the C's softmax gives (uint8 in 1/255, or float32); the raw logits where there is none."""
+        raw, probabilities = self._answers(x)
+        return raw if probabilities is None else probabilities
+
+    def predict(self, x, **_):
+        """x (N, H, W, C) -> (N, classes): probabilities where the network ends in a softmax, else logits."""
+        logits = self.logits(x)
+        return logits if self.program.softmax is None else kernels.softmax(logits)
+
+    def labels(self, x, **_):
+        """x (N, H, W, C) -> (N,) int64, the class of the largest raw logit (the first of equal ones)."""
+        return self.raw_logits(x).argmax(axis=-1)
+
+    def trace(self, x):
+        """x (N, H, W, C) -> {op: its result (N, ...)} for every op that the C computes."""
+        x, results = self.check_images(x), {}
+
+        def after(_, layer, output, size):
+            op = self.program.layers[layer]
+            values = np.frombuffer(ctypes.string_at(output, size), dtype_of(op)).reshape(op.shape)
+            results.setdefault(op.name, []).append(values)
+
+        observer = _Observer(_OBSERVER(after), None)
+        self._answers(x, ctypes.byref(observer))
+        return {name: np.stack(values) for name, values in results.items()}
+
+    def check_images(self, x):
+        """Return x as the C takes it, or raise an error that says what was expected."""
+        if dtype_of(self.program.image) == "uint8":
+            from tinyvgg.quant.model import QuantizedModel
+            return np.ascontiguousarray(QuantizedModel(self.graph).check_images(x))
+        x = np.asarray(x)
+        if x.ndim != len(self.input_shape) + 1 or x.shape[1:] != self.input_shape:
+            raise ShapeError(f"images have shape {x.shape}; expected (N, {', '.join(map(str, self.input_shape))}), channels last")
+        if x.dtype == np.uint8:
+            low, high = self.bounds
+            return x.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
+        return np.ascontiguousarray(x, np.float32)
+
+    def _answers(self, x, observer=None):
+        """Raw logits (N, classes), and probabilities or None."""
+        x, logits, softmax = self.check_images(x), self.graph.logits, self.program.softmax
+        raw = np.empty((len(x), bytes_of(logits) // np.dtype(dtype_of(logits)).itemsize), dtype_of(logits))
+        probabilities = None if softmax is None else np.empty((len(x), self.n_classes), dtype_of(softmax))
+        arena = self._arena.ctypes.data_as(ctypes.c_void_p)
+        for i in range(len(x)):
+            outputs = [raw[i].ctypes.data_as(ctypes.c_void_p)]
+            if probabilities is not None:
+                outputs.append(probabilities[i].ctypes.data_as(ctypes.c_void_p))
+            status = self._run(x[i].ctypes.data_as(ctypes.c_void_p), *outputs, arena, observer)
+            if status:
+                raise CheckFailed(f"the generated code refused its arguments: {STATUS.get(status, status)}")
+        return raw, probabilities
+
+    def __repr__(self):
+        return f"<HostModel {self.name!r}: {len(self.program.layers)} layers, arena {self.program.arena_bytes:,} bytes>"

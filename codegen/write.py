@@ -1,0 +1,164 @@
+"""Printing a Program: header, calls, constants, the kernels it uses, a Makefile, a page of sizes."""
+import math
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from tinyvgg._version import __version__
+from tinyvgg.codegen.emit import CTYPES, array_text, comment, number
+from tinyvgg.codegen.program import bytes_of, dtype_of
+
+HERE = Path(__file__).parent
+# Headers that a kernel file includes, beside tv_kernels.h.
+_HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_shared.h", "tv_tail.h", "tv_dot.h", "tv_float.h")
+
+
+def files(program, *, sha256="", header=None):
+    """Return {file name: text} of a generated folder. `header` is the network's header, NAME.h unless given."""
+    header = header or f"{program.name}.h"
+    facts = _facts(program, sha256, header)
+    kernels = {f"{k}.c": _read(f"{k}.c") for k in program.kernels}
+    kernels |= {h: _read(h) for h in _needed_headers(kernels.values())}
+    sources = [f"{program.name}.c", f"{program.name}_weights.c", *(k for k in kernels if k.endswith(".c"))]
+    makefile = facts | {"objects": " ".join(s[:-2] + ".o" for s in sources),
+                        "headers": " ".join([header, f"{program.name}_weights.h", *(k for k in kernels if k.endswith(".h"))])}
+    return {header: _filled("network.h", facts),
+            f"{program.name}.c": _filled("network.c", facts | _code(program)),
+            f"{program.name}_weights.h": _filled("weights.h", facts | {"declarations": _externs(program)}),
+            f"{program.name}_weights.c": _weights(program, facts),
+            **kernels,
+            "Makefile": _filled("Makefile", makefile),
+            "SIZES.md": _filled("SIZES.md", facts | {"rows": _rows(program)})}
+
+
+def _read(name):
+    return (HERE / "kernels" / name).read_text(encoding="utf-8")
+
+
+def _filled(name, values):
+    return Template((HERE / "templates" / f"{name}.in").read_text(encoding="utf-8")).substitute(values)
+
+
+def _needed_headers(texts):
+    """Names of the headers that the kernel files include, directly or not, in a fixed order."""
+    needed, waiting = {"tv_kernels.h"}, list(texts)
+    while waiting:
+        text = waiting.pop()
+        found = {h for h in _HEADERS if f'#include "{h}"' in text} - needed
+        needed |= found
+        waiting += [_read(h) for h in found]
+    return [h for h in _HEADERS if h in needed]
+
+
+def _facts(program, sha256, header):
+    graph, image, logits = program.graph, program.image, program.graph.logits
+    low, high = graph.input_range
+    integer = dtype_of(image) == "uint8"
+    probability = CTYPES[dtype_of(program.softmax)] if program.softmax else None
+    return {
+        "title": comment(f"{program.name} ({graph.name})"), "version": __version__, "name": program.name, "UPPER": program.name.upper(),
+        "header": header, "weights_header": f"{program.name}_weights.h", "sha256": sha256 or "0" * 64,
+        "macc": sum(macc(op) for op in graph.ops), "constants": program.constant_bytes(), "arena": program.arena_bytes,
+        "layers": len(program.layers), "input_type": CTYPES[dtype_of(image)], "logit_type": CTYPES[dtype_of(logits)],
+        "input_meaning": "the image's bytes, 0..255" if integer else f"{low:g}..{high:g}",
+        "logit_meaning": "see LOGIT_SCALE below" if dtype_of(logits) != "float32" else "as it is",
+        "probability_typedef": _probability_typedef(program, probability),
+        "probabilities_parameter": f"{program.name}_probability *probabilities, " if probability else "",
+        "probabilities_comment": "\n * probabilities: room for as many, or NULL." if probability else "",
+        "null_probabilities": "NULL" if probability else "", "null_separator": ", " if probability else "",
+        "shape_defines": _shape_defines(program), "input_count": math.prod(image.shape), "input_bytes": bytes_of(image),
+        "classes": math.prod(logits.shape),
+        "input_scale": number(np.float32(image.scale if integer else 1)), "input_zero": image.zero if integer else 0,
+        "input_low": number(np.float32(low)), "input_high": number(np.float32(high)),
+        "logit_scale": number(np.float32(logits.scale if dtype_of(logits) != "float32" else 1)),
+        "logit_zero": logits.zero if dtype_of(logits) != "float32" else 0,
+        "aligned_arguments": _aligned_arguments(program),
+    }
+
+
+def _probability_typedef(program, ctype):
+    if ctype is None:
+        return ""
+    meaning = "in units of 1/255" if ctype == "uint8_t" else "0..1"
+    return f"typedef {ctype} {program.name}_probability;        /* {meaning} */\n"
+
+
+def _shape_defines(program):
+    upper, shape = program.name.upper(), program.image.shape
+    names = ("HEIGHT", "WIDTH", "CHANNELS")[3 - len(shape):]
+    return "\n".join(f"#define {upper}_INPUT_{n} {v}u" for n, v in zip(names, shape, strict=True))
+
+
+def _aligned_arguments(program):
+    """The pointers that must lie at multiples of 4 because floats stand there."""
+    floats = [name for name, op in (("image", program.image), ("logits", program.graph.logits)) if dtype_of(op) == "float32"]
+    return " | ".join(f"(uintptr_t){name}" for name in floats) or "0u"
+
+
+def _pointer(program, name):
+    """C expression of where the tensor of op `name` lies."""
+    name = program.resolve(name)
+    if name == program.image.name and name not in program.steps:
+        return "image"
+    if name == program.graph.logits.name:
+        return "logits"
+    if program.softmax is not None and name == program.softmax.name:
+        return "probabilities"
+    place = f"a + {program.offsets[name]}"
+    return place if dtype_of(program.graph[name]) == "uint8" else f"(void *)({place})"
+
+
+def _code(program):
+    declarations, calls = [], []
+    for number_, op in enumerate(program.layers):
+        step = program.steps[op.name]
+        inputs = [_pointer(program, i) for i in op.inputs] or ["image"]
+        y = _pointer(program, op.name)
+        scratch = f"a + {program.offsets[f'{op.name} scratch']}" if step.scratch else "0"
+        lines = [step.call.format(x=inputs[0], inputs=", ".join(inputs), y=y, scratch=scratch) + ";",
+                 f"observe(observer, {number_}u, {y}, {bytes_of(op)}u);"]
+        declarations.append(step.declaration)
+        if op is program.softmax:
+            calls += ["    if (!probabilities) return TV_OK;"]
+        calls += ["    " + line for line in lines]
+    names = ",\n".join(f'    "{_c_string(op.name)}"' for op in program.layers)
+    return {"declarations": "\n\n".join(declarations), "calls": "\n".join(calls), "layer_names": names}
+
+
+def _c_string(text):
+    return "".join(c if " " <= c <= "~" and c not in '"\\?' else "_" for c in text)
+
+
+def _externs(program):
+    return "\n".join(f"extern const {c.ctype} {c.name}[{c.array.size}];" for c in program.constants)
+
+
+def _weights(program, facts):
+    head = f'/* The constants of {facts["title"]}. Generated by tinyvgg {__version__}. */\n#include "{facts["weights_header"]}"\n'
+    parts = [head]
+    for c in program.constants:
+        about = f"/* {comment(c.comment)} */\n" if c.comment else ""
+        parts.append(about + array_text(f"const {c.ctype} {c.name}[{c.array.size}] TV_WEIGHTS", c.array))
+    return "\n".join(parts)
+
+
+def macc(op):
+    """Multiplications of weights of an op for one image."""
+    weights, pool = getattr(op, "weights", None), getattr(op, "pool", None)
+    if weights is None:
+        return 0
+    results = math.prod(op.shape)
+    if pool:
+        results = ((op.shape[0] - 1) * pool[2] + pool[0]) * ((op.shape[1] - 1) * pool[3] + pool[1]) * op.shape[2]
+    return results * math.prod(weights.shape[1:])
+
+
+def _rows(program):
+    rows = []
+    for op in program.layers:
+        step = program.steps[op.name]
+        where = program.offsets.get(op.name, "caller's")
+        rows.append(f"| {_c_string(op.name)} | {step.kernels[0]} | {'x'.join(map(str, op.shape))} | {macc(op)} | {program.constant_bytes(op)} "
+                    f"| {bytes_of(op)} | {where} | {step.scratch} |")
+    return "\n".join(rows)

@@ -1,0 +1,145 @@
+"""The generated folder: strict C, the same bytes twice, clean under sanitizers, sentences for what cannot be."""
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tinyvgg import codegen
+from tinyvgg.codegen.host import FLAGS, find_compiler
+from tinyvgg.errors import NotYet, OptionError
+from tinyvgg.quant import quantize
+from tinyvgg.quant.graph import Node
+
+STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+COMPILERS = {"gcc": ["gcc"], "clang": ["clang"], "zig": [sys.executable, "-m", "ziglang", "cc"],
+             "arm-none-eabi-gcc": ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"],
+             "zig for the Cortex-M4": [sys.executable, "-m", "ziglang", "cc", "-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp",
+                                       "-isystem", "FIRMWARE"]}
+
+
+@pytest.fixture(scope="module")
+def folders(small, tmp_path_factory):
+    """Folders of the same small net as floats, int8, and codebooks."""
+    from tests.codegen.test_host import shared
+    from tinyvgg.quant.fuse import fuse
+    x = np.random.default_rng(1).integers(0, 256, (8, 9, 8, 3), dtype=np.uint8)
+    q, rng = quantize(small, x), np.random.default_rng(0)
+    graphs = {"floats": fuse(small), "int8": q.graph, "shared3": shared(q.graph, 3, rng, by_channel=True),
+              "float_shared": shared(fuse(small), 4, rng, by_channel=False),
+              "probabilities": quantize(small, x, softmax="float").graph}
+    root = tmp_path_factory.mktemp("generated")
+    for name, graph in graphs.items():
+        codegen.generate(graph, root / name, name=name)
+    return root, graphs
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_strict(folders, compiler, tmp_path):
+    command = COMPILERS[compiler]
+    if "ziglang" in command:
+        pytest.importorskip("ziglang")
+    elif not shutil.which(command[0]):
+        pytest.skip(f"no {compiler} here")
+    from tinyvgg import firmware
+    headers = os.path.join(os.path.dirname(firmware.__file__), "include")
+    if "FIRMWARE" in command and not os.path.isdir(headers):
+        pytest.skip("no firmware headers here")
+    command = [headers if c == "FIRMWARE" else c for c in command]
+    sources = {f.name if f.name.startswith("tv_") else str(f): f for folder in folders[0].iterdir() for f in folder.glob("*.c")}
+    done = subprocess.run([*command, *STRICT, "-O2", "-c", *map(str, sources.values())], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_runs_write_the_same_bytes(folders, tmp_path):
+    root, graphs = folders
+    for name, graph in graphs.items():
+        codegen.generate(graph, tmp_path / name, name=name)
+        files = sorted(p.name for p in (root / name).iterdir())
+        assert files == sorted(p.name for p in (tmp_path / name).iterdir())
+        for file in files:
+            assert (root / name / file).read_bytes() == (tmp_path / name / file).read_bytes()
+
+
+def test_nothing_of_a_library(folders, tmp_path):
+    """No malloc, no stdio: what remains undefined are memcpy and memset (and gcc's own runtime, of which these need nothing)."""
+    if not shutil.which("nm"):
+        pytest.skip("no nm here")
+    for folder in folders[0].iterdir():
+        library = tmp_path / f"{folder.name}.o"
+        subprocess.run([*find_compiler("gcc" if shutil.which("gcc") else "auto"), *FLAGS, "-fno-stack-protector", "-r", "-nostdlib",
+                        *map(str, folder.glob("*.c")), "-o", str(library)], check=True)
+        undefined = {line.split()[-1] for line in subprocess.run(["nm", "-u", library], capture_output=True, text=True).stdout.splitlines()}
+        assert undefined <= {"memcpy", "memset", "_GLOBAL_OFFSET_TABLE_"}, undefined
+        text = "".join(p.read_text() for p in folder.iterdir())
+        assert "stdio" not in text and "stdlib" not in text and "malloc" not in text
+
+
+SANITIZED = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "NAME.h"
+int main(void)
+{
+    NAME_input *image = malloc(UPPER_INPUT_COUNT * sizeof *image);
+    NAME_logit *logits = malloc(UPPER_CLASSES * sizeof *logits);
+    NAME_probability *probabilities = malloc(UPPER_CLASSES * sizeof *probabilities);
+    unsigned char *arena = malloc(UPPER_ARENA_BYTES);
+    unsigned state = 1;
+    for (int n = 0; n < 20; n++) {
+        for (unsigned i = 0; i < UPPER_INPUT_COUNT; i++) {
+            state = state * 1664525u + 1013904223u;
+            image[i] = (NAME_input)(n == 0 ? 0 : n == 1 ? 255 : state >> 24);
+            if (sizeof *image == 4) image[i] = (NAME_input)(image[i] / 255);
+        }
+        if (NAME_run(image, logits, probabilities, arena, NULL) != TV_OK) return 2;
+    }
+    if (NAME_run(NULL, logits, probabilities, arena, NULL) != TV_NULL_POINTER) return 3;
+    if (NAME_run(image, logits, probabilities, arena + 1, NULL) != TV_MISALIGNED) return 4;
+    free(image); free(logits); free(probabilities); free(arena);
+    puts("clean");
+    return 0;
+}
+"""
+
+
+def test_sanitizers(folders, tmp_path):
+    if not shutil.which("gcc"):
+        pytest.skip("no gcc here")
+    for folder in folders[0].iterdir():
+        main = tmp_path / f"{folder.name}.c"
+        main.write_text(SANITIZED.replace("NAME", folder.name).replace("UPPER", folder.name.upper()))
+        program = tmp_path / folder.name
+        subprocess.run(["gcc", "-std=c99", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{folder}", str(main),
+                        *map(str, folder.glob("*.c")), "-o", str(program)], check=True)
+        done = subprocess.run([program], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, "clean\n"), (folder.name, done.stderr[-2000:])
+
+
+def test_makefile(folders, tmp_path):
+    if not shutil.which("make"):
+        pytest.skip("no make here")
+    folder = shutil.copytree(folders[0] / "int8", tmp_path / "int8")
+    subprocess.run(["make", "-s"], cwd=folder, check=True)
+    assert (folder / "libint8.a").exists()
+
+
+def test_an_op_without_an_emitter(folders):
+    @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+    class QLeakyReLU(Node):
+        """An op of somebody else."""
+    graph = folders[1]["int8"]
+    strange = dataclasses.replace(graph, ops=(*graph.ops, QLeakyReLU(name="act3", inputs=(graph.ops[-1].name,), shape=(4,))))
+    with pytest.raises(NotYet, match=r"no C emitter for QLeakyReLU \('act3'\): add one in codegen/ops/"):
+        codegen.generate(strange, "nowhere", name="x")
+
+
+def test_bad_name_and_model(folders, tmp_path):
+    with pytest.raises(OptionError, match="no name for a C identifier"):
+        codegen.generate(folders[1]["int8"], tmp_path / "x", name="cifar-10")
+    with pytest.raises(OptionError, match="from a model"):
+        codegen.generate({"weights": 1}, tmp_path / "x")
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,151 @@
+"""The C of a model against its simulation: integers byte for byte, floats within 1e-5 of the largest."""
+import ctypes
+import dataclasses
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.quant.networks import models, randomise
+from tinyvgg import models as networks
+from tinyvgg.codegen import HostModel
+from tinyvgg.codegen.generate import HERE
+from tinyvgg.codegen.host import find_compiler
+from tinyvgg.errors import BuildError, ShapeError
+from tinyvgg.quant import quantize
+from tinyvgg.quant.graph import SharedWeights, weights_of
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "fixedpoint.json"
+FAST = ("-O1",)             # compiles faster; the bytes do not depend on it
+COMPILED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+
+
+def assert_same(model, host, x):
+    expected, got = model.trace(x), host.trace(x)
+    assert set(got) == {op.name for op in host.program.layers}
+    for name, values in got.items():
+        if values.dtype == np.float32:
+            assert np.allclose(values, expected[name], rtol=1e-5, atol=1e-7), name
+        else:
+            assert values.dtype == expected[name].dtype and np.array_equal(values, expected[name]), name
+    assert np.array_equal(host.raw_logits(x), model.integer_logits(x))
+
+
+def shared(graph, bits, generator, *, by_channel):
+    """The graph with every layer's weights as indices into random codebooks near the weights."""
+    def share(op):
+        w = weights_of(op)
+        rows = w.reshape(len(w), -1) if by_channel else w.reshape(1, -1)
+        count = int(generator.integers(1, 2 ** bits + 1))
+        codebook = np.sort(generator.integers(-30, 31, (len(rows), count)).astype(w.dtype), axis=1)
+        if w.dtype.kind == "f":
+            codebook *= np.float32(np.abs(w).max() / 30 + 1e-3)
+        indices = np.abs(rows[:, :, None].astype(np.float64) - codebook[:, None]).argmin(axis=-1).astype(np.uint8).reshape(w.shape)
+        return dataclasses.replace(op, weights=SharedWeights(codebook if by_channel else codebook[0], indices, bits))
+    ops = tuple(share(op) if hasattr(op, "weights") else op for op in graph.ops)
+    return dataclasses.replace(graph, ops=ops)
+
+
+def check_random(model, seed, softmax, bits, by_channel):
+    from tinyvgg.quant.model import QuantizedModel
+    generator = np.random.default_rng(seed)
+    x = generator.integers(0, 256, (3, *model.input_shape), dtype=np.uint8)
+    x[0] = generator.choice([0, 255])
+    q = quantize(model, x[1:], softmax=softmax)
+    if bits:
+        q = QuantizedModel(shared(q.graph, bits, generator, by_channel=by_channel))
+    assert_same(q, HostModel(q, flags=FAST), x)
+
+
+@settings(max_examples=10, **COMPILED)
+@given(models(), st.integers(0, 2 ** 16), st.sampled_from(["integer", "float"]), st.integers(0, 8), st.booleans())
+def test_random_graphs(model, seed, softmax, bits, by_channel):
+    check_random(model, seed, softmax, bits, by_channel)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, **COMPILED)
+@given(models(), st.integers(0, 2 ** 16), st.sampled_from(["integer", "float"]), st.integers(0, 8), st.booleans())
+def test_many_random_graphs(model, seed, softmax, bits, by_channel):
+    check_random(model, seed, softmax, bits, by_channel)
+
+
+def check_random_float(model, seed, bits, by_channel):
+    from tinyvgg.quant.fuse import fuse
+    from tinyvgg.quant.simulate_float import run_float
+    generator = np.random.default_rng(seed)
+    low, high = model.input_range
+    x = generator.uniform(low, high, (3, *model.input_shape)).astype(np.float32)
+    graph = fuse(model)
+    if bits:
+        graph = shared(graph, bits, generator, by_channel=by_channel)
+    got, expected = HostModel(graph, flags=FAST).trace(x), run_float(graph, x.astype(np.float64), keep=True)
+    for name, values in got.items():
+        assert np.abs(values - expected[name]).max() <= 1e-5 * np.abs(expected[name]).max() + 1e-7, name
+
+
+@settings(max_examples=6, **COMPILED)
+@given(models(), st.integers(0, 2 ** 16), st.integers(0, 8), st.booleans())
+def test_random_float_graphs(model, seed, bits, by_channel):
+    check_random_float(model, seed, bits, by_channel)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, **COMPILED)
+@given(models(), st.integers(0, 2 ** 16), st.integers(0, 8), st.booleans())
+def test_many_random_float_graphs(model, seed, bits, by_channel):
+    check_random_float(model, seed, bits, by_channel)
+
+
+def test_light(light, images):
+    model, q = light
+    host = HostModel(q)
+    assert_same(q, host, images)
+    assert np.array_equal(host.labels(images), q.labels(images)) and np.array_equal(host.logits(images), q.logits(images))
+    assert host.program.arena_bytes <= 45_000
+    assert host.n_classes == 10 and host.bounds == (0.0, 1.0) and host.sha256 == q.sha256
+
+
+@pytest.mark.parametrize("name", ["light", "resnet8", "notebook"])
+def test_float_networks(name, images):
+    model = randomise(networks.build(name), np.random.default_rng(2), dead=0)
+    low, high = model.input_range
+    x = images[:3] / np.float32(255) * np.float32(high - low) + np.float32(low)
+    host, expected = HostModel(model), model.logits(x)
+    assert np.abs(host.logits(x) - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert np.allclose(host.predict(x), model.predict(x), atol=1e-6)
+    if model.ends_in_softmax:
+        assert np.allclose(host.scores(x), model.predict(x), atol=1e-6)
+
+
+def test_every_kernel(small):
+    x = np.random.default_rng(1).integers(0, 256, (40, 9, 8, 3), dtype=np.uint8)
+    q = quantize(small, x)
+    host = HostModel(q)
+    assert {"tv_conv2d_u8", "tv_depthwise_u8", "tv_dense_u8", "tv_add_u8", "tv_pool_u8", "tv_softmax_u8"} == set(host.program.kernels)
+    assert_same(q, host, x)
+
+
+def test_plain_arithmetic_gives_the_golden_table(tmp_path):
+    table = json.loads(GOLDEN.read_text())
+    source = tmp_path / "golden.c"
+    source.write_text('#include "tv_intrinsics.h"\nint32_t rounded(int32_t a, int32_t b);\n'
+                      "int32_t rounded(int32_t a, int32_t b) { return tv_smmulr(a, b); }\n")
+    subprocess.run([*find_compiler(), "-shared", "-fPIC", "-O2", f"-I{HERE / 'kernels'}", str(source), "-o", str(tmp_path / "golden.so")], check=True)
+    rounded = ctypes.CDLL(str(tmp_path / "golden.so")).rounded
+    assert [rounded(a, b) for a, b, _ in table] == [y for _, _, y in table]
+
+
+def test_wrong_images(light):
+    host = HostModel(light[1], flags=FAST)
+    with pytest.raises(ShapeError):
+        host.labels(np.zeros((2, 3, 32, 32), np.uint8))
+
+
+def test_no_compiler():
+    with pytest.raises(BuildError, match="not found"):
+        find_compiler("no-such-compiler-here")

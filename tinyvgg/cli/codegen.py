@@ -1,0 +1,31 @@
+"""Write a model as self-contained C99: a folder to compile anywhere
+
+No malloc, no stdio; the caller gives the arena. Integer models (.tvq) give the bytes of their simulation.
+
+    tinyvgg codegen light.tvq --out out/light
+    tinyvgg codegen light.h5 --name cifar10 --out out/float
+"""
+from pathlib import Path
+
+from tinyvgg.cli._classifier import add_model, open_classifier
+from tinyvgg.cli._common import add_common, print_result
+
+
+def add_arguments(parser):
+    add_model(parser)
+    parser.add_argument("--out", metavar="DIR", required=True, help="folder to write")
+    parser.add_argument("--name", metavar="NAME", help="name of the network in C (default: the model's)")
+    add_common(parser)
+
+
+def run(arguments):
+    from tinyvgg.codegen import generate
+    from tinyvgg.codegen.write import files, macc
+    model = open_classifier(arguments.model, arguments.input_range)
+    program = generate(model, arguments.out, name=arguments.name)
+    result = {"name": program.name, "folder": str(Path(arguments.out)), "files": sorted(files(program)),
+              "constants_bytes": program.constant_bytes(), "arena_bytes": program.arena_bytes,
+              "macc": sum(macc(op) for op in program.graph.ops), "layers": [op.name for op in program.layers]}
+    text = (f"{result['folder']}: {len(result['files'])} files; {result['constants_bytes']:,} bytes of constants, "
+            f"{result['arena_bytes']:,} bytes of arena, {result['macc']:,} MACC; sizes by layer in SIZES.md")
+    print_result(arguments, result, text)
