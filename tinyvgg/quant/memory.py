@@ -1,0 +1,128 @@
+"""Where each tensor lies in the arena: liveness, results written over dead inputs, a layout that is checked, a lower bound.
+
+A tensor lives from the op that writes it to the last op that reads it. Two tensors that live at the same time must not overlap;
+a result may lie exactly on an input that dies there, where the op reads each value before it writes it (Add, a 1x1 depthwise
+convolution). Optimal placement is NP-hard (it is the dynamic storage allocation problem); the layout here is the best of a few
+greedy orders, and the lower bound, the most bytes alive at one time, says how far from optimal it can be at most.
+"""
+from dataclasses import dataclass
+from math import prod
+
+from tinyvgg.errors import CheckFailed
+from tinyvgg.quant.float_graph import FloatAdd, FloatDepthwiseConv2D
+from tinyvgg.quant.graph import Add, DepthwiseConv2D, Op
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Bytes of the arena that hold one tensor (or several, written over one another) from op number `first` to `last`."""
+    names: tuple[str, ...]
+    size: int
+    first: int
+    last: int
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """offsets: {op: byte in the arena}, scratch buffers as "op/scratch"; size and lower_bound of the arena in bytes."""
+    buffers: tuple[Buffer, ...]
+    size: int
+    lower_bound: int
+
+    @property
+    def offsets(self):
+        """{tensor: offset}."""
+        return {name: b.offset for b in self.buffers for name in b.names}
+
+
+def tensor_bytes(op):
+    """Bytes of an op's result."""
+    if not isinstance(op, Op) or getattr(op, "kind", "") == "float":
+        return 4 * prod(op.shape)
+    return prod(op.shape) * (2 if getattr(op, "output", "uint8") == "int16" else 1)
+
+
+def plan_memory(graph, *, align=4, scratch=None, keep_image=False):
+    """Return the MemoryPlan of a Graph, integer or float.
+
+    align: every buffer begins at a multiple of it. scratch: {op: bytes} that an op needs while it runs. keep_image: the image
+    survives the inference (else its bytes are used again).
+    """
+    buffers = _live(graph, scratch or {}, keep_image)
+    orders = (lambda b: (-b.size, b.first), lambda b: (b.first, -b.size), lambda b: (-(b.last - b.first), -b.size),
+              lambda b: (-b.size * (b.last - b.first + 1), b.first))
+    layouts = [_greedy(sorted(buffers, key=order), align) for order in orders]
+    best = min(layouts, key=_extent)
+    plan = MemoryPlan(tuple(sorted(best, key=lambda b: b.first)), _extent(best), _most_alive(buffers))
+    check_plan(plan)
+    return plan
+
+
+def check_plan(plan):
+    """Raise CheckFailed if two buffers that live at the same time overlap, or one lies outside the arena."""
+    for i, a in enumerate(plan.buffers):
+        if a.offset < 0 or a.offset + a.size > plan.size:
+            raise CheckFailed(f"{a.names[0]!r} lies outside the arena")
+        for b in plan.buffers[i + 1:]:
+            together = a.first <= b.last and b.first <= a.last
+            if together and a.offset < b.offset + b.size and b.offset < a.offset + a.size:
+                raise CheckFailed(f"{a.names[0]!r} and {b.names[0]!r} overlap while both are alive")
+
+
+def writes_over_input(op):
+    """Whether an op may write its result over an input of the same size: each value is read before it is written."""
+    if isinstance(op, Add | FloatAdd):
+        return True
+    return (isinstance(op, DepthwiseConv2D | FloatDepthwiseConv2D) and tuple(op.weights.shape[1:]) == (1, 1) and op.strides == (1, 1)
+            and op.pool is None and not any(map(sum, op.padding)))
+
+
+def _live(graph, scratch, keep_image):
+    """Buffers with their lifetimes, results joined to the inputs that they are written over."""
+    position = {op.name: i for i, op in enumerate(graph.ops)}
+    last_read = {op.name: i for i, op in enumerate(graph.ops)}
+    for op in graph.ops:
+        for name in op.inputs:
+            last_read[name] = max(last_read[name], position[op.name])
+    last_read[graph.ops[-1].name] = last_read[graph.logits.name] = len(graph.ops)      # read by the caller
+    if keep_image:
+        last_read[graph.ops[0].name] = len(graph.ops)
+    buffers, home = [], {}
+    for i, op in enumerate(graph.ops):
+        over = next((home[n] for n in op.inputs if writes_over_input(op) and last_read[n] == i and buffers[home[n]].last == i
+                     and buffers[home[n]].size == tensor_bytes(op)), None)
+        if over is None:
+            home[op.name] = len(buffers)
+            buffers.append(Buffer((op.name,), tensor_bytes(op), i, last_read[op.name]))
+        else:
+            old = buffers[over]
+            home[op.name] = over
+            buffers[over] = Buffer((*old.names, op.name), old.size, old.first, last_read[op.name])
+    buffers += [Buffer((f"{name}/scratch",), size, position[name], position[name]) for name, size in scratch.items() if size]
+    return buffers
+
+
+def _greedy(buffers, align):
+    """Place each buffer, in order, at the lowest offset where it meets nobody who lives at the same time."""
+    placed = []
+    for b in buffers:
+        offset = 0
+        for other in sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.offset):
+            if offset + b.size > other.offset:
+                offset = max(offset, _up(other.offset + other.size, align))
+        placed.append(Buffer(b.names, b.size, b.first, b.last, offset))
+    return placed
+
+
+def _extent(buffers):
+    return max(b.offset + b.size for b in buffers)
+
+
+def _most_alive(buffers):
+    """The most bytes alive at one op: no layout is smaller."""
+    return max(sum(b.size for b in buffers if b.first <= t <= b.last) for t in range(max(b.last for b in buffers) + 1))
+
+
+def _up(n, align):
+    return -(-n // align) * align
