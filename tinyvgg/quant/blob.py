@@ -1,0 +1,71 @@
+"""The weights of a float graph as one array of bytes, in X-CUBE-AI's layout, and the bytes that any graph's constants take.
+
+Layout: for each op its weights, then bias, then gain and shift of a batch-norm that follows the activation; float32,
+little-endian; convolutions [out][kh][kw][in], dense layers [out][in]. Shared weights: the codebook of 2^bits float32, ascending
+(the last entry repeated where fewer are used), then the indices, the first in the high bits.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyvgg.errors import NotYet
+from tinyvgg.quant.float_graph import WEIGHTED
+from tinyvgg.quant.graph import SharedWeights, Tail
+from tinyvgg.quant.packing import pack_bits, packed_size
+
+
+@dataclass(frozen=True)
+class Section:
+    """One tensor in the array of weights: `size` bytes from `offset` on; bits 32, or those of a codebook's indices."""
+    op: str
+    tensor: str
+    offset: int
+    size: int
+    items: int
+    bits: int = 32
+
+
+def weights_blob(graph):
+    """Return the bytes and the Sections of a float Graph, in order and without gaps."""
+    data, sections = bytearray(), []
+    for op in graph.ops:
+        for tensor, array in tensors(op):
+            part, bits = _encode(op, tensor, array)
+            sections.append(Section(op.name, tensor, len(data), len(part), int(np.prod(array.shape)), bits))
+            data += part
+    return bytes(data), sections
+
+
+def tensors(op):
+    """(name, array or SharedWeights) of an op of a float graph, in the order of the layout."""
+    if not isinstance(op, WEIGHTED):
+        return []
+    found = [("weights", op.weights), ("bias", op.tail.bias)]
+    return found + ([("gain", op.tail.gain), ("shift", op.tail.shift)] if op.tail.gain is not None else [])
+
+
+def _encode(op, tensor, array):
+    if not isinstance(array, SharedWeights):
+        return np.ascontiguousarray(array, "<f4").tobytes(), 32
+    if array.codebook.ndim != 1 or array.bits not in (4, 8):
+        raise NotYet(f"X-CUBE-AI's layout has no codebook of {array.bits} bits per channel ({op.name!r}/{tensor})", "4 or 8 bits per layer")
+    book = np.concatenate([array.codebook, np.repeat(array.codebook[-1:], 2 ** array.bits - len(array.codebook))])
+    return book.astype("<f4").tobytes() + pack_bits(array.indices, array.bits).tobytes(), array.bits
+
+
+def constant_bytes(graph):
+    """Return {op: bytes} of the constants that C code needs for a graph: weights, codebooks, biases, tails."""
+    return {op.name: weight_bytes(op.weights) + _tail_bytes(op.tail) for op in graph.ops if hasattr(op, "weights")}
+
+
+def weight_bytes(weights):
+    """Bytes of plain or shared weights: indices packed, codebook included."""
+    if isinstance(weights, SharedWeights):
+        return packed_size(weights.indices.size, weights.bits) + weights.codebook.nbytes
+    return weights.nbytes
+
+
+def _tail_bytes(tail):
+    names = ("bias", "offset", "multiplier", "high") if isinstance(tail, Tail) else ("bias", "gain", "shift")
+    arrays = [getattr(tail, name) for name in names]
+    return sum(a.nbytes for a in arrays if a is not None and not (isinstance(tail, Tail) and a is tail.bias and not a.any()))

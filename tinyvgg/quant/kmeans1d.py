@@ -1,0 +1,217 @@
+"""Optimal codebooks: k-means in one dimension, solved exactly.
+
+Letters: n sorted values x_1 <= ... <= x_n with weights, k clusters, c(a, b) the squared error of x_{a+1..b} around their mean.
+
+The clusters of an optimal solution are runs of the sorted values, so it is a shortest path of k links from 0 to n with link costs
+c(a, b) (Wang and Song, 2011). c is concave Monge, so a price per link, lambda, gives the best path of any number of links in
+O(n log n), the number falls as the price rises, and the right price is found by bisection (Aggarwal, Schieber and Tokuyama, 1994;
+Gronlund et al., 2017, arXiv:1701.07204). Where several numbers of links are equally good at that price and none is k, the path of
+more and the path of fewer links are spliced into one of k links that is as good.
+"""
+import numba
+import numpy as np
+
+from tinyvgg.errors import OptionError, QuantError
+
+
+def optimal_codebook(values, k):
+    """Return the k centres (float64, ascending; fewer if there are fewer different values) with the least squared error.
+
+    values: any shape, finite. Exact up to float64 rounding of the sums.
+    """
+    x, counts = _distinct(values, k)
+    if len(x) <= k:
+        return x
+    sums = _prefix_sums(x, counts)
+    path = _shortest_path(sums, k)
+    middle = (x[0] + x[-1]) / 2
+    return middle + np.diff(sums[1][path]) / np.diff(sums[0][path])
+
+
+def squared_error(values, codebook):
+    """Return sum (x - nearest entry)^2 of values over a codebook (ascending), in float64."""
+    x = np.asarray(values, np.float64).reshape(-1)
+    return float(np.sum((x - np.asarray(codebook, np.float64)[nearest(x, codebook)]) ** 2))
+
+
+def nearest(values, codebook):
+    """Return the index of the nearest entry of `codebook` (ascending) for each value, the lower one of two as near."""
+    book = np.asarray(codebook, np.float64)
+    return np.searchsorted((book[1:] + book[:-1]) / 2, np.asarray(values, np.float64), side="left")
+
+
+def lloyd(values, centres, iterations=100):
+    """Improve centres by Lloyd's algorithm until nothing moves: return them, ascending. The baseline, not the method."""
+    x, centres = np.sort(np.asarray(values, np.float64).reshape(-1)), np.sort(np.asarray(centres, np.float64))
+    total = np.concatenate([[0.0], np.cumsum(x)])
+    for _ in range(iterations):
+        edges = np.searchsorted(x, np.concatenate([[-np.inf], (centres[1:] + centres[:-1]) / 2, [np.inf]]), side="right")
+        counts = np.diff(edges)
+        moved = np.where(counts > 0, np.diff(total[edges]) / np.maximum(counts, 1), centres)
+        if np.array_equal(moved, centres):
+            break
+        centres = moved
+    return centres
+
+
+def optimal_integer_codebook(values, k, *, low=-127, high=127, must_hold_zero=False, weights=None):
+    """Return the k integers in low..high (int8, ascending; fewer if fewer do) with the least squared error.
+
+    values: real, any shape; weights: of the same shape (default 1). Exact: a shortest path over the integers, where a link from
+    entry a to the next entry b costs the error of the values between them, each taken to the nearer of the two.
+    """
+    x = np.asarray(values, np.float64).reshape(-1)
+    if not np.isfinite(x).all() or not len(x) or k < 1:
+        raise QuantError(f"a codebook of {k} entries was asked for {len(x)} values, all of which must be finite")
+    order = np.argsort(x, kind="stable")
+    w = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64).reshape(-1)
+    sums = _Sums(x[order], w[order])
+    grid = np.arange(low, high + 1)
+    link = _link_costs(sums, grid)
+    if must_hold_zero:
+        link[np.ix_(grid < 0, grid > 0)] = np.inf
+    start, end = sums.error_to(grid, -np.inf, grid), sums.error_to(grid, grid, np.inf)
+    if must_hold_zero:
+        start[grid > 0], end[grid < 0] = np.inf, np.inf
+    best, back = start, []
+    chosen = int(np.argmin(best + end)), 1
+    least = float((best + end).min())
+    for j in range(2, min(k, len(grid)) + 1):
+        through = best[:, None] + link
+        back.append(through.argmin(axis=0))
+        best = through.min(axis=0)
+        if (best + end).min() < least:
+            least, chosen = float((best + end).min()), (int(np.argmin(best + end)), j)
+    at, j = chosen
+    path = [at]
+    for row in reversed(back[:j - 1]):
+        path.append(int(row[path[-1]]))
+    return grid[path[::-1]].astype(np.int8)
+
+
+class _Sums:
+    """Weighted squared errors of the sorted values in any interval around any point, from prefix sums."""
+
+    def __init__(self, x, w):
+        self.x = x
+        self.prefix = [np.concatenate([[0.0], np.cumsum(s)]) for s in (w, w * x, w * x * x)]
+
+    def error_to(self, centre, low, high):
+        """sum w (x - centre)^2 over low < x <= high; arrays broadcast."""
+        i, j = (np.searchsorted(self.x, np.broadcast_to(v, np.shape(centre)), side="right") for v in (low, high))
+        p0, p1, p2 = (p[j] - p[i] for p in self.prefix)
+        return np.maximum(p2 - 2 * centre * p1 + centre * centre * p0, 0)
+
+
+def _link_costs(sums, grid):
+    """link[a, b]: the error of the values between grid[a] and grid[b] when both are neighbouring entries; inf unless a < b."""
+    a, b = grid[:, None].astype(np.float64) + 0 * grid, grid[None, :] + 0.0 * grid[:, None]
+    middle = (a + b) / 2
+    return np.where(a < b, sums.error_to(a, a, middle) + sums.error_to(b, middle, b), np.inf)
+
+
+def _distinct(values, k):
+    x = np.asarray(values, np.float64).reshape(-1)
+    if not len(x) or not np.isfinite(x).all():
+        raise QuantError(f"a codebook was asked for {len(x)} values, all of which must be finite")
+    if k < 1:
+        raise OptionError(f"a codebook of {k} entries was asked for; expected 1 or more")
+    return np.unique(x, return_counts=True)
+
+
+def _prefix_sums(x, counts):
+    """Sums of 1, x and x^2 up to each value, (n + 1,) each, x taken from the middle of its range for the sake of rounding."""
+    y = x - (x[0] + x[-1]) / 2
+    return tuple(np.concatenate([[0.0], np.cumsum(s)]) for s in (counts.astype(np.float64), counts * y, counts * y * y))
+
+
+def _shortest_path(sums, k):
+    """Return the k + 1 nodes of a shortest path of exactly k links from 0 to n."""
+    n = len(sums[0]) - 1
+    high = max(_cost(*sums, 0, n), 1e-300)      # at this price one link is best, or nearly
+    while len(fewer := _priced_path(*sums, high)) - 1 > k:
+        high *= 2
+    low, more = 0.0, np.arange(n + 1)
+    for _ in range(400):
+        if len(fewer) - 1 == k:
+            return fewer
+        middle = np.sqrt(max(low, high * 1e-20) * high)
+        if not low < middle < high:
+            break
+        path = _priced_path(*sums, middle)
+        if len(path) - 1 > k:
+            low, more = middle, path
+        else:
+            high, fewer = middle, path
+    return _splice(fewer, more, k)
+
+
+def _splice(fewer, more, k):
+    """A path of k links from two paths of fewer and more links that cost the same at one price a link.
+
+    With d = k - links(fewer) there is a link (a_i, a_{i+1}) of `fewer` that holds the link (b_{i+d}, b_{i+d+1}) of `more`; going
+    along `more` up to b_{i+d}, then on to a_{i+1} and along `fewer`, takes k links and costs, by the Monge property, no more.
+    """
+    d = k - (len(fewer) - 1)
+    if d == 0:
+        return fewer
+    for i in range(len(fewer) - 1):
+        if fewer[i] <= more[i + d] and more[i + d + 1] <= fewer[i + 1]:
+            return np.concatenate([more[:i + d + 1], fewer[i + 1:]])
+    raise AssertionError("two paths without a link inside a link: impossible by counting")
+
+
+@numba.njit(cache=True)
+def _cost(p0, p1, p2, a, b):
+    """c(a, b)"""
+    s = p1[b] - p1[a]
+    return max(p2[b] - p2[a] - s * s / (p0[b] - p0[a]), 0.0)
+
+
+@numba.njit(cache=True)
+def _priced_path(p0, p1, p2, price):
+    """Nodes of the path from 0 to n with the least cost + price * links.
+
+    A queue holds the nodes that are the best predecessor of some node still to come, each with the first node where it is best:
+    by the Monge property a later predecessor, once better, stays better.
+    """
+    n = len(p0) - 1
+    total, before = np.zeros(n + 1), np.zeros(n + 1, np.int64)
+    queue, since = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
+    head, tail = 0, 1
+    since[0] = 1
+    for b in range(1, n + 1):
+        while head + 1 < tail and since[head + 1] <= b:
+            head += 1
+        a = queue[head]
+        total[b], before[b] = total[a] + _cost(p0, p1, p2, a, b) + price, a
+        if b == n:
+            break
+        while tail > head and since[tail - 1] > b and (total[b] + _cost(p0, p1, p2, b, since[tail - 1])
+                                                       < total[queue[tail - 1]] + _cost(p0, p1, p2, queue[tail - 1], since[tail - 1])):
+            tail -= 1
+        first = _first_better(p0, p1, p2, total, queue[tail - 1], b, max(since[tail - 1], b) + 1) if tail > head else b + 1
+        if first <= n:
+            queue[tail], since[tail] = b, first
+            tail += 1
+    links, at = 0, n
+    while at > 0:
+        at, links = before[at], links + 1
+    path = np.zeros(links + 1, np.int64)
+    at = n
+    for i in range(links, 0, -1):
+        path[i], at = at, before[at]
+    return path
+
+
+@numba.njit(cache=True)
+def _first_better(p0, p1, p2, total, old, new, low):
+    """The first node from `low` on that is reached better from `new` than from `old`, n + 1 if there is none."""
+    high = len(p0)
+    while low < high:
+        middle = (low + high) // 2
+        if total[new] + _cost(p0, p1, p2, new, middle) < total[old] + _cost(p0, p1, p2, old, middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low

@@ -1,0 +1,88 @@
+"""Weight sharing: indices into an optimal codebook, per layer or per channel, with float32 or int8 entries (see kmeans1d.py).
+
+An int8 codebook holds weights in units of each channel's own scale. Channels differ in spread, so for a codebook of the whole
+layer they are brought to one standard deviation first; what lies beyond `REACH` deviations is clipped.
+"""
+import numpy as np
+
+from tinyvgg.errors import OptionError
+from tinyvgg.quant.graph import SharedWeights
+from tinyvgg.quant.kmeans1d import nearest, optimal_codebook, optimal_integer_codebook
+
+REACH = 8.0
+PER = ("layer", "channel")
+
+
+def share_float(weights, bits, *, per="layer"):
+    """Return float32 weights (F, ...) as SharedWeights with 2^bits float32 entries at most."""
+    _check(bits, per)
+    if per == "layer":
+        book = _rounded_book(weights, bits)
+        return SharedWeights(book, nearest(weights, book).astype(np.uint8), bits)
+    books = [_rounded_book(row, bits) for row in weights]
+    indices = np.stack([nearest(row, book) for row, book in zip(weights, books, strict=True)])
+    return SharedWeights(_same_length(books), indices.astype(np.uint8), bits)
+
+
+def _rounded_book(weights, bits):
+    """Optimal entries as float32, ascending, each once."""
+    return np.unique(optimal_codebook(weights, 2 ** bits).astype(np.float32))
+
+
+def _same_length(books):
+    """Stack codebooks, the shorter ones filled with their last entry."""
+    longest = max(map(len, books))
+    return np.stack([np.concatenate([b, np.repeat(b[-1:], longest - len(b))]) for b in books])
+
+
+def sharer(bits, *, per="layer", entries=None):
+    """Return a `quantise` for lower: weights (F, ...) become SharedWeights of int8, at most 2^bits entries.
+
+    entries: codebooks that fine-tuning has learnt, {op: (codebook int8 (K,) or (F, K), scale (F,))}, used instead of new ones.
+    """
+    _check(bits, per)
+
+    def quantise(op, floor):
+        scale = _scales(op.weights, floor, bits, per)
+        if entries and op.name in entries:
+            book, learnt = entries[op.name]
+            scale = np.maximum(learnt, floor)
+            return assign(op.weights, scale, book, bits), scale
+        units = np.clip(op.weights / scale.reshape(-1, *[1] * (op.weights.ndim - 1)), -127, 127)
+        # A channel that rounds to nothing must be able to be nothing: see lower_tail.
+        silent = (np.abs(units.reshape(len(units), -1)).max(axis=1) < 0.5) & (floor > 0)
+        book = _integer_book(units, 2 ** bits, per, silent)
+        return assign(op.weights, scale, book, bits), scale
+    return quantise
+
+
+def assign(weights, scale, book, bits):
+    """Return weights (F, ...) as the nearest entries of `book` (int8, ascending, (K,) or (F, K)) times scale (F,)."""
+    units = weights / scale.reshape(-1, *[1] * (weights.ndim - 1))
+    if book.ndim == 1:
+        indices = nearest(units, book)
+    else:
+        indices = np.stack([nearest(row, entries) for row, entries in zip(units, book, strict=True)])
+    return SharedWeights(book, indices.astype(np.uint8), bits)
+
+
+def _integer_book(units, k, per, silent):
+    if per == "layer":
+        return optimal_integer_codebook(units, k, must_hold_zero=bool(silent.any()))
+    return _same_length([optimal_integer_codebook(row, k, must_hold_zero=bool(s)) for row, s in zip(units, silent, strict=True)])
+
+
+def _scales(weights, floor, bits, per):
+    """The unit of each channel (F,), so that the entries -127..127 cover what they have to."""
+    rows = weights.reshape(len(weights), -1).astype(np.float64)
+    largest = np.abs(rows).max(axis=1)
+    if per == "channel" or bits >= 8:
+        return np.maximum(largest / 127, np.maximum(floor, 1e-30))
+    deviation = np.sqrt((rows ** 2).mean(axis=1))
+    reach = min(float((largest[deviation > 0] / deviation[deviation > 0]).max(initial=1.0)), REACH)
+    return np.maximum(deviation * reach / 127, np.maximum(floor, 1e-30))
+
+
+def _check(bits, per):
+    if bits not in range(1, 9) or per not in PER:
+        raise OptionError(f"codebooks of {bits} bits per {per} were asked for; expected 1..8 bits, per layer or channel")
