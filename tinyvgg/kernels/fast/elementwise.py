@@ -1,0 +1,107 @@
+"""What follows a convolution, one pass over memory each: bias, ReLU, dropout mask, normalisation, pooling, and back again.
+
+R stands for the value after bias, ReLU and dropout, which the convolution stores; batch normalisation is then scale * R + offset
+per channel, and its gradient (Ioffe and Szegedy, 2015) is scale * g + slope0 + slope1 * R with two constants per channel.
+"""
+from llvmlite import ir
+from numba import types
+
+from tinyvgg.kernels.fast.simd import DOUBLE, FLOAT, WIDTH, Value, compiled, machine
+
+# What a convolution does to its sums before it stores them: + bias, then
+PLAIN, RELU, SUMS, RELU_SUMS, AFFINE, AFFINE_POOL = range(6)    # SUMS: times the dropout mask, sums for the batch statistics
+# Where the ReLU stands, seen from the normalisation behind the convolution.
+NO_GATE, GATE_BEFORE, GATE_AFTER = range(3)
+
+
+@compiled
+def share(total, thread, threads):
+    """The part [first, last) of range(total) that a thread does: always the same for the same number of threads."""
+    return total * thread // threads, total * (thread + 1) // threads
+
+
+@machine
+def clear(e, at, count):
+    """Set count vectors to zero."""
+    def body(i, _):
+        e.store(e.zero(), at + i * WIDTH)
+        return []
+    e.loop(count, [], body)
+
+
+@machine
+def copy(e, source, target, count):
+    """Copy count vectors."""
+    def body(i, _):
+        e.store(e.load(source + i * WIDTH), target + i * WIDTH)
+        return []
+    e.loop(count, [], body)
+
+
+@machine
+def multiply(e, values, factors, count):
+    """values *= factors, count vectors."""
+    def body(i, _):
+        e.store(e.load(values + i * WIDTH) * e.load(factors + i * WIDTH), values + i * WIDTH)
+        return []
+    e.loop(count, [], body)
+
+
+@machine
+def add(e, values, others, count):
+    """values += others, count vectors."""
+    def body(i, _):
+        e.store(e.load(values + i * WIDTH) + e.load(others + i * WIDTH), values + i * WIDTH)
+        return []
+    e.loop(count, [], body)
+
+
+@machine
+def add_to_doubles(e, at, doubles, count):
+    """float64 sums at `doubles` += count vectors of float32 at `at`, which are cleared: long sums do not lose digits."""
+    kind = ir.VectorType(DOUBLE, WIDTH)
+
+    def body(i, _):
+        builder, spot = e.builder, at + i * WIDTH
+        pointer = e._pointer(doubles + i * (2 * WIDTH), kind)
+        widened = builder.fpext(e.load(spot).value, kind)
+        builder.store(builder.fadd(builder.load(pointer, align=4), widened), pointer, align=4)
+        e.store(e.zero(), spot)
+        return []
+    e.loop(count, [], body)
+
+
+@machine
+def load_double(e, at) -> types.float64:
+    return Value(e, e.builder.load(e._pointer(at, DOUBLE), align=4))
+
+
+@machine
+def store_double(e, number: types.float64, at):
+    e.builder.store(number.value, e._pointer(at, DOUBLE), align=4)
+
+
+@machine
+def load_float(e, at) -> types.float32:
+    return Value(e, e.builder.load(e._pointer(at, FLOAT), align=4))
+
+
+@machine
+def store_float(e, number: types.float32, at):
+    e.builder.store(number.value, e._pointer(at, FLOAT), align=4)
+
+
+def tail(e, value, *, bias, relu, mask=None, affine=None):
+    """Emit what follows the sum of one convolution output: + bias, ReLU, times mask, scale and offset."""
+    value = value + bias
+    value = value.relu() if relu else value
+    value = value if mask is None else value * mask
+    return value if affine is None else value.fma(affine[0], affine[1])
+
+
+def pooled(values):
+    """The largest of a list of vectors."""
+    largest = values[0]
+    for value in values[1:]:
+        largest = largest.maximum(value)
+    return largest

@@ -1,0 +1,184 @@
+"""Vectors of float32 and the loops around them, written in Python, compiled by LLVM.
+
+A function decorated with `machine` receives an emitter and wrapped values, and says with `+`, `*`, `load`, `store` and
+`loop` which instructions to emit; Numba functions then call it as they call any other. Python loops unroll, so a
+register tile or a Winograd transform is written once for every size, vector width and processor.
+
+Addresses are counted in float32 elements (the byte address divided by four), so that pointer arithmetic reads like
+array indices. Nothing checks bounds: callers own the buffers (see `arena.py`).
+"""
+import inspect
+
+from llvmlite import binding, ir
+from numba import njit, types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+FLOAT, INT, LANE, DOUBLE = ir.FloatType(), ir.IntType(64), ir.IntType(32), ir.DoubleType()
+
+
+def _machine_vectors():
+    """Return (floats in a vector register, number of registers) of the processor that Numba compiles for."""
+    if config.CPU_FEATURES is not None:
+        features = {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
+    else:
+        features = {name for name, present in binding.get_host_cpu_features().items() if present}
+    if "avx512f" in features:
+        return 16, 32
+    if "avx2" in features and "fma" in features:
+        return 8, 16
+    return 4, 32 if "neon" in features else 16
+
+
+WIDTH, REGISTERS = _machine_vectors()
+VECTOR = ir.VectorType(FLOAT, WIDTH)
+
+# Numba's options for every kernel: kept on disk, free of the interpreter's lock, no exceptions inside.
+compiled = njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+
+
+class Value:
+    """An LLVM value with arithmetic: an index (64-bit), a number (float32) or a vector of WIDTH numbers."""
+
+    def __init__(self, emitter, value):
+        self.emitter, self.value = emitter, value
+
+    @property
+    def is_index(self):
+        return self.value.type == INT
+
+    def _apply(self, other, on_index, on_float):
+        other = self._like(other)
+        name = on_index if self.is_index else on_float
+        return Value(self.emitter, getattr(self.emitter.builder, name)(self.value, other))
+
+    def _like(self, other):
+        if isinstance(other, Value):
+            return other.value
+        return INT(other) if self.is_index else self.emitter.constant(other).value
+
+    def __add__(self, other):
+        return self._apply(other, "add", "fadd")
+
+    def __sub__(self, other):
+        return self._apply(other, "sub", "fsub")
+
+    def __mul__(self, other):
+        return self._apply(other, "mul", "fmul")
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def fma(self, factor, addend):
+        """self * factor + addend, rounded once."""
+        return self.emitter.call("llvm.fma", self, self._wrap(factor), self._wrap(addend))
+
+    def _wrap(self, other):
+        return Value(self.emitter, self._like(other))
+
+    def maximum(self, other):
+        """The larger; NaN where either is NaN, so that a broken input stays visible."""
+        return self.emitter.call("llvm.maximum", self, self._wrap(other))
+
+    def minimum(self, other):
+        return self.emitter.call("llvm.minimum", self, self._wrap(other))
+
+    def sqrt(self):
+        return self.emitter.call("llvm.sqrt", self)
+
+    def __truediv__(self, other):
+        return self._apply(other, "sdiv", "fdiv")
+
+    def where(self, condition, otherwise):
+        """self where condition holds, otherwise there."""
+        return Value(self.emitter, self.emitter.builder.select(condition, self.value, self._like(otherwise)))
+
+    def positive(self):
+        return self.emitter.builder.fcmp_ordered(">", self.value, self._like(0.0))
+
+    def negative(self):
+        return self.emitter.builder.fcmp_ordered("<", self.value, self._like(0.0))
+
+    def equals(self, other):
+        return self.emitter.builder.fcmp_ordered("==", self.value, self._like(other))
+
+    def relu(self):
+        """max(self, 0) that lets NaN through."""
+        return self._wrap(0.0).where(self.negative(), self)
+
+
+class Emitter:
+    """Emits instructions for `machine` functions."""
+
+    def __init__(self, builder):
+        self.builder = builder
+
+    def constant(self, number):
+        return Value(self, ir.Constant(VECTOR, [number] * WIDTH))
+
+    def zero(self):
+        return self.constant(0.0)
+
+    def _pointer(self, address, kind):
+        return self.builder.inttoptr(self.builder.mul(address.value, INT(4)), kind.as_pointer())
+
+    def load(self, address):
+        return Value(self, self.builder.load(self._pointer(address, VECTOR), align=4))
+
+    def store(self, vector, address):
+        self.builder.store(vector.value, self._pointer(address, VECTOR), align=4)
+
+    def broadcast(self, address):
+        """The number at `address` in every lane."""
+        return self.spread(Value(self, self.builder.load(self._pointer(address, FLOAT), align=4)))
+
+    def spread(self, number):
+        nothing = ir.Constant(VECTOR, ir.Undefined)
+        one = self.builder.insert_element(nothing, number.value, LANE(0))
+        return Value(self, self.builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(LANE, WIDTH), [0] * WIDTH)))
+
+    def call(self, name, *arguments):
+        values = [a.value for a in arguments]
+        kind = ir.FunctionType(VECTOR, [VECTOR] * len(values))
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"{name}.v{WIDTH}f32")
+        return Value(self, self.builder.call(function, values))
+
+    def loop(self, count, carried, body):
+        """Run carried = body(i, carried) for i in range(count), count >= 1; carried is a list of Values, kept in registers."""
+        builder = self.builder
+        before, block = builder.block, builder.append_basic_block("loop")
+        builder.branch(block)
+        builder.position_at_end(block)
+        i = builder.phi(INT)
+        phis = [builder.phi(v.value.type) for v in carried]
+        after = body(Value(self, i), [Value(self, p) for p in phis])
+        following = builder.add(i, INT(1))
+        end, done = builder.block, builder.append_basic_block("done")
+        for phi, first, last in zip([i, *phis], [INT(0), *(v.value for v in carried)], [following, *(v.value for v in after)]):
+            phi.add_incoming(first, before)
+            phi.add_incoming(last, end)
+        builder.cbranch(builder.icmp_signed("<", following, count.value), block, done)
+        builder.position_at_end(done)
+        return after
+
+
+def machine(function):
+    """Make function(emitter, *values) callable from Numba functions; arguments are indices unless annotated with a Numba type.
+
+    An annotated result is returned, otherwise nothing is.
+    """
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())[1:]
+    kinds = [types.intp if p.annotation is p.empty else p.annotation for p in parameters]
+    returns = types.void if signature.return_annotation is signature.empty else signature.return_annotation
+
+    def definition(typing, *arguments):
+        def emit(context, builder, signature, values):
+            emitter = Emitter(builder)
+            result = function(emitter, *(Value(emitter, v) for v in values))
+            return context.get_dummy_value() if result is None else result.value
+        return returns(*kinds), emit
+
+    names = [inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in parameters]
+    definition.__signature__ = inspect.Signature([inspect.Parameter("typing", inspect.Parameter.POSITIONAL_OR_KEYWORD), *names])
+    definition.__name__, definition.__doc__ = function.__name__, function.__doc__
+    return intrinsic(definition)

@@ -1,0 +1,241 @@
+"""3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3): a quarter of the multiplications.
+
+Forward, for blocks of tiles that stay in the second-level cache:
+    V = B' d B for each 6x6 patch;  M[p] = V[p] @ U[p] for the 36 positions p;  Y = A' M A, and the tail (bias, ReLU, ...).
+Backward, the adjoint of each step, sharing one transform between both gradients:
+    Z = A dY A';  dU[p] += V[p]' @ Z[p] (weights: dW = G' dU G);  dV[p] = Z[p] @ U[p]' (input: dX += B dV B', patches overlap).
+
+Memory: V[p] is (tiles, channels) with WIDTH floats between positions: without that gap the 36 positions of one tile fall into
+the same cache set. U[p] is packed in the panels of `tile.py`.
+"""
+from tinyvgg.kernels.fast import matrices
+from tinyvgg.kernels.fast.elementwise import (AFFINE, AFFINE_POOL, GATE_AFTER, GATE_BEFORE, PLAIN, RELU, RELU_SUMS, SUMS, add_to_doubles,
+                                              clear, pooled, share, tail)
+from tinyvgg.kernels.fast.matrices import A_T, B_T, G, OUTPUT, PATCH, POSITIONS, sandwich, transpose
+from tinyvgg.kernels.fast.simd import WIDTH, compiled, machine
+from tinyvgg.kernels.fast.tile import panel_width, product, transposed_product
+
+SIDE, INNER = range(PATCH), range(OUTPUT)
+
+
+def _load(e, at, row, column, size):
+    return [[e.load(at + row * i + column * j) for j in range(size)] for i in range(size)]
+
+
+def _store(e, grid, at, row, column):
+    for i, values in enumerate(grid):
+        for j, value in enumerate(values):
+            e.store(value, at + row * i + column * j)
+
+
+def _store_positions(e, grid, at, stride):
+    _store(e, grid, at, stride * PATCH, stride)
+
+
+def _load_positions(e, at, stride):
+    return _load(e, at, stride * PATCH, stride, PATCH)
+
+
+@machine
+def transform_kernel(e, kernel, tap, packed, position):
+    """U = G g G' of WIDTH filters: taps of `kernel` are `tap` apart, positions of `packed` are `position` apart."""
+    taps = [[e.load(kernel + tap * (3 * i + j)) for j in range(3)] for i in range(3)]
+    _store_positions(e, sandwich(G, taps), packed, position)
+
+
+@machine
+def transform_kernel_gradient(e, partial, position, copies, copy_stride, gradient, tap):
+    """dW = G' dU G, where dU is the sum of the threads' copies."""
+    def add_copy(i, sums):
+        at = partial + i * copy_stride
+        return [total + e.load(at + position * p) for p, total in enumerate(sums)]
+    sums = e.loop(copies, [e.zero()] * POSITIONS, add_copy)
+    grid = [sums[PATCH * i:PATCH * (i + 1)] for i in SIDE]
+    _store(e, sandwich(transpose(G), grid), gradient, tap * 3, tap)
+
+
+@machine
+def transform_input(e, x, row, column, v, position):
+    """V = B' d B of one patch, WIDTH channels."""
+    _store_positions(e, sandwich(B_T, _load(e, x, row, column, PATCH)), v, position)
+
+
+@machine
+def transform_gradient(e, g, row, column, z, position):
+    """Z = A dY A' of one 4x4 block."""
+    _store_positions(e, sandwich(transpose(A_T), _load(e, g, row, column, OUTPUT)), z, position)
+
+
+@machine
+def add_input_gradient(e, v, position, x, row, column):
+    """dX += B dV B'."""
+    grid = sandwich(transpose(B_T), _load_positions(e, v, position))
+    for i in SIDE:
+        for j in SIDE:
+            at = x + row * i + column * j
+            e.store(e.load(at) + grid[i][j], at)
+
+
+def make_output(kind):
+    """Return the transform of one 4x4 block Y = A' M A with its tail; see elementwise.tail."""
+    @machine
+    def output(e, m, position, y, row, column, bias, mask, affine, sums, filters):
+        factors = e.load(mask) if kind in (SUMS, RELU_SUMS) else None
+        scale = [e.load(affine), e.load(affine + filters)] if kind in (AFFINE, AFFINE_POOL) else None
+        shift = e.load(bias)
+        grid = sandwich(A_T, _load_positions(e, m, position))
+        grid = [[tail(e, v, bias=shift, relu=kind not in (PLAIN, SUMS), mask=factors, affine=scale) for v in r] for r in grid]
+        if kind in (SUMS, RELU_SUMS):
+            total, squares = e.load(sums), e.load(sums + filters)
+            for value in [v for r in grid for v in r]:
+                total, squares = total + value, value.fma(value, squares)
+            e.store(total, sums)
+            e.store(squares, sums + filters)
+        if kind == AFFINE_POOL:
+            grid = [[pooled([grid[i][j], grid[i][j + 1], grid[i + 1][j], grid[i + 1][j + 1]]) for j in (0, 2)] for i in (0, 2)]
+        _store(e, grid, y, row, column)
+    return output
+
+
+output_plain, output_relu, output_sums, output_relu_sums, output_affine, output_affine_pool = map(make_output, range(6))
+
+
+def make_gated_gradient(gate, pool):
+    """Return Z = A dR A' where dR comes from g through pooling, normalisation, dropout mask and ReLU, computed while loading.
+
+    dR = [R > 0] * mask * (scale * g + slope0 + slope1 * R), and with pooling g reaches the first largest of each 2x2.
+    """
+    @machine
+    def gated(e, r, r_row, g, g_row, column, affine, slope, mask, filters, z, position, bias_sum):
+        factors = e.load(mask)
+        scale, offset = e.load(affine), e.load(affine + filters)
+        pull = scale * factors
+        slopes = e.load(slope) * factors, e.load(slope + filters) * factors
+        values = _load(e, r, r_row, column, OUTPUT)
+        if pool:
+            spread = _unpool(e, values, _load(e, g, g_row, column, OUTPUT // 2), scale, offset)
+        else:
+            spread = _load(e, g, g_row, column, OUTPUT)
+        total = e.load(bias_sum)
+        grid = [[None] * OUTPUT for _ in INNER]
+        for i in INNER:
+            for j in INNER:
+                grid[i][j] = _through_norm(values[i][j], spread[i][j], pull, slopes, scale, offset, gate)
+                total = total + grid[i][j]
+        e.store(total, bias_sum)
+        _store_positions(e, sandwich(transpose(A_T), grid), z, position)
+    return gated
+
+
+def _through_norm(r, g, pull, slopes, scale, offset, gate):
+    if gate == GATE_AFTER:
+        g = g.where(r.fma(scale, offset).positive(), 0.0)
+    d = pull.fma(g, slopes[1].fma(r, slopes[0]))
+    return d.where(r.positive(), 0.0) if gate == GATE_BEFORE else d
+
+
+def _unpool(e, values, g, scale, offset):
+    """Give each 2x2 cell's gradient to its first largest normalised value."""
+    spread = [[None] * len(values) for _ in values]
+    for i in range(0, len(values), 2):
+        for j in range(0, len(values), 2):
+            cell = [(i, j), (i, j + 1), (i + 1, j), (i + 1, j + 1)]
+            heights = [values[a][b].fma(scale, offset) for a, b in cell]
+            largest, left = pooled(heights), g[i // 2][j // 2]
+            for (a, b), height in zip(cell[:-1], heights):
+                wins = height.equals(largest)
+                spread[a][b], left = left.where(wins, 0.0), e.zero().where(wins, left)
+            spread[i + 1][j + 1] = left
+    return spread
+
+
+gated_before, gated_before_pool = make_gated_gradient(GATE_BEFORE, False), make_gated_gradient(GATE_BEFORE, True)
+gated_after, gated_none = make_gated_gradient(GATE_AFTER, False), make_gated_gradient(0, False)
+
+
+@compiled
+def pack(step, thread, threads):
+    """Transform step.kernel (3, 3, C, F) into step.packed, U[36][panel][C][panel width]."""
+    channels, filters = step.x.channels, step.y.channels
+    first, last = share(channels, thread, threads)
+    for c in range(first, last):
+        j = 0
+        while j < filters:
+            width = panel_width(filters - j)
+            for lane in range(0, width, WIDTH):
+                transform_kernel(step.kernel + c * filters + j + lane, channels * filters,
+                                 step.packed + j * channels + c * width + lane, channels * filters)
+            j += width
+
+
+@compiled
+def gather_gradient(step, thread, threads):
+    """Sum the threads' dU and transform them into step.gradient (3, 3, C, F)."""
+    channels, filters = step.x.channels, step.y.channels
+    first, last = share(channels, thread, threads)
+    for c in range(first, last):
+        for f in range(0, filters, WIDTH):
+            transform_kernel_gradient(step.partial + c * filters + f, channels * filters, threads, step.partial_size,
+                                      step.gradient + c * filters + f, channels * filters)
+
+
+@compiled
+def _patches(step, first, count, v, v_stride):
+    """V for tiles first ... first + count."""
+    across = (step.y.width + OUTPUT - 1) // OUTPUT
+    each = across * ((step.y.height + OUTPUT - 1) // OUTPUT)
+    for t in range(count):
+        n, place = (first + t) // each, (first + t) % each
+        x = step.x.at + n * step.x.image + (place // across) * OUTPUT * step.x.row + (place % across) * OUTPUT * step.x.channels
+        for c in range(0, step.x.channels, WIDTH):
+            transform_input(x + c, step.x.row, step.x.channels, v + t * step.x.channels + c, v_stride)
+
+
+@compiled
+def _outputs(step, first, count, m, m_stride, sums):
+    """Y and its tail for tiles first ... first + count."""
+    filters, row = step.y.channels, step.y.row
+    across = (step.y.width + OUTPUT - 1) // OUTPUT
+    each = across * ((step.y.height + OUTPUT - 1) // OUTPUT)
+    size = OUTPUT // 2 if step.tail == AFFINE_POOL else OUTPUT
+    for t in range(count):
+        n, place = (first + t) // each, (first + t) % each
+        y = step.y.at + n * step.y.image + (place // across) * size * row + (place % across) * size * filters
+        mask = step.mask + n * step.mask_image
+        for f in range(0, filters, WIDTH):
+            at, bias, affine = m + t * filters + f, step.bias + f, step.affine + f
+            if step.tail == PLAIN:
+                output_plain(at, m_stride, y + f, row, filters, bias, 0, 0, 0, filters)
+            elif step.tail == RELU:
+                output_relu(at, m_stride, y + f, row, filters, bias, 0, 0, 0, filters)
+            elif step.tail == SUMS:
+                output_sums(at, m_stride, y + f, row, filters, bias, mask + f, 0, sums + f, filters)
+            elif step.tail == RELU_SUMS:
+                output_relu_sums(at, m_stride, y + f, row, filters, bias, mask + f, 0, sums + f, filters)
+            elif step.tail == AFFINE:
+                output_affine(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters)
+            else:
+                output_affine_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters)
+
+
+@compiled
+def forward(step, thread, threads):
+    """Convolve; step.y is what the tail leaves. Per-channel sums go to step.sums in float64."""
+    channels, filters = step.x.channels, step.y.channels
+    tiles = ((step.y.height + OUTPUT - 1) // OUTPUT) * ((step.y.width + OUTPUT - 1) // OUTPUT)
+    first, last = share(step.images * tiles, thread, threads)
+    v_stride, m_stride = step.block * channels + WIDTH, step.block * filters + WIDTH
+    v = step.scratch + thread * step.scratch_size
+    m = v + POSITIONS * v_stride
+    sums = step.sums + thread * step.sums_size
+    if step.tail == SUMS or step.tail == RELU_SUMS:
+        clear(sums, step.sums_size // WIDTH)
+    while first < last:
+        count = min(step.block, last - first)
+        _patches(step, first, count, v, v_stride)
+        for p in range(POSITIONS):
+            product(v + p * v_stride, channels, step.packed + p * channels * filters, m + p * m_stride, filters, count, filters, channels)
+        _outputs(step, first, count, m, m_stride, sums)
+        if step.tail == SUMS or step.tail == RELU_SUMS:
+            add_to_doubles(sums, sums + 2 * filters, 2 * filters // WIDTH)
+        first += count
