@@ -1,13 +1,18 @@
 """Steps: one row of numbers per kernel call, so that a whole network is one array that compiled code walks through."""
 import numpy as np
+from numba import carray
+
+from tinyvgg.kernels.fast.arena import address
+from tinyvgg.kernels.fast.atomics import barrier
+from tinyvgg.kernels.fast.simd import as_pointer, call_kernel, compiled
 
 # Images in memory: pixel (n, i, j) starts at at + n*image + i*row + j*channels, in float32 elements. A border of zeros lies around
 # the pixels where a convolution reads beyond them.
 TENSOR = np.dtype([(name, np.int64) for name in ("at", "row", "image", "height", "width", "channels")])
 
 STEP = np.dtype([
-    ("kind", np.int64), ("images", np.int64),
-    ("x", TENSOR), ("y", TENSOR), ("g", TENSOR),            # input; output (before normalisation in backward steps); gradient
+    ("function", np.int64), ("images", np.int64),                # the kernel's address
+    ("x", TENSOR), ("y", TENSOR), ("g", TENSOR), ("dx", TENSOR),   # input; output; gradients by the output and by the input
     ("kernel", np.int64), ("packed", np.int64),             # weights as the layer holds them; as the products read them
     ("bias", np.int64), ("mask", np.int64), ("mask_image", np.int64),
     ("affine", np.int64),                                   # scale[channels] then offset[channels]
@@ -16,8 +21,88 @@ STEP = np.dtype([
     ("scratch", np.int64), ("scratch_size", np.int64), ("block", np.int64),
     ("gradient", np.int64), ("partial", np.int64), ("partial_size", np.int64), ("bias_gradient", np.int64),
     ("gamma", np.int64), ("beta", np.int64), ("gamma_gradient", np.int64), ("beta_gradient", np.int64),
-    ("moments", np.int64), ("moving_mean", np.int64), ("moving_variance", np.int64), ("count", np.int64),
-    ("tail", np.int64), ("gate", np.int64), ("pool", np.int64), ("want_gradient", np.int64), ("want_input", np.int64),
+    ("moments", np.int64), ("moving_mean", np.int64), ("moving_variance", np.int64),
+    ("unbiased", np.int64), ("frozen", np.int64), ("fresh", np.int64),
+    ("tail", np.int64), ("gate", np.int64), ("pool", np.int64), ("want_gradient", np.int64),
     ("kernel_height", np.int64), ("kernel_width", np.int64), ("stride_height", np.int64), ("stride_width", np.int64),
-    ("epsilon", np.float32), ("momentum", np.float32),
+    ("depth", np.int64), ("padded_depth", np.int64), ("filters", np.int64),   # shape of a kernel seen as a matrix
+    ("zeros", np.int64),                                    # as many zeros as any layer has channels
+    ("epsilon", np.float64), ("momentum", np.float64),
 ])
+_STEP_SIZE = STEP.itemsize // 4
+
+
+class Weight:
+    """An array by its place, a dict of a layer and a name, since layers may replace their arrays."""
+
+    def __init__(self, holder, name):
+        self.holder, self.name = holder, name
+
+
+class Setting:
+    """A layer's option that may change between runs."""
+
+    def __init__(self, layer, name):
+        self.layer, self.name = layer, name
+
+
+class Program:
+    """Steps in the order in which they run. A field is a number, a Tensor, a Weight or a Setting; those two are looked up at each run."""
+
+    def __init__(self):
+        self._rows, self._weights, self._settings = [], [], []
+        self._bound = self._images = None
+        self.names = []
+
+    def add(self, function, name="", /, **fields):
+        """Add a step, for layer `name`."""
+        index = len(self._rows)
+        row = {"function": function}
+        for field, value in fields.items():
+            if isinstance(value, Weight):
+                self._weights.append((index, field, value))
+            elif isinstance(value, Setting):
+                self._settings.append((index, field, value))
+            else:
+                row[field] = value.as_record() if hasattr(value, "as_record") else value
+        self._rows.append(row)
+        self.names.append((name, function))
+
+    def run(self, pool, images, source=None):
+        """Run all steps on `images` images, the first step on those at the address `source`."""
+        if self._bound is None:
+            self._finish()
+        for i, (index, field, weight) in enumerate(self._weights):
+            array = weight.holder[weight.name]
+            if array is not self._bound[i]:
+                self._bound[i], self._steps[field][index] = array, address(array)
+        for index, field, setting in self._settings:
+            self._steps[field][index] = getattr(setting.layer, setting.name)
+        if images != self._images:
+            self._steps["images"] = self._images = images
+        if source is not None:
+            self._steps["x"]["at"][0] = source
+        pool.run_at(self._job, len(self._rows))
+
+    def _finish(self):
+        self._steps = np.zeros(len(self._rows), STEP)
+        for index, row in enumerate(self._rows):
+            for field, value in row.items():
+                self._steps[field][index] = value.address if field == "function" else value
+        self._job, self._bound = address(self._steps), [None] * len(self._weights)
+
+
+@compiled
+def step_at(address):
+    """The step at an address, as a record."""
+    return carray(as_pointer(address), (1,), STEP)[0]
+
+
+@compiled
+def execute(program, length, thread, threads, state):
+    """Run `length` steps as `thread` of `threads`; all but the last step end in a barrier."""
+    for i in range(length):
+        step = program + i * _STEP_SIZE
+        call_kernel(step_at(step).function, step, thread, threads)
+        if i + 1 < length:
+            barrier(state, threads)

@@ -10,10 +10,13 @@ array indices. Nothing checks bounds: callers own the buffers (see `arena.py`).
 import inspect
 
 from llvmlite import binding, ir
-from numba import njit, types
+from numba import cfunc, njit, types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
+from tinyvgg.kernels.fast import cache
+
+cache.install()
 FLOAT, INT, LANE, DOUBLE = ir.FloatType(), ir.IntType(64), ir.IntType(32), ir.DoubleType()
 
 
@@ -33,8 +36,10 @@ def _machine_vectors():
 WIDTH, REGISTERS = _machine_vectors()
 VECTOR = ir.VectorType(FLOAT, WIDTH)
 
-# Numba's options for every kernel: kept on disk, free of the interpreter's lock, no exceptions inside.
-compiled = njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+_OPTIONS = {"error_model": "numpy", "boundscheck": False}
+# For functions that kernels call: they become part of each kernel, so only kernels and entry points are kept on disk.
+compiled = njit(nogil=True, **_OPTIONS)
+entry_point = njit(nogil=True, cache=True, **_OPTIONS)
 
 
 class Value:
@@ -142,6 +147,10 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"{name}.v{WIDTH}f32")
         return Value(self, self.builder.call(function, values))
 
+    def declare(self, name, kind):
+        """A function from outside, by its symbol."""
+        return cgutils.get_or_insert_function(self.builder.module, kind, name)
+
     def loop(self, count, carried, body):
         """Run carried = body(i, carried) for i in range(count), count >= 1; carried is a list of Values, kept in registers."""
         builder = self.builder
@@ -182,3 +191,31 @@ def machine(function):
     definition.__signature__ = inspect.Signature([inspect.Parameter("typing", inspect.Parameter.POSITIONAL_OR_KEYWORD), *names])
     definition.__name__, definition.__doc__ = function.__name__, function.__doc__
     return intrinsic(definition)
+
+
+@machine
+def as_pointer(e, address) -> types.voidptr:
+    return Value(e, e.builder.inttoptr(e.builder.mul(address.value, INT(4)), ir.IntType(8).as_pointer()))
+
+
+@machine
+def call_kernel(e, function, step, thread, threads):
+    """Call a kernel by its address."""
+    kind = ir.FunctionType(ir.VoidType(), [INT] * 3)
+    e.builder.call(e.builder.inttoptr(function.value, kind.as_pointer()), [step.value, thread.value, threads.value])
+
+
+class Kernel:
+    """A function of (step address, thread, threads) that a program can call: compiled, or read from disk, when first asked for.
+
+    Each is compiled by itself and called by address, so a program costs the compile time of the kernels in it alone.
+    """
+
+    def __init__(self, function):
+        self.function, self.__doc__, self._compiled = function, function.__doc__, None
+
+    @property
+    def address(self):
+        if self._compiled is None:
+            self._compiled = cfunc("void(intp, intp, intp)", cache=True, **_OPTIONS)(self.function)
+        return self._compiled.address

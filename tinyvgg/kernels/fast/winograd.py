@@ -8,11 +8,11 @@ Backward, the adjoint of each step, sharing one transform between both gradients
 Memory: V[p] is (tiles, channels) with WIDTH floats between positions: without that gap the 36 positions of one tile fall into
 the same cache set. U[p] is packed in the panels of `tile.py`.
 """
-from tinyvgg.kernels.fast import matrices
-from tinyvgg.kernels.fast.elementwise import (AFFINE, AFFINE_POOL, GATE_AFTER, GATE_BEFORE, PLAIN, RELU, RELU_SUMS, SUMS, add_to_doubles,
-                                              clear, pooled, share, tail)
+from tinyvgg.kernels.fast.elementwise import (AFFINE, AFFINE_POOL, GATE_AFTER, GATE_BEFORE, NO_GATE, PLAIN, READY, RELU, RELU_SUMS, SUMS,
+                                              add_to_doubles, clear, pooled, share, tail, through_tail, unpool)
 from tinyvgg.kernels.fast.matrices import A_T, B_T, G, OUTPUT, PATCH, POSITIONS, sandwich, transpose
-from tinyvgg.kernels.fast.simd import WIDTH, compiled, machine
+from tinyvgg.kernels.fast.program import step_at
+from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 from tinyvgg.kernels.fast.tile import panel_width, product, transposed_product
 
 SIDE, INNER = range(PATCH), range(OUTPUT)
@@ -113,49 +113,28 @@ def make_gated_gradient(gate, pool):
         slopes = e.load(slope) * factors, e.load(slope + filters) * factors
         values = _load(e, r, r_row, column, OUTPUT)
         if pool:
-            spread = _unpool(e, values, _load(e, g, g_row, column, OUTPUT // 2), scale, offset)
+            spread = unpool(e, values, _load(e, g, g_row, column, OUTPUT // 2), scale, offset)
         else:
             spread = _load(e, g, g_row, column, OUTPUT)
         total = e.load(bias_sum)
         grid = [[None] * OUTPUT for _ in INNER]
         for i in INNER:
             for j in INNER:
-                grid[i][j] = _through_norm(values[i][j], spread[i][j], pull, slopes, scale, offset, gate)
+                grid[i][j] = through_tail(values[i][j], spread[i][j], pull, slopes, scale, offset, gate)
                 total = total + grid[i][j]
         e.store(total, bias_sum)
         _store_positions(e, sandwich(transpose(A_T), grid), z, position)
     return gated
 
 
-def _through_norm(r, g, pull, slopes, scale, offset, gate):
-    if gate == GATE_AFTER:
-        g = g.where(r.fma(scale, offset).positive(), 0.0)
-    d = pull.fma(g, slopes[1].fma(r, slopes[0]))
-    return d.where(r.positive(), 0.0) if gate == GATE_BEFORE else d
-
-
-def _unpool(e, values, g, scale, offset):
-    """Give each 2x2 cell's gradient to its first largest normalised value."""
-    spread = [[None] * len(values) for _ in values]
-    for i in range(0, len(values), 2):
-        for j in range(0, len(values), 2):
-            cell = [(i, j), (i, j + 1), (i + 1, j), (i + 1, j + 1)]
-            heights = [values[a][b].fma(scale, offset) for a, b in cell]
-            largest, left = pooled(heights), g[i // 2][j // 2]
-            for (a, b), height in zip(cell[:-1], heights):
-                wins = height.equals(largest)
-                spread[a][b], left = left.where(wins, 0.0), e.zero().where(wins, left)
-            spread[i + 1][j + 1] = left
-    return spread
-
-
 gated_before, gated_before_pool = make_gated_gradient(GATE_BEFORE, False), make_gated_gradient(GATE_BEFORE, True)
-gated_after, gated_none = make_gated_gradient(GATE_AFTER, False), make_gated_gradient(0, False)
+gated_after, gated_none = make_gated_gradient(GATE_AFTER, False), make_gated_gradient(NO_GATE, False)
 
 
-@compiled
+@Kernel
 def pack(step, thread, threads):
     """Transform step.kernel (3, 3, C, F) into step.packed, U[36][panel][C][panel width]."""
+    step = step_at(step)
     channels, filters = step.x.channels, step.y.channels
     first, last = share(channels, thread, threads)
     for c in range(first, last):
@@ -168,9 +147,10 @@ def pack(step, thread, threads):
             j += width
 
 
-@compiled
+@Kernel
 def gather_gradient(step, thread, threads):
     """Sum the threads' dU and transform them into step.gradient (3, 3, C, F)."""
+    step = step_at(step)
     channels, filters = step.x.channels, step.y.channels
     first, last = share(channels, thread, threads)
     for c in range(first, last):
@@ -218,9 +198,10 @@ def _outputs(step, first, count, m, m_stride, sums):
                 output_affine_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters)
 
 
-@compiled
+@Kernel
 def forward(step, thread, threads):
     """Convolve; step.y is what the tail leaves. Per-channel sums go to step.sums in float64."""
+    step = step_at(step)
     channels, filters = step.x.channels, step.y.channels
     tiles = ((step.y.height + OUTPUT - 1) // OUTPUT) * ((step.y.width + OUTPUT - 1) // OUTPUT)
     first, last = share(step.images * tiles, thread, threads)
@@ -238,4 +219,78 @@ def forward(step, thread, threads):
         _outputs(step, first, count, m, m_stride, sums)
         if step.tail == SUMS or step.tail == RELU_SUMS:
             add_to_doubles(sums, sums + 2 * filters, 2 * filters // WIDTH)
+        first += count
+
+
+@compiled
+def _gradients(step, first, count, z, z_stride, bias_sum):
+    """Z for tiles first ... first + count."""
+    filters = step.y.channels
+    across = (step.y.width + OUTPUT - 1) // OUTPUT
+    each = across * ((step.y.height + OUTPUT - 1) // OUTPUT)
+    size = OUTPUT // 2 if step.pool else OUTPUT
+    r_row, g_row = step.y.row, step.g.row
+    for t in range(count):
+        n, place = (first + t) // each, (first + t) % each
+        i, j = place // across, place % across
+        r = step.y.at + n * step.y.image + (i * r_row + j * filters) * OUTPUT
+        g = step.g.at + n * step.g.image + (i * g_row + j * filters) * size
+        mask = step.mask + n * step.mask_image
+        for f in range(0, filters, WIDTH):
+            affine, slope, at, total = step.affine + f, step.slope + f, z + t * filters + f, bias_sum + f
+            if step.gate == READY:
+                transform_gradient(g + f, g_row, filters, at, z_stride)
+            elif step.gate == GATE_BEFORE and step.pool:
+                gated_before_pool(r + f, r_row, g + f, g_row, filters, affine, slope, mask + f, filters, at, z_stride, total)
+            elif step.gate == GATE_BEFORE:
+                gated_before(r + f, r_row, g + f, g_row, filters, affine, slope, mask + f, filters, at, z_stride, total)
+            elif step.gate == GATE_AFTER:
+                gated_after(r + f, r_row, g + f, g_row, filters, affine, slope, mask + f, filters, at, z_stride, total)
+            else:
+                gated_none(r + f, r_row, g + f, g_row, filters, affine, slope, mask + f, filters, at, z_stride, total)
+
+
+@compiled
+def _scatter(step, first, count, v, v_stride):
+    """dX += B dV B' for tiles first ... first + count, in the images that this thread owns."""
+    across = (step.y.width + OUTPUT - 1) // OUTPUT
+    each = across * ((step.y.height + OUTPUT - 1) // OUTPUT)
+    dx, channels = step.dx, step.dx.channels
+    for t in range(count):
+        n, place = (first + t) // each, (first + t) % each
+        if place == 0 and step.fresh:
+            clear(step.fresh + n * dx.image, dx.image // WIDTH)
+        at = dx.at + n * dx.image + ((place // across) * dx.row + (place % across) * channels) * OUTPUT
+        for c in range(0, channels, WIDTH):
+            add_input_gradient(v + t * channels + c, v_stride, at + c, dx.row, channels)
+
+
+@Kernel
+def backward(step, thread, threads):
+    """From step.g to dX (step.dx) and, where wanted, the thread's dU (step.partial) and bias gradient (step.sums)."""
+    step = step_at(step)
+    channels, filters = step.x.channels, step.y.channels
+    tiles = ((step.y.height + OUTPUT - 1) // OUTPUT) * ((step.y.width + OUTPUT - 1) // OUTPUT)
+    first, last = share(step.images, thread, threads)
+    first, last = first * tiles, last * tiles
+    v_stride, z_stride = step.block * channels + WIDTH, step.block * filters + WIDTH
+    v = step.scratch + thread * step.scratch_size
+    z = v + POSITIONS * v_stride
+    partial = step.partial + thread * step.partial_size
+    sums = step.sums + thread * step.sums_size
+    clear(sums, step.sums_size // WIDTH)
+    if step.want_gradient:
+        clear(partial, POSITIONS * channels * filters // WIDTH)
+    while first < last:
+        count = min(step.block, last - first)
+        _gradients(step, first, count, z, z_stride, sums)
+        add_to_doubles(sums, sums + 2 * filters, filters // WIDTH)
+        if step.want_gradient:
+            _patches(step, first, count, v, v_stride)
+        for p in range(POSITIONS):
+            if step.want_gradient:
+                transposed_product(v + p * v_stride, channels, 0, z + p * z_stride, filters, 0, partial + p * channels * filters, filters,
+                                   channels, filters, count, 1)
+            product(z + p * z_stride, filters, step.packed + p * channels * filters, v + p * v_stride, channels, count, channels, filters)
+        _scatter(step, first, count, v, v_stride)
         first += count

@@ -1,0 +1,75 @@
+"""Memory for a plan: one block, and images with the borders of zeros that convolutions read."""
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinyvgg.kernels.fast.simd import WIDTH
+
+LINE = 16       # float32 elements in a cache line
+
+
+def whole_vectors(n):
+    """n rounded up to a multiple of WIDTH."""
+    return -(-n // WIDTH) * WIDTH
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where images lie; the fields of program.TENSOR. Addresses are in float32 elements."""
+    at: int
+    row: int
+    image: int
+    height: int
+    width: int
+    channels: int
+
+    def as_record(self):
+        return self.at, self.row, self.image, self.height, self.width, self.channels
+
+    def shifted(self, top, left):
+        """The same images, seen from `top` rows above and `left` columns before their first pixel."""
+        return replace(self, at=self.at - top * self.row - left * self.channels)
+
+
+class Arena:
+    """One block of zeros, dealt out in order. `Arena(0)` only counts: build twice, with the size that the first pass needed."""
+
+    def __init__(self, size):
+        self._block = np.zeros(size + LINE if size else 0, np.float32)
+        self._base = -(-(self._block.ctypes.data // 4) // LINE) * LINE if size else LINE
+        self.used = 0
+
+    def take(self, size):
+        """Return the address of `size` elements of zeros, which begin a cache line."""
+        at = self._base + self.used
+        self.used += -(-size // LINE) * LINE
+        return at
+
+    def fill(self, at, size, value):
+        """Set elements to a value."""
+        if self._block.size:
+            self.matrix(at, 1, size)[:] = value
+
+    def matrix(self, at, rows, columns):
+        """Return the array (rows, columns) at an address; it shares the arena's memory."""
+        start = at - self._block.ctypes.data // 4
+        return self._block[start:start + rows * columns].reshape(rows, columns)
+
+    def images(self, count, height, width, channels, border=(0, 0, 0, 0)):
+        """Return the Tensor of `count` images with (top, bottom, left, right) zeros around each."""
+        top, bottom, left, right = border
+        row = (left + width + right) * channels
+        size = (top + height + bottom) * row
+        return Tensor(self.take(count * size + LINE) + top * row + left * channels, row, size, height, width, channels)
+
+    def view(self, tensor, count):
+        """Return the pixels of a Tensor as an array (count, H, W, C) that shares its memory."""
+        start = tensor.at - self._block.ctypes.data // 4
+        item = self._block.itemsize
+        return np.lib.stride_tricks.as_strided(self._block[start:], (count, tensor.height, tensor.width, tensor.channels),
+                                               (tensor.image * item, tensor.row * item, tensor.channels * item, item))
+
+
+def address(array):
+    """The address of an array in elements; the caller keeps the array alive."""
+    return array.__array_interface__["data"][0] // 4

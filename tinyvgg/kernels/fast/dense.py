@@ -1,0 +1,116 @@
+"""Fully connected layers: products of the same register tiles. Rows are padded to whole vectors, with zeros."""
+from tinyvgg.kernels.fast.elementwise import clear, load_float, share, store_float
+from tinyvgg.kernels.fast.program import step_at
+from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
+from tinyvgg.kernels.fast.tile import panel_product, panel_width, transposed_product
+
+
+def make_finish(relu, masked):
+    """Return y = ReLU(y + bias) * mask for one row of y, count vectors."""
+    @machine
+    def finish_row(e, y, bias, mask, count):
+        def body(i, _):
+            value = e.load(y + i * WIDTH) + e.load(bias + i * WIDTH)
+            value = value.relu() if relu else value
+            e.store(value * e.load(mask + i * WIDTH) if masked else value, y + i * WIDTH)
+            return []
+        e.loop(count, [], body)
+    return finish_row
+
+
+finish, finish_relu, finish_relu_mask, finish_mask = make_finish(0, 0), make_finish(1, 0), make_finish(1, 1), make_finish(0, 1)
+
+
+@machine
+def gate_row(e, g, y, mask, count):
+    """g = mask * g where y > 0: y is what ReLU and dropout left."""
+    def body(i, _):
+        value = e.load(g + i * WIDTH) * e.load(mask + i * WIDTH)
+        e.store(value.where(e.load(y + i * WIDTH).positive(), 0.0), g + i * WIDTH)
+        return []
+    e.loop(count, [], body)
+
+
+@Kernel
+def forward(step, thread, threads):
+    """y (N, F) = tail(x (N, K) @ packed + bias): by rows of y where there are many, else by panels."""
+    step = step_at(step)
+    columns = step.y.row
+    if step.images >= 8 * threads:
+        first, last = share(step.images, thread, threads)
+        _forward_part(step, first, last, 0, columns)
+    else:
+        first, last = share((columns + WIDTH - 1) // WIDTH, thread, threads)
+        _forward_part(step, 0, step.images, first * WIDTH, last * WIDTH)
+
+
+@compiled
+def _forward_part(step, first, last, left, right):
+    """Rows first..last of y, and the panels that begin in left..right."""
+    x, y, k = step.x, step.y, step.x.row
+    j = 0
+    while j < y.row:
+        width = panel_width(y.row - j)
+        if left <= j < right:
+            at = y.at + first * y.row + j
+            panel_product(x.at + first * k, k, 0, step.packed + j * k, at, y.row, last - first, width, k, 1)
+            for n in range(first, last):
+                _finish(step, y.at + n * y.row + j, step.bias + j, step.mask + n * step.mask_image + j, width // WIDTH)
+        j += width
+
+
+@compiled
+def _finish(step, y, bias, mask, count):
+    if step.gate and step.mask:
+        finish_relu_mask(y, bias, mask, count)
+    elif step.gate:
+        finish_relu(y, bias, 0, count)
+    elif step.mask:
+        finish_mask(y, bias, mask, count)
+    else:
+        finish(y, bias, 0, count)
+
+
+@Kernel
+def gate(step, thread, threads):
+    """g through dropout and ReLU, in place."""
+    step = step_at(step)
+    first, last = share(step.images, thread, threads)
+    for n in range(first, last):
+        gate_row(step.g.at + n * step.g.row, step.y.at + n * step.y.row, step.mask + n * step.mask_image, step.g.row // WIDTH)
+
+
+@Kernel
+def kernel_gradient(step, thread, threads):
+    """step.partial (K, padded F) = x' g; the bias gradient is the sum of g's rows."""
+    step = step_at(step)
+    x, g = step.x, step.g
+    first, last = share(step.depth, thread, threads)
+    if last > first:
+        clear(step.partial + first * g.row, (last - first) * g.row // WIDTH)
+        transposed_product(x.at + first, x.row, 0, g.at, g.row, 0, step.partial + first * g.row, g.row, last - first, g.row, step.images, 1)
+    if step.partial != step.gradient:
+        for i in range(first, last):
+            for f in range(step.filters):
+                store_float(load_float(step.partial + i * g.row + f), step.gradient + i * step.filters + f)
+    first, last = share(step.filters if step.bias_gradient else 0, thread, threads)
+    for f in range(first, last):
+        total = 0.0
+        for n in range(step.images):
+            total += load_float(g.at + n * g.row + f)
+        store_float(total, step.bias_gradient + f)
+
+
+@Kernel
+def input_gradient(step, thread, threads):
+    """dx (N, K) = g (N, F) @ the transposed kernel."""
+    step = step_at(step)
+    g, dx = step.g, step.dx
+    first, last = share(step.images, thread, threads)
+    if last > first:
+        j = 0
+        while j < dx.row:
+            width = panel_width(dx.row - j)
+            panel_product(g.at + first * g.row, g.row, 0, step.packed + j * g.row, dx.at + first * dx.row + j, dx.row, last - first, width,
+                          g.row, 1)
+            j += width

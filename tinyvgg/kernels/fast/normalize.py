@@ -1,0 +1,300 @@
+"""Batch normalisation with the ReLU, dropout and max-pool around it: statistics, application, and the way back.
+
+Notation of elementwise.py: R is what the convolution stored. A step's x is R, its y the normalised (and pooled) result.
+"""
+import math
+
+import numpy as np
+
+from tinyvgg.kernels.fast.elementwise import (GATE_AFTER, GATE_BEFORE, NO_GATE, add_to_doubles, clear, load_double, load_float, pooled,
+                                              share, store_float, through_tail, unpool)
+from tinyvgg.kernels.fast.program import step_at
+from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
+
+
+@Kernel
+def statistics(step, thread, threads):
+    """From the threads' float64 sums to scale and offset (step.affine), mean and inverse deviation (step.moments), and the moving ones."""
+    step = step_at(step)
+    channels, count = step.y.channels, step.images * step.y.height * step.y.width
+    unbias = count / (count - 1) if step.unbiased and count > 1 else 1.0
+    first, last = share(channels, thread, threads)
+    for c in range(first, last):
+        total = squares = 0.0
+        for t in range(threads):
+            sums = step.sums + t * step.sums_size + 2 * channels
+            total += load_double(sums + 2 * c)
+            squares += load_double(sums + 2 * (channels + c))
+        mean = total / count
+        variance = squares / count - mean * mean
+        if variance < 0:
+            variance = 0.0
+        _set_affine(step, c, mean, variance)
+        _move(step.moving_mean + c, mean, step.momentum)
+        _move(step.moving_variance + c, variance * unbias, step.momentum)
+
+
+@compiled
+def _move(at, value, momentum):
+    old = load_float(at)
+    store_float(old + np.float32((value - old) * (1 - momentum)), at)
+
+
+@compiled
+def _set_affine(step, c, mean, variance):
+    gamma = load_float(step.gamma + c) if step.gamma else np.float32(1)
+    beta = load_float(step.beta + c) if step.beta else np.float32(0)
+    scale = gamma / math.sqrt(variance + step.epsilon)
+    store_float(np.float32(scale), step.affine + c)
+    store_float(np.float32(beta - scale * mean), step.affine + step.y.channels + c)
+    store_float(np.float32(mean), step.moments + c)
+    store_float(np.float32(1 / math.sqrt(variance + step.epsilon)), step.moments + step.y.channels + c)
+
+
+@Kernel
+def moving_affine(step, thread, threads):
+    """scale and offset (step.affine) by the moving statistics."""
+    step = step_at(step)
+    first, last = share(step.y.channels, thread, threads)
+    for c in range(first, last):
+        _set_affine(step, c, np.float64(load_float(step.moving_mean + c)), np.float64(load_float(step.moving_variance + c)))
+
+
+@machine
+def sum_row(e, r, pixel, count, sums, channels):
+    """sums += R and R^2 over a row of pixels, one vector of channels."""
+    def body(i, totals):
+        value = e.load(r + i * pixel)
+        return [totals[0] + value, value.fma(value, totals[1])]
+    for total, at in zip(e.loop(count, [e.load(sums), e.load(sums + channels)], body), [sums, sums + channels]):
+        e.store(total, at)
+
+
+@Kernel
+def sums(step, thread, threads):
+    """Per-channel sums of step.y and its squares, where the convolution could not take them."""
+    step = step_at(step)
+    y, channels = step.y, step.y.channels
+    rows = step.images * y.height
+    first, last = share(rows, thread, threads)
+    at = step.sums + thread * step.sums_size
+    clear(at, step.sums_size // WIDTH)
+    for item in range(first, last):
+        n, i = item // y.height, item % y.height
+        for c in range(0, channels, WIDTH):
+            sum_row(y.at + n * y.image + i * y.row + c, channels, y.width, at + c, channels)
+        add_to_doubles(at, at + 2 * channels, 2 * channels // WIDTH)
+
+
+def make_apply(relu):
+    """Return y = scale * R + offset (then ReLU) for a row of pixels."""
+    @machine
+    def apply_row(e, r, y, pixel, count, affine, channels):
+        scale, offset = e.load(affine), e.load(affine + channels)
+
+        def body(i, _):
+            value = e.load(r + i * pixel).fma(scale, offset)
+            e.store(value.relu() if relu else value, y + i * pixel)
+            return []
+        e.loop(count, [], body)
+    return apply_row
+
+
+apply_row, apply_row_relu = make_apply(False), make_apply(True)
+
+
+@machine
+def apply_row_pool(e, r, row, y, pixel, count, affine, channels):
+    """y = the largest of scale * R + offset in each 2x2 cell, for a row of count cells."""
+    scale, offset = e.load(affine), e.load(affine + channels)
+
+    def body(i, _):
+        at = r + i * pixel * 2
+        e.store(pooled([e.load(a).fma(scale, offset) for a in (at, at + pixel, at + row, at + row + pixel)]), y + i * pixel)
+        return []
+    e.loop(count, [], body)
+
+
+@Kernel
+def apply(step, thread, threads):
+    """y = scale * R + offset, with the ReLU after it (gate) or the max-pool where asked for."""
+    step = step_at(step)
+    r, y, channels = step.x, step.y, step.x.channels
+    first, last = share(step.images * y.height, thread, threads)
+    for item in range(first, last):
+        n, i = item // y.height, item % y.height
+        source = r.at + n * r.image + i * r.row * (2 if step.pool else 1)
+        target = y.at + n * y.image + i * y.row
+        for c in range(0, channels, WIDTH):
+            if step.pool:
+                apply_row_pool(source + c, r.row, target + c, channels, y.width, step.affine + c, channels)
+            elif step.gate == GATE_AFTER:
+                apply_row_relu(source + c, target + c, channels, y.width, step.affine + c, channels)
+            else:
+                apply_row(source + c, target + c, channels, y.width, step.affine + c, channels)
+
+
+def make_gradient_sums(pool, gate):
+    """Return sums += g and g * R over a row, R being the value that g reaches."""
+    @machine
+    def gradient_sums_row(e, r, row, g, pixel, count, affine, channels, sums):
+        scale, offset = e.load(affine), e.load(affine + channels)
+
+        def body(i, totals):
+            value = e.load(g + i * pixel)
+            if pool:
+                at = r + i * pixel * 2
+                reached = _largest([e.load(a) for a in (at, at + pixel, at + row, at + row + pixel)], scale, offset)
+            else:
+                reached = e.load(r + i * pixel)
+                value = value.where(reached.fma(scale, offset).positive(), 0.0) if gate == GATE_AFTER else value
+            return [totals[0] + value, value.fma(reached, totals[1])]
+        for total, at in zip(e.loop(count, [e.load(sums), e.load(sums + channels)], body), [sums, sums + channels]):
+            e.store(total, at)
+    return gradient_sums_row
+
+
+def _largest(cell, scale, offset):
+    """The R of the first largest normalised value of a cell."""
+    heights = [value.fma(scale, offset) for value in cell]
+    top, reached = pooled(heights), cell[-1]
+    for value, height in reversed(list(zip(cell[:-1], heights))):
+        reached = value.where(height.equals(top), reached)
+    return reached
+
+
+gradient_sums_row, gradient_sums_row_pool = make_gradient_sums(False, NO_GATE), make_gradient_sums(True, NO_GATE)
+gradient_sums_row_after = make_gradient_sums(False, GATE_AFTER)
+
+
+@Kernel
+def gradient_sums(step, thread, threads):
+    """Per-channel sums of g and g * R, into the thread's float64 sums."""
+    step = step_at(step)
+    r, g, channels = step.y, step.g, step.y.channels
+    first, last = share(step.images * g.height, thread, threads)
+    at = step.sums + thread * step.sums_size
+    clear(at, step.sums_size // WIDTH)
+    for item in range(first, last):
+        n, i = item // g.height, item % g.height
+        source = r.at + n * r.image + i * r.row * (2 if step.pool else 1)
+        gradient = g.at + n * g.image + i * g.row
+        for c in range(0, channels, WIDTH):
+            if step.pool:
+                gradient_sums_row_pool(source + c, r.row, gradient + c, channels, g.width, step.affine + c, channels, at + c)
+            elif step.gate == GATE_AFTER:
+                gradient_sums_row_after(source + c, r.row, gradient + c, channels, g.width, step.affine + c, channels, at + c)
+            else:
+                gradient_sums_row(source + c, r.row, gradient + c, channels, g.width, step.affine + c, channels, at + c)
+        if i + 1 == g.height or item + 1 == last:
+            add_to_doubles(at, at + 2 * channels, 2 * channels // WIDTH)
+
+
+@Kernel
+def gradient_slopes(step, thread, threads):
+    """From those sums to the gradients of gamma and beta and the two terms of dR (step.slope; none if the statistics are frozen)."""
+    step = step_at(step)
+    channels, count = step.y.channels, step.images * step.y.height * step.y.width
+    first, last = share(channels, thread, threads)
+    for c in range(first, last):
+        total = product = 0.0
+        for t in range(threads):
+            sums = step.sums + t * step.sums_size + 2 * channels
+            total += load_double(sums + 2 * c)
+            product += load_double(sums + 2 * (channels + c))
+        mean, inverse = np.float64(load_float(step.moments + c)), np.float64(load_float(step.moments + channels + c))
+        normalised = (product - mean * total) * inverse                # sum g * (R - mean) / sqrt(variance + epsilon)
+        if step.gamma_gradient:
+            store_float(np.float32(normalised), step.gamma_gradient + c)
+        if step.beta_gradient:
+            store_float(np.float32(total), step.beta_gradient + c)
+        scale = np.float64(load_float(step.affine + c))
+        if not step.frozen:
+            slope = -scale * inverse * normalised / count
+            store_float(np.float32(-scale * total / count - slope * mean), step.slope + c)
+            store_float(np.float32(slope), step.slope + channels + c)
+
+
+def make_gradient_row(gate, pool):
+    """Return dR for a row of pixels (two rows with pooling), and the bias gradient's sum."""
+    @machine
+    def gradient_row(e, r, r_row, g, g_pixel, d, d_row, pixel, count, affine, slope, mask, channels, bias_sum):
+        factors, scale, offset = e.load(mask), e.load(affine), e.load(affine + channels)
+        pull, slopes = scale * factors, [e.load(slope) * factors, e.load(slope + channels) * factors]
+        size = 2 if pool else 1
+
+        def body(i, totals):
+            column = i * pixel * size
+            values = [[e.load(r + column + r_row * a + pixel * b) for b in range(size)] for a in range(size)]
+            gradient = [[e.load(g + i * g_pixel)]]
+            spread = unpool(e, values, gradient, scale, offset) if pool else gradient
+            total = totals[0]
+            for a in range(size):
+                for b in range(size):
+                    value = through_tail(values[a][b], spread[a][b], pull, slopes, scale, offset, gate)
+                    e.store(value, d + column + d_row * a + pixel * b)
+                    total = total + value
+            return [total]
+        e.store(e.loop(count, [e.load(bias_sum)], body)[0], bias_sum)
+    return gradient_row
+
+
+gradient_row_before, gradient_row_before_pool = make_gradient_row(GATE_BEFORE, False), make_gradient_row(GATE_BEFORE, True)
+gradient_row_after, gradient_row_none = make_gradient_row(GATE_AFTER, False), make_gradient_row(NO_GATE, False)
+
+
+@Kernel
+def gradient(step, thread, threads):
+    """step.g through pool, normalisation, dropout mask and ReLU to dR in step.dx; the bias gradient into step.sums."""
+    step = step_at(step)
+    r, g, d, channels = step.y, step.g, step.dx, step.y.channels
+    size = 2 if step.pool else 1
+    rows = (r.height + size - 1) // size
+    first, last = share(step.images * rows, thread, threads)
+    at = step.sums + thread * step.sums_size
+    clear(at, step.sums_size // WIDTH)
+    for item in range(first, last):
+        n, i = item // rows, item % rows
+        source, target = r.at + n * r.image + i * size * r.row, d.at + n * d.image + i * size * d.row
+        incoming = g.at + n * g.image + i * g.row
+        mask = step.mask + n * step.mask_image
+        for c in range(0, channels, WIDTH):
+            common = (step.affine + c, step.slope + c, mask + c, channels, at + c)
+            if step.gate == GATE_AFTER:
+                gradient_row_after(source + c, 0, incoming + c, channels, target + c, 0, channels, r.width, *common)
+            elif step.gate == NO_GATE:
+                gradient_row_none(source + c, 0, incoming + c, channels, target + c, 0, channels, r.width, *common)
+            elif not step.pool:
+                gradient_row_before(source + c, 0, incoming + c, channels, target + c, 0, channels, r.width, *common)
+            else:
+                _pooled_rows(step, i, source + c, incoming + c, target + c, common)
+        if i + 1 == rows or item + 1 == last:
+            add_to_doubles(at, at + 2 * channels, channels // WIDTH)
+
+
+@compiled
+def _pooled_rows(step, i, source, incoming, target, common):
+    """One row of 2x2 cells; an odd last row or column was in no cell and gets no gradient from above."""
+    r, d, g, channels = step.y, step.dx, step.g, step.y.channels
+    affine, slope, mask, _, bias_sum = common
+    cells = g.width if i < g.height else 0
+    if cells:
+        gradient_row_before_pool(source, r.row, incoming, channels, target, d.row, channels, cells, *common)
+    rest = r.width - 2 * cells
+    if rest:
+        for k in range(min(2, r.height - 2 * i)):
+            gradient_row_before(source + k * r.row + 2 * cells * channels, 0, step.zeros, 0, target + k * d.row + 2 * cells * channels, 0,
+                                channels, rest, affine, slope, mask, channels, bias_sum)
+
+
+@Kernel
+def bias_gradient(step, thread, threads):
+    """Sum the threads' float64 bias gradients into step.bias_gradient."""
+    step = step_at(step)
+    filters = step.y.channels
+    first, last = share(filters, thread, threads)
+    for f in range(first, last):
+        total = 0.0
+        for t in range(threads):
+            total += load_double(step.sums + t * step.sums_size + 2 * filters + 2 * f)
+        store_float(np.float32(total), step.bias_gradient + f)

@@ -1,0 +1,286 @@
+"""How a network runs on the fast kernels: its layers matched to fused stages, one arena, and a program for each way of running.
+
+    print(model.plan().describe())
+
+A network that cannot be matched as a whole runs layer by layer, with the same results.
+"""
+import math
+import os
+import sys
+import threading
+import weakref
+
+import numpy as np
+
+from tinyvgg import kernels
+from tinyvgg.nn.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, ReLU, SpatialDropout2D
+
+INFERENCE_BATCH = 64            # images at a time where nothing is kept: more would leave the caches
+
+
+class Plan:
+    """Programs and memory for one network; each thread of the caller has a plan of its own (see `plan_for`)."""
+
+    def __init__(self, model, *, precise=False):
+        self.precise = precise
+        self.nodes = _nodes(model)
+        self.layers = [layer for layer, _, _ in self.nodes]
+        self.settings = _settings(model, precise)
+        self._instances, self._last = {}, None
+        self._instance(False, 1)
+
+    @property
+    def pool(self):
+        """The threads of this process."""
+        from tinyvgg.kernels.fast.threads import pool
+        return pool()
+
+    def describe(self):
+        """Return which kernel runs where, as text."""
+        from tinyvgg.kernels.fast.simd import WIDTH
+        lines = [f"{self.pool.threads} threads, vectors of {WIDTH} float32" + (", precise" if self.precise else "")]
+        return "\n".join(lines + [stage.describe() for stage in self._instance(False, 1).stages])
+
+    def infer(self, x):
+        """x (N, H, W, C) -> logits (N, classes), keeping nothing."""
+        parts = []
+        for i in range(0, len(x), INFERENCE_BATCH):
+            part = x[i:i + INFERENCE_BATCH]
+            instance = self._instance(False, len(part))
+            parts.append(instance.forward(self.pool, part, "infer"))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def forward(self, x, training):
+        """x (N, H, W, C) -> logits (N, classes), keeping what backward needs."""
+        instance = self._instance(True, len(x))
+        mode = "train" if training else "gradient"
+        self._last = instance, mode, len(x)
+        return instance.forward(self.pool, x, mode)
+
+    def backward(self, dlogits, parameters, inputs=True):
+        """Pull dlogits back through the last forward: fill the layers' gradients, return dx (None without `inputs`)."""
+        instance, mode, count = self._last
+        if parameters:
+            self._provide_gradients()
+        return instance.backward(self.pool, dlogits, mode, count, parameters, inputs)
+
+    def _provide_gradients(self):
+        """See that each weight has an array for its gradient that nobody else holds: a caller may have kept the last one."""
+        for layer in self.layers:
+            for name, weight in layer.parameters.items():
+                if name not in layer.gradients or sys.getrefcount(layer.gradients[name]) > 3:
+                    layer.gradients[name] = np.empty_like(weight)
+
+    def _instance(self, keeps, count):
+        """Return memory and programs for at least `count` images."""
+        found = self._instances.get(keeps)
+        if found is None or found.capacity < count:
+            self._instances[keeps] = found = Instance(self.nodes, count, keeps, self.pool.threads, self.precise)
+        return found
+
+
+class Instance:
+    """The stages of a network with memory for up to `capacity` images."""
+
+    def __init__(self, nodes, capacity, keeps, threads, precise):
+        from tinyvgg.kernels.fast.arena import Arena
+        from tinyvgg.nn.stages import Memory
+        self.capacity, self.keeps = capacity, keeps
+        self.stages, self.input, self.output = match(nodes, precise)
+        memory = Memory(Arena(0), capacity, threads, keeps)
+        self._allocate(memory)
+        scratch = {name: (0, size) for name, (_, size) in memory.scratch.items()}
+        memory = Memory(Arena(memory.arena.used + sum(16 + threads * size for _, size in scratch.values())), capacity, threads, keeps)
+        memory.scratch = {name: (memory.arena.take(threads * size), size) for name, (_, size) in scratch.items()}
+        self.arena = memory.arena
+        self._allocate(memory)
+        self._programs = {}
+
+    def _allocate(self, memory):
+        values = {id(v): v for stage in self.stages for v in (stage.source, stage.target)}
+        for value in values.values():
+            value.tensor = memory.arena.images(self.capacity, *value.size, value.border)
+            if self.keeps:
+                value.gradient = memory.arena.images(self.capacity, *value.size, value.border)
+        for stage in self.stages:
+            stage.allocate(memory)
+
+    def forward(self, pool, x, mode):
+        """Run the program of a mode on x; return a copy of the logits."""
+        from tinyvgg.kernels.fast.arena import address
+        x = np.ascontiguousarray(x, np.float32)
+        if mode == "train":
+            self._draw_masks(len(x))
+        program = self._program(mode)
+        program.run(pool, len(x), address(x))
+        return self._flat(self.output.tensor, len(x), self.output.shape[0]).copy()
+
+    def backward(self, pool, dlogits, mode, count, parameters, inputs):
+        """Run the way back; return a copy of the gradient by the images, if wanted."""
+        self._flat(self.output.gradient, count, self.output.shape[0])[:] = dlogits
+        self._program(mode, parameters, inputs).run(pool, count)
+        return self.arena.view(self.input.gradient, count).reshape(count, *self.input.shape).copy() if inputs else None
+
+    def _program(self, mode, *backward):
+        """Return the program of a mode, or with (parameters, inputs) its way back."""
+        from tinyvgg.kernels.fast import elementwise
+        from tinyvgg.kernels.fast.program import Program
+        program = self._programs.get((mode, *backward))
+        if program is None:
+            program = self._programs[(mode, *backward)] = Program()
+            if not backward:
+                program.add(elementwise.place, "images", x=self._outside(0, self.input), y=self.input.tensor)
+                for stage in self.stages:
+                    stage.forward(program, mode)
+            else:
+                parameters, inputs = backward
+                for stage in self.stages:
+                    stage.source.written = False
+                for stage in reversed(self.stages):
+                    stage.backward(program, mode, parameters, inputs or stage.source is not self.input)
+        return program
+
+    def _outside(self, at, value):
+        """The caller's array of images as a tensor."""
+        from tinyvgg.kernels.fast.arena import Tensor
+        height, width, channels = value.size
+        return Tensor(at, width * channels, height * width * channels, height, width, channels)
+
+    def _flat(self, tensor, count, columns):
+        return self.arena.matrix(tensor.at, count, tensor.image)[:, :columns]
+
+    def _draw_masks(self, count):
+        """Draw each dropout's mask from its layer's generator, in the order of the layers."""
+        for stage in self.stages:
+            if getattr(stage, "dropout", None) is not None and stage.dropout.rate > 0:
+                stage.draw_mask(self.arena, count)
+
+
+# --- which layers run together ---
+
+def match(nodes, precise):
+    """Return (stages, input value, output value) for nodes (layer, input shape, output shape) in a chain, or raise NoMatch."""
+    from tinyvgg.nn.stages import Value
+    chain, stages = _Chain(nodes), []
+    first = value = Value(tuple(nodes[0][1]))
+    while chain.left:
+        layer = chain.peek()
+        if isinstance(layer, Flatten) or _is_linear(layer):
+            chain.take()
+        elif isinstance(layer, Conv2D):
+            stages.append(_convolution(chain, value, precise))
+            value = stages[-1].target
+        elif isinstance(layer, Dense):
+            stages.append(_dense(chain, value))
+            value = stages[-1].target
+        else:
+            raise NoMatch(f"no fused kernel begins with {type(layer).__name__} ({layer.name})")
+    if not stages or len(value.shape) != 1:
+        raise NoMatch("the network does not end in a dense layer")
+    return stages, first, value
+
+
+class NoMatch(Exception):
+    """A network that the plan leaves to the layers."""
+
+
+class _Chain:
+    """Layers still to be matched."""
+
+    def __init__(self, nodes):
+        self.left = list(nodes)
+
+    def peek(self):
+        return self.left[0][0] if self.left else None
+
+    def take(self):
+        return self.left.pop(0)
+
+    def take_if(self, test):
+        """Take the next layer if it passes the test, else return None."""
+        return self.take()[0] if self.left and test(self.left[0][0]) else None
+
+
+def _convolution(chain, source, precise):
+    from tinyvgg.kernels.fast.simd import WIDTH
+    from tinyvgg.nn.stages import Convolution, Value
+    conv, _, shape = chain.take()
+    if conv.groups != 1 or conv.dilation_rate != (1, 1) or conv.filters % WIDTH or conv.activation.name not in ("linear", "relu"):
+        raise NoMatch(f"{conv.name} has groups, dilation, an activation but ReLU, or filters that are not whole vectors")
+    relu = conv.activation.name == "relu" or chain.take_if(_is_relu) is not None
+    dropout = chain.take_if(lambda layer: isinstance(layer, SpatialDropout2D))
+    norm = chain.take_if(lambda layer: isinstance(layer, BatchNormalization))
+    relu_after = norm is not None and not relu and dropout is None and chain.take_if(_is_relu) is not None
+    pool = relu and chain.take_if(_is_plain_pool) is not None
+    height, width, filters = shape
+    target = Value((height // 2, width // 2, filters) if pool else (height, width, filters))
+    return Convolution(source, target, conv, relu, dropout, norm, relu_after, pool, precise)
+
+
+def _dense(chain, source):
+    from tinyvgg.kernels.fast.simd import WIDTH
+    from tinyvgg.nn.stages import FullyConnected, Value
+    layer, shape, out = chain.take()
+    if len(shape) != 1 or layer.activation.name not in ("linear", "relu") or math.prod(source.size) % WIDTH:
+        raise NoMatch(f"{layer.name} is not a dense layer on whole vectors with ReLU or nothing behind it")
+    relu = layer.activation.name == "relu" or chain.take_if(_is_relu) is not None
+    dropout = chain.take_if(lambda layer: type(layer) is Dropout) if relu else None
+    return FullyConnected(source, Value(tuple(out)), layer, relu, dropout)
+
+
+def _is_relu(layer):
+    plain = isinstance(layer, ReLU) and layer.max_value is None and layer.negative_slope == 0 and layer.threshold == 0
+    return plain or (isinstance(layer, Activation) and layer.activation.name == "relu")
+
+
+def _is_linear(layer):
+    return isinstance(layer, Activation) and layer.activation.name == "linear"
+
+
+def _is_plain_pool(layer):
+    return isinstance(layer, MaxPooling2D) and layer.pool_size == layer.strides == (2, 2) and layer.padding == "valid"
+
+
+# --- a plan for a model ---
+
+_plans = threading.local()
+
+
+def plan_for(model, *, precise=None):
+    """Return this thread's plan for a model, or None where the layers run one by one.
+
+    `precise` (default: the environment's TINYVGG_PRECISE) keeps to direct convolutions, which round less than Winograd's.
+    """
+    if kernels.active() != "fast" or model.dtype != np.float32:
+        return None
+    precise = os.environ.get("TINYVGG_PRECISE", "0") not in ("", "0") if precise is None else precise
+    held = _plans.__dict__.setdefault("by_model", weakref.WeakKeyDictionary())
+    settings = _settings(model, precise)
+    plan = held.get(model)
+    if plan is None or plan.settings != settings:
+        try:
+            held[model] = plan = Plan(model, precise=precise)
+        except NoMatch as reason:
+            held[model] = plan = Unplanned(settings, str(reason))
+    return plan if isinstance(plan, Plan) else None
+
+
+class Unplanned:
+    """Remembers why a model has no plan."""
+
+    def __init__(self, settings, reason):
+        self.settings, self.reason = settings, reason
+
+
+def _settings(model, precise):
+    """What a plan depends on besides the weights."""
+    return precise, [(layer, layer.trainable, getattr(layer, "rate", None)) for layer in model.layers]
+
+
+def _nodes(model):
+    """The layers up to the logits, with the shapes of their inputs and results."""
+    shape, nodes = model.input_shape, []
+    for layer in model._logit_layers():
+        nodes.append((layer, shape, tuple(layer.output_shape(shape))))
+        shape = nodes[-1][2]
+    return nodes
