@@ -16,6 +16,9 @@ class Classifier(PerThread):
     def logits(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N, classes) before a final softmax, moving statistics, no dropout."""
         x = self.check_images(x)
+        plan = self.plan()
+        if plan is not None and len(x):
+            return plan.infer(x)
         parts = [self._forward(x[i:i + batch_size], False) for i in range(0, len(x), batch_size)]
         self.saved = None
         return np.concatenate(parts) if parts else np.zeros((0, *self.output_shape), self.dtype)
@@ -48,8 +51,8 @@ class Classifier(PerThread):
         return dx
 
     def _vjp(self, x, g):
-        logits = self._forward(x, False)
-        dx = self._backward(np.asarray(g(logits), self.dtype), False)
+        logits = self.forward_logits(x)
+        dx = self.backward_logits(np.asarray(g(logits), self.dtype), parameters=False)
         self.saved = None
         return dx
 
@@ -64,17 +67,33 @@ class Classifier(PerThread):
 
     # --- one step of training ---
 
+    def plan(self):
+        """Return how this network runs on the fast kernels (see nn.plan), or None where its layers run one by one."""
+        if kernels.active() != "fast":
+            return None
+        from tinyvgg.nn.plan import plan_for
+        return plan_for(self)
+
     def forward_logits(self, x, *, training=False):
         """Run all layers but a final softmax, keeping what backward_logits needs."""
-        return self._forward(x, training)
+        plan = self.plan()
+        if plan is None or not len(x):
+            return self._forward(x, training)
+        self.saved = plan
+        return plan.forward(x, training)
 
-    def backward_logits(self, dlogits, *, parameters=True):
-        """Pull dlogits back through the last forward_logits: return dx, and fill each layer's `gradients`."""
+    def backward_logits(self, dlogits, *, parameters=True, inputs=True):
+        """Pull dlogits back through the last forward_logits: fill each layer's `gradients`, return dx.
+
+        parameters=False leaves the weights' gradients out; inputs=False need not compute dx, and may return None.
+        """
+        if hasattr(self.saved, "backward"):
+            return self.saved.backward(dlogits, parameters, inputs)
         return self._backward(dlogits, parameters)
 
     def forward(self, x, *, training=False):
         """Run all layers; x as the first layer takes it."""
-        logits = self._forward(x, training)
+        logits = self.forward_logits(x, training=training)
         self._last_logits = logits if self.ends_in_softmax else None
         return kernels.softmax(logits) if self.ends_in_softmax else logits
 
@@ -82,7 +101,7 @@ class Classifier(PerThread):
         """Pull dy, the gradient by forward's result, back to the images: return dx."""
         if self.ends_in_softmax:
             dy = kernels.softmax_backward(dy, self._last_logits)
-        return self._backward(dy, parameters)
+        return self.backward_logits(dy, parameters=parameters)
 
     # --- weights ---
 

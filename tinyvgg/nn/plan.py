@@ -12,8 +12,15 @@ import weakref
 
 import numpy as np
 
-from tinyvgg import kernels
+from tinyvgg.errors import ShapeError
+from tinyvgg.kernels.fast import elementwise
+from tinyvgg.kernels.fast.arena import Arena, Tensor, address
+from tinyvgg.kernels.fast.program import Program
+from tinyvgg.kernels.fast.simd import WIDTH
+from tinyvgg.kernels.fast.threads import pool
 from tinyvgg.nn.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, ReLU, SpatialDropout2D
+from tinyvgg.nn.sequential import Sequential
+from tinyvgg.nn.stages import Convolution, FullyConnected, Memory, Value
 
 INFERENCE_BATCH = 64            # images at a time where nothing is kept: more would leave the caches
 
@@ -32,12 +39,10 @@ class Plan:
     @property
     def pool(self):
         """The threads of this process."""
-        from tinyvgg.kernels.fast.threads import pool
         return pool()
 
     def describe(self):
         """Return which kernel runs where, as text."""
-        from tinyvgg.kernels.fast.simd import WIDTH
         lines = [f"{self.pool.threads} threads, vectors of {WIDTH} float32" + (", precise" if self.precise else "")]
         return "\n".join(lines + [stage.describe() for stage in self._instance(False, 1).stages])
 
@@ -83,8 +88,6 @@ class Instance:
     """The stages of a network with memory for up to `capacity` images."""
 
     def __init__(self, nodes, capacity, keeps, threads, precise):
-        from tinyvgg.kernels.fast.arena import Arena
-        from tinyvgg.nn.stages import Memory
         self.capacity, self.keeps = capacity, keeps
         self.stages, self.input, self.output = match(nodes, precise)
         memory = Memory(Arena(0), capacity, threads, keeps)
@@ -107,8 +110,9 @@ class Instance:
 
     def forward(self, pool, x, mode):
         """Run the program of a mode on x; return a copy of the logits."""
-        from tinyvgg.kernels.fast.arena import address
         x = np.ascontiguousarray(x, np.float32)
+        if x.shape[1:] != self.input.shape:
+            raise ShapeError(f"images have shape {x.shape}; expected {('N', *self.input.shape)}, channels last")
         if mode == "train":
             self._draw_masks(len(x))
         program = self._program(mode)
@@ -117,14 +121,14 @@ class Instance:
 
     def backward(self, pool, dlogits, mode, count, parameters, inputs):
         """Run the way back; return a copy of the gradient by the images, if wanted."""
+        if np.shape(dlogits) != (count, *self.output.shape):
+            raise ShapeError(f"the gradient by the logits has shape {np.shape(dlogits)}; expected {(count, *self.output.shape)}")
         self._flat(self.output.gradient, count, self.output.shape[0])[:] = dlogits
         self._program(mode, parameters, inputs).run(pool, count)
         return self.arena.view(self.input.gradient, count).reshape(count, *self.input.shape).copy() if inputs else None
 
     def _program(self, mode, *backward):
         """Return the program of a mode, or with (parameters, inputs) its way back."""
-        from tinyvgg.kernels.fast import elementwise
-        from tinyvgg.kernels.fast.program import Program
         program = self._programs.get((mode, *backward))
         if program is None:
             program = self._programs[(mode, *backward)] = Program()
@@ -142,7 +146,6 @@ class Instance:
 
     def _outside(self, at, value):
         """The caller's array of images as a tensor."""
-        from tinyvgg.kernels.fast.arena import Tensor
         height, width, channels = value.size
         return Tensor(at, width * channels, height * width * channels, height, width, channels)
 
@@ -160,7 +163,6 @@ class Instance:
 
 def match(nodes, precise):
     """Return (stages, input value, output value) for nodes (layer, input shape, output shape) in a chain, or raise NoMatch."""
-    from tinyvgg.nn.stages import Value
     chain, stages = _Chain(nodes), []
     first = value = Value(tuple(nodes[0][1]))
     while chain.left:
@@ -202,8 +204,6 @@ class _Chain:
 
 
 def _convolution(chain, source, precise):
-    from tinyvgg.kernels.fast.simd import WIDTH
-    from tinyvgg.nn.stages import Convolution, Value
     conv, _, shape = chain.take()
     if conv.groups != 1 or conv.dilation_rate != (1, 1) or conv.filters % WIDTH or conv.activation.name not in ("linear", "relu"):
         raise NoMatch(f"{conv.name} has groups, dilation, an activation but ReLU, or filters that are not whole vectors")
@@ -218,8 +218,6 @@ def _convolution(chain, source, precise):
 
 
 def _dense(chain, source):
-    from tinyvgg.kernels.fast.simd import WIDTH
-    from tinyvgg.nn.stages import FullyConnected, Value
     layer, shape, out = chain.take()
     if len(shape) != 1 or layer.activation.name not in ("linear", "relu") or math.prod(source.size) % WIDTH:
         raise NoMatch(f"{layer.name} is not a dense layer on whole vectors with ReLU or nothing behind it")
@@ -251,7 +249,7 @@ def plan_for(model, *, precise=None):
 
     `precise` (default: the environment's TINYVGG_PRECISE) keeps to direct convolutions, which round less than Winograd's.
     """
-    if kernels.active() != "fast" or model.dtype != np.float32:
+    if model.dtype != np.float32:
         return None
     precise = os.environ.get("TINYVGG_PRECISE", "0") not in ("", "0") if precise is None else precise
     held = _plans.__dict__.setdefault("by_model", weakref.WeakKeyDictionary())
@@ -279,6 +277,8 @@ def _settings(model, precise):
 
 def _nodes(model):
     """The layers up to the logits, with the shapes of their inputs and results."""
+    if not isinstance(model, Sequential):
+        raise NoMatch("the network is not a plain chain")
     shape, nodes = model.input_shape, []
     for layer in model._logit_layers():
         nodes.append((layer, shape, tuple(layer.output_shape(shape))))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.kernels.fast import dense, direct, elementwise, normalize, winograd
+from tinyvgg.kernels.fast import direct, elementwise, fully_connected, normalize, winograd
 from tinyvgg.kernels.fast.arena import Tensor, whole_vectors
 from tinyvgg.kernels.fast.elementwise import (AFFINE, AFFINE_POOL, GATE_AFTER, GATE_BEFORE, NO_GATE, PLAIN, READY, RELU, RELU_SUMS, SUMS)
 from tinyvgg.kernels.fast.matrices import OUTPUT, PATCH, POSITIONS
@@ -328,7 +328,7 @@ class FullyConnected:
         name = self.dense.name
         program.add(direct.pack, name, kernel=parameter(self.dense, "kernel"), packed=self.packed, depth=self.inputs,
                     padded_depth=self.rows, filters=self.units)
-        program.add(dense.forward, name, x=self.source_flat, y=self.target_flat, packed=self.packed, bias=self._bias(program),
+        program.add(fully_connected.forward, name, x=self.source_flat, y=self.target_flat, packed=self.packed, bias=self._bias(program),
                     gate=self.relu, **self._mask(mode))
 
     def _bias(self, program):
@@ -354,14 +354,14 @@ class FullyConnected:
         name, mask = self.dense.name, self._mask(mode)
         if self.relu:
             mask = mask if mask["mask"] else {"mask": self.identity, "mask_image": 0}
-            program.add(dense.gate, name, g=self.target_gradient, y=self.target_flat, **mask)
+            program.add(fully_connected.gate, name, g=self.target_gradient, y=self.target_flat, **mask)
         if gradients:
             gradient = Weight(self.dense.gradients, "kernel")
             bias = {"bias_gradient": Weight(self.dense.gradients, "bias")} if self.dense.use_bias else {}
-            program.add(dense.kernel_gradient, name, x=self.source_flat, g=self.target_gradient, gradient=gradient,
+            program.add(fully_connected.kernel_gradient, name, x=self.source_flat, g=self.target_gradient, gradient=gradient,
                         partial=gradient if self.units == self.columns else self.partial, depth=self.inputs, filters=self.units, **bias)
         if inputs:
             program.add(direct.pack_transposed, name, kernel=parameter(self.dense, "kernel"), packed=self.packed_back,
                         depth=self.inputs, filters=self.units)
-            program.add(dense.input_gradient, name, g=self.target_gradient, dx=self.source_gradient, packed=self.packed_back)
+            program.add(fully_connected.input_gradient, name, g=self.target_gradient, dx=self.source_gradient, packed=self.packed_back)
             self.source.fresh()

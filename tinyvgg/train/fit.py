@@ -146,7 +146,7 @@ class Trainer:
         if not math.isfinite(value):
             raise OptionError(f"the loss is {value} at step {self.optimizer.iterations + 1}: the training diverged",
                               f"a learning rate below {self.optimizer.rate():.3g}, or more warm-up")
-        self.model.backward_logits(gradient)
+        self.model.backward_logits(gradient, inputs=False)
         self.optimizer.step(self.model)
         if self.average is not None and self.average.kind == "ema":
             self.average.update(self.model)

@@ -1,0 +1,188 @@
+"""The fused plan against the layers one by one in float64, mode by mode."""
+import copy
+import threading
+
+import numpy as np
+import pytest
+
+from tinyvgg import kernels, models
+from tinyvgg.errors import ShapeError
+from tinyvgg.nn import Sequential, layers
+
+F4 = 1e-4           # what Winograd F(4x4,3x3) may lose, relative to the largest value
+THROUGH = 1e-3      # and what a whole network makes of it: normalisation of few values amplifies, near ties fall either way
+
+
+def relative(a, b, floor=0.0):
+    """Largest difference over the largest value, or over `floor` where all values are near 0."""
+    assert np.isfinite(a).all()
+    return np.abs(a - b).max() / max(np.abs(b).max(), floor)
+
+
+def stir(model, seed=0):
+    """Give every weight a value that matters: normalisation of either sign, biases, moving statistics."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        for holder in (layer.parameters, layer.state):
+            for name in holder:
+                if name != "kernel":
+                    holder[name] += rng.uniform(0, 0.3, holder[name].shape).astype(np.float32)
+                if name == "gamma":
+                    holder[name] *= rng.choice([-1, 1], holder[name].shape)
+    return model
+
+
+def seed_dropout(model):
+    for index, layer in enumerate(model.layers):
+        layer.rng = np.random.default_rng(index)
+
+
+def conv_net(**settings):
+    return Sequential([layers.InputLayer((9, 7, 3)), layers.Conv2D(16, 3, padding="same", activation="relu"),
+                       layers.Conv2D(32, 3, **settings), layers.BatchNormalization(), layers.ReLU(), layers.Conv2D(16, 3, strides=2),
+                       layers.ReLU(), layers.Flatten(), layers.Dense(24), layers.ReLU(), layers.Dropout(0.2), layers.Dense(5)])
+
+
+def pool_net():
+    return Sequential([layers.InputLayer((13, 11, 16)), layers.Conv2D(16, 3, use_bias=False), layers.ReLU(), layers.SpatialDropout2D(0.3),
+                       layers.BatchNormalization(scale=False), layers.MaxPooling2D(), layers.Conv2D(32, 3, padding="same"), layers.ReLU(),
+                       layers.MaxPooling2D(), layers.Flatten(), layers.Dense(10, use_bias=False, activation="softmax")])
+
+
+NETS = {"light": lambda: models.light(), "ragged": lambda: conv_net(padding="same"), "valid": lambda: conv_net(),
+        "no bias": lambda: conv_net(use_bias=False), "odd pools": pool_net}
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("training", [False, True])
+def test_plan_is_the_layers(name, training):
+    model = stir(NETS[name]())
+    assert model.plan() is not None
+    exact = model.astype(np.float64)
+    rng = np.random.default_rng(1)
+    x = rng.random((5, *model.input_shape), dtype=np.float32)
+    g = rng.standard_normal((5, *model.output_shape)).astype(np.float32)
+    seed_dropout(model)
+    seed_dropout(exact)
+    with kernels.use("reference"):
+        want = exact.forward_logits(x.astype(np.float64), training=training)
+        want_dx = exact.backward_logits(g.astype(np.float64))
+    assert relative(model.forward_logits(x, training=training), want) < F4
+    assert relative(model.backward_logits(g), want_dx) < THROUGH
+    for layer, other in zip(model.layers, exact.layers, strict=True):
+        for key in layer.parameters:
+            assert relative(layer.gradients[key], other.gradients[key], floor=0.01) < THROUGH, (layer.name, key)
+        for key in layer.state:
+            assert relative(layer.state[key], other.state[key]) < 1e-6, (layer.name, key)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_inference_is_the_layers(name):
+    model = stir(NETS[name]())
+    x = np.random.default_rng(2).random((67, *model.input_shape), dtype=np.float32)
+    with kernels.use("reference"):
+        want = model.astype(np.float64).logits(x[:9].astype(np.float64))
+    got = model.logits(x)
+    assert got.shape == (67, *model.output_shape)
+    assert relative(got[:9], want) < F4
+    assert relative(model.logits(x[3:4]), want[3:4]) < F4
+
+
+def test_weights_are_looked_at_again():
+    """Replaced or changed in place: the next prediction sees it."""
+    model = models.light()
+    x = np.random.default_rng(0).random((2, 32, 32, 3), dtype=np.float32)
+    before = model.logits(x)
+    model.layers[-1].parameters["bias"] += 1
+    assert np.allclose(model.logits(x), before + 1, atol=1e-5)
+    model.layers[-1].set_weight("bias", np.full(10, 2.0))
+    assert np.allclose(model.logits(x), before + 2, atol=1e-5)
+
+
+def test_gradients_are_the_callers():
+    """Gradients that the caller keeps are not overwritten by the next step."""
+    model, rng = models.light(), np.random.default_rng(0)
+    x, g = rng.random((2, 32, 32, 3), dtype=np.float32), rng.standard_normal((2, 10)).astype(np.float32)
+    model.forward_logits(x)
+    model.backward_logits(g)
+    kept = model.layers[1].gradients["kernel"]
+    copied = kept.copy()
+    model.forward_logits(x * 0.5)
+    model.backward_logits(g)
+    assert np.array_equal(kept, copied)
+    assert not np.array_equal(model.layers[1].gradients["kernel"], copied)
+
+
+def test_same_bytes_again():
+    """Two runs of the same steps end in the same bits."""
+    def run():
+        model = models.light(seed=3)
+        seed_dropout(model)
+        rng = np.random.default_rng(0)
+        for _ in range(2):
+            model.forward_logits(rng.random((7, 32, 32, 3), dtype=np.float32), training=True)
+            model.backward_logits(rng.standard_normal((7, 10)).astype(np.float32), inputs=False)
+            for layer in model.layers:
+                for name, w in layer.parameters.items():
+                    w -= np.float32(0.01) * layer.gradients[name]
+        return model.get_weights()
+    for a, b in zip(run(), run(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_threads_of_the_caller():
+    """Several Python threads use one model at once."""
+    model = models.light()
+    x = np.random.default_rng(0).random((4, 3, 32, 32, 3), dtype=np.float32)
+    want, got = [model.logits(part) for part in x], [None] * 4
+
+    def work(i):
+        for _ in range(5):
+            got[i] = model.logits(x[i])
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for a, b in zip(got, want, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_nan_and_infinity_stay_visible():
+    model = models.light()
+    x = np.zeros((3, 32, 32, 3), np.float32)
+    x[1, 5, 5, 0] = np.nan
+    x[2, 31, 31, 2] = np.inf
+    with np.errstate(all="ignore"):
+        logits = model.logits(x)
+    assert np.isfinite(logits[0]).all() and not np.isfinite(logits[1:]).any()
+
+
+def test_wrong_shapes_are_refused():
+    model = models.light()
+    with pytest.raises(ShapeError):
+        model.forward_logits(np.zeros((2, 32, 31, 3), np.float32))
+    model.forward_logits(np.zeros((2, 32, 32, 3), np.float32))
+    with pytest.raises(ShapeError):
+        model.backward_logits(np.zeros((3, 10), np.float32))
+
+
+def test_other_networks_run_by_layers():
+    model = Sequential([layers.InputLayer((8, 8, 3)), layers.Conv2D(6, 3, activation="elu"), layers.Flatten(), layers.Dense(3)])
+    assert model.plan() is None
+    assert model.logits(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 3)
+
+
+def test_settings_may_change():
+    """A frozen normalisation or a dropout switched off after the first step."""
+    model = models.light()
+    x = np.random.default_rng(0).random((4, 32, 32, 3), dtype=np.float32)
+    model.forward_logits(x, training=True)
+    for layer in model.layers:
+        if isinstance(layer, layers.Dropout):
+            layer.rate = 0.0
+        if isinstance(layer, layers.BatchNormalization):
+            layer.trainable = False
+    before = copy.deepcopy(model.layers[3].state)
+    assert np.allclose(model.forward_logits(x, training=True), model.logits(x), atol=1e-5)
+    assert all(np.array_equal(model.layers[3].state[key], before[key]) for key in before)
