@@ -60,6 +60,24 @@ def test_a_report_of_another_model(real_reports):
     assert "conv2d_2" in found.differences[0] and "32" in found.differences[0]
 
 
+def test_c_info_beside_a_network(real_reports):
+    from tinyvgg.xcubeai import read_report
+    from tinyvgg.xcubeai.rebuild import rebuild
+
+    operations, _ = rebuild(read_report(real_reports / "v10.2_resnet_v1_32_validate.txt"))
+    found = crosscheck(real_reports / "v10.2_resnet_v1_32_validate__network_c_info.json", operations)
+    assert found.agrees, found.differences
+    assert {t.name for t in found.totals if t.ok} >= {"parameters", "macc", "weights"}
+
+
+def test_figures_that_make_no_network_are_named(tmp_path):
+    text = samples.V5.replace("(2,)  ", "(0,)  ").replace("compression        : 8", "compression        : sideways")
+    (tmp_path / "r.txt").write_text(text)
+    found = crosscheck(tmp_path / "r.txt")
+    assert any("dense" in note and "could not be rebuilt" in note for note in found.notes)
+    assert any("'sideways'" in note for note in found.notes) and not found.agrees
+
+
 # --- planted changes in a report ---------------------------------------------------------------------------------------
 
 

@@ -87,7 +87,7 @@ def _text(found):
         ]
         for t in found.totals
     ]
-    lines += [table(["", "theirs", "ours", "difference", ""], rows), ""]
+    lines += [table(["", "theirs", "ours", "difference", ""], rows), ""] if rows else []
     wrong = [p for p in found.rows if not p.ok]
     lines.append(
         f"{len(found.rows)} operations compared, {len(wrong)} differ; {len(found.sums)} sums of the report checked, "

@@ -12,7 +12,7 @@ from tinyvgg.report.record import versions
 from tinyvgg.xcubeai.csource import read_generated
 from tinyvgg.xcubeai.read import read_report
 from tinyvgg.xcubeai.rebuild import rebuild
-from tinyvgg.xcubeai.rows import compare_rows, number_format
+from tinyvgg.xcubeai.rows import compare_rows, level, number_format
 from tinyvgg.xcubeai.validation import METRICS, read_validation, validation_metrics
 from tinyvgg.xcubeai.weights import compare_weights, with_their_weights
 
@@ -118,19 +118,25 @@ def crosscheck(report, model=None, *, model_path=None, generated=None, validatio
     found.notes += read.notes
     if model is None:
         operations, notes = rebuild(read)
-        found.notes += [
-            "no model was given: the network was rebuilt from the report's table, so this only checks its arithmetic",
-            *notes,
-        ]
+        if operations:
+            notes.insert(
+                0, "no model was given: the network was rebuilt from the report's table, so this checks its arithmetic alone"
+            )
+        found.notes += notes
     else:
         operations = describe(model)
+    if level(read) != read.compression:
+        found.notes.append(f"the report's compression {read.compression!r} is none that is known; it was taken as none")
     found.sums = read.checks()
     if read.rows:
         found.rows, costs = compare_rows(read, operations)
     else:
-        costs = st.costs(operations, compression=read.compression, number_format=number_format(read))
+        costs = st.costs(operations, compression=level(read), number_format=number_format(read))
         found.notes.append("the report holds no table of layers: only totals are compared")
-    found.totals = _totals(read, operations, costs)
+    if operations:
+        found.totals = _totals(read, operations, costs)
+    else:
+        found.notes.append("there is nothing to compare the totals with: name the model with --model")
     if model_path:
         _hash(found, model_path)
     folder = Path(report) if Path(report).is_dir() else Path(report).parent

@@ -121,26 +121,15 @@ def rebuild(report):
     for op in theirs:
         source = built.get(op.inputs[0]) if op.inputs else None
         into = source.output_shape if source else op.shape
-        parameters, settings = {}, {}
-        if op.kind == "conv":
-            parameters, settings = _conv(op, into)
-        elif op.kind == "dense":
-            parameters = _dense(op, into)
-        elif op.kind == "batch_norm":
-            parameters = {"scale": (op.parameters // 2,), "offset": (op.parameters - op.parameters // 2,)}
-        elif op.kind == "pool":
-            settings = {"pool_size": _window(op, into, notes), "function": "max"}
-        elif op.kind == "activation":
-            settings = {"function": _function(op, notes)}
-            parameters = {"alpha": (op.parameters,)} if op.parameters else {}
-        elif op.kind == "lstm":
-            parameters, settings = _lstm(op, into)
-        elif op.kind == "add":
-            settings = {"terms": max(2, len(op.inputs))}
-            parameters = {"constant": (op.parameters,)} if op.parameters else {}
+        kind = op.kind
+        try:
+            parameters, settings = _details(op, into, notes)
+        except (IndexError, ValueError, ZeroDivisionError):
+            notes.append(f"line {op.line}: {op.name} ({op.kind}) could not be rebuilt from its figures")
+            kind, parameters, settings = "other", {}, {}
         built[op.name] = Operation(
             op.name,
-            op.kind,
+            kind,
             op.name,
             tuple(i for i in op.inputs if i in built),
             into,
@@ -151,6 +140,27 @@ def rebuild(report):
             op.parameters,
         )
     return list(built.values()), notes
+
+
+def _details(op, into, notes):
+    """Parameters and settings of an operation, from its figures and the shape before it."""
+    if op.kind in ("conv", "dense", "pool") and not (op.shape and all(op.shape) and all(into)):
+        raise ValueError("no shape")
+    if op.kind == "conv":
+        return _conv(op, into)
+    if op.kind == "dense":
+        return _dense(op, into), {}
+    if op.kind == "batch_norm":
+        return {"scale": (op.parameters // 2,), "offset": (op.parameters - op.parameters // 2,)}, {}
+    if op.kind == "pool":
+        return {}, {"pool_size": _window(op, into, notes), "function": "max"}
+    if op.kind == "activation":
+        return ({"alpha": (op.parameters,)} if op.parameters else {}), {"function": _function(op, notes)}
+    if op.kind == "lstm":
+        return _lstm(op, into)
+    if op.kind == "add":
+        return ({"constant": (op.parameters,)} if op.parameters else {}), {"terms": max(2, len(op.inputs))}
+    return {}, {}
 
 
 def _conv(op, into):
@@ -191,9 +201,8 @@ def _window(op, into, notes):
         whole = into[:-1]
         if math.prod(into[:-1]) * op.shape[-1] == op.macc or len(into) != len(op.shape):
             return whole
-    options = [
-        [k for k in range(1, n + 1) if n // k == out] or [max(1, n // out)] for n, out in zip(into, op.shape, strict=False)
-    ][:-1]
+    pairs = list(zip(into, op.shape, strict=False))[:-1]
+    options = [list(range(n // (out + 1) + 1, n // out + 1)[:64]) or [max(1, n // out)] for n, out in pairs]
     every = [()]
     for sizes in options:
         every = [(*start, k) for start in every for k in sizes][:1000]

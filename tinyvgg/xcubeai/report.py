@@ -155,8 +155,8 @@ class Report:
     @property
     def compression(self):
         """none, lossless, low, medium or high, whatever the version calls it."""
-        stated = self.header.get("compression", "").strip().lower()
-        return {"": "none", "none": "none", "1": "none", "4": "low", "8": "medium"}.get(stated, stated)
+        stated = (self.header.get("compression", "").lower().split() or ["none"])[0]
+        return {"1": "none", "4": "low", "8": "medium"}.get(stated, stated)
 
     @property
     def model_hash(self):

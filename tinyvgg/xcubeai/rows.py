@@ -44,12 +44,17 @@ def number_format(report):
     return "int8" if weights and parameters and weights < 2 * parameters and not shared else "float"
 
 
+def level(report):
+    """The report's level of compression, or "none" for a word that is none."""
+    return report.compression if report.compression in st.LEVELS else "none"
+
+
 def compare_rows(report, operations):
     """Set every operation of a report beside ours -> (list of Pair, list of Cost by ST's rules)."""
     format_ = number_format(report)
     if report.header.get("type", "").startswith("onnx"):
         operations = [replace(op, class_name="Gemm") if op.kind == "dense" else op for op in operations]
-    costs = st.costs(operations, compression=report.compression, release=_release(report), number_format=format_)
+    costs = st.costs(operations, compression=level(report), release=_release(report), number_format=format_)
     theirs = [
         op for op in gather(report) if op.kind not in SILENT and (op.macc or op.parameters or op.kind in ("activation", "pool"))
     ]

@@ -73,8 +73,15 @@ class _Reader:
             getattr(self, f"open_{opened}", lambda text: None)(text)
         elif text and is_header(text) and self.block in ("head", "summary", "model"):
             self.block, self.table = "model", ModelTable(line)
-        elif text and not getattr(self, f"read_{self.block}")(line, text, line_number):
+        elif text and not self._read(line, text, line_number):
             self.report.unread.append((line_number, text))
+
+    def _read(self, line, text, line_number):
+        """Whether the block's reader understood the line; a figure that is no number is not understood."""
+        try:
+            return getattr(self, f"read_{self.block}")(line, text, line_number)
+        except (ValueError, IndexError):
+            return False
 
     def finish(self):
         report = self.report

@@ -52,6 +52,8 @@ def checks(report):
 
 def inserted(report):
     """MACC of the C layers that no row of the table knows (a transposition to channels last, a conversion)."""
+    if not report.rows:
+        return []
     ids = {row.id for row in report.rows}
     return [layer.macc for layer in report.layers if layer.model_id not in ids]
 
