@@ -46,6 +46,7 @@ class Program:
     steps: dict = field(default_factory=dict)
     offsets: dict = field(default_factory=dict)
     arena_bytes: int = 0
+    more_kernels: tuple = ()
 
     def constant(self, op, what, array, comment=""):
         """Add an array to the weights and return its C name."""
@@ -74,8 +75,8 @@ class Program:
 
     @property
     def kernels(self):
-        """Names of the kernel files that the steps need, sorted."""
-        return sorted({k for step in self.steps.values() for k in step.kernels})
+        """Names of the kernel files that the steps need, and of those asked for beside them, sorted."""
+        return sorted({*self.more_kernels, *(k for step in self.steps.values() for k in step.kernels)})
 
     @property
     def image(self):
@@ -107,10 +108,10 @@ def bytes_of(op):
     return int(np.prod(op.shape)) * np.dtype(dtype_of(op)).itemsize
 
 
-def build_program(graph, name):
-    """Return the Program of a Graph (of integers or floats) under the C name `name`."""
+def build_program(graph, name, *, more_kernels=()):
+    """Return the Program of a Graph (of integers or floats) under the C name `name`; more_kernels: files to bring along."""
     import tinyvgg.codegen.ops  # noqa: F401  (registers the emitters)
-    program = Program(graph, check_name(name))
+    program = Program(graph, check_name(name), more_kernels=tuple(more_kernels))
     _check(graph)
     for op in graph.ops[1:]:
         program.steps[op.name] = emit(op, program)

@@ -1,0 +1,165 @@
+"""A network as firmware: its generated C, the application around it, the firmware base, one image.
+
+    image = build_network(tinyvgg.load_model("light.tvq"), "build", name="light")      # build/light.elf .bin .hex .map .tvq
+"""
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from tinyvgg._version import __version__
+from tinyvgg.codegen.emit import check_name, identifier, number
+from tinyvgg.codegen.generate import generate, graph_of, model_sha256
+from tinyvgg.codegen.program import Program, dtype_of
+from tinyvgg.errors import BuildError
+from tinyvgg.firmware.build import Image, build
+from tinyvgg.firmware.image import board_facts
+
+HERE = Path(__file__).parent
+TRACE, CRCS = 0, 1                       # functions of tv_app_call
+
+
+@dataclass(frozen=True)
+class Network:
+    """A built network: its Image, its model file, and the Program that its C was printed from."""
+    image: Image
+    tvq: Path
+    program: Program
+    sha256: str
+
+    def as_dict(self):
+        """Return plain data for a report."""
+        return {**self.image.as_dict(), "model": str(self.tvq), "sha256": self.sha256, "arena_bytes": self.program.arena_bytes,
+                "constants_bytes": self.program.constant_bytes()}
+
+
+def build_network(model, out, *, name=None, board="stm32l4r9i-disco", **options):
+    """Build the firmware of a model (nn.Model, QuantizedModel, CompressedModel) as OUT/NAME.elf .bin .hex .map; return a Network.
+
+    The model as it runs there is written beside it, as NAME.tvq: its simulation gives the board's bytes. options: as of
+    firmware.build.build. Raises BuildError where it does not fit: by how much, the largest layer, what to do.
+    """
+    graph = graph_of(model)
+    name = check_name(identifier(graph.name)[:31] if name is None else name)
+    _check_constants(graph, name, board)
+    out, deployed = Path(out), _deployed(model, graph)
+    with tempfile.TemporaryDirectory(prefix="tinyvgg-") as folder:
+        program = generate(graph, folder, name=name, more_kernels=("tv_softmax_f32",))
+        (Path(folder) / f"{name}_app.c").write_text(app_text(program, model_sha256(graph)), encoding="utf-8")
+        try:
+            image = build(sorted(Path(folder).glob("*.c")), out / name, board=board, include=[folder],
+                          defines=["TV_SECTIONS", *options.pop("defines", ())], **options)
+        except BuildError as error:
+            raise _explained(error, program) from error
+    deployed.save(out / f"{name}.tvq")
+    return Network(image, out / f"{name}.tvq", program, model_sha256(graph))
+
+
+def _deployed(model, graph):
+    """The model as the board computes it."""
+    if getattr(model, "graph", None) is graph:
+        return model
+    from tinyvgg.quant.compressed import CompressedModel
+    from tinyvgg.quant.model import QuantizedModel
+    return QuantizedModel(graph) if dtype_of(graph.ops[0]) == "uint8" else CompressedModel(graph)
+
+
+def _check_constants(graph, name, board):
+    """Refuse at once what needs minutes of compiling to be refused: constants alone that are larger than the flash."""
+    from tinyvgg.codegen.program import build_program
+    facts, program = board_facts(board), build_program(graph, name)
+    for have, limit, kind in ((program.constant_bytes(), facts.flash["length"], "flash"), (program.arena_bytes, facts.ram["length"], "RAM")):
+        if have > limit:
+            what = "constants" if kind == "flash" else "an arena"
+            raise _explained(BuildError(f"the image does not fit the {facts.part}: {what} of {have:,} bytes, and the code, in {limit:,} "
+                                        f"bytes of {kind}: {have - limit:,} bytes are missing"), program)
+
+
+def _explained(error, program):
+    """Add to a BuildError about size which layer is the largest, and what to do."""
+    if "missing" not in error.problem and "lacks" not in error.problem:
+        return error
+    ram = "of RAM" in error.problem or "its RAM" in error.problem
+    if ram:
+        needs = {op.name: program.steps[op.name].scratch + _output_bytes(op) for op in program.layers}
+        hint = "an integer model: tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq"
+    else:
+        needs = {op.name: program.constant_bytes(op) for op in program.layers}
+        hint = "fewer bits a weight: tinyvgg compress MODEL --scheme shared4 --data DATA --out MODEL.tvq"
+    largest = max(needs, key=needs.get)
+    what = "output and scratch" if ram else "constants"
+    return BuildError(f"{error.problem}; the largest layer is {largest!r}, with {needs[largest]:,} bytes of {what}", hint)
+
+
+def _output_bytes(op):
+    from tinyvgg.codegen.program import bytes_of
+    return bytes_of(op)
+
+
+def app_text(program, sha256, header=None):
+    """Return the C of the application around a generated network."""
+    name, graph, logits = program.name, program.graph, program.graph.logits
+    integer = dtype_of(program.image) == "uint8"
+    low, high = graph.input_range
+    takes_bytes = integer or low == 0
+    types = ["TV_ACCEPTS(TV_U8)", "TV_ACCEPTS(TV_I8)"] if takes_bytes else []
+    shape = [*program.image.shape, 0, 0, 0][:4]
+    values = {
+        "name": name, "UPPER": name.upper(), "version": __version__, "header": header or f"{name}.h",
+        "arena_bytes": max(program.arena_bytes, 4 * _count(program.image.shape)), "model_name": _text(graph.name)[:63],
+        "layer_names": ", ".join(f'"{_text(op.name)[:60]}"' for op in program.layers),
+        "sha256_bytes": ", ".join(map(str, bytes.fromhex(sha256))), "input_shape": ", ".join(map(str, shape)),
+        "input_types": " | ".join([*types, "TV_ACCEPTS(TV_F32)"]),
+        "output_type": {"int16": "TV_I16", "uint8": "TV_U8", "float32": "TV_F32"}[dtype_of(logits)],
+        "input_scale": f"{name.upper()}_INPUT_SCALE" if integer else number(_f32((high - low) / 255)),
+        "probabilities": "" if program.softmax is None else f"static {name}_probability probabilities[{name.upper()}_CLASSES];",
+        "probabilities_argument": "" if program.softmax is None else "probabilities, ",
+        "convert": _CONVERT_INTEGER if integer else _CONVERT_BYTES if takes_bytes else _CONVERT_NOTHING,
+        "softmax": _softmax(program)}
+    return Template((HERE / "network_app.c.in").read_text(encoding="utf-8")).substitute(values)
+
+
+def _count(shape):
+    product = 1
+    for n in shape:
+        product *= n
+    return product
+
+
+def _f32(value):
+    import numpy as np
+    return np.float32(value)
+
+
+def _text(text):
+    return re.sub(r'[^ -~]|["\\?]', "_", text)
+
+
+def _softmax(program):
+    upper = program.name.upper()
+    kind = {"int16": "s16", "uint8": "u8"}.get(dtype_of(program.graph.logits))
+    if kind is None:
+        return (f"const tv_softmax_f32_layer layer = {{ {upper}_CLASSES }};\n    tv_softmax_f32(&layer, output, p);")
+    return (f"const tv_softmax_scaled_layer layer = {{ {upper}_CLASSES, {upper}_LOGIT_SCALE }};\n"
+            f"    tv_softmax_{kind}_f32(&layer, output, p);")
+
+
+_CONVERT_INTEGER = """/* Bytes as they are; int8 is q - 128; floats are quantised in place. */
+static void convert(int type)
+{
+    if (type == TV_I8)
+        for (uint32_t i = 0; i < tv_app.input_count; i++) arena[i] ^= 0x80u;
+    if (type == TV_F32) tv_quantize((const float *)(const void *)arena, arena, tv_app.input_count, tv_app.input_scale, tv_app.input_zero);
+}"""
+_CONVERT_BYTES = """/* Floats as they are; bytes become low + q * scale in place, the last first. */
+static void convert(int type)
+{
+    float *x = (float *)(void *)arena;
+    if (type == TV_F32) return;
+    for (uint32_t i = tv_app.input_count; i-- > 0;) {
+        const uint8_t q = type == TV_I8 ? arena[i] ^ 0x80u : arena[i];
+        x[i] = (float)q * tv_app.input_scale + tv_app.input_low;
+    }
+}"""
+_CONVERT_NOTHING = """static void convert(int type) { (void)type; }"""
