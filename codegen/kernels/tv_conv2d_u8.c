@@ -1,17 +1,18 @@
 #include "tv_dot.h"
 #include "tv_tail.h"
 
-/* One pixel's channels, or its zero point, as values first..first+channels-1 of a patch. */
+/* One pixel's channels, or its zero point, as values first..first+channels-1 of one of two interleaved patches. */
 static void put(const uint8_t *from, uint32_t zero, uint32_t channels, uint32_t first, int16_t *patch)
 {
     uint32_t c = 0;
-    for (; (first + c) & 3u && c < channels; c++) patch[TV_PLACE(first + c)] = (int16_t)(from ? from[c] : zero);
+    for (; (first + c) & 3u && c < channels; c++) patch[TV_PLACE_OF_TWO(first + c)] = (int16_t)(from ? from[c] : zero);
     if (from)
-        for (; c + 4 <= channels; c += 4) tv_widen(from + c, patch + first + c);
-    for (; c < channels; c++) patch[TV_PLACE(first + c)] = (int16_t)(from ? from[c] : zero);
+        for (; c + 4 <= channels; c += 4) tv_widen(from + c, patch + 2u * (first + c));
+    for (; c < channels; c++) patch[TV_PLACE_OF_TWO(first + c)] = (int16_t)(from ? from[c] : zero);
 }
 
-/* Widen what the filters meet at the convolution's result (row, column) into `patch`. */
+/* Widen what the filters meet at the convolution's result (row, column) into `patch`; its last values, up to a multiple of
+ * TV_UNROLL, are left as they are: their weights are 0. */
 static void gather(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint32_t row, uint32_t column, int16_t *patch)
 {
     const tv_window *w = &layer->window;
@@ -32,7 +33,6 @@ static void gather(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint32_t r
             put(at < w->in_width ? from + at * channels : 0, layer->input_zero, channels, first, patch);
         }
     }
-    for (; first & 3u; first++) patch[TV_PLACE(first)] = 0;
 }
 
 /* Results are numbered window by window of the pool: result n is number n % area of output n / area. */
@@ -40,10 +40,11 @@ static void gather_block(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint
 {
     const tv_window *w = &layer->window;
     const uint32_t area = (uint32_t)w->pool_height * w->pool_width;
-    for (uint32_t n = first; n < first + count; n++, patches += k) {
-        const uint32_t output = n / area, inside = n % area;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t output = (first + i) / area, inside = (first + i) % area;
         const uint32_t top = output / w->out_width * w->pool_stride_y, left = output % w->out_width * w->pool_stride_x;
-        gather(layer, x, top + inside / w->pool_width, left + inside % w->pool_width, patches);
+        gather(layer, x, top + inside / w->pool_width, left + inside % w->pool_width,
+               patches + (i & ~1u) * k + (i & 1u) * 4u);
     }
 }
 
@@ -56,8 +57,8 @@ static void correlate(const tv_conv2d_u8_layer *layer, const int16_t *patches, c
     const tv_tail_u8 *tail = &layer->tail;
     int32_t best0 = 0, best1 = 0;
     for (uint32_t n = 0, inside = 0; n < count; n += 2) {
-        int32_t sums[4] = { 0, 0, 0, 0 };
-        tv_dot_2x2(patches + n * k, patches + (n + 1) * k, weights, k, sums);
+        int32_t sums[4];
+        tv_dot_2x2(patches + n * k, weights, weights + 2u * k, sums);
         for (uint32_t i = 0; i < 2 && n + i < count; i++) {
             best0 = inside ? tv_better(tail, f, best0, sums[2 * i]) : sums[2 * i];
             if (two) best1 = inside ? tv_better(tail, f + 1, best1, sums[2 * i + 1]) : sums[2 * i + 1];
@@ -73,7 +74,7 @@ static void correlate(const tv_conv2d_u8_layer *layer, const int16_t *patches, c
 void tv_conv2d_u8(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch)
 {
     const tv_window *w = &layer->window;
-    const uint32_t size = (uint32_t)w->kernel_height * w->kernel_width * w->in_channels, k = TV_ROUND_UP(size, 4u);
+    const uint32_t size = (uint32_t)w->kernel_height * w->kernel_width * w->in_channels, k = TV_ROUND_UP(size, TV_UNROLL);
     const uint32_t area = (uint32_t)w->pool_height * w->pool_width, outputs = (uint32_t)w->out_height * w->out_width;
     const uint32_t filters = w->out_channels, block = layer->block, patches_in_block = TV_ROUND_UP(block * area, 2u);
     int16_t *patches = (int16_t *)scratch;

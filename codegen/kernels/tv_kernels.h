@@ -68,7 +68,7 @@ typedef struct {
     tv_activation activation;
 } tv_tail_u8;
 
-/* Weights int8 in blocks of two filters: [F/2][K/4][2][4], K and F rounded up with zeros; or shared. */
+/* Weights int8 in blocks of two filters: [F/2][K/4][2][4], K and F rounded up with zeros to multiples of 8 and 2; or shared. */
 typedef struct {
     tv_window window;
     tv_tail_u8 tail;
@@ -77,7 +77,7 @@ typedef struct {
     uint32_t block;                      /* results worked on at a time, 1..out_height * out_width */
     uint8_t input_zero;                  /* what padded pixels hold */
 } tv_conv2d_u8_layer;
-/* scratch: 2 * round_up(block * pool_height * pool_width, 2) * round_up(K, 4) bytes, and 2 * round_up(K, 4) more where shared. */
+/* scratch: 2 * round_up(block * pool_height * pool_width, 2) * round_up(K, 8) bytes, and 2 * round_up(K, 8) more where shared. */
 void tv_conv2d_u8(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
 
 /* Each channel c has `multiplier` = F / C filters, c * multiplier + 0..: weights int8 [KH][KW][F], or shared with rows [F][KH*KW]. */
@@ -98,7 +98,7 @@ typedef struct {
     const int8_t *weights;
     tv_shared shared;
 } tv_dense_u8_layer;
-/* scratch: 2 * round_up(inputs, 4) bytes, and 2 * round_up(inputs, 4) more where shared. */
+/* scratch: 2 * round_up(inputs, 8) bytes, and 2 * round_up(inputs, 8) more where shared. */
 void tv_dense_u8(const tv_dense_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
 /* The same with q limited to -32768..32767: logits. */
 void tv_dense_s16(const tv_dense_u8_layer *layer, const uint8_t *x, int16_t *y, void *scratch);

@@ -4,6 +4,7 @@ import numpy as np
 from tinyvgg.errors import ShapeError
 from tinyvgg.quant.graph import SharedWeights
 
+UNROLL = 8                  # weights that the inner loop takes at a time
 ACTIVATIONS = {"none": "TV_NONE", "relu": "TV_RELU", "leaky": "TV_LEAKY", "clamp": "TV_CLAMP"}
 
 
@@ -84,7 +85,7 @@ def is_shared(op):
 def pair_blocks(weights):
     """int8 weights (F, K) -> blocks of two filters [F/2][K/4][2][4], rounded up with zeros."""
     f, k = weights.shape
-    padded = np.zeros((f + f % 2, k + -k % 4), np.int8)
+    padded = np.zeros((f + f % 2, round_up(k, UNROLL)), np.int8)
     padded[:f, :k] = weights
     return padded.reshape(len(padded) // 2, 2, -1, 4).transpose(0, 2, 1, 3)
 

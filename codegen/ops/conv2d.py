@@ -2,7 +2,7 @@
 import math
 
 from tinyvgg.codegen.emit import initializer
-from tinyvgg.codegen.ops._common import float_tail, integer_tail, is_shared, pair_blocks, round_up, shared_fields, window
+from tinyvgg.codegen.ops._common import UNROLL, float_tail, integer_tail, is_shared, pair_blocks, round_up, shared_fields, window
 from tinyvgg.codegen.program import Step, emit
 from tinyvgg.quant.float_graph import FloatConv2D
 from tinyvgg.quant.graph import Conv2D, weights_of
@@ -25,8 +25,8 @@ def _(op: Conv2D, program):
         fields["weights"] = program.constant(op, "weights", pair_blocks(weights.reshape(f, -1)), "[F/2][K/4][2][4]")
     fields |= {"block": block, "input_zero": int(op.input_zero)}
     symbol = f"{program.symbol(op)}_layer"
-    scratch = 2 * (round_up(block * pool[0] * pool[1], 2) + is_shared(op)) * round_up(size, 4)
-    return Step(f"tv_conv2d_u8(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_u8",),
+    scratch = 2 * (round_up(block * pool[0] * pool[1], 2) + is_shared(op)) * round_up(size, UNROLL)
+    return Step(f"tv_conv2d_u8(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_u8", "tv_dot"),
                 f"static const tv_conv2d_u8_layer {symbol} = {initializer(fields)};", scratch)
 
 
