@@ -157,6 +157,7 @@ MISTAKES = {
     "train --out {tmp}/r --data {data} --keep best --validation 0": "need validation images",
     "train --out {tmp}/r --data {data} --seed -4": "seed is -4",
     "train --out {tmp}/r --data {data} --weights {tmp}/none.npz": "there is no model file",
+    "train --out {tmp}/r --data {data} --classes 9": "label 9 of image 9; expected 0 to 8",
     "train --out {data}/test_batch.bin --data {data}": "is a file",
     "train --out {data}/test_batch.bin/r --data {data}": "cannot be written",
     "evaluate {tmp}/none.npz --data {data}": "there is no model file",

@@ -14,7 +14,7 @@ from tinyvgg.cli._common import add_common, note, print_result
 DEFAULTS = {"arch": "light", "data": None, "weights": None, "epochs": 10, "batch_size": 64, "optimizer": "adam",
             "learning_rate": None, "schedule": "constant", "warmup": 0.0, "weight_decay": None, "label_smoothing": 0.0,
             "augment": "none", "dropout": None, "ema": None, "swa": False, "validation": 0.1, "limit": None, "keep": "last",
-            "patience": None, "seed": 0}
+            "patience": None, "classes": 10, "seed": 0}
 
 
 def add_arguments(parser):
@@ -23,6 +23,7 @@ def add_arguments(parser):
     add("--resume", action="store_true", help="go on with the run in --out, with the settings that it began with")
     add("--arch", choices=("light", "base", "notebook", "resnet8"), help="architecture (default light)")
     add("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10, else shapes)")
+    add("--classes", type=int, metavar="K", help="classes of the network (default 10)")
     add("--epochs", type=int, metavar="N", help="times that every image is seen (default 10)")
     add("--batch-size", type=int, metavar="N", help="images a step (default 64)")
     add("--optimizer", choices=("sgd", "momentum", "adam", "adamw", "rmsprop"), help="default adam; momentum: Nesterov's, 0.9")

@@ -6,8 +6,8 @@ import numpy as np
 
 from tinyvgg import data as data_module
 from tinyvgg import models, rng
-from tinyvgg.data.dataset import rescale
-from tinyvgg.errors import FormatError, MissingExtra, OptionError
+from tinyvgg.data.dataset import check_labels, rescale
+from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
 from tinyvgg.io import DEFAULT_SUFFIX, load_weights
 from tinyvgg.report.record import sha256_arrays
 from tinyvgg.train.averaging import Average
@@ -43,8 +43,13 @@ def train_run(out, given, defaults, *, resume=False, quiet=True):
 
 
 def build(settings, dataset):
-    """Return the untrained model that `settings` describe, for the classes of a data set."""
-    model = models.build(settings["arch"], seed=settings["seed"], classes=dataset.n_classes)
+    """Return the untrained model that `settings` describe; the labels of a data set must be among its classes."""
+    labels = np.concatenate([dataset.y_train, dataset.y_test])
+    try:
+        check_labels(labels, settings["classes"], dataset.source)
+    except DataError as error:
+        raise DataError(error.problem, f"--classes {labels.max() + 1}, if the data has so many") from error
+    model = models.build(settings["arch"], seed=settings["seed"], classes=settings["classes"])
     if settings["dropout"] is not None:
         set_dropout(model, settings["dropout"])
     if settings["weights"] is not None:
