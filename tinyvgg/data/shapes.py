@@ -39,7 +39,7 @@ def _draw(labels, random):
     """Draw one image for each label."""
     n = len(labels)
     cover = np.empty((n, SIZE, SIZE))
-    poses = _poses(n, random, size=(6.5, 10.5), margin=10.0)
+    poses = _poses(n, random, size=(7.5, 11.0), margin=11.0)
     for label in range(10):
         chosen = labels == label
         cover[chosen] = _coverage(FIGURES[label], poses[chosen])
@@ -74,10 +74,10 @@ def _coverage(figure, poses):
 
 
 def _colours(n, random):
-    """Return three colours (n, 1, 1, 3) an image: figure and ground differ by at least 70 of 255 in some channel."""
+    """Return three colours (n, 1, 1, 3) an image: figure and ground differ by at least 90 of 255 in some channel."""
     figure, ground, stripe = random.integers(30, 226, (3, n, 3)).astype(np.float64)
-    close = (np.abs(figure - ground) < 70).all(axis=1)
-    figure[close] = np.where(ground[close] < 128, ground[close] + 90, ground[close] - 90)
+    close = (np.abs(figure - ground) < 90).all(axis=1)
+    figure[close] = np.where(ground[close] < 128, ground[close] + 110, ground[close] - 110)
     return (c[:, None, None, :] for c in (figure, ground, stripe))
 
 
@@ -88,7 +88,7 @@ def _gradient(ground, random):
     return ground + slopes[0] * t[None, :, None, None] + slopes[1] * t[None, None, :, None]
 
 
-def _noise(n, random, levels=24):
+def _noise(n, random, levels=14):
     """Return noise (n, 32, 32, 3), the sum of two uniform draws: -levels to levels."""
     first, second = random.integers(0, levels + 1, (2, n, SIZE, SIZE, 3), np.uint8)
     return (first + second).astype(np.float64) - levels
