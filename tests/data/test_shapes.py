@@ -4,7 +4,7 @@ import numpy as np
 from tinyvgg import data
 from tinyvgg.data import shapes
 
-SHA256 = "971228b680bfa51295ab26df8e01a8603c922801ac41c6a84788c6a9580c421f"
+SHA256 = "94f5d070208acd1299c2fd634c41adbedc79074dfad0362e54ea84c115eb7b63"
 
 
 def test_same_bytes_everywhere():
