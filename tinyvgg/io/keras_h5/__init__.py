@@ -6,9 +6,10 @@
 
 The parts: hdf5.py (reading without trust), archive.py (which kind of file), layers.py (settings of each layer class),
 flatten.py (a graph without nesting), weights.py (arrays in two layouts), build.py (to and from a network here), optimizer.py,
-writer.py, convert.py.
+writer.py, convert.py, describe.py.
 """
+from tinyvgg.io.keras_h5.convert import convert
 from tinyvgg.io.keras_h5.reader import load_model, load_optimizer, load_weights, read
 from tinyvgg.io.keras_h5.writer import save_model
 
-__all__ = ["load_model", "load_optimizer", "load_weights", "read", "save_model"]
+__all__ = ["convert", "load_model", "load_optimizer", "load_weights", "read", "save_model"]

@@ -39,7 +39,7 @@ class Plan:
     def check(self, found):
         """Compare shapes with those of the arrays found in a file."""
         for leaf, shapes in self.shapes.items():
-            for (name, shape), data in zip(shapes.items(), found[leaf], strict=True):
+            for (name, shape), data in zip(shapes.items(), found.get(leaf, []), strict=True):
                 if tuple(data.shape) != shape:
                     raise FormatError(f"weight {self.layers[leaf].name}/{name} has shape {tuple(data.shape)} in the file; "
                                       f"the model has {shape}")

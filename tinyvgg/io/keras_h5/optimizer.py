@@ -12,6 +12,7 @@ from tinyvgg.errors import FormatError
 from tinyvgg.io.keras_h5 import hdf5
 from tinyvgg.io.keras_h5.layers import weight_names
 from tinyvgg.io.keras_h5.weights import leaves_of
+from tinyvgg.nn.model import snake_case
 
 KINDS = {"m": "momentum", "v": "velocity", "momentum": "momentum", "velocity": "velocity", "rms": "velocity", "vhat": "velocity_hat",
          "velocity_hat": "velocity_hat", "average": "average", "average_gradient": "average_gradient"}
@@ -19,6 +20,7 @@ SETTINGS = ("name", "learning_rate", "weight_decay", "clipnorm", "global_clipnor
             "ema_overwrite_frequency")
 OWN = {"SGD": ("momentum", "nesterov"), "Adam": ("beta_1", "beta_2", "epsilon", "amsgrad"),
        "AdamW": ("beta_1", "beta_2", "epsilon", "amsgrad"), "RMSprop": ("rho", "momentum", "epsilon", "centered")}
+LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}       # Keras 3 does not find the short names in an .h5
 # The slots of each class in the order of Keras 2's names; interleaved variable by variable for Adam's.
 SLOTS = {"SGD": ("momentum",), "Adam": ("momentum", "velocity"), "AdamW": ("momentum", "velocity"), "RMSprop": ("velocity", "momentum")}
 SHORT = {("SGD", "momentum"): "m", ("Adam", "momentum"): "m", ("Adam", "velocity"): "v", ("AdamW", "momentum"): "m",
@@ -33,6 +35,8 @@ class State:
     iterations: int = 0
     slots: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     loss: Any = None
+    metrics: Any = ("accuracy",)
+    loss_weights: Any = None
     problem: str = ""
 
     def arrays(self):
@@ -60,7 +64,8 @@ def read_state(archive, description, arrays):
     if archive.training is None:
         return None
     class_name, config = settings(archive.training)
-    state = State(class_name, config, loss=archive.training.get("loss"))
+    state = State(class_name, config, loss=archive.training.get("loss"), metrics=archive.training.get("metrics"),
+                  loss_weights=archive.training.get("loss_weights"))
     if archive.optimizer is None:
         return state
     variables = trained(description, [b.leaf for b in leaves_of(description.tree)])
@@ -146,15 +151,43 @@ def _numbered(archive, state, count):
 
 def training_config(state, loss):
     """Return the training_config of an .h5 that both versions read. "Custom>" makes Keras 2 take its newer optimizers."""
-    known = state.class_name in OWN
-    return {"loss": loss, "metrics": ["accuracy"], "weighted_metrics": None, "loss_weights": None,
-            "optimizer_config": {"class_name": f"Custom>{state.class_name}" if known else state.class_name, "config": state.config}}
+    prefix = "Custom>" if state.class_name in OWN else ""
+    return {"loss": neutral_loss(loss), "metrics": neutral_metrics(state.metrics), "weighted_metrics": None,
+            "loss_weights": state.loss_weights, "optimizer_config": {"class_name": prefix + state.class_name, "config": state.config}}
 
 
 def compile_config(state, loss):
     """Return the compile_config of a .keras file."""
-    return {"optimizer": {"module": "keras.optimizers", "class_name": state.class_name, "config": state.config, "registered_name": None},
-            "loss": loss, "loss_weights": None, "metrics": ["accuracy"], "weighted_metrics": None}
+    described = {"module": "keras.optimizers", "class_name": state.class_name, "config": state.config, "registered_name": None}
+    return {"optimizer": described, "loss": _with_module(neutral_loss(loss)), "loss_weights": state.loss_weights,
+            "metrics": neutral_metrics(state.metrics), "weighted_metrics": None}
+
+
+def neutral_loss(loss):
+    """Return a loss as both versions take it: by name where its settings are the defaults (Keras 3 fails on Keras 2's objects)."""
+    if not isinstance(loss, dict):
+        return LOSSES.get(loss, loss) if isinstance(loss, str) else loss
+    if "class_name" not in loss:
+        return {k: neutral_loss(v) for k, v in loss.items()}
+    settings = {k: v for k, v in dict(loss.get("config") or {}).items() if k not in ("fn", "reduction") and v not in (None, False, 0, -1)}
+    name = snake_case(str(loss["class_name"]))
+    if set(settings) <= {"name"}:
+        return name
+    return {"class_name": str(loss["class_name"]), "config": {"name": name, **settings, "reduction": "sum_over_batch_size"}}
+
+
+def _with_module(loss):
+    """A .keras file names the module of each class."""
+    if not isinstance(loss, dict):
+        return loss
+    if "class_name" not in loss:
+        return {k: _with_module(v) for k, v in loss.items()}
+    return {"module": "keras.losses", **loss, "registered_name": None}
+
+
+def neutral_metrics(metrics):
+    """Return metrics as both versions take them: accuracy by its name, or none."""
+    return ["accuracy"] if "accuracy" in str(metrics) else None
 
 
 def layers_arrays(state, description, layers, arrays):
@@ -177,15 +210,15 @@ def _ordered(state, description, layers, arrays, always):
     """(kind, "layer/weight", array) in order; a slot that the class has and the state has not is zeros, if `always`."""
     variables = trained(description, layers) or []
     kinds = [k for k in SLOTS.get(state.class_name, ()) if k in state.slots or (always and state.class_name in ("SGD", "Adam", "AdamW"))]
-    kinds += [k for k in state.slots if k not in kinds]
 
     def slot(kind, leaf, position, name):
         given = state.slots.get(kind, {}).get(name)
         return kind, name, np.zeros_like(arrays[leaf][position]) if given is None else given
 
+    first = [slot(kind, *variable) for kind in state.slots if kind == "average" for variable in variables]
     if state.class_name in ("Adam", "AdamW"):
-        return [slot(kind, *variable) for variable in variables for kind in kinds]
-    return [slot(kind, *variable) for kind in kinds for variable in variables]
+        return first + [slot(kind, *variable) for variable in variables for kind in kinds]
+    return first + [slot(kind, *variable) for kind in kinds for variable in variables]
 
 
 def state_of(trainer, names):

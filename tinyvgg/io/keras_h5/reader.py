@@ -32,7 +32,7 @@ def load_model(path, *, input_range=None, seed=0):
     with open_archive(path) as archive:
         _needs_model(archive)
         plan = build.Plan(flatten(archive.config))
-        if archive.keras_version.startswith("2") and not archive.metadata:
+        if origin(archive).startswith("2"):
             build.use_keras2_statistics(plan)
         found = weights.find_weights(archive, plan.description.tree, _all_counts(plan))
         plan.check(found)
@@ -70,7 +70,12 @@ def read(path):
         found = weights.find_weights(archive, description.tree, counts)
         arrays = weights.read_arrays(found)
         state = optimizer.read_state(archive, description, arrays)
-        return Contents(archive.kind, archive.keras_version, description, arrays, archive.training, state, archive.metadata)
+        return Contents(archive.kind, origin(archive), description, arrays, archive.training, state, archive.metadata)
+
+
+def origin(archive):
+    """The Keras version whose arithmetic a file's batch-norms follow in training; "" for networks of this library."""
+    return str(archive.metadata.get("keras_version", "")) if archive.metadata else archive.keras_version
 
 
 def _needs_model(archive):
@@ -90,7 +95,7 @@ def _all_counts(plan):
 def _fill(model, plan, arrays):
     by_name = {layer.name: layer for layer in model.layers}
     for leaf, layer in plan.layers.items():
-        _set(by_name[layer.name], arrays[leaf])
+        _set(by_name[layer.name], arrays.get(leaf, []))
 
 
 def _set(layer, values):

@@ -36,7 +36,7 @@ def leaves_of(tree):
 # --- groups by layer name ---
 
 def _by_layers(archive, tree, counts):
-    groups = _groups(archive)
+    groups = layer_groups(archive)
     found = {}
     for branch, datasets in _matched(groups, tree, counts):
         if branch.leaf is not None:
@@ -46,7 +46,7 @@ def _by_layers(archive, tree, counts):
     return found
 
 
-def _groups(archive):
+def layer_groups(archive):
     """{layer name: its datasets in order}, for the layers that have any."""
     names = hdf5.names(archive.weights, "layer_names")
     if names is None:
@@ -126,7 +126,7 @@ def _walk_objects(archive, group, branches, counts, found):
                 raise FormatError(f"there is no group layers/{key} for the nested model {branch.name!r}")
             _walk_objects(archive, place, branch.children, counts, found)
         elif place is not None:
-            found[branch.leaf] = _variables(archive, place)
+            found[branch.leaf] = variables(archive, place)
 
 
 def object_keys(branches):
@@ -139,7 +139,7 @@ def object_keys(branches):
     return keys
 
 
-def _variables(archive, place):
+def variables(archive, place):
     group = hdf5.group_at(place, "vars")
     if group is None:
         return []

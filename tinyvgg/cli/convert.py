@@ -1,0 +1,59 @@
+"""Write a Keras file that the other version opens too
+
+OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description. Says
+what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and --validation also write the
+two arrays that its "Validation inputs" and "Validation outputs" want.
+
+    tinyvgg convert keras2.h5 both.h5
+    tinyvgg convert light.h5 st.h5 --for x-cube-ai --data cifar10 --validation X.npy,Y.npy -n 100
+"""
+from tinyvgg.cli._common import add_common, note, print_result
+from tinyvgg.errors import OptionError
+
+
+def add_arguments(parser):
+    parser.add_argument("source", metavar="IN", help="Keras file with a description: .h5 or .keras")
+    parser.add_argument("target", metavar="OUT", help="file to write: .h5, .keras or .weights.h5")
+    parser.add_argument("--for", dest="to", choices=("keras", "x-cube-ai"), default="keras", help="who will open OUT (default keras)")
+    parser.add_argument("--float32", action="store_true", help="compute in float32 what IN computes in another dtype")
+    parser.add_argument("--data", metavar="DATA", help="with --validation: cifar10, shapes, folder, archive or X.npy,Y.npy")
+    parser.add_argument("--validation", metavar="X.npy,Y.npy", help="also write images and one-hot labels to these two files")
+    parser.add_argument("-n", type=int, default=100, metavar="N", help="test images in --validation (default 100)")
+    parser.add_argument("--input-range", metavar="LO,HI", help="range of the model's images, where its file does not say (default 0,1)")
+    add_common(parser, seed=False)
+
+
+def run(arguments):
+    from tinyvgg.io.keras_h5 import convert
+    if arguments.validation is not None:
+        _paths(arguments.validation)
+    changes = convert(arguments.source, arguments.target, to=arguments.to, float32=arguments.float32)
+    result = {"source": arguments.source, "target": arguments.target, "changes": changes}
+    if arguments.validation is not None:
+        result["validation"] = _validation(arguments)
+    for change in changes:
+        note(arguments, change)
+    written = [arguments.target, *result.get("validation", {}).get("files", [])]
+    print_result(arguments, result, f"wrote {', '.join(written)}; {len(changes) or 'no'} kinds of change")
+
+
+def _validation(arguments):
+    from tinyvgg import data, io
+    from tinyvgg.cli._classifier import images_for, parse_range
+    from tinyvgg.data.dataset import model_input
+    from tinyvgg.io.keras_h5.convert import write_validation
+    if arguments.n < 1:
+        raise OptionError(f"-n is {arguments.n}; expected at least 1")
+    x_path, y_path = _paths(arguments.validation)
+    settings = {} if arguments.input_range is None else {"input_range": parse_range(arguments.input_range)}
+    model = io.load_model(arguments.source, **settings)
+    x, y = images_for(model, data.load(arguments.data), "test", arguments.n)
+    write_validation(model, model_input(x, model.input_range), y, x_path, y_path)
+    return {"files": [x_path, y_path], "n": len(y)}
+
+
+def _paths(spec):
+    paths = spec.split(",")
+    if len(paths) != 2 or not all(p.endswith(".npy") for p in paths):
+        raise OptionError(f"--validation is {spec!r}; expected two names", "--validation X.npy,Y.npy")
+    return paths

@@ -1,0 +1,44 @@
+"""Show a model's layers, output shapes, parameters and MACC
+
+Opens every Keras file (.h5, .keras, .weights.h5 of Keras 2 and 3) and says where the engine lacks a layer; also .npz and runs.
+
+    tinyvgg summary light.h5
+    tinyvgg summary runs/first --json
+"""
+from pathlib import Path
+
+from tinyvgg.cli._common import add_common, print_result
+
+
+def add_arguments(parser):
+    parser.add_argument("model", metavar="MODEL", help="model file, folder of a run, or zoo entry")
+    add_common(parser, seed=False)
+
+
+def run(arguments):
+    result = summarize(arguments.model)
+    note = result.pop("note")
+    print_result(arguments, result, _text(result, note))
+
+
+def summarize(path):
+    """Return {"parameters", "macc", "layers": [...], "note"} of a model's file; see io.keras_h5.describe.summary."""
+    from tinyvgg import nn
+    from tinyvgg.cli._classifier import open_classifier
+    from tinyvgg.io.keras_h5.describe import summary
+    if str(path).lower().endswith((".h5", ".hdf5", ".keras")) and Path(path).is_file():
+        return summary(path)
+    rows = nn.summary_rows(open_classifier(str(path)))
+    return {"parameters": sum(r["parameters"] for r in rows), "macc": sum(r["macc"] for r in rows), "layers": rows, "note": ""}
+
+
+def _text(result, note):
+    from tinyvgg.report.tables import table
+    rows = [[r["name"], _known(r["type"]), _known(r["output_shape"] and "x".join(map(str, r["output_shape"]))),
+             f"{r['parameters']:,}", _known(r["macc"], "{:,}")] for r in result["layers"]]
+    total = f"{result['parameters']:,} parameters" + (f", {result['macc']:,} MACC an image" if result["macc"] is not None else "")
+    return "\n".join([table(["layer", "type", "output", "parameters", "MACC"], rows), total, *([f"note: {note}"] if note else [])])
+
+
+def _known(value, form="{}"):
+    return "-" if value is None else form.format(value)
