@@ -6,6 +6,7 @@
         ...
 """
 import contextlib
+import functools
 import importlib
 import os
 
@@ -46,11 +47,16 @@ def _checked(name):
     return name
 
 
+@functools.cache
+def _fast():
+    return importlib.import_module("tinyvgg.kernels.fast")
+
+
 def __getattr__(name):
     if name.startswith("_"):
         raise AttributeError(name)
     if active() == "fast":
-        function = getattr(importlib.import_module("tinyvgg.kernels.fast"), name, None)
+        function = getattr(_fast(), name, None)
         if function is not None:
             return function
     return getattr(reference, name)

@@ -75,7 +75,10 @@ class Optimizer:
             self.slots[slot][name] = np.array(array)
 
     def _slot(self, slot, name, w):
-        return self.slots[slot].setdefault(name, np.zeros_like(w))
+        slots = self.slots[slot]
+        if name not in slots:
+            slots[name] = np.zeros_like(w)
+        return slots[name]
 
     def _clip_scale(self, gradients):
         if self.global_clipnorm is None:

@@ -28,6 +28,9 @@ STEP = np.dtype([
     ("depth", np.int64), ("padded_depth", np.int64), ("filters", np.int64),   # shape of a kernel seen as a matrix
     ("zeros", np.int64),                                    # as many zeros as any layer has channels
     ("epsilon", np.float64), ("momentum", np.float64),
+    # of optimizers: weights are `kernel`, their gradient `gradient`
+    ("slot_1", np.int64), ("slot_2", np.int64), ("size", np.int64),
+    ("rate", np.float64), ("factor_1", np.float64), ("factor_2", np.float64),
 ])
 _STEP_SIZE = STEP.itemsize // 4
 

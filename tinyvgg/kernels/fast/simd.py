@@ -60,7 +60,9 @@ class Value:
     def _like(self, other):
         if isinstance(other, Value):
             return other.value
-        return INT(other) if self.is_index else self.emitter.constant(other).value
+        if self.is_index:
+            return INT(other)
+        return ir.Constant(FLOAT, other) if self.value.type == FLOAT else self.emitter.constant(other).value
 
     def __add__(self, other):
         return self._apply(other, "add", "fadd")
@@ -126,11 +128,11 @@ class Emitter:
     def _pointer(self, address, kind):
         return self.builder.inttoptr(self.builder.mul(address.value, INT(4)), kind.as_pointer())
 
-    def load(self, address):
-        return Value(self, self.builder.load(self._pointer(address, VECTOR), align=4))
+    def load(self, address, kind=VECTOR):
+        return Value(self, self.builder.load(self._pointer(address, kind), align=4))
 
     def store(self, vector, address):
-        self.builder.store(vector.value, self._pointer(address, VECTOR), align=4)
+        self.builder.store(vector.value, self._pointer(address, vector.value.type), align=4)
 
     def broadcast(self, address):
         """The number at `address` in every lane."""
@@ -142,9 +144,10 @@ class Emitter:
         return Value(self, self.builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(LANE, WIDTH), [0] * WIDTH)))
 
     def call(self, name, *arguments):
+        """Call an LLVM intrinsic of vectors, or of numbers."""
         values = [a.value for a in arguments]
-        kind = ir.FunctionType(VECTOR, [VECTOR] * len(values))
-        function = cgutils.get_or_insert_function(self.builder.module, kind, f"{name}.v{WIDTH}f32")
+        kind, suffix = (FLOAT, "f32") if values[0].type == FLOAT else (VECTOR, f"v{WIDTH}f32")
+        function = self.declare(f"{name}.{suffix}", ir.FunctionType(kind, [kind] * len(values)))
         return Value(self, self.builder.call(function, values))
 
     def declare(self, name, kind):

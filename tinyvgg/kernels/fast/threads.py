@@ -12,7 +12,8 @@ import numpy as np
 
 from tinyvgg.errors import OptionError
 from tinyvgg.kernels.fast.atomics import SPACING, STATUS, atomic_exchange_if, atomic_load, atomic_store, barrier, pause
-from tinyvgg.kernels.fast.program import execute
+from tinyvgg.kernels.fast.arena import address
+from tinyvgg.kernels.fast.program import STEP, execute
 from tinyvgg.kernels.fast.simd import compiled, entry_point
 
 ASLEEP, WAITING, POSTED = 0, 1, 2
@@ -85,10 +86,6 @@ class Pool:
         self._state = -(-self._counters.ctypes.data // 128) * 32
         self._wake = []
 
-    def run(self, program):
-        """Run a program (an array of STEP) to its end."""
-        self.run_at(program.ctypes.data // 4, program.size)
-
     def run_at(self, job, length):
         """Run the program of `length` steps at the address `job`, in elements."""
         with self._lock:
@@ -117,6 +114,23 @@ class Pool:
 def _claim(status):
     """Mark a sleeping worker as posted; return whether it was asleep."""
     return atomic_exchange_if(status, ASLEEP, POSTED) == ASLEEP
+
+
+_PLACE = {name: (STEP.fields[name][1] // 8, STEP.fields[name][0] == np.float64) for name in STEP.names}
+
+
+def run_step(function, threads, /, **fields):
+    """Run one kernel by itself, on all threads or in the caller's alone; fields are numbers."""
+    whole = np.zeros(STEP.itemsize // 8, np.int64)          # a record array would take microseconds a field
+    real = whole.view(np.float64)
+    whole[0] = function.address
+    for name, value in fields.items():
+        at, is_real = _PLACE[name]
+        (real if is_real else whole)[at] = value
+    if threads:
+        pool().run_at(address(whole), 1)
+    else:
+        _lead(address(whole), 1, 1, 0)
 
 
 _pool = None
