@@ -60,14 +60,18 @@ def test_a_report_of_another_model(real_reports):
     assert "conv2d_2" in found.differences[0] and "32" in found.differences[0]
 
 
-def test_c_info_beside_a_network(real_reports):
+def test_c_info_beside_a_network(real_reports, tmp_path):
     from tinyvgg.xcubeai import read_report
     from tinyvgg.xcubeai.rebuild import rebuild
 
     operations, _ = rebuild(read_report(real_reports / "v10.2_resnet_v1_32_validate.txt"))
     found = crosscheck(real_reports / "v10.2_resnet_v1_32_validate__network_c_info.json", operations)
     assert found.agrees, found.differences
-    assert {t.name for t in found.totals if t.ok} >= {"parameters", "macc", "weights"}
+    assert {t.name for t in found.totals if t.ok} >= {"parameters", "macc", "weights"} and len(found.rows) == 82
+    text = (real_reports / "v10.2_resnet_v1_32_validate__network_c_info.json").read_text()
+    (tmp_path / "network_c_info.json").write_text(text.replace('"macc": 442384', '"macc": 442385'))
+    found = crosscheck(tmp_path / "network_c_info.json", operations)
+    assert "conv2d (Conv2D): macc theirs 442,385, ours 442,384" in found.differences[0]
 
 
 def test_figures_that_make_no_network_are_named(tmp_path):
@@ -191,6 +195,16 @@ def test_generated_weights_agree(tmp_path):
         "dense_1/kernel",
         "dense_1/bias",
     ]
+
+
+@pytest.mark.parametrize("bits", [None, 4, 8])
+def test_generated_code_without_a_report(tmp_path, bits):
+    model = small_model()
+    write_app(tmp_path, model, bits=bits)
+    (tmp_path / "network_generate_report.txt").unlink()
+    found = crosscheck(tmp_path, model)
+    assert found.agrees, found.differences
+    assert {t.name for t in found.totals} >= {"macc", "weights"} and len(found.weights) == 10
 
 
 def test_one_weight_is_found_and_named(tmp_path):

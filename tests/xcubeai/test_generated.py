@@ -113,6 +113,19 @@ def test_st_ai_api(tmp_path):
     assert list(found.values("dense_0_weights")) == list(range(8)) and list(found.values("dense_0_bias")) == [9, 10]
 
 
+def test_st_ai_api_with_objects(tmp_path):
+    """Where st-ai has no light kernel, it keeps the legacy objects and places them before each call."""
+    (tmp_path / "network_data.c").write_text(samples.c_array(np.arange(4, dtype="<f4").tobytes(), name="g_network_weights_array"))
+    (tmp_path / "network.c").write_text(
+        "STAI_API_ENTRY\nAI_ARRAY_OBJ_DECLARE(\n  gemm_8_weights_array, AI_ARRAY_FORMAT_FLOAT,\n  NULL, NULL, 3, AI_STATIC)\n"
+        "  gemm_8_weights_array.data = AI_PTR(net_ctx->_weights[0] + 4);\n"
+        "  gemm_8_weights_array.data_start = AI_PTR(net_ctx->_weights[0] + 4);\n"
+        "  pool_7_output_array.data = AI_PTR(net_ctx->_activations[0] + 0);\n"
+    )
+    found = read_generated(tmp_path)
+    assert list(found.tensors) == ["gemm_8_weights"] and list(found.values("gemm_8_weights")) == [1, 2, 3]
+
+
 def test_a_cut_file_is_named(tmp_path):
     write_network(tmp_path, np.random.default_rng(0))
     text = (tmp_path / "network_data_params.c").read_text()

@@ -187,10 +187,16 @@ def test_old_json(tmp_path):
         '{"cli_parameters": "generate --compression 8", "cli_version_str": "1.4.0", "hash": "aa", "model_n_params": 20,'
         '"model_size": 80,'
         '"rom_n_macc": 16, "rom_size": 44, "ram_size": [24, 24], "ram_io_size": [8, 8], "model_type": "keras",'
+        '"tools_version": {"extra": null, "major": 5, "micro": 0, "minor": 2},'
         '"compression": {"factor": 4.0, "layers": {"dense_weights": 8.0}}, "layers": [{"id": 0, "name": "dense", "type": "Dense",'
         '"inputs": ["x"], "out_shapes": [[4]], "extras": {"n_macc": 16, "n_params": 20, "psize": 80, "rom_size": 44,'
         '"rom_trans": "c"}}]}'
     )
     report = read_report(write(tmp_path, text, "network_report.json"))
-    assert report.compression == "medium" and report.rows[0].compressed and report.totals["activations"] == 24
+    assert (
+        report.version == "5.2"
+        and report.compression == "medium"
+        and report.rows[0].compressed
+        and report.totals["activations"] == 24
+    )
     assert all(c.ok for c in report.checks()) and len(report.checks()) >= 4

@@ -12,7 +12,8 @@ from tinyvgg.report.record import versions
 from tinyvgg.xcubeai.csource import read_generated
 from tinyvgg.xcubeai.read import read_report
 from tinyvgg.xcubeai.rebuild import rebuild
-from tinyvgg.xcubeai.rows import compare_rows, level, number_format
+from tinyvgg.xcubeai.report import Report
+from tinyvgg.xcubeai.rows import compare_c_layers, compare_rows, level, number_format
 from tinyvgg.xcubeai.validation import METRICS, read_validation, validation_metrics
 from tinyvgg.xcubeai.weights import compare_weights, with_their_weights
 
@@ -113,7 +114,7 @@ def crosscheck(report, model=None, *, model_path=None, generated=None, validatio
     model_path: the model's file, for its hash. simulation: a classifier with `predict`, such as our integer model of the same
     network, that answers the validation's images beside ST's C code; it informs and does not decide.
     """
-    read = read_report(report)
+    read = _read(report)
     found = CrossCheck(read, str(model_path or ("the report's own table" if model is None else getattr(model, "name", "model"))))
     found.notes += read.notes
     if model is None:
@@ -130,9 +131,13 @@ def crosscheck(report, model=None, *, model_path=None, generated=None, validatio
     found.sums = read.checks()
     if read.rows:
         found.rows, costs = compare_rows(read, operations)
-    else:
-        costs = st.costs(operations, compression=level(read), number_format=number_format(read))
-        found.notes.append("the report holds no table of layers: only totals are compared")
+    elif operations:
+        found.rows, costs = compare_c_layers(read, operations)
+        found.notes.append(
+            "there is no table of layers: the layers of the C code are compared, `line` is their number"
+            if found.rows
+            else "there is neither a table of layers nor C layers of these names: only totals are compared"
+        )
     if operations:
         found.totals = _totals(read, operations, costs)
     else:
@@ -143,6 +148,24 @@ def crosscheck(report, model=None, *, model_path=None, generated=None, validatio
     _weights(found, model, generated or (folder if Path(report).is_dir() else None), asked=generated is not None)
     _validation(found, model, simulation, validation or (folder if Path(report).is_dir() else None), asked=validation is not None)
     return found
+
+
+def _read(path):
+    """Read the report; a folder of generated C without one says its MACC, bytes and compression by itself."""
+    try:
+        return read_report(path)
+    except DataError:
+        if not Path(path).is_dir() or not any(Path(path).glob("*.c")):
+            raise
+    code = read_generated(path)
+    formats = {tensor.format for tensor in code.tensors.values()}
+    report = Report(str(path), source="code", notes=["there is no report in the folder: the generated C stands for it"])
+    level_ = "medium" if "LUT4_FLOAT" in formats else "low" if "LUT8_FLOAT" in formats else "none"
+    report.header = {"compression": level_, "model_hash": code.signature, "model_fmt": "int8" if "S8" in formats else "float"}
+    report.totals = {"weights": sum(tensor.size_bytes for tensor in code.tensors.values())} if code.tensors else {}
+    if code.macc is not None:
+        report.totals["macc"] = code.macc
+    return report
 
 
 def _totals(report, operations, costs):
@@ -262,7 +285,7 @@ def _simulations(found, model, simulation):
     if model is not None and hasattr(model, "predict"):
         exact = found.report.compression in ("none", "lossless") and number_format(found.report) == "float"
         yield "their C code against our float simulation", model, exact
-        if found.generated is not None and any(w.format.startswith("LUT") and w.mse is not None for w in found.weights):
+        if found.generated is not None and any(w.mse is not None for w in found.weights):
             theirs = with_their_weights(model, found.generated)
             yield "their C code against our float simulation of their shared weights", theirs, True
     if simulation is not None:

@@ -39,8 +39,14 @@ class StoredTensor:
     shape: tuple = ()
 
     @property
+    def shared(self):
+        """Whether the values are in a codebook."""
+        return self.format in ("LUT4_FLOAT", "LUT8_FLOAT")
+
+    @property
     def size_bytes(self):
-        if self.format.startswith("LUT"):
+        """Bytes in the weights, the codebook included."""
+        if self.shared:
             return lut_bytes(self.items, BITS[self.format])
         return (self.items * BITS.get(self.format, 32) + 7) // 8
 
@@ -62,14 +68,14 @@ class Generated:
     def codebook(self, name):
         """Return the Codebook of a LUT tensor, or None for a tensor stored plainly."""
         tensor = self.tensors[name]
-        if not tensor.format.startswith("LUT"):
+        if not tensor.shared:
             return None
         return decode_lut(self.blob[tensor.start :], tensor.items, BITS[tensor.format])
 
     def values(self, name):
         """Return a tensor's values (items,) in ST's order: codebooks looked up, integers as they are."""
         tensor = self.tensors[name]
-        if tensor.format.startswith("LUT"):
+        if tensor.shared:
             return self.codebook(name).values
         if tensor.format not in DTYPE:
             raise FormatError(f"{name} is stored as {tensor.format}, which this reader does not know")
@@ -158,7 +164,7 @@ def _blob(text, file, notes):
             body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
         words = re.findall(r"\b(0[xX][0-9a-fA-F]{1,16}|\d{1,20})(?=[uUlL]*\s*(?:,|$))", body.strip())
         width = WIDTH[found[1]]
-        values = [int(word, 0) for word in words]
+        values = [int(word, 16 if word[:2] in ("0x", "0X") else 10) for word in words]
         if any(value >> (8 * width) for value in values):
             raise FormatError(
                 f"{file.name}: a value of {found[2]} is larger than {8 * width} bits", "the file as X-CUBE-AI wrote it"

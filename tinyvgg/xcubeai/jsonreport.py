@@ -107,8 +107,7 @@ def _items(buffer):
 def _report(data, report):
     """Versions 5 to 8: layers with their cost."""
     report.tool = f"stm32ai {data.get('cli_version_str', '')}".strip()
-    version = str((data.get("tools_version") or {}).get("major", "")) if isinstance(data.get("tools_version"), dict) else ""
-    report.version = f"{version}.{data['tools_version'].get('minor', 0)}" if version else ""
+    report.version = _version(data)
     arguments = re.search(r"--compression (\S+)", data.get("cli_parameters", ""))
     report.header = {
         "type": data.get("model_type", ""),
@@ -127,7 +126,7 @@ def _report(data, report):
                 layer["name"],
                 layer.get("type", ""),
                 "",
-                tuple(shape[0]),
+                _channels_last(shape[0]),
                 extras.get("n_params", 0),
                 extras.get("psize", 0),
                 extras.get("n_macc", 0),
@@ -153,8 +152,20 @@ def _report(data, report):
             report.totals[name] = (sum(value) if name == "io" else value[0]) if isinstance(value, list) else value
 
 
+def _version(data):
+    """ "5.2" of {"major": 5, "minor": 2}."""
+    stated = data.get("tools_version")
+    return f"{stated['major']}.{stated.get('minor', 0)}" if isinstance(stated, dict) and "major" in stated else ""
+
+
+def _channels_last(shape):
+    """These files put the channels first: (C, H, W) -> (H, W, C)."""
+    return (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
+
+
 def _c_graph(data, report):
     """Versions 5 to 8: arrays and layers of the C graph."""
+    report.version = _version(data)
     report.arrays = [
         Array(
             a["c_id"], a["name"].removesuffix("_array"), a["size"], a["c_size_in_byte"], a["mem_pool"], a["c_type"], a["format"]

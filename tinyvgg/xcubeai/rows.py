@@ -66,6 +66,34 @@ def compare_rows(report, operations):
     return [_pair(t, o, report) for t, o in _align(theirs, ours)], costs
 
 
+def compare_c_layers(report, operations):
+    """Set the C layers of a report without a table beside ours -> (list of Pair, list of Cost).
+
+    A C layer holds the operations that were fused into it: those of ours that have no C layer of their name count for the
+    nearest one before them that has. Where few names agree, nothing is paired.
+    """
+    costs = st.costs(operations, compression=level(report), release=_release(report), number_format=number_format(report))
+    layers = {layer.name: layer for layer in report.layers}
+    sources, hosts, sums = {op.name: op.inputs for op in operations}, {}, {}
+    for cost in costs:
+        name = cost.name.replace("/", "_")
+        host = name if name in layers else next((hosts[s] for s in sources[cost.name] if s in hosts), None)
+        hosts[cost.name] = host
+        total = sums.setdefault(host, {"name": host, "kind": cost.kind, "macc": 0, "bytes": 0})
+        total["macc"] += cost.macc
+        total["bytes"] += cost.weights_bytes
+    if None in sums or len(sums) < 0.5 * len(layers):
+        return [], costs
+    pairs = []
+    for layer in report.layers:
+        theirs = {"name": layer.name, "kind": layer.kind, "macc": layer.macc, "bytes": layer.rom_bytes}
+        ours = sums.get(layer.name)
+        wrong = ["presence"] if ours is None else [key for key in ("macc", "bytes") if theirs[key] != ours[key]]
+        reason = "the model has no such operation" if ours is None else ""
+        pairs.append(Pair(layer.name, layer.kind, theirs, ours, layer.id, wrong, reason))
+    return pairs, costs
+
+
 def _release(report):
     return report.release if report.release != (0, 0) else st.LATEST
 

@@ -163,7 +163,7 @@ def _compare(want, name, generated):
     if tensor.items != want.values.size:
         check.ok, check.reason = False, f"theirs has {tensor.items:,} values, ours {want.values.size:,}: another shape"
         return check
-    if tensor.format.startswith("LUT"):
+    if tensor.shared:
         return _compare_shared(check, want, generated.codebook(name))
     if tensor.format != "FLOAT":
         check.reason = f"stored as {tensor.format}: integers of a quantised model are not compared with floats"
