@@ -1,5 +1,4 @@
 """Small classifiers under attack: a linear one that can be solved by hand, and a trained network of 8x8 images."""
-
 import numpy as np
 import pytest
 

@@ -1,5 +1,4 @@
 """cleverhans' functions: its signatures, and its steps, traced by hand on a linear model."""
-
 import inspect
 
 import numpy as np

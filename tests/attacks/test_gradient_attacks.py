@@ -1,5 +1,4 @@
 """FGSM and PGD: closed forms on a linear model, metamorphic properties on a network, and what must change nothing."""
-
 import numpy as np
 import pytest
 

@@ -1,5 +1,4 @@
 """The losses' gradients, and what each must not do."""
-
 import numpy as np
 import pytest
 

@@ -1,5 +1,4 @@
 """Distances, projections and 8-bit grids."""
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

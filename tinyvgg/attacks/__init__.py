@@ -4,7 +4,6 @@ from tinyvgg import attacks
 result = attacks.pgd(model, x, y, eps="8/255", norm="linf", steps=40)
 print(result.robust_accuracy, result.flags)
 """
-
 from tinyvgg.attacks.evaluate import replay
 from tinyvgg.attacks.fgsm import fgsm
 from tinyvgg.attacks.noise import noise

@@ -1,5 +1,4 @@
 """Noticing that an iteration has come back to where it was, from when on it can only repeat itself."""
-
 import hashlib
 
 import numpy as np

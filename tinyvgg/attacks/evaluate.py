@@ -1,61 +1,37 @@
 """Looking at attacked images from scratch: distances in float64, fresh predictions, images of 8 bits, warnings."""
-
 import numpy as np
 
 from tinyvgg.attacks import norms as measure
 from tinyvgg.attacks.result import AttackResult
+from tinyvgg.attacks.task import Found, Task
 from tinyvgg.attacks.victim import Victim
 from tinyvgg.errors import DataError
 from tinyvgg.report import record
 
 
-def recheck(model, x, y, found, *, pred_clean, name, eps, norm, target, config, seed, flags, batch_size=128):
-    """Measure found["adv"] against x and ask the model again; return an AttackResult whose numbers owe the attack nothing.
+def recheck(task, found):
+    """Measure found.adv against task.x and ask the model again; return an AttackResult whose numbers owe the attack nothing.
 
     An image counts as fooled if it was right before, its goal is reached now, it is within the model's bounds and, where eps is
     given, within eps of x by a relative 1e-6.
     """
-    victim = Victim(model)
-    adv = found["adv"]
-    adv_u8 = to_uint8(x, adv, eps, norm, victim.bounds)
+    victim = Victim(task.model)
+    x, adv, y, target = task.x, found.adv, task.y, task.target
+    adv_u8 = to_uint8(x, adv, task.eps, task.norm, victim.bounds)
     from_u8 = measure.from_grid(adv_u8.astype(np.float64), victim.bounds, 255, x.dtype)
-    pred_adv, scores_adv = answers(victim, adv, batch_size)
-    pred_u8, _ = answers(victim, from_u8, batch_size)
-    again, scores_clean = answers(victim, x, batch_size)
+    pred_adv, scores_adv = answers(victim, adv, task.batch_size)
+    pred_u8, _ = answers(victim, from_u8, task.batch_size)
+    again, scores_clean = answers(victim, x, task.batch_size)
     distances = {n: measure.size(adv.astype(np.float64) - x, n) for n in ("l0", "l1", "l2", "linf")}
-    within = _within(adv, distances, eps, norm, victim.bounds)
-    right = pred_clean == y
-    reached = {"adv": _reached(pred_adv, y, target), "u8": _reached(pred_u8, y, target)}
-    counts = right if target is None else right & (target != y)
+    within = _within(adv, distances, task.eps, task.norm, victim.bounds)
+    counts = (task.clean == y) if target is None else (task.clean == y) & (target != y)
     result = AttackResult(
-        name=name,
-        x=x,
-        x_adv=adv,
-        x_adv_u8=adv_u8,
-        y=y,
-        target=target,
-        pred_clean=pred_clean,
-        pred_adv=pred_adv,
-        pred_u8=pred_u8,
-        success=counts & reached["adv"] & within,
-        success_u8=counts & reached["u8"],
-        within=within,
-        done=found["done"],
-        norms=distances,
-        queries=found["queries"],
-        steps_used=found["steps"],
-        loss=found["loss"],
-        bounds=victim.bounds,
-        scores_clean=scores_clean,
-        scores_adv=scores_adv,
-        gradients=found["gradients"],
-        seconds=found["seconds"],
-        flags=list(flags),
-        config=config,
-        seed=seed,
-        model_sha256=model_sha256(model),
-        data_sha256=record.sha256_arrays(x, y),
-    )
+        name=task.name, x=x, x_adv=adv, x_adv_u8=adv_u8, y=y, target=target, pred_clean=task.clean, pred_adv=pred_adv,
+        pred_u8=pred_u8, success=counts & _reached(pred_adv, y, target) & within, success_u8=counts & _reached(pred_u8, y, target),
+        within=within, done=found.done, norms=distances, queries=found.queries, steps_used=found.steps, loss=found.loss,
+        bounds=victim.bounds, scores_clean=scores_clean, scores_adv=scores_adv, gradients=found.gradients, seconds=found.seconds,
+        flags=list(task.flags), config=task.config, seed=task.seed, model_sha256=model_sha256(task.model),
+        data_sha256=record.sha256_arrays(x, y))
     result.flags += _warnings(result, found, victim, again)
     return result
 
@@ -107,9 +83,9 @@ def _reached(pred, y, target):
 def _warnings(result, found, victim, again):
     """Return sentences for whatever makes the numbers doubtful."""
     flags, n = [], len(result)
-    if victim.probabilities or found["probabilities"]:
+    if victim.probabilities or found.probabilities:
         flags.append("probabilities, not logits: the model answers with a distribution; its logarithm was attacked")
-    vanished = int(found["vanished"].sum())
+    vanished = int(found.vanished.sum())
     if vanished:
         flags.append(f"vanished gradients: exactly 0 for {vanished} of {n} images at some step; a sign of masking")
     outside = int((~result.within).sum())
@@ -144,33 +120,12 @@ def replay(model, result, *, batch_size=128):
         raise DataError(f"the attack has labels up to {int(result.y.max())}; this model has classes 0 to {victim.n_classes - 1}")
     scale = (victim.bounds[1] - victim.bounds[0]) / (result.bounds[1] - result.bounds[0])
     eps, norm = result.config.get("eps"), result.config.get("norm", "linf")
-    n = len(result)
-    found = {
-        "adv": adv,
-        "loss": np.full(n, np.nan),
-        "queries": np.zeros(n, np.int64),
-        "steps": np.zeros(n, np.int64),
-        "vanished": np.zeros(n, bool),
-        "done": result.done,
-        "gradients": 0,
-        "seconds": 0.0,
-        "probabilities": False,
-    }
-    return recheck(
-        model,
-        x,
-        result.y,
-        found,
-        pred_clean=victim.predictions(x, batch_size),
-        name=f"replay of {result.name}",
-        eps=None if eps is None else eps * scale * (1 + measure.TOLERANCE),
-        norm=norm,
-        target=result.target,
-        config={**result.config, "replayed_from": result.model_sha256},
-        seed=result.seed,
-        flags=[],
-        batch_size=batch_size,
-    )
+    found = Found(x)
+    found.adv, found.done = adv, result.done
+    config = {**result.config, "replayed_from": result.model_sha256}
+    return recheck(Task(f"replay of {result.name}", model, x, result.y, result.target, victim.predictions(x, batch_size),
+                        None if eps is None else eps * scale * (1 + measure.TOLERANCE), norm, config, result.seed,
+                        batch_size=batch_size), found)
 
 
 def _rescale(a, old, new, dtype):

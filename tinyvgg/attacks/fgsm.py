@@ -1,5 +1,4 @@
 """Fast gradient sign method: Goodfellow, Shlens, Szegedy, "Explaining and Harnessing Adversarial Examples" (ICLR 2015)."""
-
 import numpy as np
 
 from tinyvgg.attacks import losses

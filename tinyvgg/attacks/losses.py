@@ -3,7 +3,6 @@
 Letters: z logits (N, K), y true labels (N,), t targets (N,) or None. Every loss grows as the attack comes nearer to its goal,
 "not y" or "t", and returns value (N,) and d value / dz (N, K).
 """
-
 import numpy as np
 
 from tinyvgg.errors import OptionError

@@ -1,10 +1,10 @@
 """Noise without any knowledge of the model: the floor that every attack must pass."""
-
 import numpy as np
 
+from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.losses import cross_entropy
 from tinyvgg.attacks.norms import Ball, parse_eps, parse_norm
-from tinyvgg.attacks.run import count, run
+from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
 
 

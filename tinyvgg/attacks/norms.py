@@ -2,7 +2,6 @@
 
 Letters: x clean images (N, ...), z candidates of the same shape, d = z - x, n a norm for each image (N,).
 """
-
 import re
 
 import numpy as np

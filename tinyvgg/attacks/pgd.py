@@ -1,11 +1,11 @@
 """Projected gradient descent: Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks" (ICLR 2018)."""
-
 import numpy as np
 
 from tinyvgg.attacks import losses
+from tinyvgg.attacks.checks import count, parse_length
 from tinyvgg.attacks.cycles import Visited
 from tinyvgg.attacks.norms import Ball, parse_eps, parse_norm
-from tinyvgg.attacks.run import count, parse_length, run
+from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
 
 

@@ -1,5 +1,4 @@
 """What an attack leaves behind: images, and what was found when they were looked at again from scratch."""
-
 import json
 import math
 import zipfile

@@ -1,5 +1,4 @@
 """Random numbers of their own for each image, so that batches, order and other images change nothing."""
-
 import hashlib
 import zlib
 

@@ -1,5 +1,4 @@
 """The model under attack, as an attack sees it: counted, within a budget, its bounds known, its probabilities noticed."""
-
 import numpy as np
 
 from tinyvgg.attacks import losses

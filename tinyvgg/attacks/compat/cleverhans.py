@@ -7,7 +7,6 @@ Kept as they are there: y=None takes the model's own answers, even with targeted
 unless clip_min and clip_max are given; the last point is returned; no early stop; an l2 gradient shorter than 1e-6 gives a
 shorter step; rand_init is a truth value. attacks.pgd is the better attack; this is the comparable one.
 """
-
 import numpy as np
 
 from tinyvgg.attacks.compat.pgd_loop import clip_ball, clip_box, direction, pgd_loop

@@ -3,7 +3,6 @@
 order "cleverhans": step, box, ball, box. "foolbox": step, ball, box. "art": step, box, ball.
 The library's own attacks.pgd never leaves the ball by a rounding, and so differs from all three in last bits.
 """
-
 import numpy as np
 
 from tinyvgg.attacks.norms import column, flat

@@ -1,0 +1,79 @@
+"""What an attack works on: some images, the model, and the best found so far."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyvgg.attacks.streams import Streams
+from tinyvgg.attacks.victim import Victim
+
+
+@dataclass
+class Batch:
+    """Some images under attack and the best that was found for each so far. `rows` below are indices into them.
+
+    clean: the model's answers to x. Images for which these reach the goal already begin as fooled.
+    """
+
+    victim: Victim
+    x: np.ndarray
+    y: np.ndarray
+    target: np.ndarray | None
+    streams: Streams
+    clean: np.ndarray
+
+    def __post_init__(self):
+        n = len(self.x)
+        self.adv = self.x.copy()
+        self.loss = np.full(n, -np.inf)
+        self.fooled = self.fools(np.arange(n), self.clean)
+        self.vanished, self.done = np.zeros(n, bool), np.ones(n, bool)
+        self.queries = np.zeros(n, np.int64)
+        self.steps = np.zeros(n, np.int64)
+
+    def targets(self, rows):
+        """Return the targets of some images, or None."""
+        return None if self.target is None else self.target[rows]
+
+    def logits(self, rows, z):
+        """Return the logits of candidates z for the images `rows`."""
+        self.queries[rows] += 1
+        return self.victim.logits(z)
+
+    def fools(self, rows, logits_or_labels):
+        """Whether each answer reaches the goal: not y, or the target."""
+        answers = np.asarray(logits_or_labels)
+        labels = answers.argmax(axis=1) if answers.ndim == 2 else answers
+        return labels != self.y[rows] if self.target is None else labels == self.target[rows]
+
+    def asks(self, rows, z):
+        """Return whether each candidate z fools, from labels alone."""
+        self.queries[rows] += 1
+        return self.fools(rows, self.victim.labels(z))
+
+    def climb(self, rows, z, loss, *names, toward=None):
+        """Return logits, values and gradients of `loss` at candidates z; a gradient that stays 0 becomes a random direction.
+
+        toward: classes to climb to, where these are not the goal itself.
+        """
+        self.queries[rows] += 1
+        logits, values, g, dead = self.victim.climb(z, self.y[rows], self.targets(rows) if toward is None else toward, loss)
+        self.vanished[rows] |= dead
+        still = dead & ~g.reshape(len(g), -1).any(axis=1)
+        if still.any():
+            g[still] = self.streams.take(rows[still]).normal(z.shape[1:], "lost", *names)
+        return logits, values, g
+
+    def offer(self, rows, z, logits, values, *, keep="best"):
+        """Keep candidates that fool, or climb higher than the ones before; with keep="last", all. Return which ones fool."""
+        fools = self.fools(rows, logits)
+        better = (fools & ~self.fooled[rows]) | ((fools == self.fooled[rows]) & (values > self.loss[rows]))
+        chosen = np.ones(len(rows), bool) if keep == "last" else better
+        at = rows[chosen]
+        self.adv[at], self.loss[at], self.fooled[at] = z[chosen], values[chosen], fools[chosen]
+        return fools
+
+    def shrink(self, rows, z, fools, distances, best):
+        """Minimum-norm attacks: keep candidates that fool from nearer than `best` (N,), which is updated."""
+        nearer = fools & (distances < best[rows])
+        at = rows[nearer]
+        self.adv[at], best[at], self.fooled[at] = z[nearer], distances[nearer], True

@@ -1,0 +1,85 @@
+"""What every attack insists on before it starts."""
+import numpy as np
+
+from tinyvgg.attacks.norms import parse_eps
+from tinyvgg.errors import DataError, OptionError
+
+
+def checked_images(x, victim):
+    """Return x as the model's float dtype, or raise DataError: too few axes, not finite, outside the bounds."""
+    x = np.asarray(x)
+    if x.ndim < 2:
+        raise DataError(f"images have shape {x.shape}; expected (N, ...), one row an image", "x[None]")
+    low, high = victim.bounds
+    if x.dtype == np.uint8 and high <= 1:
+        raise DataError(f"images are uint8; expected floats in {low:g}..{high:g}", "x / 255" if low == 0 else "x / 127.5 - 1")
+    x = np.ascontiguousarray(x, victim.dtype)
+    if not np.isfinite(x).all():
+        raise DataError("images hold NaN or infinite values")
+    if len(x) and (x.min() < low - 1e-6 or x.max() > high + 1e-6):
+        raise DataError(
+            f"images have values in {x.min():g}..{x.max():g}, outside the model's bounds {low:g}..{high:g}",
+            "scale them as the model was trained, or give the model its bounds",
+        )
+    return np.clip(x, low, high)
+
+
+def checked_labels(y, x, n_classes, predicted=None):
+    """Return y as (N,) int64, or raise: missing, one-hot, of another length, out of range."""
+    if y is None:
+        if predicted is None:
+            raise DataError(
+                "there are no labels (y=None): an attack pushes images away from their true class",
+                'y=labels, or labels="predicted" to attack the model\'s own answers',
+            )
+        return predicted
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == n_classes:
+        raise DataError(f"labels have shape {y.shape}; expected ({len(x)},) whole numbers", "y.argmax(axis=1)")
+    if y.shape != (len(x),) or y.dtype.kind not in "iu":
+        raise DataError(f"labels have shape {y.shape} and dtype {y.dtype}; expected ({len(x)},) whole numbers")
+    if len(y) and (y.min() < 0 or y.max() >= n_classes):
+        raise DataError(f"labels go from {y.min()} to {y.max()}; the model has classes 0 to {n_classes - 1}")
+    return y.astype(np.int64)
+
+
+def checked_target(target, y, n_classes):
+    """Return targets as (N,) int64 or None. One class for all may meet its own images; a row of labels may not."""
+    if target is None:
+        return None
+    given = np.asarray(target)
+    if given.dtype.kind not in "iu" or given.shape not in ((), y.shape):
+        raise OptionError(
+            f"target has shape {given.shape} and dtype {given.dtype}; expected a class or one for each of {len(y)} images"
+        )
+    if given.size and (given.min() < 0 or given.max() >= n_classes):
+        raise OptionError(
+            f"target is {given.max() if given.max() >= n_classes else given.min()}; the model has classes 0 to {n_classes - 1}"
+        )
+    same = given == y
+    if len(y) and (same.all() if given.shape == () else same.any()):
+        first = int(np.argmax(same))
+        raise OptionError(
+            f"image {first} is of class {int(y[first])} already, the target it was given", "targets that differ from y"
+        )
+    return np.broadcast_to(given, y.shape).astype(np.int64)
+
+
+def eps_flags(eps, norm, bounds, x):
+    width = bounds[1] - bounds[0]
+    farthest = {"linf": width, "l2": width * np.sqrt(x[:1].size), "l1": width * x[:1].size}[norm]
+    if eps is not None and len(x) and eps > farthest:
+        return [f"eps {eps:g} is beyond {farthest:g}, the whole range {bounds[0]:g}..{bounds[1]:g} of the images in {norm}"]
+    return []
+
+
+def parse_length(value, default, name="step"):
+    """Return a step length: a number, a fraction as text, or `default` for None."""
+    return default if value is None else parse_eps(value, name)
+
+
+def count(value, name, *, least=1):
+    """Return a whole number of at least `least`, or raise OptionError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise OptionError(f"{name} is {value!r}; expected a whole number, {least} or more")
+    return int(value)
