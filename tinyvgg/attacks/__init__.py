@@ -1,16 +1,30 @@
 """Adversarial attacks, one a file: functions with keyword-only settings and a seed that return a re-checked AttackResult.
 
-from tinyvgg import attacks
-result = attacks.pgd(model, x, y, eps="8/255", norm="linf", steps=40)
-print(result.robust_accuracy, result.flags)
+    from tinyvgg import attacks
+    result = attacks.pgd(model, x, y, eps="8/255", norm="linf", steps=40)
+    print(result.robust_accuracy, result.flags)
 """
+from tinyvgg.attacks.apgd import apgd, apgd_t
+from tinyvgg.attacks.cw import cw
+from tinyvgg.attacks.deepfool import deepfool
+from tinyvgg.attacks.defended import defended
 from tinyvgg.attacks.evaluate import replay
+from tinyvgg.attacks.fab import fab
 from tinyvgg.attacks.fgsm import fgsm
+from tinyvgg.attacks.fmn import fmn
+from tinyvgg.attacks.hopskipjump import hopskipjump
+from tinyvgg.attacks.ladder import ladder
+from tinyvgg.attacks.mifgsm import mifgsm
 from tinyvgg.attacks.noise import noise
 from tinyvgg.attacks.pgd import pgd
+from tinyvgg.attacks.rays import rays
 from tinyvgg.attacks.result import AttackResult, load, wilson
+from tinyvgg.attacks.square import square
+from tinyvgg.attacks.sweep import eps_curve, step_map, success_by_queries, target_matrix, transfer
 from tinyvgg.attacks.victim import as_classifier
 
-ATTACKS = {"noise": noise, "fgsm": fgsm, "pgd": pgd}
+_FUNCTIONS = (noise, fgsm, pgd, mifgsm, apgd, apgd_t, fab, square, deepfool, cw, fmn, hopskipjump, rays, ladder)
+ATTACKS = {function.__name__: function for function in _FUNCTIONS}
 
-__all__ = ["ATTACKS", "AttackResult", "as_classifier", "load", "replay", "wilson", *ATTACKS]
+__all__ = ["ATTACKS", "AttackResult", "as_classifier", "defended", "eps_curve", "load", "replay", "step_map",
+           "success_by_queries", "target_matrix", "transfer", "wilson", *ATTACKS]

@@ -1,4 +1,5 @@
 """A run's folder: finished batches are kept, so that a stopped run goes on where it was."""
+import contextlib
 import json
 import zipfile
 from pathlib import Path
@@ -24,7 +25,7 @@ class Checkpoint:
                       "data_sha256": record.sha256_arrays(task.x, task.y, *goals)})
         path = self.folder / "attack.json"
         if path.exists() and _read_json(path) != mark:
-            raise OptionError(f"{folder} holds another attack, model or images", "another --out, or the settings it was started with")
+            raise OptionError(f"{folder} holds another attack, model or images", "another --out, or the settings that began it")
         if not path.exists():
             record.write_json(path, mark)
 
@@ -61,6 +62,8 @@ class Checkpoint:
         if result.done.all():
             for path in (self.folder / "batches").glob("*.npz"):
                 path.unlink()
+            with contextlib.suppress(OSError):
+                (self.folder / "batches").rmdir()
 
     def _path(self, start):
         return self.folder / "batches" / f"{start:08d}.npz"

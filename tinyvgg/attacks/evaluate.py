@@ -27,7 +27,8 @@ def recheck(task, found):
     counts = (task.clean == y) if target is None else (task.clean == y) & (target != y)
     result = AttackResult(
         name=task.name, x=x, x_adv=adv, x_adv_u8=adv_u8, y=y, target=target, pred_clean=task.clean, pred_adv=pred_adv,
-        pred_u8=pred_u8, success=counts & _reached(pred_adv, y, target) & within, success_u8=counts & _reached(pred_u8, y, target),
+        pred_u8=pred_u8, success=counts & within & _reached(pred_adv, y, target),
+        success_u8=counts & _reached(pred_u8, y, target),
         within=within, done=found.done, norms=distances, queries=found.queries, steps_used=found.steps, loss=found.loss,
         bounds=victim.bounds, scores_clean=scores_clean, scores_adv=scores_adv, gradients=found.gradients, seconds=found.seconds,
         flags=list(task.flags), config=task.config, seed=task.seed, model_sha256=model_sha256(task.model),
@@ -92,12 +93,19 @@ def _warnings(result, found, victim, again):
     if outside:
         flags.append(f"out of bounds or of the ball: {outside} of {n} images, which count as not fooled")
     changed = int((again != result.pred_clean).sum())
-    if changed:
-        flags.append(f"random outputs: {changed} of {n} clean images got another class when asked again")
+    if changed or _scores_differ(victim, result):
+        flags.append(f"random outputs: asked again, the model answers otherwise ({changed} of {n} clean images changed class)")
     lost = int(result.success.sum() - (result.success & result.success_u8).sum())
     if lost > 0.02 * max(n, 1):
         flags.append(f"8-bit images: {lost} of {int(result.success.sum())} successes are lost by rounding to 8 bits")
     return flags
+
+
+def _scores_differ(victim, result, images=16, tolerance=1e-3):
+    """Whether the probabilities of a few clean images change when they are asked for again, beyond rounding."""
+    if result.scores_clean is None or not len(result):
+        return False
+    return bool(np.abs(answers(victim, result.x[:images], images)[1] - result.scores_clean[:images]).max() > tolerance)
 
 
 def model_sha256(model):

@@ -24,7 +24,6 @@ PLANNED = {
     "compress": "the integer model and its compressor",
     "firmware": "the firmware for the STM32L4R9",
     "board": "the virtual board and the serial line",
-    "attack": "the adversarial attacks",
     "bitflip": "bit flips in the weights",
 }
 

@@ -1,10 +1,14 @@
 """Measure a model: accuracy with its interval, loss, calibration, per class
 
-Accuracies are of test images. The interval is Wilson's, 95 %.
+Accuracies are of test images. The interval is Wilson's, 95 %. DATA may be the folder of a saved attack: its images are then shown
+to this model.
 
     tinyvgg evaluate runs/first --data shapes
+    tinyvgg evaluate other.h5 --data runs/pgd
     tinyvgg evaluate light.h5 --data cifar10 -n 1000 --json
 """
+from pathlib import Path
+
 from tinyvgg.cli._classifier import add_model, images_for, open_classifier
 from tinyvgg.cli._common import add_common, print_result
 
@@ -19,9 +23,20 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    if arguments.data is not None and (Path(arguments.data) / "attack.npz").exists():
+        return _replay(arguments)
     result = evaluate_model(arguments.model, arguments.data, part=arguments.part, n=arguments.n, quiet=arguments.quiet,
                             input_range=arguments.input_range, batch_size=arguments.batch_size)
     print_result(arguments, result, _text(result))
+
+
+def _replay(arguments):
+    """Show the images of a saved attack to the model."""
+    from tinyvgg import attacks
+    from tinyvgg.cli.attack import text_of
+    result = attacks.replay(open_classifier(arguments.model, arguments.input_range), attacks.load(arguments.data),
+                            batch_size=arguments.batch_size)
+    print_result(arguments, {"accuracy": result.robust_accuracy, **result.summary()}, text_of(result))
 
 
 def evaluate_model(model, data=None, *, part="test", n=None, input_range=None, batch_size=256, quiet=True):

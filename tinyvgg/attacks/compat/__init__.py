@@ -1,1 +1,1 @@
-"""Other libraries' attacks by their own names, signatures and steps: `cleverhans` (tf2), and `pgd_loop` in the orders of three."""
+"""Other libraries' attacks by their own names, signatures and steps: `cleverhans` (tf2); `pgd_loop` in the orders of three."""

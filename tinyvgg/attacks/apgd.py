@@ -1,0 +1,159 @@
+"""Auto-PGD: Croce and Hein, "Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free Attacks"
+(ICML 2020).
+
+A step of 2 eps with momentum, halved at checkpoints where the loss has not risen often enough, the search then going on from
+the best point. apgd climbs cross-entropy or DLR; apgd_t climbs the targeted DLR towards the most likely wrong classes in turn.
+"""
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from tinyvgg.attacks import losses
+from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.norms import Ball, column, parse_eps, parse_norm, size
+from tinyvgg.attacks.run import run
+from tinyvgg.errors import OptionError
+
+MOMENTUM = 0.75             # weight of the new step against the last one
+RISES = 0.75                # share of steps that must have raised the loss for the step length to stay
+FIRST, SHRINK, LEAST = 0.22, 0.03, 0.06         # of all steps: the first checkpoint's window, how windows shrink, the smallest
+
+
+def apgd(model, x, y, *, eps, norm="linf", steps=100, loss="ce", restarts=1, target=None, **options):
+    """Climb `loss` (ce, dlr, margin) for `steps` steps from a random point at distance eps; fooled images are left alone.
+
+    norm: linf or l2. Further options: see run. Returns an AttackResult.
+    """
+    eps, norm, steps, restarts = parse_eps(eps), _norm(norm), count(steps, "steps"), count(restarts, "restarts")
+    climbed = losses.get(loss)
+
+    def attack(batch):
+        for restart in range(restarts):
+            _search(batch, eps, norm, climbed, steps, None, (restart,))
+
+    return run("apgd", attack, model, x, y, eps=eps, norm=norm, target=target,
+               settings={"steps": steps, "loss": loss, "restarts": restarts}, **options)
+
+
+def apgd_t(model, x, y, *, eps, norm="linf", steps=100, targets=9, restarts=1, **options):
+    """Climb the targeted DLR loss towards each of the `targets` most likely wrong classes; any wrong class is a success.
+
+    norm: linf or l2. Needs four classes. Further options: see run. Returns an AttackResult.
+    """
+    eps, norm, steps = parse_eps(eps), _norm(norm), count(steps, "steps")
+    targets, restarts = count(targets, "targets"), count(restarts, "restarts")
+
+    def attack(batch):
+        order = ranked_classes(batch)
+        for rank in range(min(targets, order.shape[1])):
+            for restart in range(restarts):
+                _search(batch, eps, norm, losses.dlr, steps, order[:, rank], (rank, restart))
+
+    return run("apgd_t", attack, model, x, y, eps=eps, norm=norm,
+               settings={"steps": steps, "targets": targets, "restarts": restarts}, **options)
+
+
+def ranked_classes(batch):
+    """Return (N, K - 1): each image's wrong classes, the most likely first."""
+    rows = np.arange(len(batch.x))
+    logits = batch.logits(rows, batch.x).copy()
+    logits[rows, batch.y] = -np.inf
+    return np.argsort(-logits, axis=1, kind="stable")[:, :-1]
+
+
+def _norm(norm):
+    norm = parse_norm(norm)
+    if norm == "l1":
+        raise OptionError("apgd does linf and l2; got l1", 'attacks.pgd(..., norm="l1")')
+    return norm
+
+
+@dataclass
+class _State:
+    """Arrays with a row for each image that is still searched."""
+
+    rows: np.ndarray
+    z: np.ndarray
+    before: np.ndarray          # the point before z, for the momentum
+    g: np.ndarray
+    value: np.ndarray
+    best: np.ndarray
+    best_g: np.ndarray
+    best_value: np.ndarray
+    checked_value: np.ndarray   # best_value at the last checkpoint
+    step: np.ndarray
+    rises: np.ndarray           # since the last checkpoint
+    halved: np.ndarray          # at the last checkpoint
+
+    def keep(self, going):
+        for item in fields(self):
+            setattr(self, item.name, getattr(self, item.name)[going])
+
+
+def windows(steps):
+    """Yield the steps (counted from 0) after which a checkpoint comes, with the length of the window before it."""
+    length, i = max(int(FIRST * steps), 1), 0
+    while i + length <= steps:
+        i += length
+        yield i - 1, length
+        length = max(length - max(int(SHRINK * steps), 1), max(int(LEAST * steps), 1))
+
+
+def _search(batch, eps, norm, loss, steps, toward, names, start=None, trace=None):
+    """Search once from a random start, for the images that are not fooled yet. toward: (N,) classes, or None."""
+    rows = np.flatnonzero(~batch.fooled)
+    if not len(rows):
+        return
+    ball = Ball(batch.x, eps, norm, batch.victim.bounds).take(rows)
+    z = _on_sphere(ball, batch.streams.take(rows), names) if start is None else start[rows]
+    logits, value, g = batch.climb(rows, z, loss, *names, -1, toward=None if toward is None else toward[rows])
+    fools = batch.offer(rows, z, logits, value)
+    n = len(rows)
+    # The first step counts as a rise if the loss is above 0 after it, as in the authors' code; cross-entropy always is.
+    first = np.zeros(n) if loss is losses.dlr else np.full(n, -np.inf)
+    s = _State(rows, z, z, g, first, z, g, value, value, np.full(n, 2 * eps), np.zeros(n, np.int64), np.ones(n, bool))
+    checkpoints = dict(windows(steps))
+    for i in range(steps):
+        s.keep(~fools)
+        ball = ball.take(~fools)
+        if not len(s.rows):
+            return
+        fools = _step(batch, ball, s, i, loss, toward, names)
+        if trace is not None:
+            trace.append((s.rows.copy(), s.value.copy(), s.best_value.copy(), s.step.copy()))
+        if i in checkpoints:
+            _check(s, checkpoints[i])
+
+
+def _step(batch, ball, s, i, loss, toward, names):
+    """Move every point once; return which ones fool."""
+    step = column(s.step, s.z)
+    moved, share = ball.step(s.z, s.g, step), MOMENTUM if i else 1.0
+    moved = ball.project((s.z + (moved - s.z) * share + (s.z - s.before) * (1 - share)).astype(s.z.dtype))
+    s.before, s.z = s.z, moved
+    logits, value, s.g = batch.climb(s.rows, s.z, loss, *names, i, toward=None if toward is None else toward[s.rows])
+    batch.steps[s.rows] += 1
+    fools = batch.offer(s.rows, s.z, logits, value)
+    s.rises += value > s.value
+    s.value = value
+    better = value > s.best_value
+    wide = column(better, s.z)
+    s.best, s.best_g = np.where(wide, s.z, s.best), np.where(wide, s.g, s.best_g)
+    s.best_value = np.where(better, value, s.best_value)
+    return fools
+
+
+def _check(s, window):
+    """Halve the step where the loss rose too rarely, or where nothing was halved last time and the best is still the same."""
+    halve = (s.rises <= RISES * window) | (~s.halved & (s.best_value <= s.checked_value))
+    s.step = np.where(halve, s.step / 2, s.step)
+    wide = column(halve, s.z)
+    s.z, s.g = np.where(wide, s.best, s.z), np.where(wide, s.best_g, s.g)
+    s.halved, s.checked_value, s.rises = halve, s.best_value, np.zeros_like(s.rises)
+
+
+def _on_sphere(ball, streams, names):
+    """Return x plus a random direction of length eps, cut with the box."""
+    shape = ball.x.shape[1:]
+    d = streams.uniform(shape, *names, "start", low=-1, high=1) if ball.norm == "linf" else streams.normal(shape, *names, "start")
+    return ball.project((ball.x + ball.eps * d / column(size(d, ball.norm), d)).astype(ball.x.dtype))

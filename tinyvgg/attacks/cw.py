@@ -1,0 +1,75 @@
+"""C&W-L2: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks" (IEEE S&P 2017)."""
+import numpy as np
+
+from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.losses import margin
+from tinyvgg.attacks.norms import column, size
+from tinyvgg.attacks.run import run
+
+INSIDE = 0.999999           # clean values are moved this much inside the box, where tanh can reach them
+
+
+def cw(model, x, y, *, steps=1000, searches=9, rate=0.01, constant=1e-3, confidence=0.0, target=None, **options):
+    """Minimise |z - x|^2 + c * max(0, z_y - max of the others + confidence) by Adam over w, z = tanh(w) scaled to the box.
+
+    c starts at `constant` and is searched for each image in `searches` rounds of `steps` steps of length `rate`: strong and slow.
+    Further options: see run. Returns an AttackResult; the nearest image that fools by `confidence` is kept.
+    """
+    steps, searches = count(steps, "steps"), count(searches, "searches")
+
+    def attack(batch):
+        rows = np.flatnonzero(~batch.fooled)
+        best = np.where(batch.fooled, 0, np.inf)
+        low, high = np.zeros(len(batch.x)), np.full(len(batch.x), np.inf)
+        c = np.full(len(batch.x), float(constant))
+        for _ in range(searches):
+            if not len(rows):
+                return
+            fooled = _descend(batch, rows, c[rows], steps, rate, confidence, best)
+            hit, miss = rows[fooled], rows[~fooled]
+            high[hit], low[miss] = c[hit], c[miss]
+            c[rows] = np.where(np.isinf(high[rows]), c[rows] * 10, (low[rows] + high[rows]) / 2)
+
+    settings = {"steps": steps, "searches": searches, "rate": rate, "constant": constant, "confidence": confidence}
+    return run("cw", attack, model, x, y, norm="l2", target=target, settings=settings, **options)
+
+
+def _descend(batch, rows, c, steps, rate, confidence, best):
+    """One round with constants c; return which images were fooled in it. A round ends when its loss stops falling."""
+    low, high = batch.victim.bounds
+    middle, half = (low + high) / 2, (high - low) / 2
+    x = batch.x[rows].astype(np.float64)
+    w = np.arctanh((x - middle) / half * INSIDE)
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    found, last = np.zeros(len(rows), bool), np.inf
+    for i in range(1, steps + 1):
+        t = np.tanh(w)
+        z = (middle + half * t).astype(batch.x.dtype)
+        value, g = _margin_gradient(batch, rows, z, confidence)
+        hit = value > confidence if confidence > 0 else value > 0
+        batch.shrink(rows, z, hit, size(z.astype(np.float64) - x, "l2"), best)
+        found |= hit
+        d = z - x
+        total = float(((d ** 2).reshape(len(d), -1).sum(axis=1) + c * np.maximum(confidence - value, 0)).sum())
+        if i % max(steps // 10, 1) == 0:
+            if total > 0.9999 * last:
+                break
+            last = total
+        dw = (2 * d - column(c, g) * g) * half * (1 - t ** 2)
+        m, v = 0.9 * m + 0.1 * dw, 0.999 * v + 0.001 * dw ** 2
+        w -= rate * (m / (1 - 0.9 ** i)) / (np.sqrt(v / (1 - 0.999 ** i)) + 1e-8)
+        batch.steps[rows] += 1
+    return found
+
+
+def _margin_gradient(batch, rows, z, confidence):
+    """Return how far each image is beyond the boundary, and the gradient of that where it is not far enough."""
+    seen = {}
+
+    def direction(logits):
+        seen["value"], g = margin(logits, batch.y[rows], batch.targets(rows))
+        return g * (seen["value"] <= confidence)[:, None]
+
+    batch.queries[rows] += 1
+    _, g = batch.victim.vjp(z, direction)
+    return seen["value"].astype(np.float64), g.astype(np.float64)

@@ -1,0 +1,73 @@
+"""Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a Simple and Accurate Method to Fool Deep Neural Networks" (CVPR 2016)."""
+import numpy as np
+
+from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.norms import column, flat, parse_norm, size
+from tinyvgg.attacks.run import run
+from tinyvgg.errors import OptionError
+
+
+def deepfool(model, x, y, *, norm="l2", steps=50, candidates=10, overshoot=0.02, target=None, **options):
+    """Go to the nearest linearised boundary, again and again, until the class changes: a fast estimate of the smallest distance.
+
+    norm: l2 or linf. candidates: the most likely classes whose boundaries are looked at (each costs a gradient). overshoot: how
+    much farther than the boundary, relative. Further options: see run. Returns an AttackResult.
+    """
+    norm, steps, candidates = parse_norm(norm), count(steps, "steps"), count(candidates, "candidates", least=2)
+    if norm == "l1":
+        raise OptionError("deepfool does l2 and linf; got l1")
+
+    def attack(batch):
+        rows = np.flatnonzero(~batch.fooled)
+        if not len(rows):
+            return
+        start = batch.logits(rows, batch.x[rows]).copy()
+        start[np.arange(len(rows)), batch.y[rows]] = np.inf
+        rivals = np.argsort(-start, axis=1, kind="stable")[:, 1:candidates]
+        _search(batch, rows, batch.target[rows][:, None] if batch.target is not None else rivals, norm, steps, overshoot)
+
+    settings = {"steps": steps, "candidates": candidates, "overshoot": overshoot}
+    return run("deepfool", attack, model, x, y, norm=norm, target=target, settings=settings, **options)
+
+
+def _search(batch, rows, rivals, norm, steps, overshoot):
+    """Add up the steps r from x; z = x + (1 + overshoot) r. rivals: (len(rows), R) classes whose boundaries count."""
+    low, high = batch.victim.bounds
+    total = np.zeros((len(rows), *batch.x.shape[1:]))
+    best = np.where(batch.fooled, 0, np.inf)
+    z = batch.x[rows]
+    for _ in range(steps):
+        total += _nearest(batch, rows, z, rivals, norm)
+        z = np.clip(batch.x[rows] + (1 + overshoot) * total, low, high).astype(batch.x.dtype)
+        batch.steps[rows] += 1
+        fools = batch.asks(rows, z)
+        batch.shrink(rows, z, fools, size(z.astype(np.float64) - batch.x[rows], norm), best)
+        rows, rivals, total, z = rows[~fools], rivals[~fools], total[~fools], z[~fools]
+        if not len(rows):
+            return
+
+
+def _nearest(batch, rows, z, rivals, norm):
+    """Return the shortest step to a linearised boundary between y and one of the rivals."""
+    index, y = np.arange(len(rows)), batch.y[rows]
+    best, steps = np.full(len(rows), np.inf), np.zeros(z.shape)
+    for r in range(rivals.shape[1]):
+        logits, g = batch.victim.vjp(z, lambda logits, r=r: _difference(logits, y, rivals[:, r]))
+        batch.queries[rows] += 1
+        g = g.astype(np.float64)
+        f = np.abs(logits[index, rivals[:, r]].astype(np.float64) - logits[index, y])
+        dual = np.maximum(size(g, "l1" if norm == "linf" else "l2"), 1e-12)
+        distance = f / dual
+        nearer = distance < best
+        way = np.sign(g) if norm == "linf" else g / column(dual, g)
+        steps[nearer] = (column(distance + 1e-7, g) * way)[nearer]
+        best[nearer] = distance[nearer]
+        batch.vanished[rows] |= ~flat(g).any(axis=1)
+    return steps
+
+
+def _difference(logits, y, rival):
+    g = np.zeros_like(logits)
+    g[np.arange(len(y)), rival] = 1
+    g[np.arange(len(y)), y] = -1
+    return g

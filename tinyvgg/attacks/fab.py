@@ -1,0 +1,90 @@
+"""FAB: Croce and Hein, "Minimally Distorted Adversarial Examples with a Fast Adaptive Boundary Attack" (ICML 2020).
+
+It looks for the nearest adversarial image, without a step length: project on the linearised decision boundary, overshoot a
+little, lean back towards the clean image, and after each success start again nearer.
+"""
+import numpy as np
+
+from tinyvgg.attacks.apgd import ranked_classes
+from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.hyperplanes import project
+from tinyvgg.attacks.norms import Ball, column, flat, parse_eps, parse_norm, size
+from tinyvgg.attacks.run import run
+
+LEAN, OVERSHOOT, BACKWARD = 0.1, 1.05, 0.9      # alpha_max, eta and beta of the paper
+
+
+def fab(model, x, y, *, eps=None, norm="linf", steps=100, targets=9, restarts=1, target=None, **options):
+    """FAB-T: for each of the `targets` most likely wrong classes (or the one given as target), look for its nearest image.
+
+    eps: None keeps the nearest adversarial image at any distance; a radius counts those within it and lets images that are
+    found there be left alone. norm: linf, l2 or l1. Further options: see run. Returns an AttackResult.
+    """
+    eps, norm, steps = None if eps is None else parse_eps(eps), parse_norm(norm), count(steps, "steps")
+    targets, restarts = count(targets, "targets"), count(restarts, "restarts")
+
+    def attack(batch):
+        order = ranked_classes(batch) if batch.target is None else batch.target[:, None]
+        best = np.where(batch.fooled, 0, np.inf)
+        for rank in range(min(targets, order.shape[1])):
+            for restart in range(restarts):
+                open_rows = np.flatnonzero(best > (0 if eps is None else eps))
+                if len(open_rows):
+                    _search(batch, open_rows, order[open_rows, rank], norm, steps, eps, best, (rank, restart))
+        batch.fooled &= best <= (np.inf if eps is None else eps)
+        if eps is not None:
+            batch.adv[~batch.fooled] = batch.x[~batch.fooled]
+
+    settings = {"steps": steps, "targets": targets, "restarts": restarts}
+    return run("fab", attack, model, x, y, eps=eps, norm=norm, target=target, settings=settings, **options)
+
+
+def _search(batch, rows, target, norm, steps, eps, best, names):
+    x, y = batch.x[rows], batch.y[rows]
+    z = _start(batch, rows, norm, eps, best, names)
+    low, high = batch.victim.bounds
+    for _ in range(steps):
+        f, g = _boundary(batch, rows, z, y, target)
+        z = step(z, x, f, g, norm, low, high)
+        fools = batch.asks(rows, z)
+        batch.shrink(rows, z, fools, size(z.astype(np.float64) - x, norm), best)
+        z = np.where(column(fools, z), x + BACKWARD * (z - x), z).astype(x.dtype)
+        batch.steps[rows] += 1
+
+
+def step(z, x, f, g, norm, low, high):
+    """Return the points after one step from z: x clean images, f = logit of the target - logit of y at z, g its gradient."""
+    w = flat(g).astype(np.float64)
+    points, origin = flat(z).astype(np.float64), flat(x).astype(np.float64)
+    b = (w * points).sum(axis=1) - f
+    d_point, d_origin = project(points, w, b, norm, low, high), project(origin, w, b, norm, low, high)
+    a_point, a_origin = (np.maximum(size(d, norm), 1e-8) for d in (d_point, d_origin))
+    lean = np.minimum(a_point / (a_point + a_origin), LEAN)[:, None]
+    moved = (points + OVERSHOOT * d_point) * (1 - lean) + (origin + OVERSHOOT * d_origin) * lean
+    return np.clip(moved, low, high).reshape(z.shape).astype(z.dtype)
+
+
+def _boundary(batch, rows, z, y, target):
+    """Return z_target - z_y (N,) and its gradient by the image."""
+    index = np.arange(len(rows))
+
+    def direction(logits):
+        g = np.zeros_like(logits)
+        g[index, target] = 1
+        g[index, y] = -1
+        return g
+
+    batch.queries[rows] += 1
+    logits, g = batch.victim.vjp(z, direction)
+    batch.vanished[rows] |= ~flat(g).any(axis=1)
+    return logits[index, target].astype(np.float64) - logits[index, y], g
+
+
+def _start(batch, rows, norm, eps, best, names):
+    """The clean images; for further restarts a random point at half the distance known so far."""
+    if names[-1] == 0:
+        return batch.x[rows]
+    radius = np.minimum(best[rows], {"linf": 0.3, "l2": 1.0, "l1": 5.0}[norm] if eps is None else eps) / 2
+    d = batch.streams.take(rows).normal(batch.x.shape[1:], *names, "start")
+    d = d * column(radius / size(d, norm), d)
+    return Ball(batch.x[rows], float(radius.max()), norm, batch.victim.bounds).project((batch.x[rows] + d).astype(batch.x.dtype))

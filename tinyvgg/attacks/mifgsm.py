@@ -1,0 +1,38 @@
+"""Momentum iterative FGSM: Dong et al., "Boosting Adversarial Attacks with Momentum" (CVPR 2018). It transfers well."""
+import numpy as np
+
+from tinyvgg.attacks import losses
+from tinyvgg.attacks.checks import count, parse_length
+from tinyvgg.attacks.norms import Ball, column, parse_eps, parse_norm, size
+from tinyvgg.attacks.run import run
+
+
+def mifgsm(
+    model, x, y, *, eps, norm="linf", step=None, steps=10, momentum=1.0, target=None, loss="ce", early_stop=True, **options
+):
+    """Take steps along g <- momentum * g + gradient / |gradient|_1, each of length `step` (default eps / steps) in `norm`.
+
+    early_stop: an image is left alone once it is fooled; False goes on, which transfers better to other models.
+    Further options: see run. Returns an AttackResult.
+    """
+    eps, norm, steps = parse_eps(eps), parse_norm(norm), count(steps, "steps")
+    length, climbed, keep = parse_length(step, eps / steps), losses.get(loss), "best" if early_stop else "last"
+
+    def attack(batch):
+        rows = np.flatnonzero(~batch.fooled) if early_stop else np.arange(len(batch.x))
+        ball = Ball(batch.x, eps, norm, batch.victim.bounds).take(rows)
+        z, g = ball.x, np.zeros_like(ball.x)
+        for i in range(steps):
+            logits, values, gradient = batch.climb(rows, z, climbed, i)
+            going = ~batch.offer(rows, z, logits, values, keep=keep) | (not early_stop)
+            rows, z, g, gradient, ball = rows[going], z[going], g[going], gradient[going], ball.take(going)
+            if not len(rows):
+                return
+            g = (momentum * g + gradient / column(np.maximum(size(gradient, "l1"), 1e-300), gradient)).astype(z.dtype)
+            z = ball.step(z, g, length)
+            batch.steps[rows] += 1
+        logits = batch.logits(rows, z)
+        batch.offer(rows, z, logits, climbed(logits, batch.y[rows], batch.targets(rows))[0], keep=keep)
+
+    settings = {"step": length, "steps": steps, "momentum": momentum, "loss": loss, "early_stop": early_stop}
+    return run("mifgsm", attack, model, x, y, eps=eps, norm=norm, target=target, settings=settings, **options)

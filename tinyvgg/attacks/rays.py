@@ -1,0 +1,82 @@
+"""RayS: Chen and Gu, "RayS: a Ray Searching Method for Hard-label Adversarial Attack" (KDD 2020).
+
+Labels are all it needs: search the signs of an L-inf direction, halving blocks of values, for the nearest boundary.
+"""
+import numpy as np
+
+from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.norms import Ball, column, flat, parse_eps
+from tinyvgg.attacks.run import run
+
+FINE = 1e-3                 # of the range: how exactly a distance is bisected
+
+
+def rays(model, x, y, *, eps=None, queries=1000, target=None, **options):
+    """Look for the nearest adversarial image in L-inf by labels alone, with up to `queries` of them for each image.
+
+    eps: None keeps the nearest at any distance; a radius lets an image alone once it is fooled within it. Further options: see
+    run. Returns an AttackResult.
+    """
+    eps, queries = None if eps is None else parse_eps(eps), count(queries, "queries")
+
+    def attack(batch):
+        rows = np.flatnonzero(~batch.fooled)
+        if len(rows):
+            _search(batch, rows, queries, eps)
+        if eps is not None:
+            batch.adv[~batch.fooled] = batch.x[~batch.fooled]
+
+    return run("rays", attack, model, x, y, eps=eps, norm="linf", target=target, settings={"queries": queries}, **options)
+
+
+def _search(batch, rows, queries, eps):
+    """Flip one block of signs after another, in blocks of a half, a quarter, ... of all values."""
+    low, high = batch.victim.bounds
+    dimension = flat(batch.x).shape[1]
+    signs = np.ones((len(rows), dimension))
+    best = np.full(len(rows), np.inf)
+    best = _shorten(batch, rows, signs, best, eps)
+    level, block = 1, 0
+    while True:
+        going = (batch.queries[rows] < queries) & ((best > eps) if eps is not None else True)
+        rows, signs, best = rows[going], signs[going], best[going]
+        if not len(rows):
+            return
+        width = -(-dimension // level)
+        trial = signs.copy()
+        trial[:, block * width:(block + 1) * width] *= -1
+        found = _shorten(batch, rows, trial, best, eps)
+        signs, best = np.where((found < best)[:, None], trial, signs), np.minimum(found, best)
+        batch.steps[rows] += 1
+        block += 1
+        if block * width >= dimension:
+            level, block = min(level * 2, dimension), 0
+
+
+def _shorten(batch, rows, signs, best, eps):
+    """Return the distance at which each direction fools if that is less than `best`, else `best`; keep the images."""
+    low, high = batch.victim.bounds
+    far = np.minimum(best, high - low)
+    fools = _asks(batch, rows, signs, far, eps)
+    near, at = np.zeros(len(rows)), np.flatnonzero(fools)
+    far = far.copy()
+    while len(at):
+        middle = (near[at] + far[at]) / 2
+        hit = _asks(batch, rows[at], signs[at], middle, eps)
+        far[at[hit]], near[at[~hit]] = middle[hit], middle[~hit]
+        at = at[far[at] - near[at] > FINE * (high - low)]
+    return np.where(fools, far, best)
+
+
+def _asks(batch, rows, signs, radius, eps):
+    """Ask for x + radius * signs, in the box, and keep it where it fools (within eps, where eps is given)."""
+    x = batch.x[rows]
+    low, high = batch.victim.bounds
+    z = np.clip(x + column(radius, x) * signs.reshape(x.shape), low, high).astype(x.dtype)
+    if eps is not None:
+        inside = radius <= eps
+        z[inside] = Ball(x[inside], eps, "linf", (low, high)).project(z[inside])
+    fools = batch.asks(rows, z)
+    kept = fools if eps is None else fools & (radius <= eps)
+    batch.adv[rows[kept]], batch.fooled[rows[kept]] = z[kept], True
+    return fools

@@ -1,0 +1,185 @@
+"""Andriushchenko et al., "Square Attack: a Query-efficient Black-box Adversarial Attack via Random Search" (ECCV 2020).
+
+It asks for scores only: set a random square of the image to the edge of the ball, keep it if the margin falls.
+"""
+import numpy as np
+
+from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.losses import margin
+from tinyvgg.attacks.norms import Ball, column, parse_eps, parse_norm, size
+from tinyvgg.attacks.run import run
+from tinyvgg.errors import OptionError, ShapeError
+
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)         # of 10,000 queries: when the share of changed pixels halves
+
+
+def square(model, x, y, *, eps, norm="linf", queries=5000, share=0.8, restarts=1, rescale=False, target=None, **options):
+    """Search at random with up to `queries` queries for each image; a fooled image is left alone.
+
+    x (N, H, W, C). norm: linf or l2. share: of the pixels in the first squares. rescale: stretch the schedule of shares, made
+    for 10,000 queries, to `queries`; off, as in AutoAttack. Further options: see run. Returns an AttackResult.
+    """
+    eps, norm, queries, restarts = parse_eps(eps), parse_norm(norm), count(queries, "queries"), count(restarts, "restarts")
+    if norm == "l1":
+        raise OptionError("square does linf and l2; got l1")
+    if np.ndim(x) != 4:
+        raise ShapeError(f"square needs images (N, H, W, C); got shape {np.shape(x)}")
+
+    def attack(batch):
+        for restart in range(restarts):
+            rows = np.flatnonzero(~batch.fooled)
+            if len(rows):
+                draws = Draws(batch.streams.take(rows), restart)
+                _search(batch, rows, draws, Ball(batch.x, eps, norm, batch.victim.bounds).take(rows), queries, share, rescale)
+
+    settings = {"queries": queries, "share": share, "restarts": restarts, "rescale": rescale}
+    return run("square", attack, model, x, y, eps=eps, norm=norm, target=target, settings=settings, **options)
+
+
+class Draws:
+    """The random choices of one search, named by the step, so that they can be replaced by recorded ones."""
+
+    def __init__(self, streams, restart):
+        self.streams, self.restart = streams, restart
+
+    def take(self, going):
+        return Draws(self.streams.take(going), self.restart)
+
+    def signs(self, shape, *names):
+        """(N, *shape) of -1 and 1."""
+        return self.streams.signs(shape, self.restart, *names)
+
+    def corner(self, high, *names):
+        """(N,) first row or column of a square, 0..high."""
+        return self.streams.integers(high + 1, (), self.restart, *names)
+
+    def turned(self, *names):
+        """(N,) whether the pattern of l2 is turned."""
+        return self.streams.uniform((), self.restart, *names) > 0.5
+
+
+def side(share, step, queries, rescale, height, width, norm):
+    """Return the side of the square of one step in pixels."""
+    at = int(step / queries * 10_000) if rescale else step
+    now = share / 2 ** sum(at > limit for limit in HALVINGS)
+    s = max(int(round(np.sqrt(now * height * width))), 1 if norm == "linf" else 3)
+    if norm == "l2" and s % 2 == 0:
+        s += 1
+    return min(s, height, width)
+
+
+def _search(batch, rows, draws, ball, queries, share, rescale):
+    height, width = batch.x.shape[1:3]
+    start, propose = (_stripes, _linf_square) if ball.norm == "linf" else (_tiles, _l2_squares)
+    best = start(ball, draws)
+    value = _ask(batch, rows, best)
+    for i in range(queries - 1):
+        going = ~batch.fooled[rows]
+        if not going.all():
+            rows, best, value, ball, draws = rows[going], best[going], value[going], ball.take(going), draws.take(going)
+        if not len(rows):
+            return
+        z = propose(ball, best, draws, side(share, i, queries, rescale, height, width, ball.norm), i)
+        new = _ask(batch, rows, z)
+        better = (new > value) | batch.fooled[rows]
+        best, value = np.where(column(better, z), z, best), np.where(better, new, value)
+        batch.steps[rows] += 1
+
+
+def _ask(batch, rows, z):
+    """Return the margin of candidates (above 0: fooled), keeping the best."""
+    logits = batch.logits(rows, z)
+    values = margin(logits, batch.y[rows], batch.targets(rows))[0]
+    batch.offer(rows, z, logits, values)
+    return values
+
+
+def _stripes(ball, draws):
+    """x + eps in vertical stripes, a sign for each column and channel."""
+    _, _, width, channels = ball.x.shape
+    return ball.project((ball.x + ball.eps * draws.signs((1, width, channels), "stripes")).astype(ball.x.dtype))
+
+
+def _linf_square(ball, best, draws, s, i):
+    """Set one square to x + eps or x - eps, a sign for each channel."""
+    n, height, width, channels = best.shape
+    rows = _window(draws.corner(height - s, i, "row"), s, height)
+    columns = _window(draws.corner(width - s, i, "column"), s, width)
+    inside = rows[:, :, None] & columns[:, None]
+    change = 2 * ball.eps * draws.signs((1, 1, channels), i, "sign")
+    return ball.project(np.where(inside[..., None], best + change, best).astype(best.dtype))
+
+
+def _window(first, s, length):
+    """(N, length): whether each position lies in first..first + s - 1."""
+    at = np.arange(length)[None]
+    return (at >= first[:, None]) & (at < first[:, None] + s)
+
+
+# --- l2: squares hold a pattern of two opposite centres, and take their length from another square ---
+
+def pattern(s):
+    """Return the (s, s) pattern of length 1: an upper half that falls off from its centre, and its negative below."""
+    eta = np.concatenate([_half(s // 2, s), -_half(s - s // 2, s)])
+    return eta / np.sqrt((eta ** 2).sum())
+
+
+def _half(height, width):
+    d = np.zeros((height, width))
+    row, column_ = height // 2, width // 2
+    for k in range(max(height // 2 + 1, width // 2 + 1)):
+        d[max(row, 0):min(row + 2 * k + 1, height), max(column_, 0):min(column_ + 2 * k + 1, width)] += 1 / (k + 1) ** 2
+        row, column_ = row - 1, column_ - 1
+    length = np.sqrt((d ** 2).sum())
+    return d / length if length else d
+
+
+def _patterns(s, turned):
+    """(N, s, s, 1) patterns, some of them turned."""
+    eta = pattern(s)
+    return np.where(turned[:, None, None], eta.T, eta)[..., None]
+
+
+def _tiles(ball, draws):
+    """Start: patterns in a grid of tiles over the image, scaled to length eps."""
+    n, height, width, channels = ball.x.shape
+    s = max(height // 5, 1)
+    first = (height - s * 5) // 2 if height >= 5 else 0
+    d = np.zeros(ball.x.shape)
+    for row in range(first, height - s + 1, s):
+        for left in range(first, width - s + 1, s):
+            eta = _patterns(s, draws.turned("tile", row, left)) if s > 1 else np.ones((n, 1, 1, 1))
+            d[:, row:row + s, left:left + s] += eta * draws.signs((1, 1, channels), "tile sign", row, left)
+    return _scaled(ball, d)
+
+
+def _scaled(ball, d):
+    """Return x + d at length eps, in the box."""
+    length = np.maximum(size(d, "l2"), 1e-12)
+    return ball.project((ball.x + d * column(ball.eps / length, d)).astype(ball.x.dtype))
+
+
+def _l2_squares(ball, best, draws, s, i):
+    """Move length from one square to another: the first is emptied, the second gets a pattern added and that length."""
+    n, height, width, channels = best.shape
+    d = best.astype(np.float64) - ball.x
+    corners = [(draws.corner(height - s, i, "row", k), draws.corner(width - s, i, "column", k)) for k in (0, 1)]
+    to, source = (_pixels(row, column_, s) for row, column_ in corners)
+    inside = np.zeros((n, height, width), bool)
+    inside[to] = inside[source] = True
+    length_all = (d ** 2).sum(axis=(1, 2, 3))
+    length_inside = (d ** 2 * inside[..., None]).sum(axis=(1, 2, 3))
+    old = d[to]
+    old = old / (1e-12 + np.sqrt((old ** 2).sum(axis=(1, 2), keepdims=True)))
+    new = _patterns(s, draws.turned(i, "turned")) * draws.signs((1, 1, channels), i, "sign") + old
+    allowed = np.sqrt(np.maximum(ball.eps ** 2 - length_all, 0) / channels + length_inside)
+    new = new / (1e-12 + np.sqrt((new ** 2).sum(axis=(1, 2), keepdims=True))) * column(allowed, new)
+    d[source] = 0
+    d[to] = new
+    return _scaled(ball, d)
+
+
+def _pixels(row, column_, s):
+    """Index (N, s, s) pixels of one square in each image."""
+    at = np.arange(s)
+    return np.arange(len(row))[:, None, None], (row[:, None] + at)[:, :, None], (column_[:, None] + at)[:, None, :]

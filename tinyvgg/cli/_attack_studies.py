@@ -1,0 +1,90 @@
+"""The studies of `tinyvgg attack`: curve, transfer, matrix, steps, presets. Each returns (plain data, text)."""
+from pathlib import Path
+
+from tinyvgg.cli._classifier import open_classifier
+from tinyvgg.errors import MissingExtra, OptionError
+
+
+def curve(arguments, attack, settings, model, x, y, classes):
+    """Robust accuracy for several radii."""
+    from tinyvgg import attacks
+    from tinyvgg.report import attack_plots
+    radii = settings.pop("eps", "").split(",") if arguments.eps else None
+    settings.pop("eps", None)
+    rows = attacks.eps_curve(model, x, y, attack=attack, eps=radii, out=_file(arguments, "curve.jsonl"), **_common(arguments, settings))
+    _draw(arguments, attack_plots.eps_curve, {attack.__name__: rows}, name="curve.png")
+    lines = [f"{row['eps']:<10.5g}{row['robust_accuracy']:>8.2%}   ({row['interval'][0]:.2%} to {row['interval'][1]:.2%})"
+             for row in rows]
+    flags = sorted({flag for row in rows for flag in row["flags"]})
+    return {"rows": rows}, "\n".join(["eps       robust accuracy", *lines, *(f"! {flag}" for flag in flags)])
+
+
+def transfer(arguments, attack, settings, model, x, y, classes):
+    """One model's images against others."""
+    from tinyvgg import attacks
+    if not arguments.victims:
+        raise OptionError("transfer needs other models", "--victims OTHER.h5,THIRD.h5")
+    others = {spec: open_classifier(spec, arguments.input_range) for spec in arguments.victims.split(",")}
+    victims = {arguments.model: model, **others}
+    rows = attacks.transfer({arguments.model: model}, victims, x, y, attack=attack, **_common(arguments, settings))
+    lines = [f"{row['victim']:<30} clean {row['clean_accuracy']:.2%}, robust {row['robust_accuracy']:.2%}, "
+             f"fooled {row['success_rate']:.2%}" for row in rows]
+    flags = [f"! {row['victim']}: {flag}" for row in rows for flag in row["flags"]]
+    return {"rows": rows}, "\n".join([f"images made against {arguments.model}", *lines, *flags])
+
+
+def matrix(arguments, attack, settings, model, x, y, classes):
+    """Success from each class to each other."""
+    from tinyvgg import attacks
+    from tinyvgg.report import attack_plots
+    from tinyvgg.report.tables import table
+    if settings.pop("target", None) is not None:
+        raise OptionError("matrix goes through all targets; --target does not belong to it")
+    found = attacks.target_matrix(model, x, y, attack=attack, out=_file(arguments, "matrix.jsonl"), **_common(arguments, settings))
+    _draw(arguments, attack_plots.target_matrix, found["matrix"], classes, name="matrix.png")
+    names = classes if len(classes) == model.n_classes else tuple(map(str, range(model.n_classes)))
+    cells = [[name, *("-" if value != value else f"{100 * value:.0f}" for value in row)]
+             for name, row in zip(names, found["matrix"], strict=True)]
+    return {"matrix": found["matrix"], "rows": found["rows"]}, table(["from (down), to", *names], cells)
+
+
+def steps(arguments, attack, settings, model, x, y, classes):
+    """Step length by number of steps, of PGD."""
+    from tinyvgg import attacks
+    from tinyvgg.report import attack_plots
+    from tinyvgg.report.tables import table
+    if attack.__name__ != "pgd" or "steps" in settings or "step" in settings:
+        raise OptionError("steps goes through lengths and numbers of PGD's steps: not with --step, --steps or another --attack")
+    rows = attacks.step_map(model, x, y, **_common(arguments, settings), out=_file(arguments, "steps.jsonl"))
+    _draw(arguments, attack_plots.step_map, rows, name="steps.png")
+    shares, numbers = sorted({r["share"] for r in rows}), sorted({r["steps"] for r in rows})
+    value = {(r["share"], r["steps"]): f"{100 * r['robust_accuracy']:.1f}" for r in rows}
+    cells = [[f"{s:g}", *(value[s, n] for n in numbers)] for s in shares]
+    return {"rows": rows}, table(["step / eps", *(f"{n} steps" for n in numbers)], cells)
+
+
+def presets(arguments, attack, settings, model, x, y, classes):
+    """The student notebook's settings beside corrected ones."""
+    from tinyvgg.attacks import presets as module
+    rows = module.compare(model, x, y, batch_size=arguments.batch_size, quiet=arguments.quiet)
+    return {"rows": rows}, module.text(rows)
+
+
+STUDIES = {"curve": curve, "transfer": transfer, "matrix": matrix, "steps": steps, "presets": presets}
+
+
+def _common(arguments, settings):
+    return {**settings, "seed": arguments.seed, "batch_size": arguments.batch_size, "quiet": arguments.quiet}
+
+
+def _file(arguments, name):
+    return Path(arguments.out) / name if arguments.out else None
+
+
+def _draw(arguments, function, *data, name):
+    if arguments.out:
+        try:
+            function(*data, Path(arguments.out) / name)
+        except MissingExtra as error:
+            import sys
+            print(f"tinyvgg: no figure: {error}", file=sys.stderr)

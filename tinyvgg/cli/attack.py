@@ -1,0 +1,129 @@
+"""Attack a classifier and report what is left of its accuracy
+
+NAME: noise, fgsm, pgd, mifgsm, apgd, apgd_t, fab, square, deepfool, cw, fmn, hopskipjump, rays, or ladder (the strongest
+together: --version standard is AutoAttack's sequence), or one of these studies of --attack (default pgd):
+  curve      robust accuracy for each radius in --eps 0,1/255,2/255,...
+  transfer   the images against other models too: --victims OTHER.h5,THIRD.h5
+  matrix     from each class to each other
+  steps      step length by number of steps
+  presets    the student notebook's settings beside corrected ones
+eps and step are in the unit of the model's images (for most 0..1, where 8/255 is eight grey levels). With --out, images, result
+and figures are kept there, the same command goes on after a stop, and `tinyvgg evaluate OTHER --data RUN` shows the images to
+another model.
+
+    tinyvgg attack pgd runs/first --data shapes --eps 8/255 --step 2/255 --steps 40 -n 1000 --out runs/pgd
+    tinyvgg attack ladder light_cifar10 --data cifar10 --eps 8/255 -n 1000 --json
+    tinyvgg attack transfer light.h5 --victims base.h5 --data cifar10 --eps 8/255
+"""
+import inspect
+import sys
+from pathlib import Path
+
+from tinyvgg.cli._attack_studies import STUDIES
+from tinyvgg.cli._classifier import add_model, images_for, open_classifier
+from tinyvgg.cli._common import add_common, print_result
+from tinyvgg.errors import MissingExtra, OptionError
+
+SETTINGS = {                    # option -> (type, help); passed on only to attacks that have it
+    "norm": (str, "linf (default), l2 or l1"),
+    "eps": (str, "radius, as 8/255 or 0.03 (default 8/255, or 0.5 for l2); several for a curve"),
+    "step": (str, "length of a step"),
+    "steps": (int, "number of steps"),
+    "target": (int, "class to reach; without it, any wrong one"),
+    "loss": (str, "ce (scaled cross-entropy), ce_plain, margin or dlr"),
+    "restarts": (int, "runs, from random points after the first"),
+    "keep": (str, "best or last point of an image"),
+    "grid": (int, "255: stay on 8-bit images"),
+    "queries": (int, "of square and rays, for each image"),
+    "targets": (int, "of apgd_t and fab: number of wrong classes"),
+    "kind": (str, "of noise: uniform, sign, gaussian, salt"),
+    "version": (str, "of the ladder: fast or standard"),
+}
+
+
+def add_arguments(parser):
+    parser.add_argument("name", metavar="NAME", help="the attack, or the study")
+    add_model(parser)
+    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10)")
+    for name, (kind, text) in SETTINGS.items():
+        parser.add_argument(f"--{name}", type=kind, help=text, metavar=name[0].upper())
+    parser.add_argument("--random-start", action="store_true", default=None, help="begin at a random point of the ball")
+    parser.add_argument("--attack", metavar="NAME", help="of a study: the attack (default pgd)")
+    parser.add_argument("--victims", metavar="A,B", help="of transfer: the other models")
+    parser.add_argument("-n", type=int, default=1000, metavar="N", help="number of test images (default 1000)")
+    parser.add_argument("--batch-size", type=int, default=128, help="images at a time (default 128)")
+    parser.add_argument("--budget", type=int, metavar="Q", help="queries in all; then stop and keep what was found")
+    parser.add_argument("--out", metavar="RUN", help="folder for images, result and figures")
+    add_common(parser)
+
+
+def run(arguments):
+    from tinyvgg import attacks
+    name = arguments.name
+    if name not in attacks.ATTACKS and name not in STUDIES:
+        raise OptionError(f"there is no attack {name!r}; expected one of {', '.join([*attacks.ATTACKS, *STUDIES])}")
+    if name not in STUDIES:
+        if arguments.attack is not None:
+            raise OptionError(f"--attack belongs to a study; {name} is an attack itself", f"one of {', '.join(STUDIES)}")
+        return _attack(arguments, attacks.ATTACKS[name])
+    inner = arguments.attack or "pgd"
+    if inner not in attacks.ATTACKS or inner == "ladder" and name == "matrix":
+        raise OptionError(f"--attack is {inner!r}; expected one of {', '.join(attacks.ATTACKS)}")
+    settings = chosen_settings(arguments, attacks.ATTACKS[inner], inner)
+    model, x, y, classes = model_and_images(arguments)
+    result, text = STUDIES[name](arguments, attacks.ATTACKS[inner], settings, model, x, y, classes)
+    print_result(arguments, result, text)
+
+
+def _attack(arguments, function):
+    """Run one attack, save it and its figure, and print the result."""
+    settings = chosen_settings(arguments, function, arguments.name)
+    model, x, y, classes = model_and_images(arguments)
+    result = function(model, x, y, **settings, seed=arguments.seed, batch_size=arguments.batch_size, budget=arguments.budget,
+                      out=arguments.out, quiet=arguments.quiet)
+    if arguments.out:
+        try:
+            result.grid(Path(arguments.out) / "images.png", classes=classes)
+        except MissingExtra as error:
+            print(f"tinyvgg: no figure: {error}", file=sys.stderr)
+    print_result(arguments, result.summary(), text_of(result, arguments.out))
+
+
+def chosen_settings(arguments, function, name):
+    """Return the options that were given, or raise OptionError for one that this attack does not have; eps has a default."""
+    takes = inspect.signature(function).parameters
+    given = {key: getattr(arguments, key) for key in (*SETTINGS, "random_start") if getattr(arguments, key) is not None}
+    strange = [key for key in given if key not in takes]
+    if strange:
+        own = ", ".join(f"--{key}" for key in SETTINGS if key in takes)
+        raise OptionError(f"{name} has no --{strange[0].replace('_', '-')}; it takes {own}")
+    if "eps" in takes and takes["eps"].default is inspect.Parameter.empty:
+        given.setdefault("eps", "0.5" if given.get("norm") == "l2" else "8/255")
+    return given
+
+
+def model_and_images(arguments):
+    """Return the model, float test images in its range, labels and class names."""
+    from tinyvgg import data
+    from tinyvgg.data import model_input
+    model = open_classifier(arguments.model, arguments.input_range)
+    dataset = data.load(arguments.data)
+    x, y = images_for(model, dataset, "test", arguments.n)
+    return model, model_input(x, model.bounds), y, dataset.classes
+
+
+def text_of(result, out=None):
+    """Return an attack's result as lines for people."""
+    s = result.summary()
+    low, high = s["robust_accuracy_interval"]
+    norm = result.config.get("norm", "l2")
+    spread = s["norms"][norm]
+    lines = [f"{result.name}: {s['n']} images in {s['seconds']:.1f} s, {s['queries']:,} queries, {s['gradients']:,} gradients",
+             f"clean accuracy   {s['clean_accuracy']:.2%}",
+             f"robust accuracy  {s['robust_accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})",
+             f"fooled           {s['fooled']} of {s['attackable']} ({s['success_rate']:.2%}; in 8 bits {s['success_rate_u8']:.2%})",
+             f"{norm} distance of the fooled: median {spread['median']:.4g}, largest {spread['max']:.4g}"]
+    for stage in result.config.get("stages", []):
+        lines.append(f"  after {stage['attack']:<7} robust accuracy {stage['robust_accuracy']:.2%}  ({stage['images']} images, "
+                     f"{stage['seconds']:.1f} s)")
+    return "\n".join([*lines, *(f"! {flag}" for flag in result.flags), *([f"saved in {out}"] if out else [])])
