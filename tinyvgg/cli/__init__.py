@@ -21,7 +21,6 @@ FLOW = ("demo", "data", "train", "evaluate", "summary", "look", "convert", "anal
 PLANNED = {
     "demo": "the whole story in one command",
     "look": "a figure of every layer's maps",
-    "compress": "the integer model and its compressor",
     "firmware": "the firmware for the STM32L4R9",
     "board": "the virtual board and the serial line",
     "bitflip": "bit flips in the weights",

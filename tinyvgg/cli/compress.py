@@ -1,0 +1,112 @@
+"""Compress a model: X-CUBE-AI's float levels, 8-bit integers, shared weights, or bits chosen within a budget
+
+--data gives training images for calibration and fine-tuning, and test images for the accuracy that is printed.
+none, low, medium and high need no data. Sizes are those of the constants in C: weights, codebooks, biases, tails.
+
+    tinyvgg compress light.h5 --scheme int8 --data cifar10 --out light.tvq
+    tinyvgg compress light.h5 --scheme shared4 --finetune 2 --data cifar10 --out small.tvq
+    tinyvgg compress light.h5 --scheme auto --flash 256K --max-drop 0.5 --data cifar10 --out auto.tvq
+"""
+from pathlib import Path
+
+from tinyvgg.cli._classifier import add_model, images_for, open_classifier
+from tinyvgg.cli._common import add_common, print_result
+from tinyvgg.errors import OptionError, WriteError
+
+
+def add_arguments(parser):
+    from tinyvgg.quant.schemes import CALIBRATIONS, SCHEMES
+    add_model(parser)
+    parser.add_argument("--scheme", required=True, metavar="SCHEME", help=", ".join(SCHEMES))
+    parser.add_argument("--out", required=True, metavar="FILE.tvq", help="where the compressed model goes")
+    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy")
+    parser.add_argument("--flash", metavar="SIZE", help="auto: bytes of constants, as 256K (KiB) or 262144")
+    parser.add_argument("--max-drop", type=float, metavar="POINTS", help="auto: points of accuracy that may be lost (training images)")
+    parser.add_argument("--codebook", choices=("int8", "float"), default="int8", help="entries of the shared schemes (default int8)")
+    parser.add_argument("--per", choices=("layer", "channel"), default="layer", help="one codebook a layer or a channel (default layer)")
+    parser.add_argument("--calibration", choices=CALIBRATIONS, default="best", help="ranges of activations (default best)")
+    parser.add_argument("--calibration-images", type=int, default=512, metavar="N", help="training images for it (default 512)")
+    parser.add_argument("--finetune", type=int, default=0, metavar="EPOCHS", help="epochs of quantisation-aware training (default 0)")
+    parser.add_argument("--fixed-indices", action="store_true", help="fine-tuning: only codebooks and tails learn")
+    parser.add_argument("-n", type=int, metavar="N", help="only the first N test images")
+    add_common(parser)
+
+
+def run(arguments):
+    a = arguments
+    result = compress_file(a.model, a.scheme, a.out, a.data, flash=a.flash, max_drop=a.max_drop, codebook=a.codebook, per=a.per,
+                           calibration=a.calibration, calibration_images=a.calibration_images, finetune=a.finetune,
+                           fixed_indices=a.fixed_indices, n=a.n, seed=a.seed, input_range=a.input_range, quiet=a.quiet)
+    print_result(arguments, result, _text(result))
+
+
+def compress_file(model, scheme, out, data=None, *, flash=None, max_drop=None, codebook="int8", per="layer", calibration="best",
+                  calibration_images=512, finetune=0, fixed_indices=False, n=None, seed=0, input_range=None, quiet=True):
+    """Compress a model (its path, or an nn.Model) into `out`; return sizes and, with data, accuracies as plain data."""
+    from tinyvgg import data as data_module
+    from tinyvgg.quant.schemes import FLOAT, compress, constants
+    from tinyvgg.train import evaluate
+    _check(out, calibration_images, finetune)
+    network = open_classifier(model, input_range) if isinstance(model, str) else model
+    if not hasattr(network, "layers"):
+        raise OptionError(f"{model} is compressed already; expected a trained network", "the .h5, .keras or .npz that it was made of")
+    dataset = None
+    if data is not None or scheme not in FLOAT:
+        dataset = data if isinstance(data, data_module.DataSet) else data_module.load(data)
+    x = y = None
+    if dataset is not None and scheme not in FLOAT:
+        x, y = images_for(network, dataset, "train", None if finetune else max(calibration_images, 4000 if scheme == "auto" else 0))
+    compressed = compress(network, scheme, x, y, codebook=codebook, per=per, calibration=calibration, epochs=finetune, max_drop=max_drop,
+                          fixed_indices=fixed_indices, flash=None if flash is None else parse_size(flash), seed=seed, quiet=quiet,
+                          calibration_images=calibration_images)
+    compressed.save(out)
+    result = {"scheme": scheme, "out": str(out), "sha256": compressed.sha256, "constants_bytes": constants(compressed), **_details(compressed)}
+    if dataset is not None and len(dataset.x_test):
+        x_test, y_test = images_for(network, dataset, "test", n)
+        result["accuracy"] = evaluate(compressed, x_test, y_test)["accuracy"]
+        result["float_accuracy"] = evaluate(network, x_test, y_test)["accuracy"]
+        result["n"], result["data"], result["data_sha256"] = len(x_test), dataset.name, dataset.sha256
+    return result
+
+
+def parse_size(text):
+    """Return bytes for 262144, "256K" (KiB) or "1M" (MiB)."""
+    try:
+        number, unit = (text[:-1], text[-1].upper()) if isinstance(text, str) and text[-1:].upper() in ("K", "M") else (text, "")
+        size = float(number) * {"": 1, "K": 1024, "M": 1024 ** 2}[unit]
+    except (TypeError, ValueError):
+        size = 0
+    if not 1 <= size < 2 ** 40:
+        raise OptionError(f"a size of {text!r} was given; expected bytes, or KiB or MiB", "--flash 256K")
+    return int(size)
+
+
+def _check(out, calibration_images, finetune):
+    if Path(out).suffix != ".tvq":
+        raise WriteError(f"{out} does not end in .tvq", f"--out {Path(out).with_suffix('.tvq')}")
+    if calibration_images < 1 or finetune < 0:
+        raise OptionError(f"{calibration_images} calibration images and {finetune} epochs were asked for; expected 1 or more, 0 or more")
+
+
+def _details(compressed):
+    """What the graph's facts and plan say, as plain data."""
+    from tinyvgg.quant.blob import constant_bytes
+    from tinyvgg.quant.graph import SharedWeights
+    from tinyvgg.quant.memory import plan_memory
+    plan = plan_memory(compressed.graph)
+    sizes = constant_bytes(compressed.graph)
+    layers = [{"name": op.name, "bytes": sizes[op.name],
+               "bits": op.weights.bits if isinstance(op.weights, SharedWeights) else 8 * op.weights.dtype.itemsize}
+              for op in compressed.graph.ops if op.name in sizes]
+    return {"arena_bytes": plan.size, "arena_lower_bound": plan.lower_bound, "layers": layers, "facts": compressed.graph.facts}
+
+
+def _text(result):
+    size = result["constants_bytes"]
+    lines = [f"{result['scheme']}: {size:,} bytes of constants ({size / 1000:.1f} KB, {size / 1024:.1f} KiB) -> {result['out']}"]
+    lines += [f"  {row['name']:<22}{row['bits']:>3} bits {row['bytes']:>11,} B" for row in result["layers"]]
+    lines.append(f"arena {result['arena_bytes']:,} B (lower bound {result['arena_lower_bound']:,} B)")
+    if "accuracy" in result:
+        lines.append(f"accuracy {100 * result['accuracy']:.2f} % (float {100 * result['float_accuracy']:.2f} %) on {result['n']} test images of "
+                     f"{result['data']}")
+    return "\n".join(lines)

@@ -1,0 +1,147 @@
+"""The schemes of `compress`, by name.
+
+none, low, medium, high   float32; X-CUBE-AI's levels: dense layers share 256 (low) or 16 entries by its own skip rule
+int8                      8-bit weights by channel, 8-bit activations
+shared8 ... shared2       256, 16, 8 or 4 entries of int8 on every layer, with 8-bit activations; or of float32
+auto                      int8, shared4, shared3 or shared2 for each layer, by measured sensitivity, within a budget (auto.py)
+"""
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinyvgg.analyze.st import shared_layers
+from tinyvgg.errors import DataError, OptionError
+from tinyvgg.nn.losses import log_softmax
+from tinyvgg.quant.blob import constant_bytes, weights_blob
+from tinyvgg.quant.calibrate import METHODS, as_float_images, calibrate
+from tinyvgg.quant.compressed import CompressedModel
+from tinyvgg.quant.equalize import correct_biases, equalize
+from tinyvgg.quant.float_graph import WEIGHTED, FloatDense
+from tinyvgg.quant.fuse import fuse
+from tinyvgg.quant.lower import lower, per_channel_int8
+from tinyvgg.quant.model import QuantizedModel
+from tinyvgg.quant.sharing import share_float, sharer
+from tinyvgg.quant.simulate_float import run_float
+from tinyvgg.report.record import sha256_arrays
+
+FLOAT = {"none": 0, "low": 8, "medium": 4, "high": 4}
+SHARED = {"shared8": 8, "shared4": 4, "shared3": 3, "shared2": 2}
+SCHEMES = (*FLOAT, "int8", *SHARED, "auto")
+CALIBRATIONS = (*METHODS, "best")
+JUDGED = 256                # images by which calibrations and bits are compared
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A float graph ready to lower: repaired or not, with its ranges, and what was done to it."""
+    graph: object
+    ranges: dict
+    record: dict
+
+
+def compress(model, scheme, x=None, y=None, *, codebook="int8", per="layer", calibration="best", epochs=0, fixed_indices=False,
+             learning_rate=2e-4, flash=None, max_drop=None, calibration_images=512, seed=0, quiet=True):
+    """Compress an nn.Model by the name of a scheme: return a CompressedModel (float32) or a QuantizedModel (integers).
+
+    x, y: training images and labels, for all but the X-CUBE-AI levels; labels are needed to fine-tune (`epochs`) and by auto.
+    codebook: "int8" or "float" entries of the shared schemes; per: "layer" or "channel". calibration: minmax, percentile, error, or
+    best, which also tries equalisation and bias correction; it takes the first `calibration_images` of x. flash: auto's budget in bytes of constants; max_drop: the points of
+    accuracy that auto may lose, on training images.
+    """
+    if scheme not in SCHEMES:
+        raise OptionError(f"there is no scheme {scheme!r}; expected one of {', '.join(SCHEMES)}")
+    if (flash is not None or max_drop is not None) and scheme != "auto":
+        raise OptionError(f"a budget was given with the scheme {scheme}; only auto takes one", "--scheme auto --flash 256K")
+    if codebook not in ("int8", "float"):
+        raise OptionError(f"there are no codebooks of {codebook!r}; expected int8 or float", "--codebook int8")
+    graph = fuse(model)
+    if scheme in FLOAT:
+        return CompressedModel(share_dense(graph, scheme))
+    if scheme in SHARED and codebook == "float":
+        return CompressedModel(share_all(graph, SHARED[scheme], per, scheme))
+    x, y = _images(x, y, epochs or scheme == "auto")
+    if scheme == "auto":
+        from tinyvgg.quant.auto import automatic
+        return automatic(graph, x, y, flash=flash, max_drop=max_drop, calibration=calibration, per=per, epochs=epochs,
+                         calibration_images=calibration_images, learning_rate=learning_rate, seed=seed, quiet=quiet)
+    quantise = per_channel_int8 if scheme == "int8" else sharer(SHARED[scheme], per=per)
+    prepared = prepare(graph, x[:calibration_images], calibration=calibration, quantise=quantise)
+    facts = {"scheme": scheme, "seed": seed, "calibration": prepared.record, **({} if scheme == "int8" else {"codebook_per": per})}
+    if epochs:
+        facts["fine_tuning"] = {"epochs": epochs, "images": len(x), "fixed_indices": fixed_indices, "learning_rate": learning_rate}
+        return trained(prepared, x, y, quantise, facts, epochs=epochs, fixed=fixed_indices, learning_rate=learning_rate, seed=seed,
+                       quiet=quiet)
+    return QuantizedModel(lower(prepared.graph, prepared.ranges, quantise=quantise, facts=facts), float_graph=prepared.graph)
+
+
+def _images(x, y, labelled):
+    if x is None or (labelled and y is None):
+        raise DataError("the scheme needs training images" + (" and their labels" if x is not None else ""), "--data cifar10")
+    if y is not None and len(x) != len(y):
+        raise DataError(f"{len(x)} images and {len(y)} labels; expected one label an image")
+    return x, None if y is None else np.asarray(y).reshape(-1)
+
+
+def share_dense(graph, level):
+    """Return the float Graph with X-CUBE-AI's codebooks of a level on the dense layers that its rule takes."""
+    bits = FLOAT[level]
+    dense = {op.name: op.weights.size for op in graph.ops if isinstance(op, FloatDense)}
+    chosen = set(shared_layers(dense, bits)) if bits else set()
+    ops = tuple(replace(op, weights=share_float(op.weights, bits)) if op.name in chosen else op for op in graph.ops)
+    return replace(graph, ops=ops, facts={"scheme": level, "bits": {name: bits for name in sorted(chosen)}})
+
+
+def share_all(graph, bits, per, scheme):
+    """Return the float Graph with codebooks of float32 on every layer of weights."""
+    ops = tuple(replace(op, weights=share_float(op.weights, bits, per=per)) if isinstance(op, WEIGHTED) else op for op in graph.ops)
+    return replace(graph, ops=ops, facts={"scheme": scheme, "codebook": "float", "codebook_per": per})
+
+
+def trained(prepared, x, y, quantise, facts, *, epochs, fixed=False, learning_rate=2e-4, seed=0, quiet=True):
+    """Fine-tune and lower: return the QuantizedModel. quantise: per_channel_int8, sharing.sharer's or auto's mixed one."""
+    from tinyvgg.quant.finetune import finetune, start_codebooks
+    books = start_codebooks(prepared.graph, quantise, fixed=fixed)
+    graph, entries = finetune(prepared.graph, prepared.ranges, x, y, books=books, epochs=epochs, learning_rate=learning_rate, seed=seed,
+                              quiet=quiet)
+
+    def learnt(op, floor):
+        if op.name not in entries:
+            return quantise(op, floor)
+        return sharer(books[op.name].bits, entries=entries)(op, floor)
+    return QuantizedModel(lower(graph, prepared.ranges, quantise=learnt, facts=facts), float_graph=graph)
+
+
+def prepare(graph, x, *, calibration="best", quantise=per_channel_int8):
+    """Calibrate a float Graph on images x; "best" takes the method and repairs whose integer graph diverges least from the floats."""
+    if calibration not in CALIBRATIONS:
+        raise OptionError(f"there is no calibration {calibration!r}; expected one of {', '.join(CALIBRATIONS)}", "--calibration best")
+    record = {"images": len(x), "images_sha256": sha256_arrays(np.asarray(x))}
+    if calibration != "best":
+        return Prepared(graph, calibrate(graph, x, method=calibration), {**record, "method": calibration})
+    floats = as_float_images(x[:JUDGED], graph)
+    reference, best = run_float(graph, floats), None
+    equalised = equalize(graph, x)
+    for repairs, candidate in (((), graph), (("equalised",), equalised)):
+        for corrected in (False, True):
+            repaired = correct_biases(candidate, x, quantise) if corrected else candidate
+            done = (*repairs, "biases corrected") if corrected else repairs
+            for method in METHODS:
+                ranges = calibrate(repaired, x, method=method)
+                error = divergence(reference, QuantizedModel(lower(repaired, ranges, quantise=quantise)).logits(floats))
+                if best is None or error < best[0]:
+                    best = error, Prepared(repaired, ranges, {**record, "method": method, "repairs": list(done), "divergence": error})
+    return best[1]
+
+
+def divergence(reference, logits):
+    """Mean Kullback-Leibler divergence, in nats, of softmax(logits) from softmax(reference), both (N, K)."""
+    p, q = log_softmax(reference.astype(np.float64)), log_softmax(logits.astype(np.float64))
+    return float((np.exp(p) * (p - q)).sum(axis=1).mean())
+
+
+def constants(model):
+    """Return the bytes of a model's constants in C: the blob of a float graph, weights, codebooks and tails of an integer one."""
+    graph = model.graph
+    if isinstance(model, CompressedModel) and graph.facts.get("codebook") != "float":
+        return len(weights_blob(graph)[0])
+    return sum(constant_bytes(graph).values())
