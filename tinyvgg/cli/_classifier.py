@@ -1,4 +1,4 @@
-"""What a verb's MODEL may be: a model file, the folder of a run, the name of a zoo entry, later .tvq files and board URLs."""
+"""What a verb's MODEL may be: a model file, the folder of a run, the name of a zoo entry, later board URLs."""
 from pathlib import Path
 
 from tinyvgg.errors import FormatError, NotYet, OptionError
@@ -6,7 +6,7 @@ from tinyvgg.errors import FormatError, NotYet, OptionError
 
 def add_model(parser):
     """Add MODEL and --input-range."""
-    parser.add_argument("model", metavar="MODEL", help="model file (.h5, .keras, .npz), folder of a run, or zoo entry")
+    parser.add_argument("model", metavar="MODEL", help="model file (.h5, .keras, .tvq, .npz), folder of a run, or zoo entry")
     parser.add_argument("--input-range", metavar="LO,HI",
                         help="range of the images that the model takes, where its file does not say (default 0,1)")
 
@@ -15,10 +15,10 @@ def open_classifier(spec, input_range=None):
     """Return the classifier that `spec` names; `input_range` ("LO,HI") replaces what its file says."""
     if "://" in spec or spec.startswith("virtual:"):
         raise NotYet(f"{spec}: a board as the model is not in this version of this verb yet")
-    if spec.endswith(".tvq"):
-        raise NotYet(f"{spec}: integer models are not in this version of this verb yet")
     model = _open(spec)
     if input_range is not None:
+        if hasattr(model, "graph"):
+            raise OptionError(f"{spec} is a compressed model, which states its own input range", "the same without --input-range")
         model.input_range = parse_range(input_range)
     return model
 

@@ -1,4 +1,4 @@
-"""Models in files: our own checkpoint and Keras' formats.
+"""Models in files: our own checkpoint, Keras' formats, compressed models.
 
 What a file is, its first bytes and members say; its ending only decides how a new one is written.
 """
@@ -20,6 +20,9 @@ def load_model(path, **settings):
     kind = _kind(path)
     if kind == "checkpoint":
         return load_checkpoint(path).model()
+    if kind == "tvq":
+        from tinyvgg.quant.tvq import load_tvq
+        return load_tvq(path)
     return _keras().load_model(path, **settings)
 
 
@@ -58,12 +61,12 @@ def model_path(path):
 
 
 def _kind(path):
-    """Return "checkpoint", "keras" or "h5" by the content of a file, or raise FormatError."""
+    """Return "checkpoint", "keras", "h5" or "tvq" by the content of a file, or raise FormatError."""
     try:
         with open(path, "rb") as f:
             start = f.read(8)
         if start == b"\x89HDF\r\n\x1a\n":
-            return "h5"
+            return "tvq" if _is_tvq(path) else "h5"
         if start.startswith(b"PK"):
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
@@ -71,7 +74,17 @@ def _kind(path):
                 return "checkpoint" if META in names else "keras"
     except (OSError, zipfile.BadZipFile, ValueError) as error:
         raise FormatError(f"{path} cannot be read: {error}", "a fresh copy of the file") from error
-    raise FormatError(f"{path} is neither HDF5 (.h5), .keras nor our own .npz")
+    raise FormatError(f"{path} is neither HDF5 (.h5, .tvq), .keras nor our own .npz")
+
+
+def _is_tvq(path):
+    """Whether an HDF5 file says that it is one of ours; a damaged one is left to its ending."""
+    import h5py
+    try:
+        with h5py.File(path, "r") as f:
+            return f.attrs.get("format") == "tinyvgg.tvq"
+    except Exception:               # h5py raises nearly every class there is on damaged files
+        return path.suffix == ".tvq"
 
 
 def _keras():

@@ -15,7 +15,7 @@ from tinyvgg.errors import OptionError, QuantError
 
 
 def optimal_codebook(values, k):
-    """Return the k centres (float64, ascending; fewer if there are fewer different values) with the least squared error.
+    """Return the k centres (float64, ascending, each once; fewer if fewer values differ) with the least squared error.
 
     values: any shape, finite. Exact up to float64 rounding of the sums.
     """
@@ -25,7 +25,7 @@ def optimal_codebook(values, k):
     sums = _prefix_sums(x, counts)
     path = _shortest_path(sums, k)
     middle = (x[0] + x[-1]) / 2
-    return middle + np.diff(sums[1][path]) / np.diff(sums[0][path])
+    return np.unique(middle + np.diff(sums[1][path]) / np.diff(sums[0][path]))
 
 
 def squared_error(values, codebook):
