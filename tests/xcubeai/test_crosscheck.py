@@ -12,7 +12,8 @@ from tinyvgg import models, nn
 from tinyvgg.analyze import describe, describe_h5, st
 from tinyvgg.cli import main
 from tinyvgg.errors import FormatError
-from tinyvgg.xcubeai import codebooks, crosscheck, decode_lut, read_generated
+from tinyvgg.quant.kmeans1d import nearest, optimal_codebook
+from tinyvgg.xcubeai import crosscheck, decode_lut, read_generated
 from tinyvgg.xcubeai.page import render
 from tinyvgg.xcubeai.weights import compare_weights, expected_tensors
 
@@ -157,8 +158,9 @@ def write_app(folder, model, *, bits=None):
     for want in expected_tensors(model):
         name = f"{want.layer}_{want.role}"
         if want.name in shared:
-            book = codebooks.optimal_codebook(want.values, 2**bits)
-            indices = codebooks.nearest(want.values, book)
+            book = optimal_codebook(want.values, 2**bits).astype("<f4")
+            book = np.concatenate([book, np.repeat(book[-1:], 2**bits - len(book))])
+            indices = nearest(want.values, book)
             used = book if want.name == "dense/kernel" else used
             tensors.append((name, f"LUT{bits}_FLOAT", want.values.size, len(data), 4 * 2**bits))
             data += samples.pack_codebook(book, [int(i) for i in indices])
@@ -245,7 +247,7 @@ def test_a_weight_off_its_nearest_entry_and_a_poor_codebook(tmp_path):
     generated = read_generated(tmp_path)
     tensor = generated.tensors["dense_weights"]
     poor = np.linspace(kernel.min(), kernel.max(), 16).astype("<f4")
-    body = samples.pack_codebook(poor, [int(i) for i in codebooks.nearest(kernel.T.ravel(), poor)])
+    body = samples.pack_codebook(poor, [int(i) for i in nearest(kernel.T.ravel(), poor)])
     generated.blob = generated.blob[: tensor.start] + body + generated.blob[tensor.start + len(body) :]
     check = next(w for w in compare_weights(generated, model) if w.name == "dense/kernel")
     assert check.ok and 0.01 < check.gain < 1
@@ -281,43 +283,38 @@ def test_a_stated_metric_that_the_arrays_contradict(real_reports, tmp_path):
     assert any("l2r" in d for d in found.differences)
 
 
-# --- codebooks, the library's own writer, the page, the command ---------------------------------------------------------
+# --- the library's own writer, the page, the command ---------------------------------------------------------
 
 
-def test_optimal_codebook_against_every_partition():
-    rng = np.random.default_rng(1)
-    for _ in range(5):
-        values = rng.standard_normal(11)
-        ordered = np.sort(values)
-        best = (
-            min(
-                sum(((part - part.mean()) ** 2).sum() for part in np.split(ordered, [i, j]))
-                for i in range(1, 10)
-                for j in range(i + 1, 11)
-            )
-            / 11
-        )
-        assert codebooks.distortion(values, codebooks.optimal_codebook(values, 3)) == pytest.approx(best, rel=1e-5)
-    few = np.float32([1, 2, 2, 3])
-    assert codebooks.distortion(few, codebooks.optimal_codebook(few, 16)) == 0
+@pytest.mark.parametrize("scheme", ["low", "medium", "high"])
+def test_the_librarys_own_bytes_read_as_st_writes_them(scheme):
+    """The writer in quant/ and the reader here were written apart: the reader must find the writer's weights."""
+    from dataclasses import replace
 
+    from tinyvgg.quant.blob import weights_blob
+    from tinyvgg.quant.fuse import fuse
+    from tinyvgg.quant.sharing import share_float
 
-def test_binned_codebook_is_close_to_the_exact_one(monkeypatch):
-    values = np.random.default_rng(2).standard_normal(20_000).astype(np.float32)
-    exact = codebooks.distortion(values, codebooks.optimal_codebook(values, 16))
-    monkeypatch.setattr(codebooks, "EXACT", 1000)
-    monkeypatch.setattr(codebooks, "BINS", 4000)
-    assert codebooks.distortion(values, codebooks.optimal_codebook(values, 16)) == pytest.approx(exact, rel=1e-3)
-
-
-def test_the_library_packs_indices_as_st_does():
-    from tinyvgg.quant.packing import pack_bits
-
-    rng = np.random.default_rng(0)
-    for bits in (4, 8):
-        codebook, indices = np.sort(rng.standard_normal(2**bits)).astype("<f4"), rng.integers(0, 2**bits, 77)
-        found = decode_lut(codebook.tobytes() + pack_bits(indices, bits).tobytes(), 77, bits)
-        assert np.array_equal(found.indices, indices) and np.array_equal(found.codebook, codebook)
+    model = small_model()
+    bits = {row.layer: row.bits for row in st.costs(describe(model), compression=scheme) if row.bits < 32}
+    graph = fuse(model)
+    graph = replace(
+        graph,
+        ops=tuple(replace(op, weights=share_float(op.weights, bits[op.name])) if op.name in bits else op for op in graph.ops),
+    )
+    blob, sections = weights_blob(graph)
+    ops, shared = {op.name: op for op in graph.ops}, 0
+    for section in (s for s in sections if s.tensor == "weights"):
+        weights = ops[section.op].weights
+        if section.bits == 32:
+            values = np.frombuffer(blob, "<f4", section.items, offset=section.offset)
+            assert np.array_equal(values, np.asarray(weights).ravel())
+        else:
+            values = decode_lut(blob[section.offset :], section.items, section.bits).values
+            assert np.array_equal(values, weights.expand().ravel())
+            shared += 1
+    assert shared == sum(row.bits < 32 for row in st.costs(describe(model), compression=scheme))
+    assert len(blob) == sum(row.weights_bytes for row in st.costs(describe(model), compression=scheme))
 
 
 class Links(html.parser.HTMLParser):

@@ -9,7 +9,7 @@ import numpy as np
 from tinyvgg.analyze import describe
 from tinyvgg.analyze.st import folded_batch_norms
 from tinyvgg.errors import FormatError
-from tinyvgg.xcubeai import codebooks
+from tinyvgg.quant.kmeans1d import nearest, optimal_codebook, squared_error
 
 # What a batch-norm's scale and offset, or a folded kernel, may differ by: another order of the same float32 operations.
 ROUNDING = 2e-6
@@ -185,18 +185,24 @@ def _compare(want, name, generated):
 def _compare_shared(check, want, shared):
     """Every weight must be at its nearest entry; the entries themselves are free, and ST's are not the best."""
     values = want.values.astype(np.float32)
-    chosen, best = shared.values, codebooks.optimal_codebook(values, len(shared.codebook))
-    possible = np.abs(values.astype(np.float64) - shared.codebook[codebooks.nearest(values, shared.codebook)])
+    chosen, best = shared.values, optimal_codebook(values, len(shared.codebook)).astype(np.float32)
+    possible = np.abs(values.astype(np.float64) - shared.codebook[nearest(values, shared.codebook)])
     taken = np.abs(values.astype(np.float64) - chosen)
     wrong = np.flatnonzero(taken > possible + 1e-6 * np.abs(shared.codebook).max())
     check.differing, check.largest = len(wrong), float(taken.max())
-    check.mse, check.best_mse = float((taken**2).mean()), codebooks.distortion(values, best)
+    check.mse, check.best_mse = float((taken**2).mean()), squared_error(values, best) / values.size
     check.gain = 1 - check.best_mse / check.mse if check.mse else 0.0
-    check.relative_error, check.used = codebooks.relative_error(values, chosen), int(len(np.unique(shared.indices)))
+    check.relative_error, check.used = _relative(values, taken), int(len(np.unique(shared.indices)))
     if len(wrong):
         check.ok, check.where = False, _where(want, wrong[0], chosen[wrong[0]])
         check.reason = f"{len(wrong):,} of {check.items:,} weights are not at the nearest entry of the codebook"
     return check
+
+
+def _relative(values, error):
+    """|error| / |values|."""
+    norm = float(np.linalg.norm(values.astype(np.float64)))
+    return float(np.linalg.norm(error)) / norm if norm else 0.0
 
 
 def _where(want, flat, theirs):
