@@ -1,0 +1,48 @@
+"""The command line as a whole: overview, help of each verb, unknown verbs, exit codes."""
+import pytest
+
+from tinyvgg import cli, errors
+
+
+def test_without_argument_it_lists_the_verbs(capsys):
+    assert cli.main([]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in cli.verbs()) and "example" in out
+
+
+@pytest.mark.parametrize("verb", cli.verbs())
+def test_help_of_each_verb_has_an_example(verb, capsys):
+    assert cli.main([verb, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"tinyvgg {verb}" in out and "--json" in out and cli.verbs()[verb]
+
+
+@pytest.mark.parametrize("verb", cli.FLOW)
+def test_every_verb_of_the_design_answers(verb, capsys):
+    code = cli.main([verb, "--help"])
+    captured = capsys.readouterr()
+    assert code == 0 if verb in cli.verbs() else (code == 2 and "not in this version yet" in captured.err)
+
+
+def test_a_mistyped_verb_is_guessed(capsys):
+    assert cli.main(["evaluat"]) == 2
+    assert "evaluate" in capsys.readouterr().err
+
+
+def test_version_names_what_matters(capsys):
+    assert cli.main(["--version"]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("tinyvgg", "numpy", "numba", "h5py"))
+
+
+def test_errors_are_sentences_with_their_exit_code(capsys, monkeypatch):
+    verb = next(iter(cli.verbs()))
+    module = __import__(f"tinyvgg.cli.{verb}", fromlist=["run"])
+    for error, code in ((errors.DataError("it is cut", "another file"), 2), (errors.CheckFailed("they differ"), 1)):
+        def fail(arguments, error=error):
+            raise error
+        monkeypatch.setattr(module, "run", fail)
+        monkeypatch.setattr(module, "add_arguments", lambda parser: None)
+        assert cli.main([verb]) == code
+        err = capsys.readouterr().err
+        assert err.startswith("tinyvgg: ") and "Traceback" not in err
