@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from tinyvgg import models, nn
@@ -41,6 +42,22 @@ def test_counts_agree_with_the_engine(name):
     assert found.parameters == model.count_params()
     assert found.macc == sum(row["macc"] for row in nn.summary.summary_rows(model))
     assert describe(model)[-1].output_shape == model.output_shape
+
+
+@pytest.mark.parametrize("name", list(models.MODELS))
+def test_integer_bytes_agree_with_the_integer_graph(name):
+    from tinyvgg.quant import quantize
+    from tinyvgg.quant.blob import constant_bytes
+    from tinyvgg.quant.memory import plan_memory
+
+    model, rng = models.build(name), np.random.default_rng(0)
+    for layer in model.layers:
+        if "bias" in layer.parameters:
+            layer.parameters["bias"][...] = rng.uniform(0.01, 0.05, layer.parameters["bias"].shape)
+    graph = quantize(model, rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)).graph
+    found = analyze(model, rules="tinyvgg")
+    assert found.activations_bytes == plan_memory(graph).size
+    assert found.weights_bytes == sum(constant_bytes(graph).values())
 
 
 def test_macc_of_each_kind():

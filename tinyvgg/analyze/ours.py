@@ -1,7 +1,7 @@
 """This library's own arithmetic: parameters as Keras counts them, MACC as multiplications of weights, the bytes of integers.
 
-The integer graph keeps each weight in a byte (or 4 bits, shared), and three 32-bit numbers a channel (bias, offset, multiplier)
-that hold the bias, the batch-norm after it and the rounding; max-pools and activations are part of the layer before them.
+The integer graph keeps each weight in a byte (or 4 bits, shared), and two 32-bit numbers a channel (offset, multiplier), three
+where a batch-norm comes after the ReLU (then the bias has its own); max-pools and activations are part of the layer before them.
 `tinyvgg compress` builds that graph and prints its exact bytes; this is what to expect before it is built.
 """
 
@@ -9,19 +9,20 @@ import math
 
 from tinyvgg.analyze.cost import Cost
 
-CHANNEL_BYTES = 12
+CHANNEL_BYTES, BIAS_BYTES = 8, 4
 FUSED = ("activation", "batch_norm", "reshape", "pad")
 
 
 def costs(operations, *, compression="none"):
     """Cost every operation -> list of Cost. compression none, low: 8 bits a weight; medium: dense layers at 4 bits; high: all."""
-    rows = []
+    rows, normed = [], _normed_after_activation(operations)
     for op in operations:
         if op.kind in ("input", "reshape"):
             continue
         kernel = math.prod(op.parameters.get("kernel", (0,))) + math.prod(op.parameters.get("recurrent_kernel", (0,)))
         bits = 4 if kernel and (compression == "high" or compression == "medium" and op.kind == "dense") else 8
-        stored = (kernel * bits + 7) // 8 + (16 if bits == 4 else 0) + (CHANNEL_BYTES * op.output_shape[-1] if kernel else 0)
+        channel = CHANNEL_BYTES + (BIAS_BYTES if op.name in normed else 0)
+        stored = (kernel * bits + 7) // 8 + (16 if bits == 4 else 0) + (channel * op.output_shape[-1] if kernel else 0)
         steps = op.settings.get("steps", 1)
         products = (op.elements // op.output_shape[-1] if op.kind in ("conv", "dense") else steps) * kernel
         note = "part of the layer before it" if op.kind in FUSED else ""
@@ -42,6 +43,17 @@ def costs(operations, *, compression="none"):
             )
         )
     return rows
+
+
+def _normed_after_activation(operations):
+    """Names of the layers whose activation is followed by a batch-norm."""
+    by_name = {op.name: op for op in operations}
+    found = set()
+    for op in operations:
+        before = by_name.get(op.inputs[0]) if op.kind == "batch_norm" and op.inputs else None
+        if before is not None and before.kind == "activation":
+            found.add(before.inputs[0])
+    return found
 
 
 def activation_bytes(operations):
