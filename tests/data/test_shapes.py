@@ -4,7 +4,7 @@ import numpy as np
 from tinyvgg import data
 from tinyvgg.data import shapes
 
-SHA256 = "94f5d070208acd1299c2fd634c41adbedc79074dfad0362e54ea84c115eb7b63"
+SHA256 = "750df38610b88ff5c336411b3756487aaeec26372eb7335179cdbe0f4039a0c6"
 
 
 def test_same_bytes_everywhere():

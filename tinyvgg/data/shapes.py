@@ -1,7 +1,8 @@
 """shapes: ten kinds of figures on 32x32 RGB images, drawn from a seed; the data that needs no file.
 
-A figure stands anywhere, at any angle, in several sizes and any pair of colours, under a colour gradient, a distracting bar
-and noise: no pixel means anything by itself, so a linear model stays near chance, while convolutions learn it in minutes.
+A figure stands anywhere, at any angle, in several sizes and colours, lighter than its ground, with a colour gradient, a
+distracting bar and noise: no pixel means much by itself, so a linear model stays far below half, while convolutions learn it
+in minutes.
 Only + - * / and comparisons of float64 are used, element by element, which IEEE 754 fixes to the last bit: the bytes are the
 same on every machine. (Sines, logarithms, sums and matrix products are not.)
 """
@@ -44,9 +45,9 @@ def _draw(labels, random):
         chosen = labels == label
         cover[chosen] = _coverage(FIGURES[label], poses[chosen])
     bar = _coverage(_bar, _poses(n, random, size=(5.0, 12.0), margin=2.0))
-    figure, ground, stripe = _colours(n, random)
+    figure, ground, line = _colours(n, random)
     image = _gradient(ground, random)
-    image += bar[..., None] * (stripe - image)
+    image += bar[..., None] * (line - image)
     image += cover[..., None] * (figure - image)
     image += _noise(n, random)
     return np.clip(image, 0, 255).astype(np.uint8)
@@ -74,11 +75,12 @@ def _coverage(figure, poses):
 
 
 def _colours(n, random):
-    """Return three colours (n, 1, 1, 3) an image: figure and ground differ by at least 90 of 255 in some channel."""
-    figure, ground, stripe = random.integers(30, 226, (3, n, 3)).astype(np.float64)
-    close = (np.abs(figure - ground) < 90).all(axis=1)
-    figure[close] = np.where(ground[close] < 128, ground[close] + 110, ground[close] - 110)
-    return (c[:, None, None, :] for c in (figure, ground, stripe))
+    """Return three colours (n, 1, 1, 3) an image: a light figure, a dark ground and bar; some channel differs by 60 of 255."""
+    ground, bar = random.integers(20, 131, (2, n, 3)).astype(np.float64)
+    figure = random.integers(110, 236, (n, 3)).astype(np.float64)
+    close = (figure - ground < 60).all(axis=1)
+    figure[close] = ground[close] + 90
+    return (c[:, None, None, :] for c in (figure, ground, bar))
 
 
 def _gradient(ground, random):
