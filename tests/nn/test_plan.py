@@ -7,7 +7,7 @@ import pytest
 
 from tinyvgg import kernels, models
 from tinyvgg.errors import ShapeError
-from tinyvgg.nn import Sequential, layers
+from tinyvgg.nn import Input, Model, Sequential, layers
 
 F4 = 1e-4           # what Winograd F(4x4,3x3) may lose, relative to the largest value
 THROUGH = 1e-3      # and what a whole network makes of it: normalisation of few values amplifies, near ties fall either way
@@ -49,7 +49,17 @@ def pool_net():
                        layers.MaxPooling2D(), layers.Flatten(), layers.Dense(10, use_bias=False, activation="softmax")])
 
 
-NETS = {"light": lambda: models.light(), "ragged": lambda: conv_net(padding="same"), "valid": lambda: conv_net(),
+def two_paths():
+    """Branches that join twice, one value read three times."""
+    start = Input((8, 12, 16))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(16, 3, padding="same")(start)))
+    y = layers.BatchNormalization()(layers.Conv2D(16, 3, padding="same")(x))
+    z = layers.Conv2D(16, 1)(x)
+    total = layers.Add()([layers.Activation("relu")(layers.Add()([x, y])), z])
+    return Model(start, layers.Dense(7)(layers.GlobalAveragePooling2D()(total)))
+
+
+NETS = {"light": lambda: models.light(), "notebook": models.notebook, "resnet8": models.resnet8, "two paths": two_paths, "ragged": lambda: conv_net(padding="same"), "valid": lambda: conv_net(),
         "no bias": lambda: conv_net(use_bias=False), "odd pools": pool_net}
 
 

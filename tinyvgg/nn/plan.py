@@ -4,7 +4,6 @@
 
 A network that cannot be matched as a whole runs layer by layer, with the same results.
 """
-import math
 import os
 import sys
 import threading
@@ -13,14 +12,13 @@ import weakref
 import numpy as np
 
 from tinyvgg.errors import ShapeError
-from tinyvgg.kernels.fast import elementwise
+from tinyvgg.kernels.fast import images
 from tinyvgg.kernels.fast.arena import Arena, Tensor, address
 from tinyvgg.kernels.fast.program import Program
 from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.threads import pool
-from tinyvgg.nn.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, ReLU, SpatialDropout2D
-from tinyvgg.nn.sequential import Sequential
-from tinyvgg.nn.stages import Convolution, FullyConnected, Memory, Value
+from tinyvgg.nn.fused.matching import NoMatch, links, match
+from tinyvgg.nn.fused.values import Memory
 
 INFERENCE_BATCH = 64            # images at a time where nothing is kept: more would leave the caches
 
@@ -29,10 +27,9 @@ class Plan:
     """Programs and memory for one network; each thread of the caller has a plan of its own (see `plan_for`)."""
 
     def __init__(self, model, *, precise=False):
-        self.precise = precise
-        self.nodes = _nodes(model)
-        self.layers = [layer for layer, _, _ in self.nodes]
+        self.precise, self.layers = precise, list(model.layers)
         self.settings = _settings(model, precise)
+        self.calls, self.input_shape = links(model), tuple(model.input_shape)
         self._instances, self._last = {}, None
         self._instance(False, 1)
 
@@ -80,16 +77,16 @@ class Plan:
         """Return memory and programs for at least `count` images."""
         found = self._instances.get(keeps)
         if found is None or found.capacity < count:
-            self._instances[keeps] = found = Instance(self.nodes, count, keeps, self.pool.threads, self.precise)
+            self._instances[keeps] = found = Instance(match(self.calls, self.input_shape, self.precise), count, keeps, self.pool.threads)
         return found
 
 
 class Instance:
     """The stages of a network with memory for up to `capacity` images."""
 
-    def __init__(self, nodes, capacity, keeps, threads, precise):
+    def __init__(self, matched, capacity, keeps, threads):
         self.capacity, self.keeps = capacity, keeps
-        self.stages, self.input, self.output = match(nodes, precise)
+        self.stages, self.input, self.output = matched
         memory = Memory(Arena(0), capacity, threads, keeps)
         self._allocate(memory)
         scratch = {name: (0, size) for name, (_, size) in memory.scratch.items()}
@@ -100,8 +97,8 @@ class Instance:
         self._programs = {}
 
     def _allocate(self, memory):
-        values = {id(v): v for stage in self.stages for v in (stage.source, stage.target)}
-        for value in values.values():
+        self.values = list({id(v): v for stage in self.stages for v in (*stage.sources(), stage.target)}.values())
+        for value in self.values:
             value.tensor = memory.arena.images(self.capacity, *value.size, value.border)
             if self.keeps:
                 value.gradient = memory.arena.images(self.capacity, *value.size, value.border)
@@ -133,15 +130,15 @@ class Instance:
         if program is None:
             program = self._programs[(mode, *backward)] = Program()
             if not backward:
-                program.add(elementwise.place, "images", x=self._outside(0, self.input), y=self.input.tensor)
+                program.add(images.place, "images", x=self._outside(0, self.input), y=self.input.tensor)
                 for stage in self.stages:
                     stage.forward(program, mode)
             else:
                 parameters, inputs = backward
-                for stage in self.stages:
-                    stage.source.written = False
+                for value in self.values:
+                    value.written = False
                 for stage in reversed(self.stages):
-                    stage.backward(program, mode, parameters, inputs or stage.source is not self.input)
+                    stage.backward(program, mode, parameters, inputs or self.input not in stage.sources())
         return program
 
     def _outside(self, at, value):
@@ -157,86 +154,6 @@ class Instance:
         for stage in self.stages:
             if getattr(stage, "dropout", None) is not None and stage.dropout.rate > 0:
                 stage.draw_mask(self.arena, count)
-
-
-# --- which layers run together ---
-
-def match(nodes, precise):
-    """Return (stages, input value, output value) for nodes (layer, input shape, output shape) in a chain, or raise NoMatch."""
-    chain, stages = _Chain(nodes), []
-    first = value = Value(tuple(nodes[0][1]))
-    while chain.left:
-        layer = chain.peek()
-        if isinstance(layer, Flatten) or _is_linear(layer):
-            chain.take()
-        elif isinstance(layer, Conv2D):
-            stages.append(_convolution(chain, value, precise))
-            value = stages[-1].target
-        elif isinstance(layer, Dense):
-            stages.append(_dense(chain, value))
-            value = stages[-1].target
-        else:
-            raise NoMatch(f"no fused kernel begins with {type(layer).__name__} ({layer.name})")
-    if not stages or len(value.shape) != 1:
-        raise NoMatch("the network does not end in a dense layer")
-    return stages, first, value
-
-
-class NoMatch(Exception):
-    """A network that the plan leaves to the layers."""
-
-
-class _Chain:
-    """Layers still to be matched."""
-
-    def __init__(self, nodes):
-        self.left = list(nodes)
-
-    def peek(self):
-        return self.left[0][0] if self.left else None
-
-    def take(self):
-        return self.left.pop(0)
-
-    def take_if(self, test):
-        """Take the next layer if it passes the test, else return None."""
-        return self.take()[0] if self.left and test(self.left[0][0]) else None
-
-
-def _convolution(chain, source, precise):
-    conv, _, shape = chain.take()
-    if conv.groups != 1 or conv.dilation_rate != (1, 1) or conv.filters % WIDTH or conv.activation.name not in ("linear", "relu"):
-        raise NoMatch(f"{conv.name} has groups, dilation, an activation but ReLU, or filters that are not whole vectors")
-    relu = conv.activation.name == "relu" or chain.take_if(_is_relu) is not None
-    dropout = chain.take_if(lambda layer: isinstance(layer, SpatialDropout2D))
-    norm = chain.take_if(lambda layer: isinstance(layer, BatchNormalization))
-    relu_after = norm is not None and not relu and dropout is None and chain.take_if(_is_relu) is not None
-    pool = relu and chain.take_if(_is_plain_pool) is not None
-    height, width, filters = shape
-    target = Value((height // 2, width // 2, filters) if pool else (height, width, filters))
-    return Convolution(source, target, conv, relu, dropout, norm, relu_after, pool, precise)
-
-
-def _dense(chain, source):
-    layer, shape, out = chain.take()
-    if len(shape) != 1 or layer.activation.name not in ("linear", "relu") or math.prod(source.size) % WIDTH:
-        raise NoMatch(f"{layer.name} is not a dense layer on whole vectors with ReLU or nothing behind it")
-    relu = layer.activation.name == "relu" or chain.take_if(_is_relu) is not None
-    dropout = chain.take_if(lambda layer: type(layer) is Dropout) if relu else None
-    return FullyConnected(source, Value(tuple(out)), layer, relu, dropout)
-
-
-def _is_relu(layer):
-    plain = isinstance(layer, ReLU) and layer.max_value is None and layer.negative_slope == 0 and layer.threshold == 0
-    return plain or (isinstance(layer, Activation) and layer.activation.name == "relu")
-
-
-def _is_linear(layer):
-    return isinstance(layer, Activation) and layer.activation.name == "linear"
-
-
-def _is_plain_pool(layer):
-    return isinstance(layer, MaxPooling2D) and layer.pool_size == layer.strides == (2, 2) and layer.padding == "valid"
 
 
 # --- a plan for a model ---
@@ -273,14 +190,3 @@ class Unplanned:
 def _settings(model, precise):
     """What a plan depends on besides the weights."""
     return precise, [(layer, layer.trainable, getattr(layer, "rate", None)) for layer in model.layers]
-
-
-def _nodes(model):
-    """The layers up to the logits, with the shapes of their inputs and results."""
-    if not isinstance(model, Sequential):
-        raise NoMatch("the network is not a plain chain")
-    shape, nodes = model.input_shape, []
-    for layer in model._logit_layers():
-        nodes.append((layer, shape, tuple(layer.output_shape(shape))))
-        shape = nodes[-1][2]
-    return nodes

@@ -30,6 +30,10 @@ class Tensor:
         """The same images, seen from `top` rows above and `left` columns before their first pixel."""
         return replace(self, at=self.at - top * self.row - left * self.channels)
 
+    def flat(self):
+        """The same images, without borders, as rows of a matrix: one pixel each."""
+        return Tensor(self.at, self.image, self.image, 1, 1, self.image)
+
 
 class Arena:
     """One block of zeros, dealt out in order. `Arena(0)` only counts: build twice, with the size that the first pass needed."""

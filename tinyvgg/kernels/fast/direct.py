@@ -3,8 +3,20 @@
 A row of output pixels is one register-tile product whose rows are pixels: a kernel row meets KW * C neighbouring numbers, and the
 tile's segments are the kernel rows. The input gradient goes the other way: P = dR @ W' for a row, then each tap is added to its place.
 """
-from tinyvgg.kernels.fast.elementwise import (AFFINE, PLAIN, RELU, RELU_SUMS, SUMS, add, add_to_doubles, clear, load_float, share,
-                                              store_float, tail)
+from tinyvgg.kernels.fast.elementwise import (
+    AFFINE,
+    PLAIN,
+    RELU,
+    RELU_SUMS,
+    SUMS,
+    add,
+    add_to_doubles,
+    clear,
+    load_float,
+    share,
+    store_float,
+    tail,
+)
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 from tinyvgg.kernels.fast.tile import panel_product, panel_width, product, transposed_product
@@ -24,48 +36,12 @@ def make_finish(kind):
             e.store(value, y + i * pixel)
             return [totals[0] + value, value.fma(value, totals[1])] if totals else []
         places = [sums, sums + filters] if kind in (SUMS, RELU_SUMS) else []
-        for total, at in zip(e.loop(count, [e.load(at) for at in places], body), places):
+        for total, at in zip(e.loop(count, [e.load(at) for at in places], body), places, strict=True):
             e.store(total, at)
     return finish_row
 
 
 finish_plain, finish_relu, finish_sums, finish_relu_sums, finish_affine = map(make_finish, range(5))
-
-
-@Kernel
-def pack(step, thread, threads):
-    """Copy step.kernel (K, F) into panels, step.packed[panel][padded K][panel width]; columns beyond F are zero."""
-    step = step_at(step)
-    k, filters = step.depth, step.filters
-    padded = (filters + WIDTH - 1) // WIDTH * WIDTH
-    first, last = share(k, thread, threads)
-    for i in range(first, last):
-        j = 0
-        while j < padded:
-            width = panel_width(padded - j)
-            for lane in range(width):
-                value = load_float(step.kernel + i * filters + j + lane) if j + lane < filters else 0.0
-                store_float(value, step.packed + j * step.padded_depth + i * width + lane)
-            j += width
-
-
-@Kernel
-def pack_transposed(step, thread, threads):
-    """Copy the transpose of step.kernel (K, F) into panels of F rows and K columns; columns beyond K and rows beyond F are zero."""
-    step = step_at(step)
-    k, filters = step.depth, step.filters
-    rows = (filters + WIDTH - 1) // WIDTH * WIDTH
-    padded = (k + WIDTH - 1) // WIDTH * WIDTH
-    first, last = share(padded // WIDTH, thread, threads)
-    first, last = first * WIDTH, last * WIDTH
-    j = 0
-    while j < padded:
-        width = panel_width(padded - j)
-        for i in range(max(j, first), min(j + width, last)):
-            for f in range(rows):
-                value = load_float(step.kernel + i * filters + f) if i < k and f < filters else 0.0
-                store_float(value, step.packed + j * rows + f * width + i - j)
-        j += width
 
 
 @Kernel

@@ -6,8 +6,7 @@ per channel, and its gradient (Ioffe and Szegedy, 2015) is scale * g + slope0 + 
 from llvmlite import ir
 from numba import types
 
-from tinyvgg.kernels.fast.program import step_at
-from tinyvgg.kernels.fast.simd import DOUBLE, FLOAT, WIDTH, Kernel, Value, compiled, machine
+from tinyvgg.kernels.fast.simd import DOUBLE, FLOAT, WIDTH, Value, compiled, machine
 
 # What a convolution does to its sums before it stores them: + bias, then
 PLAIN, RELU, SUMS, RELU_SUMS, AFFINE, AFFINE_POOL = range(6)    # SUMS: times the dropout mask, sums for the batch statistics
@@ -124,47 +123,8 @@ def unpool(e, values, g, scale, offset):
             cell = [(i, j), (i, j + 1), (i + 1, j), (i + 1, j + 1)]
             heights = [values[a][b].fma(scale, offset) for a, b in cell]
             largest, left = pooled(heights), g[i // 2][j // 2]
-            for (a, b), height in zip(cell[:-1], heights):
+            for (a, b), height in zip(cell[:-1], heights, strict=False):
                 wins = height.equals(largest)
                 spread[a][b], left = left.where(wins, 0.0), e.zero().where(wins, left)
             spread[i + 1][j + 1] = left
     return spread
-
-
-@Kernel
-def place(step, thread, threads):
-    """Copy images from step.x to step.y, which have the same size but perhaps different borders."""
-    step = step_at(step)
-    x, y = step.x, step.y
-    size = x.width * x.channels
-    first, last = share(step.images * x.height, thread, threads)
-    for item in range(first, last):
-        n, i = item // x.height, item % x.height
-        source, target = x.at + n * x.image + i * x.row, y.at + n * y.image + i * y.row
-        if size >= WIDTH:
-            copy(source, target, size // WIDTH)
-        for c in range(size // WIDTH * WIDTH, size):
-            store_float(load_float(source + c), target + c)
-
-
-@Kernel
-def transpose(step, thread, threads):
-    """step.packed (taps, F, C) from step.kernel (taps, C, F)."""
-    step = step_at(step)
-    rows, columns = step.depth, step.filters
-    taps = step.kernel_height * step.kernel_width
-    first, last = share(columns, thread, threads)
-    for t in range(taps):
-        at = t * rows * columns
-        for f in range(first, last):
-            for c in range(rows):
-                store_float(load_float(step.kernel + at + c * columns + f), step.packed + at + f * rows + c)
-
-
-@Kernel
-def copy_row(step, thread, threads):
-    """step.packed = step.kernel, a row of step.filters elements."""
-    step = step_at(step)
-    first, last = share(step.filters, thread, threads)
-    for i in range(first, last):
-        store_float(load_float(step.kernel + i), step.packed + i)

@@ -6,8 +6,20 @@ import math
 
 import numpy as np
 
-from tinyvgg.kernels.fast.elementwise import (GATE_AFTER, GATE_BEFORE, NO_GATE, add_to_doubles, clear, load_double, load_float, pooled,
-                                              share, store_float, through_tail, unpool)
+from tinyvgg.kernels.fast.elementwise import (
+    GATE_AFTER,
+    GATE_BEFORE,
+    NO_GATE,
+    add_to_doubles,
+    clear,
+    load_double,
+    load_float,
+    pooled,
+    share,
+    store_float,
+    through_tail,
+    unpool,
+)
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 
@@ -66,7 +78,7 @@ def sum_row(e, r, pixel, count, sums, channels):
     def body(i, totals):
         value = e.load(r + i * pixel)
         return [totals[0] + value, value.fma(value, totals[1])]
-    for total, at in zip(e.loop(count, [e.load(sums), e.load(sums + channels)], body), [sums, sums + channels]):
+    for total, at in zip(e.loop(count, [e.load(sums), e.load(sums + channels)], body), [sums, sums + channels], strict=True):
         e.store(total, at)
 
 
@@ -149,7 +161,7 @@ def make_gradient_sums(pool, gate):
                 reached = e.load(r + i * pixel)
                 value = value.where(reached.fma(scale, offset).positive(), 0.0) if gate == GATE_AFTER else value
             return [totals[0] + value, value.fma(reached, totals[1])]
-        for total, at in zip(e.loop(count, [e.load(sums), e.load(sums + channels)], body), [sums, sums + channels]):
+        for total, at in zip(e.loop(count, [e.load(sums), e.load(sums + channels)], body), [sums, sums + channels], strict=True):
             e.store(total, at)
     return gradient_sums_row
 
@@ -158,7 +170,7 @@ def _largest(cell, scale, offset):
     """The R of the first largest normalised value of a cell."""
     heights = [value.fma(scale, offset) for value in cell]
     top, reached = pooled(heights), cell[-1]
-    for value, height in reversed(list(zip(cell[:-1], heights))):
+    for value, height in reversed(list(zip(cell[:-1], heights, strict=False))):
         reached = value.where(height.equals(top), reached)
     return reached
 

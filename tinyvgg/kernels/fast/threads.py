@@ -11,8 +11,8 @@ import threading
 import numpy as np
 
 from tinyvgg.errors import OptionError
-from tinyvgg.kernels.fast.atomics import SPACING, STATUS, atomic_exchange_if, atomic_load, atomic_store, barrier, pause
 from tinyvgg.kernels.fast.arena import address
+from tinyvgg.kernels.fast.atomics import SPACING, STATUS, atomic_exchange_if, atomic_load, atomic_store, barrier, pause
 from tinyvgg.kernels.fast.program import STEP, execute
 from tinyvgg.kernels.fast.simd import compiled, entry_point
 

@@ -33,7 +33,7 @@ def make_tile(rows, columns, *, accumulate):
             a_s, b_s = a + s * a_segment, b + s * b_segment
             return e.loop(k, sums, lambda i, sums: outer_product(a_s + i * a_k, b_s + i * b_k, sums))
 
-        for total, spot in zip(e.loop(segments, start, segment), spots):
+        for total, spot in zip(e.loop(segments, start, segment), spots, strict=True):
             e.store(total, spot)
     return tile
 

@@ -8,9 +8,26 @@ Backward, the adjoint of each step, sharing one transform between both gradients
 Memory: V[p] is (tiles, channels) with WIDTH floats between positions: without that gap the 36 positions of one tile fall into
 the same cache set. U[p] is packed in the panels of `tile.py`.
 """
-from tinyvgg.kernels.fast.elementwise import (AFFINE, AFFINE_POOL, GATE_AFTER, GATE_BEFORE, NO_GATE, PLAIN, READY, RELU, RELU_SUMS, SUMS,
-                                              add_to_doubles, clear, pooled, share, tail, through_tail, unpool)
-from tinyvgg.kernels.fast.matrices import A_T, B_T, G, OUTPUT, PATCH, POSITIONS, sandwich, transpose
+from tinyvgg.kernels.fast.elementwise import (
+    AFFINE,
+    AFFINE_POOL,
+    GATE_AFTER,
+    GATE_BEFORE,
+    NO_GATE,
+    PLAIN,
+    READY,
+    RELU,
+    RELU_SUMS,
+    SUMS,
+    add_to_doubles,
+    clear,
+    pooled,
+    share,
+    tail,
+    through_tail,
+    unpool,
+)
+from tinyvgg.kernels.fast.matrices import A_T, B_T, OUTPUT, PATCH, POSITIONS, G, sandwich
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 from tinyvgg.kernels.fast.tile import panel_width, product, transposed_product
@@ -51,7 +68,7 @@ def transform_kernel_gradient(e, partial, position, copies, copy_stride, gradien
         return [total + e.load(at + position * p) for p, total in enumerate(sums)]
     sums = e.loop(copies, [e.zero()] * POSITIONS, add_copy)
     grid = [sums[PATCH * i:PATCH * (i + 1)] for i in SIDE]
-    _store(e, sandwich(transpose(G), grid), gradient, tap * 3, tap)
+    _store(e, sandwich(G.T, grid), gradient, tap * 3, tap)
 
 
 @machine
@@ -63,13 +80,13 @@ def transform_input(e, x, row, column, v, position):
 @machine
 def transform_gradient(e, g, row, column, z, position):
     """Z = A dY A' of one 4x4 block."""
-    _store_positions(e, sandwich(transpose(A_T), _load(e, g, row, column, OUTPUT)), z, position)
+    _store_positions(e, sandwich(A_T.T, _load(e, g, row, column, OUTPUT)), z, position)
 
 
 @machine
 def add_input_gradient(e, v, position, x, row, column):
     """dX += B dV B'."""
-    grid = sandwich(transpose(B_T), _load_positions(e, v, position))
+    grid = sandwich(B_T.T, _load_positions(e, v, position))
     for i in SIDE:
         for j in SIDE:
             at = x + row * i + column * j
@@ -123,7 +140,7 @@ def make_gated_gradient(gate, pool):
                 grid[i][j] = through_tail(values[i][j], spread[i][j], pull, slopes, scale, offset, gate)
                 total = total + grid[i][j]
         e.store(total, bias_sum)
-        _store_positions(e, sandwich(transpose(A_T), grid), z, position)
+        _store_positions(e, sandwich(A_T.T, grid), z, position)
     return gated
 
 

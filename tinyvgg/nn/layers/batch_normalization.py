@@ -1,5 +1,4 @@
 """Batch normalisation over the last axis."""
-import numpy as np
 
 from tinyvgg import kernels
 from tinyvgg.errors import OptionError

@@ -1,112 +1,30 @@
-"""Runs of layers that fast kernels do together, and the steps that each contributes to a plan's programs.
-
-A stage reads one value (an image tensor with the border that its convolution needs) and writes one. The modes:
-    train      batch statistics and dropout; keeps R, what the convolution stored, for the way back
-    gradient   moving statistics, keeps R too: for gradients by the input
-    infer      moving statistics; whatever can happens while the convolution's result is still in registers
-"""
-from dataclasses import dataclass, field
+"""A convolution and the layers that follow it, as far as one kernel does them together."""
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tinyvgg.kernels.fast import direct, elementwise, fully_connected, normalize, winograd
+from tinyvgg.kernels.fast import direct, normalize, packing, winograd
 from tinyvgg.kernels.fast.arena import Tensor, whole_vectors
-from tinyvgg.kernels.fast.elementwise import (AFFINE, AFFINE_POOL, GATE_AFTER, GATE_BEFORE, NO_GATE, PLAIN, READY, RELU, RELU_SUMS, SUMS)
-from tinyvgg.kernels.fast.matrices import OUTPUT, PATCH, POSITIONS
-from tinyvgg.kernels.fast.program import Setting, Weight
+from tinyvgg.kernels.fast.elementwise import (
+    AFFINE,
+    AFFINE_POOL,
+    GATE_AFTER,
+    GATE_BEFORE,
+    NO_GATE,
+    PLAIN,
+    READY,
+    RELU,
+    RELU_SUMS,
+    SUMS,
+)
+from tinyvgg.kernels.fast.matrices import OUTPUT, POSITIONS
+from tinyvgg.kernels.fast.program import Weight
 from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.tile import WIDE
+from tinyvgg.nn.fused.values import Normalizer, Value, parameter
 
 CACHE = 160_000         # float32 elements of a thread's second-level cache that a block of Winograd tiles may fill
-NO_BORDER = (0, 0, 0, 0)
-
-
-@dataclass
-class Value:
-    """An array between stages: `shape` is one image's; the tensors exist once the plan has memory."""
-    shape: tuple[int, ...]
-    border: tuple[int, ...] = NO_BORDER
-    tensor: Tensor | None = None
-    gradient: Tensor | None = None
-    written: bool = False               # while a backward program is built: whether a stage has set the gradient
-
-    @property
-    def size(self):
-        """(H, W, C); a flat value is one pixel."""
-        return self.shape if len(self.shape) == 3 else (1, 1, whole_vectors(self.shape[0]))
-
-    def widen(self, border):
-        """Ask for at least this border."""
-        self.border = tuple(max(a, b) for a, b in zip(self.border, border, strict=True))
-
-    def fresh(self):
-        """Return where the gradient's memory begins if nothing has been added to it yet, else 0."""
-        first, self.written = not self.written, True
-        top, _, left, _ = self.border
-        return self.gradient.shifted(top, left).at if first else 0
-
-
-@dataclass
-class Memory:
-    """What stages take their memory from: an arena, and working space that all of them share."""
-    arena: Any
-    capacity: int
-    threads: int
-    keeps: bool                                     # whether there will be a way back
-    scratch: dict[str, list] = field(default_factory=dict)
-
-    def identity(self, channels):
-        """Return the address of an affine that changes nothing: ones, then as many zeros."""
-        at = self.arena.take(2 * channels)
-        self.arena.fill(at, channels, 1.0)
-        return at
-
-    def shared(self, name, size):
-        """Return {field: address, field_size: size} of working space for each thread, the largest that any stage asked for."""
-        at, largest = self.scratch.get(name, (0, 0))
-        self.scratch[name] = (at, max(largest, size))
-        return {name: at, f"{name}_size": size}
-
-
-def parameter(layer, name):
-    """The Weight of a trained array."""
-    return Weight(layer.parameters, name)
-
-
-class Normalizer:
-    """Batch normalisation behind a convolution or by itself: addresses of its arrays, and the steps around them."""
-
-    def __init__(self, layer, channels, memory):
-        self.layer, self.channels = layer, channels
-        self.affine, self.moments, self.slope = (memory.arena.take(2 * channels) for _ in range(3))
-        self.flat = memory.arena.take(2 * channels)             # no slopes: for constant statistics
-        self.sums = memory.shared("sums", 6 * channels)
-
-    def frozen(self, mode):
-        return mode != "train" or not self.layer.trainable
-
-    def _fields(self, tensor):
-        layer = self.layer
-        weights = {n: parameter(layer, n) for n in ("gamma", "beta") if n in layer.parameters}
-        weights |= {n: Weight(layer.state, n) for n in ("moving_mean", "moving_variance")}
-        return {"y": tensor, "affine": self.affine, "moments": self.moments, "epsilon": Setting(layer, "epsilon"),
-                "momentum": Setting(layer, "momentum"), "unbiased": layer.unbiased_moving_variance, **weights, **self.sums}
-
-    def prepare(self, program, tensor, mode):
-        """Scale and offset; in training from the sums that were taken."""
-        kernel = normalize.moving_affine if self.frozen(mode) else normalize.statistics
-        program.add(kernel, self.layer.name, **self._fields(tensor))
-
-    def pull(self, program, tensor, common, mode, gradients):
-        """Gradients of gamma and beta, and the slopes; `common` are the fields g, gate, pool."""
-        if self.frozen(mode) and not gradients:
-            return self.flat
-        program.add(normalize.gradient_sums, self.layer.name, y=tensor, affine=self.affine, **common, **self.sums)
-        fields = {f"{n}_gradient": Weight(self.layer.gradients, n) for n in self.layer.parameters} if gradients else {}
-        program.add(normalize.gradient_slopes, self.layer.name, y=tensor, affine=self.affine, moments=self.moments, slope=self.slope,
-                    frozen=self.frozen(mode), **fields, **self.sums)
-        return self.flat if self.frozen(mode) else self.slope
 
 
 @dataclass
@@ -149,6 +67,9 @@ class Convolution:
 
     # --- memory ---
 
+    def sources(self):
+        return [self.source]
+
     def allocate(self, memory):
         """Take the buffers that belong to this stage."""
         arena, f, c = memory.arena, self.filters, self.channels
@@ -187,7 +108,7 @@ class Convolution:
         """Add the steps from source to target."""
         name = self.conv.name
         taps = self.kernel_size[0] * self.kernel_size[1]
-        kernel = winograd.pack if self.winograd else direct.pack
+        kernel = winograd.pack if self.winograd else packing.pack
         program.add(kernel, name, kernel=parameter(self.conv, "kernel"), packed=self.packed, depth=taps * self.channels,
                     padded_depth=taps * self.channels, filters=self.filters, x=self.source.tensor, y=self.result)
         batch = self.normalizer is not None and not self.normalizer.frozen(mode)
@@ -267,7 +188,7 @@ class Convolution:
 
     def _backward_winograd(self, program, tail, gradients):
         name, c, f = self.conv.name, self.channels, self.filters
-        program.add(elementwise.transpose, name, kernel=parameter(self.conv, "kernel"), packed=self.turned, depth=c, filters=f,
+        program.add(packing.transpose, name, kernel=parameter(self.conv, "kernel"), packed=self.turned, depth=c, filters=f,
                     kernel_height=3, kernel_width=3)
         program.add(winograd.pack, name, kernel=self.turned, packed=self.packed_back, x=self.result, y=self.source.tensor)
         program.add(winograd.backward, name, x=self.source.tensor.shifted(*self.padding), packed=self.packed_back, block=self.block,
@@ -286,82 +207,6 @@ class Convolution:
             program.add(direct.kernel_gradient, name, x=self.source.tensor.shifted(*self.padding), g=self.through, **shape, **self.partial)
             program.add(direct.gather_gradient, name, gradient=Weight(self.conv.gradients, "kernel"), **shape, **self.partial)
         if inputs:
-            program.add(direct.pack_transposed, name, kernel=parameter(self.conv, "kernel"), packed=self.packed_back, **shape)
+            program.add(packing.pack_transposed, name, kernel=parameter(self.conv, "kernel"), packed=self.packed_back, **shape)
             program.add(direct.input_gradient, name, g=self.through, packed=self.packed_back, **shape, **self._gradient_into(),
                         **self.scratch)
-
-
-@dataclass
-class FullyConnected:
-    """Dense, then ReLU and Dropout where they follow."""
-    source: Value
-    target: Value
-    dense: Any
-    relu: bool = False
-    dropout: Any = None
-
-    def describe(self):
-        parts = ["ReLU"] * self.relu + ["dropout"] * (self.dropout is not None)
-        return f"{self.dense.name}: dense" + (f"; fused: {', '.join(parts)}" if parts else "")
-
-    def allocate(self, memory):
-        """Take the buffers that belong to this stage."""
-        arena = memory.arena
-        self.inputs, self.units = self.dense.parameters["kernel"].shape
-        self.rows, self.columns = self.source.tensor.image, whole_vectors(self.units)
-        self.identity = memory.identity(self.columns)
-        self.packed, self.bias = arena.take(self.rows * self.columns), arena.take(self.columns)
-        self.mask = arena.take(memory.capacity * self.columns) if self.dropout is not None and memory.keeps else 0
-        self.source_flat, self.target_flat = self._flat(self.source.tensor), self._flat(self.target.tensor)
-        if memory.keeps:
-            self.packed_back = arena.take(self.rows * self.columns)
-            self.partial = memory.shared("partial", self.inputs * self.columns)["partial"]
-            self.source_gradient, self.target_gradient = self._flat(self.source.gradient), self._flat(self.target.gradient)
-
-    @staticmethod
-    def _flat(tensor):
-        """The images as rows of a matrix."""
-        return Tensor(tensor.at, tensor.image, tensor.image, 1, 1, tensor.image)
-
-    def forward(self, program, mode):
-        """Add the steps from source to target."""
-        name = self.dense.name
-        program.add(direct.pack, name, kernel=parameter(self.dense, "kernel"), packed=self.packed, depth=self.inputs,
-                    padded_depth=self.rows, filters=self.units)
-        program.add(fully_connected.forward, name, x=self.source_flat, y=self.target_flat, packed=self.packed, bias=self._bias(program),
-                    gate=self.relu, **self._mask(mode))
-
-    def _bias(self, program):
-        """The bias, copied to where it is followed by zeros if it is not whole vectors long."""
-        if not self.dense.use_bias:
-            return self.identity + self.columns
-        weight = parameter(self.dense, "bias")
-        if self.units == self.columns:
-            return weight
-        program.add(elementwise.copy_row, self.dense.name, kernel=weight, packed=self.bias, filters=self.units)
-        return self.bias
-
-    def _mask(self, mode):
-        drops = mode == "train" and self.dropout is not None and self.dropout.rate > 0
-        return {"mask": self.mask, "mask_image": self.columns} if drops else {"mask": 0, "mask_image": 0}
-
-    def draw_mask(self, arena, count):
-        """Draw the mask of the next training step from the dropout layer's generator."""
-        arena.matrix(self.mask, count, self.columns)[:, :self.units] = self.dropout.mask((count, self.units), np.dtype(np.float32))
-
-    def backward(self, program, mode, gradients, inputs):
-        """Add the steps from the target's gradient to the source's and, with `gradients`, to those of the weights."""
-        name, mask = self.dense.name, self._mask(mode)
-        if self.relu:
-            mask = mask if mask["mask"] else {"mask": self.identity, "mask_image": 0}
-            program.add(fully_connected.gate, name, g=self.target_gradient, y=self.target_flat, **mask)
-        if gradients:
-            gradient = Weight(self.dense.gradients, "kernel")
-            bias = {"bias_gradient": Weight(self.dense.gradients, "bias")} if self.dense.use_bias else {}
-            program.add(fully_connected.kernel_gradient, name, x=self.source_flat, g=self.target_gradient, gradient=gradient,
-                        partial=gradient if self.units == self.columns else self.partial, depth=self.inputs, filters=self.units, **bias)
-        if inputs:
-            program.add(direct.pack_transposed, name, kernel=parameter(self.dense, "kernel"), packed=self.packed_back,
-                        depth=self.inputs, filters=self.units)
-            program.add(fully_connected.input_gradient, name, g=self.target_gradient, dx=self.source_gradient, packed=self.packed_back)
-            self.source.fresh()

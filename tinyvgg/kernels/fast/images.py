@@ -1,0 +1,147 @@
+"""Whole images from one buffer to another: copied, added, averaged, masked. Borders may differ, and are left alone."""
+from numba import types
+
+from tinyvgg.kernels.fast.elementwise import clear, copy, load_float, multiply, share, store_float
+from tinyvgg.kernels.fast.program import step_at
+from tinyvgg.kernels.fast.simd import WIDTH, Kernel, machine
+
+
+@Kernel
+def place(step, thread, threads):
+    """Copy images from step.x to step.y, which have the same size but perhaps different borders."""
+    step = step_at(step)
+    x, y = step.x, step.y
+    size = x.width * x.channels
+    first, last = share(step.images * x.height, thread, threads)
+    for item in range(first, last):
+        n, i = item // x.height, item % x.height
+        source, target = x.at + n * x.image + i * x.row, y.at + n * y.image + i * y.row
+        if size >= WIDTH:
+            copy(source, target, size // WIDTH)
+        for c in range(size // WIDTH * WIDTH, size):
+            store_float(load_float(source + c), target + c)
+
+
+def make_sum(relu):
+    """Return y = a + b (then ReLU), count vectors."""
+    @machine
+    def sum_row(e, a, b, y, count):
+        def body(i, _):
+            value = e.load(a + i * WIDTH) + e.load(b + i * WIDTH)
+            e.store(value.relu() if relu else value, y + i * WIDTH)
+            return []
+        e.loop(count, [], body)
+    return sum_row
+
+
+sum_row, sum_row_relu = make_sum(False), make_sum(True)
+
+
+@Kernel
+def sum_images(step, thread, threads):
+    """y = x + g, images of the same size with whatever borders, then ReLU if gate."""
+    step = step_at(step)
+    x, g, y = step.x, step.g, step.y
+    first, last = share(step.images * y.height, thread, threads)
+    for item in range(first, last):
+        n, i = item // y.height, item % y.height
+        a, b, c = x.at + n * x.image + i * x.row, g.at + n * g.image + i * g.row, y.at + n * y.image + i * y.row
+        if step.gate:
+            sum_row_relu(a, b, c, y.width * y.channels // WIDTH)
+        else:
+            sum_row(a, b, c, y.width * y.channels // WIDTH)
+
+
+def make_pass(relu, fresh):
+    """Return dx = g, or dx += g without `fresh`, where y > 0 with `relu`; count vectors."""
+    @machine
+    def pass_row(e, g, y, dx, count):
+        def body(i, _):
+            value = e.load(g + i * WIDTH)
+            value = value.where(e.load(y + i * WIDTH).positive(), 0.0) if relu else value
+            e.store(value if fresh else value + e.load(dx + i * WIDTH), dx + i * WIDTH)
+            return []
+        e.loop(count, [], body)
+    return pass_row
+
+
+pass_row, pass_row_add, pass_row_relu, pass_row_relu_add = (make_pass(*kind) for kind in ((0, 1), (0, 0), (1, 1), (1, 0)))
+
+
+@Kernel
+def pass_gradient(step, thread, threads):
+    """dx = g where y > 0 (gate) or everywhere; added to what is there unless fresh."""
+    step = step_at(step)
+    g, y, dx = step.g, step.y, step.dx
+    count = y.width * y.channels // WIDTH
+    first, last = share(step.images * y.height, thread, threads)
+    for item in range(first, last):
+        n, i = item // y.height, item % y.height
+        a, b, c = g.at + n * g.image + i * g.row, y.at + n * y.image + i * y.row, dx.at + n * dx.image + i * dx.row
+        if step.gate and step.fresh:
+            pass_row_relu(a, b, c, count)
+        elif step.gate:
+            pass_row_relu_add(a, b, c, count)
+        elif step.fresh:
+            pass_row(a, b, c, count)
+        else:
+            pass_row_add(a, b, c, count)
+
+
+@machine
+def add_scaled(e, x, pixel, y, count, factor: types.float32):
+    """y += factor * the sum of count pixels, one vector of channels."""
+    total = e.loop(count, [e.zero()], lambda i, sums: [sums[0] + e.load(x + i * pixel)])[0]
+    e.store(total.fma(e.spread(factor), e.load(y)), y)
+
+
+@Kernel
+def mean_images(step, thread, threads):
+    """y (N, C) = the mean over each image x."""
+    step = step_at(step)
+    x, y = step.x, step.y
+    first, last = share(step.images, thread, threads)
+    for n in range(first, last):
+        target = y.at + n * y.image
+        clear(target, y.image // WIDTH)
+        for i in range(x.height):
+            for c in range(0, x.channels, WIDTH):
+                add_scaled(x.at + n * x.image + i * x.row + c, x.channels, target + c, x.width, 1 / (x.height * x.width))
+
+
+@machine
+def spread_row(e, g, dx, pixel, count, factor: types.float32):
+    """dx += factor * g for count pixels, one vector of channels."""
+    value = e.load(g) * e.spread(factor)
+
+    def body(i, _):
+        at = dx + i * pixel
+        e.store(e.load(at) + value, at)
+        return []
+    e.loop(count, [], body)
+
+
+@Kernel
+def spread_gradient(step, thread, threads):
+    """dx = g (N, C) / pixels at every pixel; added to what is there unless fresh."""
+    step = step_at(step)
+    g, dx = step.g, step.dx
+    first, last = share(step.images, thread, threads)
+    for n in range(first, last):
+        for i in range(dx.height):
+            row = dx.at + n * dx.image + i * dx.row
+            if step.fresh:
+                clear(row, dx.width * dx.channels // WIDTH)
+            for c in range(0, dx.channels, WIDTH):
+                spread_row(g.at + n * g.image + c, row + c, dx.channels, dx.width, 1 / (dx.height * dx.width))
+
+
+@Kernel
+def mask_images(step, thread, threads):
+    """y *= x, images of the same size with whatever borders."""
+    step = step_at(step)
+    x, y = step.x, step.y
+    first, last = share(step.images * y.height, thread, threads)
+    for item in range(first, last):
+        n, i = item // y.height, item % y.height
+        multiply(y.at + n * y.image + i * y.row, x.at + n * x.image + i * x.row, y.width * y.channels // WIDTH)

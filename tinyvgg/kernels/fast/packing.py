@@ -1,0 +1,64 @@
+"""Weights in the order in which the register tiles read them."""
+from tinyvgg.kernels.fast.elementwise import load_float, share, store_float
+from tinyvgg.kernels.fast.program import step_at
+from tinyvgg.kernels.fast.simd import WIDTH, Kernel
+from tinyvgg.kernels.fast.tile import panel_width
+
+
+@Kernel
+def pack(step, thread, threads):
+    """Copy step.kernel (K, F) into panels, step.packed[panel][padded K][panel width]; columns beyond F are zero."""
+    step = step_at(step)
+    k, filters = step.depth, step.filters
+    padded = (filters + WIDTH - 1) // WIDTH * WIDTH
+    first, last = share(k, thread, threads)
+    for i in range(first, last):
+        j = 0
+        while j < padded:
+            width = panel_width(padded - j)
+            for lane in range(width):
+                value = load_float(step.kernel + i * filters + j + lane) if j + lane < filters else 0.0
+                store_float(value, step.packed + j * step.padded_depth + i * width + lane)
+            j += width
+
+
+@Kernel
+def pack_transposed(step, thread, threads):
+    """Copy the transpose of step.kernel (K, F) into panels of F rows and K columns; columns beyond K and rows beyond F are zero."""
+    step = step_at(step)
+    k, filters = step.depth, step.filters
+    rows = (filters + WIDTH - 1) // WIDTH * WIDTH
+    padded = (k + WIDTH - 1) // WIDTH * WIDTH
+    first, last = share(padded // WIDTH, thread, threads)
+    first, last = first * WIDTH, last * WIDTH
+    j = 0
+    while j < padded:
+        width = panel_width(padded - j)
+        for i in range(max(j, first), min(j + width, last)):
+            for f in range(rows):
+                value = load_float(step.kernel + i * filters + f) if i < k and f < filters else 0.0
+                store_float(value, step.packed + j * rows + f * width + i - j)
+        j += width
+
+
+@Kernel
+def transpose(step, thread, threads):
+    """step.packed (taps, F, C) from step.kernel (taps, C, F)."""
+    step = step_at(step)
+    rows, columns = step.depth, step.filters
+    taps = step.kernel_height * step.kernel_width
+    first, last = share(columns, thread, threads)
+    for t in range(taps):
+        at = t * rows * columns
+        for f in range(first, last):
+            for c in range(rows):
+                store_float(load_float(step.kernel + at + c * columns + f), step.packed + at + f * rows + c)
+
+
+@Kernel
+def copy_row(step, thread, threads):
+    """step.packed = step.kernel, a row of step.filters elements."""
+    step = step_at(step)
+    first, last = share(step.filters, thread, threads)
+    for i in range(first, last):
+        store_float(load_float(step.kernel + i), step.packed + i)

@@ -1,0 +1,7 @@
+"""Runs of layers that fast kernels do together, and the steps that each contributes to a plan's programs.
+
+A stage reads values (image tensors with the borders that convolutions need) and writes one. The modes:
+    train      batch statistics and dropout; keeps R, what a convolution stored, for the way back
+    gradient   moving statistics, keeps R too: for gradients by the input
+    infer      moving statistics; whatever can happens while a convolution's result is still in registers
+"""
