@@ -213,6 +213,8 @@ def _reason(pair, report):
     elements = 1
     for n in ours["shape"]:
         elements *= n
+    if "shape" in pair.wrong:
+        return "another network, or another input size"
     if pair.wrong == ["macc"] and pair.kind == "pool" and elements and theirs["macc"] % elements == 0:
         values = [side["macc"] // elements for side in (theirs, ours)]
         return f"theirs means a window of {values[0]} values, ours has {values[1]}; a table does not print windows"
@@ -220,8 +222,6 @@ def _reason(pair, report):
         return "theirs leaves the bias out"
     if pair.kind == "batch_norm" and theirs["parameters"] == 2 * ours["parameters"]:
         return "theirs counts four numbers a channel, as Keras does; two are stored"
-    if "shape" in pair.wrong:
-        return "another network, or another input size"
     if pair.wrong == ["macc"] and len({c.rows - c.total for c in report.checks() if not c.ok}) == 1:
         return "the report's own rows do not add up to its total: this row was changed"
     return ""
