@@ -37,15 +37,15 @@ class Frame:
 
 def cobs_encode(data):
     """Return `data` without zero bytes, by consistent overhead byte stuffing (Cheshire and Baker 1999)."""
-    out = bytearray()
-    for part in bytes(data).split(b"\0"):
-        while len(part) >= 254:
-            out += b"\xff" + part[:254]
-            part = part[254:]
-        out += bytes([len(part) + 1]) + part
-    # A full block at the very end needs no empty block after it; a full block before a zero does.
-    if len(data) >= 254 and out[-1] == 1 and data[-1] != 0:
-        out.pop()
+    out, parts = bytearray(), bytes(data).split(b"\0")
+    for i, part in enumerate(parts):
+        full = len(part) // 254 * 254
+        for at in range(0, full, 254):
+            out += b"\xff" + part[at:at + 254]
+        # A full block stands for no zero: one before a zero needs an empty block after it, one at the end does not.
+        if len(part) > full or not full or i + 1 < len(parts):
+            out.append(len(part) - full + 1)
+            out += part[full:]
     return bytes(out)
 
 

@@ -1,1 +1,1 @@
-"""The STM32L4R9 without the hardware: memory map, registers, cycle model, on unicorn (extra `board`)."""
+"""The STM32L4R9 on unicorn's Cortex-M4: memories, registers, faults by name, exact counts, modelled cycles."""

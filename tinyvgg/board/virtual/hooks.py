@@ -72,9 +72,11 @@ _WRITE = types.void(types.voidptr, types.uint64, types.uint32, types.uint64, typ
 
 
 @njit(cache=True)
-def _stop(s, reason):
-    s[REASON] = reason
-    _call_stop(s[STOP], s[ENGINE])
+def _ask_to_stop(s, reason):
+    """Stop where the next block begins: the engine would leave a register access half done, and do its block again."""
+    if s[REASON] == _ZERO:
+        s[REASON] = reason
+    s[LIMIT] = _ZERO
 
 
 @njit(cache=True)
@@ -100,7 +102,8 @@ def slot(address):
 def on_block(engine, address, size, s):
     """Count a basic block when it begins; where its cost is not known yet, Python decodes it once."""
     if _now(s) >= s[LIMIT]:
-        _stop(s, _TIME)                  # the engine leaves before the block, and comes back to it: not counted yet
+        _ask_to_stop(s, _TIME)
+        _call_stop(s[STOP], s[ENGINE])   # the engine leaves before this block, and comes back to it: not counted yet
         return
     i = slot(address)
     cost = s[COST_AT + i]
@@ -155,7 +158,7 @@ def _wait(s, now, flags):
     elif s[RX_READ] != s[RX_WRITE]:
         s[WARP] += (s[RX_AT + (s[RX_READ] & _RING)] >> _EIGHT) - now
     else:
-        _stop(s, _IDLE)
+        _ask_to_stop(s, _IDLE)
 
 
 @njit(cache=True)
@@ -185,7 +188,7 @@ def _send(s, byte):
         now = _now(s)
         s[TX_FREE] = (s[TX_FREE] if s[TX_FREE] > now else now) + s[BRR] * _PER_BYTE
     if s[TX_WRITE] - s[TX_READ] > U(RING // 2):
-        _stop(s, _SENT_MUCH)
+        _ask_to_stop(s, _SENT_MUCH)
 
 
 @cfunc(_READ, cache=True)

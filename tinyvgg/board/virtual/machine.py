@@ -161,11 +161,13 @@ class Machine:
     def wrong(self, text):
         """Halt with a fault that silicon would not report: an access that it silently ignores."""
         block = self._blocks.get(int(self._state[hooks.INDEX]), (0, b""))[0]
-        self.halt(Fault("wrong access", text, 0, block, self.elf.function_at(block)))
+        if self.fault is None:
+            self.fault = Fault("wrong access", text, 0, block, self.elf.function_at(block))
+        self._state[hooks.LIMIT] = 0                     # stop when this block has ended
 
     def _request_reset(self):
         self._wants_reset = True
-        self.engine.emu_stop()
+        self._state[hooks.LIMIT] = 0
 
     # --- power -------------------------------------------------------------------------------------------------------
     def power_on(self):
@@ -204,6 +206,8 @@ class Machine:
                 return "fault"
             self._fill()
             reason = self._run_slice(min(end, self._now() + _SLICE))
+            if self.fault:
+                self._uncount(self.fault.pc & ~1)
             if self._wants_reset:
                 self.resets += 1
                 self.reset()
@@ -228,6 +232,19 @@ class Machine:
                 self.fault = invalid_instruction(self, error)
         self._pc = self.engine.reg_read(self._unicorn.arm_const.UC_ARM_REG_PC) | 1
         return int(state[hooks.REASON])
+
+    def _uncount(self, pc):
+        """The block that faulted at `pc` was counted whole: take back what did not run."""
+        address, code = self._blocks.get(int(self._state[hooks.INDEX]), (0, b""))
+        if not address <= pc < address + len(code) or self.fault.kind == "wrong access":
+            return
+        whole, done = block_cost(code, address), block_cost(code[:pc - address], address)
+        instructions, cycles = whole.instructions - done.instructions, whole.cycles - done.cycles
+        self._state[hooks.INSTRUCTIONS] -= np.uint64(instructions)
+        self._state[hooks.CYCLES] -= np.uint64(cycles)
+        total = self._retired.setdefault(address, [0, 0])
+        total[0] -= instructions
+        total[1] -= cycles
 
     def jump(self, address):
         """Go on at `address` when run next."""
