@@ -81,21 +81,20 @@ class Board:
         raise self._stranger()
 
     def _say_hello(self):
-        """Try the rates that a board may have been left at; the whole takes at most 2.5 seconds."""
+        """Try the rates that a board may have been left at; the whole takes at most 4 seconds."""
         self._noise = self.link.read(0.05)
         rates = dict.fromkeys((START_BAUD, self._baud, *_RATES))
         for i, rate in enumerate(rates):
             self._session._switch(rate)
-            info = self._session.hello(attempts=3 if i == 0 else 1)
+            info = self._session.hello(attempts=3 if i == 0 else 1, persist=2.5)
             if info is not None:
                 return info
         self._session._switch(START_BAUD)
         return None
 
     def _stranger(self):
-        frames, damaged = self._session.strangeness()
-        url, heard = self.link.url, damaged or self._noise
-        if frames:
+        url, heard = self.link.url, self._session.damaged or self._noise
+        if self._session.frames:
             return LinkError(f"{url} speaks the tinyvgg protocol, but did not answer HELLO", "press the board's reset button")
         if heard:
             return LinkError(f"{url} sends bytes that are neither protocol: another program's output, or another baud rate",

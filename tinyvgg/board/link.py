@@ -243,13 +243,14 @@ class TraceLink:
 class FaultyLink:
     """A bad line, for tests: each byte, in both directions, is dropped, flipped (one bit), doubled or delayed with a probability.
 
-    A delayed byte comes `seconds` late, and those after it behind it, as on a wire. `counts` says what was done.
+    A delayed byte comes `seconds` late, and those after it behind it, as on a wire. `counts` says what was done; `on` switches
+    the faults off and on.
     """
 
     def __init__(self, link, seed=0, *, drop=0.01, flip=0.01, double=0.01, delay=0.01, seconds=0.02):
         self._link, self._random = link, generator(seed, "faulty link")
         self._chances = (drop, flip, double, delay)
-        self._seconds, self._late = seconds, []
+        self._seconds, self._late, self.on = seconds, [], True
         self.counts = {"bytes": 0, "dropped": 0, "flipped": 0, "doubled": 0, "delayed": 0}
 
     def __getattr__(self, name):
@@ -286,6 +287,8 @@ class FaultyLink:
 
     def _spoil(self, data):
         """Return [(bytes, whether they come late)]."""
+        if not self.on:
+            return [(data, False)]
         parts, current, late = [], bytearray(), False
         draws, bits = self._random.random(len(data)), self._random.integers(0, 8, len(data))
         drop, flip, double, delay = self._chances

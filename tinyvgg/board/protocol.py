@@ -81,28 +81,27 @@ def decode(data):
 
 
 class Decoder:
-    """Frames from bytes as they come: `push(data)` returns those that are complete; `damaged` counts what was not one."""
+    """Frames from bytes as they come."""
 
     def __init__(self):
-        self._partial, self.damaged, self.frames = bytearray(), 0, 0
+        self._partial = bytearray()
 
     def push(self, data):
-        """Take bytes and return the list of Frames that they complete."""
+        """Take bytes; return (the Frames that they complete, how many others were damaged)."""
         *ended, rest = bytes(data).split(b"\0")
-        found = []
+        found, damaged = [], 0
         for part in ended:
             whole, self._partial = bytes(self._partial + part), bytearray()
             if whole:
                 frame = decode(whole)
-                self.damaged += frame is None
+                damaged += frame is None
                 if frame is not None:
                     found.append(frame)
         self._partial += rest
         if len(self._partial) > _LARGEST:
             self._partial.clear()
-            self.damaged += 1
-        self.frames += len(found)
-        return found
+            damaged += 1
+        return found, damaged
 
 
 @dataclass(frozen=True)

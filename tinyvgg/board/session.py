@@ -18,14 +18,19 @@ class Session:
 
     def __init__(self, link, *, attempts=40, elf=None):
         self.link, self.attempts, self.elf = link, attempts, elf
-        self.repeats = self.stale = 0
+        self.repeats = self.stale = self.frames = self.damaged = 0
         self.baud = START_BAUD
         self._decoder, self._sequence = protocol.Decoder(), int.from_bytes(os.urandom(4), "little")
         self._waiting = []
 
-    def hello(self, attempts=3):
-        """Return the BoardInfo, or None where nothing spoke this protocol; raise LinkError for another version of it."""
-        for _ in range(attempts):
+    def hello(self, attempts=3, persist=0.0):
+        """Return the BoardInfo, or None where nothing spoke this protocol; raise LinkError for another version of it.
+
+        persist: seconds to go on for, after `attempts`, where frames of this protocol came, but not the answer: a bad line.
+        """
+        end, tried = self.link.now() + persist, 0
+        while tried < attempts or self.frames and self.link.now() < end:
+            tried += 1
             frame = self._frame_without_sync(protocol.HELLO)
             self.link.write(protocol.encode(frame))
             answer = self._await(frame, _HELLO_PATIENCE + self._wire_seconds(200), 0)
@@ -80,7 +85,10 @@ class Session:
             left = end - self.link.now()
             if left <= 0:
                 return None
-            self._waiting += self._decoder.push(self.link.read(left))
+            frames, damaged = self._decoder.push(self.link.read(left))
+            self._waiting += frames
+            self.frames += len(frames)
+            self.damaged += damaged
 
     def _judge(self, frame, request):
         """Return what a frame means to `request`: the Frame, "damaged", "accepted", or None for one that is not for us."""
@@ -121,7 +129,3 @@ class Session:
         self.baud = baud
         self._decoder = protocol.Decoder()
         self._waiting.clear()
-
-    def strangeness(self):
-        """Return (whole frames, damaged ones) seen so far: what to say of a stranger."""
-        return self._decoder.frames, self._decoder.damaged

@@ -22,7 +22,6 @@ PLANNED = {
     "demo": "the whole story in one command",
     "look": "a figure of every layer's maps",
     "firmware": "the firmware for the STM32L4R9",
-    "board": "the virtual board and the serial line",
     "bitflip": "bit flips in the weights",
 }
 

@@ -31,7 +31,8 @@ RX_AT, TX_AT = U(128), U(128 + RING)                     # rings: byte | arrival
 COST_AT = U(128 + 2 * RING)                              # per half-word address: size | instructions | cycles << 32 | taken << 56
 SLOTS = (FLASH.size + RAM.size + SRAM2.size) // 2 + 1    # the last one is for code anywhere else
 VISITS_AT, TAKEN_AT = COST_AT + U(SLOTS), COST_AT + U(2 * SLOTS)
-STATE_WORDS = int(COST_AT) + 3 * SLOTS
+MODEL_AT = COST_AT + U(3 * SLOTS)                        # room for flash.py
+STATE_WORDS = int(MODEL_AT) + 1024
 
 IDLE, TIME, SENT_MUCH, FAULT = 1, 2, 3, 4                # why a run stopped
 _IDLE, _TIME, _SENT_MUCH = U(IDLE), U(TIME), U(SENT_MUCH)

@@ -49,15 +49,15 @@ class Machine:
         check_fits(self.elf, board_facts("stm32l4r9i-disco"))
         self.halt_on_fault = halt_on_fault
         self.fault, self.resets = None, 0
-        self._state = np.zeros(hooks.STATE_WORDS, np.uint64)
-        self._state[hooks.TIMED] = timed
-        self._state[hooks.LIMIT] = _NO_LIMIT
+        self.state = np.zeros(hooks.STATE_WORDS, np.uint64)      # shared with the native hooks
+        self.state[hooks.TIMED] = timed
+        self.state[hooks.LIMIT] = _NO_LIMIT
         self._retired = {}                       # address: [instructions, cycles] of blocks that were overwritten
         self._blocks = {}                        # slot: (address, bytes) of the block that is decoded there
         self._unsent = bytearray()
         self._arrival = 0
         self._wants_reset = False
-        self.peripherals = Peripherals(self._state, self.wrong, self._request_reset)
+        self.peripherals = Peripherals(self.state, self.wrong, self._request_reset)
         self._map_memory()
         self._install()
         self.wait_states = wait_states
@@ -83,12 +83,12 @@ class Machine:
     def _install(self):
         """Register the hooks. The native ones go to the C library by address: no Python stands between them and the engine."""
         from unicorn.unicorn_py3.unicorn import uclib
-        u, state = self._unicorn, ctypes.c_void_p(self._state.ctypes.data)
+        u, state = self._unicorn, ctypes.c_void_p(self.state.ctypes.data)
         self._callbacks = [hooks.SLOW_CALL(f) for f in (self._decode, self._slow_read, self._slow_write)]
         for word, callback in zip((hooks.DECODE, hooks.SLOW_READ, hooks.SLOW_WRITE), self._callbacks, strict=True):
-            self._state[word] = ctypes.cast(callback, ctypes.c_void_p).value
-        self._state[hooks.STOP] = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
-        self._state[hooks.ENGINE] = self.engine._uch.value
+            self.state[word] = ctypes.cast(callback, ctypes.c_void_p).value
+        self.state[hooks.STOP] = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
+        self.state[hooks.ENGINE] = self.engine._uch.value
         self.add_native_hook(u.UC_HOOK_BLOCK, hooks.on_block, state)
         for base, read, write in ((0x40004000, hooks.usart_read, hooks.usart_write), (0xE0001000, hooks.dwt_read, hooks.dwt_write)):
             status = uclib.uc_mmio_map(self.engine._uch, base, 0x1000, ctypes.c_void_p(read.address), state,
@@ -119,7 +119,7 @@ class Machine:
         if cost.uses_fpu and not self.peripherals.fpu_on:
             self.halt(fpu_off(self, address))
         self._blocks[slot] = (address, code)
-        self._state[int(hooks.COST_AT) + slot] = size | cost.instructions << 16 | cost.cycles << 32 | cost.taken << 56
+        self.state[int(hooks.COST_AT) + slot] = size | cost.instructions << 16 | cost.cycles << 32 | cost.taken << 56
         return 0
 
     def _retire(self, slot):
@@ -128,7 +128,7 @@ class Machine:
             total = self._retired.setdefault(address, [0, 0])
             total[0] += instructions
             total[1] += cycles
-            self._state[int(hooks.VISITS_AT) + slot] = self._state[int(hooks.TAKEN_AT) + slot] = 0
+            self.state[int(hooks.VISITS_AT) + slot] = self.state[int(hooks.TAKEN_AT) + slot] = 0
 
     def _slow_read(self, address, size, _):
         return self.peripherals.read(address, size)
@@ -160,14 +160,14 @@ class Machine:
 
     def wrong(self, text):
         """Halt with a fault that silicon would not report: an access that it silently ignores."""
-        block = self._blocks.get(int(self._state[hooks.INDEX]), (0, b""))[0]
+        block = self._blocks.get(int(self.state[hooks.INDEX]), (0, b""))[0]
         if self.fault is None:
             self.fault = Fault("wrong access", text, 0, block, self.elf.function_at(block))
-        self._state[hooks.LIMIT] = 0                     # stop when this block has ended
+        self.state[hooks.LIMIT] = 0                     # stop when this block has ended
 
     def _request_reset(self):
         self._wants_reset = True
-        self._state[hooks.LIMIT] = 0
+        self.state[hooks.LIMIT] = 0
 
     # --- power -------------------------------------------------------------------------------------------------------
     def power_on(self):
@@ -181,7 +181,7 @@ class Machine:
 
     def reset(self):
         """A system reset: registers as after reset, RAM kept, the core at its reset vector. Counters run on."""
-        state = self._state
+        state = self.state
         for word in hooks.CLEARED_BY_RESET:
             state[word] = 0
         self._unsent.clear()
@@ -200,7 +200,7 @@ class Machine:
     def run(self, seconds=1.0):
         """Run for at most `seconds` of simulated time; return "idle" (it polls an empty line), "time", "sent" or "fault"."""
         end = self._now() + int(seconds * self.clock_hz)
-        self._state[hooks.POLLS] = 0
+        self.state[hooks.POLLS] = 0
         while True:
             if self.fault:
                 return "fault"
@@ -223,7 +223,7 @@ class Machine:
                 return "time"
 
     def _run_slice(self, limit):
-        state = self._state
+        state = self.state
         state[hooks.LIMIT], state[hooks.REASON] = limit, 0
         try:
             self.engine.emu_start(self._pc, 0xFFFFFFFE)
@@ -235,13 +235,13 @@ class Machine:
 
     def _uncount(self, pc):
         """The block that faulted at `pc` was counted whole: take back what did not run."""
-        address, code = self._blocks.get(int(self._state[hooks.INDEX]), (0, b""))
+        address, code = self._blocks.get(int(self.state[hooks.INDEX]), (0, b""))
         if not address <= pc < address + len(code) or self.fault.kind == "wrong access":
             return
         whole, done = block_cost(code, address), block_cost(code[:pc - address], address)
         instructions, cycles = whole.instructions - done.instructions, whole.cycles - done.cycles
-        self._state[hooks.INSTRUCTIONS] -= np.uint64(instructions)
-        self._state[hooks.CYCLES] -= np.uint64(cycles)
+        self.state[hooks.INSTRUCTIONS] -= np.uint64(instructions)
+        self.state[hooks.CYCLES] -= np.uint64(cycles)
         total = self._retired.setdefault(address, [0, 0])
         total[0] -= instructions
         total[1] -= cycles
@@ -252,16 +252,16 @@ class Machine:
 
     def advance(self, seconds):
         """Let simulated time pass without running: the firmware is waiting."""
-        self._state[hooks.WARP] += np.uint64(int(seconds * self.clock_hz))
+        self.state[hooks.WARP] += np.uint64(int(seconds * self.clock_hz))
 
     # --- the line ----------------------------------------------------------------------------------------------------
     def send(self, data, baud=None):
         """Put bytes on the wire to PA3. At a `baud` off by more than 3 % from the device's they arrive as other bytes."""
-        self._unsent += _garbled(data, baud, self._baud_of(int(self._state[hooks.BRR])))
+        self._unsent += _garbled(data, baud, self._baud_of(int(self.state[hooks.BRR])))
 
     def receive(self, baud=None):
         """Take the bytes that have come out of PA2, read at `baud` (None: the right one)."""
-        s = self._state
+        s = self.state
         start, end = int(s[hooks.TX_READ]), int(s[hooks.TX_WRITE])
         entries = s[int(hooks.TX_AT) + np.arange(start, end) % hooks.RING]
         s[hooks.TX_READ] = end
@@ -274,7 +274,7 @@ class Machine:
 
     def _fill(self):
         """Move what was sent into the ring that the USART reads from, each byte with the cycle at which it has arrived."""
-        s = self._state
+        s = self.state
         write = int(s[hooks.RX_WRITE])
         count = min(len(self._unsent), hooks.RING - (write - int(s[hooks.RX_READ])))
         if not count:
@@ -293,12 +293,12 @@ class Machine:
     @property
     def instructions(self):
         """Instructions executed since power-on, exactly; those that an IT block skips count."""
-        return int(self._state[hooks.INSTRUCTIONS])
+        return int(self.state[hooks.INSTRUCTIONS])
 
     @property
     def cycles(self):
         """Modelled core cycles since power-on, with the flash model's stalls; waiting for the host not counted."""
-        return int(self._state[hooks.CYCLES] + self._state[hooks.STALLS])
+        return int(self.state[hooks.CYCLES] + self.state[hooks.STALLS])
 
     @property
     def seconds(self):
@@ -313,10 +313,10 @@ class Machine:
     @property
     def overruns(self):
         """Received bytes lost because nobody read them (timed line only)."""
-        return int(self._state[hooks.OVERRUNS])
+        return int(self.state[hooks.OVERRUNS])
 
     def _now(self):
-        s = self._state
+        s = self.state
         return int(s[hooks.CYCLES] + s[hooks.STALLS] + s[hooks.WARP])
 
     def read(self, address, count):
@@ -329,7 +329,7 @@ class Machine:
         array, at = self._place(address, len(data))
         array[at:at + len(data)] = np.frombuffer(bytes(data), np.uint8)
         self.engine.ctl_flush_tb()
-        self._state[int(hooks.COST_AT):int(hooks.VISITS_AT)] &= ~np.uint64(0xFFFF)       # decode again at the next visit
+        self.state[int(hooks.COST_AT):int(hooks.VISITS_AT)] &= ~np.uint64(0xFFFF)       # decode again at the next visit
 
     def _place(self, address, count):
         for region in MEMORIES:
@@ -352,10 +352,10 @@ class Machine:
     def reset_profile(self):
         """Start the profile anew; the counters run on."""
         self._retired.clear()
-        self._state[int(hooks.VISITS_AT):] = 0
+        self.state[int(hooks.VISITS_AT):] = 0
 
     def _block_totals(self, slot):
-        s = self._state
+        s = self.state
         cost, visits, taken = (int(s[int(base) + slot]) for base in (hooks.COST_AT, hooks.VISITS_AT, hooks.TAKEN_AT))
         return self._blocks[slot][0], visits * (cost >> 16 & 0xFFFF), visits * (cost >> 32 & 0xFFFFFF) + taken * (cost >> 56)
 

@@ -1,0 +1,105 @@
+"""A board, real or virtual: build a demonstration and talk to it, run an image without hardware, ask who is there.
+
+    tinyvgg board demo                                          builds the demonstration firmware, runs it on a virtual board
+    tinyvgg board run build/cifar10.elf --port socket://localhost:4404    serves a virtual board to other programs
+    tinyvgg board run build/cifar10.elf --port pty              the same as a serial port (Linux, macOS)
+    tinyvgg board info --port /dev/ttyACM0                      which firmware answers, in which protocol
+"""
+from tinyvgg.cli._common import add_common, note, print_result
+
+
+def add_arguments(parser):
+    """Add the sub-verbs."""
+    verbs = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for add in ACTIONS:
+        add(verbs)
+
+
+def run(arguments):
+    """Run the sub-verb."""
+    return arguments.work(arguments)
+
+
+def _add_demo(verbs):
+    demo = verbs.add_parser("demo", help="build the demonstration firmware and talk to it")
+    demo.add_argument("--out", default="runs/board-demo", help="folder for the image (default runs/board-demo)")
+    demo.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"), help="default: zig, else arm-none-eabi-gcc")
+    demo.add_argument("--port", help="a board that holds the demonstration (default: a virtual one)")
+    demo.add_argument("-n", type=int, default=8, help="images (default 8)")
+    add_common(demo)
+    demo.set_defaults(work=_demo)
+
+
+def _demo(arguments):
+    from pathlib import Path
+
+    from tinyvgg.board.tour import describe, tour
+    from tinyvgg.firmware.build import build_demonstration
+    image, port = None, arguments.port
+    if port is None:
+        note(arguments, "building the demonstration firmware (the first time compiles the runtime library too)")
+        image = build_demonstration(Path(arguments.out) / "demonstration", compiler=arguments.compiler)
+        note(arguments, f"built {image.elf} with {image.compiler}; talking to it on a virtual board")
+        port = f"virtual:{image.elf}"
+    result = tour(port, n=max(arguments.n, 1), seed=arguments.seed)
+    if image:
+        result["image"] = image.as_dict()
+    print_result(arguments, result, describe(result))
+
+
+def _add_run(verbs):
+    serve = verbs.add_parser("run", help="serve a virtual board with an image on a pty or a socket")
+    serve.add_argument("elf", help="the image (.elf)")
+    serve.add_argument("--port", default="socket://localhost:4404", help="pty, or socket://HOST:PORT (default socket://localhost:4404)")
+    serve.add_argument("--timed", action="store_true", help="keep the baud rate's time, and lose bytes that nobody reads")
+    serve.add_argument("--strict", action="store_true", help="check alignment and divisors too (slower)")
+    serve.add_argument("--wait-states", type=int, metavar="LINE", help="model flash wait states, cache lines of LINE bytes (8, 16, 32)")
+    serve.add_argument("--profile", action="store_true", help="at the end, print the functions by their cycles")
+    serve.add_argument("--seconds", type=float, help="end after so many seconds (default: at Ctrl-C)")
+    add_common(serve, seed=False)
+    serve.set_defaults(work=_run)
+
+
+def _run(arguments):
+    import time
+
+    from tinyvgg.board.virtual.flash import WaitStates
+    from tinyvgg.board.virtual.machine import Machine
+    from tinyvgg.board.virtual.serve import serve
+    waits = WaitStates(line=arguments.wait_states) if arguments.wait_states else None
+    machine = Machine(arguments.elf, timed=arguments.timed, strict=arguments.strict, halt_on_fault=False, wait_states=waits)
+    end = time.monotonic() + arguments.seconds if arguments.seconds else None
+    try:
+        fault = serve(machine, arguments.port, ready=lambda url: note(arguments, f"a virtual STM32L4R9 waits at {url}; Ctrl-C ends it"),
+                      stop=lambda: end is not None and time.monotonic() >= end)
+    except KeyboardInterrupt:
+        fault = None
+    result = {"instructions": machine.instructions, "cycles": machine.cycles, "seconds": machine.seconds, "resets": machine.resets,
+              "fault": fault and str(fault), "functions": [vars(p) for p in machine.profile()] if arguments.profile else []}
+    lines = [f"{machine.instructions:,} instructions, {machine.cycles:,} cycles, {machine.resets} resets"]
+    lines += [f"  {p['name']:<40}{p['cycles']:>14,} cycles {p['instructions']:>14,} instructions" for p in result["functions"][:20]]
+    lines += [f"stopped with a {fault}"] if fault else []
+    print_result(arguments, result, "\n".join(lines))
+    return 1 if fault else 0
+
+
+def _add_info(verbs):
+    info = verbs.add_parser("info", help="ask which firmware answers at a port")
+    info.add_argument("--port", required=True, help="/dev/ttyACM0, COM3, socket://HOST:PORT, virtual:FILE.elf")
+    info.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student"))
+    info.add_argument("--baud", type=int, default=115200, help="rate to work at (default 115200)")
+    info.add_argument("--bytes", action="store_true", help="show every byte on standard error")
+    add_common(info, seed=False)
+    info.set_defaults(work=_info)
+
+
+def _info(arguments):
+    from tinyvgg.board import Board
+    with Board(arguments.port, arguments.protocol, baud=arguments.baud, trace=arguments.bytes or None) as board:
+        result = {"protocol": board.protocol, **(board.info.as_dict() if board.info else {})}
+        if board.info:
+            result["usage"] = vars(board.usage())
+    print_result(arguments, result, "\n".join(f"{key:<18}{value}" for key, value in result.items()))
+
+
+ACTIONS = [_add_demo, _add_run, _add_info]
