@@ -1,0 +1,43 @@
+"""The device side of both protocols on this machine, under sanitizers."""
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+COMMON = HERE.parent.parent / "firmware" / "common"
+
+
+@pytest.fixture(scope="module")
+def fuzz(tmp_path_factory):
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler for this machine")
+    program = tmp_path_factory.mktemp("fuzz") / "fuzz"
+    command = ["cc", "-std=gnu99", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined",
+               "-fno-sanitize-recover=all", "-DTV_HOST", "-DTV_MEMORY_ACCESS=1", f"-I{COMMON}", *map(str, sorted(COMMON.glob("*.c"))),
+               str(HERE / "fuzz_protocol.c"), "-o", str(program)]
+    built = subprocess.run(command, capture_output=True, text=True)
+    if "cannot find" in built.stderr and "san" in built.stderr:
+        pytest.skip("this compiler has no sanitizers")
+    assert built.returncode == 0, built.stderr
+    return program
+
+
+def run(program, frames, seed):
+    done = subprocess.run([program, str(frames), str(seed)], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["frames"] == frames == result["right"] + result["damaged"]
+    assert min(result["right"], result["damaged"], result["silences"], result["in_student_mode"], result["calls"], result["resets"]) > 0
+    return result
+
+
+def test_fuzz(fuzz):
+    run(fuzz, 30_000, 1)
+
+
+@pytest.mark.slow
+def test_a_million_frames(fuzz):
+    run(fuzz, 1_000_000, 2)
