@@ -52,7 +52,7 @@ class Board:
         self._attempts, self._patience = attempts, reconnect
         start = baud if protocol == "student" else START_BAUD
         self.link = open_link(url, start, trace=trace, **virtual) if link is None else link
-        self.info, self.reconnects, self._longest = None, 0, 0.0
+        self.info, self.reconnects, self._longest, self._noise = None, 0, 0.0, b""
         try:
             self._connect()
         except BaseException:
@@ -83,10 +83,10 @@ class Board:
     def _say_hello(self):
         """Try the rates that a board may have been left at; the whole takes at most 4 seconds."""
         self._noise = self.link.read(0.05)
-        rates = dict.fromkeys((START_BAUD, self._baud, *_RATES))
+        rates, end = dict.fromkeys((START_BAUD, self._baud, *_RATES)), self.link.now() + 2.5
         for i, rate in enumerate(rates):
             self._session._switch(rate)
-            info = self._session.hello(attempts=3 if i == 0 else 1, persist=2.5)
+            info = self._session.hello(attempts=3 if i == 0 else 1, persist=max(end - self.link.now(), 0))
             if info is not None:
                 return info
         self._session._switch(START_BAUD)
@@ -99,8 +99,8 @@ class Board:
         if heard:
             return LinkError(f"{url} sends bytes that are neither protocol: another program's output, or another baud rate",
                              f"flash a tinyvgg firmware, or --baud (now {self._baud})")
-        return LinkError(f"nobody answered at {url}: no byte came back in either protocol" if self._asked == "auto" else
-                         f"nobody answered at {url} in the {self._asked} protocol",
+        which = "in either protocol" if self._asked == "auto" else f"in the {self._asked} protocol"
+        return LinkError(f"nobody answered at {url} {which} ({self._baud} baud)",
                          "check the port, press the board's reset button, or flash a firmware: tinyvgg board demo")
 
     def _check_model(self):

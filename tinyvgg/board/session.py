@@ -97,6 +97,9 @@ class Session:
             raise DeviceError(f"the firmware stopped with a {protocol.describe_fault(frame.payload, function_at)}")
         if frame.type == protocol.ERROR and frame.payload[:4] == b"\1\0\0\0":        # its sequence number means nothing
             return "damaged"
+        if (frame.type, frame.sequence) == (request.type, request.sequence):
+            raise LinkError(f"{self.link.url} sends back what it is sent: its two lines are joined, or it is a terminal's echo",
+                            "check the wiring and the port")
         if frame.sequence != request.sequence:
             self.stale += 1
             return None

@@ -22,6 +22,7 @@ from tinyvgg.errors import LinkError, require
 from tinyvgg.firmware.elf import Elf
 from tinyvgg.firmware.image import board_facts, check_fits
 
+CORE_HZ = 120_000_000                           # of simulated time
 _NO_LIMIT = (1 << 63) - 1
 _SLICE = 60_000_000                              # cycles between looks at the keyboard
 
@@ -199,7 +200,7 @@ class Machine:
     # --- running -----------------------------------------------------------------------------------------------------
     def run(self, seconds=1.0):
         """Run for at most `seconds` of simulated time; return "idle" (it polls an empty line), "time", "sent" or "fault"."""
-        end = self._now() + int(seconds * self.clock_hz)
+        end = self._now() + int(seconds * CORE_HZ)
         self.state[hooks.POLLS] = 0
         while True:
             if self.fault:
@@ -252,7 +253,7 @@ class Machine:
 
     def advance(self, seconds):
         """Let simulated time pass without running: the firmware is waiting."""
-        self.state[hooks.WARP] += np.uint64(int(seconds * self.clock_hz))
+        self.state[hooks.WARP] += np.uint64(int(seconds * CORE_HZ))
 
     # --- the line ----------------------------------------------------------------------------------------------------
     def send(self, data, baud=None):
@@ -302,8 +303,8 @@ class Machine:
 
     @property
     def seconds(self):
-        """Simulated time since power-on, waiting included, at the present clock."""
-        return self._now() / self.clock_hz
+        """Simulated time since power-on, waiting included. A cycle counts as one of 120 MHz, the few before the PLL runs too."""
+        return self._now() / CORE_HZ
 
     @property
     def clock_hz(self):

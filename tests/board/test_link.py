@@ -1,0 +1,264 @@
+"""The line: faults on purpose, cuts, resets, strangers, ports that are not there."""
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tinyvgg.board import Board, FaultyLink, demonstration, open_link
+from tinyvgg.errors import DeviceError, FormatError, LinkError, OptionError
+
+
+def exchange(url, n, *, seed=0, **faults):
+    """n ECHO exchanges over a faulty line; return (session, link)."""
+    random = np.random.default_rng(seed)
+    link = FaultyLink(open_link(url), seed, **faults)
+    link.on = False
+    board = Board(link=link, attempts=1000)
+    link.on = True
+    for _ in range(n):
+        data = random.bytes(int(random.integers(1, 17)))
+        assert board.echo(data) == data
+    return board._session, link
+
+
+def test_echo_over_a_faulty_line(url):
+    session, link = exchange(url, 300)
+    assert session.repeats > 300
+    assert min(link.counts.values()) > 100
+
+
+@pytest.mark.slow
+def test_ten_thousand_echoes_over_a_faulty_line(url):
+    session, link = exchange(url, 10_000, seed=1)
+    for name in ("dropped", "flipped", "doubled", "delayed"):
+        assert 0.009 < link.counts[name] / link.counts["bytes"] < 0.011
+
+
+def test_late_answers_are_not_taken_for_the_next(url):
+    """Delays longer than the host's patience: each answer comes when the next is awaited."""
+    session, _ = exchange(url, 100, seed=2, drop=0, flip=0, double=0, delay=0.01, seconds=0.4)
+    assert session.stale > 10
+
+
+def test_images_over_a_faulty_line(url):
+    images = np.random.default_rng(3).integers(0, 256, (10, 32, 32, 3), dtype=np.uint8)
+    link = FaultyLink(open_link(url), 3, drop=1e-4, flip=1e-4, double=1e-4, delay=1e-4)
+    with Board(link=link, attempts=1000) as board:
+        answers = board.infer(images)
+        assert answers.repeats > 0
+        assert (answers.raw == demonstration.logits(images)).all()
+
+
+@contextlib.contextmanager
+def served(elf, port="socket://localhost:0", **options):
+    """A virtual board served from a thread; yields (url, machine)."""
+    from tinyvgg.board.virtual.machine import Machine
+    from tinyvgg.board.virtual.serve import serve
+    machine, ready, done, urls = Machine(elf, **options), threading.Event(), threading.Event(), []
+    thread = threading.Thread(target=serve, args=(machine, port),
+                              kwargs={"ready": lambda u: (urls.append(u), ready.set()), "stop": done.is_set}, daemon=True)
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield urls[0], machine
+    finally:
+        done.set()
+        thread.join(10)
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+
+
+def test_socket(demonstration, images):
+    from tinyvgg.board import demonstration as expected
+    with served(demonstration.elf) as (url, _):
+        for protocol in ("tinyvgg", "student"):              # one client after the other
+            with Board(url, protocol) as board:
+                assert (board.labels(images) == expected.logits(images).argmax(1)).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_pty_in_both_protocols_and_at_another_rate(demonstration, images):
+    from tinyvgg.board import demonstration as expected
+    with served(demonstration.elf, "pty") as (url, _):
+        with Board(url, "auto", baud=921600) as board:
+            assert (board.infer(images).raw == expected.logits(images)).all()
+            assert board.link.baud == 921600
+        with Board(url, "student") as board:
+            assert (board.labels(images) == expected.logits(images).argmax(1)).all()
+        with Board(url) as board:                            # ours gets through although the board speaks the student's
+            assert board.protocol == "tinyvgg"
+        with pytest.raises(LinkError, match="baud"):
+            Board(url, "student", baud=57600)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_a_port_in_use(demonstration):
+    with served(demonstration.elf, "pty") as (url, _), Board(url), pytest.raises(LinkError, match="in use"):
+        Board(url)
+
+
+def test_a_cut_cable(demonstration, images):
+    from tinyvgg.board import demonstration as expected
+    with served(demonstration.elf) as (url, _), Board(url) as board:
+        def cut(i, *_):
+            if i in (1, 3):
+                board.link._socket.shutdown(socket.SHUT_RDWR)
+        answers = board.infer(images, on_answer=cut)
+        assert (answers.raw == expected.logits(images)).all()
+        assert board.reconnects == 2
+
+
+def test_a_board_that_goes_and_comes_back(demonstration, images):
+    """The service dies in the middle and another, freshly started board takes its place at the same port."""
+    from tinyvgg.board import demonstration as expected
+    with served(demonstration.elf) as (url, _):
+        board = Board(url)
+        first = board.infer(images[:3])
+    timer, after = threading.Event(), contextlib.ExitStack()
+
+    def restart():
+        time.sleep(0.7)
+        after.enter_context(served(demonstration.elf, url))
+        timer.set()
+    threading.Thread(target=restart, daemon=True).start()
+    second = board.infer(images[3:])
+    assert timer.wait(5)
+    assert (np.concatenate([first.raw, second.raw]) == expected.logits(images)).all()
+    assert board.reconnects >= 1
+    board.close()
+    after.close()
+
+
+class _ResettingLink:
+    """Resets the virtual board in the middle of every seventh frame."""
+
+    def __init__(self, link):
+        self._link, self.writes = link, 0
+
+    def __getattr__(self, name):
+        return getattr(self._link, name)
+
+    def write(self, data):
+        self.writes += 1
+        if self.writes % 7:
+            return self._link.write(data)
+        self._link.write(data[:len(data) // 2])
+        self._link.machine.run(0.01)
+        self._link.machine.reset()
+        self._link.write(data[len(data) // 2:])
+
+
+@pytest.mark.parametrize("baud", [115200, 921600])
+def test_a_reset_in_the_middle(url, images, baud):
+    link = _ResettingLink(open_link(url))
+    with Board(link=link, baud=baud, attempts=5) as board:
+        x = np.concatenate([images] * 3)
+        assert (board.infer(x).raw == demonstration.logits(x)).all()
+        assert link.writes >= 18
+
+
+# --- strangers ------------------------------------------------------------------------------------------------------------
+def _silence(client, stop):
+    stop.wait()
+
+
+def _random(client, stop):
+    random = np.random.default_rng(0)
+    while not stop.wait(0.001):
+        client.sendall(random.bytes(200))
+
+
+def _http(client, stop):
+    client.settimeout(0.05)
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            if not client.recv(4096):
+                return
+            client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def _acknowledges_everything(client, stop):
+    while not stop.wait(0.01):
+        client.sendall(b"\xcd\x00")
+
+
+def _echo(client, stop):
+    client.settimeout(0.05)
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            client.sendall(client.recv(4096))
+
+
+@contextlib.contextmanager
+def stranger(behaviour):
+    stop = threading.Event()
+    listener = socket.create_server(("localhost", 0))
+
+    def work():
+        with contextlib.suppress(OSError):
+            client, _ = listener.accept()
+            behaviour(client, stop)
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        yield f"socket://localhost:{listener.getsockname()[1]}"
+    finally:
+        stop.set()
+        listener.close()
+
+
+@pytest.mark.parametrize("behaviour, words", [(_silence, "nobody answered"), (_random, "neither protocol"), (_http, "neither protocol"),
+                                              (_acknowledges_everything, "neither protocol"), (_echo, "sends back")])
+def test_strangers(behaviour, words):
+    with stranger(behaviour) as url:
+        start = time.monotonic()
+        with pytest.raises(LinkError, match=words):
+            Board(url)
+        assert time.monotonic() - start < 5
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------------
+def test_no_such_port():
+    with pytest.raises(LinkError, match="no port /dev/ttyNOWHERE"):
+        Board("/dev/ttyNOWHERE")
+    with pytest.raises(LinkError, match="nobody listens"):
+        Board("socket://localhost:1")
+    for url in ("", None, "socket://localhost", "socket://localhost:99999999"):
+        with pytest.raises((OptionError, LinkError)):
+            Board(url)
+    with pytest.raises(OptionError, match="protocol"):
+        Board("virtual:x.elf", "stm32msg")
+
+
+def test_no_such_image(tmp_path):
+    with pytest.raises(FormatError, match="cannot be read"):
+        Board(f"virtual:{tmp_path / 'nothing.elf'}")
+
+
+def test_the_firmware_that_stops(url):
+    with Board(url) as board:
+        with pytest.raises(DeviceError, match="bus fault.*0x60000000.*tv_app_call"):
+            board.call(demonstration.MISBEHAVE, bytes(4))
+
+
+def test_trace(url, capsys):
+    with Board(url, trace=sys.stderr) as board:
+        board.echo(b"trace me")
+    shown = capsys.readouterr().err
+    assert " > " in shown and " < " in shown
+    assert b"trace me".hex(" ") in shown
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals")
+def test_serve_refuses_other_ports(demonstration):
+    from tinyvgg.board.virtual.machine import Machine
+    from tinyvgg.board.virtual.serve import serve
+    with pytest.raises(OptionError, match="pty or socket"):
+        serve(Machine(demonstration.elf), "/dev/ttyACM0")
