@@ -15,7 +15,15 @@ import numpy as np
 
 from tinyvgg.board.virtual import hooks
 from tinyvgg.board.virtual.costs import block_cost
-from tinyvgg.board.virtual.faults import DIRECT_EXCEPTIONS, Fault, deliver, fpu_off, invalid_access, invalid_instruction, watch_alignment
+from tinyvgg.board.virtual.faults import (
+    DIRECT_EXCEPTIONS,
+    Fault,
+    deliver,
+    fpu_off,
+    invalid_access,
+    invalid_instruction,
+    watch_alignment,
+)
 from tinyvgg.board.virtual.map import FLASH, MEMORIES, RAM, SRAM2, SRAM2_IN_RAM
 from tinyvgg.board.virtual.peripherals import Peripherals
 from tinyvgg.errors import LinkError, require
