@@ -1,1 +1,43 @@
-"""Networks that this library trained, each with a card: load(name), path(name)."""
+"""Networks that this library trained, each with a card.
+
+    from tinyvgg import zoo
+    zoo.names()                        # ["light_cifar10", ...]
+    model = zoo.load("light_cifar10")  # a network, ready to predict
+    zoo.path("light_cifar10")          # its .h5, which Keras opens too
+    zoo.card("light_cifar10")          # how it was trained, on what, and how well it does
+
+An entry is NAME.h5 with NAME.json, its card, which NAME.md shows as a page; `python -m tinyvgg.zoo.pack` makes the three of a run.
+"""
+import json
+from pathlib import Path
+
+from tinyvgg.errors import FormatError, OptionError
+from tinyvgg.report.record import sha256_file
+
+FOLDER = Path(__file__).parent
+
+
+def names():
+    """Return the names of all entries, sorted."""
+    return sorted(p.stem for p in FOLDER.glob("*.h5"))
+
+
+def path(name):
+    """Return the path of an entry's .h5; OptionError lists the names."""
+    if name not in names():
+        raise OptionError(f"the zoo has no {name!r}; it has {', '.join(names()) or 'no entry'}")
+    return FOLDER / f"{name}.h5"
+
+
+def card(name):
+    """Return an entry's card: command, seed, data, accuracy with its interval, loss, calibration error, hours, SHA-256."""
+    return json.loads(path(name).with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def load(name):
+    """Return an entry's network; FormatError if the file is not the one that its card describes."""
+    from tinyvgg.io import load_model
+    file = path(name)
+    if sha256_file(file) != card(name)["sha256"]:
+        raise FormatError(f"{file.name} is not the file that its card describes (its SHA-256 differs)", "install tinyvgg again")
+    return load_model(file)

@@ -1,0 +1,86 @@
+"""Make a zoo entry of a training run: python -m tinyvgg.zoo.pack RUN NAME --data DATA [--note "..."]
+
+Evaluates the run's model on the test images of DATA and writes NAME.h5 (without optimizer), NAME.json and NAME.md.
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tinyvgg import data
+from tinyvgg.errors import FormatError, TinyVGGError
+from tinyvgg.io import load_model, save_model
+from tinyvgg.report.record import read_lines, sha256_arrays, sha256_file, versions, write_bytes, write_json
+from tinyvgg.train import evaluate
+from tinyvgg.zoo import FOLDER
+
+
+def pack(run, name, data_spec, *, note="", folder=FOLDER):
+    """Write the entry `name` from the folder of a finished run and return its card."""
+    run, folder = Path(run), Path(folder)
+    try:
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{run} is not the folder of a training run ({error})") from error
+    if not (run / "model.h5").is_file():
+        raise FormatError(f"{run} has no model.h5: the run is not finished", f"tinyvgg train --resume --out {run}")
+    model, dataset = load_model(run / "model.h5"), data.load(data_spec)
+    x, y = dataset.part("test")
+    result = evaluate(model, x, y)
+    file = folder / f"{name}.h5"
+    save_model(model, file)
+    seconds = sum(row["seconds"] for row in read_lines(run / "history.jsonl"))
+    card = {"name": name, "sha256": sha256_file(file), "weights_sha256": sha256_arrays(*model.get_weights()),
+            "architecture": config["settings"]["arch"], "parameters": model.count_params(), "input_range": list(model.input_range),
+            "command": command(config["settings"]), "seed": config["settings"]["seed"], "hours": round(seconds / 3600, 2),
+            "data": {"name": dataset.name, "train_images": config["training"]["images"], "test_images": result["n"],
+                     "train_sha256": config["training"]["data_sha256"], "test_sha256": sha256_arrays(x, y), "note": note},
+            "test": {key: result[key] for key in ("n", "accuracy", "interval", "loss", "ece", "per_class")},
+            "versions": config["versions"], "packed_with": versions()}
+    write_json(folder / f"{name}.json", card)
+    write_bytes(folder / f"{name}.md", page(card))
+    return card
+
+
+def command(settings):
+    """Return the command line that repeats a run of these settings."""
+    words = ["tinyvgg train"]
+    for key, value in settings.items():
+        if value is not None and value is not False:
+            text = "DATA" if key == "data" else value
+            words.append(f"--{key.replace('_', '-')}" + ("" if value is True else f" {text}"))
+    return " ".join([*words, "--out RUN"])
+
+
+def page(card):
+    """Return a card as Markdown."""
+    test, low_high = card["test"], " to ".join(f"{100 * v:.2f}" for v in card["test"]["interval"])
+    classes = ", ".join(f"{row['class']} {100 * row['accuracy']:.1f}" for row in test["per_class"])
+    low, high = card["input_range"]
+    return (f"# {card['name']}\n\n"
+            f"{card['architecture']}, {card['parameters']:,} parameters; RGB images in {low:g}..{high:g}, channels last.\n\n"
+            f"| | |\n|---|---|\n"
+            f"| test accuracy | {100 * test['accuracy']:.2f} % of {test['n']:,} images (95 % interval {low_high}) |\n"
+            f"| test loss | {test['loss']:.4f} |\n| expected calibration error | {test['ece']:.4f} |\n"
+            f"| per class, % | {classes} |\n| training images | {card['data']['train_images']:,} |\n"
+            f"| hours | {card['hours']} |\n| seed | {card['seed']} |\n| SHA-256 | `{card['sha256']}` |\n\n"
+            f"Data: {card['data']['name']}. {card['data']['note']}\n\nTrained by\n\n    {card['command']}\n\n"
+            f"and evaluated by `tinyvgg evaluate {card['name']} --data DATA`.\n")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m tinyvgg.zoo.pack", description=__doc__)
+    parser.add_argument("run")
+    parser.add_argument("name")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--note", default="", help="what a reader must know of the data")
+    arguments = parser.parse_args(argv)
+    try:
+        card = pack(arguments.run, arguments.name, arguments.data, note=arguments.note)
+    except TinyVGGError as error:
+        sys.exit(f"tinyvgg: {error}")
+    print(page(card))
+
+
+if __name__ == "__main__":
+    main()
