@@ -31,6 +31,21 @@ class Linear:
 
 
 @pytest.fixture
+def recorder():
+    """recorder(w, b) -> the linear model, noting in `asked` every image it was asked about."""
+    class Recorder(Linear):
+        def __init__(self, w, b):
+            super().__init__(w, b, dtype=np.float64)
+            self.asked = []
+
+        def logits(self, x):
+            self.asked.append(x.copy())
+            return super().logits(x)
+
+    return Recorder
+
+
+@pytest.fixture
 def make_linear():
     """make_linear(d, k, seed=0, **settings) -> Linear with normal weights."""
 

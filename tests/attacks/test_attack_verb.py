@@ -21,8 +21,8 @@ def files(toy, tmp_path):
 def test_pgd_then_evaluate(toy, files, tmp_path, capsys):
     model, x, y = toy
     run = str(tmp_path / "run")
-    command = ["attack", "pgd", files[0], "--data", files[1], "--eps", "12/255", "--steps", "10", "-n", "50", "--out", run, "--json", "--quiet"]
-    assert main(command) == 0
+    command = ["attack", "pgd", files[0], "--data", files[1], "--eps", "12/255", "--steps", "10", "-n", "50", "--out", run]
+    assert main([*command, "--json", "--quiet"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert {"clean_accuracy", "robust_accuracy", "success_rate", "seconds", "flags"} <= set(result) and result["n"] == 50
     same = attacks.pgd(model, x[:50], y[:50], eps="12/255", steps=10)
@@ -37,8 +37,9 @@ def test_text_and_studies(files, tmp_path, capsys):
     common = [files[0], "--data", files[1], "-n", "24", "--quiet"]
     assert main(["attack", "ladder", *common, "--eps", "0.03"]) == 0
     assert "robust accuracy" in capsys.readouterr().out
-    for study, extra in {"curve": ["--eps", "0,0.05,0.5", "--steps", "5"], "matrix": ["--eps", "0.1", "--steps", "5"], "steps": ["--eps", "0.05"],
-                         "transfer": ["--victims", files[0]], "presets": []}.items():
+    studies = {"curve": ["--eps", "0,0.05,0.5", "--steps", "5"], "matrix": ["--eps", "0.1", "--steps", "5"],
+               "steps": ["--eps", "0.05"], "transfer": ["--victims", files[0]], "presets": []}
+    for study, extra in studies.items():
         assert main(["attack", study, *common, *extra, "--out", str(tmp_path / study), "--json"]) == 0, study
         assert json.loads(capsys.readouterr().out)["rows"]
     assert {p.name for p in (tmp_path / "curve").iterdir()} == {"curve.jsonl", "curve.png"}
@@ -47,7 +48,7 @@ def test_text_and_studies(files, tmp_path, capsys):
 @pytest.mark.parametrize(("extra", "words"), [
     (["fgsm", "--steps", "4"], "fgsm has no --steps"),
     (["pgd", "--eps", "eight"], "eps is 'eight'"),
-    (["pgd", "--eps", "-1/255"], "expected 0 or more"),
+    (["pgd", "--eps=-1/255"], "expected 0 or more"),
     (["pgdd"], "there is no attack 'pgdd'"),
     (["pgd", "--target", "9"], "classes 0 to 5"),
     (["pgd", "--norm", "l3"], "linf, l2 or l1"),

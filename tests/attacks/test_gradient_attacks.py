@@ -6,7 +6,7 @@ from tinyvgg import attacks
 from tinyvgg.attacks import norms
 
 EPS = {"linf": 0.05, "l2": 0.5, "l1": 6.0}
-GRADIENT_ATTACKS = {"fgsm": {}, "pgd": {"steps": 10}}
+GRADIENT_ATTACKS = {"fgsm": {}, "pgd": {"steps": 10}, "mifgsm": {"steps": 10}, "apgd": {"steps": 20}}
 
 
 def linear_images(model, n, d, generator, low=0.3, high=0.7):

@@ -142,13 +142,13 @@ def _patterns(s, turned):
 
 def _tiles(ball, draws):
     """Start: patterns in a grid of tiles over the image, scaled to length eps."""
-    n, height, width, channels = ball.x.shape
+    _, height, width, channels = ball.x.shape
     s = max(height // 5, 1)
     first = (height - s * 5) // 2 if height >= 5 else 0
     d = np.zeros(ball.x.shape)
     for row in range(first, height - s + 1, s):
         for left in range(first, width - s + 1, s):
-            eta = _patterns(s, draws.turned("tile", row, left)) if s > 1 else np.ones((n, 1, 1, 1))
+            eta = _patterns(s, draws.turned("tile", row, left))
             d[:, row:row + s, left:left + s] += eta * draws.signs((1, 1, channels), "tile sign", row, left)
     return _scaled(ball, d)
 

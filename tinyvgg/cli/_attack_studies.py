@@ -11,7 +11,8 @@ def curve(arguments, attack, settings, model, x, y, classes):
     from tinyvgg.report import attack_plots
     radii = settings.pop("eps", "").split(",") if arguments.eps else None
     settings.pop("eps", None)
-    rows = attacks.eps_curve(model, x, y, attack=attack, eps=radii, out=_file(arguments, "curve.jsonl"), **_common(arguments, settings))
+    rows = attacks.eps_curve(model, x, y, attack=attack, eps=radii, out=_file(arguments, "curve.jsonl"),
+                             **_common(arguments, settings))
     _draw(arguments, attack_plots.eps_curve, {attack.__name__: rows}, name="curve.png")
     lines = [f"{row['eps']:<10.5g}{row['robust_accuracy']:>8.2%}   ({row['interval'][0]:.2%} to {row['interval'][1]:.2%})"
              for row in rows]
@@ -40,7 +41,8 @@ def matrix(arguments, attack, settings, model, x, y, classes):
     from tinyvgg.report.tables import table
     if settings.pop("target", None) is not None:
         raise OptionError("matrix goes through all targets; --target does not belong to it")
-    found = attacks.target_matrix(model, x, y, attack=attack, out=_file(arguments, "matrix.jsonl"), **_common(arguments, settings))
+    found = attacks.target_matrix(model, x, y, attack=attack, out=_file(arguments, "matrix.jsonl"),
+                                  **_common(arguments, settings))
     _draw(arguments, attack_plots.target_matrix, found["matrix"], classes, name="matrix.png")
     names = classes if len(classes) == model.n_classes else tuple(map(str, range(model.n_classes)))
     cells = [[name, *("-" if value != value else f"{100 * value:.0f}" for value in row)]

@@ -121,7 +121,7 @@ def text_of(result, out=None):
     lines = [f"{result.name}: {s['n']} images in {s['seconds']:.1f} s, {s['queries']:,} queries, {s['gradients']:,} gradients",
              f"clean accuracy   {s['clean_accuracy']:.2%}",
              f"robust accuracy  {s['robust_accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})",
-             f"fooled           {s['fooled']} of {s['attackable']} ({s['success_rate']:.2%}; in 8 bits {s['success_rate_u8']:.2%})",
+             f"fooled           {s['fooled']} of {s['attackable']} ({s['success_rate']:.2%}; 8 bits {s['success_rate_u8']:.2%})",
              f"{norm} distance of the fooled: median {spread['median']:.4g}, largest {spread['max']:.4g}"]
     for stage in result.config.get("stages", []):
         lines.append(f"  after {stage['attack']:<7} robust accuracy {stage['robust_accuracy']:.2%}  ({stage['images']} images, "
