@@ -1,4 +1,5 @@
 """Small networks for the tests of the integer model, with weights and batch-norms that hide nothing."""
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -18,9 +19,29 @@ def randomise(model, generator, *, dead=0.1):
                 array[...] = generator.normal(0, 0.5, array.shape)
             elif generator.random() < 0.5:
                 array[..., generator.random(array.shape[-1]) < dead] = 0
-        for name, array in layer.state.items():
+        for array in layer.state.values():
             array[...] = generator.uniform(0.02, 0.5, array.shape)
     return model
+
+
+def small(classes=4, seed=0):
+    """A network of every fused tail, untrained."""
+    return nn.Sequential(
+        [
+            L.InputLayer((8, 8, 3)),
+            L.Conv2D(8, 3, padding="same"),
+            L.Activation("relu"),
+            L.BatchNormalization(),
+            L.Conv2D(12, 3, padding="same"),
+            L.Activation("relu"),
+            L.BatchNormalization(),
+            L.MaxPooling2D(),
+            L.Flatten(),
+            L.Dense(16, activation="relu"),
+            L.Dense(classes, activation="softmax"),
+        ],
+        seed=seed,
+    )
 
 
 @st.composite
@@ -38,8 +59,8 @@ def models(draw):
     if draw(st.booleans()):
         node = L.BatchNormalization()(node)
     node = L.Dense(draw(st.integers(2, 5)), activation=draw(st.sampled_from(["softmax", None])))(node)
-    model = nn.Model(start, node, seed=draw(st.integers(0, 2 ** 16)), input_range=input_range)
-    return randomise(model, np.random.default_rng(draw(st.integers(0, 2 ** 16))))
+    model = nn.Model(start, node, seed=draw(st.integers(0, 2**16)), input_range=input_range)
+    return randomise(model, np.random.default_rng(draw(st.integers(0, 2**16))))
 
 
 @st.composite
@@ -55,10 +76,18 @@ def _block(draw, node):
     elif kind == "average":
         return L.AveragePooling2D((min(2, h), min(2, w)), strides=draw(st.integers(1, 2)))(node)
     elif kind == "max":
-        return L.MaxPooling2D(2, strides=draw(st.integers(1, 2)), padding=draw(st.sampled_from(["same", "valid"]) if min(h, w) > 1 else st.just("same")))(node)
+        return L.MaxPooling2D(
+            2,
+            strides=draw(st.integers(1, 2)),
+            padding=draw(st.sampled_from(["same", "valid"]) if min(h, w) > 1 else st.just("same")),
+        )(node)
     else:
         size = (draw(st.integers(1, min(3, h))), draw(st.integers(1, min(3, w))))
-        settings = {"padding": draw(st.sampled_from(["same", "valid"])), "strides": draw(st.integers(1, 2)), "use_bias": draw(st.booleans())}
+        settings = {
+            "padding": draw(st.sampled_from(["same", "valid"])),
+            "strides": draw(st.integers(1, 2)),
+            "use_bias": draw(st.booleans()),
+        }
         if kind == "depthwise":
             node = L.DepthwiseConv2D(size, depth_multiplier=draw(st.integers(1, 2)), **settings)(node)
         else:

@@ -1,7 +1,8 @@
-"""The integer model's definition in exact rational numbers, slowly and without NumPy's arithmetic: what simulate is tested against.
+"""The integer model's definition in exact rational numbers, slowly: what simulate is tested against.
 
 Written from the text of quant/graph.py: Python's unbounded integers, fractions for the one rounding, loops for everything.
 """
+
 from fractions import Fraction
 from math import floor
 
@@ -10,22 +11,22 @@ import numpy as np
 
 def rounded(a, b):
     """a*b / 2^32 to the nearest integer, ties towards plus infinity."""
-    return floor(Fraction(a * b, 2 ** 32) + Fraction(1, 2))
+    return floor(Fraction(a * b, 2**32) + Fraction(1, 2))
 
 
 def tail(acc, tail, f, low=0, high=255):
     """One accumulator of channel f (a Python int) -> its level."""
-    v = (acc + int(tail.bias[f])) * 2 ** tail.shift
-    assert -2 ** 31 <= v < 2 ** 31
+    v = (acc + int(tail.bias[f])) * 2**tail.shift
+    assert -(2**31) <= v < 2**31
     if tail.activation == "relu":
         v = max(v, 0)
     elif tail.activation == "leaky" and v < 0:
-        assert -2 ** 31 <= 2 * v
+        assert -(2**31) <= 2 * v
         v = rounded(2 * v, tail.slope)
     elif tail.activation == "clamp":
         v = min(max(v, 0), int(tail.high[f]))
     v += int(tail.offset[f])
-    assert -2 ** 31 <= v < 2 ** 31
+    assert -(2**31) <= v < 2**31
     return min(max(rounded(v, int(tail.multiplier[f])), low), high)
 
 
@@ -64,7 +65,11 @@ def convolution(op, x):
 def pool(x, size, strides, reduce, pad=((0, 0), (0, 0))):
     """Reduce each window of x (H, W, C); padded pixels are left out."""
     (top, bottom), (left, right) = pad
-    shape = ((x.shape[0] + top + bottom - size[0]) // strides[0] + 1, (x.shape[1] + left + right - size[1]) // strides[1] + 1, x.shape[2])
+    shape = (
+        (x.shape[0] + top + bottom - size[0]) // strides[0] + 1,
+        (x.shape[1] + left + right - size[1]) // strides[1] + 1,
+        x.shape[2],
+    )
     out = np.zeros(shape, np.int64)
     for i, j, c in np.ndindex(shape):
         rows = range(max(i * strides[0] - top, 0), min(i * strides[0] - top + size[0], x.shape[0]))
@@ -76,8 +81,12 @@ def pool(x, size, strides, reduce, pad=((0, 0), (0, 0))):
 def dense(op, x):
     limits = (-32768, 32767) if op.output == "int16" else (0, 255)
     flat, w = x.reshape(-1), weights(op)
-    return np.array([tail(sum((int(v) - op.input_zero) * int(k) for v, k in zip(flat, row, strict=True)), op.tail, o, *limits)
-                     for o, row in enumerate(w)])
+    return np.array(
+        [
+            tail(sum((int(v) - op.input_zero) * int(k) for v, k in zip(flat, row, strict=True)), op.tail, o, *limits)
+            for o, row in enumerate(w)
+        ]
+    )
 
 
 def add(op, *inputs):
@@ -90,7 +99,9 @@ def add(op, *inputs):
 
 def average_pool(op, x):
     total = pool(x, op.pool_size, op.strides, sum)
-    return np.array([min(max(rounded((int(t) << op.shift) + op.offset, op.multiplier), 0), 255) for t in total.reshape(-1)]).reshape(op.shape)
+    return np.array(
+        [min(max(rounded((int(t) << op.shift) + op.offset, op.multiplier), 0), 255) for t in total.reshape(-1)]
+    ).reshape(op.shape)
 
 
 def max_pool(op, x):
@@ -104,8 +115,16 @@ def softmax(op, x):
     return np.array([(v * 255 + sum(e) // 2) // sum(e) for v in e])
 
 
-RULES = {"Image": lambda op, x: x, "Conv2D": convolution, "DepthwiseConv2D": convolution, "Dense": dense, "Add": add,
-         "AveragePool2D": average_pool, "MaxPool2D": max_pool, "Softmax": softmax}
+RULES = {
+    "Image": lambda op, x: x,
+    "Conv2D": convolution,
+    "DepthwiseConv2D": convolution,
+    "Dense": dense,
+    "Add": add,
+    "AveragePool2D": average_pool,
+    "MaxPool2D": max_pool,
+    "Softmax": softmax,
+}
 
 
 def run(graph, image):

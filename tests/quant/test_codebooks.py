@@ -1,4 +1,5 @@
 """Codebooks against brute force and against Lloyd; packing; X-CUBE-AI's bytes, read again by the reader of its layout."""
+
 import itertools
 
 import numpy as np
@@ -14,7 +15,7 @@ from tinyvgg.quant.packing import pack_bits, packed_size, unpack_bits
 from tinyvgg.quant.schemes import compress, constants
 from tinyvgg.quant.sharing import share_float, sharer
 
-BYTES = {"none": 5_372_584, "low": 2_228_904, "medium": 1_702_696, "high": 1_702_696}       # X-CUBE-AI 10.2's reports of base
+BYTES = {"none": 5_372_584, "low": 2_228_904, "medium": 1_702_696, "high": 1_702_696}  # X-CUBE-AI 10.2's reports of base
 
 
 def brute_force(x, k):
@@ -65,7 +66,7 @@ def test_evenly_spaced_values_have_a_known_answer():
 
 
 def test_a_large_layer_is_quick_and_better_than_lloyd():
-    x = np.random.default_rng(0).normal(size=2 ** 17).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=2**17).astype(np.float32)
     book = optimal_codebook(x, 256)
     assert squared_error(x, book) < squared_error(x, lloyd(x, book, 3)) * (1 + 1e-9)
 
@@ -79,9 +80,9 @@ def test_values_that_no_codebook_fits(bad):
         optimal_codebook([1.0], 0)
 
 
-@given(st.integers(1, 8), st.integers(1, 70), st.integers(0, 2 ** 16))
+@given(st.integers(1, 8), st.integers(1, 70), st.integers(0, 2**16))
 def test_packing(bits, count, seed):
-    indices = np.random.default_rng(seed).integers(0, 2 ** bits, count).astype(np.uint8)
+    indices = np.random.default_rng(seed).integers(0, 2**bits, count).astype(np.uint8)
     packed = pack_bits(indices, bits)
     assert packed.shape == (packed_size(count, bits),)
     assert (unpack_bits(packed, bits, count) == indices).all()
@@ -92,7 +93,9 @@ def test_packing(bits, count, seed):
 @pytest.mark.parametrize("per", ["layer", "channel"])
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_shared_weights_are_the_nearest_entries(bits, per):
-    weights = np.random.default_rng(0).normal(size=(6, 3, 3, 5)).astype(np.float32) * np.arange(1, 7).reshape(-1, 1, 1, 1).astype(np.float32)
+    weights = np.random.default_rng(0).normal(size=(6, 3, 3, 5)).astype(np.float32) * np.arange(1, 7).reshape(-1, 1, 1, 1).astype(
+        np.float32
+    )
     shared = share_float(weights, bits, per=per)
     got = shared.expand()
     books = [shared.codebook] * 6 if per == "layer" else shared.codebook
@@ -102,10 +105,11 @@ def test_shared_weights_are_the_nearest_entries(bits, per):
 
     class Op:
         name = "op"
+
     op = Op()
     op.weights = weights
     integer, scale = sharer(bits, per=per)(op, np.zeros(6))
-    assert integer.codebook.dtype == np.int8 and integer.codebook.shape[-1] <= 2 ** bits
+    assert integer.codebook.dtype == np.int8 and integer.codebook.shape[-1] <= 2**bits
     units = weights / scale.reshape(-1, 1, 1, 1)
     assert np.abs(integer.expand() - units).mean() < np.abs(units).mean() / 2 ** (bits - 1) + 0.5
 
@@ -119,12 +123,13 @@ def base():
 def test_base_takes_the_bytes_of_x_cube_ai(base, scheme):
     """And ST's layout is read again by the reader that was written from ST's own output."""
     from tinyvgg.xcubeai.lut import decode_lut, dense_kernel
+
     model = compress(base, scheme)
     blob, sections = weights_blob(model.graph)
     assert len(blob) == constants(model) == BYTES[scheme] == sum(s.size for s in sections)
     ops = {op.name: op for op in model.graph.ops}
     for section in (s for s in sections if s.tensor == "weights"):
-        op, data = ops[section.op], blob[section.offset:section.offset + section.size]
+        op, data = ops[section.op], blob[section.offset : section.offset + section.size]
         expected = op.weights if section.bits == 32 else op.weights.expand()
         if section.bits == 32:
             assert (np.frombuffer(data, "<f4").reshape(op.weights.shape) == expected).all()

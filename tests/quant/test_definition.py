@@ -1,4 +1,5 @@
-"""simulate against the same definition in rational numbers; the float graph against the network; lowering against the float graph."""
+"""simulate against the same definition in rational numbers; the float graph against the network; the networks' lowering."""
+
 import json
 from pathlib import Path
 
@@ -32,12 +33,12 @@ def test_rounding_by_the_golden_table():
 
 
 @settings(max_examples=60, deadline=None)
-@given(models(), st.integers(0, 2 ** 16))
+@given(models(), st.integers(0, 2**16))
 def test_random_graphs(model, seed):
     generator = np.random.default_rng(seed)
     images = generator.integers(0, 256, (3, *model.input_shape), dtype=np.uint8)
-    images[0] = generator.choice([0, 255])                                  # saturation and borders
-    q = quantize(model, images[1:])                                         # so that the first image is outside the ranges
+    images[0] = generator.choice([0, 255])  # saturation and borders
+    q = quantize(model, images[1:])  # so that the first image is outside the ranges
     check_graph(q.graph)
     validate(q.graph, "integer")
     validate(q.float_graph, "float")

@@ -1,12 +1,12 @@
 """The float graph's gradients against differences, the dequantised graph against the integers, the straight-through gradient."""
+
 import dataclasses
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.quant.networks import models, randomise
-from tinyvgg import models as zoo
+from tests.quant.networks import models, randomise, small
 from tinyvgg.errors import ShapeError
 from tinyvgg.quant import quantize
 from tinyvgg.quant.dequantize import dequantize, limits, real_values
@@ -26,13 +26,14 @@ def test_gradient_by_the_image(model):
 
     def vjp(dy):
         return pull_graph(graph, {**run_float(graph, x, keep=True), "": x}, dy, parameters=False)[0]
+
     check_gradient(lambda v: run_float(graph, v), vjp, x, np.random.default_rng(4), tolerance=2e-4)
 
 
 @pytest.mark.parametrize("array", ["weights", "bias", "gain", "shift"])
 def test_gradient_by_the_arrays(array):
-    graph = fuse(randomise(zoo.light(), np.random.default_rng(0)))
-    x = np.random.default_rng(3).uniform(0, 1, (2, 32, 32, 3))
+    graph = fuse(randomise(small(), np.random.default_rng(0)))
+    x = np.random.default_rng(3).uniform(0, 1, (2, 8, 8, 3))
     op = graph.ops[2]
     op = dataclasses.replace(op, tail=dataclasses.replace(op.tail, gain=np.where(np.abs(op.tail.gain) < 0.1, 0.5, op.tail.gain)))
     graph = Graph(name="", ops=(*graph.ops[:2], op, *graph.ops[3:]))
@@ -45,6 +46,7 @@ def test_gradient_by_the_arrays(array):
 
     def vjp(dy):
         return pull_graph(graph, {**run_float(graph, x, keep=True), "": x}, dy)[1][op.name, array]
+
     check_gradient(lambda v: run_float(replaced(v), x), vjp, start, np.random.default_rng(4), tolerance=1e-4)
 
 
@@ -61,19 +63,19 @@ def test_dequantised_graph_is_the_integers_without_rounding(model):
         y = simulate_float(op, *([values[i] for i in op.inputs] or [values[""]]))
         if op.name in bounds:
             y = np.clip(y, *bounds[op.name])
-        residue = abs(q.graph.ops[0].residue)         # left out by ops that have no bias to hold it
+        residue = abs(q.graph.ops[0].residue)  # left out by ops that have no bias to hold it
         assert np.abs(y - values[op.name]).max() <= 0.6 * q.graph[op.name].scale + residue + 1e-5 * np.abs(y).max(), op.name
 
 
 def test_straight_through_points_the_way():
-    """Answers are the integer model's; a step along the gradient raises the class it was taken for, in the integer model itself."""
-    model = randomise(zoo.light(), np.random.default_rng(0), dead=0)
-    images = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    """Answers are the integer model's; a step along the gradient raises its class in the integer model itself."""
+    model = randomise(small(), np.random.default_rng(0), dead=0)
+    images = np.random.default_rng(1).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     q = quantize(model, images)
     twin = straight_through(q)
     x = (images / 255).astype(np.float32)
     assert (twin.logits(x) == q.logits(images)).all() and (twin.labels(x) == q.labels(images)).all()
-    g = np.eye(10, dtype=np.float32)[[3] * 6]
+    g = np.eye(4, dtype=np.float32)[[3] * 6]
     dx = twin.vjp(x, g)
     assert dx.shape == x.shape and dx.dtype == np.float32
     assert np.allclose(dx, twin.vjp(x, lambda logits: g))

@@ -1,4 +1,5 @@
 """The arena: valid on random graphs, at its lower bound on the project's networks."""
+
 import dataclasses
 
 import numpy as np
@@ -33,16 +34,19 @@ def test_resnet8_adds_in_place():
 def test_random_graphs_run_in_their_arena(model):
     """Run the graph in one array of bytes: every op reads its inputs there and writes its result there."""
     from tinyvgg.quant.simulate import run, simulate
+
     graph = integer(model)
     x = np.random.default_rng(1).integers(0, 256, (1, *model.input_shape), dtype=np.uint8)
     expected = run(graph, x)
     plan = plan_memory(graph, align=4, scratch={graph.ops[1].name: 37})
     arena, offsets, last = np.zeros(plan.size, np.uint8), plan.offsets, None
     for op in graph.ops:
-        inputs = [arena[offsets[i]:offsets[i] + tensor_bytes(graph[i])].copy().view(dtype_of(graph[i])).reshape(1, *graph[i].shape)
-                  for i in op.inputs]
+        inputs = [
+            arena[offsets[i] : offsets[i] + tensor_bytes(graph[i])].copy().view(dtype_of(graph[i])).reshape(1, *graph[i].shape)
+            for i in op.inputs
+        ]
         y = simulate(op, *(inputs or [x]))
-        arena[offsets[op.name]:offsets[op.name] + tensor_bytes(op)] = np.ascontiguousarray(y).view(np.uint8).reshape(-1)
+        arena[offsets[op.name] : offsets[op.name] + tensor_bytes(op)] = np.ascontiguousarray(y).view(np.uint8).reshape(-1)
         last = y if op is graph.logits else last
     assert (last == expected).all() and plan.size >= plan.lower_bound
     assert all(b.offset % 4 == 0 for b in plan.buffers)

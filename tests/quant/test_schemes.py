@@ -1,10 +1,11 @@
 """From network to compressed model: calibration, repairs, fine-tuning, bits within a budget, and what is refused."""
+
 import dataclasses
 
 import numpy as np
 import pytest
 
-from tests.quant.networks import randomise
+from tests.quant.networks import randomise, small
 from tinyvgg import models, nn
 from tinyvgg.errors import BudgetError, CheckFailed, DataError, NotYet, OptionError, QuantError, ShapeError
 from tinyvgg.nn import layers as L
@@ -23,20 +24,13 @@ from tinyvgg.quant.simulate_float import run_float
 from tinyvgg.quant.validate import validate
 
 
-def small(classes=4, seed=0):
-    """A network of every fused tail, untrained."""
-    return nn.Sequential([L.InputLayer((8, 8, 3)), L.Conv2D(8, 3, padding="same"), L.Activation("relu"), L.BatchNormalization(),
-                          L.Conv2D(12, 3, padding="same"), L.Activation("relu"), L.BatchNormalization(), L.MaxPooling2D(), L.Flatten(),
-                          L.Dense(16, activation="relu"), L.Dense(classes, activation="softmax")], seed=seed)
-
-
-def task(n=512, seed=0):
+def task(n=384, seed=0):
     """Images whose class is the quarter that is brightest."""
     generator = np.random.default_rng(seed)
     y = generator.integers(0, 4, n)
     x = generator.integers(0, 160, (n, 8, 8, 3))
     for image, label in zip(x, y, strict=True):
-        image[4 * (label // 2):, 4 * (label % 2):][:4, :4] += 60
+        image[4 * (label // 2) :, 4 * (label % 2) :][:4, :4] += 60
     return np.clip(x, 0, 255).astype(np.uint8), y
 
 
@@ -44,6 +38,7 @@ def task(n=512, seed=0):
 def learnt():
     """`small` trained a little, its images and labels."""
     from tinyvgg.train import fit
+
     model, (x, y) = small(), task()
     fit(model, x, y, epochs=12, batch_size=32, learning_rate=3e-3, quiet=True)
     return model, x, y
@@ -75,12 +70,16 @@ def test_fine_tuning_repairs_two_bits(learnt, fixed):
     model, x, y = learnt
     x_test, y_test = task(1000, seed=1)
     before = compress(model, "shared2", x, calibration="minmax")
-    after = compress(model, "shared2", x, y, calibration="minmax", epochs=6, learning_rate=2e-3, fixed_indices=fixed)
+    after = compress(model, "shared2", x, y, calibration="minmax", epochs=3, learning_rate=3e-3, fixed_indices=fixed)
     assert after.evaluate(x_test, y_test)["loss"] < before.evaluate(x_test, y_test)["loss"]
     assert accuracy(after, x_test, y_test) >= accuracy(before, x_test, y_test)
     check_graph(after.graph)
     validate(after.graph, "integer")
-    assert all(isinstance(op.weights, SharedWeights) and op.weights.codebook.size <= 4 for op in after.graph.ops if hasattr(op, "weights"))
+    assert all(
+        isinstance(op.weights, SharedWeights) and op.weights.codebook.size <= 4
+        for op in after.graph.ops
+        if hasattr(op, "weights")
+    )
 
 
 def test_fixed_indices_stay(learnt):
@@ -107,17 +106,17 @@ def test_auto_meets_budgets(learnt):
     model, x, y = learnt
     full = constants(compress(model, "int8", x[:64], calibration="minmax"))
     sizes = []
-    for budget in (full, int(0.7 * full), int(0.5 * full)):
+    for budget in (full, int(0.5 * full)):
         q = compress(model, "auto", x, y, flash=budget, calibration="minmax")
         sizes.append(constants(q))
         assert sizes[-1] <= budget
         assert set(q.graph.facts["auto"]["bits"].values()) <= {8, 4, 3, 2}
-    assert sizes[0] > sizes[2]
+    assert sizes[0] > sizes[1]
     with pytest.raises(BudgetError, match="the least is"):
         compress(model, "auto", x, y, flash=100, calibration="minmax")
     q = compress(model, "auto", x, y, max_drop=2.0, calibration="minmax")
     assert q.graph.facts["auto"]["drop_on_training_images"] <= 2.0 and constants(q) < full
-    with pytest.raises(CheckFailed, match="points on training images"):
+    with pytest.raises(CheckFailed, match="points on training images are lost"):
         compress(model, "auto", x, y, flash=int(0.5 * full), max_drop=-100, calibration="minmax")
 
 
@@ -126,6 +125,7 @@ def test_knapsack_is_exhaustive_search():
     table = {name: {b: (int(generator.integers(1, 50)), float(generator.random())) for b in (8, 4, 3, 2)} for name in "abcd"}
     front = knapsack(table)
     import itertools
+
     every = [(sum(o[0] for o in c), sum(o[1] for o in c)) for c in itertools.product(*(row.values() for row in table.values()))]
     for budget in range(0, 200, 7):
         best = min((e for s, e in every if s <= budget), default=None)
@@ -159,7 +159,7 @@ def test_bias_correction_takes_back_the_mean():
 
 def test_ranges_by_name():
     counts = np.zeros(2048, int)
-    counts[0], counts[200:300], counts[-1] = 10 ** 6, 10 ** 4, 1
+    counts[0], counts[200:300], counts[-1] = 10**6, 10**4, 1
     h = Histogram(0.0, 100.0, counts)
     low, high = percentile_range(h)
     assert low == 0 and 14 < high < 15
@@ -176,9 +176,16 @@ def test_divergence_is_zero_only_for_equal_answers():
 class TestRefusals:
     x = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 
-    @pytest.mark.parametrize(("x", "error", "text"), [
-        (x[:, :4], ShapeError, "expected (N, 8, 8, 3)"), (x[0], ShapeError, "x[None]"), (x[:0], ShapeError, "N above 0"),
-        (x.astype(np.float32), DataError, "expected 0..1"), (x / np.float32(255) + np.nan, DataError, "expected 0..1")])
+    @pytest.mark.parametrize(
+        ("x", "error", "text"),
+        [
+            (x[:, :4], ShapeError, "expected (N, 8, 8, 3)"),
+            (x[0], ShapeError, "x[None]"),
+            (x[:0], ShapeError, "N above 0"),
+            (x.astype(np.float32), DataError, "expected 0..1"),
+            (x / np.float32(255) + np.nan, DataError, "expected 0..1"),
+        ],
+    )
     def test_calibration_images(self, x, error, text):
         with pytest.raises(error) as caught:
             quantize(small(), x)

@@ -1,4 +1,5 @@
 """The .tvq file: what is read is what was written; a damaged file gives one sentence, never a crash, a hang or a huge array."""
+
 import json
 
 import h5py
@@ -21,8 +22,17 @@ def saved(tmp_path_factory):
     """A small integer model in a file, with its images."""
     from tinyvgg import nn
     from tinyvgg.nn import layers as L
-    model = nn.Sequential([L.InputLayer((6, 6, 2)), L.Conv2D(4, 3, padding="same", activation="relu"), L.BatchNormalization(),
-                           L.MaxPooling2D(), L.Flatten(), L.Dense(3, activation="softmax")])
+
+    model = nn.Sequential(
+        [
+            L.InputLayer((6, 6, 2)),
+            L.Conv2D(4, 3, padding="same", activation="relu"),
+            L.BatchNormalization(),
+            L.MaxPooling2D(),
+            L.Flatten(),
+            L.Dense(3, activation="softmax"),
+        ]
+    )
     x = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 2), dtype=np.uint8)
     path = tmp_path_factory.mktemp("tvq") / "small.tvq"
     q = compress(model, "shared4", x, calibration="minmax")
@@ -81,9 +91,9 @@ def test_fuzzed_bytes(saved, tmp_path_factory, data):
         elif how == "byte":
             raw[at] = data.draw(st.sampled_from([0, 1, 127, 128, 255]))
         elif how == "cut":
-            del raw[at:at + data.draw(st.sampled_from([1, 8, 512, len(raw)]))]
+            del raw[at : at + data.draw(st.sampled_from([1, 8, 512, len(raw)]))]
         else:
-            raw[at:at] = raw[at:at + 16]
+            raw[at:at] = raw[at : at + 16]
         raw = raw or bytearray(b"\0")
     damaged = tmp_path_factory.getbasetemp() / "damaged.tvq"
     damaged.write_bytes(raw)
@@ -111,8 +121,8 @@ def _op(d, kind):
 
 
 EDITS = {
-    "huge shape": lambda d: _op(d, "Conv2D").update(shape=[2 ** 30, 2 ** 30, 4]),
-    "huge array": lambda d: _op(d, "Dense")["tail"]["bias"].update(shape=[2 ** 30]),
+    "huge shape": lambda d: _op(d, "Conv2D").update(shape=[2**30, 2**30, 4]),
+    "huge array": lambda d: _op(d, "Dense")["tail"]["bias"].update(shape=[2**30]),
     "wrong shape": lambda d: _op(d, "Conv2D").update(shape=[4, 4, 4]),
     "wrong zero": lambda d: _op(d, "Conv2D").update(input_zero=7),
     "unknown op": lambda d: _op(d, "Conv2D").update({"class": "Exec"}),

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from tinyvgg.cli._classifier import add_model, images_for, open_classifier
 from tinyvgg.cli._common import add_common, print_result
-from tinyvgg.errors import OptionError, WriteError
+from tinyvgg.errors import OptionError
+
+AUTO_IMAGES = 4000          # training images for auto: the first calibrate, the last measure what is lost
 
 
 def add_arguments(parser):
@@ -21,12 +23,12 @@ def add_arguments(parser):
     parser.add_argument("--out", required=True, metavar="FILE.tvq", help="where the compressed model goes")
     parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy")
     parser.add_argument("--flash", metavar="SIZE", help="auto: bytes of constants, as 256K (KiB) or 262144")
-    parser.add_argument("--max-drop", type=float, metavar="POINTS", help="auto: points of accuracy that may be lost (training images)")
-    parser.add_argument("--codebook", choices=("int8", "float"), default="int8", help="entries of the shared schemes (default int8)")
-    parser.add_argument("--per", choices=("layer", "channel"), default="layer", help="one codebook a layer or a channel (default layer)")
+    parser.add_argument("--max-drop", type=float, metavar="POINTS", help="auto: points that may be lost (training images)")
+    parser.add_argument("--codebook", choices=("int8", "float"), default="int8", help="shared schemes' entries (default int8)")
+    parser.add_argument("--per", choices=("layer", "channel"), default="layer", help="what has a codebook of its own (default layer)")
     parser.add_argument("--calibration", choices=CALIBRATIONS, default="best", help="ranges of activations (default best)")
     parser.add_argument("--calibration-images", type=int, default=512, metavar="N", help="training images for it (default 512)")
-    parser.add_argument("--finetune", type=int, default=0, metavar="EPOCHS", help="epochs of quantisation-aware training (default 0)")
+    parser.add_argument("--finetune", type=int, default=0, metavar="EPOCHS", help="quantisation-aware training (default 0)")
     parser.add_argument("--fixed-indices", action="store_true", help="fine-tuning: only codebooks and tails learn")
     parser.add_argument("-n", type=int, metavar="N", help="only the first N test images")
     add_common(parser)
@@ -34,39 +36,47 @@ def add_arguments(parser):
 
 def run(arguments):
     a = arguments
-    result = compress_file(a.model, a.scheme, a.out, a.data, flash=a.flash, max_drop=a.max_drop, codebook=a.codebook, per=a.per,
-                           calibration=a.calibration, calibration_images=a.calibration_images, finetune=a.finetune,
-                           fixed_indices=a.fixed_indices, n=a.n, seed=a.seed, input_range=a.input_range, quiet=a.quiet)
+    options = {"codebook": a.codebook, "per": a.per, "calibration": a.calibration, "calibration_images": a.calibration_images,
+               "epochs": a.finetune, "fixed_indices": a.fixed_indices, "max_drop": a.max_drop, "seed": a.seed, "quiet": a.quiet}
+    result = compress_file(a.model, a.scheme, a.out, a.data, n=a.n, input_range=a.input_range,
+                           flash=None if a.flash is None else parse_size(a.flash), **options)
     print_result(arguments, result, _text(result))
 
 
-def compress_file(model, scheme, out, data=None, *, flash=None, max_drop=None, codebook="int8", per="layer", calibration="best",
-                  calibration_images=512, finetune=0, fixed_indices=False, n=None, seed=0, input_range=None, quiet=True):
-    """Compress a model (its path, or an nn.Model) into `out`; return sizes and, with data, accuracies as plain data."""
+def compress_file(model, scheme, out, data=None, *, n=None, input_range=None, **options):
+    """Compress a model (its path, or an nn.Model) into `out`; return sizes and, with data, accuracies as plain data.
+
+    options: see quant.schemes.Options. n: only the first n test images.
+    """
     from tinyvgg import data as data_module
-    from tinyvgg.quant.schemes import FLOAT, compress, constants
-    from tinyvgg.train import evaluate
-    _check(out, calibration_images, finetune)
+    from tinyvgg.quant.schemes import FLOAT, Options, compress, constants
+    if Path(out).suffix != ".tvq":
+        raise OptionError(f"{out} does not end in .tvq", f"--out {Path(out).with_suffix('.tvq')}")
+    settings = Options(**options)
     network = open_classifier(model, input_range) if isinstance(model, str) else model
     if not hasattr(network, "layers"):
-        raise OptionError(f"{model} is compressed already; expected a trained network", "the .h5, .keras or .npz that it was made of")
-    dataset = None
+        raise OptionError(f"{model} is compressed already; expected a trained network", "what it was made of, .h5 or .npz")
+    dataset, x, y = None, None, None
     if data is not None or scheme not in FLOAT:
         dataset = data if isinstance(data, data_module.DataSet) else data_module.load(data)
-    x = y = None
-    if dataset is not None and scheme not in FLOAT:
-        x, y = images_for(network, dataset, "train", None if finetune else max(calibration_images, 4000 if scheme == "auto" else 0))
-    compressed = compress(network, scheme, x, y, codebook=codebook, per=per, calibration=calibration, epochs=finetune, max_drop=max_drop,
-                          fixed_indices=fixed_indices, flash=None if flash is None else parse_size(flash), seed=seed, quiet=quiet,
-                          calibration_images=calibration_images)
+    if scheme not in FLOAT:
+        enough = max(settings.calibration_images, AUTO_IMAGES if scheme == "auto" else 0)
+        x, y = images_for(network, dataset, "train", None if settings.epochs else enough)
+    compressed = compress(network, scheme, x, y, **options)
     compressed.save(out)
-    result = {"scheme": scheme, "out": str(out), "sha256": compressed.sha256, "constants_bytes": constants(compressed), **_details(compressed)}
-    if dataset is not None and len(dataset.x_test):
-        x_test, y_test = images_for(network, dataset, "test", n)
-        result["accuracy"] = evaluate(compressed, x_test, y_test)["accuracy"]
-        result["float_accuracy"] = evaluate(network, x_test, y_test)["accuracy"]
-        result["n"], result["data"], result["data_sha256"] = len(x_test), dataset.name, dataset.sha256
-    return result
+    return {"scheme": scheme, "out": str(out), "sha256": compressed.sha256, "constants_bytes": constants(compressed),
+            **_details(compressed), **_accuracies(compressed, network, dataset, n)}
+
+
+def _accuracies(compressed, network, dataset, n):
+    """Accuracy of the compressed model and of the network on test images, where there are any."""
+    from tinyvgg.train import evaluate
+    if dataset is None or not len(dataset.x_test):
+        return {}
+    x, y = images_for(network, dataset, "test", n)
+    accuracy, float_accuracy = (evaluate(c, x, y)["accuracy"] for c in (compressed, network))
+    return {"accuracy": accuracy, "float_accuracy": float_accuracy, "n": len(x), "data": dataset.name,
+            "data_sha256": dataset.sha256}
 
 
 def parse_size(text):
@@ -81,15 +91,8 @@ def parse_size(text):
     return int(size)
 
 
-def _check(out, calibration_images, finetune):
-    if Path(out).suffix != ".tvq":
-        raise WriteError(f"{out} does not end in .tvq", f"--out {Path(out).with_suffix('.tvq')}")
-    if calibration_images < 1 or finetune < 0:
-        raise OptionError(f"{calibration_images} calibration images and {finetune} epochs were asked for; expected 1 or more, 0 or more")
-
-
 def _details(compressed):
-    """What the graph's facts and plan say, as plain data."""
+    """What the graph and its plan say, as plain data."""
     from tinyvgg.quant.blob import constant_bytes
     from tinyvgg.quant.graph import SharedWeights
     from tinyvgg.quant.memory import plan_memory
@@ -107,6 +110,6 @@ def _text(result):
     lines += [f"  {row['name']:<22}{row['bits']:>3} bits {row['bytes']:>11,} B" for row in result["layers"]]
     lines.append(f"arena {result['arena_bytes']:,} B (lower bound {result['arena_lower_bound']:,} B)")
     if "accuracy" in result:
-        lines.append(f"accuracy {100 * result['accuracy']:.2f} % (float {100 * result['float_accuracy']:.2f} %) on {result['n']} test images of "
-                     f"{result['data']}")
+        lines.append(f"accuracy {100 * result['accuracy']:.2f} % (float {100 * result['float_accuracy']:.2f} %) "
+                     f"on {result['n']} test images of {result['data']}")
     return "\n".join(lines)

@@ -1,9 +1,12 @@
 """Bits for each layer by measured sensitivity, within a budget of bytes.
 
-The sensitivity of a layer to a choice is how far the network's answers diverge (Kullback-Leibler, in nats) when that layer alone is
-so compressed. Divergences are taken to add up, which makes the choice a multiple-choice knapsack; it is solved exactly by keeping, layer by
-layer, every (bytes, divergence) that no other beats in both.
+The sensitivity of a layer to a choice is how far the network's answers diverge (Kullback-Leibler, in nats) when that layer alone
+is so compressed. Divergences are taken to add up, which makes the choice a multiple-choice knapsack; it is solved exactly by
+keeping, layer by layer, every (bytes, divergence) that no other beats in both.
 """
+
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from tinyvgg.errors import BudgetError, CheckFailed
@@ -12,30 +15,25 @@ from tinyvgg.quant.calibrate import as_float_images
 from tinyvgg.quant.float_graph import WEIGHTED
 from tinyvgg.quant.lower import lower, per_channel_int8
 from tinyvgg.quant.model import QuantizedModel
-from tinyvgg.quant.schemes import JUDGED, divergence, prepare, trained
+from tinyvgg.quant.schemes import JUDGED, Options, Prepared, divergence, finished, prepare
 from tinyvgg.quant.sharing import sharer
 from tinyvgg.quant.simulate_float import run_float
 from tinyvgg.report.progress import Progress
 
-CHOICES = (8, 4, 3, 2)      # 8: int8 by channel; else codebooks
-CHECKED = 2000              # images on which a drop is measured
+CHOICES = (8, 4, 3, 2)  # 8: int8 by channel; else codebooks
+CHECKED = 2000  # images on which a drop is measured
 
 
-def automatic(graph, x, y, *, flash=None, max_drop=None, calibration="best", per="layer", epochs=0, learning_rate=2e-4,
-              calibration_images=512, seed=0, quiet=True):
-    """Return the QuantizedModel of a float Graph with the bits that diverge least within `flash` bytes of constants.
+def automatic(graph, x, y, options):
+    """Return the QuantizedModel of a float Graph with the bits that diverge least within `options.flash` bytes of constants.
 
-    Without flash: the fewest bytes that lose at most max_drop points (default 0.5) of accuracy on training images x, y. With both:
-    raises CheckFailed if the loss is more. Raises BudgetError, with the least that can be met, if flash is too small.
+    Without flash: the fewest bytes that lose at most max_drop points (default 0.5) of accuracy on training images x, y. With
+    both: raises CheckFailed if the loss is more. Raises BudgetError, with the least that can be met, if flash is too small.
     """
-    prepared = prepare(graph, x[:calibration_images], calibration=calibration)
-    table = sensitivities(prepared, x, per=per, quiet=quiet)
-    front = knapsack(table)
-    if flash is not None:
-        choice = best_within(front, flash)
-        return _finished(prepared, x, y, choice, table, per, flash, max_drop, epochs, learning_rate, seed, quiet)
-    allowed = 0.5 if max_drop is None else max_drop
-    return _smallest(prepared, x, y, front, table, per, allowed, epochs, learning_rate, seed, quiet)
+    prepared = prepare(graph, x[: options.calibration_images], calibration=options.calibration)
+    work = _Work(prepared, x, y, sensitivities(prepared, x, per=options.per, quiet=options.quiet), options)
+    front = knapsack(work.table)
+    return work.smallest(front) if options.flash is None else work.within(best_within(front, options.flash))
 
 
 def mixed(bits, per="layer"):
@@ -76,57 +74,66 @@ def best_within(front, budget):
     """The choice of least divergence within `budget` bytes, or BudgetError."""
     fitting = [entry for entry in front if entry[0] <= budget]
     if not fitting:
-        raise BudgetError(f"the constants cannot fit {budget:,} bytes; the least is {front[0][0]:,}, with 2 bits everywhere that they help",
-                          f"--flash {-(-front[0][0] // 1024)}K, or fewer or smaller layers")
+        raise BudgetError(
+            f"the constants cannot fit {budget:,} bytes; the least is {front[0][0]:,}, with 2 bits everywhere that they help",
+            f"--flash {-(-front[0][0] // 1024)}K, or fewer or smaller layers",
+        )
     return fitting[-1][2]
 
 
-def _finished(prepared, x, y, choice, table, per, flash, max_drop, epochs, learning_rate, seed, quiet):
-    """The model of a choice, fine-tuned if asked, its drop measured and held against max_drop."""
-    model = _build(prepared, x, y, choice, table, per, epochs, learning_rate, seed, quiet)
-    drop = accuracy_drop(prepared.graph, model, x, y)
-    model.graph.facts["auto"].update({"flash": flash, "max_drop": max_drop, "drop_on_training_images": drop})
-    if max_drop is not None and drop > max_drop:
-        raise CheckFailed(f"within {flash:,} bytes the model loses {drop:.2f} points on training images; expected at most {max_drop:g}",
-                          "a larger --flash, or --finetune 2")
-    return model
+@dataclass(frozen=True)
+class _Work:
+    """What building a choice of bits needs."""
 
+    prepared: Prepared
+    x: np.ndarray
+    y: np.ndarray
+    table: dict
+    options: Options
 
-def _smallest(prepared, x, y, front, table, per, max_drop, epochs, learning_rate, seed, quiet):
-    """Bisect the front (ascending in bytes) for the smallest choice whose measured drop is small enough."""
-    low, high, found = 0, len(front) - 1, None
-    while low <= high:
-        middle = (low + high) // 2
-        model = _build(prepared, x, y, front[middle][2], table, per, 0, learning_rate, seed, quiet)
-        drop = accuracy_drop(prepared.graph, model, x, y)
-        if drop <= max_drop:
-            found, high = (model, drop, front[middle][2]), middle - 1
-        else:
-            low = middle + 1
-    if found is None:
-        raise CheckFailed(f"even with 8 bits everywhere the model loses more than {max_drop:g} points on training images",
-                          "more calibration images, or a larger --max-drop")
-    model, drop, choice = found
-    if epochs:
-        model = _build(prepared, x, y, choice, table, per, epochs, learning_rate, seed, quiet)
-        drop = accuracy_drop(prepared.graph, model, x, y)
-    model.graph.facts["auto"].update({"max_drop": max_drop, "drop_on_training_images": drop})
-    return model
+    def build(self, choice, *, epochs):
+        """The model of a choice {op: bits}, its drop in accuracy measured."""
+        divergences = {name: {str(bits): error for bits, (_, error) in row.items()} for name, row in self.table.items()}
+        auto = {"bits": choice, "divergence": divergences, "flash": self.options.flash, "max_drop": self.options.max_drop}
+        facts = {"scheme": "auto", "codebook_per": self.options.per, "auto": auto}
+        options = replace(self.options, epochs=epochs)
+        model = finished(self.prepared, self.x, self.y, mixed(choice, self.options.per), facts, options)
+        auto["drop_on_training_images"] = accuracy_drop(self.prepared.graph, model, self.x, self.y)
+        return model, auto["drop_on_training_images"]
 
+    def within(self, choice):
+        """The model of a choice that meets the budget, held against max_drop."""
+        model, drop = self.build(choice, epochs=self.options.epochs)
+        allowed = self.options.max_drop
+        if allowed is not None and drop > allowed:
+            raise CheckFailed(
+                f"within {self.options.flash:,} bytes {drop:.2f} points on training images are lost; expected {allowed:g} or less",
+                "a larger --flash, or --finetune 2",
+            )
+        return model
 
-def _build(prepared, x, y, choice, table, per, epochs, learning_rate, seed, quiet):
-    facts = {"scheme": "auto", "seed": seed, "calibration": prepared.record, "codebook_per": per,
-             "auto": {"bits": choice, "divergence": {name: {str(b): e for b, (_, e) in row.items()} for name, row in table.items()}}}
-    quantise = mixed(choice, per)
-    if not epochs:
-        return QuantizedModel(lower(prepared.graph, prepared.ranges, quantise=quantise, facts=facts), float_graph=prepared.graph)
-    facts["fine_tuning"] = {"epochs": epochs, "images": len(x), "learning_rate": learning_rate}
-    return trained(prepared, x, y, quantise, facts, epochs=epochs, learning_rate=learning_rate, seed=seed, quiet=quiet)
+    def smallest(self, front):
+        """Bisect the front (ascending in bytes) for the smallest choice whose measured drop is small enough."""
+        allowed = 0.5 if self.options.max_drop is None else self.options.max_drop
+        low, high, found, choice = 0, len(front) - 1, None, None
+        while low <= high:
+            middle = (low + high) // 2
+            model, drop = self.build(front[middle][2], epochs=0)
+            if drop <= allowed:
+                found, choice, high = model, front[middle][2], middle - 1
+            else:
+                low = middle + 1
+        if found is None:
+            raise CheckFailed(
+                f"even with 8 bits everywhere the model loses more than {allowed:g} points on training images",
+                "more calibration images, or a larger --max-drop",
+            )
+        return self.build(choice, epochs=self.options.epochs)[0] if self.options.epochs else found
 
 
 def accuracy_drop(graph, model, x, y):
     """Points of accuracy that an integer model loses against its float graph, on the last CHECKED images of x."""
     x, y = x[-CHECKED:], np.asarray(y)[-CHECKED:]
     floats = as_float_images(x, graph)
-    reference = np.concatenate([run_float(graph, floats[i:i + 128]) for i in range(0, len(floats), 128)])
+    reference = np.concatenate([run_float(graph, floats[i : i + 128]) for i in range(0, len(floats), 128)])
     return 100 * float((reference.argmax(axis=1) == y).mean() - (model.labels(x) == y).mean())

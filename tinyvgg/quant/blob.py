@@ -4,6 +4,7 @@ Layout: for each op its weights, then bias, then gain and shift of a batch-norm 
 little-endian; convolutions [out][kh][kw][in], dense layers [out][in]. Shared weights: the codebook of 2^bits float32, ascending
 (the last entry repeated where fewer are used), then the indices, the first in the high bits.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from tinyvgg.quant.packing import pack_bits, packed_size
 @dataclass(frozen=True)
 class Section:
     """One tensor in the array of weights: `size` bytes from `offset` on; bits 32, or those of a codebook's indices."""
+
     op: str
     tensor: str
     offset: int
@@ -48,8 +50,10 @@ def _encode(op, tensor, array):
     if not isinstance(array, SharedWeights):
         return np.ascontiguousarray(array, "<f4").tobytes(), 32
     if array.codebook.ndim != 1 or array.bits not in (4, 8):
-        raise NotYet(f"X-CUBE-AI's layout has no codebook of {array.bits} bits per channel ({op.name!r}/{tensor})", "4 or 8 bits per layer")
-    book = np.concatenate([array.codebook, np.repeat(array.codebook[-1:], 2 ** array.bits - len(array.codebook))])
+        raise NotYet(
+            f"X-CUBE-AI's layout has no codebook of {array.bits} bits per channel ({op.name!r}/{tensor})", "4 or 8 bits per layer"
+        )
+    book = np.concatenate([array.codebook, np.repeat(array.codebook[-1:], 2**array.bits - len(array.codebook))])
     return book.astype("<f4").tobytes() + pack_bits(array.indices, array.bits).tobytes(), array.bits
 
 

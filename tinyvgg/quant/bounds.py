@@ -1,8 +1,9 @@
 """Proof that a graph never overflows: for each channel the extremes of every intermediate value, from weights and 0 <= x <= 255.
 
-Each product (x - zero) * w lies between two bounds that hold 0 between them, so the sum of any part of the products, in any order,
-lies between the sums of the bounds. A padded pixel contributes 0.
+Each product (x - zero) * w lies between two bounds that hold 0 between them, so the sum of any part of the products, in any
+order, lies between the sums of the bounds. A padded pixel contributes 0.
 """
+
 from functools import singledispatch
 
 import numpy as np
@@ -30,7 +31,7 @@ def tail_extremes(low, high, tail):
         v.append((low << 1, high))
     if tail.activation in ("relu", "clamp"):
         low, high = np.maximum(low, 0), np.maximum(high, 0)
-    v.append((low + offset, high + offset))      # for leaky and clamp wider than it is
+    v.append((low + offset, high + offset))  # for leaky and clamp wider than it is
     return v
 
 
@@ -41,7 +42,7 @@ def fits(low, high):
 
 @singledispatch
 def check(op):
-    """Raise QuantError if any value of the op can leave int32, or a field its range. Ops without arithmetic have nothing to check."""
+    """Raise QuantError if any value of the op can leave int32, or a field its range."""
 
 
 def check_graph(graph):
@@ -55,23 +56,32 @@ def check_graph(graph):
 @check.register(Dense)
 def _(op):
     tail = op.tail
-    if not 0 <= tail.shift <= 15 or tail.activation not in ACTIVATIONS or not 0 <= op.input_zero <= 255 or not 0 <= tail.slope < 2 ** 31:
-        raise QuantError(f"{op.name!r} has shift {tail.shift}, activation {tail.activation}, input zero {op.input_zero}, slope {tail.slope}; "
-                         f"expected 0..15, one of {', '.join(ACTIVATIONS)}, 0..255, 0..2^31-1")
+    if (
+        not 0 <= tail.shift <= 15
+        or tail.activation not in ACTIVATIONS
+        or not 0 <= op.input_zero <= 255
+        or not 0 <= tail.slope < 2**31
+    ):
+        raise QuantError(
+            f"{op.name!r} has shift {tail.shift}, activation {tail.activation}, input zero {op.input_zero}, slope {tail.slope}; "
+            f"expected 0..15, one of {', '.join(ACTIVATIONS)}, 0..255, 0..2^31-1"
+        )
     if tail.activation == "clamp" and (tail.high is None or (tail.high < 0).any()):
         raise QuantError(f"{op.name!r} clamps at a maximum that is missing or below 0")
     for low, high in tail_extremes(*accumulator_bounds(weights_of(op), op.input_zero), tail):
         if not fits(low, high).all():
             worst = int(np.argmax(np.maximum(high, -low)))
-            raise QuantError(f"channel {worst} of {op.name!r} can reach {max(high[worst], -low[worst]):,}; expected to fit 32 bits",
-                             "lower the network again: lowering never makes such a graph")
+            raise QuantError(
+                f"channel {worst} of {op.name!r} can reach {max(high[worst], -low[worst]):,}; expected to fit 32 bits",
+                "lower the network again: lowering never makes such a graph",
+            )
 
 
 @check.register
 def _(op: Add):
-    largest = 255 * sum(abs(m) for m in op.multipliers) + abs(op.offset)
-    if largest > INT32_MAX or not 1 <= op.shift <= 24:
-        raise QuantError(f"{op.name!r} can reach {largest:,} with shift {op.shift}; expected to fit 32 bits and a shift of 1..24")
+    largest = 255 * sum(abs(m) for m in op.multipliers) + abs(op.offset) + (1 << max(op.shift - 1, 0))
+    if largest > INT32_MAX or not 2 <= op.shift <= 24:
+        raise QuantError(f"{op.name!r} can reach {largest:,} with shift {op.shift}; expected to fit 32 bits and a shift of 2..24")
 
 
 @check.register

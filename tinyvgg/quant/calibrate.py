@@ -4,6 +4,7 @@ minmax       the least and largest value met
 percentile   leave out the outermost 0.01 % on either side
 error        the range whose 256 levels give the least squared error over the values met (also called MSE calibration)
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,25 +22,30 @@ BATCH = 64
 @dataclass(frozen=True)
 class Histogram:
     """Counts of a tensor's values: `counts[i]` fell into the i-th of equal parts of low..high."""
+
     low: float
     high: float
     counts: np.ndarray
 
 
 def as_float_images(x, graph):
-    """Return images (N, H, W, C) as float32 in the graph's input range; uint8 is taken as 0..255 for it. Checks shape and values."""
+    """Return images (N, H, W, C) as float32 in the graph's input range (uint8: as its 256 levels); check shape and values."""
     x = np.asarray(x)
     if x.ndim != 4 or x.shape[1:] != tuple(graph.input_shape) or not len(x):
-        raise ShapeError(f"calibration images have shape {x.shape}; expected (N, {', '.join(map(str, graph.input_shape))}) with N above 0",
-                         "x[None]" if x.shape == tuple(graph.input_shape) else "")
+        raise ShapeError(
+            f"calibration images have shape {x.shape}; expected (N, {', '.join(map(str, graph.input_shape))}) with N above 0",
+            "x[None]" if x.shape == tuple(graph.input_shape) else "",
+        )
     low, high = graph.input_range
     if x.dtype == np.uint8:
         return x.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
     x = x.astype(np.float32)
     slack = 1e-3 * (high - low)
     if not np.isfinite(x).all() or x.min() < low - slack or x.max() > high + slack:
-        raise DataError(f"calibration images lie in {x.min():g}..{x.max():g}; expected {low:g}..{high:g}",
-                        "x / 255" if (low, high) == (0, 1) else "the images that the network was trained on, scaled in the same way")
+        raise DataError(
+            f"calibration images lie in {x.min():g}..{x.max():g}; expected {low:g}..{high:g}",
+            "x / 255" if (low, high) == (0, 1) else "the images that the network was trained on, scaled in the same way",
+        )
     return x
 
 
@@ -60,7 +66,7 @@ def observed(graph, x):
     """Yield {op: its values} batch by batch, for every op but the softmax."""
     skip = {op.name for op in graph.ops if isinstance(op, FloatSoftmax)}
     for i in range(0, len(x), BATCH):
-        values = run_float(graph, x[i:i + BATCH], keep=True)
+        values = run_float(graph, x[i : i + BATCH], keep=True)
         yield {name: v for name, v in values.items() if name not in skip}
 
 
@@ -104,7 +110,7 @@ def least_error_range(h, steps=100):
 
     def error(low, high):
         beyond = np.maximum(np.maximum(low - centres, centres - high), 0)
-        return np.dot(h.counts, np.where(beyond > 0, beyond ** 2, ((high - low) / 255) ** 2 / 12))
+        return np.dot(h.counts, np.where(beyond > 0, beyond**2, ((high - low) / 255) ** 2 / 12))
 
     low, high = min(h.low, 0.0), max(h.high, 0.0)
     for _ in range(2):

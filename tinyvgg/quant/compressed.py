@@ -1,4 +1,5 @@
 """A float graph with codebooks as a classifier: the schemes none, low, medium and high."""
+
 import numpy as np
 
 from tinyvgg import kernels
@@ -35,12 +36,13 @@ class CompressedModel:
     def sha256(self):
         """SHA-256 of the graph, in hexadecimal."""
         from tinyvgg.quant.tvq import graph_sha256
+
         return graph_sha256(self.graph)
 
     def logits(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N, classes) float32, before a final softmax."""
         x = as_float_images(x, self.graph)
-        return np.concatenate([run_float(self.graph, x[i:i + batch_size]) for i in range(0, len(x), batch_size)])
+        return np.concatenate([run_float(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)])
 
     def predict(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N, classes): probabilities where the network ends in a softmax, else logits."""
@@ -54,6 +56,7 @@ class CompressedModel:
     def save(self, path, **_):
         """Write the model as one .tvq file."""
         from tinyvgg.quant.tvq import save_tvq
+
         save_tvq(self, path)
 
     def __repr__(self):

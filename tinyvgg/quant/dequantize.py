@@ -1,12 +1,22 @@
 """The float graph that an integer graph stands for: the same function without rounding and saturation."""
+
 from functools import singledispatch
 
 import numpy as np
 
 from tinyvgg.errors import NotYet
-from tinyvgg.quant.float_graph import (FloatAdd, FloatAveragePool2D, FloatConv2D, FloatDense, FloatDepthwiseConv2D, FloatImage,
-                                       FloatMaxPool2D, FloatSoftmax, FloatTail)
-from tinyvgg.quant.graph import (Add, AveragePool2D, Conv2D, Dense, DepthwiseConv2D, Graph, Image, MaxPool2D, Softmax, weights_of)
+from tinyvgg.quant.float_graph import (
+    FloatAdd,
+    FloatAveragePool2D,
+    FloatConv2D,
+    FloatDense,
+    FloatDepthwiseConv2D,
+    FloatImage,
+    FloatMaxPool2D,
+    FloatSoftmax,
+    FloatTail,
+)
+from tinyvgg.quant.graph import Add, AveragePool2D, Conv2D, Dense, DepthwiseConv2D, Graph, Image, MaxPool2D, Softmax, weights_of
 
 
 def dequantize(graph):
@@ -29,8 +39,11 @@ def limits(graph):
 
 def real_values(graph, traced, x):
     """Return {op: scale * (q - zero)} as float32 for a trace's integers, and the images x under "": what pull_graph wants."""
-    values = {op.name: (np.float32(op.scale) * (traced[op.name].astype(np.float32) - np.float32(op.zero))) for op in graph.ops
-              if not isinstance(op, Softmax)}
+    values = {
+        op.name: (np.float32(op.scale) * (traced[op.name].astype(np.float32) - np.float32(op.zero)))
+        for op in graph.ops
+        if not isinstance(op, Softmax)
+    }
     return {**values, "": x}
 
 
@@ -41,7 +54,7 @@ def _float(op, graph):
 
 @_float.register
 def _(op: Image, graph):
-    low, high = graph.input_range                     # q = (x - low) * 255 / (high - low), real = scale * (q - zero)
+    low, high = graph.input_range  # q = (x - low) * 255 / (high - low), real = scale * (q - zero)
     scale = op.scale * 255 / (high - low)
     return FloatImage(name=op.name, inputs=(), shape=op.shape, scale=scale, shift=-low * scale - op.scale * op.zero)
 
@@ -49,13 +62,19 @@ def _(op: Image, graph):
 def _parts(op, graph):
     """Weights and FloatTail: real = s m / 2^32 (activation(v) + offset) - s z, with the unit |s m| / 2^32 moved into v."""
     tail, m = op.tail, op.tail.multiplier.astype(np.float64)
-    unit = op.scale * np.abs(m) / 2.0 ** 32           # real value of one unit of v, by its magnitude
-    acc = unit * 2.0 ** tail.shift
+    unit = op.scale * np.abs(m) / 2.0**32  # real value of one unit of v, by its magnitude
+    acc = unit * 2.0**tail.shift
     weights = weights_of(op).astype(np.float64)
     scaled = weights * (acc / graph[op.inputs[0]].scale).reshape(-1, *[1] * (weights.ndim - 1))
     shift = unit * np.sign(m) * tail.offset - op.scale * op.zero
-    float_tail = FloatTail(bias=(acc * tail.bias).astype(np.float32), activation=tail.activation, slope=tail.slope / 2.0 ** 31,
-                           high=float("inf"), gain=np.where(m < 0, -1, 1).astype(np.float32), shift=shift.astype(np.float32))
+    float_tail = FloatTail(
+        bias=(acc * tail.bias).astype(np.float32),
+        activation=tail.activation,
+        slope=tail.slope / 2.0**31,
+        high=float("inf"),
+        gain=np.where(m < 0, -1, 1).astype(np.float32),
+        shift=shift.astype(np.float32),
+    )
     if tail.activation == "clamp":
         float_tail = _per_channel_clamp(float_tail, unit * tail.high)
         scaled = scaled / _reach(unit * tail.high).reshape(-1, *[1] * (weights.ndim - 1))
@@ -70,16 +89,29 @@ def _reach(high):
 def _per_channel_clamp(tail, high):
     """A float tail clamps all channels at one value: bring each channel's own to 1, and put it into the gain."""
     reach = _reach(high)
-    return FloatTail(bias=(tail.bias / reach).astype(np.float32), activation="clamp", high=1.0,
-                     gain=(tail.gain * np.where(high > 0, reach, 0)).astype(np.float32), shift=tail.shift)
+    return FloatTail(
+        bias=(tail.bias / reach).astype(np.float32),
+        activation="clamp",
+        high=1.0,
+        gain=(tail.gain * np.where(high > 0, reach, 0)).astype(np.float32),
+        shift=tail.shift,
+    )
 
 
 @_float.register(Conv2D)
 @_float.register(DepthwiseConv2D)
 def _(op, graph):
     cls = FloatConv2D if isinstance(op, Conv2D) else FloatDepthwiseConv2D
-    return cls(name=op.name, inputs=op.inputs, shape=op.shape, strides=op.strides, padding=op.padding, dilation=op.dilation, pool=op.pool,
-               **_parts(op, graph))
+    return cls(
+        name=op.name,
+        inputs=op.inputs,
+        shape=op.shape,
+        strides=op.strides,
+        padding=op.padding,
+        dilation=op.dilation,
+        pool=op.pool,
+        **_parts(op, graph),
+    )
 
 
 @_float.register
@@ -99,7 +131,9 @@ def _(op: AveragePool2D, graph):
 
 @_float.register
 def _(op: MaxPool2D, graph):
-    return FloatMaxPool2D(name=op.name, inputs=op.inputs, shape=op.shape, pool_size=op.pool_size, strides=op.strides, padding=op.padding)
+    return FloatMaxPool2D(
+        name=op.name, inputs=op.inputs, shape=op.shape, pool_size=op.pool_size, strides=op.strides, padding=op.padding
+    )
 
 
 @_float.register

@@ -4,9 +4,10 @@ Cross-layer equalisation: an activation tensor has one scale, so a channel of sm
 result by s_c and multiplying the weights that read it by s_c changes nothing in real numbers; s_c = sqrt(range of the channel /
 largest weight that reads it), both relative to their layer's largest, balances the two.
 
-Bias correction: rounding the weights moves the mean of each accumulator by sum (w - rounded w) * mean of its input; the bias takes
-that back.
+Bias correction: rounding the weights moves the mean of each accumulator by sum (w - rounded w) * mean of its input; the bias
+takes that back.
 """
+
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from tinyvgg.quant.float_graph import WEIGHTED, FloatConv2D, FloatDense, FloatDe
 from tinyvgg.quant.graph import SharedWeights
 from tinyvgg.quant.simulate_float import images
 
-LARGEST_FACTOR = 8.0        # a channel is not stretched further: its rare large values must still fit
+LARGEST_FACTOR = 8.0  # a channel is not stretched further: its rare large values must still fit
 
 
 def equalize(graph, x):
@@ -112,4 +113,6 @@ def _mean_sum(op, weights, mean):
     if isinstance(op, FloatDense):
         return weights @ mean
     per_channel = weights.sum(axis=(1, 2))
-    return per_channel * np.repeat(mean, len(weights) // len(mean)) if isinstance(op, FloatDepthwiseConv2D) else per_channel @ mean
+    return (
+        per_channel * np.repeat(mean, len(weights) // len(mean)) if isinstance(op, FloatDepthwiseConv2D) else per_channel @ mean
+    )

@@ -1,12 +1,13 @@
 """Quantisation-aware training: the float graph learns with its weights and activations rounded as the integer graph rounds them.
 
-Forward, every weight goes through `project` (int8 steps, or the entries of a codebook) and every activation through the levels of its
-range; backward, rounding passes the gradient on and saturation passes none (Bengio et al., 2013, arXiv:1308.3432). Codebooks
+Forward, every weight goes through `project` (int8 steps, or the entries of a codebook) and every activation through the levels of
+its range; backward, rounding passes the gradient on and saturation passes none (Bengio et al., 2013, arXiv:1308.3432). Codebooks
 learn too: an entry's gradient is the sum over its weights (Han et al., 2016, arXiv:1510.00149, section 3.3), each in units of
 its channel's scale. Their indices are re-assigned at each step from weights that go on learning, or fixed.
 
 The loss mixes the labels with the answers of the float graph that is imitated (Hinton et al., 2015, arXiv:1503.02531).
 """
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +38,7 @@ class Codebook:
     entries: float32 (K,) for the layer or (F, K), as weights of a channel whose scale is `unit` (a number, or (F, 1)), so that an
     optimizer sees them at the size of weights; scale: (F,); indices: fixed ones, or None where they are re-assigned.
     """
+
     entries: np.ndarray
     unit: np.ndarray
     scale: np.ndarray
@@ -70,17 +72,20 @@ def start_codebooks(graph, quantise, *, fixed=False):
     return books
 
 
-def finetune(graph, ranges, x, y, *, books=None, epochs=1, batch_size=64, learning_rate=2e-4, imitate=0.5, augment=None, seed=0,
-             quiet=True):
+def finetune(
+    graph, ranges, x, y, *, books=None, epochs=1, batch_size=64, learning_rate=2e-4, imitate=0.5, augment=None, seed=0, quiet=True
+):
     """Train a float Graph for its integers; return the new float Graph and {op: (int8 entries, scale)} for `sharer(entries=...)`.
 
-    ranges: {op: (low, high)} of calibrate, kept. x: training images (N, H, W, C), uint8 or in the graph's input range; y: labels (N,).
-    books: {op: Codebook} of start_codebooks; ops without one get int8 weights. imitate: share of the loss that compares with the
-    untrained graph's answers. augment: a function (x, generator) -> x on uint8 or float batches.
+    ranges: {op: (low, high)} of calibrate, kept. x: training images (N, H, W, C), uint8 or in the graph's input range; y: labels
+    (N,). books: {op: Codebook} of start_codebooks; ops without one get int8 weights. imitate: share of the loss that compares
+    with the untrained graph's answers. augment: a function (x, generator) -> x on uint8 or float batches.
     """
     if not 0 <= imitate <= 1 or epochs < 1 or len(x) != len(y):
-        raise OptionError(f"fine-tuning got imitate {imitate}, {epochs} epochs, {len(x)} images and {len(y)} labels; expected 0..1, "
-                          "1 or more epochs, one label an image")
+        raise OptionError(
+            f"fine-tuning got imitate {imitate}, {epochs} epochs, {len(x)} images and {len(y)} labels; expected 0..1, "
+            "1 or more epochs, one label an image"
+        )
     trainer = _Rounded(graph, ranges, books or {})
     steps = -(-len(x) // batch_size) * epochs
     optimizer = Adam(Cosine(learning_rate, steps))
@@ -94,8 +99,7 @@ def finetune(graph, ranges, x, y, *, books=None, epochs=1, batch_size=64, learni
             loss = trainer.step(images, y[index], teacher, imitate, optimizer)
             progress.advance(len(index), f"loss {loss:.3f}")
     progress.close()
-    return trainer.result(), {name: (np.sort(book.rounded(), axis=-1), book.scale)
-                              for name, book in trainer.books.items()}
+    return trainer.result(), {name: (np.sort(book.rounded(), axis=-1), book.scale) for name, book in trainer.books.items()}
 
 
 class _Rounded:

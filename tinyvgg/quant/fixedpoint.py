@@ -3,13 +3,14 @@
 There is one rounding rule, the one that a Cortex-M4 does in one instruction: SMMULR, (a*b + 2^31) >> 32, which is a*b / 2^32
 rounded to the nearest integer, ties towards plus infinity. C code shares the golden table (tests/golden/fixedpoint.json).
 """
+
 import math
 
 import numpy as np
 
 from tinyvgg.errors import QuantError
 
-INT32_MIN, INT32_MAX = -2 ** 31, 2 ** 31 - 1
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
 
 def multiply_high_rounded(a, b):
@@ -29,8 +30,10 @@ def quantise_multiplier(gain, shift, where="a multiplier"):
     """
     m = np.rint(np.asarray(gain, np.float64) * 2.0 ** (32 - shift))
     if not np.all(np.abs(m) <= INT32_MAX):
-        raise QuantError(f"{where} has a gain of {np.max(np.abs(gain)):.3g}; expected less than {2.0 ** (shift - 1):g}",
-                         "more calibration images, so that the range of the activations is not too small")
+        raise QuantError(
+            f"{where} has a gain of {np.max(np.abs(gain)):.3g}; expected less than {2.0 ** (shift - 1):g}",
+            "more calibration images, so that the range of the activations is not too small",
+        )
     return m.astype(np.int32)
 
 
@@ -43,17 +46,23 @@ def scale_and_zero(low, high):
     if not (math.isfinite(low) and math.isfinite(high)):
         raise QuantError(f"the range {low}..{high} of a tensor is not finite")
     scale = (high - low) / 255
-    if scale < 2.0 ** -100:
+    if scale < 2.0**-100:
         return 1.0, 0
     return scale, int(round(-low / scale))
 
 
 def golden_table():
     """Return edge cases as [a, b, smmulr(a, b)], computed with Python's unbounded integers."""
-    edges = [0, 1, -1, 2, -2, 3, 255, -255, 2 ** 15 - 1, -2 ** 15, 2 ** 16, 2 ** 30 - 1, 2 ** 30, -2 ** 30, 2 ** 31 - 1, -2 ** 31]
+    edges = [0, 1, -1, 2, -2, 3, 255, -255, 2**15 - 1, -(2**15), 2**16, 2**30 - 1, 2**30, -(2**30), 2**31 - 1, -(2**31)]
     pairs = [(a, b) for a in edges for b in edges]
     # Ties: a*b is an odd multiple of 2^31, of both signs, with each of the operands negative in turn.
-    pairs += [(sa * odd * 2 ** k, sb * 2 ** (31 - k)) for odd in (1, 3, 5, 511) for k in (2, 8, 16, 20) for sa in (1, -1) for sb in (1, -1)]
+    pairs += [
+        (sa * odd * 2**k, sb * 2 ** (31 - k))
+        for odd in (1, 3, 5, 511)
+        for k in (2, 8, 16, 20)
+        for sa in (1, -1)
+        for sb in (1, -1)
+    ]
     # One step to either side of a tie.
-    pairs += [(a + d, b) for a, b in [(2 ** 16, 2 ** 15), (-2 ** 16, 2 ** 15), (3 * 2 ** 16, -2 ** 15)] for d in (-1, 0, 1)]
-    return [[a, b, (a * b + 2 ** 31) >> 32] for a, b in pairs]
+    pairs += [(a + d, b) for a, b in [(2**16, 2**15), (-(2**16), 2**15), (3 * 2**16, -(2**15))] for d in (-1, 0, 1)]
+    return [[a, b, (a * b + 2**31) >> 32] for a, b in pairs]

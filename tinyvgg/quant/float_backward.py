@@ -3,14 +3,22 @@
 `pull(op, dy, *x)` takes dy (N, *op.shape), the gradient by the op's result, and the inputs that the forward pass saw; it returns
 the gradients by the inputs (a list) and by the op's arrays (a dict: weights, bias, gain, shift; empty without `parameters`).
 """
+
 from functools import singledispatch
 
 import numpy as np
 
 from tinyvgg import kernels
 from tinyvgg.errors import NotYet
-from tinyvgg.quant.float_graph import (FloatAdd, FloatAveragePool2D, FloatConv2D, FloatDense, FloatDepthwiseConv2D, FloatImage,
-                                       FloatMaxPool2D)
+from tinyvgg.quant.float_graph import (
+    FloatAdd,
+    FloatAveragePool2D,
+    FloatConv2D,
+    FloatDense,
+    FloatDepthwiseConv2D,
+    FloatImage,
+    FloatMaxPool2D,
+)
 from tinyvgg.quant.graph import weights_of
 from tinyvgg.quant.simulate_float import activate, depthwise_kernel, images
 
@@ -77,7 +85,9 @@ def _(op: FloatDepthwiseConv2D, dy, x, *, parameters=True, limits=None):
     geometry = {"strides": op.strides, "padding": op.padding, "dilation": op.dilation}
     acc = kernels.depthwise_conv2d(images(x), kernel, **geometry)
     dacc, gradients = tail_backward(dy, acc, op, parameters, limits)
-    dx, dkernel, _ = kernels.depthwise_conv2d_backward(np.ascontiguousarray(dacc), images(x), kernel, parameters=parameters, **geometry)
+    dx, dkernel, _ = kernels.depthwise_conv2d_backward(
+        np.ascontiguousarray(dacc), images(x), kernel, parameters=parameters, **geometry
+    )
     if parameters:
         gradients["weights"] = dkernel.reshape(*dkernel.shape[:2], -1).transpose(2, 0, 1)
     return [dx.reshape(x.shape)], gradients

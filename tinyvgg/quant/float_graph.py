@@ -3,6 +3,7 @@
 fuse.py makes it from an nn.Model; lower.py makes the integer graph from it; the float schemes (none, low, medium, high) emit it.
 Weights have the output channel first, as in graph.py; they are float32, or SharedWeights with a float32 codebook.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from tinyvgg.quant.graph import Node, SharedWeights
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FloatImage(Node):
     """The image, float32: y = scale * x + shift (a Rescaling layer at the start; else 1 and 0)."""
+
     scale: float = 1.0
     shift: float = 0.0
 
@@ -23,6 +25,7 @@ class FloatTail:
 
     activation: none | relu | leaky (slope * v below 0) | clamp (0..high).
     """
+
     bias: np.ndarray
     activation: str = "none"
     slope: float = 0.0
@@ -34,6 +37,7 @@ class FloatTail:
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FloatConv2D(Node):
     """As graph.Conv2D, with weights (F, KH, KW, C); `pool` is (height, width, row stride, column stride) or None."""
+
     weights: np.ndarray | SharedWeights
     tail: FloatTail
     strides: tuple[int, int] = (1, 1)
@@ -45,6 +49,7 @@ class FloatConv2D(Node):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FloatDepthwiseConv2D(Node):
     """As graph.DepthwiseConv2D, with weights (F, KH, KW)."""
+
     weights: np.ndarray | SharedWeights
     tail: FloatTail
     strides: tuple[int, int] = (1, 1)
@@ -56,6 +61,7 @@ class FloatDepthwiseConv2D(Node):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FloatDense(Node):
     """As graph.Dense, with weights (O, I)."""
+
     weights: np.ndarray | SharedWeights
     tail: FloatTail
 
@@ -63,6 +69,7 @@ class FloatDense(Node):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FloatAdd(Node):
     """activation(sum of the inputs), as in FloatTail."""
+
     activation: str = "none"
     slope: float = 0.0
     high: float = 0.0
@@ -71,6 +78,7 @@ class FloatAdd(Node):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FloatAveragePool2D(Node):
     """The mean of each window, without padding; a global pool has the window of the whole map."""
+
     pool_size: tuple[int, int]
     strides: tuple[int, int]
 
@@ -78,6 +86,7 @@ class FloatAveragePool2D(Node):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FloatMaxPool2D(Node):
     """The largest of each window; padded pixels lose against every other."""
+
     pool_size: tuple[int, int]
     strides: tuple[int, int]
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
@@ -88,6 +97,17 @@ class FloatSoftmax(Node):
     """exp(x - max x) / sum."""
 
 
-FLOAT_OPS = {cls.__name__: cls for cls in (FloatImage, FloatConv2D, FloatDepthwiseConv2D, FloatDense, FloatAdd, FloatAveragePool2D,
-                                           FloatMaxPool2D, FloatSoftmax)}
+FLOAT_OPS = {
+    cls.__name__: cls
+    for cls in (
+        FloatImage,
+        FloatConv2D,
+        FloatDepthwiseConv2D,
+        FloatDense,
+        FloatAdd,
+        FloatAveragePool2D,
+        FloatMaxPool2D,
+        FloatSoftmax,
+    )
+}
 WEIGHTED = (FloatConv2D, FloatDepthwiseConv2D, FloatDense)

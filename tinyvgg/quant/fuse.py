@@ -4,6 +4,7 @@ A batch-norm directly after a convolution or dense layer is folded into its weig
 gain and shift; one after a max-pool likewise where its gains are not negative. What no op before can take becomes a depthwise
 1x1 convolution of ones with that tail, or, before a dense layer, goes into that layer's weights.
 """
+
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +33,9 @@ def fuse(model):
     """Return the float Graph of an nn.Model; raise NotYet that names a layer it does not cover, QuantError for NaN weights."""
     for name, array in model.weights:
         if not np.isfinite(array).all():
-            raise QuantError(f"weight {name} holds NaN or infinity; expected finite numbers", "an earlier checkpoint of the training")
+            raise QuantError(
+                f"weight {name} holds NaN or infinity; expected finite numbers", "an earlier checkpoint of the training"
+            )
     work = _Fusion(_uses(model))
     for layer, name, inputs, shape in _steps(model):
         work.add(layer, name, inputs, shape)
@@ -72,25 +75,32 @@ class _Fusion:
 
     def __init__(self, uses):
         self.uses, self.ops, self.holder = uses, {}, {}
-        self.scaled = {}        # result -> (gain, shift) of a batch-norm that waits for the dense layer after it
-        self.padded = {}        # result -> padding of a ZeroPadding2D that waits for its convolution
+        self.scaled = {}  # result -> (gain, shift) of a batch-norm that waits for the dense layer after it
+        self.padded = {}  # result -> padding of a ZeroPadding2D that waits for its convolution
 
     def finished(self):
         waiting = next(iter(self.scaled), None) or next(iter(self.padded), None)
         if waiting:
-            raise NotYet(f"{waiting!r} is not followed by a layer that can take it: a batch-norm at the end or padding without a convolution")
+            raise NotYet(
+                f"{waiting!r} is not followed by a layer that can take it: a batch-norm at the end, or padding without a "
+                "convolution"
+            )
         return tuple(self.ops.values())
 
     def add(self, layer, name, inputs, shape):
         """Take one step of the model."""
         kind = next((cls for cls in type(layer).__mro__ if cls in _RULES), None)
         if kind is None:
-            raise NotYet(f"the integer model has no {type(layer).__name__} ({name!r}): add a rule in quant/fuse.py",
-                         "a network of Conv2D, DepthwiseConv2D, SeparableConv2D, Dense, BatchNormalization, ReLU, LeakyReLU, Add, pools")
+            raise NotYet(
+                f"the integer model has no {type(layer).__name__} ({name!r}): add a rule in quant/fuse.py",
+                "a network of Conv2D, DepthwiseConv2D, SeparableConv2D, Dense, BatchNormalization, ReLU, LeakyReLU, Add, pools",
+            )
         if any(i in self.padded for i in inputs) and kind not in (L.Conv2D, L.DepthwiseConv2D, L.SeparableConv2D):
             raise NotYet(f"the integer model has no padding before {type(layer).__name__} ({name!r}), only before a convolution")
         if any(i in self.scaled for i in inputs) and kind not in (L.Dense, *_PASSING):
-            raise NotYet(f"the integer model has no batch-norm of {inputs} before {type(layer).__name__} ({name!r}), only before a Dense")
+            raise NotYet(
+                f"the integer model has no batch-norm of {inputs} before {type(layer).__name__} ({name!r}), only before a Dense"
+            )
         _RULES[kind](self, layer, name, inputs, tuple(shape))
 
     def put(self, op, name=None):
@@ -127,11 +137,19 @@ class _Fusion:
         """A depthwise 1x1 convolution of ones, with the tail's `settings`."""
         op = self.before(inputs)
         channels = op.shape[-1]
-        self.put(FloatDepthwiseConv2D(name=name, inputs=(op.name,), shape=op.shape, weights=np.ones((channels, 1, 1), np.float32),
-                                      tail=FloatTail(bias=np.zeros(channels, np.float32), **settings)))
+        self.put(
+            FloatDepthwiseConv2D(
+                name=name,
+                inputs=(op.name,),
+                shape=op.shape,
+                weights=np.ones((channels, 1, 1), np.float32),
+                tail=FloatTail(bias=np.zeros(channels, np.float32), **settings),
+            )
+        )
 
 
 # --- one rule a layer: rule(fusion, layer, name, inputs, shape) ---------------------------------------------------------
+
 
 def _input(work, layer, name, inputs, shape):
     work.put(FloatImage(name=name, inputs=(), shape=shape))
@@ -173,8 +191,16 @@ def _convolution(work, cls, layer, name, inputs, shape, weights):
     own = padding_for(layer.padding, size, layer.kernel_size, layer.strides, layer.dilation_rate)
     padding = tuple((int(a + c), int(b + d)) for (a, b), (c, d) in zip(added, own, strict=True))
     bias = layer.parameters.get("bias")
-    return cls(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=_f32(weights), strides=layer.strides, padding=padding,
-               dilation=layer.dilation_rate, tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias)))
+    return cls(
+        name=name,
+        inputs=(work.holder[inputs[0]],),
+        shape=shape,
+        weights=_f32(weights),
+        strides=layer.strides,
+        padding=padding,
+        dilation=layer.dilation_rate,
+        tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias)),
+    )
 
 
 def _depthwise(work, layer, name, inputs, shape):
@@ -190,8 +216,15 @@ def _separable(work, layer, name, inputs, shape):
     first = _convolution(work, FloatDepthwiseConv2D, layer, f"{name}_depthwise", inputs, (*shape[:2], c * m), depthwise)
     work.put(replace(first, tail=FloatTail(bias=np.zeros(c * m, np.float32))))
     bias = layer.parameters.get("bias")
-    work.put(FloatConv2D(name=name, inputs=(first.name,), shape=shape, weights=_f32(layer.parameters["pointwise_kernel"].transpose(3, 0, 1, 2)),
-                         tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias))))
+    work.put(
+        FloatConv2D(
+            name=name,
+            inputs=(first.name,),
+            shape=shape,
+            weights=_f32(layer.parameters["pointwise_kernel"].transpose(3, 0, 1, 2)),
+            tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias)),
+        )
+    )
     work.activate(name, [name], _activation(layer.activation, name))
 
 
@@ -200,10 +233,14 @@ def _dense(work, layer, name, inputs, shape):
     if len(shape) != 1 or np.prod(work.before(inputs).shape) != len(kernel):
         raise NotYet(f"the integer model has no Dense on rows of a map ({name!r})", "Flatten() before it")
     bias = np.zeros(shape[-1]) if bias is None else bias.astype(np.float64)
-    if inputs[0] in work.scaled:                      # W (g x + s) + b = (W g) x + (W s + b)
+    if inputs[0] in work.scaled:  # W (g x + s) + b = (W g) x + (W s + b)
         gain, shift = work.scaled.pop(inputs[0])
         kernel, bias = kernel * gain[:, None], bias + shift @ kernel
-    work.put(FloatDense(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=_f32(kernel.T), tail=FloatTail(bias=_f32(bias))))
+    work.put(
+        FloatDense(
+            name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=_f32(kernel.T), tail=FloatTail(bias=_f32(bias))
+        )
+    )
     if layer.activation.name == "softmax":
         work.put(FloatSoftmax(name=f"{name}_softmax", inputs=(name,), shape=shape), name)
     else:
@@ -220,7 +257,7 @@ def _batch_norm(work, layer, name, inputs, shape):
 def _affine(work, name, inputs, shape, gain, shift):
     """gain * x + shift by channel, into the op before, the dense layer after, or an op of its own."""
     op = work.before(inputs)
-    if len(shape) == 1 and op.shape[-1] != shape[0]:   # after Flatten: one gain for each pixel
+    if len(shape) == 1 and op.shape[-1] != shape[0]:  # after Flatten: one gain for each pixel
         before = work.scaled.pop(inputs[0], (1.0, 0.0))
         work.scaled[name] = gain * before[0], gain * before[1] + shift
         work.holder[name] = op.name
@@ -241,7 +278,11 @@ def _max_pool(work, layer, name, inputs, shape):
     if work.takes(op, name) and not op.pool and padding == NO_PADDING:
         work.put(replace(op, shape=shape, pool=(*layer.pool_size, *layer.strides)), name)
     else:
-        work.put(FloatMaxPool2D(name=name, inputs=(op.name,), shape=shape, pool_size=layer.pool_size, strides=layer.strides, padding=padding))
+        work.put(
+            FloatMaxPool2D(
+                name=name, inputs=(op.name,), shape=shape, pool_size=layer.pool_size, strides=layer.strides, padding=padding
+            )
+        )
 
 
 def _average_pool(work, layer, name, inputs, shape):
@@ -290,8 +331,10 @@ def _activation(activation, name):
     else:
         raise NotYet(f"the integer model has no {activation.name} ({name!r}): it has ReLU, leaky ReLU and ReLU with a maximum")
     if threshold or (slope and high is not None) or not 0 <= slope < 1:
-        raise NotYet(f"the integer model has no ReLU with slope {slope}, maximum {high} and threshold {threshold} ({name!r}): "
-                     "one of slope (below 1) and maximum, and no threshold")
+        raise NotYet(
+            f"the integer model has no ReLU with slope {slope}, maximum {high} and threshold {threshold} ({name!r}): "
+            "one of slope (below 1) and maximum, and no threshold"
+        )
     if high is not None:
         return "clamp", {"high": float(high)}
     return ("leaky", {"slope": float(slope)}) if slope else ("relu", {})
@@ -303,11 +346,26 @@ def _f32(array):
 
 _PASSING = (L.Dropout, L.SpatialDropout2D, L.Flatten, L.Reshape)
 _RULES = {
-    L.InputLayer: _input, L.Rescaling: _rescaling, L.Conv2D: _conv2d, L.DepthwiseConv2D: _depthwise, L.SeparableConv2D: _separable,
-    L.Dense: _dense, L.BatchNormalization: _batch_norm, L.Activation: _activation_layer, L.ReLU: _activation_layer,
-    L.LeakyReLU: _activation_layer, L.Softmax: _softmax, L.MaxPooling2D: _max_pool, L.AveragePooling2D: _average_pool,
-    L.GlobalAveragePooling2D: _global_average, L.GlobalMaxPooling2D: _global_max, L.Add: _add, L.Dropout: _pass,
-    L.SpatialDropout2D: _pass, L.Flatten: _reshape, L.Reshape: _reshape,
+    L.InputLayer: _input,
+    L.Rescaling: _rescaling,
+    L.Conv2D: _conv2d,
+    L.DepthwiseConv2D: _depthwise,
+    L.SeparableConv2D: _separable,
+    L.Dense: _dense,
+    L.BatchNormalization: _batch_norm,
+    L.Activation: _activation_layer,
+    L.ReLU: _activation_layer,
+    L.LeakyReLU: _activation_layer,
+    L.Softmax: _softmax,
+    L.MaxPooling2D: _max_pool,
+    L.AveragePooling2D: _average_pool,
+    L.GlobalAveragePooling2D: _global_average,
+    L.GlobalMaxPooling2D: _global_max,
+    L.Add: _add,
+    L.Dropout: _pass,
+    L.SpatialDropout2D: _pass,
+    L.Flatten: _reshape,
+    L.Reshape: _reshape,
     L.ZeroPadding2D: lambda work, layer, name, inputs, shape: _zero_padding(work, layer, name, inputs),
 }
 

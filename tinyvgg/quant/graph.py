@@ -13,8 +13,8 @@ The tail. Conv2D, DepthwiseConv2D and Dense add up acc = sum (x - input_zero) * 
 
 `multiplier` is int32 of either sign. `offset` (int32, in units of v) holds all that is added after the activation: the shift of a
 batch-norm that comes after it, and the zero point of the output. So a channel costs three numbers: bias, offset, multiplier; on
-a Cortex-M4 an ADD (with LSL #shift), SMMULR and USAT, and one BIC (v & ~(v >> 31)) where there is a ReLU. A plain ReLU needs none:
-its output has zero point 0, so the saturation is the ReLU and `activation` is "none"; without an activation the bias is in
+a Cortex-M4 an ADD (with LSL #shift), SMMULR and USAT, and one BIC (v & ~(v >> 31)) where there is a ReLU. A plain ReLU needs
+none: its output has zero point 0, so the saturation is the ReLU and `activation` is "none"; without an activation the bias is in
 `offset` and `bias` is 0.
 
 Pooling first. Every step is monotonic in acc: rising where multiplier >= 0, falling where it is < 0. A kernel may
@@ -23,9 +23,10 @@ therefore pool the accumulators (largest, or smallest where multiplier < 0) and 
 Zero points. sum (x - z) w = sum x w - z sum w, also at a border, which holds z: a kernel may leave x as it is and start from
 bias - z * sum(w), modulo 2^32.
 
-Overflow. `check_graph` proves for every channel, from the weights and x in 0..255: acc + bias and each partial sum, (acc + bias) <<
-shift (leaky: one bit more), and activation(v) + offset stay within int32; lowering never makes a graph that fails it.
+Overflow. `check_graph` proves for every channel, from the weights and x in 0..255, that acc + bias and each partial sum, (acc +
+bias) << shift (leaky: one bit more) and activation(v) + offset stay within int32; lowering never makes a graph that fails it.
 """
+
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -41,6 +42,7 @@ class SharedWeights:
     codebook: int8 (float32 in a float graph), (K,) for the whole layer or (F, K), sorted ascending, K = 2^bits at most;
     indices: uint8, of the weights' shape. A file packs the indices `bits` each, first in the high bits.
     """
+
     codebook: np.ndarray
     indices: np.ndarray
     bits: int
@@ -62,6 +64,7 @@ class SharedWeights:
 class Node:
     """A step of a graph, of integers here or of floats (float_graph.py): `inputs` are names of earlier ones, `shape` is that of
     the result for one image."""
+
     name: str
     inputs: tuple[str, ...]
     shape: tuple[int, ...]
@@ -70,6 +73,7 @@ class Node:
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Op(Node):
     """A step whose result is integer: real = scale * (q - zero)."""
+
     scale: float = 1.0
     zero: int = 0
 
@@ -78,19 +82,21 @@ class Op(Node):
 class Image(Op):
     """The uint8 image as it is. real = scale * (q - zero) + residue, where the residue (a zero point between two integers, as for
     images in -1..1) has already been put into the biases of the ops that read it."""
+
     residue: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Tail:
     """What follows the accumulators: see the top of this file. Arrays are int32 (F,)."""
+
     bias: np.ndarray
     offset: np.ndarray
     multiplier: np.ndarray
-    shift: int                          # 0..15
-    activation: str = "none"            # one of ACTIVATIONS
-    slope: int = 0                      # leaky: the negative side's slope, times 2^31
-    high: np.ndarray | None = None      # clamp: in units of v
+    shift: int  # 0..15
+    activation: str = "none"  # one of ACTIVATIONS
+    slope: int = 0  # leaky: the negative side's slope, times 2^31
+    high: np.ndarray | None = None  # clamp: in units of v
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -100,6 +106,7 @@ class Conv2D(Op):
     weights (F, KH, KW, C) int8 or SharedWeights. padding ((top, bottom), (left, right)) of pixels that hold input_zero.
     pool: (height, width, row stride, column stride) of a fused max-pool without padding, or None; `shape` is that after it.
     """
+
     weights: np.ndarray | SharedWeights
     input_zero: int
     tail: Tail
@@ -107,7 +114,7 @@ class Conv2D(Op):
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     dilation: tuple[int, int] = (1, 1)
     pool: tuple[int, int, int, int] | None = None
-    variant: str = "direct"             # one of VARIANTS
+    variant: str = "direct"  # one of VARIANTS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -117,6 +124,7 @@ class DepthwiseConv2D(Op):
     weights (F, KH, KW) int8 or SharedWeights; the other fields as Conv2D's. A batch-norm or activation that no op before it can
     take is one with a 1x1 kernel of 1.
     """
+
     weights: np.ndarray | SharedWeights
     input_zero: int
     tail: Tail
@@ -133,6 +141,7 @@ class Dense(Op):
 
     weights (O, I) int8 or SharedWeights. output "uint8", or "int16" for logits: saturated to -32768..32767, zero = 0.
     """
+
     weights: np.ndarray | SharedWeights
     input_zero: int
     tail: Tail
@@ -143,8 +152,10 @@ class Dense(Op):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Add(Op):
     """q = saturate(smmulr(sum_k x_k * multipliers[k] + offset, 2^(32 - shift))): the sum of two or more tensors, with a ReLU or
-    clamp at 0 in the saturation where zero = 0. All of it fits int32; shift 1..24, so the last step is (v + 2^(shift-1)) >> shift.
+    clamp at 0 in the saturation where zero = 0. shift 2..24; the last step is the same as (v + 2^(shift-1)) >> shift, and all of
+    it fits int32.
     """
+
     multipliers: tuple[int, ...]
     offset: int
     shift: int
@@ -156,6 +167,7 @@ class AveragePool2D(Op):
 
     A global pool has the window of the whole map; `shape` may then be (C,).
     """
+
     pool_size: tuple[int, int]
     strides: tuple[int, int]
     shift: int
@@ -166,6 +178,7 @@ class AveragePool2D(Op):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MaxPool2D(Op):
     """The largest of each window, in the input's scale and zero point; padded pixels lose against every other."""
+
     pool_size: tuple[int, int]
     strides: tuple[int, int]
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
@@ -175,10 +188,12 @@ class MaxPool2D(Op):
 class Softmax(Op):
     """Probabilities of logits (n,), uint8 in units of 1/255 (kind "integer"), or float32 (kind "float").
 
-    integer:  u = smmulr((max x - x) << shift, multiplier), in 1/256 octave;   e = TABLE[u & 255] >> (u >> 8), 0 from 16 octaves on
-              q = (e * 255 + S // 2) // S, S = sum e                           TABLE[j] = round(2^15 * 2^(-j / 256)), uint16
+    integer:  u = smmulr((max x - x) << shift, multiplier), in 1/256 octave
+              e = TABLE[u & 255] >> (u >> 8), 0 from 16 octaves on;   TABLE[j] = round(2^15 * 2^(-j / 256)), uint16
+              q = (e * 255 + S // 2) // S, S = sum e
     float:    exp(input_scale * (x - max x)) / sum
     """
+
     kind: str = "integer"
     input_scale: float = 1.0
     shift: int = 0
@@ -191,10 +206,11 @@ OPS = {cls.__name__: cls for cls in (Image, Conv2D, DepthwiseConv2D, Dense, Add,
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Graph:
     """Ops in an order in which each comes after its inputs: first the Image, last the logits or a Softmax of them."""
+
     name: str
     ops: tuple[Node, ...]
     input_range: tuple[float, float] = (0.0, 1.0)
-    facts: dict = field(default_factory=dict)      # plain data: scheme, calibration record, hashes
+    facts: dict = field(default_factory=dict)  # plain data: scheme, calibration record, hashes
 
     def __getitem__(self, name):
         """Return the op called `name`."""

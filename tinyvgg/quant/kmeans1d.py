@@ -8,6 +8,7 @@ O(n log n), the number falls as the price rises, and the right price is found by
 Gronlund et al., 2017, arXiv:1701.07204). Where several numbers of links are equally good at that price and none is k, the path of
 more and the path of fewer links are spliced into one of k links that is as good.
 """
+
 import numba
 import numpy as np
 
@@ -84,7 +85,7 @@ def optimal_integer_codebook(values, k, *, low=-127, high=127, must_hold_zero=Fa
             least, chosen = float((best + end).min()), (int(np.argmin(best + end)), j)
     at, j = chosen
     path = [at]
-    for row in reversed(back[:j - 1]):
+    for row in reversed(back[: j - 1]):
         path.append(int(row[path[-1]]))
     return grid[path[::-1]].astype(np.int8)
 
@@ -128,7 +129,7 @@ def _prefix_sums(x, counts):
 def _shortest_path(sums, k):
     """Return the k + 1 nodes of a shortest path of exactly k links from 0 to n."""
     n = len(sums[0]) - 1
-    high = max(_cost(*sums, 0, n), 1e-300)      # at this price one link is best, or nearly
+    high = max(_cost(*sums, 0, n), 1e-300)  # at this price one link is best, or nearly
     while len(fewer := _priced_path(*sums, high)) - 1 > k:
         high *= 2
     low, more = 0.0, np.arange(n + 1)
@@ -157,7 +158,7 @@ def _splice(fewer, more, k):
         return fewer
     for i in range(len(fewer) - 1):
         if fewer[i] <= more[i + d] and more[i + d + 1] <= fewer[i + 1]:
-            return np.concatenate([more[:i + d + 1], fewer[i + 1:]])
+            return np.concatenate([more[: i + d + 1], fewer[i + 1 :]])
     raise AssertionError("two paths without a link inside a link: impossible by counting")
 
 
@@ -187,8 +188,14 @@ def _priced_path(p0, p1, p2, price):
         total[b], before[b] = total[a] + _cost(p0, p1, p2, a, b) + price, a
         if b == n:
             break
-        while tail > head and since[tail - 1] > b and (total[b] + _cost(p0, p1, p2, b, since[tail - 1])
-                                                       < total[queue[tail - 1]] + _cost(p0, p1, p2, queue[tail - 1], since[tail - 1])):
+        while (
+            tail > head
+            and since[tail - 1] > b
+            and (
+                total[b] + _cost(p0, p1, p2, b, since[tail - 1])
+                < total[queue[tail - 1]] + _cost(p0, p1, p2, queue[tail - 1], since[tail - 1])
+            )
+        ):
             tail -= 1
         first = _first_better(p0, p1, p2, total, queue[tail - 1], b, max(since[tail - 1], b) + 1) if tail > head else b + 1
         if first <= n:

@@ -5,6 +5,7 @@ a result may lie exactly on an input that dies there, where the op reads each va
 convolution). Optimal placement is NP-hard (it is the dynamic storage allocation problem); the layout here is the best of a few
 greedy orders, and the lower bound, the most bytes alive at one time, says how far from optimal it can be at most.
 """
+
 from dataclasses import dataclass
 from math import prod
 
@@ -16,6 +17,7 @@ from tinyvgg.quant.graph import Add, DepthwiseConv2D, Op
 @dataclass(frozen=True)
 class Buffer:
     """Bytes of the arena that hold one tensor (or several, written over one another) from op number `first` to `last`."""
+
     names: tuple[str, ...]
     size: int
     first: int
@@ -26,6 +28,7 @@ class Buffer:
 @dataclass(frozen=True)
 class MemoryPlan:
     """offsets: {op: byte in the arena}, scratch buffers as "op/scratch"; size and lower_bound of the arena in bytes."""
+
     buffers: tuple[Buffer, ...]
     size: int
     lower_bound: int
@@ -50,8 +53,12 @@ def plan_memory(graph, *, align=4, scratch=None, keep_image=False):
     survives the inference (else its bytes are used again).
     """
     buffers = _live(graph, scratch or {}, keep_image)
-    orders = (lambda b: (-b.size, b.first), lambda b: (b.first, -b.size), lambda b: (-(b.last - b.first), -b.size),
-              lambda b: (-b.size * (b.last - b.first + 1), b.first))
+    orders = (
+        lambda b: (-b.size, b.first),
+        lambda b: (b.first, -b.size),
+        lambda b: (-(b.last - b.first), -b.size),
+        lambda b: (-b.size * (b.last - b.first + 1), b.first),
+    )
     layouts = [_greedy(sorted(buffers, key=order), align) for order in orders]
     best = min(layouts, key=_extent)
     plan = MemoryPlan(tuple(sorted(best, key=lambda b: b.first)), _extent(best), _most_alive(buffers))
@@ -64,7 +71,7 @@ def check_plan(plan):
     for i, a in enumerate(plan.buffers):
         if a.offset < 0 or a.offset + a.size > plan.size:
             raise CheckFailed(f"{a.names[0]!r} lies outside the arena")
-        for b in plan.buffers[i + 1:]:
+        for b in plan.buffers[i + 1 :]:
             together = a.first <= b.last and b.first <= a.last
             if together and a.offset < b.offset + b.size and b.offset < a.offset + a.size:
                 raise CheckFailed(f"{a.names[0]!r} and {b.names[0]!r} overlap while both are alive")
@@ -74,8 +81,13 @@ def writes_over_input(op):
     """Whether an op may write its result over an input of the same size: each value is read before it is written."""
     if isinstance(op, Add | FloatAdd):
         return True
-    return (isinstance(op, DepthwiseConv2D | FloatDepthwiseConv2D) and tuple(op.weights.shape[1:]) == (1, 1) and op.strides == (1, 1)
-            and op.pool is None and not any(map(sum, op.padding)))
+    return (
+        isinstance(op, DepthwiseConv2D | FloatDepthwiseConv2D)
+        and tuple(op.weights.shape[1:]) == (1, 1)
+        and op.strides == (1, 1)
+        and op.pool is None
+        and not any(map(sum, op.padding))
+    )
 
 
 def _live(graph, scratch, keep_image):
@@ -85,13 +97,22 @@ def _live(graph, scratch, keep_image):
     for op in graph.ops:
         for name in op.inputs:
             last_read[name] = max(last_read[name], position[op.name])
-    last_read[graph.ops[-1].name] = last_read[graph.logits.name] = len(graph.ops)      # read by the caller
+    last_read[graph.ops[-1].name] = last_read[graph.logits.name] = len(graph.ops)  # read by the caller
     if keep_image:
         last_read[graph.ops[0].name] = len(graph.ops)
     buffers, home = [], {}
     for i, op in enumerate(graph.ops):
-        over = next((home[n] for n in op.inputs if writes_over_input(op) and last_read[n] == i and buffers[home[n]].last == i
-                     and buffers[home[n]].size == tensor_bytes(op)), None)
+        over = next(
+            (
+                home[n]
+                for n in op.inputs
+                if writes_over_input(op)
+                and last_read[n] == i
+                and buffers[home[n]].last == i
+                and buffers[home[n]].size == tensor_bytes(op)
+            ),
+            None,
+        )
         if over is None:
             home[op.name] = len(buffers)
             buffers.append(Buffer((op.name,), tensor_bytes(op), i, last_read[op.name]))

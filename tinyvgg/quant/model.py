@@ -1,4 +1,5 @@
 """The integer model as a classifier."""
+
 import numpy as np
 
 from tinyvgg import kernels
@@ -10,8 +11,8 @@ from tinyvgg.quant.simulate import run, simulate
 class QuantizedModel:
     """A graph that answers: bit for bit what its C code answers.
 
-    Images are uint8 as they are, (N, H, W, C); floats in `bounds` are rounded to the nearest of the 256 levels first. `float_graph`
-    (optional) is what the graph was lowered from, kept for re-planning and for gradients.
+    Images are uint8 as they are, (N, H, W, C); floats in `bounds` are rounded to the nearest of the 256 levels first.
+    `float_graph` (optional) is what the graph was lowered from, kept for re-planning and for gradients.
     """
 
     def __init__(self, graph: Graph, *, float_graph: Graph | None = None):
@@ -40,12 +41,13 @@ class QuantizedModel:
     def sha256(self):
         """SHA-256 of the graph, in hexadecimal: what a board says in its HELLO."""
         from tinyvgg.quant.tvq import graph_sha256
+
         return graph_sha256(self.graph)
 
     def integer_logits(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N, classes) int16, or uint8 where the last layer is not a Dense: the bytes that C gives."""
         x = self.check_images(x)
-        parts = [run(self.graph, x[i:i + batch_size]) for i in range(0, len(x), batch_size)]
+        parts = [run(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
         return np.concatenate(parts).reshape(len(x), -1) if parts else np.zeros((0, self.n_classes), np.int16)
 
     def logits(self, x, *, batch_size=256):
@@ -78,11 +80,16 @@ class QuantizedModel:
         logits = self.logits(x, batch_size=batch_size).astype(np.float64)
         log_p = logits - logits.max(axis=1, keepdims=True)
         log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-        return {"n": len(y), "accuracy": float((logits.argmax(axis=1) == y).mean()), "loss": float(-log_p[np.arange(len(y)), y].mean())}
+        return {
+            "n": len(y),
+            "accuracy": float((logits.argmax(axis=1) == y).mean()),
+            "loss": float(-log_p[np.arange(len(y)), y].mean()),
+        }
 
     def save(self, path, **_):
         """Write the model as one .tvq file."""
         from tinyvgg.quant.tvq import save_tvq
+
         save_tvq(self, path)
 
     def check_images(self, x):
@@ -90,13 +97,19 @@ class QuantizedModel:
         x = np.asarray(x)
         if x.ndim != len(self.input_shape) + 1 or x.shape[1:] != self.input_shape:
             expected = ", ".join(map(str, ("N", *self.input_shape)))
-            raise ShapeError(f"images have shape {x.shape}; expected ({expected}), channels last", "x[None]" if x.shape == self.input_shape else "")
+            raise ShapeError(
+                f"images have shape {x.shape}; expected ({expected}), channels last",
+                "x[None]" if x.shape == self.input_shape else "",
+            )
         if x.dtype == np.uint8:
             return x
         low, high = self.input_range
         if not np.issubdtype(x.dtype, np.floating) or not np.isfinite(x).all():
-            raise DataError(f"images are {x.dtype}{'' if x.dtype.kind != 'f' else ' with NaN or infinity'}; expected uint8, or floats in "
-                            f"{low:g}..{high:g}", "x.astype(np.uint8)")
+            raise DataError(
+                f"images are {x.dtype}{'' if x.dtype.kind != 'f' else ' with NaN or infinity'}; expected uint8, or floats in "
+                f"{low:g}..{high:g}",
+                "x.astype(np.uint8)",
+            )
         return np.clip(np.rint((x.astype(np.float64) - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
 
     def __repr__(self):
@@ -104,11 +117,14 @@ class QuantizedModel:
 
 
 def quantize(model, x, *, method="minmax", softmax="integer"):
-    """Return the int8 QuantizedModel of an nn.Model, calibrated on training images x (N, H, W, C), uint8 or in its input range."""
+    """Return the int8 QuantizedModel of an nn.Model, calibrated on images x (N, H, W, C), uint8 or in its input range."""
     from tinyvgg.quant.calibrate import calibrate
     from tinyvgg.quant.fuse import fuse
     from tinyvgg.quant.lower import lower
+
     graph = fuse(model)
     ranges = calibrate(graph, x, method=method)
-    return QuantizedModel(lower(graph, ranges, softmax=softmax, facts={"scheme": "int8", "calibration": {"method": method, "images": len(x)}}),
-                          float_graph=graph)
+    return QuantizedModel(
+        lower(graph, ranges, softmax=softmax, facts={"scheme": "int8", "calibration": {"method": method, "images": len(x)}}),
+        float_graph=graph,
+    )

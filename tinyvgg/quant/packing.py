@@ -1,4 +1,5 @@
 """Indices of 1 to 8 bits in bytes, the first index in the highest bits, as X-CUBE-AI stores its own."""
+
 import numpy as np
 
 
@@ -12,7 +13,7 @@ def pack_bits(indices, bits):
     flat = np.asarray(indices, np.uint8).reshape(-1)
     if bits == 8:
         return flat.copy()
-    return np.packbits(np.unpackbits(flat[:, None], axis=1)[:, 8 - bits:].reshape(-1))
+    return np.packbits(np.unpackbits(flat[:, None], axis=1)[:, 8 - bits :].reshape(-1))
 
 
 def unpack_bits(packed, bits, count):

@@ -5,6 +5,7 @@ int8                      8-bit weights by channel, 8-bit activations
 shared8 ... shared2       256, 16, 8 or 4 entries of int8 on every layer, with 8-bit activations; or of float32
 auto                      int8, shared4, shared3 or shared2 for each layer, by measured sensitivity, within a budget (auto.py)
 """
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from tinyvgg.quant.compressed import CompressedModel
 from tinyvgg.quant.equalize import correct_biases, equalize
 from tinyvgg.quant.float_graph import WEIGHTED, FloatDense
 from tinyvgg.quant.fuse import fuse
+from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.lower import lower, per_channel_int8
 from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.quant.sharing import share_float, sharer
@@ -28,50 +30,70 @@ FLOAT = {"none": 0, "low": 8, "medium": 4, "high": 4}
 SHARED = {"shared8": 8, "shared4": 4, "shared3": 3, "shared2": 2}
 SCHEMES = (*FLOAT, "int8", *SHARED, "auto")
 CALIBRATIONS = (*METHODS, "best")
-JUDGED = 256                # images by which calibrations and bits are compared
+JUDGED = 256  # images by which calibrations and bits are compared
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a scheme may be told."""
+
+    codebook: str = "int8"  # entries of the shared schemes: int8 (integer model) or float (float model)
+    per: str = "layer"  # one codebook a layer or a channel
+    calibration: str = "best"  # minmax, percentile, error, or best, which also tries equalisation and bias correction
+    calibration_images: int = 512  # the first so many of x
+    epochs: int = 0  # of fine-tuning
+    fixed_indices: bool = False  # fine-tuning: indices into codebooks stay as they are
+    learning_rate: float = 2e-4
+    flash: int | None = None  # auto: bytes of constants
+    max_drop: float | None = None  # auto: points of accuracy that may be lost, on training images
+    seed: int = 0
+    quiet: bool = True
+
+    def __post_init__(self):
+        if self.codebook not in ("int8", "float"):
+            raise OptionError(f"there are no codebooks of {self.codebook!r}; expected int8 or float", "--codebook int8")
+        if self.calibration not in CALIBRATIONS:
+            allowed = ", ".join(CALIBRATIONS)
+            raise OptionError(f"there is no calibration {self.calibration!r}; expected one of {allowed}", "--calibration best")
+        if self.calibration_images < 1 or self.epochs < 0:
+            images, epochs = self.calibration_images, self.epochs
+            raise OptionError(f"{images} calibration images and {epochs} epochs were asked for; expected 1 or more, 0 or more")
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A float graph ready to lower: repaired or not, with its ranges, and what was done to it."""
-    graph: object
+
+    graph: Graph
     ranges: dict
     record: dict
 
 
-def compress(model, scheme, x=None, y=None, *, codebook="int8", per="layer", calibration="best", epochs=0, fixed_indices=False,
-             learning_rate=2e-4, flash=None, max_drop=None, calibration_images=512, seed=0, quiet=True):
+def compress(model, scheme, x=None, y=None, **options):
     """Compress an nn.Model by the name of a scheme: return a CompressedModel (float32) or a QuantizedModel (integers).
 
-    x, y: training images and labels, for all but the X-CUBE-AI levels; labels are needed to fine-tune (`epochs`) and by auto.
-    codebook: "int8" or "float" entries of the shared schemes; per: "layer" or "channel". calibration: minmax, percentile, error, or
-    best, which also tries equalisation and bias correction; it takes the first `calibration_images` of x. flash: auto's budget in bytes of constants; max_drop: the points of
-    accuracy that auto may lose, on training images.
+    x, y: training images and labels, for all but the float schemes; labels are needed to fine-tune and by auto. options: see
+    Options.
     """
     if scheme not in SCHEMES:
         raise OptionError(f"there is no scheme {scheme!r}; expected one of {', '.join(SCHEMES)}")
-    if (flash is not None or max_drop is not None) and scheme != "auto":
+    options = Options(**options)
+    if (options.flash is not None or options.max_drop is not None) and scheme != "auto":
         raise OptionError(f"a budget was given with the scheme {scheme}; only auto takes one", "--scheme auto --flash 256K")
-    if codebook not in ("int8", "float"):
-        raise OptionError(f"there are no codebooks of {codebook!r}; expected int8 or float", "--codebook int8")
     graph = fuse(model)
     if scheme in FLOAT:
         return CompressedModel(share_dense(graph, scheme))
-    if scheme in SHARED and codebook == "float":
-        return CompressedModel(share_all(graph, SHARED[scheme], per, scheme))
-    x, y = _images(x, y, epochs or scheme == "auto")
+    if scheme in SHARED and options.codebook == "float":
+        return CompressedModel(share_all(graph, SHARED[scheme], options.per, scheme))
+    x, y = _images(x, y, options.epochs or scheme == "auto")
     if scheme == "auto":
         from tinyvgg.quant.auto import automatic
-        return automatic(graph, x, y, flash=flash, max_drop=max_drop, calibration=calibration, per=per, epochs=epochs,
-                         calibration_images=calibration_images, learning_rate=learning_rate, seed=seed, quiet=quiet)
-    quantise = per_channel_int8 if scheme == "int8" else sharer(SHARED[scheme], per=per)
-    prepared = prepare(graph, x[:calibration_images], calibration=calibration, quantise=quantise)
-    facts = {"scheme": scheme, "seed": seed, "calibration": prepared.record, **({} if scheme == "int8" else {"codebook_per": per})}
-    if epochs:
-        facts["fine_tuning"] = {"epochs": epochs, "images": len(x), "fixed_indices": fixed_indices, "learning_rate": learning_rate}
-        return trained(prepared, x, y, quantise, facts, epochs=epochs, fixed=fixed_indices, learning_rate=learning_rate, seed=seed,
-                       quiet=quiet)
-    return QuantizedModel(lower(prepared.graph, prepared.ranges, quantise=quantise, facts=facts), float_graph=prepared.graph)
+
+        return automatic(graph, x, y, options)
+    quantise = per_channel_int8 if scheme == "int8" else sharer(SHARED[scheme], per=options.per)
+    prepared = prepare(graph, x[: options.calibration_images], calibration=options.calibration, quantise=quantise)
+    facts = {"scheme": scheme, **({} if scheme == "int8" else {"codebook_per": options.per})}
+    return finished(prepared, x, y, quantise, facts, options)
 
 
 def _images(x, y, labelled):
@@ -93,28 +115,33 @@ def share_dense(graph, level):
 
 def share_all(graph, bits, per, scheme):
     """Return the float Graph with codebooks of float32 on every layer of weights."""
-    ops = tuple(replace(op, weights=share_float(op.weights, bits, per=per)) if isinstance(op, WEIGHTED) else op for op in graph.ops)
+    ops = tuple(
+        replace(op, weights=share_float(op.weights, bits, per=per)) if isinstance(op, WEIGHTED) else op for op in graph.ops
+    )
     return replace(graph, ops=ops, facts={"scheme": scheme, "codebook": "float", "codebook_per": per})
 
 
-def trained(prepared, x, y, quantise, facts, *, epochs, fixed=False, learning_rate=2e-4, seed=0, quiet=True):
-    """Fine-tune and lower: return the QuantizedModel. quantise: per_channel_int8, sharing.sharer's or auto's mixed one."""
+def finished(prepared, x, y, quantise, facts, options):
+    """Lower, after fine-tuning if asked: return the QuantizedModel. quantise: per_channel_int8, sharing.sharer's or auto's."""
+    facts = {**facts, "seed": options.seed, "calibration": prepared.record}
+    if not options.epochs:
+        graph = lower(prepared.graph, prepared.ranges, quantise=quantise, facts=facts)
+        return QuantizedModel(graph, float_graph=prepared.graph)
     from tinyvgg.quant.finetune import finetune, start_codebooks
-    books = start_codebooks(prepared.graph, quantise, fixed=fixed)
-    graph, entries = finetune(prepared.graph, prepared.ranges, x, y, books=books, epochs=epochs, learning_rate=learning_rate, seed=seed,
-                              quiet=quiet)
+
+    settings = {"epochs": options.epochs, "learning_rate": options.learning_rate, "seed": options.seed}
+    books = start_codebooks(prepared.graph, quantise, fixed=options.fixed_indices)
+    graph, entries = finetune(prepared.graph, prepared.ranges, x, y, books=books, quiet=options.quiet, **settings)
 
     def learnt(op, floor):
-        if op.name not in entries:
-            return quantise(op, floor)
-        return sharer(books[op.name].bits, entries=entries)(op, floor)
+        return sharer(books[op.name].bits, entries=entries)(op, floor) if op.name in entries else quantise(op, floor)
+
+    facts["fine_tuning"] = {**settings, "images": len(x), "fixed_indices": options.fixed_indices}
     return QuantizedModel(lower(graph, prepared.ranges, quantise=learnt, facts=facts), float_graph=graph)
 
 
 def prepare(graph, x, *, calibration="best", quantise=per_channel_int8):
-    """Calibrate a float Graph on images x; "best" takes the method and repairs whose integer graph diverges least from the floats."""
-    if calibration not in CALIBRATIONS:
-        raise OptionError(f"there is no calibration {calibration!r}; expected one of {', '.join(CALIBRATIONS)}", "--calibration best")
+    """Calibrate a float Graph on images x; "best" takes the method and repairs whose integers diverge least from the floats."""
     record = {"images": len(x), "images_sha256": sha256_arrays(np.asarray(x))}
     if calibration != "best":
         return Prepared(graph, calibrate(graph, x, method=calibration), {**record, "method": calibration})
@@ -129,7 +156,10 @@ def prepare(graph, x, *, calibration="best", quantise=per_channel_int8):
                 ranges = calibrate(repaired, x, method=method)
                 error = divergence(reference, QuantizedModel(lower(repaired, ranges, quantise=quantise)).logits(floats))
                 if best is None or error < best[0]:
-                    best = error, Prepared(repaired, ranges, {**record, "method": method, "repairs": list(done), "divergence": error})
+                    best = (
+                        error,
+                        Prepared(repaired, ranges, {**record, "method": method, "repairs": list(done), "divergence": error}),
+                    )
     return best[1]
 
 

@@ -3,6 +3,7 @@
 An int8 codebook holds weights in units of each channel's own scale. Channels differ in spread, so for a codebook of the whole
 layer they are brought to one standard deviation first; what lies beyond `REACH` deviations is clipped.
 """
+
 import numpy as np
 
 from tinyvgg.errors import OptionError
@@ -26,7 +27,7 @@ def share_float(weights, bits, *, per="layer"):
 
 def _rounded_book(weights, bits):
     """Optimal entries as float32, ascending, each once."""
-    return np.unique(optimal_codebook(weights, 2 ** bits).astype(np.float32))
+    return np.unique(optimal_codebook(weights, 2**bits).astype(np.float32))
 
 
 def _same_length(books):
@@ -51,8 +52,9 @@ def sharer(bits, *, per="layer", entries=None):
         units = np.clip(op.weights / scale.reshape(-1, *[1] * (op.weights.ndim - 1)), -127, 127)
         # A channel that rounds to nothing must be able to be nothing: see lower_tail.
         silent = (np.abs(units.reshape(len(units), -1)).max(axis=1) < 0.5) & (floor > 0)
-        book = _integer_book(units, 2 ** bits, per, silent)
+        book = _integer_book(units, 2**bits, per, silent)
         return assign(op.weights, scale, book, bits), scale
+
     return quantise
 
 
@@ -78,7 +80,7 @@ def _scales(weights, floor, bits, per):
     largest = np.abs(rows).max(axis=1)
     if per == "channel" or bits >= 8:
         return np.maximum(largest / 127, np.maximum(floor, 1e-30))
-    deviation = np.sqrt((rows ** 2).mean(axis=1))
+    deviation = np.sqrt((rows**2).mean(axis=1))
     reach = min(float((largest[deviation > 0] / deviation[deviation > 0]).max(initial=1.0)), REACH)
     return np.maximum(deviation * reach / 127, np.maximum(floor, 1e-30))
 

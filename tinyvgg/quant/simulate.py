@@ -3,6 +3,7 @@
 Sums of products run through floating-point matrix products, where they are exact: every partial sum is an integer of magnitude
 below 2^24 (float32) or 2^53 (float64), whichever sum |w| max|x| shows to be enough, so no order of summation ever rounds.
 """
+
 from functools import lru_cache, singledispatch
 
 import numpy as np
@@ -13,7 +14,7 @@ from tinyvgg.quant.fixedpoint import multiply_high_rounded, saturate
 from tinyvgg.quant.graph import Add, AveragePool2D, Conv2D, Dense, DepthwiseConv2D, Image, MaxPool2D, Softmax, weights_of
 from tinyvgg.quant.tail import apply_tail
 
-WORKSPACE = 2 ** 22         # values of one batch's windows: 16 MB of float32
+WORKSPACE = 2**22  # values of one batch's windows: 16 MB of float32
 
 
 @singledispatch
@@ -47,12 +48,12 @@ def _(op: Conv2D, x):
     x = x if x.ndim == 4 else x[:, None, None]
     f, kh, kw, c = op.weights.shape
     dtype = exact_dtype(op)
-    matrix = np.ascontiguousarray(weights_of(op).reshape(f, -1).T, dtype)                 # (KH*KW*C, F)
+    matrix = np.ascontiguousarray(weights_of(op).reshape(f, -1).T, dtype)  # (KH*KW*C, F)
     out, step = np.empty((len(x), *op.shape), np.uint8), _batch(op, kh * kw * c)
     for i in range(0, len(x), step):
-        windows = _windows(x[i:i + step], op, dtype)                                      # (n, OH, OW, KH, KW, C)
+        windows = _windows(x[i : i + step], op, dtype)  # (n, OH, OW, KH, KW, C)
         acc = windows.reshape(-1, kh * kw * c) @ matrix
-        out[i:i + step] = apply_tail(acc.reshape(*windows.shape[:3], f), op)
+        out[i : i + step] = apply_tail(acc.reshape(*windows.shape[:3], f), op)
     return out
 
 
@@ -60,12 +61,12 @@ def _(op: Conv2D, x):
 def _(op: DepthwiseConv2D, x):
     x = x if x.ndim == 4 else x[:, None, None]
     f, kh, kw = op.weights.shape
-    weights = weights_of(op).transpose(1, 2, 0).astype(np.int32)                          # (KH, KW, F)
+    weights = weights_of(op).transpose(1, 2, 0).astype(np.int32)  # (KH, KW, F)
     out, step = np.empty((len(x), *op.shape), np.uint8), _batch(op, kh * kw * f)
     for i in range(0, len(x), step):
-        windows = np.repeat(_windows(x[i:i + step], op, np.int32), f // x.shape[-1], axis=-1)
+        windows = np.repeat(_windows(x[i : i + step], op, np.int32), f // x.shape[-1], axis=-1)
         acc = np.einsum("nijpqf,pqf->nijf", windows, weights)
-        out[i:i + step] = apply_tail(acc, op).reshape(-1, *op.shape)
+        out[i : i + step] = apply_tail(acc, op).reshape(-1, *op.shape)
     return out
 
 
@@ -79,7 +80,7 @@ def _windows(x, op, dtype):
     """The windows of x (N, H, W, C) minus its zero point, with the border that the op adds: (N, OH, OW, KH, KW, C)."""
     padded = np.zeros((len(x), x.shape[1] + sum(op.padding[0]), x.shape[2] + sum(op.padding[1]), x.shape[3]), dtype)
     (top, _), (left, _) = op.padding
-    np.subtract(x, dtype(op.input_zero), out=padded[:, top:top + x.shape[1], left:left + x.shape[2]], dtype=dtype)
+    np.subtract(x, dtype(op.input_zero), out=padded[:, top : top + x.shape[1], left : left + x.shape[2]], dtype=dtype)
     (dh, dw), (sh, sw) = op.dilation, op.strides
     extent = dh * (op.weights.shape[1] - 1) + 1, dw * (op.weights.shape[2] - 1) + 1
     views = sliding_window_view(padded, extent, axis=(1, 2))[:, ::sh, ::sw, :, ::dh, ::dw]
@@ -90,7 +91,7 @@ def exact_dtype(op):
     """Return float32 where no partial sum of the op can reach 2^24, else float64 (2^53, far beyond any accumulator)."""
     weights = np.abs(weights_of(op).astype(np.int64))
     largest = weights.reshape(len(weights), -1).sum(axis=1).max() * max(op.input_zero, 255 - op.input_zero)
-    return np.float32 if largest < 2 ** 24 else np.float64
+    return np.float32 if largest < 2**24 else np.float64
 
 
 @simulate.register
@@ -117,7 +118,7 @@ def _(op: AveragePool2D, x):
 @simulate.register
 def _(op: MaxPool2D, x):
     (ph, pw), (sh, sw) = op.pool_size, op.strides
-    padded = np.pad(x, ((0, 0), *op.padding, (0, 0)))           # 0 is the least there is
+    padded = np.pad(x, ((0, 0), *op.padding, (0, 0)))  # 0 is the least there is
     windows = sliding_window_view(padded, (ph, pw), axis=(1, 2))[:, ::sh, ::sw]
     return windows.max(axis=(-2, -1)).reshape(len(x), *op.shape)
 

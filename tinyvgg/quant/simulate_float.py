@@ -1,4 +1,5 @@
 """What the float graph computes, in NumPy and the float kernels: one function for each op."""
+
 from functools import singledispatch
 
 import numpy as np

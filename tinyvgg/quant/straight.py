@@ -1,4 +1,5 @@
 """Gradients of the integer model by the straight-through estimator (Bengio et al., 2013, arXiv:1308.3432)."""
+
 import numpy as np
 
 from tinyvgg.errors import ShapeError
@@ -53,14 +54,14 @@ class StraightThrough:
         return self.model.labels(x, **settings)
 
     def vjp(self, x, g, *, batch_size=64):
-        """Return d sum(g * logits(x)) / dx, float32, shaped as x. g: (N, classes), or a function of the logits (then one batch)."""
+        """Return d sum(g * logits(x)) / dx, float32, as x. g: (N, classes), or a function of the logits (then one batch)."""
         x = np.asarray(x)
         if callable(g):
             return self._vjp(x, g)
         g = np.asarray(g, np.float32)
         if g.shape != (len(x), self.n_classes):
             raise ShapeError(f"g has shape {g.shape}; expected {(len(x), self.n_classes)}, one value for each logit")
-        parts = [self._vjp(x[i:i + batch_size], lambda _, i=i: g[i:i + batch_size]) for i in range(0, len(x), batch_size)]
+        parts = [self._vjp(x[i : i + batch_size], lambda _, i=i: g[i : i + batch_size]) for i in range(0, len(x), batch_size)]
         return np.concatenate(parts) if parts else np.zeros(x.shape, np.float32)
 
     def _vjp(self, x, g):

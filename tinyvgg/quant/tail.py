@@ -1,4 +1,5 @@
 """The tail of convolutions and dense layers (see graph.py), in one pass over the accumulators."""
+
 import numba
 import numpy as np
 
@@ -13,7 +14,18 @@ def apply_tail(acc, op):
     limits = (-32768, 32767) if wide else (0, 255)
     rows = acc.reshape(-1, acc.shape[-1])
     q = np.empty(rows.shape, np.int16 if wide else np.uint8)
-    _tail(rows, tail.bias, tail.offset, tail.multiplier, tail.shift, ACTIVATIONS.index(tail.activation), tail.slope, high, *limits, q)
+    _tail(
+        rows,
+        tail.bias,
+        tail.offset,
+        tail.multiplier,
+        tail.shift,
+        ACTIVATIONS.index(tail.activation),
+        tail.slope,
+        high,
+        *limits,
+        q,
+    )
     q = q.reshape(acc.shape)
     return _pool(q, *pool) if pool else q
 
@@ -29,11 +41,11 @@ def _tail(acc, bias, offset, multiplier, shift, activation, slope, high, lowest,
     for r in range(acc.shape[0]):
         for f in range(acc.shape[1]):
             v = (np.int64(acc[r, f]) + bias[f]) << shift
-            if activation == 1:                     # relu
+            if activation == 1:  # relu
                 v = max(v, 0)
-            elif activation == 2 and v < 0:         # leaky
+            elif activation == 2 and v < 0:  # leaky
                 v = _smmulr(v << 1, slope)
-            elif activation == 3:                   # clamp
+            elif activation == 3:  # clamp
                 v = min(max(v, 0), np.int64(high[f]))
             q[r, f] = min(max(_smmulr(v + offset[f], multiplier[f]), lowest), highest)
 

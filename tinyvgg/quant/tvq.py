@@ -7,6 +7,7 @@
 
 A file may come from anyone: sizes are checked before anything is read, and the graph is validated before it is used.
 """
+
 import dataclasses
 import hashlib
 import json
@@ -23,8 +24,8 @@ from tinyvgg.quant.validate import LARGEST, validate
 from tinyvgg.report.record import atomic_path, versions
 
 FORMAT, VERSION = "tinyvgg.tvq", 1
-LARGEST_JSON = 2 ** 22
-LARGEST_TOTAL = 2 ** 28     # bytes of all arrays of one graph
+LARGEST_JSON = 2**22
+LARGEST_TOTAL = 2**28  # bytes of all arrays of one graph
 PARTS = {cls.__name__: cls for cls in (G.Tail, G.SharedWeights, F.FloatTail)}
 CLASSES = {**G.OPS, **F.FLOAT_OPS, **PARTS}
 DTYPES = ("int8", "uint8", "int16", "int32", "float32")
@@ -33,9 +34,17 @@ DTYPES = ("int8", "uint8", "int16", "int32", "float32")
 def save_tvq(model, path):
     """Write a QuantizedModel or CompressedModel (anything with graph and float_graph) to `path`, whole or not at all."""
     import h5py
+
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as f:
-        f.attrs.update({"format": FORMAT, "version": VERSION, "kind": kind_of(model.graph), "sha256": graph_sha256(model.graph),
-                        "versions": json.dumps(versions())})
+        f.attrs.update(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "kind": kind_of(model.graph),
+                "sha256": graph_sha256(model.graph),
+                "versions": json.dumps(versions()),
+            }
+        )
         _write(f.create_group("graph"), model.graph)
         if model.float_graph is not None and model.float_graph is not model.graph:
             _write(f.create_group("float"), model.float_graph)
@@ -47,22 +56,28 @@ def load_tvq(path):
 
     from tinyvgg.quant.compressed import CompressedModel
     from tinyvgg.quant.model import QuantizedModel
+
     path = Path(path)
     if not path.is_file():
         raise FormatError(f"{path} is not there", "tinyvgg compress MODEL --scheme int8 --data DATA --out " + path.name)
     try:
         with h5py.File(path, "r") as f:
             if f.attrs.get("format") != FORMAT:
-                raise FormatError(f"{path} is an HDF5 file, but no .tvq", "tinyvgg compress MODEL --scheme int8 --data DATA --out NEW.tvq")
+                raise FormatError(
+                    f"{path} is an HDF5 file, but no .tvq", "tinyvgg compress MODEL --scheme int8 --data DATA --out NEW.tvq"
+                )
             if int(f.attrs["version"]) != VERSION:
-                raise FormatError(f"{path} has version {int(f.attrs['version'])} of the .tvq format; this library reads {VERSION}", "a newer tinyvgg")
+                raise FormatError(
+                    f"{path} has version {int(f.attrs['version'])} of the .tvq format; this library reads {VERSION}",
+                    "a newer tinyvgg",
+                )
             kind = str(f.attrs["kind"])
             graph = _read(f["graph"], kind)
             float_graph = _read(f["float"], "float") if "float" in f else None
             claimed = str(f.attrs["sha256"])
     except TinyVGGError as error:
         raise FormatError(f"{path}: {error.problem}", error.hint) from error
-    except Exception as error:      # h5py raises nearly every class there is on damaged files
+    except Exception as error:  # h5py raises nearly every class there is on damaged files
         raise FormatError(f"{path} is damaged or no .tvq file: {type(error).__name__} {str(error)[:200]}") from error
     if claimed != graph_sha256(graph):
         raise FormatError(f"{path} is damaged: its graph does not have the SHA-256 that the file states", "the original file")
@@ -86,10 +101,15 @@ def graph_sha256(graph):
 
 # --- writing ------------------------------------------------------------------------------------------------------------
 
+
 def _write(group, graph):
     arrays = []
-    description = {"name": graph.name, "input_range": list(graph.input_range), "facts": graph.facts,
-                   "ops": [_encode(op, arrays) for op in graph.ops]}
+    description = {
+        "name": graph.name,
+        "input_range": list(graph.input_range),
+        "facts": graph.facts,
+        "ops": [_encode(op, arrays) for op in graph.ops],
+    }
     group.create_dataset("json", data=np.frombuffer(json.dumps(description).encode(), np.uint8))
     for i, array in enumerate(arrays):
         group.create_dataset(f"arrays/{i}", data=array)
@@ -113,6 +133,7 @@ def _encode(value, arrays):
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------
+
 
 def _read(group, kind):
     """Return the Graph of one group, validated."""
@@ -159,7 +180,14 @@ class _Reader:
         expected = {"int": int, "float": (int, float), "str": str, "tuple[int, int, int, int] | None": list}.get(kind)
         if expected is None or not isinstance(data, expected) or isinstance(data, bool):
             raise FormatError(f"{where} is {str(data)[:40]!r}; expected {kind}")
-        if kind == "int" and abs(data) >= 2 ** 31 or isinstance(data, float) and not math.isfinite(data) or kind == "str" and len(data) > 200:
+        if (
+            kind == "int"
+            and abs(data) >= 2**31
+            or isinstance(data, float)
+            and not math.isfinite(data)
+            or kind == "str"
+            and len(data) > 200
+        ):
             raise FormatError(f"{where} is out of range")
         return float(data) if kind == "float" else data
 
@@ -175,7 +203,9 @@ class _Reader:
             raise FormatError(f"indices of {str(bits)[:20]} bits; expected 1..8")
         expected = ((packed_size(count, bits),), "uint8") if bits else (shape, data["dtype"])
         if (stored.shape, stored.dtype.name) != expected:
-            raise FormatError(f"array {data['array']} is {stored.dtype.name} {stored.shape}; expected {expected[1]} {expected[0]}")
+            raise FormatError(
+                f"array {data['array']} is {stored.dtype.name} {stored.shape}; expected {expected[1]} {expected[0]}"
+            )
         self.total += stored.size * stored.dtype.itemsize
         if self.total > LARGEST_TOTAL:
             raise FormatError(f"the arrays hold more than {LARGEST_TOTAL:,} bytes")
@@ -186,7 +216,7 @@ class _Reader:
 def _tuple(data, where, of):
     """A tuple of numbers or strings, or of tuples of them."""
     if isinstance(data, list) and len(data) <= 64:
-        if all(isinstance(v, of) and not isinstance(v, bool) for v in data) and (of is str or all(abs(v) < 2 ** 31 for v in data)):
+        if all(isinstance(v, of) and not isinstance(v, bool) for v in data) and (of is str or all(abs(v) < 2**31 for v in data)):
             return tuple(data)
         if data and all(isinstance(v, list) for v in data):
             return tuple(_tuple(v, where, of) for v in data)

@@ -1,4 +1,5 @@
 """Whether a graph, integer or float, is well formed: names, shapes, dtypes. For graphs that come from files."""
+
 import math
 from functools import singledispatch
 
@@ -9,7 +10,7 @@ from tinyvgg.quant import float_graph as F
 from tinyvgg.quant import graph as G
 from tinyvgg.quant.bounds import check_graph
 
-LARGEST = 2 ** 24           # values of one tensor, weights of one layer
+LARGEST = 2**24  # values of one tensor, weights of one layer
 
 
 def validate(graph, kind):
@@ -22,7 +23,9 @@ def validate(graph, kind):
     done = {}
     for op in graph.ops:
         if type(op).__name__ not in allowed or op.name in done or any(i not in done for i in op.inputs):
-            raise FormatError(f"op {op.name!r} ({type(op).__name__}) is unknown, occurs twice or reads something that is not before it")
+            raise FormatError(
+                f"op {op.name!r} ({type(op).__name__}) is unknown, occurs twice or reads something that is not before it"
+            )
         if any(n < 1 for n in op.shape) or len(op.shape) not in (1, 3) or math.prod(op.shape) > LARGEST:
             raise FormatError(f"op {op.name!r} has the shape {op.shape}")
         if (op is graph.ops[0]) != isinstance(op, first):
@@ -72,7 +75,7 @@ def _weights(op, ndim, dtype):
     _need(len(w.shape) == ndim and 0 < math.prod(w.shape) <= LARGEST, op, f"weights of shape {w.shape}")
     if isinstance(w, G.SharedWeights):
         _need(w.bits in range(1, 9) and w.indices.dtype == np.uint8 and w.codebook.dtype == dtype, op, "a damaged codebook")
-        _need(w.codebook.ndim in (1, 2) and 0 < w.codebook.shape[-1] <= 2 ** w.bits, op, f"a codebook of shape {w.codebook.shape}")
+        _need(w.codebook.ndim in (1, 2) and 0 < w.codebook.shape[-1] <= 2**w.bits, op, f"a codebook of shape {w.codebook.shape}")
         _need(w.codebook.ndim == 1 or len(w.codebook) == channels, op, f"a codebook of shape {w.codebook.shape}")
         _need(int(w.indices.max()) < w.codebook.shape[-1], op, "an index beyond its codebook")
         values = w.codebook
@@ -87,9 +90,14 @@ def _weights(op, ndim, dtype):
 def _tail(op, channels, dtype):
     tail = op.tail
     names = ("bias", "offset", "multiplier") if dtype == np.int32 else ("bias",)
-    arrays = [getattr(tail, n) for n in names] + [a for n in ("high", "gain", "shift") if isinstance(a := getattr(tail, n, None), np.ndarray)]
-    _need(all(isinstance(a, np.ndarray) and a.shape == (channels,) and a.dtype == dtype and np.isfinite(a).all() for a in arrays), op,
-          "a damaged tail")
+    arrays = [getattr(tail, n) for n in names] + [
+        a for n in ("high", "gain", "shift") if isinstance(a := getattr(tail, n, None), np.ndarray)
+    ]
+    _need(
+        all(isinstance(a, np.ndarray) and a.shape == (channels,) and a.dtype == dtype and np.isfinite(a).all() for a in arrays),
+        op,
+        "a damaged tail",
+    )
     _need(tail.activation in G.ACTIVATIONS, op, f"the activation {tail.activation!r}")
     if dtype == np.float32:
         _need((tail.gain is None) == (tail.shift is None), op, "a gain without a shift")
@@ -103,13 +111,17 @@ def _spatial(op, before, kernel):
     h, w = before.shape[:2] if len(before.shape) == 3 else (1, 1)
     size = []
     for n, k, s, d, (a, b) in zip((h, w), kernel, op.strides, op.dilation, op.padding, strict=True):
-        _need(s >= 1 and d >= 1 and 0 <= a < 2 ** 12 and 0 <= b < 2 ** 12, op, "impossible strides, dilation or padding")
+        _need(s >= 1 and d >= 1 and 0 <= a < 2**12 and 0 <= b < 2**12, op, "impossible strides, dilation or padding")
         size.append((n + a + b - d * (k - 1) - 1) // s + 1)
     return _pooled(op, size, op.pool[:2], op.pool[2:]) if op.pool else size
 
 
 def _pooled(op, size, window, strides):
-    _need(all(1 <= k <= n for k, n in zip(window, size, strict=True)) and min(strides) >= 1, op, f"a pool of {window} on {tuple(size)}")
+    _need(
+        all(1 <= k <= n for k, n in zip(window, size, strict=True)) and min(strides) >= 1,
+        op,
+        f"a pool of {window} on {tuple(size)}",
+    )
     return [(n - k) // s + 1 for n, k, s in zip(size, window, strides, strict=True)]
 
 
