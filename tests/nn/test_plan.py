@@ -196,3 +196,33 @@ def test_settings_may_change():
     before = copy.deepcopy(model.layers[3].state)
     assert np.allclose(model.forward_logits(x, training=True), model.logits(x), atol=1e-5)
     assert all(np.array_equal(model.layers[3].state[key], before[key]) for key in before)
+
+
+def test_precise_is_closer():
+    """TINYVGG_PRECISE=1 keeps to direct convolutions, and the plan says so."""
+    model = stir(models.light())
+    x = np.random.default_rng(2).random((4, 32, 32, 3), dtype=np.float32)
+    with kernels.use("reference"):
+        want = model.astype(np.float64).logits(x.astype(np.float64))
+    fast = relative(model.logits(x), want)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYVGG_PRECISE", "1")
+        assert "Winograd" not in model.plan().describe()
+        assert relative(model.logits(x), want) < 1e-6
+    assert "Winograd" in model.plan().describe()
+    assert fast < 1e-5
+
+
+def test_sign_flips_are_seen():
+    """Two flipped sign bits, which a plain sum would not notice, change the prediction."""
+    model = models.light()
+    x = np.random.default_rng(0).random((1, 32, 32, 3), dtype=np.float32)
+    before = model.logits(x)
+    kernel = model.layers[1].parameters["kernel"]           # (3, 3, 3, 32)
+    for pair in ([0, 64], [3, 131], [5, 70]):               # the same lane of the same chain of the hash
+        kernel.reshape(-1)[pair] *= -1
+        fresh = models.light()
+        fresh.set_weights(model.get_weights())
+        after = model.logits(x)
+        assert np.array_equal(after, fresh.logits(x)) and not np.array_equal(after, before)
+        before = after

@@ -4,7 +4,6 @@
 
 A network that cannot be matched as a whole runs layer by layer, with the same results.
 """
-import os
 import sys
 import threading
 import weakref
@@ -14,6 +13,7 @@ import numpy as np
 from tinyvgg.errors import ShapeError
 from tinyvgg.kernels.fast import images
 from tinyvgg.kernels.fast.arena import Arena, Tensor, address
+from tinyvgg.kernels.fast.convolution import precise_wanted
 from tinyvgg.kernels.fast.program import Program
 from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.threads import pool
@@ -168,7 +168,7 @@ def plan_for(model, *, precise=None):
     """
     if model.dtype != np.float32:
         return None
-    precise = os.environ.get("TINYVGG_PRECISE", "0") not in ("", "0") if precise is None else precise
+    precise = precise_wanted(precise)
     held = _plans.__dict__.setdefault("by_model", weakref.WeakKeyDictionary())
     settings = _settings(model, precise)
     plan = held.get(model)
@@ -189,4 +189,4 @@ class Unplanned:
 
 def _settings(model, precise):
     """What a plan depends on besides the weights."""
-    return precise, [(layer, layer.trainable, getattr(layer, "rate", None)) for layer in model.layers]
+    return precise, pool().threads, [(layer, layer.trainable, getattr(layer, "rate", None)) for layer in model.layers]

@@ -1,5 +1,6 @@
 """Weights in the order in which the register tiles read them."""
 from tinyvgg.kernels.fast.elementwise import load_float, share, store_float
+from tinyvgg.kernels.fast.fingerprint import STAMP, unchanged
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel
 from tinyvgg.kernels.fast.tile import panel_width
@@ -12,6 +13,8 @@ def pack(step, thread, threads):
     k, filters = step.depth, step.filters
     padded = (filters + WIDTH - 1) // WIDTH * WIDTH
     first, last = share(k, thread, threads)
+    if unchanged(step.kernel + first * filters, (last - first) * filters, 1, 0, step.stamp + thread * 2 * STAMP):
+        return
     for i in range(first, last):
         j = 0
         while j < padded:
@@ -31,6 +34,8 @@ def pack_transposed(step, thread, threads):
     padded = (k + WIDTH - 1) // WIDTH * WIDTH
     first, last = share(padded // WIDTH, thread, threads)
     first, last = first * WIDTH, last * WIDTH
+    if unchanged(step.kernel, k * filters, 1, 0, step.stamp + thread * 2 * STAMP):
+        return
     j = 0
     while j < padded:
         width = panel_width(padded - j)
@@ -47,6 +52,8 @@ def transpose(step, thread, threads):
     step = step_at(step)
     rows, columns = step.depth, step.filters
     taps = step.kernel_height * step.kernel_width
+    if unchanged(step.kernel, taps * rows * columns, 1, 0, step.stamp + thread * 2 * STAMP):
+        return
     first, last = share(columns, thread, threads)
     for t in range(taps):
         at = t * rows * columns

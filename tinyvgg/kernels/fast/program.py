@@ -13,7 +13,7 @@ TENSOR = np.dtype([(name, np.int64) for name in ("at", "row", "image", "height",
 STEP = np.dtype([
     ("function", np.int64), ("images", np.int64),                # the kernel's address
     ("x", TENSOR), ("y", TENSOR), ("g", TENSOR), ("dx", TENSOR),   # input; output; gradients by the output and by the input
-    ("kernel", np.int64), ("packed", np.int64),             # weights as the layer holds them; as the products read them
+    ("kernel", np.int64), ("packed", np.int64), ("stamp", np.int64),  # weights as layers hold them; as products read them; their hash
     ("bias", np.int64), ("mask", np.int64), ("mask_image", np.int64),
     ("affine", np.int64),                                   # scale[channels] then offset[channels]
     ("slope", np.int64),                                    # the two terms that batch normalisation adds to a gradient

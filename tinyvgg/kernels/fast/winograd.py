@@ -27,12 +27,29 @@ from tinyvgg.kernels.fast.elementwise import (
     through_tail,
     unpool,
 )
+from tinyvgg.kernels.fast.fingerprint import STAMP, unchanged
 from tinyvgg.kernels.fast.matrices import A_T, B_T, OUTPUT, PATCH, POSITIONS, G, sandwich
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 from tinyvgg.kernels.fast.tile import panel_width, product, transposed_product
 
+CACHE = 160_000         # float32 elements of a thread's second-level cache that a block of tiles may fill
 SIDE, INNER = range(PATCH), range(OUTPUT)
+
+
+def fits(kernel_size, strides, channels, filters):
+    """Whether F(4x4, 3x3) applies: 3x3, stride 1, whole vectors of channels and filters."""
+    return tuple(kernel_size) == (3, 3) and tuple(strides) == (1, 1) and channels % WIDTH == 0 and filters % WIDTH == 0
+
+
+def block_of_tiles(channels, filters):
+    """How many tiles to take at a time."""
+    return max(8, min(64, CACHE // (POSITIONS * (channels + filters)) // 8 * 8))
+
+
+def in_tiles(size):
+    """`size` rounded up to whole tiles."""
+    return -(-size // OUTPUT) * OUTPUT
 
 
 def _load(e, at, row, column, size):
@@ -154,6 +171,8 @@ def pack(step, thread, threads):
     step = step_at(step)
     channels, filters = step.x.channels, step.y.channels
     first, last = share(channels, thread, threads)
+    if unchanged(step.kernel + first * filters, (last - first) * filters, 9, channels * filters, step.stamp + thread * 2 * STAMP):
+        return
     for c in range(first, last):
         j = 0
         while j < filters:

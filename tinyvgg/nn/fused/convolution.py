@@ -24,8 +24,6 @@ from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.tile import WIDE
 from tinyvgg.nn.fused.values import Normalizer, Value, parameter
 
-CACHE = 160_000         # float32 elements of a thread's second-level cache that a block of Winograd tiles may fill
-
 
 @dataclass
 class Convolution:
@@ -46,17 +44,12 @@ class Convolution:
         self.kernel_size, self.strides, self.padding = self.conv.kernel_size, self.conv.strides, (top, left)
         self.height, self.width, self.filters = self.conv.output_shape(self.source.shape)
         self.channels = self.source.shape[2]
-        fits = self.kernel_size == (3, 3) and self.strides == (1, 1) and self.channels % WIDTH == 0
-        self.winograd = fits and not self.precise
+        self.winograd = winograd.fits(self.kernel_size, self.strides, self.channels, self.filters) and not self.precise
         if self.winograd:
-            bottom = OUTPUT * self._tiles(self.height) + 2 - top - self.source.shape[0]
-            right = OUTPUT * self._tiles(self.width) + 2 - left - self.source.shape[1]
+            bottom = winograd.in_tiles(self.height) + 2 - top - self.source.shape[0]
+            right = winograd.in_tiles(self.width) + 2 - left - self.source.shape[1]
         self.source.widen((top, max(bottom, 0), left, max(right, 0)))
         self.ragged = self.winograd and bool(self.height % OUTPUT or self.width % OUTPUT)
-
-    @staticmethod
-    def _tiles(size):
-        return -(-size // OUTPUT)
 
     def describe(self):
         """One line for plan.describe()."""
@@ -77,14 +70,14 @@ class Convolution:
         self.normalizer = Normalizer(self.norm, f, memory) if self.norm is not None else None
         self.mask = arena.take(memory.capacity * f) if self.dropout is not None and memory.keeps else 0
         self.sums = memory.shared("sums", 6 * f)
-        self.block = max(8, min(64, CACHE // (POSITIONS * (c + f)) // 8 * 8))
+        self.block = winograd.block_of_tiles(c, f)
         needs = [self.width * max(WIDE, whole_vectors(self.kernel_size[0] * self.kernel_size[1] * c))]
         if self.winograd:
             needs.append(POSITIONS * (self.block * (c + f) + 2 * WIDTH))
         self.scratch = memory.shared("scratch", max(needs))
         self.apart = self.normalizer is not None or self.pool or self.relu_after or self.ragged
         self._allocate_packed(arena, memory)
-        rows, columns = (OUTPUT * self._tiles(n) if self.ragged else n for n in (self.height, self.width))
+        rows, columns = (winograd.in_tiles(n) if self.ragged else n for n in (self.height, self.width))
         self.result = self._part(arena.images(memory.capacity, rows, columns, f)) if self.apart else self.target.tensor
         if memory.keeps and (not self.winograd or self.ragged):
             self.through = self._part(arena.images(memory.capacity, rows, columns, f))
@@ -92,11 +85,11 @@ class Convolution:
     def _allocate_packed(self, arena, memory):
         c, f, taps = self.channels, self.filters, self.kernel_size[0] * self.kernel_size[1]
         size = POSITIONS if self.winograd else taps
-        self.packed = arena.take(size * c * f)
+        self.packed = memory.packed(size * c * f)
         self.partial = memory.shared("partial", size * c * f)
         if memory.keeps:
-            self.turned = arena.take(taps * c * f)
-            self.packed_back = arena.take(POSITIONS * c * f if self.winograd else whole_vectors(taps * c) * f)
+            self.turned = memory.packed(taps * c * f)
+            self.packed_back = memory.packed(POSITIONS * c * f if self.winograd else whole_vectors(taps * c) * f)
 
     def _part(self, tensor):
         """A buffer as the convolution counts pixels: there may be room for cut tiles, or only for pooled pixels."""
@@ -109,7 +102,7 @@ class Convolution:
         name = self.conv.name
         taps = self.kernel_size[0] * self.kernel_size[1]
         kernel = winograd.pack if self.winograd else packing.pack
-        program.add(kernel, name, kernel=parameter(self.conv, "kernel"), packed=self.packed, depth=taps * self.channels,
+        program.add(kernel, name, kernel=parameter(self.conv, "kernel"), **self.packed, depth=taps * self.channels,
                     padded_depth=taps * self.channels, filters=self.filters, x=self.source.tensor, y=self.result)
         batch = self.normalizer is not None and not self.normalizer.frozen(mode)
         if self.normalizer is not None and not batch:
@@ -148,7 +141,7 @@ class Convolution:
 
     def _conv_fields(self, mode):
         bias = parameter(self.conv, "bias") if self.conv.use_bias else self.identity + self.filters
-        return {"x": self.source.tensor.shifted(*self.padding), "packed": self.packed, "bias": bias, "affine": self._affine(),
+        return {"x": self.source.tensor.shifted(*self.padding), "packed": self.packed["packed"], "bias": bias, "affine": self._affine(),
                 "block": self.block, "kernel_height": self.kernel_size[0], "kernel_width": self.kernel_size[1],
                 "stride_height": self.strides[0], "stride_width": self.strides[1], **self._mask(mode), **self.sums, **self.scratch}
 
@@ -188,10 +181,10 @@ class Convolution:
 
     def _backward_winograd(self, program, tail, gradients):
         name, c, f = self.conv.name, self.channels, self.filters
-        program.add(packing.transpose, name, kernel=parameter(self.conv, "kernel"), packed=self.turned, depth=c, filters=f,
+        program.add(packing.transpose, name, kernel=parameter(self.conv, "kernel"), **self.turned, depth=c, filters=f,
                     kernel_height=3, kernel_width=3)
-        program.add(winograd.pack, name, kernel=self.turned, packed=self.packed_back, x=self.result, y=self.source.tensor)
-        program.add(winograd.backward, name, x=self.source.tensor.shifted(*self.padding), packed=self.packed_back, block=self.block,
+        program.add(winograd.pack, name, kernel=self.turned["packed"], **self.packed_back, x=self.result, y=self.source.tensor)
+        program.add(winograd.backward, name, x=self.source.tensor.shifted(*self.padding), packed=self.packed_back["packed"], block=self.block,
                     want_gradient=gradients, **tail, **self._gradient_into(), **self.partial, **self.scratch)
         if gradients:
             program.add(winograd.gather_gradient, name, gradient=Weight(self.conv.gradients, "kernel"), x=self.source.tensor,
@@ -207,6 +200,6 @@ class Convolution:
             program.add(direct.kernel_gradient, name, x=self.source.tensor.shifted(*self.padding), g=self.through, **shape, **self.partial)
             program.add(direct.gather_gradient, name, gradient=Weight(self.conv.gradients, "kernel"), **shape, **self.partial)
         if inputs:
-            program.add(packing.pack_transposed, name, kernel=parameter(self.conv, "kernel"), packed=self.packed_back, **shape)
-            program.add(direct.input_gradient, name, g=self.through, packed=self.packed_back, **shape, **self._gradient_into(),
+            program.add(packing.pack_transposed, name, kernel=parameter(self.conv, "kernel"), **self.packed_back, **shape)
+            program.add(direct.input_gradient, name, g=self.through, packed=self.packed_back["packed"], **shape, **self._gradient_into(),
                         **self.scratch)

@@ -32,20 +32,20 @@ class FullyConnected:
         self.inputs, self.units = self.dense.parameters["kernel"].shape
         self.rows, self.columns = self.source.tensor.image, whole_vectors(self.units)
         self.identity = memory.identity(self.columns)
-        self.packed, self.bias = arena.take(self.rows * self.columns), arena.take(self.columns)
+        self.packed, self.bias = memory.packed(self.rows * self.columns), arena.take(self.columns)
         self.mask = arena.take(memory.capacity * self.columns) if self.dropout is not None and memory.keeps else 0
         self.source_flat, self.target_flat = self.source.tensor.flat(), self.target.tensor.flat()
         if memory.keeps:
-            self.packed_back = arena.take(self.rows * self.columns)
+            self.packed_back = memory.packed(self.rows * self.columns)
             self.partial = memory.shared("partial", self.inputs * self.columns)["partial"]
             self.source_gradient, self.target_gradient = self.source.gradient.flat(), self.target.gradient.flat()
 
     def forward(self, program, mode):
         """Add the steps from source to target."""
         name = self.dense.name
-        program.add(packing.pack, name, kernel=parameter(self.dense, "kernel"), packed=self.packed, depth=self.inputs,
+        program.add(packing.pack, name, kernel=parameter(self.dense, "kernel"), **self.packed, depth=self.inputs,
                     padded_depth=self.rows, filters=self.units)
-        program.add(fully_connected.forward, name, x=self.source_flat, y=self.target_flat, packed=self.packed, bias=self._bias(program),
+        program.add(fully_connected.forward, name, x=self.source_flat, y=self.target_flat, packed=self.packed["packed"], bias=self._bias(program),
                     gate=self.relu, **self._mask(mode))
 
     def _bias(self, program):
@@ -78,7 +78,7 @@ class FullyConnected:
             program.add(fully_connected.kernel_gradient, name, x=self.source_flat, g=self.target_gradient, gradient=gradient,
                         partial=gradient if self.units == self.columns else self.partial, depth=self.inputs, filters=self.units, **bias)
         if inputs:
-            program.add(packing.pack_transposed, name, kernel=parameter(self.dense, "kernel"), packed=self.packed_back,
+            program.add(packing.pack_transposed, name, kernel=parameter(self.dense, "kernel"), **self.packed_back,
                         depth=self.inputs, filters=self.units)
-            program.add(fully_connected.input_gradient, name, g=self.target_gradient, dx=self.source_gradient, packed=self.packed_back)
+            program.add(fully_connected.input_gradient, name, g=self.target_gradient, dx=self.source_gradient, packed=self.packed_back["packed"])
             self.source.fresh()

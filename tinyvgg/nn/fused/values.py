@@ -4,6 +4,7 @@ from typing import Any
 
 from tinyvgg.kernels.fast import normalize
 from tinyvgg.kernels.fast.arena import Tensor, whole_vectors
+from tinyvgg.kernels.fast.fingerprint import STAMP
 from tinyvgg.kernels.fast.program import Setting, Weight
 
 NO_BORDER = (0, 0, 0, 0)
@@ -48,6 +49,10 @@ class Memory:
         at = self.arena.take(2 * channels)
         self.arena.fill(at, channels, 1.0)
         return at
+
+    def packed(self, size):
+        """Return {packed, stamp}: the addresses of weights in packed order, and of the hash of what was packed."""
+        return {"packed": self.arena.take(size), "stamp": self.arena.take(self.threads * 2 * STAMP)}
 
     def shared(self, name, size):
         """Return {field: address, field_size: size} of working space for each thread, the largest that any stage asked for."""
