@@ -9,8 +9,8 @@ LINE = 120
 KEYWORDS = frozenset("""auto break case char const continue default do double else enum extern float for goto if inline int long
 register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while _Bool _Complex
 _Imaginary asm typeof main NULL""".split())
-CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "uint32": "uint32_t",
-          "uint64": "uint64_t", "float32": "float"}
+CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t",
+          "uint32": "uint32_t", "float32": "float"}
 
 
 def check_name(name):
@@ -55,7 +55,7 @@ def _literals(array):
     return [str(v) for v in flat.tolist()]
 
 
-def array_text(declaration, array):
+def array_text(declaration, array, end=";"):
     """Return `declaration = { ... };`, with as many numbers on a line as fit."""
     lines, line, length = [], [], 4
     for text in _literals(np.asarray(array)):
@@ -65,7 +65,7 @@ def array_text(declaration, array):
         line.append(text)
         length += len(text) + 2
     lines.append("    " + ", ".join(line))
-    return f"{declaration} = {{\n" + ",\n".join(lines) + "\n};\n"
+    return f"{declaration} = {{\n" + ",\n".join(lines) + f"\n}}{end}\n"
 
 
 def initializer(fields, indent=4):

@@ -4,9 +4,9 @@ from functools import singledispatch
 
 import numpy as np
 
-from tinyvgg.codegen.arena import Tensor, place
 from tinyvgg.codegen.emit import CTYPES, check_name, identifier
 from tinyvgg.errors import NotYet, ShapeError
+from tinyvgg.quant.memory import plan_memory
 
 
 @singledispatch
@@ -34,7 +34,6 @@ class Step:
     kernels: tuple[str, ...] = ()
     declaration: str = ""
     scratch: int = 0
-    alias: bool = False                    # the result is the input itself: nothing to compute
 
 
 @dataclass
@@ -49,10 +48,15 @@ class Program:
     more_kernels: tuple = ()
 
     def constant(self, op, what, array, comment=""):
-        """Add an array to the weights and return its C name."""
-        name = f"{self.name}_{self.symbol(op)}_{what}"
+        """Add an array to the constants and return the C expression that means it."""
+        name = f"{self.symbol(op)}_{what}"
         self.constants.append(Constant(op.name, name, np.ascontiguousarray(array), comment))
-        return name
+        return f"{self.name}_weights.{name}" if self.in_one_struct else f"{self.name}_{name}"
+
+    @property
+    def in_one_struct(self):
+        """Whether the constants are members of one struct, so that they lie without gaps in X-CUBE-AI's order: those of floats."""
+        return dtype_of(self.image) == "float32"
 
     def symbol(self, op):
         """The op's name as C takes it; numbered where two ops would share it."""
@@ -71,7 +75,7 @@ class Program:
     @property
     def layers(self):
         """The ops that compute something, in order."""
-        return [op for op in self.graph.ops if op.name in self.steps and not self.steps[op.name].alias]
+        return [op for op in self.graph.ops if op.name in self.steps]
 
     @property
     def kernels(self):
@@ -87,12 +91,6 @@ class Program:
         """The final softmax op, or None."""
         last = self.graph.ops[-1]
         return last if last is not self.graph.logits else None
-
-    def resolve(self, name):
-        """Return the name of the tensor that holds op `name`'s result: aliases are followed."""
-        while name in self.steps and self.steps[name].alias:
-            name = self.graph[name].inputs[0]
-        return name
 
 
 def dtype_of(op):
@@ -132,16 +130,7 @@ def _check(graph):
 
 
 def _place(program):
-    """Lay out image, intermediate results and scratch; logits and probabilities are the caller's."""
-    order = {op.name: i for i, op in enumerate(program.graph.ops)}
-    external = {program.graph.logits.name, program.graph.ops[-1].name}
-    tensors = []
-    for op in program.graph.ops:
-        if op.name in external or program.resolve(op.name) != op.name:
-            continue
-        readers = [order[o.name] for o in program.graph.ops if any(program.resolve(i) == op.name for i in o.inputs)]
-        tensors.append(Tensor(op.name, bytes_of(op), order[op.name], max(readers, default=order[op.name])))
-    for op in program.layers:
-        if program.steps[op.name].scratch:
-            tensors.append(Tensor(f"{op.name} scratch", program.steps[op.name].scratch, order[op.name], order[op.name]))
-    program.offsets, program.arena_bytes = place(tensors, first=program.image.name)
+    """Lay out image, intermediate results and scratch."""
+    scratch = {op.name: program.steps[op.name].scratch for op in program.layers}
+    plan = plan_memory(program.graph, align=8, scratch=scratch)
+    program.offsets, program.arena_bytes = plan.offsets, -(-plan.size // 8) * 8

@@ -46,12 +46,12 @@ typedef struct {
     uint16_t pool_height, pool_width, pool_stride_y, pool_stride_x;
 } tv_window;
 
-/* Weights as indices into a codebook, `bits` each (1..8), first in the high bits; each filter's row begins at a byte.
- * A codebook of 2^bits entries serves all filters (codebook_step 0), or filter f has its own at f * codebook_step. */
+/* Weights as indices into a codebook, `bits` each (1..8), first in the high bits, without gaps: filter f's begin at bit
+ * f * row_bits. A codebook of 2^bits entries serves all filters (codebook_step 0), or filter f has its own at f * codebook_step. */
 typedef struct {
     const uint8_t *indices;
     const void *codebook;                /* int8_t or float; see the layer; NULL where the weights are not shared */
-    uint32_t row_bytes, codebook_step;
+    uint32_t row_bits, codebook_step;
     uint32_t bits;
 } tv_shared;
 

@@ -12,7 +12,12 @@ typedef struct {
 
 static inline tv_index_reader tv_read_indices(const tv_shared *shared, uint32_t filter)
 {
-    tv_index_reader r = { shared->indices + filter * shared->row_bytes, shared->bits, 0, 0 };
+    const uint32_t start = filter * shared->row_bits;
+    tv_index_reader r = { shared->indices + start / 8u, shared->bits, 0, 0 };
+    if (start & 7u) {
+        r.word = *r.at++;
+        r.held = 8u - (start & 7u);
+    }
     return r;
 }
 

@@ -3,6 +3,7 @@ import numpy as np
 
 from tinyvgg.errors import ShapeError
 from tinyvgg.quant.graph import SharedWeights
+from tinyvgg.quant.packing import pack_bits
 
 UNROLL = 8                  # weights that the inner loop takes at a time
 ACTIVATIONS = {"none": "TV_NONE", "relu": "TV_RELU", "leaky": "TV_LEAKY", "clamp": "TV_CLAMP"}
@@ -26,6 +27,13 @@ def window(op, input_shape, kernel_size):
         if value > 65535:
             raise ShapeError(f"{op.name!r} has {key} {value}; the kernels take up to 65535")
     return {key: int(value) for key, value in fields.items()}
+
+
+def float_weights(program, op, comment):
+    """{"weights": ...} or {"shared": ...} of a float op, in the order of its weights."""
+    if is_shared(op):
+        return {"shared": shared_fields(program, op)}
+    return {"weights": program.constant(op, "weights", op.weights, comment)}
 
 
 def integer_tail(program, op, weights, input_zero):
@@ -61,20 +69,15 @@ def float_tail(program, op):
 
 
 def shared_fields(program, op):
-    """Fields of tv_shared: packed rows of indices, and the codebook (of the layer, or a row of 2^bits for each filter)."""
+    """Fields of tv_shared: the codebook of 2^bits entries (the last one repeated where fewer are used), then the packed indices."""
     shared = op.weights
-    codebook = np.zeros((*shared.codebook.shape[:-1], 1 << shared.bits), shared.codebook.dtype)
-    codebook[..., :shared.codebook.shape[-1]] = shared.codebook
-    rows = pack_rows(shared.indices.reshape(len(shared.indices), -1), shared.bits)
-    return {"indices": program.constant(op, "indices", rows, f"{shared.bits} bits each, first in the high bits"),
-            "codebook": program.constant(op, "codebook", codebook), "row_bytes": rows.shape[1],
-            "codebook_step": 0 if codebook.ndim == 1 else codebook.shape[1], "bits": int(shared.bits)}
-
-
-def pack_rows(indices, bits):
-    """indices (F, K) below 2^bits -> uint8 (F, ceil(K * bits / 8)): `bits` each, first in the high bits."""
-    expanded = np.unpackbits(indices.astype(np.uint8)[..., None], axis=-1)[..., 8 - bits:]
-    return np.packbits(expanded.reshape(len(indices), -1), axis=-1)
+    missing = (1 << shared.bits) - shared.codebook.shape[-1]
+    codebook = np.concatenate([shared.codebook, np.repeat(shared.codebook[..., -1:], missing, axis=-1)], axis=-1)
+    fields = {"codebook": program.constant(op, "codebook", codebook)}
+    indices = pack_bits(shared.indices, shared.bits)
+    return fields | {"indices": program.constant(op, "indices", indices, f"{shared.bits} bits each, first in the high bits"),
+                     "row_bits": shared.indices[0].size * int(shared.bits),
+                     "codebook_step": 0 if codebook.ndim == 1 else codebook.shape[1], "bits": int(shared.bits)}
 
 
 def is_shared(op):

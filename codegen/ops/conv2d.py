@@ -2,8 +2,9 @@
 import math
 
 from tinyvgg.codegen.emit import initializer
-from tinyvgg.codegen.ops._common import UNROLL, float_tail, integer_tail, is_shared, pair_blocks, round_up, shared_fields, window
+from tinyvgg.codegen.ops._common import UNROLL, float_tail, float_weights, integer_tail, is_shared, pair_blocks, round_up, shared_fields, window
 from tinyvgg.codegen.program import Step, emit
+from tinyvgg.errors import NotYet
 from tinyvgg.quant.float_graph import FloatConv2D
 from tinyvgg.quant.graph import Conv2D, weights_of
 
@@ -13,6 +14,8 @@ SHARED_BLOCK = 8            # looking up takes longer
 
 @emit.register
 def _(op: Conv2D, program):
+    if op.variant == "winograd4":
+        raise NotYet(f"no kernel for the variant winograd4 of {op.name!r}", 'variant "direct"')
     weights = weights_of(op)
     f, kh, kw, c = weights.shape
     size, pool = kh * kw * c, op.pool or (1, 1, 1, 1)
@@ -34,11 +37,7 @@ def _(op: Conv2D, program):
 def _(op: FloatConv2D, program):
     f, kh, kw, c = op.weights.shape
     size = kh * kw * c
-    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), "tail": float_tail(program, op)}
-    if is_shared(op):
-        fields["shared"] = shared_fields(program, op)
-    else:
-        fields["weights"] = program.constant(op, "weights", weights_of(op), "[F][KH][KW][C]")
+    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), **float_weights(program, op, "[F][KH][KW][C]"), "tail": float_tail(program, op)}
     symbol = f"{program.symbol(op)}_layer"
     return Step(f"tv_conv2d_f32(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_f32",),
                 f"static const tv_conv2d_f32_layer {symbol} = {initializer(fields)};", (16 + 4 * is_shared(op)) * size)

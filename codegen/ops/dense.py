@@ -1,6 +1,6 @@
 """Dense, of integers and of floats. A good file to copy for a new op: constants, a layer struct, the call of one kernel."""
 from tinyvgg.codegen.emit import initializer
-from tinyvgg.codegen.ops._common import UNROLL, float_tail, integer_tail, is_shared, pair_blocks, round_up, shared_fields
+from tinyvgg.codegen.ops._common import UNROLL, float_tail, float_weights, integer_tail, is_shared, pair_blocks, round_up, shared_fields
 from tinyvgg.codegen.program import Step, emit
 from tinyvgg.quant.float_graph import FloatDense
 from tinyvgg.quant.graph import Dense, weights_of
@@ -23,11 +23,7 @@ def _(op: Dense, program):
 @emit.register
 def _(op: FloatDense, program):
     outputs, inputs = op.weights.shape
-    fields = {"inputs": inputs, "outputs": outputs, "tail": float_tail(program, op)}
-    if is_shared(op):
-        fields["shared"] = shared_fields(program, op)
-    else:
-        fields["weights"] = program.constant(op, "weights", weights_of(op), "[O][I]")
+    fields = {"inputs": inputs, "outputs": outputs, **float_weights(program, op, "[O][I]"), "tail": float_tail(program, op)}
     symbol = f"{program.symbol(op)}_layer"
     return Step(f"tv_dense_f32(&{symbol}, {{x}}, {{y}})", ("tv_dense_f32",),
                 f"static const tv_dense_f32_layer {symbol} = {initializer(fields)};")

@@ -1,6 +1,6 @@
 """DepthwiseConv2D, of integers and of floats."""
 from tinyvgg.codegen.emit import initializer
-from tinyvgg.codegen.ops._common import float_tail, integer_tail, is_shared, shared_fields, window
+from tinyvgg.codegen.ops._common import float_tail, float_weights, integer_tail, is_shared, shared_fields, window
 from tinyvgg.codegen.program import Step, emit
 from tinyvgg.quant.float_graph import FloatDepthwiseConv2D
 from tinyvgg.quant.graph import DepthwiseConv2D, weights_of
@@ -22,11 +22,7 @@ def _(op: DepthwiseConv2D, program):
 @emit.register
 def _(op: FloatDepthwiseConv2D, program):
     _, kh, kw = op.weights.shape
-    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), "tail": float_tail(program, op)}
-    if is_shared(op):
-        fields["shared"] = shared_fields(program, op)
-    else:
-        fields["weights"] = program.constant(op, "weights", weights_of(op), "[F][KH][KW]")
+    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), **float_weights(program, op, "[F][KH][KW]"), "tail": float_tail(program, op)}
     return _step(op, program, "tv_depthwise_f32", "tv_conv2d_f32_layer", fields, 4 * kh * kw * is_shared(op))
 
 

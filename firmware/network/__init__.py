@@ -2,11 +2,14 @@
 
     image = build_network(tinyvgg.load_model("light.tvq"), "build", name="light")      # build/light.elf .bin .hex .map .tvq
 """
+import math
 import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+
+import numpy as np
 
 from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import check_name, identifier, number
@@ -105,31 +108,21 @@ def app_text(program, sha256, header=None):
     takes_bytes = integer or low == 0
     types = ["TV_ACCEPTS(TV_U8)", "TV_ACCEPTS(TV_I8)"] if takes_bytes else []
     shape = [*program.image.shape, 0, 0, 0][:4]
+    float_bytes, offset = 4 * math.prod(program.image.shape), program.offsets[program.image.name]
+    float_offset = 0 if integer and offset >= float_bytes else offset           # in place, or clear of the bytes that it becomes
     values = {
         "name": name, "UPPER": name.upper(), "version": __version__, "header": header or f"{name}.h",
-        "arena_bytes": max(program.arena_bytes, 4 * _count(program.image.shape)), "model_name": _text(graph.name)[:63],
+        "arena_bytes": max(program.arena_bytes, float_offset + float_bytes), "float_offset": float_offset, "model_name": _text(graph.name)[:63],
         "layer_names": ", ".join(f'"{_text(op.name)[:60]}"' for op in program.layers),
         "sha256_bytes": ", ".join(map(str, bytes.fromhex(sha256))), "input_shape": ", ".join(map(str, shape)),
         "input_types": " | ".join([*types, "TV_ACCEPTS(TV_F32)"]),
         "output_type": {"int16": "TV_I16", "uint8": "TV_U8", "float32": "TV_F32"}[dtype_of(logits)],
-        "input_scale": f"{name.upper()}_INPUT_SCALE" if integer else number(_f32((high - low) / 255)),
+        "input_scale": f"{name.upper()}_INPUT_SCALE" if integer else number(np.float32((high - low) / 255)),
         "probabilities": "" if program.softmax is None else f"static {name}_probability probabilities[{name.upper()}_CLASSES];",
         "probabilities_argument": "" if program.softmax is None else "probabilities, ",
         "convert": _CONVERT_INTEGER if integer else _CONVERT_BYTES if takes_bytes else _CONVERT_NOTHING,
         "softmax": _softmax(program)}
     return Template((HERE / "network_app.c.in").read_text(encoding="utf-8")).substitute(values)
-
-
-def _count(shape):
-    product = 1
-    for n in shape:
-        product *= n
-    return product
-
-
-def _f32(value):
-    import numpy as np
-    return np.float32(value)
 
 
 def _text(text):
@@ -145,20 +138,20 @@ def _softmax(program):
             f"    tv_softmax_{kind}_f32(&layer, output, p);")
 
 
-_CONVERT_INTEGER = """/* Bytes as they are; int8 is q - 128; floats are quantised in place. */
+_CONVERT_INTEGER = """/* Bytes as they are; int8 is q - 128; floats are quantised. */
 static void convert(int type)
 {
     if (type == TV_I8)
-        for (uint32_t i = 0; i < tv_app.input_count; i++) arena[i] ^= 0x80u;
-    if (type == TV_F32) tv_quantize((const float *)(const void *)arena, arena, tv_app.input_count, tv_app.input_scale, tv_app.input_zero);
+        for (uint32_t i = 0; i < tv_app.input_count; i++) image[i] ^= 0x80u;
+    if (type == TV_F32) tv_quantize((const float *)(const void *)float_image, image, tv_app.input_count, tv_app.input_scale, tv_app.input_zero);
 }"""
 _CONVERT_BYTES = """/* Floats as they are; bytes become low + q * scale in place, the last first. */
 static void convert(int type)
 {
-    float *x = (float *)(void *)arena;
+    float *x = (float *)(void *)image;
     if (type == TV_F32) return;
     for (uint32_t i = tv_app.input_count; i-- > 0;) {
-        const uint8_t q = type == TV_I8 ? arena[i] ^ 0x80u : arena[i];
+        const uint8_t q = type == TV_I8 ? image[i] ^ 0x80u : image[i];
         x[i] = (float)q * tv_app.input_scale + tv_app.input_low;
     }
 }"""
