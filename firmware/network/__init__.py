@@ -75,21 +75,22 @@ def _check_constants(graph, name, board):
     for have, limit, kind in ((program.constant_bytes(), facts.flash["length"], "flash"), (program.arena_bytes, facts.ram["length"], "RAM")):
         if have > limit:
             what = "constants" if kind == "flash" else "an arena"
-            raise _explained(BuildError(f"the image does not fit the {facts.part}: {what} of {have:,} bytes, and the code, in {limit:,} "
-                                        f"bytes of {kind}: {have - limit:,} bytes are missing"), program)
+            raise _explained(BuildError(f"the image does not fit the {facts.part}: {what} of {have:,} bytes in {limit:,} bytes of {kind}: "
+                                        f"{have - limit:,} bytes are missing, and room for the {'code' if kind == 'flash' else 'stack'}"), program)
 
 
 def _explained(error, program):
     """Add to a BuildError about size which layer is the largest, and what to do."""
     if "missing" not in error.problem and "lacks" not in error.problem:
         return error
-    ram = "of RAM" in error.problem or "its RAM" in error.problem
+    ram = "of RAM" in error.problem or "RAM of" in error.problem
     if ram:
         needs = {op.name: program.steps[op.name].scratch + _output_bytes(op) for op in program.layers}
         hint = "an integer model: tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq"
     else:
         needs = {op.name: program.constant_bytes(op) for op in program.layers}
-        hint = "fewer bits a weight: tinyvgg compress MODEL --scheme shared4 --data DATA --out MODEL.tvq"
+        scheme = "shared4" if dtype_of(program.image) == "uint8" else "int8"
+        hint = f"fewer bits a weight: tinyvgg compress MODEL --scheme {scheme} --data DATA --out MODEL.tvq"
     largest = max(needs, key=needs.get)
     what = "output and scratch" if ram else "constants"
     return BuildError(f"{error.problem}; the largest layer is {largest!r}, with {needs[largest]:,} bytes of {what}", hint)
@@ -108,11 +109,10 @@ def app_text(program, sha256, header=None):
     takes_bytes = integer or low == 0
     types = ["TV_ACCEPTS(TV_U8)", "TV_ACCEPTS(TV_I8)"] if takes_bytes else []
     shape = [*program.image.shape, 0, 0, 0][:4]
-    float_bytes, offset = 4 * math.prod(program.image.shape), program.offsets[program.image.name]
-    float_offset = 0 if integer and offset >= float_bytes else offset           # in place, or clear of the bytes that it becomes
+    float_offset, arena_bytes = float_place(program)
     values = {
         "name": name, "UPPER": name.upper(), "version": __version__, "header": header or f"{name}.h",
-        "arena_bytes": max(program.arena_bytes, float_offset + float_bytes), "float_offset": float_offset, "model_name": _text(graph.name)[:63],
+        "arena_bytes": arena_bytes, "float_offset": float_offset, "model_name": _text(graph.name)[:63],
         "layer_names": ", ".join(f'"{_text(op.name)[:60]}"' for op in program.layers),
         "sha256_bytes": ", ".join(map(str, bytes.fromhex(sha256))), "input_shape": ", ".join(map(str, shape)),
         "input_types": " | ".join([*types, "TV_ACCEPTS(TV_F32)"]),
@@ -123,6 +123,16 @@ def app_text(program, sha256, header=None):
         "convert": _CONVERT_INTEGER if integer else _CONVERT_BYTES if takes_bytes else _CONVERT_NOTHING,
         "softmax": _softmax(program)}
     return Template((HERE / "network_app.c.in").read_text(encoding="utf-8")).substitute(values)
+
+
+def float_place(program):
+    """Return (where in the arena a float32 image may stand, bytes of the arena that has room for it).
+
+    It becomes the network's image in place, or clear of the bytes that it becomes.
+    """
+    size, offset = 4 * math.prod(program.image.shape), program.offsets[program.image.name]
+    place = 0 if dtype_of(program.image) == "uint8" and offset >= size else offset
+    return place, max(program.arena_bytes, -(-(place + size) // 8) * 8)
 
 
 def _text(text):

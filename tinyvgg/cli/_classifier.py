@@ -1,7 +1,7 @@
-"""What a verb's MODEL may be: a model file, the folder of a run, the name of a zoo entry, later board URLs."""
+"""What a verb's MODEL may be: a model file, the folder of a run, the name of a zoo entry, or the URL of a board."""
 from pathlib import Path
 
-from tinyvgg.errors import FormatError, NotYet, OptionError
+from tinyvgg.errors import FormatError, OptionError
 
 
 def add_model(parser):
@@ -14,7 +14,8 @@ def add_model(parser):
 def open_classifier(spec, input_range=None):
     """Return the classifier that `spec` names; `input_range` ("LO,HI") replaces what its file says."""
     if "://" in spec or spec.startswith("virtual:"):
-        raise NotYet(f"{spec}: a board as the model is not in this version of this verb yet")
+        from tinyvgg.board import Board
+        return Board(spec)
     model = _open(spec)
     if input_range is not None:
         if hasattr(model, "graph"):

@@ -4,7 +4,14 @@
     tinyvgg board run build/cifar10.elf --port socket://localhost:4404    serves a virtual board to other programs
     tinyvgg board run build/cifar10.elf --port pty              the same as a serial port (Linux, macOS)
     tinyvgg board info --port /dev/ttyACM0                      which firmware answers, in which protocol
+    tinyvgg board evaluate --port virtual:build/light.elf --data cifar10 -n 1000 --out runs/board
+    tinyvgg board evaluate --build light.h5 --data cifar10 -n 1000        builds the firmware first (int8), on a virtual board
+    tinyvgg board profile --port /dev/ttyACM0 --data cifar10
+    tinyvgg board validate --port virtual:build/light.elf --reference light.h5 --data cifar10
+
+Each action takes --json and --quiet; `tinyvgg board evaluate --help` shows the options of one.
 """
+from tinyvgg.cli import _board_network
 from tinyvgg.cli._common import add_common, note, print_result
 
 
@@ -102,4 +109,4 @@ def _info(arguments):
     print_result(arguments, result, "\n".join(f"{key:<18}{value}" for key, value in result.items()))
 
 
-ACTIONS = [_add_demo, _add_run, _add_info]
+ACTIONS = [_add_demo, _add_run, _add_info, *_board_network.ACTIONS]

@@ -49,3 +49,23 @@ def training_curves(history, path):
         axis.grid(alpha=0.3)
         axis.legend()
     save(fig, path)
+
+
+def confusion_matrix(counts, classes, path, *, title=""):
+    """Draw a confusion matrix: counts (K, K), rows the true class, columns the answer; colours by share of the row."""
+    import numpy as np
+    counts = np.asarray(counts)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fig = figure(1.5 + 0.55 * len(classes), 1.2 + 0.5 * len(classes))
+    axes = fig.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for i, row in enumerate(counts):
+        for j, count in enumerate(row):
+            if count:
+                axes.text(j, i, str(count), ha="center", va="center", fontsize=7, color="white" if share[i, j] > 0.5 else "black")
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("true class")
+    axes.set_title(title)
+    save(fig, path)

@@ -1,0 +1,22 @@
+/* What an application written for X-CUBE-AI defines, and its main() calls. */
+#ifndef APP_X_CUBE_AI_H
+#define APP_X_CUBE_AI_H
+
+#include "ai_platform.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MIN_HEAP_SIZE 0x800
+#define MIN_STACK_SIZE 0x800
+#define AI_MNETWORK_NUMBER (1U)
+
+void MX_X_CUBE_AI_Init(void);            /* once, after the peripherals are set up */
+void MX_X_CUBE_AI_Process(void);         /* in the main loop */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,86 @@
+"""A network for somebody else's application: its C, and X-CUBE-AI's client calls on top, for CubeIDE and CMake."""
+from pathlib import Path
+from string import Template
+
+from tinyvgg._version import __version__
+from tinyvgg.codegen.emit import check_name
+from tinyvgg.codegen.generate import generate, graph_of, model_sha256
+from tinyvgg.codegen.program import dtype_of
+from tinyvgg.codegen.write import macc
+from tinyvgg.errors import ShapeError
+from tinyvgg.firmware.network import float_place
+from tinyvgg.report.record import write_bytes
+
+CLIENT = Path(__file__).parent / "client"
+COPIED = ("ai_platform.h", "ai_datatypes_defines.h", "app_x-cube-ai.h")
+
+
+def export(model, folder, *, name="network"):
+    """Write the C of a model with X-CUBE-AI's client calls (ai_NAME_create_and_init, ...) into `folder`; return plain data.
+
+    model: nn.Model, QuantizedModel, CompressedModel or Graph, on images. Client input and output are float32. Raises OptionError
+    for a name that is no C identifier.
+    """
+    graph = graph_of(model)
+    if len(graph.input_shape) != 3:
+        raise ShapeError(f"the network takes {graph.input_shape}; a client's input is an image (H, W, C)")
+    folder = Path(folder)
+    program = generate(graph, folder, name=check_name(name), header=f"{name}_tinyvgg.h", more_kernels=("tv_softmax_f32",))
+    values = _values(program, model_sha256(graph))
+    texts = {file: (CLIENT / file).read_text(encoding="utf-8") for file in COPIED}
+    texts["tv_quantize.h"] = (Path(__file__).parent / "common" / "tv_quantize.h").read_text(encoding="utf-8")
+    for file, template in ((f"{name}.h", "client.h"), (f"{name}_data.h", "client_data.h"), (f"{name}_client.c", "client.c"),
+                           ("sections.ld", "sections.ld"), ("README.md", "README.md")):
+        texts[file] = _filled(template, values)
+    for file, text in texts.items():
+        write_bytes(folder / file, text)
+    sources = sorted(p.name for p in folder.glob("*.c"))
+    write_bytes(folder / "CMakeLists.txt", _filled("CMakeLists.txt", values | {"sources": "\n".join(f"    {s}" for s in sources)}))
+    return {"name": name, "folder": str(folder), "files": sorted(p.name for p in folder.iterdir()), "sha256": values["sha256"],
+            "constants_bytes": values["constants"], "arena_bytes": program.arena_bytes, "activations_bytes": values["activations"]}
+
+
+def _filled(name, values):
+    return Template((CLIENT / f"{name}.in").read_text(encoding="utf-8")).substitute(values)
+
+
+def _values(program, sha256):
+    graph, (height, width, channels) = program.graph, program.image.shape
+    classes, softmax = graph.logits.shape[-1], program.softmax is not None
+    float_offset, arena = float_place(program)
+    low, high = graph.input_range
+    integer = dtype_of(program.image) == "uint8"
+    return {
+        "name": program.name, "UPPER": program.name.upper(), "version": __version__, "sha256": sha256,
+        "model_name": "".join(c if c.isalnum() or c in "_-. " else "_" for c in graph.name), "layers": len(program.layers),
+        "height": height, "width": width, "channels": channels, "input_count": height * width * channels,
+        "input_bytes": 4 * height * width * channels, "classes": classes, "output_bytes": 4 * classes,
+        "activations": arena + 4 * classes, "float_offset": float_offset, "output_offset": arena, "constants": program.constant_bytes(),
+        "macc": sum(macc(op) for op in graph.ops), "input_meaning": f"an image in {low:g}..{high:g}, channels last",
+        "output_meaning": "the probabilities" if softmax else "the logits", "null_probabilities": "NULL, " if softmax else "",
+        "own_input": "uint8 images" if integer else "float32 images", "own_logits": dtype_of(graph.logits),
+        "convert": _CONVERT_INTEGER.format(upper=program.name.upper()) if integer else _CONVERT_FLOAT,
+        "finish": _finish(program)}
+
+
+def _finish(program):
+    """C that turns `logits` into `values`."""
+    upper, dtype = program.name.upper(), dtype_of(program.graph.logits)
+    if program.softmax is not None and dtype == "float32":
+        return f"        const tv_softmax_f32_layer layer = {{ {upper}_CLASSES }};\n        tv_softmax_f32(&layer, logits, values);"
+    if program.softmax is not None:
+        kind = "s16" if dtype == "int16" else "u8"
+        return (f"        const tv_softmax_scaled_layer layer = {{ {upper}_CLASSES, {upper}_LOGIT_SCALE }};\n"
+                f"        tv_softmax_{kind}_f32(&layer, logits, values);")
+    value = "logits[i]" if dtype == "float32" else f"{upper}_LOGIT_SCALE * (float)(logits[i] - {upper}_LOGIT_ZERO)"
+    return f"        for (uint32_t i = 0; i < {upper}_CLASSES; i++) values[i] = {value};"
+
+
+_CONVERT_INTEGER = """/* Float pixels become the bytes that the network takes. */
+static const void *convert(const void *input)
+{{
+    uint8_t *image = arena + {upper}_IMAGE_OFFSET;
+    tv_quantize(input, image, {upper}_INPUT_COUNT, {upper}_INPUT_SCALE, {upper}_INPUT_ZERO);
+    return image;
+}}"""
+_CONVERT_FLOAT = "static const void *convert(const void *input) { return input; }"

@@ -1,0 +1,169 @@
+"""Simulation == C on this machine == the ELF on the virtual board, asked over its UART."""
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.quant.networks import randomise
+from tinyvgg import models
+from tinyvgg.board import Board
+from tinyvgg.board.evaluator import evaluate_board, model_beside, profile_board
+from tinyvgg.board.validate import metrics, validate_board
+from tinyvgg.codegen import HostModel
+from tinyvgg.errors import BuildError, LinkError, OptionError
+from tinyvgg.firmware.network import build_network
+from tinyvgg.quant import load_tvq, quantize
+from tinyvgg.quant.schemes import compress
+
+
+def test_light(light, images, tmp_path):
+    """The same bytes everywhere, within the budget of flash, RAM and cycles."""
+    _, q = light
+    built = build_network(q, tmp_path, name="light")
+    assert built.image.flash_bytes <= 480_000 and built.image.ram_bytes <= 60_000
+    expected = q.integer_logits(images)
+    assert np.array_equal(HostModel(q).raw_logits(images), expected)
+    with Board(f"virtual:{built.image.elf}") as board:
+        assert board.info.sha256 == q.sha256 == load_tvq(built.tvq).sha256
+        assert board.info.model == "light" and board.info.input_shape == (32, 32, 3) and board.n_classes == 10
+        answers = board.infer(images[:4])
+        assert np.array_equal(answers.raw, expected[:4])
+        assert np.array_equal(board.logits(images[:1]), q.logits(images[:1]))
+        assert answers.cycles.max() <= 60_000_000
+
+
+@pytest.mark.parametrize("wire", ["uint8", "int8", "float32"])
+def test_every_wire_gives_the_same(mini, url, images, wire):
+    with Board(url, wire=wire) as board:
+        x = images[:2] / np.float32(255) if wire == "float32" else images[:2]
+        assert np.array_equal(board.infer(x).raw, mini[1].integer_logits(images[:2]))
+
+
+def test_evaluation_resumes(mini, url, images, tmp_path):
+    y = mini[1].labels(images)
+    y[0] = (y[0] + 1) % 10
+    out = tmp_path / "answers.jsonl"
+    with Board(url) as board:
+        first = evaluate_board(board, images, y, model=model_beside(url), out=out, limit=5)
+    with open(out, "a") as f:
+        f.write('{"i": 5, "raw": [1,')                          # a stop in the middle of a line
+    with Board(url) as board:
+        whole = evaluate_board(board, images, y, model=model_beside(url), out=out)
+    assert (first["n"], whole["n"], whole["resumed"]) == (5, 12, 5)
+    assert whole["accuracy"] == 11 / 12 and whole["agreement"] == 1.0 and whole["confusion"][y[0]][(y[0] - 1) % 10] >= 1
+    assert 0.1e6 < whole["instructions_per_image"] < whole["cycles_per_image"] <= 2e6
+    assert whole["ms_per_image"] == pytest.approx(whole["cycles_per_image"] / 120e3) and whole["wire_ms_per_image"] > 0
+    assert len([json.loads(line) for line in out.read_text().split("\n") if line.endswith("}")]) == 13
+    with Board(url) as board, pytest.raises(OptionError, match="another set of images"):
+        evaluate_board(board, images[:4], y[:4], out=out)
+
+
+def test_another_model_is_refused(mini, url, images):
+    other = quantize(mini[0], images[:3])
+    with Board(url) as board, pytest.raises(LinkError, match="SHA-256"):
+        evaluate_board(board, images[:1], [0], model=other)
+
+
+def test_a_wrong_weight_is_seen(url, images):
+    """A bit of a weight flips on the board: the agreement falls, and validate names the layer."""
+    model = model_beside(url)
+    with Board(url) as board:
+        machine = board.link.machine
+        at = machine.elf.symbols["mini_conv2d_1_weights"].address
+        for i in range(0, 9 * 56, 8):
+            machine.write(at + i, bytes([machine.read(at + i, 1)[0] ^ 0x40]))
+        result = evaluate_board(board, images[:3], [0, 0, 0], model=model)
+        checked = validate_board(board, images[:3], simulation=model)
+    assert result["agreement"] < 1 and result["different"]
+    assert checked["first_different"]["layer"] == "conv2d_1" and not checked["passed"]
+    assert checked["layers"][0]["same"] == 3 and checked["layers"][1]["same"] < 3
+
+
+def test_student_protocol(mini, url, images):
+    expected = np.floor(255 * mini[1].predict(images[:3]))
+    with Board(url, "student") as board:
+        assert np.abs(board.infer(images[:3]).raw - expected).max() <= 1
+        result = evaluate_board(board, images[:3], mini[1].labels(images[:3]), model=model_beside(url))
+    assert result["agreement"] == 1.0 and result["accuracy"] == 1.0 and result["ms_per_image"] is None
+
+
+def test_student_host_script(mini, url, images):
+    """The student's script, as it talks: repeat 0xAB until 0xCD, read one byte more, floats out, ten bytes in."""
+    from tinyvgg.board.link import open_link
+    link = open_link(url, 115200)
+    try:
+        answer = b""
+        while answer[:1] != b"\xcd":
+            link.write(b"\xab")
+            answer = link.read(0.05)
+        for image in images[:3]:
+            link.write((image / np.float32(255)).astype(np.float32).tobytes())
+            scores = b""
+            while len(scores) < 10:
+                scores += link.read(20.0)
+            assert np.argmax(np.frombuffer(scores, np.uint8)) == mini[1].labels(image[None])[0]
+    finally:
+        link.close()
+
+
+def test_profile_and_validate(mini, url, images):
+    with Board(url) as board:
+        profile = profile_board(board, images[:2])
+        checked = validate_board(board, images[:3], reference=mini[0], simulation=model_beside(url))
+    names = [row["layer"] for row in profile["layers"]]
+    assert names == ["image", "conv2d", "conv2d_1", "dense", "dense_1", "dense_1_softmax"]
+    assert sum(row["cycles"] for row in profile["layers"]) == pytest.approx(profile["cycles_per_image"], rel=1e-3)
+    assert 0 < profile["usage"]["stack_used"] < profile["usage"]["stack_bytes"] and profile["modelled"]
+    assert checked["passed"] and checked["metrics"]["cos"] > 0.95 and len(checked["layers"]) == 5
+
+
+def test_metrics_as_the_reference_states_them():
+    m, c = np.array([[0.1, 0.9], [0.7, 0.3]]), np.array([[0.2, 0.8], [0.4, 0.6]])
+    found, d = metrics(m, c), m - c
+    assert found["l2r"] == pytest.approx(np.sqrt((d ** 2).sum()) / np.sqrt((c ** 2).sum()), rel=1e-6)
+    assert found["std"] == pytest.approx(d.std(ddof=1)) and found["acc"] == 0.5
+    same = metrics(m, m)
+    assert (same["rmse"], same["acc"]) == (0, 1) and same["cos"] == pytest.approx(1)
+
+
+def test_float_network(mini, images, tmp_path):
+    model, x = mini[0], images[:2] / np.float32(255)
+    built = build_network(model, tmp_path, name="mini_float")
+    with Board(f"virtual:{built.image.elf}") as board:
+        got = board.logits(x)
+        result = evaluate_board(board, images[:2], [0, 0], model=model_beside(f"virtual:{built.image.elf}"))
+    expected = model.logits(x)
+    assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert np.array_equal(got, HostModel(model).logits(x)) and result["agreement"] == 1.0
+
+
+@pytest.mark.slow
+def test_residual_network(images, tmp_path):
+    model = randomise(models.resnet8(), np.random.default_rng(1), dead=0)
+    q = quantize(model, images)
+    built = build_network(q, tmp_path, name="r8")
+    with Board(f"virtual:{built.image.elf}") as board:
+        assert np.array_equal(board.infer(images[:3]).raw, q.integer_logits(images[:3]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no arm-none-eabi-gcc")
+def test_gcc_gives_the_same_bytes(light, images, tmp_path):
+    built = build_network(mini[1], tmp_path, name="light", compiler="gcc")
+    with Board(f"virtual:{built.image.elf}") as board:
+        answers = board.infer(images[:2])
+    assert np.array_equal(answers.raw, mini[1].integer_logits(images[:2])) and answers.cycles.max() <= 60_000_000
+
+
+def test_too_large_is_refused_with_the_missing_bytes(mini, tmp_path):
+    with pytest.raises(BuildError, match=r"8,000: [\d,]+ are missing; the largest layer is 'dense'"):
+        build_network(mini[1], tmp_path, name="mini", flash=8_000)
+    with pytest.raises(BuildError, match=r"10,000: [\d,]+ are missing; the largest layer is 'conv2d'"):
+        build_network(mini[1], tmp_path, name="mini", ram=10_000)
+    assert not list(tmp_path.glob("*.elf"))
+
+
+def test_base_does_not_fit(tmp_path):
+    with pytest.raises(BuildError, match=r"2,228,904 bytes in 2,097,152 bytes of flash: 131,752 bytes are missing, and room"):
+        build_network(compress(models.base(), "low"), tmp_path, name="base")

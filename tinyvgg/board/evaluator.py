@@ -1,0 +1,164 @@
+"""How well a board does: accuracy, agreement with the simulation, time split in wire and compute; kept as it comes, resumed."""
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg.errors import CheckFailed, FormatError, LinkError, OptionError
+from tinyvgg.report.progress import Progress
+from tinyvgg.report.record import append_line, read_lines, sha256_arrays, versions
+
+FLOAT_TOLERANCE = 1e-5            # of the largest logit: sums of floats in another order
+
+
+def evaluate_board(board, x, y, *, model=None, out=None, classes=None, seed=0, quiet=True, limit=None):
+    """Classify images x (N, H, W, C) with labels y (N,) on a Board, one after another; return plain data.
+
+    model: the QuantizedModel or CompressedModel that the board should hold, for `agreement` (else None): the share of images
+    whose answer is the simulation's: the same bytes; for floats within 1e-5 of the largest; in the student's protocol scores
+    within 1 of 255. out: a .jsonl file that each answer is appended to; what it holds of the same images and model is not asked
+    again. limit: stop after so many new images (the rest can be resumed).
+    Cycles are the board's; instructions are exact, of a virtual board only. Raises LinkError where `model` is not the board's.
+    """
+    if board.info is not None and model is not None and board.info.sha256 != model.sha256:
+        raise LinkError(f"the board holds a model with SHA-256 {board.info.sha256[:12]}...; {model.name!r} has {model.sha256[:12]}...",
+                        "compare with the .tvq that lies beside the image: firmware build writes both")
+    x, y = np.asarray(x), np.asarray(y).reshape(-1).astype(np.int64)
+    key = _key(board, x, y)
+    rows = _kept(out, key, len(x))
+    waiting = [i for i in range(len(x)) if i not in rows][:limit]
+    if out is not None and not rows and waiting:
+        append_line(out, {**key, "seed": seed, "versions": versions()})
+    counter = _counter(board)
+    progress = Progress(len(waiting), "board", quiet=quiet)
+
+    def on_answer(position, raw, cycles, seconds):
+        i = waiting[position]
+        rows[i] = {"i": i, "raw": raw.tolist(), "cycles": int(cycles), "seconds": float(seconds),
+                   "instructions": counter.instructions[-1] if counter and counter.instructions else None}
+        if out is not None:
+            append_line(out, rows[i])
+        right = sum(int(np.argmax(r["raw"]) == y[j]) for j, r in rows.items()) if not quiet and position % 16 == 0 else 0
+        progress.advance(1, f"{100 * right / len(rows):.1f} % right" if right else "")
+
+    answers = board.infer(x[waiting], on_answer=on_answer) if waiting else None
+    progress.close()
+    done = sorted(rows)
+    result = summarise(x[done], y[done], [rows[i] for i in done], board, model, classes)
+    return {**result, "repeats": answers.repeats if answers else 0, "reconnects": board.reconnects, "resumed": len(done) - len(waiting),
+            "images_sha256": key["images"], "results": None if out is None else str(out), "seed": seed, "versions": versions()}
+
+
+def _key(board, x, y):
+    """What must be the same for kept answers to count."""
+    return {"images": sha256_arrays(x, y), "model": board.info.sha256 if board.info else None, "protocol": board.protocol}
+
+
+def _kept(out, key, n):
+    """{image: row} of the answers in `out`; OptionError where they are of other images or another model."""
+    if out is None or not Path(out).exists():
+        return {}
+    rows = read_lines(out)
+    if not rows:
+        return {}
+    head = {name: rows[0].get(name) for name in key} if isinstance(rows[0], dict) else {}
+    if head != key:
+        other = next(name for name in key if head.get(name) != key[name])
+        raise OptionError(f"{out} holds answers of another {'set of images' if other == 'images' else other}", "another --out, or remove it")
+    return {r["i"]: r for r in rows[1:] if isinstance(r, dict) and isinstance(r.get("i"), int) and 0 <= r["i"] < n and "raw" in r}
+
+
+def _counter(board):
+    machine = getattr(board.link, "machine", None)
+    if machine is None:
+        return None
+    from tinyvgg.board.virtual.inferences import ENTRY, Inferences
+    return Inferences(machine) if ENTRY in machine.elf.symbols else None
+
+
+def summarise(x, y, rows, board, model, classes):
+    """Return {"n", "accuracy", "interval", "agreement", times, "per_class", "confusion"} of answers `rows` to images x."""
+    from tinyvgg.train.evaluate import _per_class, wilson
+    if not rows:
+        raise OptionError("there is no image to classify; expected at least one")
+    raw = np.array([r["raw"] for r in rows])
+    predicted, n_classes = raw.argmax(axis=1), raw.shape[1]
+    right = int((predicted == y).sum())
+    confusion = np.zeros((n_classes, n_classes), np.int64)
+    np.add.at(confusion, (y, predicted), 1)
+    names = classes if classes is not None and len(classes) == n_classes else tuple(map(str, range(n_classes)))
+    agreement, wrong = (None, []) if model is None else agreement_with(model, x, raw, board)
+    info = {"model": board.info.model, "sha256": board.info.sha256} if board.info else {"model": None, "sha256": None}
+    return {"n": len(y), "accuracy": right / len(y), "interval": list(wilson(right, len(y))), "agreement": agreement,
+            "different": wrong[:20], **times(rows, board), "per_class": _per_class(confusion, names), "confusion": confusion.tolist(),
+            "protocol": board.protocol, "port": board.link.url, **info}
+
+
+def times(rows, board):
+    """Means for an image: cycles and ms of the inference, instructions, ms of everything else (the wire)."""
+    cycles = [r["cycles"] for r in rows if r["cycles"]]
+    instructions = [r["instructions"] for r in rows if r.get("instructions")]
+    ms = 1000 * float(np.mean(cycles)) / board.info.clock_hz if cycles and board.info else None
+    total = 1000 * float(np.mean([r["seconds"] for r in rows]))
+    return {"instructions_per_image": float(np.mean(instructions)) if instructions else None,
+            "cycles_per_image": float(np.mean(cycles)) if cycles else None, "ms_per_image": ms,
+            "wire_ms_per_image": None if ms is None else max(total - ms, 0.0), "total_ms_per_image": total}
+
+
+def agreement_with(model, x, raw, board):
+    """Return (share of images whose answer is the simulation's, indices of those that differ)."""
+    integer = hasattr(model, "integer_logits")
+    if board.protocol == "student":
+        logits = model.logits(x).astype(np.float64)
+        e = np.exp(logits - logits.max(axis=1, keepdims=True))
+        same = (np.abs(np.floor(255 * e / e.sum(axis=1, keepdims=True)) - raw) <= 1).all(axis=1)
+    elif integer:
+        same = (model.integer_logits(_as_sent(x, board)) == raw).all(axis=1)
+    else:
+        expected = model.logits(x)
+        same = np.abs(expected - raw).max(axis=1) <= FLOAT_TOLERANCE * np.abs(expected).max(axis=1)
+    return float(same.mean()), np.flatnonzero(~same).tolist()
+
+
+def _as_sent(x, board):
+    """Floats become bytes as on the wire."""
+    from tinyvgg.board.classifier import quantize
+    return x if x.dtype == np.uint8 else quantize(x, board.info.input_scale, board.info.input_zero)
+
+
+def model_beside(port, model=None):
+    """Return the model to compare with: `model` (a .tvq), else the .tvq beside the ELF of a virtual: port, else None."""
+    from tinyvgg.quant.tvq import load_tvq
+    if model is not None:
+        if Path(model).suffix != ".tvq":
+            raise FormatError(f"{model} is not a .tvq, the model as a board computes it", "the .tvq that firmware build wrote beside the image")
+        return load_tvq(model)
+    if port.startswith("virtual:"):
+        beside = Path(port.removeprefix("virtual:")).with_suffix(".tvq")
+        return load_tvq(beside) if beside.exists() else None
+    return None
+
+
+def profile_board(board, x):
+    """Classify x (N, H, W, C) and return the cycles of each layer (means), and what of stack and arena was in use."""
+    if board.protocol == "student":
+        raise OptionError("the student protocol keeps no profile", "a tinyvgg firmware")
+    total, names = None, []
+    for image in x:
+        answers = board.infer(image[None])
+        layers = board.profile()
+        names = [name for name, _ in layers]
+        cycles = np.array([int(answers.cycles[0]), *(c for _, c in layers)], np.float64)
+        total = cycles if total is None else total + cycles
+    if not names:
+        raise OptionError("the board's firmware keeps no profile", "tinyvgg firmware build MODEL")
+    mean, clock = total / len(x), board.info.clock_hz
+    return {"n": len(x), "cycles_per_image": float(mean[0]), "ms_per_image": 1000 * float(mean[0]) / clock, "clock_hz": clock,
+            "modelled": getattr(board.link, "machine", None) is not None, "usage": vars(board.usage()), "model": board.info.model,
+            "layers": [{"layer": n, "cycles": float(c), "ms": 1000 * float(c) / clock} for n, c in zip(names, mean[1:], strict=True)]}
+
+
+def require_agreement(result):
+    """Raise CheckFailed where an answer was not the simulation's."""
+    if result["agreement"] is not None and result["agreement"] < 1:
+        raise CheckFailed(f"{len(result['different'])} or more of {result['n']} answers are not those of the simulation (first: image "
+                          f"{result['different'][0]})", "tinyvgg board validate names the first layer that differs")

@@ -1,0 +1,93 @@
+"""Is the board right? ST's metrics against the original model, and the first layer that differs from the simulation."""
+import struct
+import zlib
+
+import numpy as np
+
+from tinyvgg.errors import DeviceError, OptionError
+
+TRACE, CRCS = 0, 1                # functions of a network's firmware: firmware/network/network_app.c.in
+_EPSILON = float(np.finfo(np.float32).eps)
+
+
+def metrics(reference, board):
+    """Return ST's validation metrics of outputs (N, K): the model's `reference` and the board's.
+
+    rmse, mae, mean and std (ddof 1) of d = reference - board; l2r = ||d|| / (||board|| + eps); nse = 1 - sum d^2 / sum (m - mean m)^2;
+    cos, the cosine similarity; acc, the share of rows with the same largest output ("X-cross").
+    """
+    m, c = np.asarray(reference, np.float64), np.asarray(board, np.float64)
+    d, spread = m - c, ((m - m.mean()) ** 2).sum()
+    norms = np.linalg.norm(m) * np.linalg.norm(c)
+    return {"rmse": float(np.sqrt((d ** 2).mean())), "mae": float(np.abs(d).mean()), "l2r": float(np.linalg.norm(d) / (np.linalg.norm(c) + _EPSILON)),
+            "mean": float(d.mean()), "std": float(d.std(ddof=1)) if d.size > 1 else 0.0,
+            "nse": float(1 - (d ** 2).sum() / spread) if spread else 1.0, "cos": float((m * c).sum() / norms) if norms else 1.0,
+            "acc": float((m.argmax(axis=1) == c.argmax(axis=1)).mean())}
+
+
+def validate_board(board, x, *, reference=None, simulation=None):
+    """Classify x (N, H, W, C) on the board; return {"metrics", "layers", "first_different", "n", "passed"}.
+
+    reference: the original model (nn.Model), for the metrics of probabilities. simulation: the QuantizedModel that the board
+    should hold: each layer's bytes are compared by their CRC-32, layer by layer in every image; `first_different` is
+    {"image", "layer"} or None. Floats are compared by the logits alone (CRCs of rounded floats say nothing).
+    """
+    if board.protocol == "student":
+        raise OptionError("the student protocol answers with scores only", "a tinyvgg firmware")
+    x = np.asarray(x)
+    result = {"n": len(x), "metrics": None, "layers": [], "first_different": None, "model": board.info.model, "sha256": board.info.sha256}
+    if simulation is not None and hasattr(simulation, "integer_logits"):
+        result |= compare_layers(board, x, simulation)
+    if reference is not None:
+        low, high = reference.input_range
+        real = x.astype(np.float32) / np.float32(255) * np.float32(high - low) + np.float32(low) if x.dtype == np.uint8 else x
+        expected = reference.predict(real)
+        logits = board.logits(x)
+        result["metrics"] = metrics(expected, _softmax(logits) if reference.ends_in_softmax else logits)
+    return {**result, "passed": result["first_different"] is None}
+
+
+def compare_layers(board, x, simulation):
+    """Compare the CRC-32 of every layer's result of every image with the simulation's."""
+    names = [name for name, _ in board.profile()]
+    board.call(TRACE, b"\1")
+    seen, first = {}, None
+    try:
+        for i, image in enumerate(x):
+            board.infer(image[None])
+            trace = simulation.trace(image[None])
+            for name, crc in zip(names[1:], _crcs(board, len(names))[1:], strict=True):
+                op = next((n for n in trace if _ascii(n) == name), None)
+                if op is None:
+                    raise DeviceError(f"the board has a layer {name!r} that {simulation.name!r} has not", "the .tvq beside the image")
+                same = zlib.crc32(np.ascontiguousarray(trace[op][0]).tobytes()) == crc or _is_float(trace[op])
+                seen[name] = seen.get(name, 0) + same
+                if not same and first is None:
+                    first = {"image": i, "layer": name}
+    finally:
+        board.call(TRACE, b"\0")
+    return {"layers": [{"layer": name, "same": count, "of": len(x)} for name, count in seen.items()], "first_different": first}
+
+
+def _crcs(board, count):
+    found = []
+    while len(found) < count:
+        data, _ = board.call(CRCS, struct.pack("<H", len(found)))
+        if not data:
+            raise DeviceError("the board's firmware keeps no checksums of its layers", "tinyvgg firmware build MODEL")
+        found += struct.unpack(f"<{len(data) // 4}I", data)
+    return found
+
+
+def _ascii(name):
+    """A layer's name as the firmware holds it."""
+    return "".join(c if " " <= c <= "~" and c not in '"\\?' else "_" for c in name)[:60]
+
+
+def _is_float(array):
+    return array.dtype.kind == "f"
+
+
+def _softmax(logits):
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)

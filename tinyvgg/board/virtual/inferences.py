@@ -1,0 +1,39 @@
+"""Exact instruction counts of the inference call alone, on a virtual board."""
+from tinyvgg.board.virtual import hooks
+from tinyvgg.errors import require
+
+ENTRY = "tv_app_infer"
+
+
+class Inferences:
+    """Counts from now on: `instructions` has the number of each call of tv_app_infer, from its first to its last instruction.
+
+    A basic block is counted when it begins. So at the call's first instruction its first block is already in the count, and at
+    the instruction after the call the block that goes on there is: the one is added back, the other taken off.
+    """
+
+    def __init__(self, machine):
+        self.machine, self.instructions = machine, []
+        self._start, self._returns = None, set()
+        self._unicorn = require("unicorn", "board")
+        self._hook(machine.elf.symbols[ENTRY].address, self._enter)
+
+    def _hook(self, address, function):
+        self.machine.engine.hook_add(self._unicorn.UC_HOOK_CODE, function, begin=address, end=address)
+
+    def _block(self):
+        """Instructions of the block that has just begun."""
+        state = self.machine.state
+        return int(state[int(hooks.COST_AT) + int(state[hooks.INDEX])]) >> 16 & 0xFFFF
+
+    def _enter(self, engine, address, size, _):
+        self._start = self.machine.instructions - self._block()
+        back = engine.reg_read(self._unicorn.arm_const.UC_ARM_REG_LR) & ~1
+        if back not in self._returns:
+            self._returns.add(back)
+            self._hook(back, self._leave)
+
+    def _leave(self, engine, address, size, _):
+        if self._start is not None:
+            self.instructions.append(self.machine.instructions - self._block() - self._start)
+            self._start = None

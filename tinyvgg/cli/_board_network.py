@@ -1,0 +1,190 @@
+"""The sub-verbs of `board` for a board that holds a network: evaluate, profile, validate."""
+from tinyvgg.cli._common import add_common, note, print_result
+
+
+def _add_port(parser, *, build=False):
+    where = parser.add_mutually_exclusive_group(required=True) if build else parser
+    where.add_argument("--port", required=not build, help="/dev/ttyACM0, COM3, socket://HOST:PORT, virtual:FILE.elf")
+    if build:
+        where.add_argument("--build", metavar="MODEL", help="build this model's firmware and run it on a virtual board")
+        parser.add_argument("--scheme", default="int8", help="with --build: how a float model is compressed (default int8)")
+        parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"), help="with --build (default: zig, else gcc)")
+    parser.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student"))
+    parser.add_argument("--baud", type=int, default=115200, help="rate to work at (default 115200)")
+    parser.add_argument("--timed", action="store_true", help="a virtual board keeps the baud rate's time")
+    parser.add_argument("--wait-states", type=int, metavar="LINE", help="a virtual board models flash wait states, cache lines of LINE bytes")
+    parser.add_argument("--model", metavar="FILE.tvq", help="what the board should answer (default: the .tvq beside a virtual: ELF)")
+    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10)")
+
+
+def _board(arguments, port):
+    from tinyvgg.board import Board
+    options = {}
+    if port.startswith("virtual:"):
+        options["timed"] = arguments.timed
+        if arguments.wait_states:
+            from tinyvgg.board.virtual.flash import WaitStates
+            options["wait_states"] = WaitStates(line=arguments.wait_states)
+    return Board(port, arguments.protocol, baud=arguments.baud, **options)
+
+
+def _images(arguments, shape, n):
+    """Return (images, labels, classes, the DataSet) of the test part."""
+    from tinyvgg import data
+    from tinyvgg.errors import FormatError
+    dataset = data.load(arguments.data)
+    x, y = dataset.part("test", n)
+    if x.shape[1:] != tuple(shape):
+        raise FormatError(f"{dataset.name} has images of {x.shape[1:]}; the board takes {tuple(shape)}")
+    return x, y, dataset.classes, dataset
+
+
+# --- evaluate ------------------------------------------------------------------------------------------------------------
+def _add_evaluate(verbs):
+    evaluate = verbs.add_parser("evaluate", help="accuracy, agreement with the simulation, time; resumes after a cut")
+    _add_port(evaluate, build=True)
+    evaluate.add_argument("-n", type=int, default=1000, metavar="N", help="images (default 1000)")
+    evaluate.add_argument("--out", metavar="DIR", help="folder for the answers as they come; a second run goes on where this one stopped")
+    evaluate.add_argument("--figure", metavar="FILE", help="draw the confusion matrix (.png, .svg, .pdf; extra plot)")
+    add_common(evaluate)
+    evaluate.set_defaults(work=_evaluate)
+
+
+def _evaluate(arguments):
+    from pathlib import Path
+
+    from tinyvgg.board.evaluator import evaluate_board, model_beside
+    from tinyvgg.report.record import write_json
+    out = Path(arguments.out) if arguments.out else None
+    port = arguments.port or _built(arguments, out)
+    model = model_beside(port, arguments.model)
+    with _board(arguments, port) as board:
+        x, y, classes, dataset = _images(arguments, board.input_shape, arguments.n)
+        result = evaluate_board(board, x, y, model=model, out=out and out / "answers.jsonl", classes=classes, seed=arguments.seed,
+                                quiet=arguments.quiet)
+    result |= {"data": dataset.name, "data_sha256": dataset.sha256}
+    if out:
+        write_json(out / "evaluation.json", _plain(result))
+    if arguments.figure:
+        from tinyvgg.report.plots import confusion_matrix
+        confusion_matrix(result["confusion"], [row["class"] for row in result["per_class"]], arguments.figure)
+    print_result(arguments, result, _evaluation_text(result))
+    return 1 if result["agreement"] is not None and result["agreement"] < 1 else 0
+
+
+def _plain(result):
+    from tinyvgg.cli._common import finite
+    return finite(result)
+
+
+def _built(arguments, out):
+    """Build the firmware of --build MODEL and return the URL of a virtual board with it."""
+    from pathlib import Path
+
+    from tinyvgg import data
+    from tinyvgg.cli._classifier import open_classifier
+    from tinyvgg.firmware.network import build_network
+    from tinyvgg.quant.schemes import FLOAT, compress
+    model = open_classifier(arguments.build)
+    if hasattr(model, "layers"):
+        note(arguments, f"compressing: {arguments.scheme}" + ("" if arguments.scheme in FLOAT else ", calibrated on 512 training images"))
+        x, y = (None, None) if arguments.scheme in FLOAT else data.load(arguments.data).part("train", 512)
+        model = compress(model, arguments.scheme, x, y, seed=arguments.seed)
+    network = build_network(model, out or Path("build"), compiler=arguments.compiler)
+    note(arguments, f"built {network.image.elf} with {network.image.compiler}: {network.image.flash_bytes:,} bytes of flash, "
+                    f"{network.image.ram_bytes:,} of RAM")
+    return f"virtual:{network.image.elf}"
+
+
+def _evaluation_text(result):
+    low, high = (100 * v for v in result["interval"])
+    lines = [f"accuracy {100 * result['accuracy']:.2f} % (95 % interval {low:.2f} to {high:.2f}; {result['n']} images of {result['data']})"]
+    if result["agreement"] is not None:
+        lines.append(f"agreement with the simulation {100 * result['agreement']:.2f} %"
+                     + (f"; different: images {result['different']}" if result["different"] else ""))
+    if result["ms_per_image"] is not None:
+        lines.append(f"{result['ms_per_image']:.2f} ms of inference an image ({result['cycles_per_image']:,.0f} cycles), "
+                     f"{result['wire_ms_per_image']:.2f} ms of everything else")
+    else:
+        lines.append(f"{result['total_ms_per_image']:.2f} ms an image")
+    if result["instructions_per_image"] is not None:
+        lines.append(f"{result['instructions_per_image']:,.0f} instructions an image")
+    if result["repeats"] or result["reconnects"] or result["resumed"]:
+        lines.append(f"{result['repeats']} frames repeated, {result['reconnects']} reconnections, {result['resumed']} answers of an earlier run")
+    lines += [f"{row['class']:<12}{row['n']:>6}  " + ("-" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %")
+              for row in result["per_class"]]
+    return "\n".join(lines)
+
+
+# --- profile -------------------------------------------------------------------------------------------------------------
+def _add_profile(verbs):
+    profile = verbs.add_parser("profile", help="cycles of each layer; stack and arena in use")
+    _add_port(profile)
+    profile.add_argument("-n", type=int, default=3, metavar="N", help="images (default 3)")
+    add_common(profile)
+    profile.set_defaults(work=_profile)
+
+
+def _profile(arguments):
+    from tinyvgg.board.evaluator import profile_board
+    with _board(arguments, arguments.port) as board:
+        x = _images(arguments, board.input_shape, arguments.n)[0]
+        result = profile_board(board, x)
+    print_result(arguments, result, _profile_text(result))
+
+
+def _profile_text(result):
+    from tinyvgg.report.tables import table
+    rows = [[row["layer"], f"{row['cycles']:,.0f}", f"{row['ms']:.3f}", f"{100 * row['cycles'] / result['cycles_per_image']:.1f}"]
+            for row in result["layers"]]
+    usage = result["usage"]
+    kind = "modelled" if result["modelled"] else "measured"
+    return "\n".join([f"{result['model']}: {result['cycles_per_image']:,.0f} cycles an image ({kind}), {result['ms_per_image']:.2f} ms at "
+                      f"{result['clock_hz'] / 1e6:.0f} MHz", table(["layer", "cycles", "ms", "%"], rows),
+                      f"stack {usage['stack_used']:,} of {usage['stack_bytes']:,} bytes, arena {usage['arena_used']:,} of {usage['arena_bytes']:,}, "
+                      f"flash {usage['flash_used']:,}, variables {usage['ram_static']:,}"])
+
+
+# --- validate --------------------------------------------------------------------------------------------------------------
+def _add_validate(verbs):
+    validate = verbs.add_parser("validate", help="ST's metrics against the .h5; the first layer that differs from the simulation")
+    _add_port(validate)
+    validate.add_argument("--reference", metavar="MODEL", help="the original model (.h5), for the metrics")
+    validate.add_argument("-n", type=int, default=10, metavar="N", help="images (default 10)")
+    add_common(validate)
+    validate.set_defaults(work=_validate)
+
+
+def _validate(arguments):
+    from tinyvgg.board.evaluator import model_beside
+    from tinyvgg.board.validate import validate_board
+    from tinyvgg.cli._classifier import open_classifier
+    from tinyvgg.errors import LinkError, OptionError
+    simulation = model_beside(arguments.port, arguments.model)
+    reference = open_classifier(arguments.reference) if arguments.reference else None
+    if simulation is None and reference is None:
+        raise OptionError("there is nothing to compare the board with", "--reference light.h5, or --model light.tvq")
+    with _board(arguments, arguments.port) as board:
+        if simulation is not None and board.info is not None and board.info.sha256 != simulation.sha256:
+            raise LinkError(f"the board holds a model with SHA-256 {board.info.sha256[:12]}...; {simulation.name!r} has "
+                            f"{simulation.sha256[:12]}...", "the .tvq that lies beside the image")
+        x = _images(arguments, board.input_shape, arguments.n)[0]
+        result = validate_board(board, x, reference=reference, simulation=simulation)
+    print_result(arguments, result, _validation_text(result))
+    return 0 if result["passed"] else 1
+
+
+def _validation_text(result):
+    from tinyvgg.report.tables import table
+    parts = []
+    if result["metrics"]:
+        parts.append(table(list(result["metrics"]), [[f"{v:.6g}" for v in result["metrics"].values()]]))
+    if result["layers"]:
+        parts.append(table(["layer", "same", "of"], [[r["layer"], r["same"], r["of"]] for r in result["layers"]]))
+        first = result["first_different"]
+        parts.append("every layer of every image is the simulation's" if first is None
+                     else f"the first layer that differs: {first['layer']!r}, in image {first['image']}")
+    return "\n\n".join(parts)
+
+
+ACTIONS = [_add_evaluate, _add_profile, _add_validate]

@@ -1,0 +1,105 @@
+"""Make a model a board's firmware: build an image, flash it, or export C for an application of your own
+
+    tinyvgg firmware build light.tvq --out build                  build/light.elf .bin .hex .map, and light.tvq as the board runs it
+    tinyvgg firmware flash build/light.elf                        with STM32CubeProgrammer, OpenOCD, st-flash or pyOCD
+    tinyvgg firmware export light.tvq --name cifar10 --out out    for CubeIDE and CMake, with X-CUBE-AI's client calls
+
+Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the options of one.
+"""
+from tinyvgg.cli._classifier import add_model, open_classifier
+from tinyvgg.cli._common import add_common, note, print_result
+
+
+def add_arguments(parser):
+    """Add the sub-verbs."""
+    verbs = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for add in ACTIONS:
+        add(verbs)
+
+
+def run(arguments):
+    """Run the sub-verb."""
+    return arguments.work(arguments)
+
+
+def add_build_options(parser):
+    """Options that decide how an image is built."""
+    parser.add_argument("--board", default="stm32l4r9i-disco", help="default stm32l4r9i-disco")
+    parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"), help="default: zig, else arm-none-eabi-gcc")
+    parser.add_argument("--flash", metavar="SIZE", help="budget of the whole image, as 512K (KiB) or in bytes")
+    parser.add_argument("--ram", metavar="SIZE", help="budget of variables, stack and arena, as 64K or in bytes")
+
+
+def build_options(arguments):
+    """Return the keyword arguments of build_network that the options stand for."""
+    return {"board": arguments.board, "compiler": arguments.compiler, "flash": parse_size(arguments.flash), "ram": parse_size(arguments.ram)}
+
+
+def parse_size(text):
+    """Return bytes for "512K" (KiB), "1M" (MiB) or "65536"; None stays None."""
+    from tinyvgg.errors import OptionError
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    if unit not in ("", "K", "M") or not number.isdigit() or int(number) == 0:
+        raise OptionError(f"a size of {text!r}; expected bytes, or a number with K (KiB) or M (MiB)", "--flash 512K")
+    return int(number) * {"": 1, "K": 1024, "M": 1024 * 1024}[unit]
+
+
+def _add_build(verbs):
+    build = verbs.add_parser("build", help="network and firmware base -> an image")
+    add_model(build)
+    build.add_argument("--out", default="build", metavar="DIR", help="folder to write (default build)")
+    build.add_argument("--name", help="name of the image and of the network in C (default: the model's)")
+    build.add_argument("--stack", type=int, default=4096, help="bytes of stack (default 4096)")
+    build.add_argument("--memory-access", action="store_true", help="compile in the requests that read and write memory (for experiments)")
+    add_build_options(build)
+    add_common(build, seed=False)
+    build.set_defaults(work=_build)
+
+
+def _build(arguments):
+    from tinyvgg.firmware.network import build_network
+    model = open_classifier(arguments.model, arguments.input_range)
+    note(arguments, "building (the first time compiles the runtime library too)")
+    network = build_network(model, arguments.out, name=arguments.name, stack=arguments.stack, memory_access=arguments.memory_access,
+                            **build_options(arguments))
+    result = network.as_dict()
+    text = (f"{result['elf']} ({result['compiler']}): {result['flash_bytes']:,} bytes of flash, {result['ram_bytes']:,} of RAM "
+            f"(arena {result['arena_bytes']:,}, stack {result['stack_bytes']:,})\n{result['model']}: the model as the board runs it\n"
+            f"Next: tinyvgg board evaluate --port virtual:{result['elf']} --data cifar10 -n 100")
+    print_result(arguments, result, text)
+
+
+def _add_flash(verbs):
+    flash = verbs.add_parser("flash", help="write an image into a real board")
+    flash.add_argument("elf", metavar="ELF", help="the image (.elf)")
+    flash.add_argument("--board", default="stm32l4r9i-disco", help="default stm32l4r9i-disco")
+    flash.add_argument("--tool", default="auto", help="stm32cubeprogrammer, openocd, st-flash or pyocd (default: the first found)")
+    add_common(flash, seed=False)
+    flash.set_defaults(work=_flash)
+
+
+def _flash(arguments):
+    from tinyvgg.firmware.flash import flash
+    command = flash(arguments.elf, board=arguments.board, tool=arguments.tool)
+    print_result(arguments, {"elf": arguments.elf, "command": command}, f"flashed {arguments.elf} with {command[0]}")
+
+
+def _add_export(verbs):
+    export = verbs.add_parser("export", help="C for CubeIDE and CMake, with X-CUBE-AI's client calls")
+    add_model(export)
+    export.add_argument("--name", default="network", help="name of the network in C, as X-CUBE-AI's (default network)")
+    export.add_argument("--out", required=True, metavar="DIR", help="folder to write")
+    add_common(export, seed=False)
+    export.set_defaults(work=_export)
+
+
+def _export(arguments):
+    from tinyvgg.firmware.export import export
+    result = export(open_classifier(arguments.model, arguments.input_range), arguments.out, name=arguments.name)
+    print_result(arguments, result, f"{result['folder']}: {len(result['files'])} files; README.md there says how to import them in CubeIDE "
+                                    f"and CMake\n{result['constants_bytes']:,} bytes of constants, {result['arena_bytes']:,} bytes of arena")
+
+
+ACTIONS = [_add_build, _add_flash, _add_export]
