@@ -26,7 +26,7 @@ from tinyvgg.board.virtual.faults import (
 )
 from tinyvgg.board.virtual.map import FLASH, MEMORIES, RAM, SRAM2, SRAM2_IN_RAM
 from tinyvgg.board.virtual.peripherals import Peripherals
-from tinyvgg.errors import LinkError, require
+from tinyvgg.errors import DeviceError, LinkError, require
 from tinyvgg.firmware.elf import Elf
 from tinyvgg.firmware.image import board_facts, check_fits
 
@@ -98,7 +98,7 @@ class Machine:
             self.state[word] = ctypes.cast(callback, ctypes.c_void_p).value
         self.state[hooks.STOP] = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
         self.state[hooks.ENGINE] = self.engine._uch.value
-        self.add_native_hook(u.UC_HOOK_BLOCK, hooks.on_block, state)
+        self.count_hook = self.add_native_hook(u.UC_HOOK_BLOCK, hooks.on_block, state)
         for base, read, write in ((0x40004000, hooks.usart_read, hooks.usart_write), (0xE0001000, hooks.dwt_read, hooks.dwt_write)):
             status = uclib.uc_mmio_map(self.engine._uch, base, 0x1000, ctypes.c_void_p(read.address), state,
                                        ctypes.c_void_p(write.address), state)
@@ -111,13 +111,14 @@ class Machine:
         self.engine.hook_add(u.UC_HOOK_MEM_INVALID, self._on_invalid)
 
     def add_native_hook(self, kind, function, state, begin=1, end=0):
-        """Register a Numba cfunc as a unicorn hook with `state` (a pointer) as its argument."""
+        """Register a Numba cfunc as a unicorn hook with `state` (a pointer) as its argument; return its handle."""
         from unicorn.unicorn_py3.unicorn import uclib
         handle = ctypes.c_size_t()
         status = uclib.uc_hook_add(self.engine._uch, ctypes.byref(handle), ctypes.c_int(kind), ctypes.c_void_p(function.address),
                                    state, ctypes.c_uint64(begin), ctypes.c_uint64(end))
         if status:
             raise LinkError(f"the emulator refused a hook (unicorn status {status})")
+        return handle
 
     # --- callbacks ---------------------------------------------------------------------------------------------------
     def _decode(self, address, size, slot):
@@ -258,6 +259,29 @@ class Machine:
     def jump(self, address):
         """Go on at `address` when run next."""
         self._pc = address | 1
+
+    def call(self, function, *arguments):
+        """Call a C function of the image with up to four words, apart from what the board is doing; return r0.
+
+        The counters show what it cost. Raises DeviceError where it faults.
+        """
+        arm, back = self._unicorn.arm_const, FLASH.base          # no code stands there: the return ends the run
+        registers = [arm.UC_ARM_REG_R0 + i for i in range(13)] + [arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR]
+        saved = [self.engine.reg_read(r) for r in registers]
+        for i, word in enumerate(arguments):
+            self.engine.reg_write(arm.UC_ARM_REG_R0 + i, word & 0xFFFFFFFF)
+        self.engine.reg_write(arm.UC_ARM_REG_LR, back | 1)
+        self.state[hooks.LIMIT] = _NO_LIMIT
+        try:
+            self.engine.emu_start(self.elf.symbols[function].address | 1, back)
+        except self._unicorn.UcError as error:
+            self.fault = self.fault or invalid_instruction(self, error)
+        if self.fault:
+            raise DeviceError(f"{function} stopped with a {self.fault}")
+        result = self.engine.reg_read(arm.UC_ARM_REG_R0)
+        for register, value in zip(registers, saved, strict=True):
+            self.engine.reg_write(register, value)
+        return result
 
     def advance(self, seconds):
         """Let simulated time pass without running: the firmware is waiting."""

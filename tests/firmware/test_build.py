@@ -1,0 +1,176 @@
+"""Building: both compilers, sizes, files, refusals; flashing with whatever tool is there."""
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinyvgg.errors import BuildError, FormatError, OptionError
+from tinyvgg.firmware import build as building
+from tinyvgg.firmware.build import build, build_demonstration, find_compiler
+from tinyvgg.firmware.elf import Elf
+from tinyvgg.firmware.flash import TOOLS, flash, flash_command
+from tinyvgg.firmware.image import board_facts, sizes, to_binary
+
+FACTS = board_facts("stm32l4r9i-disco")
+COMPILERS = [pytest.param("zig", marks=pytest.mark.skipif(not __import__("importlib.util").util.find_spec("ziglang"), reason="no zig")),
+             pytest.param("gcc", marks=pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no arm-none-eabi-gcc"))]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    pytest.importorskip("ziglang")
+    return build_demonstration(tmp_path_factory.mktemp("build") / "demonstration")
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_both_compilers(tmp_path, compiler):
+    """No warning, the answers of NumPy, and the same bytes from a second build."""
+    import numpy as np
+
+    from tinyvgg.board import Board, demonstration
+    image = build_demonstration(tmp_path / "a", compiler=compiler, flags=["-Werror"], memory_access=True)
+    again = build_demonstration(tmp_path / "b", compiler=compiler, flags=["-Werror"], memory_access=True)
+    assert image.bin.read_bytes() == again.bin.read_bytes()
+    assert image.flash_bytes < 16_000 and image.ram_bytes < 24_000
+    pytest.importorskip("unicorn")
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    with Board(f"virtual:{image.elf}") as board:
+        assert (board.infer(images).raw == demonstration.logits(images)).all()
+
+
+def test_the_files_agree(image):
+    """.bin and .hex hold the same bytes; pyelftools, an independent reader, finds the same segments, sections and symbols."""
+    elf = Elf(image.elf)
+    origin, data = to_binary(elf)
+    assert origin == 0x08000000 and image.bin.read_bytes() == data and len(data) >= image.flash_bytes
+    assert from_hex(image.hex.read_text()) == (origin, data)
+    assert "Reset_Handler" in image.map.read_text()
+    elffile = pytest.importorskip("elftools.elf.elffile")
+    with open(image.elf, "rb") as f:
+        other = elffile.ELFFile(f)
+        theirs = [(s["p_vaddr"], s["p_paddr"], s.data(), s["p_memsz"]) for s in other.iter_segments() if s["p_type"] == "PT_LOAD"]
+        assert [(s.address, s.load, s.data, s.size) for s in elf.segments] == [t for t in theirs if t[3]]
+        assert [(s.name, s.address, s.size) for s in elf.sections] == [(s.name, s["sh_addr"], s["sh_size"]) for s in other.iter_sections()]
+        functions = {s.name: s["st_value"] & ~1 for s in other.get_section_by_name(".symtab").iter_symbols()
+                     if s["st_info"]["type"] == "STT_FUNC" and s["st_shndx"] != "SHN_UNDEF"}
+        ours = {s.name: s.address for s in elf.symbols.values() if s.is_function}
+        assert ours == functions
+    for name, address in functions.items():
+        assert functions[elf.function_at(address)] == address, name
+
+
+def from_hex(text):
+    """Read Intel HEX, checksums checked: (origin, bytes)."""
+    upper, memory = 0, {}
+    for line in text.split():
+        record = bytes.fromhex(line[1:])
+        assert sum(record) & 255 == 0
+        address, kind, data = int.from_bytes(record[1:3], "big"), record[3], record[4:-1]
+        if kind == 4:
+            upper = int.from_bytes(data, "big") << 16
+        elif kind == 0:
+            memory[upper + address] = data
+    return min(memory), b"".join(memory[a] for a in sorted(memory))
+
+
+def test_sizes_count_stack_and_code_in_ram(image, tmp_path):
+    used = sizes(Elf(image.elf))
+    assert used["stack_bytes"] == 4096
+    larger = build_demonstration(tmp_path / "larger", stack=8192)
+    assert larger.ram_bytes - image.ram_bytes == 4096 and larger.flash_bytes == image.flash_bytes
+
+
+APPLICATION = (building.HERE / "demonstration" / "demonstration.c").read_text()
+
+
+def refused(tmp_path, change, words, error=BuildError, **options):
+    source = tmp_path / "app.c"
+    source.write_text(APPLICATION + change)
+    with pytest.raises(error, match=words) as caught:
+        build([source], tmp_path / "app", **options)
+    assert not (tmp_path / "app.elf").exists()
+    return caught.value
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_too_large(tmp_path, compiler):
+    hold = '\n__attribute__((section(".vectors"), used)) const void *const hold = big;'         # what the linker may not leave out
+    refused(tmp_path, "\nconst uint8_t big[3000000] = { 1 };" + hold, "flash of 2,097,152 bytes lacks 9", compiler=compiler)
+    refused(tmp_path, "\nuint8_t big[700000];" + hold, "RAM of 655,360 bytes lacks 6", compiler=compiler)
+
+
+def test_budgets(tmp_path):
+    pytest.importorskip("ziglang")
+    assert "are missing" in str(refused(tmp_path, "", "needs .* bytes of flash; the budget given has 8,192", flash=8192))
+    refused(tmp_path, "", "needs .* bytes of RAM; the budget given has 16,384", ram=16384)
+    refused(tmp_path, "", "a stack of 100 bytes", OptionError, stack=100)
+
+
+def test_wrong_code_and_unknown_names(tmp_path):
+    pytest.importorskip("ziglang")
+    refused(tmp_path, "\nint x = ;", "refused the code: .*app.c.*error")
+    refused(tmp_path, "", "no firmware for a board 'nucleo'", OptionError, board="nucleo")
+    refused(tmp_path, "", "expected auto, zig or gcc", OptionError, compiler="clang")
+
+
+def test_no_compiler(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+    monkeypatch.setenv("PATH", "")
+    for wanted, words in (("auto", "no compiler for the Cortex-M4"), ("zig", "zig was not found"), ("gcc", "arm-none-eabi-gcc was not")):
+        with pytest.raises(BuildError, match=words) as caught:
+            find_compiler(wanted)
+        assert "install" in caught.value.hint
+
+
+# --- flashing -----------------------------------------------------------------------------------------------------------------
+def fake_tool(folder, program, code=0, words=""):
+    path = folder / program
+    path.write_text(f'#!/bin/sh\necho "$@" > {folder}/called\necho "{words}" >&2\nexit {code}\n')
+    path.chmod(path.stat().st_mode | stat.S_IEXEC)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shell scripts")
+@pytest.mark.parametrize("tool", TOOLS)
+def test_flash_calls_what_is_there(image, tmp_path, monkeypatch, tool):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match="no tool that writes flash") as caught:
+        flash(image.elf)
+    assert "openocd" in caught.value.hint
+    with pytest.raises(BuildError, match="was not found"):
+        flash(image.elf, tool=tool)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    fake_tool(tmp_path, TOOLS[tool][0])
+    flash(image.elf, tool=tool)
+    called = (tmp_path / "called").read_text()
+    assert str(image.bin if tool == "st-flash" else image.elf) in called
+    fake_tool(tmp_path, TOOLS[tool][0], 1, "no ST-LINK detected")
+    with pytest.raises(BuildError, match="failed: no ST-LINK detected"):
+        flash(image.elf, tool=tool)
+
+
+def test_flash_refuses_images_of_other_boards(tmp_path):
+    path = tmp_path / "x.elf"
+    path.write_bytes(b"no elf")
+    with pytest.raises(FormatError):
+        flash(path)
+    with pytest.raises(OptionError, match="flash tool"):
+        flash_command(path, FACTS, "jlink")
+
+
+def test_every_source_ships():
+    """The package data of setup.cfg covers every file that a build reads."""
+    folders = (Path(building.HERE) / name for name in ("common", "include", "boards", "demonstration"))
+    kinds = {p.suffix for folder in folders for p in folder.rglob("*") if p.is_file()}
+    assert kinds == {".c", ".h", ".ld", ".toml"}
+
+
+def test_assembler_of_the_fault_handler_matches_the_manual(image):
+    """The handler must take the frame before it moves the stack: disassembled, not assumed."""
+    objdump = shutil.which("arm-none-eabi-objdump")
+    if not objdump:
+        pytest.skip("no arm-none-eabi-objdump")
+    text = subprocess.run([objdump, "-d", "--disassemble=Fault_Handler", image.elf], capture_output=True, text=True).stdout
+    assert text.index("MSP") < text.index("mov\tsp")
