@@ -9,7 +9,7 @@ DUAL = {"linf": 1, "l2": 2, "l1": np.inf}
 GRADIENT = [("deepfool", "l2", {}), ("deepfool", "linf", {}), ("fab", "l2", {"steps": 20, "targets": 3}),
             ("fab", "linf", {"steps": 20, "targets": 3}), ("fab", "l1", {"steps": 20, "targets": 3}),
             ("fmn", "l2", {}), ("fmn", "linf", {}),
-            ("cw", "l2", {"steps": 200, "searches": 6})]
+            ("cw", "l2", {"steps": 300, "searches": 6})]
 
 
 @pytest.mark.parametrize(("name", "norm", "settings"), GRADIENT, ids=[f"{row[0]} {row[1]}" for row in GRADIENT])
@@ -23,7 +23,8 @@ def test_exact_distance_on_a_linear_model(make_linear, name, norm, settings):
     exact = np.where(np.arange(4) == y[:, None], np.inf, gaps / np.maximum(duals, 1e-12)).min(axis=1)
     near = exact < 3                                                    # where the box is not in the way
     assert near.sum() > 8
-    more = {"fmn": {"norm": norm, "step": 0.1}, "cw": {}}.get(name, {"norm": norm})
+    more = {"fmn": {"norm": norm, "step": 0.1}, "cw": {"rate": 0.001}}   # shares of a range ten times as wide
+    more = more.get(name, {"norm": norm})
     result = attacks.ATTACKS[name](model, x, y, **more, **settings)
     assert result.success.all()
     assert (result.norms[norm] >= exact * (1 - 1e-4)).all(), "nothing is nearer than the boundary"

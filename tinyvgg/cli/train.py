@@ -6,6 +6,7 @@ the same bytes as one that was not.
 
     tinyvgg train --arch light --data shapes --epochs 3 --out runs/first
     tinyvgg train --arch light --data cifar10 --epochs 30 --schedule cosine --warmup 1 --augment flip,shift4 --out runs/light
+    tinyvgg train --arch light --data cifar10 --epochs 30 --adversarial nfgsm --eps 8/255 --out runs/robust
 """
 import argparse
 
@@ -14,7 +15,7 @@ from tinyvgg.cli._common import add_common, note, print_result
 DEFAULTS = {"arch": "light", "data": None, "weights": None, "epochs": 10, "batch_size": 64, "optimizer": "adam",
             "learning_rate": None, "schedule": "constant", "warmup": 0.0, "weight_decay": None, "label_smoothing": 0.0,
             "augment": "none", "dropout": None, "ema": None, "swa": False, "validation": 0.1, "limit": None, "keep": "last",
-            "patience": None, "classes": 10, "seed": 0}
+            "patience": None, "classes": 10, "adversarial": None, "eps": None, "seed": 0}
 
 
 def add_arguments(parser):
@@ -41,6 +42,8 @@ def add_arguments(parser):
     add("--keep", choices=("last", "best"), help="which epoch's weights the model gets, best by validation (default last)")
     add("--patience", type=int, metavar="N", help="stop when the validation loss was not better for N epochs")
     add("--weights", metavar="FILE", help="start from the weights of this model of the same architecture")
+    add("--adversarial", choices=("nfgsm", "fgsm_rs", "pgd", "trades"), help="train on attacked images (pgd: 7 steps)")
+    add("--eps", metavar="E", help="of --adversarial: L-inf radius in the unit of the model's images (default 8/255)")
     add_common(parser)
     parser.set_defaults(seed=None)
 

@@ -39,7 +39,8 @@ def fit(model, x, y, *, epochs=1, batch_size=64, optimizer="adam", learning_rate
     validation: a part (0.1) or a number (5000) of the images, drawn by the seed and not trained on, or a pair (x, y).
     average: None, "ema", "swa" or an Average; the model ends with the averaged weights.
     batch_hook: a function (model, x, y) -> (x, y) on each float batch, for adversarial examples, mixing or a teacher's answers
-      (what it returns for y goes to `loss`). An attribute `rng`, where it has one, is set anew each epoch.
+      (what it returns goes to the network and to `loss`; of more images than labels, the first count as the batch).
+      An attribute `rng`, where it has one, is set anew each epoch.
     out: folder of the run (checkpoint.npz after each epoch, history.csv, history.jsonl, config.json, model.*); resume: go on from
       its checkpoint, if there is one. record: plain data for config.json.
     Raises ShapeError, DataError or OptionError before the first step; OptionError where the loss is no longer a number.
@@ -150,7 +151,7 @@ class Trainer:
         self.optimizer.step(self.model)
         if self.average is not None and self.average.kind == "ema":
             self.average.update(self.model)
-        return value, int((logits.argmax(axis=1) == as_labels(y)).sum())
+        return value, int((logits[:len(y)].argmax(axis=1) == as_labels(y)).sum())
 
     def _augment(self, x, random):
         low, high = self.model.input_range

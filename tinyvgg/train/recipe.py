@@ -10,6 +10,7 @@ from tinyvgg.data.dataset import check_labels, rescale
 from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
 from tinyvgg.io import DEFAULT_SUFFIX, load_weights
 from tinyvgg.report.record import sha256_arrays
+from tinyvgg.train.adversarial import AdversarialBatches, CollapseGuard, TradesLoss
 from tinyvgg.train.averaging import Average
 from tinyvgg.train.callbacks import BestCheckpoint, EarlyStopping
 from tinyvgg.train.evaluate import evaluate
@@ -29,15 +30,20 @@ def train_run(out, given, defaults, *, resume=False, quiet=True):
     model = build(settings, dataset)
     x, y = training_images(settings, dataset, model)
     callbacks = _callbacks(settings, out)
+    guard = next((c for c in callbacks if isinstance(c, CollapseGuard)), None)
     source = {"name": dataset.name, "source": dataset.source, "sha256": dataset.sha256}
     history = fit(model, x, y, epochs=settings["epochs"], batch_size=settings["batch_size"], optimizer=settings["optimizer"],
                   learning_rate=settings["learning_rate"], schedule=settings["schedule"], warmup=settings["warmup"],
                   weight_decay=settings["weight_decay"], label_smoothing=settings["label_smoothing"],
                   augment=settings["augment"], validation=settings["validation"] or None, average=_average(settings),
+                  **_adversarial(settings),
                   callbacks=callbacks, seed=settings["seed"], out=out, resume=resume, quiet=quiet,
                   record={"settings": settings, "data": source})
     if settings["keep"] == "best":
         load_weights(model, callbacks[-1].path)
+        model.save(out / f"model{DEFAULT_SUFFIX}")
+    elif guard is not None and guard.collapsed:
+        load_weights(model, guard.path)
         model.save(out / f"model{DEFAULT_SUFFIX}")
     return _result(out, settings, dataset, model, history)
 
@@ -111,9 +117,25 @@ def _callbacks(settings, out):
     callbacks = [EarlyStopping(settings["patience"])] if settings["patience"] is not None else []
     if settings["keep"] == "best":
         callbacks.append(BestCheckpoint(out / f"best{DEFAULT_SUFFIX}"))
+    if settings["adversarial"] is not None:
+        callbacks.insert(0, CollapseGuard(_eps(settings), out / f"robust{DEFAULT_SUFFIX}"))
     if callbacks and not settings["validation"]:
-        raise OptionError("--keep best and --patience need validation images; --validation is 0", "--validation 0.1")
+        raise OptionError("--keep best, --patience and --adversarial need --validation images; it is 0", "--validation 0.1")
     return callbacks
+
+
+def _adversarial(settings):
+    """Return fit's batch_hook and loss for --adversarial."""
+    if settings["adversarial"] is None:
+        if settings["eps"] is not None:
+            raise OptionError("--eps was given without --adversarial", "--adversarial nfgsm --eps 8/255")
+        return {}
+    hook = AdversarialBatches(settings["adversarial"], _eps(settings))
+    return {"batch_hook": hook, "loss": TradesLoss()} if settings["adversarial"] == "trades" else {"batch_hook": hook}
+
+
+def _eps(settings):
+    return "8/255" if settings["eps"] is None else settings["eps"]
 
 
 def _average(settings):
