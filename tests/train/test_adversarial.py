@@ -84,7 +84,8 @@ def test_the_guard_sees_a_collapse(tmp_path):
     guard = CollapseGuard(EPS, tmp_path / "robust.h5", images=100)
     guard.on_epoch_end(trainer, row)
     assert row["robust_accuracy"] == guard.best > 0.6 and trainer.stop is None
-    model.layers[-1].set_weight("kernel", -model.layers[-1].parameters["kernel"])
+    for name, value in model.layers[-1].parameters.items():
+        model.layers[-1].set_weight(name, -value)
     guard.on_epoch_end(trainer, row)
     assert "collapsed" in trainer.stop and guard.collapsed and row["robust_accuracy"] < 0.3
     best = network()
