@@ -31,7 +31,7 @@ def counted(elf, images=60, repeat=3):
 
 
 def hook_alone(elf, rounds=60, repeat=3):
-    """Return (counted, plain) million instructions a second of the inference function alone, with and without the counting hook."""
+    """Return (counted, plain) million instructions a second of the inference function alone, with and without the hook."""
     from unicorn.unicorn_py3.unicorn import uclib
     machine = Machine(elf)
     machine.run(0.1)
@@ -57,7 +57,7 @@ def hook_alone(elf, rounds=60, repeat=3):
 
 
 def echoes(elf, n, faulty):
-    """Return a row for n echo exchanges of 1 to 16 bytes: exchanges a second, bytes on the wire, repetitions, wrong answers (0)."""
+    """Return a row for n echo exchanges of 1 to 16 bytes: exchanges a second, repetitions, wrong answers (0)."""
     random, link = np.random.default_rng(1), open_link(f"virtual:{elf}")
     link = FaultyLink(link, 1) if faulty else link
     link.on = False
@@ -68,7 +68,8 @@ def echoes(elf, n, faulty):
         data = random.bytes(int(random.integers(1, 17)))
         wrong += board.echo(data) != data
     seconds = time.process_time() - start
-    return {"work": f"echo, {'1 % dropped, flipped, doubled, delayed each' if faulty else 'clean line'}", "exchanges": n, "wrong": wrong,
+    line = "1 % dropped, flipped, doubled, delayed each" if faulty else "clean line"
+    return {"work": f"echo, {line}", "exchanges": n, "wrong": wrong,
             "repeats": board._session.repeats, "per_second": n / seconds, "simulated_seconds": link.now() - simulated,
             **({"faults": link.counts} if faulty else {})}
 

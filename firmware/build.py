@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyvgg.errors import BuildError, OptionError
-from tinyvgg.firmware.image import board_facts, check_budget, check_fits, sizes, write_images
+from tinyvgg.firmware.image import board_facts, check_budget, check_fits, sizes, smaller, write_images
 from tinyvgg.report.record import atomic_path
 
 HERE = Path(__file__).parent
 COMPILERS = ("zig", "gcc")
 _FREESTANDING = ["-std=gnu99", "-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer", "-fno-unwind-tables",
                  "-fno-asynchronous-unwind-tables", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"]
-# Without -fhosted a memcpy of four bytes is a call; zig's --strip-debug would take the symbols too, so its runtime keeps its debug data.
+# Without -fhosted a memcpy of four bytes is a call. zig's --strip-debug takes the symbols too, so the runtime's debug data stays.
 _ZIG = ["-fhosted", "-fno-sanitize=all", "-g0"]
 # gcc would turn the start-up loops into calls of memcpy.
 _GCC = ["-nostartfiles", "--specs=nano.specs", "--specs=nosys.specs", "-fno-tree-loop-distribute-patterns"]
@@ -75,7 +75,8 @@ def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=()
     used = sizes(elf)
     try:
         check_fits(elf, facts)
-        check_budget(used, flash or facts.flash["length"], ram or facts.ram["length"], "the budget given" if flash or ram else facts.part)
+        where = "the budget given" if flash or ram else facts.part
+        check_budget(used, flash or facts.flash["length"], ram or facts.ram["length"], where)
     except BuildError:
         for suffix in (".elf", ".bin", ".hex"):          # the map stays: it says what is large
             elf_path.with_suffix(suffix).unlink(missing_ok=True)
@@ -101,7 +102,8 @@ def find_compiler(wanted="auto"):
                 return "zig", ["zig", "cc"]
     if wanted in ("auto", "gcc") and shutil.which("arm-none-eabi-gcc"):
         return "gcc", ["arm-none-eabi-gcc"]
-    missing = {"auto": "no compiler for the Cortex-M4 was found", "zig": "zig was not found", "gcc": "arm-none-eabi-gcc was not found"}
+    missing = {"auto": "no compiler for the Cortex-M4 was found", "zig": "zig was not found",
+               "gcc": "arm-none-eabi-gcc was not found"}
     hint = "apt install gcc-arm-none-eabi" if wanted == "gcc" else 'pip install "tinyvgg[board]"'
     raise BuildError(missing[wanted], hint)
 
@@ -118,7 +120,8 @@ def _compile(command, facts, scratch):
     # zig would leave a cache in the working directory.
     environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": str(Path(scratch) / "cache"), "LC_ALL": "C"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, timeout=600, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, timeout=600,
+                              check=False)
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"the compiler ({command[0]}) did not finish in 600 s") from error
     except OSError as error:
@@ -135,6 +138,7 @@ def _refusal(text, facts):
         limit = {"FLASH": facts.flash, "RAM": facts.ram, "RAMCODE": facts.ramcode}[where]["length"]
         kind = {"FLASH": "flash", "RAM": "RAM", "RAMCODE": "SRAM2 (code in RAM)"}[where]
         return BuildError(f"the image does not fit the {facts.part}: its {kind} of {limit:,} bytes lacks {missing:,}",
-                          "tinyvgg compress --scheme shared4, or another plan" if where == "FLASH" else "a smaller arena or stack")
-    errors = [line for line in text.splitlines() if "error" in line.lower()] or text.strip().splitlines()[-3:] or ["(it said nothing)"]
+                          smaller(where == "FLASH"))
+    errors = [line for line in text.splitlines() if "error" in line.lower()]
+    errors = errors or text.strip().splitlines()[-3:] or ["(it said nothing)"]
     return BuildError("the compiler refused the code: " + " | ".join(line.strip() for line in errors[:3]))

@@ -51,7 +51,8 @@ class Elf:
             raise FormatError(f"{self.path} is not a 32-bit little-endian ELF file, so not for a Cortex-M")
         header = struct.unpack_from("<HHIIIIIHHHHHH", self.bytes, 16)
         if header[1] != _ARM or header[0] != _EXECUTABLE:
-            raise FormatError(f"{self.path} is an ELF file of machine {header[1]}, type {header[0]}; expected an ARM executable (40, 2)")
+            raise FormatError(f"{self.path} is an ELF file of machine {header[1]}, type {header[0]}; expected an ARM executable "
+                              f"({_ARM}, {_EXECUTABLE})")
         self.entry = header[3]
         self.segments = self._segments(header[4], header[8], header[9])
         self.sections, raw = self._sections(header[5], header[10], header[11], header[12])

@@ -33,7 +33,8 @@ def board_facts(name):
         facts = BoardFacts(folder=path.parent, **tomllib.loads(path.read_text(encoding="utf-8")))
         known[facts.name] = facts
     if name not in known:
-        raise OptionError(f"there is no firmware for a board {name!r}; there is for {', '.join(known)}", f"--board {next(iter(known))}")
+        raise OptionError(f"there is no firmware for a board {name!r}; there is for {', '.join(known)}",
+                          f"--board {next(iter(known))}")
     return known[name]
 
 
@@ -55,8 +56,8 @@ def check_fits(elf, facts):
     for s in elf.segments:
         for what, at, size in (("flash", s.load, len(s.data)), ("memory", s.address, s.size)):
             if size and not any(_inside(at, size, m) for m in (facts.flash, facts.ram, facts.ramcode)):
-                raise FormatError(f"{elf.path} does not fit the {facts.part}: a part of {size:,} bytes at {at:#010x} lies outside its "
-                                  f"{what}", f"tinyvgg firmware build MODEL --board {facts.name}")
+                raise FormatError(f"{elf.path} does not fit the {facts.part}: a part of {size:,} bytes at {at:#010x} lies "
+                                  f"outside its {what}", f"tinyvgg firmware build MODEL --board {facts.name}")
     check_budget(sizes(elf), facts.flash["length"], facts.ram["length"], facts.part)
 
 
@@ -65,9 +66,14 @@ def check_budget(used, flash, ram, where):
     for name, limit in (("flash", flash), ("ram", ram)):
         over = used[f"{name}_bytes"] - limit
         if over > 0:
-            hint = "tinyvgg compress --scheme shared4, or another plan" if name == "flash" else "a smaller arena or stack"
-            raise BuildError(f"the image needs {used[f'{name}_bytes']:,} bytes of {'RAM' if name == 'ram' else 'flash'}; {where} has "
-                             f"{limit:,}: {over:,} are missing", hint)
+            kind = "RAM" if name == "ram" else "flash"
+            raise BuildError(f"the image needs {limit + over:,} bytes of {kind}; {where} has {limit:,}: {over:,} are missing",
+                             smaller(name == "flash"))
+
+
+def smaller(flash):
+    """Return what to try where an image is too large."""
+    return "tinyvgg compress --scheme shared4, or another plan" if flash else "a smaller arena or stack"
 
 
 def _inside(at, size, memory):
@@ -109,7 +115,8 @@ def to_map(elf):
     lines = ["section              address       bytes"]
     lines += [f"{s.name:<20} {s.address:#010x} {s.size:>11,}" for s in elf.sections if s.allocated and s.size]
     lines += ["", "symbol                                       address       bytes"]
-    lines += [f"{s.name:<44} {s.address:#010x} {s.size:>11,}" for s in sorted(elf.symbols.values(), key=lambda s: (s.address, s.name))]
+    ordered = sorted(elf.symbols.values(), key=lambda s: (s.address, s.name))
+    lines += [f"{s.name:<44} {s.address:#010x} {s.size:>11,}" for s in ordered]
     return "\n".join(lines) + "\n"
 
 

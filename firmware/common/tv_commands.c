@@ -14,6 +14,7 @@ uint32_t tv_last_sequence, tv_damaged_frames;
 static uint32_t small[TV_SMALL_BYTES / 4];
 static struct { tv_header header; uint8_t payload[TV_SMALL_BYTES + 4]; } out;
 static uint32_t output[TV_OUTPUT_BYTES / 4];
+static uint32_t silences;
 static uint32_t old_baud;        /* to return to when nobody speaks at the new one; 0: none */
 
 static uint32_t type_bytes(int type)
@@ -169,6 +170,7 @@ static void set_baud(uint32_t baud)
     tv_flush();
     tv_set_baud(baud);
     old_baud = before;
+    silences = 0;
     tv_damaged_frames = 0;
 }
 
@@ -268,4 +270,8 @@ void tv_report_damage(void)
     if (old_baud && tv_damaged_frames >= DAMAGED_BEFORE_REVERT) revert_baud();
 }
 
-void tv_line_silent(void) { revert_baud(); }
+/* Called each half second of silence: the host has a second to speak at the new rate. */
+void tv_line_silent(void)
+{
+    if (++silences >= 2) revert_baud();
+}

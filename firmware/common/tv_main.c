@@ -2,7 +2,7 @@
 #include "tv_port.h"
 #include "tv_protocol.h"
 
-#define SILENCE_US 1000000u
+#define SILENCE_US 500000u
 #define ARENA_PAINT 0xA5u
 
 static tv_receiver receiver;
@@ -27,7 +27,7 @@ void tv_main_step(int byte)
 {
     if (byte < 0) {
         tv_receiver_start(&receiver);
-        tv_student_stop();
+        tv_student_silent();
         tv_line_silent();
         return;
     }

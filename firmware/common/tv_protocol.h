@@ -55,7 +55,7 @@ uint8_t *tv_request_sink(const tv_header *header);       /* for requests while o
 uint8_t *tv_request_sink_small(const tv_header *header); /* the same without images, while a student image is under way */
 void tv_answer(const tv_receiver *receiver);
 void tv_report_damage(void);
-void tv_line_silent(void);                               /* nothing was received for a second */
+void tv_line_silent(void);                               /* nothing was received for half a second */
 extern uint32_t tv_last_sequence, tv_damaged_frames;
 
 /* The student project's protocol (docs/protocol-student.md). */
@@ -64,9 +64,10 @@ extern uint32_t tv_last_sequence, tv_damaged_frames;
 int tv_student_active(void);
 void tv_student_start(void);                             /* 0xAB was read between frames */
 void tv_student_stop(void);
+void tv_student_silent(void);                            /* nothing was received for half a second */
 void tv_student_push(uint8_t byte);
 
-/* The main loop's body, apart so that the tests can run it on the host: a byte, or -1 after a second without one. */
+/* The main loop's body, apart so that the tests can run it on the host: a byte, or -1 after half a second without one. */
 void tv_main_start(void);
 void tv_main_step(int byte);
 

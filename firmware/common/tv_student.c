@@ -10,6 +10,13 @@ int tv_student_active(void) { return state != OFF; }
 void tv_student_start(void) { state = tv_app.input_types & TV_ACCEPTS(TV_F32) ? SECOND_BYTE : OFF; }
 void tv_student_stop(void) { state = OFF; position = 0; }
 
+/* An image that was begun and not ended is given up, so that a host which died can begin anew; between images, as the original
+ * does, this waits for ever. */
+void tv_student_silent(void)
+{
+    if (position) tv_student_stop();
+}
+
 static void answer(void)
 {
     uint8_t scores[TV_OUTPUT_BYTES] = {0};

@@ -214,8 +214,9 @@ def stranger(behaviour):
         listener.close()
 
 
-@pytest.mark.parametrize("behaviour, words", [(_silence, "nobody answered"), (_random, "neither protocol"), (_http, "neither protocol"),
-                                              (_acknowledges_everything, "neither protocol"), (_echo, "sends back")])
+@pytest.mark.parametrize("behaviour, words", [
+    (_silence, "nobody answered"), (_random, "neither protocol"), (_http, "neither protocol"),
+    (_acknowledges_everything, "neither protocol"), (_echo, "sends back")])
 def test_strangers(behaviour, words):
     with stranger(behaviour) as url:
         start = time.monotonic()

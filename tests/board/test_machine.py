@@ -15,7 +15,8 @@ WORDS = {0: "load from 0x60000000, where nothing is", 1: "store of 0x1 to 0x6000
          4: "jump to 0x60000000, where no code is", 5: "unaligned LDRD", 6: "division by zero", 7: "stack overflow"}
 REPORTS = {0: "bus fault .a wrong address at 0x60000000.*tv_app_call", 1: "bus fault .a wrong address at 0x60000000.*tv_app_call",
            2: "bus fault .a wrong address at 0x08000100.*tv_app_call", 3: "usage fault .an undefined instruction.*tv_app_call",
-           4: "bus fault .a jump to where no code is.*a call before .* in tv_app_call", 5: "usage fault .an unaligned access.*tv_app_call",
+           4: "bus fault .a jump to where no code is.*a call before .* in tv_app_call",
+           5: "usage fault .an unaligned access.*tv_app_call",
            6: "usage fault .a division by zero.*tv_app_call", 7: "the stack left the memory"}
 
 
@@ -50,7 +51,8 @@ def test_the_firmware_reports_faults_and_lives_on(url, kind):
     ("movw r0, #0\n ldr r1, [r0]", "a null pointer"),
     ("vmov s0, r0", "FPU is used while CPACR keeps it off"),
     ("svc 0", "SVC"),
-    ("ldr r0, =0x40021000\n ldr r1, =0x01003C01\n str r1, [r0, #12]\n movs r1, #3\n str r1, [r0, #8]", "120 MHz with 0 flash wait states"),
+    ("ldr r0, =0x40021000\n ldr r1, =0x01003C01\n str r1, [r0, #12]\n movs r1, #3\n str r1, [r0, #8]",
+     "120 MHz with 0 flash wait states"),
     ("ldr r0, =0x08000000\n ldr r1, =0x20000000\n strb r1, [r0, #5]", "a 1-byte store of 0x0 to 0x08000005, in flash")])
 def test_wrong_accesses(tmp_path, body, words):
     fault = str(run(tmp_path, body).fault)
@@ -130,7 +132,7 @@ def test_timed_line_takes_the_wire_time(url):
 def test_overrun_is_counted(tmp_path, demonstration):
     machine = Machine(demonstration.elf, timed=True)
     machine.run(0.1)
-    machine.send(b"\xab\xab" + bytes(12288) + b"x" * 1000)                         # 1000 more bytes while it works: 7 ms are 80 bytes
+    machine.send(b"\xab\xab" + bytes(12288) + b"x" * 1000)                # while it works: 7 ms are 80 bytes
     machine.run(3.0)
     assert machine.overruns > 10
     machine.run(2.0)                                                              # silence ends the student protocol

@@ -83,8 +83,9 @@ def test_both_sides_have_the_same_numbers():
     from tinyvgg.firmware.build import HERE
     header = (HERE / "common" / "tv_protocol.h").read_text()
     numbers = {name: int(value, 0) for name, value in re.findall(r"TV_(\w+) = (0x[0-9A-Fa-f]+|\d+)", header)}
-    for name in ("HELLO", "ECHO", "SET_BAUD", "USAGE", "PROFILE", "CALL", "RESET", "INFER", "READ", "WRITE", "CRC", "ANSWER", "ACCEPTED",
-                 "FAULT", "ERROR"):
+    for name in ("HELLO", "ECHO", "SET_BAUD", "USAGE", "PROFILE", "CALL", "RESET", "INFER", "READ", "WRITE", "CRC", "ANSWER",
+                 "ACCEPTED", "FAULT", "ERROR"):
         assert numbers[name] == getattr(protocol, name)
-    assert {n: code for code, (n, _) in protocol.ERRORS.items()} == {n[6:]: v for n, v in numbers.items() if n.startswith("ERROR_")}
+    errors = {n[6:]: v for n, v in numbers.items() if n.startswith("ERROR_")}
+    assert {n: code for code, (n, _) in protocol.ERRORS.items()} == errors
     assert int(re.search(r"TV_SMALL_BYTES (\d+)", header)[1]) == protocol.SMALL

@@ -53,6 +53,8 @@ class Board:
         start = baud if protocol == "student" else START_BAUD
         self.link = open_link(url, start, trace=trace, **virtual) if link is None else link
         self.info, self.reconnects, self._longest, self._noise = None, 0, 0.0, b""
+        self._session = self._student = None
+        self._repeats_before = 0                     # of conversations that a reconnection ended
         try:
             self._connect()
         except BaseException:
@@ -61,7 +63,8 @@ class Board:
 
     # --- connecting --------------------------------------------------------------------------------------------------
     def _connect(self):
-        machine = getattr(self.link, "machine", None)
+        machine, self._repeats_before = getattr(self.link, "machine", None), self._repeats()
+        self._student = None
         self._session = Session(self.link, attempts=self._attempts, elf=machine and machine.elf)
         if self._asked != "student":
             self.info = self._say_hello()
@@ -200,14 +203,15 @@ class Board:
         self._longest = max(self._longest, self.link.now() - start)
         dtype = self._output_type()
         if len(answer) != 4 + self.n_classes * dtype.itemsize:
-            raise DeviceError(f"the board's answer has {len(answer)} bytes; its HELLO announced {4 + self.n_classes * dtype.itemsize}")
+            raise DeviceError(f"the board's answer has {len(answer)} bytes; its HELLO announced "
+                              f"{4 + self.n_classes * dtype.itemsize}")
         return np.frombuffer(answer, dtype, offset=4), struct.unpack_from("<I", answer)[0]
 
     def _output_type(self):
         return np.dtype(self.info.output_type if self.info else "uint8").newbyteorder("<")
 
     def _repeats(self):
-        return self._student.repeats if self.protocol == "student" else self._session.repeats
+        return self._repeats_before + sum(s.repeats for s in (self._student, self._session) if s)
 
     def _prepare(self, x):
         """Return (images as they go on the wire, their element type)."""
@@ -231,7 +235,8 @@ class Board:
                 raise OptionError(f"the board's network takes {', '.join(accepted)}; not {self._wire}")
             return self._wire
         whole = x.dtype == np.uint8 or self.info.output_type != "float32"        # a network of integers quantises anyway
-        return next((t for t in (("uint8", "int8", "float32") if whole else ("float32", "uint8", "int8")) if t in accepted), "uint8")
+        preferred = ("uint8", "int8", "float32") if whole else ("float32", "uint8", "int8")
+        return next((t for t in preferred if t in accepted), "uint8")
 
     def _as_float(self, x):
         if x.dtype != np.uint8:
@@ -320,7 +325,7 @@ class Board:
 
 
 def quantize(x, scale, zero):
-    """Return uint8 inputs for float x, by the rule of firmware/common/tv_quantize.h: floor(x * (1 / scale) + 0.5) + zero in float32."""
+    """Return uint8 inputs for float x by the firmware's rule (tv_quantize.h): floor(x * (1 / scale) + 0.5) + zero in float32."""
     inverse = np.float32(1) / np.float32(scale)
     with np.errstate(invalid="ignore", over="ignore"):
         y = x.astype(np.float32) * inverse + np.float32(0.5) + np.float32(zero)

@@ -129,7 +129,8 @@ class SocketLink:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             self._socket = None
-            raise LinkError(f"nobody listens at {self.url} ({error})", "tinyvgg board run FILE.elf --port socket://:4404") from error
+            raise LinkError(f"nobody listens at {self.url} ({error})",
+                            "tinyvgg board run FILE.elf --port socket://localhost:4404") from error
 
     def read(self, timeout):
         """Return what is waiting, or b"" after `timeout` seconds."""

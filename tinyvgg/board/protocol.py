@@ -21,7 +21,8 @@ DAMAGED = 1
 ERRORS = {1: ("DAMAGED", "the frame was damaged on the wire"), 2: ("VERSION", "it speaks another version of the protocol"),
           3: ("REQUEST", "it does not know the request"), 4: ("LENGTH", "the payload has the wrong length"),
           5: ("INPUT_TYPE", "its network does not take this input type"), 6: ("NETWORK", "its network failed with status {}"),
-          7: ("ADDRESS", "there is no such memory at {:#010x}"), 8: ("DISABLED", "the request is not compiled in; build with memory_access"),
+          7: ("ADDRESS", "there is no such memory at {:#010x}"),
+          8: ("DISABLED", "the request is not compiled in; build with memory_access"),
           9: ("BAUD", "its clock cannot make {} baud"), 10: ("FUNCTION", "it has no function {}")}
 TYPES = ("uint8", "int8", "float32", "int16", "int32")       # element types by their number on the wire
 
@@ -144,7 +145,8 @@ _INFO = struct.Struct("<4B12I4HfifffiHH32s")
 def decode_info(payload):
     """Return the BoardInfo of a HELLO answer; raise LinkError where it cannot be one."""
     if len(payload) < _INFO.size:
-        raise LinkError(f"the board's HELLO has {len(payload)} bytes; expected {_INFO.size} and a name", "firmware of this version")
+        raise LinkError(f"the board's HELLO has {len(payload)} bytes; expected {_INFO.size} and a name",
+                        "firmware of this version")
     v = _INFO.unpack_from(payload)
     name = payload[_INFO.size:]
     if v[27] != len(name) or v[3] >= len(TYPES) or not 0 < v[26] <= SMALL:
@@ -209,6 +211,7 @@ def describe_fault(payload, function_at=None):
             + (f" in {function}" if function else ""))
 
 
-_CAUSES = {0: "no execution there", 1: "no access there", 8: "a jump to where no code is", 9: "a wrong address", 10: "a wrong address, late",
-           12: "the stack left the memory", 16: "an undefined instruction", 17: "a state the core cannot have", 18: "a wrong return",
+_CAUSES = {0: "no execution there", 1: "no access there", 8: "a jump to where no code is", 9: "a wrong address",
+           10: "a wrong address, late", 12: "the stack left the memory", 16: "an undefined instruction",
+           17: "a state the core cannot have", 18: "a wrong return",
            19: "the FPU is off", 24: "an unaligned access", 25: "a division by zero"}

@@ -1,4 +1,4 @@
-"""Requests and answers of the tinyvgg protocol over a link: repeated until answered, within a limit; nothing stale is believed."""
+"""Requests and answers of the tinyvgg protocol over a link: repeated within a limit; nothing stale is believed."""
 import os
 import struct
 
@@ -114,7 +114,7 @@ class Session:
     def set_baud(self, baud):
         """Change both sides to `baud` and prove it; return the rate that the board really has.
 
-        Where the proof fails, both return to the old rate (the board by itself, after a second of silence) and LinkError is raised.
+        Where the proof fails, both return to the old rate (the board by itself, after a second of silence); LinkError is raised.
         """
         old = self.baud
         actual = struct.unpack("<I", self.request(protocol.SET_BAUD, struct.pack("<I", baud)))[0]

@@ -54,9 +54,11 @@ def describe(result):
     lines = [f"{result['model']} at {result['url']}: {result['clock_hz'] / 1e6:.0f} MHz, {result['flash_bytes']:,} B of flash, "
              f"{result['ram_bytes']:,} B of RAM",
              f"{result['echoes']} echoes, a CRC-32, FPU work, {result['n']} images in both protocols: every answer as NumPy says",
-             f"{result['cycles_per_image']:,} cycles an image ({result['ms_per_image']:.2f} ms), {result['stack_used']:,} B of stack used"]
+             f"{result['cycles_per_image']:,} cycles an image ({result['ms_per_image']:.2f} ms), "
+             f"{result['stack_used']:,} B of stack used"]
     lines += [f"  {row['layer']:<24}{row['cycles']:>12,} cycles" for row in result["profile"]]
     if "functions" in result:
         lines += [f"{result['instructions']:,} instructions in all; most cycles in:"]
-        lines += [f"  {f['name']:<24}{f['cycles']:>12,} cycles {f['instructions']:>12,} instructions" for f in result["functions"]]
+        lines += [f"  {f['name']:<24}{f['cycles']:>12,} cycles {f['instructions']:>12,} instructions"
+                  for f in result["functions"]]
     return "\n".join(lines)

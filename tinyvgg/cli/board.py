@@ -60,7 +60,8 @@ def _add_run(verbs):
     serve.add_argument("--port", default="socket://localhost:4404", help="pty, or socket://HOST:PORT (default socket://localhost:4404)")
     serve.add_argument("--timed", action="store_true", help="keep the baud rate's time, and lose bytes that nobody reads")
     serve.add_argument("--strict", action="store_true", help="check alignment and divisors too (slower)")
-    serve.add_argument("--wait-states", type=int, metavar="LINE", help="model flash wait states, cache lines of LINE bytes (8, 16, 32)")
+    serve.add_argument("--wait-states", type=int, metavar="LINE",
+                       help="model flash wait states, cache lines of LINE bytes (8, 16, 32)")
     serve.add_argument("--profile", action="store_true", help="at the end, print the functions by their cycles")
     serve.add_argument("--seconds", type=float, help="end after so many seconds (default: at Ctrl-C)")
     add_common(serve, seed=False)
@@ -77,14 +78,16 @@ def _run(arguments):
     machine = Machine(arguments.elf, timed=arguments.timed, strict=arguments.strict, halt_on_fault=False, wait_states=waits)
     end = time.monotonic() + arguments.seconds if arguments.seconds else None
     try:
-        fault = serve(machine, arguments.port, ready=lambda url: note(arguments, f"a virtual STM32L4R9 waits at {url}; Ctrl-C ends it"),
+        fault = serve(machine, arguments.port,
+                      ready=lambda url: note(arguments, f"a virtual STM32L4R9 waits at {url}; Ctrl-C ends it"),
                       stop=lambda: end is not None and time.monotonic() >= end)
     except KeyboardInterrupt:
         fault = None
-    result = {"instructions": machine.instructions, "cycles": machine.cycles, "seconds": machine.seconds, "resets": machine.resets,
-              "fault": fault and str(fault), "functions": [vars(p) for p in machine.profile()] if arguments.profile else []}
+    functions = [vars(p) for p in machine.profile()] if arguments.profile else []
+    result = {"instructions": machine.instructions, "cycles": machine.cycles, "seconds": machine.seconds,
+              "resets": machine.resets, "fault": fault and str(fault), "functions": functions}
     lines = [f"{machine.instructions:,} instructions, {machine.cycles:,} cycles, {machine.resets} resets"]
-    lines += [f"  {p['name']:<40}{p['cycles']:>14,} cycles {p['instructions']:>14,} instructions" for p in result["functions"][:20]]
+    lines += [f"  {p['name']:<40}{p['cycles']:>14,} cycles {p['instructions']:>14,} instructions" for p in functions[:20]]
     lines += [f"stopped with a {fault}"] if fault else []
     print_result(arguments, result, "\n".join(lines))
     return 1 if fault else 0

@@ -20,8 +20,8 @@ _STACK = {"push", "pop", "vpush", "vpop"}
 _BRANCHES = {"b", "bl", "bx", "blx"}
 _COMPARE_BRANCHES = {"cbz", "cbnz"}
 _FUSED = {"vmla", "vmls", "vfma", "vfms", "vfnma", "vfnms", "vnmla", "vnmls"}
-_FPU = ("vadd", "vsub", "vmul", "vnmul", "vmla", "vmls", "vfma", "vfms", "vfnma", "vnmla", "vnmls", "vdiv", "vsqrt", "vcvt", "vcmp",
-        "vabs", "vneg")
+_FPU = ("vadd", "vsub", "vmul", "vnmul", "vmla", "vmls", "vfma", "vfms", "vfnma", "vnmla", "vnmls", "vdiv", "vsqrt", "vcvt",
+        "vcmp", "vabs", "vneg")
 _LONG_MULTIPLY = {"smull", "umull", "smlal", "umlal", "smlald", "smlaldx"}
 _NO_RESULT = {"cmp", "cmn", "tst", "teq", "push", "pop"}
 _CONDITIONS = ("eq", "ne", "hs", "lo", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le")

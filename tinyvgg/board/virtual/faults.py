@@ -6,11 +6,13 @@ from tinyvgg.board.virtual.costs import decoder
 from tinyvgg.board.virtual.map import BFAR, CCR, CFSR, FLASH, HFSR, MMFAR, RAM, SHCSR
 
 # Numbers of UC_HOOK_INTR (QEMU's EXCP_*) that are mistakes of a program: name, sentence.
-DIRECT_EXCEPTIONS = {1: ("usage fault", "an undefined instruction"), 2: ("exception", "an SVC instruction, for which there is no kernel"),
+DIRECT_EXCEPTIONS = {1: ("usage fault", "an undefined instruction"),
+                     2: ("exception", "an SVC instruction, for which there is no kernel"),
                      7: ("debug", "a breakpoint instruction"), 18: ("usage fault", "the FPU is used while it is off"),
                      17: ("usage fault", "a state that the core cannot have")}
 _ALIGNED = ("ldrd", "strd", "ldm", "stm", "ldmdb", "stmdb", "vldr", "vstr", "vldmia", "vstmia", "ldrex", "strex")
-_PRECISE, _FETCH, _STACKING, _UNDEFINED, _NO_FPU, _UNALIGNED, _DIVISION = 0x8200, 0x100, 0x1000, 1 << 16, 1 << 19, 1 << 24, 1 << 25
+_PRECISE, _FETCH, _STACKING = 0x8200, 0x100, 0x1000      # bits of CFSR
+_UNDEFINED, _NO_FPU, _UNALIGNED, _DIVISION = 1 << 16, 1 << 19, 1 << 24, 1 << 25
 _EXCEPTION = {"memory fault": 4, "bus fault": 5, "usage fault": 6}
 
 
@@ -43,8 +45,9 @@ def invalid_access(machine, access, address, size, value):
                      f"a call before {caller & ~1:#010x} in {machine.elf.function_at(caller - 2)}", _FETCH)
     if access in (u.UC_MEM_WRITE_UNMAPPED, u.UC_MEM_WRITE_PROT):
         where = "in flash, which stores cannot change" if FLASH.holds(address) else _nowhere(address)
-        return Fault("bus fault", f"a {size}-byte store of {value & (1 << 8 * size) - 1:#x} to {address:#010x}, {where}", address, pc,
-                     function, _PRECISE)
+        stored = value & (1 << 8 * size) - 1
+        what = f"a {size}-byte store of {stored:#x} to {address:#010x}, {where}"
+        return Fault("bus fault", what, address, pc, function, _PRECISE)
     return Fault("bus fault", f"a {size}-byte load from {address:#010x}, {_nowhere(address)}", address, pc, function, _PRECISE)
 
 
@@ -58,7 +61,8 @@ def _nowhere(address):
 
 def fpu_off(machine, address):
     """Return the Fault of an FPU instruction in the block at `address` while CPACR keeps the FPU off."""
-    return Fault("usage fault", "the FPU is used while CPACR keeps it off", address, address, machine.elf.function_at(address), _NO_FPU)
+    function = machine.elf.function_at(address)
+    return Fault("usage fault", "the FPU is used while CPACR keeps it off", address, address, function, _NO_FPU)
 
 
 def invalid_instruction(machine, error):
@@ -137,8 +141,8 @@ def _check_address(engine, pc, size, data):
         return
     address = _register(machine, base) + offset & 0xFFFFFFFF
     if address % 4:
-        machine.halt(Fault("usage fault", f"an unaligned {name.upper()} at {address:#010x}; it needs a multiple of 4", address, pc,
-                           machine.elf.function_at(pc), _UNALIGNED))
+        what = f"an unaligned {name.upper()} at {address:#010x}; it needs a multiple of 4"
+        machine.halt(Fault("usage fault", what, address, pc, machine.elf.function_at(pc), _UNALIGNED))
 
 
 def _check_divisor(engine, pc, size, data):

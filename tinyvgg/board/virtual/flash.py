@@ -1,8 +1,8 @@
 """Flash wait states: small caches between the core and the flash. Optional, and a model with assumptions of its own.
 
-The L4's accelerator (RM0432, "ART") has an instruction cache of 1 KiB and a data cache of 256 bytes; their line size is given here
-as a parameter, since documents differ (8 to 32 bytes). Assumed: full associativity, least recently used line replaced, a
-prefetch of the next line that hides the time its predecessor takes to execute.
+The L4's accelerator (RM0432, "ART") has an instruction cache of 1 KiB and a data cache of 256 bytes; their line size is a
+parameter here, since documents differ (8 to 32 bytes). Assumed: full associativity, least recently used line replaced, a prefetch
+of the next line that hides the time its predecessor takes to execute.
 """
 import ctypes
 

@@ -44,7 +44,7 @@ class FunctionProfile:
 
 
 class Machine:
-    """Run an ELF (path). timed: the UART keeps the baud rate's time and loses bytes that nobody reads; else it is as fast as it goes.
+    """Run an ELF (path). timed: the UART keeps the baud rate's time and loses what nobody reads; else it is as fast as it goes.
 
     strict: check the alignment that LDRD, STRD, LDM and STM need, and division by zero, where SCB_CCR asks for it (slower).
     halt_on_fault: stop with `fault` set; otherwise the firmware's fault handlers run, as on silicon.
@@ -99,7 +99,8 @@ class Machine:
         self.state[hooks.STOP] = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
         self.state[hooks.ENGINE] = self.engine._uch.value
         self.count_hook = self.add_native_hook(u.UC_HOOK_BLOCK, hooks.on_block, state)
-        for base, read, write in ((0x40004000, hooks.usart_read, hooks.usart_write), (0xE0001000, hooks.dwt_read, hooks.dwt_write)):
+        for base, read, write in ((0x40004000, hooks.usart_read, hooks.usart_write),
+                                  (0xE0001000, hooks.dwt_read, hooks.dwt_write)):
             status = uclib.uc_mmio_map(self.engine._uch, base, 0x1000, ctypes.c_void_p(read.address), state,
                                        ctypes.c_void_p(write.address), state)
             if status:

@@ -30,7 +30,8 @@ PERIPHERALS = {
     0xE000E000: "system control", 0xE0001000: "DWT", 0xE0042000: "DBGMCU",
 }
 # RCC enable register and bit that clocks a peripheral.
-CLOCK_BITS = {"PWR": (0x58, 28), "USART2": (0x58, 17), **{f"GPIO{p}": (0x4C, i) for i, p in enumerate("ABCDEFGHI")}, "SYSCFG": (0x60, 0)}
+CLOCK_BITS = {"PWR": (0x58, 28), "USART2": (0x58, 17), "SYSCFG": (0x60, 0),
+              **{f"GPIO{p}": (0x4C, i) for i, p in enumerate("ABCDEFGHI")}}
 
 RCC, PWR, FLASH_REGISTERS, GPIOA, SCB = 0x40021000, 0x40007000, 0x40022000, 0x48000000, 0xE000E000
 RESET_VALUES = {RCC: 0x63, RCC + 0x94: 0x0C000000, FLASH_REGISTERS: 0x600, PWR: 0x200, PWR + 0x80: 0x100, GPIOA: 0xABFFFFFF,

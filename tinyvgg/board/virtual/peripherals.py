@@ -1,4 +1,4 @@
-"""The registers that are not polled in a hot loop: RCC, PWR, FLASH, GPIO, SysTick, the system control block. Python is fast enough."""
+"""The registers that are not polled in a hot loop, in Python: RCC, PWR, FLASH, GPIO, SysTick, the system control block."""
 from tinyvgg.board.virtual import hooks
 from tinyvgg.board.virtual.map import (
     AIRCR,

@@ -1,0 +1,58 @@
+"""`tinyvgg board ...` as a user types it."""
+import json
+import re
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tinyvgg.board import Board
+from tinyvgg.cli import main
+
+
+def test_demo(tmp_path, capsys):
+    pytest.importorskip("ziglang")
+    pytest.importorskip("unicorn")
+    assert main(["board", "demo", "--out", str(tmp_path), "--json", "--quiet", "-n", "3"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["n"] == 3 and result["clock_hz"] == 120_000_000 and result["image"]["flash_bytes"] == result["flash_bytes"]
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".bin", ".elf", ".hex", ".map"]
+    assert main(["board", "demo", "--out", str(tmp_path), "--quiet", "-n", "1"]) == 0
+    assert "every answer as NumPy says" in capsys.readouterr().out
+
+
+def test_info(url, capsys):
+    assert main(["board", "info", "--port", url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "demonstration"
+
+
+def test_run(demonstration):
+    """A process serves the board; another program talks to it by the URL that it prints."""
+    command = [sys.executable, "-m", "tinyvgg", "board", "run", str(demonstration.elf), "--port", "socket://localhost:0",
+               "--seconds", "60", "--profile", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            timer = threading.Timer(60, process.kill)
+            timer.start()
+            url = re.search(r"socket://\S+?:\d+", process.stderr.readline())[0]
+            with Board(url) as board:
+                assert board.echo(b"over a socket") == b"over a socket"
+            timer.cancel()
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["info", "--port", "/dev/ttyNOWHERE"], "there is no port /dev/ttyNOWHERE"),
+    (["info", "--port", "virtual:nothing.elf"], "cannot be read"),
+    (["run", "nothing.elf"], "cannot be read"),
+    (["demo", "--port", "socket://localhost:1"], "nobody listens")])
+def test_mistakes(arguments, words, capsys):
+    assert main(["board", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_run_refuses_another_port(demonstration, capsys):
+    assert main(["board", "run", str(demonstration.elf), "--port", "/dev/ttyACM0"]) == 2
+    assert "expected pty or socket" in capsys.readouterr().err
