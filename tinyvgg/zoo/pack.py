@@ -26,7 +26,7 @@ def pack(run, name, data_spec, *, note="", folder=FOLDER):
         raise FormatError(f"{run} has no model.h5: the run is not finished", f"tinyvgg train --resume --out {run}")
     model, dataset = load_model(run / "model.h5"), data.load(data_spec)
     x, y = dataset.part("test")
-    result = evaluate(model, x, y)
+    result = evaluate(model, x, y, classes=dataset.classes)
     file = folder / f"{name}.h5"
     save_model(model, file)
     seconds = sum(row["seconds"] for row in read_lines(run / "history.jsonl"))
