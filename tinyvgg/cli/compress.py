@@ -25,7 +25,7 @@ def add_arguments(parser):
     parser.add_argument("--flash", metavar="SIZE", help="auto: bytes of constants, as 256K (KiB) or 262144")
     parser.add_argument("--max-drop", type=float, metavar="POINTS", help="auto: points that may be lost (training images)")
     parser.add_argument("--codebook", choices=("int8", "float"), default="int8", help="shared schemes' entries (default int8)")
-    parser.add_argument("--per", choices=("layer", "channel"), default="layer", help="what has a codebook of its own (default layer)")
+    parser.add_argument("--per", choices=("layer", "channel"), default="layer", help="what has its own codebook (default layer)")
     parser.add_argument("--calibration", choices=CALIBRATIONS, default="best", help="ranges of activations (default best)")
     parser.add_argument("--calibration-images", type=int, default=512, metavar="N", help="training images for it (default 512)")
     parser.add_argument("--finetune", type=int, default=0, metavar="EPOCHS", help="quantisation-aware training (default 0)")

@@ -107,7 +107,7 @@ class _Work:
         allowed = self.options.max_drop
         if allowed is not None and drop > allowed:
             raise CheckFailed(
-                f"within {self.options.flash:,} bytes {drop:.2f} points on training images are lost; expected {allowed:g} or less",
+                f"within {self.options.flash:,} bytes {drop:.2f} points on training images are lost; expected up to {allowed:g}",
                 "a larger --flash, or --finetune 2",
             )
         return model

@@ -16,6 +16,7 @@ from tinyvgg.quant.simulate_float import run_float
 METHODS = ("minmax", "percentile", "error")
 BINS = 2048
 OUTERMOST = 1e-4
+COUNTED = 128  # images that histograms are of
 BATCH = 64
 
 
@@ -53,13 +54,27 @@ def calibrate(graph, x, *, method="minmax"):
     """Return {op: (low, high)} of every tensor of a float Graph, over images x (N, H, W, C), uint8 or in the input range."""
     if method not in METHODS:
         raise OptionError(f"there is no calibration {method!r}; expected one of {', '.join(METHODS)}")
+    return survey(graph, x, counted=0 if method == "minmax" else COUNTED).by(method)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The least and largest value of each tensor, and histograms of those that a method may give a smaller range."""
+
+    ranges: dict
+    histograms: dict
+
+    def by(self, method):
+        """{op: (low, high)}"""
+        search = {"minmax": lambda h: (h.low, h.high), "percentile": percentile_range, "error": least_error_range}[method]
+        return self.ranges if method == "minmax" else {**self.ranges, **{name: search(h) for name, h in self.histograms.items()}}
+
+
+def survey(graph, x, *, counted=COUNTED):
+    """Return the Survey of a float Graph over images x; histograms are of the first `counted` of them."""
     x = as_float_images(x, graph)
     ranges = observe(graph, x)
-    if method == "minmax":
-        return ranges
-    search = percentile_range if method == "percentile" else least_error_range
-    last = graph.logits.name
-    return {name: ranges[name] if name == last else search(h) for name, h in histograms(graph, x, ranges).items()}
+    return Survey(ranges, histograms(graph, x[:counted], ranges) if counted else {})
 
 
 def observed(graph, x):
@@ -81,14 +96,14 @@ def observe(graph, x):
 
 
 def histograms(graph, x, ranges):
-    """Return {op: Histogram} over the ranges found by `observe`; the image, and pools that keep their input's range, excepted."""
+    """Return {op: Histogram} over ranges found by `observe`. Not of images, of pools that keep their input's range, of logits."""
     counts = {}
-    quiet = {op.name for op in graph.ops if isinstance(op, FloatImage | FloatMaxPool2D)}
+    quiet = {op.name for op in graph.ops if isinstance(op, FloatImage | FloatMaxPool2D)} | {graph.logits.name}
     for values in observed(graph, x):
-        for name, v in values.items():
-            if name not in quiet:
-                low, high = ranges[name]
-                counts[name] = counts.get(name, 0) + np.histogram(v, BINS, (low, max(high, low + 1e-30)))[0]
+        for name in values.keys() - quiet:
+            low, high = ranges[name]
+            places = ((values[name].reshape(-1) - low) * (BINS / max(high - low, 1e-30))).astype(np.int32)
+            counts[name] = counts.get(name, 0) + np.bincount(np.clip(places, 0, BINS - 1), minlength=BINS)
     return {name: Histogram(*ranges[name], c) for name, c in counts.items()}
 
 

@@ -66,12 +66,12 @@ def optimal_integer_codebook(values, k, *, low=-127, high=127, must_hold_zero=Fa
         raise QuantError(f"a codebook of {k} entries was asked for {len(x)} values, all of which must be finite")
     order = np.argsort(x, kind="stable")
     w = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64).reshape(-1)
-    sums = _Sums(x[order], w[order])
     grid = np.arange(low, high + 1)
+    sums = _Sums(x[order], w[order], low, high)
     link = _link_costs(sums, grid)
     if must_hold_zero:
         link[np.ix_(grid < 0, grid > 0)] = np.inf
-    start, end = sums.error_to(grid, -np.inf, grid), sums.error_to(grid, grid, np.inf)
+    start, end = sums.error_to(grid, None, 2 * grid), sums.error_to(grid, 2 * grid, None)
     if must_hold_zero:
         start[grid > 0], end[grid < 0] = np.inf, np.inf
     best, back = start, []
@@ -91,24 +91,32 @@ def optimal_integer_codebook(values, k, *, low=-127, high=127, must_hold_zero=Fa
 
 
 class _Sums:
-    """Weighted squared errors of the sorted values in any interval around any point, from prefix sums."""
+    """Weighted squared errors of sorted values in intervals between half-integers, around integers, from prefix sums."""
 
-    def __init__(self, x, w):
-        self.x = x
-        self.prefix = [np.concatenate([[0.0], np.cumsum(s)]) for s in (w, w * x, w * x * x)]
+    def __init__(self, x, w, low, high):
+        self.low = low
+        prefix = [np.concatenate([[0.0], np.cumsum(s)]) for s in (w, w * x, w * x * x)]
+        places = np.searchsorted(x, np.arange(2 * low, 2 * high + 1) / 2, side="right")
+        self.at = [p[places] for p in prefix]  # sums over x <= h, for h = low, low + 1/2, ... high
+        self.total = [p[-1] for p in prefix]
 
-    def error_to(self, centre, low, high):
-        """sum w (x - centre)^2 over low < x <= high; arrays broadcast."""
-        i, j = (np.searchsorted(self.x, np.broadcast_to(v, np.shape(centre)), side="right") for v in (low, high))
-        p0, p1, p2 = (p[j] - p[i] for p in self.prefix)
+    def below(self, half):
+        """Sums over x <= half / 2 (whole numbers `half`; None for all x)."""
+        return self.total if half is None else [p[half - 2 * self.low] for p in self.at]
+
+    def error_to(self, centre, start, end):
+        """sum w (x - centre)^2 over start / 2 < x <= end / 2 (None: from the first x on, to the last); arrays broadcast."""
+        first = [0.0] * 3 if start is None else self.below(start)
+        p0, p1, p2 = (e - f for e, f in zip(self.below(end), first, strict=True))
         return np.maximum(p2 - 2 * centre * p1 + centre * centre * p0, 0)
 
 
 def _link_costs(sums, grid):
     """link[a, b]: the error of the values between grid[a] and grid[b] when both are neighbouring entries; inf unless a < b."""
-    a, b = grid[:, None].astype(np.float64) + 0 * grid, grid[None, :] + 0.0 * grid[:, None]
-    middle = (a + b) / 2
-    return np.where(a < b, sums.error_to(a, a, middle) + sums.error_to(b, middle, b), np.inf)
+    a, b = grid[:, None], grid[None, :]
+    middle = a + b  # twice the middle
+    link = sums.error_to(a, 2 * a, middle) + sums.error_to(b, middle, 2 * b)
+    return np.where(a < b, link, np.inf)
 
 
 def _distinct(values, k):

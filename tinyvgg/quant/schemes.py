@@ -14,7 +14,7 @@ from tinyvgg.analyze.st import shared_layers
 from tinyvgg.errors import DataError, OptionError
 from tinyvgg.nn.losses import log_softmax
 from tinyvgg.quant.blob import constant_bytes, weights_blob
-from tinyvgg.quant.calibrate import METHODS, as_float_images, calibrate
+from tinyvgg.quant.calibrate import COUNTED, METHODS, as_float_images, calibrate, survey
 from tinyvgg.quant.compressed import CompressedModel
 from tinyvgg.quant.equalize import correct_biases, equalize
 from tinyvgg.quant.float_graph import WEIGHTED, FloatDense
@@ -30,7 +30,7 @@ FLOAT = {"none": 0, "low": 8, "medium": 4, "high": 4}
 SHARED = {"shared8": 8, "shared4": 4, "shared3": 3, "shared2": 2}
 SCHEMES = (*FLOAT, "int8", *SHARED, "auto")
 CALIBRATIONS = (*METHODS, "best")
-JUDGED = 256  # images by which calibrations and bits are compared
+JUDGED = 128  # images by which calibrations and bits are compared
 
 
 @dataclass(frozen=True)
@@ -147,19 +147,16 @@ def prepare(graph, x, *, calibration="best", quantise=per_channel_int8):
         return Prepared(graph, calibrate(graph, x, method=calibration), {**record, "method": calibration})
     floats = as_float_images(x[:JUDGED], graph)
     reference, best = run_float(graph, floats), None
-    equalised = equalize(graph, x)
-    for repairs, candidate in (((), graph), (("equalised",), equalised)):
-        for corrected in (False, True):
-            repaired = correct_biases(candidate, x, quantise) if corrected else candidate
-            done = (*repairs, "biases corrected") if corrected else repairs
+    for repairs, candidate in (((), graph), (("equalised",), equalize(graph, x[:COUNTED]))):
+        found = survey(candidate, x)
+        corrected = correct_biases(candidate, x[:COUNTED], quantise)
+        for repaired, done in ((candidate, repairs), (corrected, (*repairs, "biases corrected"))):
             for method in METHODS:
-                ranges = calibrate(repaired, x, method=method)
+                ranges = found.by(method)
                 error = divergence(reference, QuantizedModel(lower(repaired, ranges, quantise=quantise)).logits(floats))
                 if best is None or error < best[0]:
-                    best = (
-                        error,
-                        Prepared(repaired, ranges, {**record, "method": method, "repairs": list(done), "divergence": error}),
-                    )
+                    record |= {"method": method, "repairs": list(done), "divergence": error}
+                    best = error, Prepared(repaired, ranges, dict(record))
     return best[1]
 
 

@@ -1,0 +1,139 @@
+"""Accuracy against bytes: the schemes of `tinyvgg compress` on one network, beside TensorFlow Lite's int8 of the same weights.
+
+    python benchmarks/quantize.py --model light_cifar10 --data cifar10 --finetune 2 --out runs/quantize --figure pareto.png
+    python benchmarks/quantize.py --model light.h5 --data cifar10 --tflite-python venv/bin/python     # one that has tensorflow
+
+Rows are appended to OUT/rows.jsonl as they are done; a stopped run goes on where it was. Drop: points of accuracy lost against
+the float network on the same test images. Bytes: constants (weights, codebooks, biases, tails); TensorFlow Lite: the whole file.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg import data as data_module
+from tinyvgg.cli._classifier import images_for, open_classifier
+from tinyvgg.quant.memory import plan_memory
+from tinyvgg.quant.schemes import compress, constants
+from tinyvgg.report.record import append_line, read_lines
+from tinyvgg.report.tables import table
+from tinyvgg.train import evaluate
+
+# name of the row, scheme, options, whether it is fine-tuned
+ROWS = [
+    ("int8", "int8", {}, False),
+    ("int8, min-max", "int8", {"calibration": "minmax"}, False),
+    ("shared8", "shared8", {}, False),
+    ("shared4", "shared4", {}, False),
+    ("shared4, per channel", "shared4", {"per": "channel"}, False),
+    ("shared4, fine-tuned", "shared4", {}, True),
+    ("shared3, fine-tuned", "shared3", {}, True),
+    ("shared2, fine-tuned", "shared2", {}, True),
+    ("auto 512 KB", "auto", {"flash": 512_000}, False),
+    ("auto 256 KB", "auto", {"flash": 256_000}, False),
+    ("auto 160 KB, fine-tuned", "auto", {"flash": 160_000}, True),
+    ("low", "low", {}, False),
+    ("high", "high", {}, False),
+]
+
+
+def main():
+    arguments = parse()
+    network, dataset = open_classifier(arguments.model), data_module.load(arguments.data)
+    x, y = images_for(network, dataset, "train", arguments.train_images)
+    x_test, y_test = images_for(network, dataset, "test", arguments.n)
+    file = Path(arguments.out) / "rows.jsonl"
+    done = {row["name"] for row in read_lines(file)}
+    floats = evaluate(network, x_test, y_test)["accuracy"]
+    if "float32" not in done:
+        size = 4 * network.count_params()
+        append_line(file, {"name": "float32", "bytes": size, "accuracy": floats, "drop": 0.0, "n": len(x_test)})
+    for name, scheme, options, tuned in ROWS:
+        if name in done or arguments.only and name not in arguments.only:
+            continue
+        started = time.perf_counter()
+        options = {**options, "epochs": arguments.finetune if tuned else 0, "seed": arguments.seed, "quiet": arguments.quiet}
+        model = compress(network, scheme, x, y, **options)
+        built = time.perf_counter() - started
+        started = time.perf_counter()
+        accuracy = evaluate(model, x_test, y_test)["accuracy"]
+        seconds = time.perf_counter() - started
+        row = {"name": name, "bytes": constants(model), "accuracy": accuracy, "drop": 100 * (floats - accuracy), "n": len(x_test)}
+        row |= {"arena": plan_memory(model.graph).size, "build_s": round(built, 1), "evaluate_s": round(seconds, 1)}
+        append_line(file, row)
+    if arguments.tflite_python and "TensorFlow Lite int8" not in done:
+        append_line(file, tflite(arguments, x[:512], x_test, y_test, floats))
+    show(arguments, read_lines(file))
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="light_cifar10", help="model file or zoo entry")
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("-n", type=int, help="only the first N test images")
+    parser.add_argument("--train-images", type=int, help="only the first N training images for calibration and fine-tuning")
+    parser.add_argument("--finetune", type=int, default=2, metavar="EPOCHS")
+    parser.add_argument("--only", action="append", metavar="ROW", help="only this row (may be given more than once)")
+    parser.add_argument("--tflite-python", metavar="PYTHON", help="an interpreter with tensorflow, for TensorFlow Lite's row")
+    parser.add_argument("--out", default="runs/quantize", help="folder of the rows (default runs/quantize)")
+    parser.add_argument("--figure", metavar="FILE.png", help="draw accuracy against bytes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quiet", action="store_true")
+    return parser.parse_args()
+
+
+def tflite(arguments, x_calibration, x_test, y_test, floats):
+    """Convert and run the same weights with TensorFlow Lite, in its own environment: return a row."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        open_classifier(arguments.model).save(folder / "model.h5")
+        np.savez(folder / "images.npz", calibration=x_calibration, test=x_test)
+        script = Path(__file__).parent / "quantize_tflite.py"
+        subprocess.run([arguments.tflite_python, script, folder], check=True, stdout=sys.stderr)
+        found = np.load(folder / "answers.npz")
+        accuracy = float((found["scores"].argmax(axis=1) == y_test).mean())
+        size = int(found["bytes"])
+    drop = 100 * (floats - accuracy)
+    return {"name": "TensorFlow Lite int8", "bytes": size, "accuracy": accuracy, "drop": drop, "n": len(x_test)}
+
+
+def show(arguments, rows):
+    """Print the rows; draw them if asked."""
+    if arguments.json:
+        print(json.dumps(rows))
+    else:
+        header = ["scheme", "bytes", "KB", "accuracy %", "drop", "arena", "build s", "evaluate s"]
+        cells = [
+            [r["name"], f"{r['bytes']:,}", f"{r['bytes'] / 1000:.1f}", f"{100 * r['accuracy']:.2f}", f"{r['drop']:.2f}"]
+            + [f"{r['arena']:,}" if "arena" in r else "-", r.get("build_s", "-"), r.get("evaluate_s", "-")]
+            for r in rows
+        ]
+        print(table(header, cells))
+        print(f"{rows[0]['n']} test images of {arguments.data}; network {arguments.model}")
+    if arguments.figure:
+        draw(rows, arguments.figure)
+
+
+def draw(rows, path):
+    """Accuracy against bytes, both as they are, bytes on a logarithmic axis."""
+    from tinyvgg.errors import require
+
+    plt = require("matplotlib.pyplot", "plot")
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for row in rows:
+        axes.plot(row["bytes"] / 1000, 100 * row["accuracy"], "o", color="C1" if "TensorFlow" in row["name"] else "C0")
+        place = row["bytes"] / 1000, 100 * row["accuracy"]
+        axes.annotate(row["name"], place, fontsize=7, xytext=(4, 3), textcoords="offset points")
+    axes.set(xscale="log", xlabel="KB of constants (1 KB = 1,000 bytes)", ylabel=f"accuracy on {rows[0]['n']} test images, %")
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
