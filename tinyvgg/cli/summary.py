@@ -22,10 +22,10 @@ def run(arguments):
 
 
 def summarize(path):
-    """Return {"parameters", "macc", "layers": [...], "note"} of a model's file; see io.keras_h5.describe.summary."""
+    """Return {"parameters", "macc", "layers": [...], "note"} of a model's file; see io.keras_h5.summary."""
     from tinyvgg import nn
     from tinyvgg.cli._classifier import open_classifier
-    from tinyvgg.io.keras_h5.describe import summary
+    from tinyvgg.io.keras_h5 import summary
     if str(path).lower().endswith((".h5", ".hdf5", ".keras")) and Path(path).is_file():
         return summary(path)
     rows = nn.summary_rows(open_classifier(str(path)))

@@ -11,6 +11,7 @@ from tinyvgg.errors import FormatError, TinyVGGError
 
 MAX_TEXT = 64 << 20         # bytes of one description
 MAX_NAMES = 100_000         # names in one attribute
+MAX_MESSAGE = 600           # characters: a damaged file may have a setting of any length
 UNPACKED = 64 << 20         # bytes that compressed data may always unpack to, however small the file
 _DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, RuntimeError, TypeError,
            ValueError, SystemError, struct.error, zipfile.BadZipFile, zlib.error)
@@ -21,8 +22,10 @@ def damage(path):
     """Turn whatever h5py, zipfile and json raise for a damaged file into a FormatError that names it."""
     try:
         yield
-    except TinyVGGError:
-        raise
+    except TinyVGGError as error:
+        if len(error.problem) <= MAX_MESSAGE:
+            raise
+        raise type(error)(f"{error.problem[:MAX_MESSAGE]} ...", error.hint) from error
     except _DAMAGE as error:
         detail = " ".join(str(error).split())[:160]
         raise FormatError(f"{path} is damaged or not a Keras file: {type(error).__name__}: {detail}") from error

@@ -1,0 +1,110 @@
+"""Damaged files: an error of ours or a valid model, within 5 s and 1 GB, in a process of its own that must not die."""
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.io import fixtures
+from tinyvgg import nn
+from tinyvgg.nn import layers
+from tinyvgg.train import optimizers
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS, MEGABYTES = 5, 1000
+OURS = ("chain.h5", "graph.h5", "chain.keras", "graph.keras", "chain.weights.h5")
+THEIRS = ("keras2/light_slim.h5", "keras3/v_residual.h5", "keras3/v_nested.keras", "keras2/v_bn_flags.weights.h5", "keras2/v_nested_weights.h5")
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    """Two small networks with their optimizers, in every format."""
+    folder = tmp_path_factory.mktemp("whole")
+    chain = nn.Sequential([layers.InputLayer((8, 8, 2)), layers.Conv2D(3, 3, activation="relu"), layers.SpatialDropout2D(0.2),
+                           layers.BatchNormalization(), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(4, activation="softmax")])
+    start = nn.Input((8, 8, 2))
+    left = layers.BatchNormalization()(layers.Conv2D(3, 3, padding="same")(start))
+    joined = layers.Concatenate()([layers.Add()([left, layers.DepthwiseConv2D(1, use_bias=False)(left)]), start])
+    graph = nn.Model(start, layers.Dense(4)(layers.GlobalAveragePooling2D()(joined)))
+    for name, model in (("chain", chain), ("graph", graph)):
+        adam = optimizers.Adam()
+        for layer in model.layers:
+            layer.gradients = {k: v + 1 for k, v in layer.parameters.items()}
+        adam.step(model)
+        for ending in (".h5", ".keras", ".weights.h5"):
+            model.save(folder / f"{name}{ending}", optimizer=adam, card={"accuracy": 0.5})
+    return folder
+
+
+def fuzz(source, model, start, stop):
+    """Run the worker over mutations start..stop and return its rows; a crash or a hang is a row too, and the work goes on after it."""
+    rows = []
+    while start < stop:
+        rows += _watch(source, model, start, stop)
+        start = rows[-1]["i"] + 1
+    return rows
+
+
+def _watch(source, model, start, stop):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.io.mutations", str(source), str(model), str(start), str(stop)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines, errors = queue.Queue(), []
+    readers = [threading.Thread(target=lambda: [lines.put(line) for line in process.stdout] + [lines.put(None)]),
+               threading.Thread(target=lambda: errors.extend(process.stderr))]
+    for reader in readers:
+        reader.start()
+    rows, current = [], {"i": start, "kind": "start"}
+    while True:
+        try:
+            line = lines.get(timeout=60 if current["kind"] == "start" else 30)      # far above SECONDS, for a busy machine
+        except queue.Empty:
+            process.kill()
+            rows.append({**current, "outcome": "FAULT hang", "seconds": 30, "megabytes": 0})
+            break
+        if line is None:
+            process.wait()
+            if process.returncode:
+                rows.append({**current, "outcome": f"FAULT exit {process.returncode} {''.join(errors)[-300:]}", "seconds": 0, "megabytes": 0})
+            break
+        current = json.loads(line)
+        if "outcome" in current:
+            rows.append(current)
+    for reader in readers:
+        reader.join()
+    return rows
+
+
+def check(rows, count, capsys):
+    assert len(rows) == count
+    faults = [r for r in rows if r["outcome"].startswith("FAULT") or r["seconds"] > SECONDS or r["megabytes"] > MEGABYTES]
+    outcomes = Counter(r["outcome"] for r in rows)
+    with capsys.disabled():
+        print(f"\n{count} mutations, {len({r['kind'] for r in rows})} kinds: {dict(outcomes)}; slowest {max(r['seconds'] for r in rows):.2f} s, "
+              f"most memory {max(r['megabytes'] for r in rows):.0f} MB")
+    assert not faults, faults[:5]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_some_damage(ours, name, capsys):
+    check(fuzz(ours / name, ours / f"{name.split('.')[0]}.h5", 0, 60), 60, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OURS)
+def test_much_damage(ours, name, capsys):
+    check(fuzz(ours / name, ours / f"{name.split('.')[0]}.h5", 60, 1200), 1140, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not fixtures.FOLDER.is_dir(), reason=fixtures.REASON)
+@pytest.mark.parametrize("name", THEIRS)
+def test_damage_to_files_of_keras(name, capsys):
+    path = fixtures.FOLDER / name
+    whole = path.with_name(path.name.split(".")[0].removesuffix("_weights") + ".h5")
+    check(fuzz(path, whole, 0, 300), 300, capsys)
