@@ -1,6 +1,7 @@
 """Which kind of Keras file this is, and where its parts are."""
 import contextlib
 import json
+import mmap
 import os
 import zipfile
 from dataclasses import dataclass, field
@@ -40,11 +41,14 @@ def open_archive(path):
         raise DataError(f"{path} does not exist" if not os.path.exists(path) else f"{path} is not a file")
     with hdf5.damage(path), contextlib.ExitStack() as stack:
         with open(path, "rb") as f:
-            head = f.read(4)
-        if head == b"PK\x03\x04":
-            yield _open_zip(path, stack)
-        elif h5py.is_hdf5(path):
+            head = f.read(8)
+            if head == hdf5.SIGNATURE:
+                with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    hdf5.check_structure(data)
+        if head == hdf5.SIGNATURE:
             yield _open_h5(path, stack.enter_context(h5py.File(path, "r")), os.path.getsize(path))
+        elif head.startswith(b"PK\x03\x04"):
+            yield _open_zip(path, stack)
         else:
             raise FormatError(f"{path} is neither HDF5 nor a .keras archive")
 
@@ -79,6 +83,7 @@ def _open_zip(path, stack):
         config = parse(_unpack(archive, found["config.json"], size), "config.json")
         about = parse(_unpack(archive, found["metadata.json"], size), "metadata.json")
         image = _unpack(archive, found["model.weights.h5"], size)
+    hdf5.check_structure(image)
     file = stack.enter_context(h5py.File(h5py.h5f.open_file_image(image)))
     training = config.get("compile_config") if isinstance(config, dict) else None
     if training is not None:

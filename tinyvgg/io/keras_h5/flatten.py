@@ -10,7 +10,7 @@ from typing import Any
 from tinyvgg.errors import FormatError, NotYet
 from tinyvgg.io.keras_h5.layers import neutral
 
-MAX_LAYERS, MAX_DEPTH = 5000, 20
+MAX_LAYERS, MAX_DEPTH = 2000, 20
 MODELS = ("Sequential", "Functional", "Model")
 
 

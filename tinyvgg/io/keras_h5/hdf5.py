@@ -9,7 +9,9 @@ import numpy as np
 
 from tinyvgg.errors import FormatError, TinyVGGError
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_TEXT = 64 << 20         # bytes of one description
+MAX_HEAPS = 2000            # of a few kilobytes each: texts of a file
 MAX_NAMES = 100_000         # names in one attribute
 MAX_MESSAGE = 600           # characters: a damaged file may have a setting of any length
 UNPACKED = 64 << 20         # bytes that compressed data may always unpack to, however small the file
@@ -29,6 +31,53 @@ def damage(path):
     except _DAMAGE as error:
         detail = " ".join(str(error).split())[:160]
         raise FormatError(f"{path} is damaged or not a Keras file: {type(error).__name__}: {detail}") from error
+
+
+def check_structure(data):
+    """Refuse a file (bytes or a memory map) on which the HDF5 library would not come back, or would ask for gigabytes.
+
+    Text lies in global heaps: "GCOL", a header of 16 bytes, then objects of (index, references, reserved, size). The library walks
+    a heap by those sizes, for ever where free space (index 0) has none. An attribute refers to its text by (length, address of the
+    heap, index), and the library makes room for `length` before it looks whether the object is so long.
+    """
+    sizes = data[13:15] if data[8:9] < b"\x02" else data[9:11]
+    if data[:8] != SIGNATURE or sizes != b"\x08\x08":
+        raise FormatError("its first bytes are not those of an HDF5 file with addresses of 8 bytes")
+    steps, room, at = max(len(data), 1 << 20) // 16, MAX_TEXT + 4 * len(data), data.find(b"GCOL")
+    heaps = 0
+    while at >= 0:
+        if data[at + 4:at + 5] == b"\x01":
+            indices, heaps = _heap_indices(data, at, steps), heaps + 1
+            steps -= len(indices)
+            room -= _referred(data, at, indices)
+        if room < 0 or steps < 0 or heaps > MAX_HEAPS:
+            raise FormatError("its attributes claim more text than the file has")
+        at = data.find(b"GCOL", at + 4)
+
+
+def _heap_indices(data, at, steps):
+    """The indices of the objects in the heap at `at`."""
+    end = min(at + int.from_bytes(data[at + 8:at + 16], "little"), len(data))
+    place, found = at + 16, set()
+    while place + 16 <= end:
+        index, _, _, size = struct.unpack_from("<HHIQ", data, place)
+        step = 16 + (size + 7) // 8 * 8 if index else size
+        if step < 16 or len(found) > steps:
+            raise FormatError("a heap of texts has objects without size")
+        place += step
+        found.add(index)
+    return found - {0}
+
+
+def _referred(data, at, indices):
+    """Bytes of text that references to the heap at `at` claim."""
+    total, address = 0, at.to_bytes(8, "little")
+    place = data.find(address, 4)
+    while place >= 0:
+        if int.from_bytes(data[place + 8:place + 12], "little") in indices:
+            total += int.from_bytes(data[place - 4:place], "little")
+        place = data.find(address, place + 1)
+    return total
 
 
 def child(group, name):
@@ -78,13 +127,19 @@ def names(item, name):
     """Return the names in attribute `name`, which Keras splits into name0, name1, ... where they are long."""
     found = strings(item, name)
     if found is not None:
-        return found
+        return _distinct(found, name)
     found, part = [], 0
     while (more := strings(item, f"{name}{part}")) is not None:
         found, part = found + more, part + 1
         if len(found) > MAX_NAMES:
             raise FormatError(f"attribute {name} has over {MAX_NAMES} entries")
-    return found if part else None
+    return _distinct(found, name) if part else None
+
+
+def _distinct(found, name):
+    if len(set(found)) < len(found):
+        raise FormatError(f"attribute {name} has an entry twice")
+    return found
 
 
 def numbers(group, name, file_size):
