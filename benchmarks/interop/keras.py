@@ -42,7 +42,8 @@ def main(argv=None):
         for version, python in pythons.items():
             # Keras 3 drops the slots of any .h5, its own too; from .keras it goes on.
             ending = {"2": ".h5", "3": ".keras"}[version]
-            rows += ask(python, version, our_models(folder) + [resumption(folder, ending, dtype) for dtype in ("float32", "float64")])
+            tasks = our_models(folder) + [resumption(folder, ending, dtype) for dtype in ("float32", "float64")]
+            rows += ask(python, version, tasks)
         if arguments.fixtures:
             rows += repaired(arguments.fixtures / "keras2", pythons, folder)
     if arguments.json:
@@ -87,8 +88,8 @@ def our_models(folder):
         for ending in (".h5", ".keras", ".weights.h5"):
             path = folder / f"{name}{ending}"
             model.save(path)
-            tasks.append({"work": f"{name}{ending}: predictions", "task": "predict", "file": str(path), "vectors": str(folder / f"{name}.npz"),
-                          "compile": True, "built_from": str(folder / f"{name}.h5") if ending == ".weights.h5" else None})
+            tasks.append({"work": f"{name}{ending}: predictions", "task": "predict", "file": str(path),
+                          "vectors": str(folder / f"{name}.npz"), "compile": True, "built_from": str(folder / f"{name}.h5") if ending == ".weights.h5" else None})
     return tasks
 
 
@@ -98,7 +99,8 @@ def with_statistics(model):
     momenta = [layer.momentum for layer in norms]
     for layer in norms:
         layer.momentum = 0.0
-    model.forward_logits(rng.generator(0, "statistics").uniform(*model.input_range, (64, *model.input_shape)).astype(np.float32), training=True)
+    noise = rng.generator(0, "statistics").uniform(*model.input_range, (64, *model.input_shape))
+    model.forward_logits(noise.astype(np.float32), training=True)
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
     return model

@@ -14,12 +14,14 @@ from tinyvgg.errors import OptionError
 def add_arguments(parser):
     parser.add_argument("source", metavar="IN", help="Keras file with a description: .h5 or .keras")
     parser.add_argument("target", metavar="OUT", help="file to write: .h5, .keras or .weights.h5")
-    parser.add_argument("--for", dest="to", choices=("keras", "x-cube-ai"), default="keras", help="who will open OUT (default keras)")
+    parser.add_argument("--for", dest="to", choices=("keras", "x-cube-ai"), default="keras",
+                        help="who will open OUT (default keras)")
     parser.add_argument("--float32", action="store_true", help="compute in float32 what IN computes in another dtype")
     parser.add_argument("--data", metavar="DATA", help="with --validation: cifar10, shapes, folder, archive or X.npy,Y.npy")
     parser.add_argument("--validation", metavar="X.npy,Y.npy", help="also write images and one-hot labels to these two files")
     parser.add_argument("-n", type=int, default=100, metavar="N", help="test images in --validation (default 100)")
-    parser.add_argument("--input-range", metavar="LO,HI", help="range of the model's images, where its file does not say (default 0,1)")
+    parser.add_argument("--input-range", metavar="LO,HI",
+                        help="range of the model's images, where its file does not say (default 0,1)")
     add_common(parser, seed=False)
 
 

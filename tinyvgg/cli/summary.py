@@ -37,7 +37,8 @@ def _text(result, note):
     rows = [[r["name"], _known(r["type"]), _known(r["output_shape"] and "x".join(map(str, r["output_shape"]))),
              f"{r['parameters']:,}", _known(r["macc"], "{:,}")] for r in result["layers"]]
     total = f"{result['parameters']:,} parameters" + (f", {result['macc']:,} MACC an image" if result["macc"] is not None else "")
-    return "\n".join([table(["layer", "type", "output", "parameters", "MACC"], rows), total, *([f"note: {note}"] if note else [])])
+    lines = [table(["layer", "type", "output", "parameters", "MACC"], rows), total]
+    return "\n".join(lines + [f"note: {note}"] if note else lines)
 
 
 def _known(value, form="{}"):

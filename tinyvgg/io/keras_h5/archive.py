@@ -88,8 +88,9 @@ def _open_zip(path, stack):
     training = config.get("compile_config") if isinstance(config, dict) else None
     if training is not None:
         training = {**training, "optimizer_config": training.get("optimizer")}
-    return Archive(path=str(path), kind="model", layout="objects", config=config, weights=file, size=len(image), training=training,
-                   keras_version=str(about.get("keras_version", "")), optimizer=hdf5.group_at(file, "optimizer/vars"),
+    return Archive(path=str(path), kind="model", layout="objects", config=config, weights=file, size=len(image),
+                   training=training, keras_version=str(about.get("keras_version", "")),
+                   optimizer=hdf5.group_at(file, "optimizer/vars"),
                    metadata=_metadata(file))
 
 

@@ -28,8 +28,8 @@ class Plan:
             self.nodes.append(self._connect(leaf, [self.nodes[i] for i in sources]))
         if len(description.inputs) != 1 or len(description.outputs) != 1:
             names = [description.leaves[description.calls[i][0]].name for i in (*description.inputs, *description.outputs)]
-            raise NotYet(f"the model has {len(description.inputs)} inputs and {len(description.outputs)} outputs ({', '.join(names)}); "
-                         "the engine has one of each")
+            raise NotYet(f"the model has {len(description.inputs)} inputs and {len(description.outputs)} outputs "
+                         f"({', '.join(names)}); the engine has one of each")
         self.shapes = {leaf: layer.weight_shapes(self._shape_into(leaf)) for leaf, layer in self.layers.items()}
 
     def counts(self):
@@ -81,7 +81,8 @@ def make_layer(leaf):
         return layer_from_config({"class_name": leaf.class_name, "config": options})
     except (TypeError, ValueError, ArithmeticError) as error:
         if isinstance(error, TinyVGGError):
-            raise type(error)(f"layer {leaf.name!r}: {error.problem}" if leaf.name not in error.problem else error.problem, error.hint) from error
+            where = "" if leaf.name in error.problem else f"layer {leaf.name!r}: "
+            raise type(error)(where + error.problem, error.hint) from error
         raise FormatError(f"layer {leaf.name!r} ({leaf.class_name}) has settings that do not fit: {error}") from error
 
 
@@ -97,7 +98,8 @@ def _dtype(description):
             raise NotYet(f"layer {name!r} computes in {str(dtype)[:40]}; the engine has float32 and float64",
                          "tinyvgg convert IN.h5 OUT.h5 --float32: answers then differ by the rounding of that dtype")
     if len(by_dtype) > 1:
-        raise NotYet(f"layers {' and '.join(map(repr, by_dtype.values()))} compute in different dtypes; the engine has one for a network")
+        raise NotYet(f"layers {' and '.join(map(repr, by_dtype.values()))} compute in different dtypes; "
+                     "the engine has one for a network")
     return next(iter(by_dtype), "float32")
 
 
@@ -132,7 +134,8 @@ def describe(model):
 def _prepend_input(found, model):
     """Keras 3 needs an InputLayer, where a chain here may do with the first layer's input_shape."""
     name = f"{model.layers[0].name}_input"
-    found.leaves.append(Leaf(name, "InputLayer", {"name": name, "dtype": str(model.dtype), "batch_input_shape": [None, *model.input_shape]}))
+    settings = {"name": name, "dtype": str(model.dtype), "batch_input_shape": [None, *model.input_shape]}
+    found.leaves.append(Leaf(name, "InputLayer", settings))
     found.calls = [(len(found.leaves) - 1, ()), *((leaf, (i,)) for i, (leaf, _) in enumerate(found.calls))]
 
 

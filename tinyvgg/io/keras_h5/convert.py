@@ -14,8 +14,8 @@ TARGETS = ("keras", "x-cube-ai")
 def convert(source, target, *, to="keras", float32=False):
     """Write what is in the Keras file `source` to `target` and return the changes made, as sentences.
 
-    target: .h5 or .keras that Keras 2.15 and Keras 3 both open, or .weights.h5. to="x-cube-ai": an .h5 with no more than ST's tool
-    of version 10 and below reads. float32=True computes in float32 what the file computes in another dtype.
+    target: .h5 or .keras that Keras 2.15 and Keras 3 both open, or .weights.h5. to="x-cube-ai": an .h5 with no more than
+    ST's tool of version 10 and below reads. float32=True computes in float32 what the file computes in another dtype.
     """
     if to not in TARGETS:
         raise OptionError(f"--for is {to!r}; expected one of {', '.join(TARGETS)}")
@@ -73,14 +73,15 @@ def _state(contents, changes):
 
 
 def write_validation(model, images, labels, x_path, y_path):
-    """Write images (N, H, W, C) float32, as `model` takes them, and labels (N,) as one-hot float32 (N, classes) to two .npy files.
+    """Write images (N, H, W, C) float32, as `model` takes them, and labels (N,) as one-hot float32 (N, classes) to .npy files.
 
     These are what X-CUBE-AI takes as validation inputs and outputs.
     """
     from tinyvgg.report.record import atomic_path
     images, labels = np.asarray(images), np.asarray(labels)
     if images.dtype != np.float32 or images.shape[1:] != model.input_shape or not len(images):
-        raise DataError(f"images have shape {images.shape} and dtype {images.dtype}; expected float32 (N, *{model.input_shape}), N from 1")
+        raise DataError(f"images have shape {images.shape} and dtype {images.dtype}; "
+                        f"expected float32 (N, *{model.input_shape}), N from 1")
     for path, array in ((x_path, images), (y_path, np.eye(model.n_classes, dtype=np.float32)[labels])):
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.save(file, array, allow_pickle=False)

@@ -17,7 +17,8 @@ def summary(path):
     with open_archive(path) as archive:
         rows, note = _weight_rows(archive) if archive.config is None else _model_rows(archive)
     macc = [row["macc"] for row in rows]
-    return {"parameters": sum(row["parameters"] for row in rows), "macc": None if None in macc else sum(macc), "layers": rows, "note": note}
+    return {"parameters": sum(row["parameters"] for row in rows), "macc": None if None in macc else sum(macc), "layers": rows,
+            "note": note}
 
 
 def _model_rows(archive):
@@ -43,7 +44,7 @@ def _row(leaf, datasets, output_shape, macc):
 
 
 class _Shapes:
-    """Output shapes and MACC, layer by layer, as far as they are known: a layer that the engine lacks hides what comes after it."""
+    """Output shapes and MACC, layer by layer, as far as they are known: a layer that the engine lacks hides what follows."""
 
     def __init__(self, description):
         self.description, self.layers, self.found = description, {}, []

@@ -15,8 +15,8 @@ MAX_HEAPS = 2000            # of a few kilobytes each: texts of a file
 MAX_NAMES = 100_000         # names in one attribute
 MAX_MESSAGE = 600           # characters: a damaged file may have a setting of any length
 UNPACKED = 64 << 20         # bytes that compressed data may always unpack to, however small the file
-_DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, RuntimeError, TypeError,
-           ValueError, SystemError, struct.error, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, RuntimeError,
+           TypeError, ValueError, SystemError, struct.error, zipfile.BadZipFile, zlib.error)
 
 
 @contextlib.contextmanager
@@ -36,9 +36,9 @@ def damage(path):
 def check_structure(data):
     """Refuse a file (bytes or a memory map) on which the HDF5 library would not come back, or would ask for gigabytes.
 
-    Text lies in global heaps: "GCOL", a header of 16 bytes, then objects of (index, references, reserved, size). The library walks
-    a heap by those sizes, for ever where free space (index 0) has none. An attribute refers to its text by (length, address of the
-    heap, index), and the library makes room for `length` before it looks whether the object is so long.
+    Text lies in global heaps: "GCOL", a header of 16 bytes, then objects of (index, references, reserved, size). The library
+    walks a heap by those sizes, for ever where free space (index 0) has none. An attribute refers to its text by (length, address
+    of the heap, index), and the library makes room for `length` before it looks whether the object is so long.
     """
     sizes = data[13:15] if data[8:9] < b"\x02" else data[9:11]
     if data[:8] != SIGNATURE or sizes != b"\x08\x08":

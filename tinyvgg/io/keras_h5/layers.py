@@ -34,13 +34,14 @@ CLASSES = {
 }
 # Settings that change results if they are anything else, and that only one version knows.
 _MUST_BE = {"renorm": (False, None), "quantization_config": (None,), "channel_axis": (-1, None)}
-_NEVER_SAID = {"name", "trainable", "dtype", "batch_input_shape", "batch_shape", "build_input_shape", "synchronized", "renorm_clipping",
-               "renorm_momentum", "optional", "noise_shape", "data_format", "registered_name", "fused", "virtual_batch_size",
+_NEVER_SAID = {"name", "trainable", "dtype", "batch_input_shape", "batch_shape", "build_input_shape", "synchronized",
+               "renorm_clipping", "renorm_momentum",
+               "optional", "noise_shape", "data_format", "registered_name", "fused", "virtual_batch_size",
                "adjustment", "autocast", "quantization_config", "renorm", "negative_slope", "seed", "groups"}
 
 
 def neutral(class_name, raw, changes=None):
-    """Return the settings of a layer as Keras 2.15 and Keras 3 both take them. Counts what was changed in `changes`, a Counter."""
+    """Return the settings of a layer as Keras 2.15 and Keras 3 both take them. Counts in `changes` what was changed."""
     changes = Counter() if changes is None else changes
     if not isinstance(raw, dict) or not isinstance(class_name, str):
         raise FormatError(f"a layer's description is {str(raw)[:60]!r}; expected class_name and config")
@@ -66,7 +67,9 @@ def neutral(class_name, raw, changes=None):
 
 def _kept(class_name, config, where, changes):
     """Leave out what one of the versions refuses, saying so, and refuse what is unknown and would matter."""
-    allowed = {"name", "dtype", *CLASSES[class_name]} | ({"trainable"} if class_name not in ("SpatialDropout2D", "InputLayer") else set())
+    allowed = {"name", "dtype", *CLASSES[class_name]}
+    if class_name not in ("SpatialDropout2D", "InputLayer"):
+        allowed.add("trainable")
     dropped = [k for k in config if k not in allowed]
     for key in dropped:
         other_kernel = class_name == "SeparableConv2D" and key.startswith("kernel_")
@@ -123,7 +126,8 @@ def layer_settings(class_name, config):
     """Return the options of this library's layer of that class for neutral settings; NotYet names what it lacks."""
     where = f"layer {config.get('name')!r} ({class_name})"
     if class_name not in LAYERS:
-        raise NotYet(f"{where}: the engine has no {class_name}", "add one in tinyvgg/nn/layers/ and a row in io/keras_h5/layers.py")
+        raise NotYet(f"{where}: the engine has no {class_name}",
+                     "add one in tinyvgg/nn/layers/ and a row in io/keras_h5/layers.py")
     if config.get("data_format") not in (None, "channels_last"):
         raise NotYet(f"{where} has data_format {config['data_format']!r}; the engine has images with channels last only")
     if config.get("sparse") or config.get("ragged"):
@@ -148,7 +152,7 @@ def _image_shape(batch_shape, where):
 
 
 def initializer_name(value):
-    """Return the engine's name of an initializer; one that it has not is of no matter where the weights are read: glorot_uniform."""
+    """Return the engine's name of an initializer; for one that it has not (of no matter, weights are read) glorot_uniform."""
     name = value.get("class_name") if isinstance(value, dict) else value
     known = snake_case(name) if isinstance(name, str) else None
     return known if known in INITIALIZERS else "glorot_uniform"

@@ -14,15 +14,16 @@ from tinyvgg.io.keras_h5.layers import weight_names
 from tinyvgg.io.keras_h5.weights import leaves_of
 from tinyvgg.nn.model import snake_case
 
-KINDS = {"m": "momentum", "v": "velocity", "momentum": "momentum", "velocity": "velocity", "rms": "velocity", "vhat": "velocity_hat",
-         "velocity_hat": "velocity_hat", "average": "average", "average_gradient": "average_gradient"}
+KINDS = {"m": "momentum", "v": "velocity", "momentum": "momentum", "velocity": "velocity", "rms": "velocity",
+         "vhat": "velocity_hat", "velocity_hat": "velocity_hat", "average": "average", "average_gradient": "average_gradient"}
 SETTINGS = ("name", "learning_rate", "weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "ema_momentum",
             "ema_overwrite_frequency")
 OWN = {"SGD": ("momentum", "nesterov"), "Adam": ("beta_1", "beta_2", "epsilon", "amsgrad"),
        "AdamW": ("beta_1", "beta_2", "epsilon", "amsgrad"), "RMSprop": ("rho", "momentum", "epsilon", "centered")}
 LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}       # Keras 3 does not find the short names in an .h5
 # The slots of each class in the order of Keras 2's names; interleaved variable by variable for Adam's.
-SLOTS = {"SGD": ("momentum",), "Adam": ("momentum", "velocity"), "AdamW": ("momentum", "velocity"), "RMSprop": ("velocity", "momentum")}
+SLOTS = {"SGD": ("momentum",), "Adam": ("momentum", "velocity"), "AdamW": ("momentum", "velocity"),
+         "RMSprop": ("velocity", "momentum")}
 SHORT = {("SGD", "momentum"): "m", ("Adam", "momentum"): "m", ("Adam", "velocity"): "v", ("AdamW", "momentum"): "m",
          ("AdamW", "velocity"): "v", ("RMSprop", "velocity"): "velocity", ("RMSprop", "momentum"): "momentum"}
 
@@ -112,7 +113,7 @@ def _named(archive):
 
 
 def _kind(parts):
-    """The kind of slot in a name: Adam/m/conv/kernel (Keras 2), Adam/conv/kernel/m (its legacy), adam/conv_kernel_momentum (3)."""
+    """The kind of slot in a name: Adam/m/conv/kernel (Keras 2), Adam/conv/kernel/m (legacy), adam/conv_kernel_momentum (3)."""
     for candidate in (parts[-1], *parts[:2]):
         if candidate in KINDS and len(parts) > 1:
             return KINDS[candidate]
@@ -153,7 +154,8 @@ def training_config(state, loss):
     """Return the training_config of an .h5 that both versions read. "Custom>" makes Keras 2 take its newer optimizers."""
     prefix = "Custom>" if state.class_name in OWN else ""
     return {"loss": neutral_loss(loss), "metrics": neutral_metrics(state.metrics), "weighted_metrics": None,
-            "loss_weights": state.loss_weights, "optimizer_config": {"class_name": prefix + state.class_name, "config": state.config}}
+            "loss_weights": state.loss_weights,
+            "optimizer_config": {"class_name": prefix + state.class_name, "config": state.config}}
 
 
 def compile_config(state, loss):
@@ -164,12 +166,13 @@ def compile_config(state, loss):
 
 
 def neutral_loss(loss):
-    """Return a loss as both versions take it: by name where its settings are the defaults (Keras 3 fails on Keras 2's objects)."""
+    """Return a loss as both versions take it: by name where its settings are defaults (Keras 3 fails on Keras 2's objects)."""
     if not isinstance(loss, dict):
         return LOSSES.get(loss, loss) if isinstance(loss, str) else loss
     if "class_name" not in loss:
         return {k: neutral_loss(v) for k, v in loss.items()}
-    settings = {k: v for k, v in dict(loss.get("config") or {}).items() if k not in ("fn", "reduction") and v not in (None, False, 0, -1)}
+    settings = {k: v for k, v in dict(loss.get("config") or {}).items()
+                if k not in ("fn", "reduction") and v not in (None, False, 0, -1)}
     name = snake_case(str(loss["class_name"]))
     if set(settings) <= {"name"}:
         return name
@@ -209,7 +212,8 @@ def object_arrays(state, description, layers, arrays):
 def _ordered(state, description, layers, arrays, always):
     """(kind, "layer/weight", array) in order; a slot that the class has and the state has not is zeros, if `always`."""
     variables = trained(description, layers) or []
-    kinds = [k for k in SLOTS.get(state.class_name, ()) if k in state.slots or (always and state.class_name in ("SGD", "Adam", "AdamW"))]
+    always = always and state.class_name in ("SGD", "Adam", "AdamW")
+    kinds = [k for k in SLOTS.get(state.class_name, ()) if k in state.slots or always]
 
     def slot(kind, leaf, position, name):
         given = state.slots.get(kind, {}).get(name)

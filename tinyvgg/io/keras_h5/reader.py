@@ -106,7 +106,8 @@ def _set(layer, values):
 def _fitting(layer, datasets):
     for (name, array), data in zip(layer.weights, datasets, strict=True):
         if tuple(data.shape) != array.shape:
-            raise FormatError(f"weight {layer.name}/{name} has shape {tuple(data.shape)} in the file; the model has {array.shape}")
+            raise FormatError(f"weight {layer.name}/{name} has shape {tuple(data.shape)} in the file; "
+                              f"the model has {array.shape}")
     return datasets
 
 

@@ -6,8 +6,6 @@ objects layout (.weights.h5, .keras): layers/<class in snake case>[_k]/vars/<i>,
 """
 from collections import Counter
 
-import h5py
-
 from tinyvgg.errors import FormatError, NotYet
 from tinyvgg.io.keras_h5 import hdf5
 from tinyvgg.nn.model import snake_case
@@ -23,7 +21,8 @@ def find_weights(archive, tree, counts):
     for branch in leaves_of(tree):
         expected, datasets = counts.get(branch.leaf), found.setdefault(branch.leaf, [])
         if expected is not None and len(datasets) != sum(expected):
-            raise FormatError(f"layer {branch.name!r} ({branch.class_name}) has {sum(expected)} arrays; the file has {len(datasets)}",
+            raise FormatError(f"layer {branch.name!r} ({branch.class_name}) has {sum(expected)} arrays; "
+                              f"the file has {len(datasets)}",
                               "the weights of a model of the same architecture")
     return found
 
@@ -102,7 +101,8 @@ def nested_order(branch, counts):
     trained, others = [], []
     for leaf in leaves_of([branch]):
         if counts.get(leaf.leaf) is None:
-            raise NotYet(f"layer {leaf.name!r} ({leaf.class_name}) within {branch.name!r}: how many arrays it has is not known here")
+            raise NotYet(f"layer {leaf.name!r} ({leaf.class_name}) within {branch.name!r}: "
+                         "how many arrays it has is not known here")
         first, rest = counts[leaf.leaf]
         trains = leaf.trainable and branch.trainable
         (trained if trains else others).extend((leaf.leaf, i) for i in range(first))
@@ -151,4 +151,4 @@ def variables(archive, place):
 
 def read_arrays(found):
     """Return {leaf: [arrays]} for what find_weights found."""
-    return {leaf: [hdf5.read_array(d) if isinstance(d, h5py.Dataset) else d for d in datasets] for leaf, datasets in found.items()}
+    return {leaf: [hdf5.read_array(data) for data in datasets] for leaf, datasets in found.items()}

@@ -49,7 +49,8 @@ def write(path, description, arrays, *, state=None, loss=None, metadata=None):
     """Write a Description with its arrays {leaf: [arrays]} to `path`, by its ending. state: an optimizer.State or None."""
     name = str(path).lower()
     if not name.endswith(ENDINGS):
-        raise OptionError(f"{path} does not say which format to write; expected a name that ends in {', '.join(ENDINGS)}", "model.h5")
+        raise OptionError(f"{path} does not say which format to write; expected a name that ends in {', '.join(ENDINGS)}",
+                          "model.h5")
     layers = ordered_leaves(description)
     if name.endswith(".keras"):
         write_bytes(path, keras_archive(description, layers, arrays, state, loss, metadata))
@@ -95,7 +96,8 @@ def model_config(description, layers):
         place.append([description.leaves[leaf].name, uses[leaf], 0])
     for entry, leaf in zip(entries, layers, strict=True):
         entry["name"] = description.leaves[leaf].name
-        entry["inbound_nodes"] = [[[*place[s], {}] for s in sources] for used, sources in description.calls if used == leaf and sources]
+        entry["inbound_nodes"] = [[[*place[s], {}] for s in sources]
+                                  for used, sources in description.calls if used == leaf and sources]
     return {"class_name": "Functional", "config": {
         "name": description.name, "trainable": True, "layers": entries, "input_layers": [place[i] for i in description.inputs],
         "output_layers": [place[i] for i in description.outputs]}}
@@ -198,7 +200,8 @@ def keras_archive(description, layers, arrays, state, loss, metadata):
     about = {"keras_version": "3.0.0", "date_saved": "1980-01-01@00:00:00"}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in (("metadata.json", _text(about)), ("config.json", _text(config)), ("model.weights.h5", image.getvalue())):
+        members = {"metadata.json": _text(about), "config.json": _text(config), "model.weights.h5": image.getvalue()}
+        for name, data in members.items():
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
     return out.getvalue()
 
