@@ -33,7 +33,8 @@ def generate(model, folder, *, name=None, header=None, more_kernels=()):
     """Write the C of a model (nn.Model, QuantizedModel, CompressedModel or Graph) into `folder`; return the Program.
 
     name: a C identifier, by default the model's own name; header: file name of the header, NAME.h by default; more_kernels:
-    kernel files to write beside those that the network needs. Two runs write the same bytes. Raises OptionError for a name that is none, NotYet for an op without an emitter.
+    kernel files to write beside those that the network needs.
+    Two runs write the same bytes. Raises OptionError for a name that is none, NotYet for an op without an emitter.
     """
     graph = graph_of(model)
     program = build_program(graph, identifier(graph.name)[:31] if name is None else name, more_kernels=more_kernels)

@@ -55,8 +55,9 @@ def compile_library(folder, output, *, compiler="auto", flags=()):
     done = subprocess.run([*command, *FLAGS, *flags, *shared, *sources, "-o", str(output)], capture_output=True, text=True,
                           errors="replace", check=False, timeout=900)
     if done.returncode:
-        first = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["(it said nothing)"]
-        raise BuildError(f"{' '.join(command)} refused the generated code: {first[0].strip()}")
+        lines = done.stderr.splitlines() or ["(it said nothing)"]
+        first = next((line for line in lines if "error" in line), lines[0])
+        raise BuildError(f"{' '.join(command)} refused the generated code: {first.strip()}")
     return Path(output)
 
 
@@ -109,7 +110,7 @@ class HostModel:
         return raw if raw.dtype == np.float32 else np.float32(last.scale) * (raw.astype(np.float32) - np.float32(last.zero))
 
     def scores(self, x):
-        """x (N, H, W, C) -> (N, classes): what the C's softmax gives (uint8 in 1/255, or float32); the raw logits where there is none."""
+        """x (N, H, W, C) -> (N, classes): what the C's softmax gives (uint8 in 1/255, or float32), or the raw logits."""
         raw, probabilities = self._answers(x)
         return raw if probabilities is None else probabilities
 

@@ -55,7 +55,7 @@ class Program:
 
     @property
     def in_one_struct(self):
-        """Whether the constants are members of one struct, so that they lie without gaps in X-CUBE-AI's order: those of floats."""
+        """Whether the constants are members of one struct, without gaps in X-CUBE-AI's order: those of floats."""
         return dtype_of(self.image) == "float32"
 
     def symbol(self, op):

@@ -35,9 +35,11 @@ def export(model, folder, *, name="network"):
     for file, text in texts.items():
         write_bytes(folder / file, text)
     sources = sorted(p.name for p in folder.glob("*.c"))
-    write_bytes(folder / "CMakeLists.txt", _filled("CMakeLists.txt", values | {"sources": "\n".join(f"    {s}" for s in sources)}))
+    values["sources"] = "\n".join(f"    {s}" for s in sources)
+    write_bytes(folder / "CMakeLists.txt", _filled("CMakeLists.txt", values))
     return {"name": name, "folder": str(folder), "files": sorted(p.name for p in folder.iterdir()), "sha256": values["sha256"],
-            "constants_bytes": values["constants"], "arena_bytes": program.arena_bytes, "activations_bytes": values["activations"]}
+            "constants_bytes": values["constants"], "arena_bytes": program.arena_bytes,
+            "activations_bytes": values["activations"]}
 
 
 def _filled(name, values):
@@ -55,7 +57,8 @@ def _values(program, sha256):
         "model_name": "".join(c if c.isalnum() or c in "_-. " else "_" for c in graph.name), "layers": len(program.layers),
         "height": height, "width": width, "channels": channels, "input_count": height * width * channels,
         "input_bytes": 4 * height * width * channels, "classes": classes, "output_bytes": 4 * classes,
-        "activations": arena + 4 * classes, "float_offset": float_offset, "output_offset": arena, "constants": program.constant_bytes(),
+        "activations": arena + 4 * classes, "float_offset": float_offset, "output_offset": arena,
+        "constants": program.constant_bytes(),
         "macc": sum(macc(op) for op in graph.ops), "input_meaning": f"an image in {low:g}..{high:g}, channels last",
         "output_meaning": "the probabilities" if softmax else "the logits", "null_probabilities": "NULL, " if softmax else "",
         "own_input": "uint8 images" if integer else "float32 images", "own_logits": dtype_of(graph.logits),
@@ -67,7 +70,8 @@ def _finish(program):
     """C that turns `logits` into `values`."""
     upper, dtype = program.name.upper(), dtype_of(program.graph.logits)
     if program.softmax is not None and dtype == "float32":
-        return f"        const tv_softmax_f32_layer layer = {{ {upper}_CLASSES }};\n        tv_softmax_f32(&layer, logits, values);"
+        return (f"        const tv_softmax_f32_layer layer = {{ {upper}_CLASSES }};\n"
+                "        tv_softmax_f32(&layer, logits, values);")
     if program.softmax is not None:
         kind = "s16" if dtype == "int16" else "u8"
         return (f"        const tv_softmax_scaled_layer layer = {{ {upper}_CLASSES, {upper}_LOGIT_SCALE }};\n"

@@ -20,7 +20,8 @@ def window(op, input_shape, kernel_size):
     (top, _), (left, _) = getattr(op, "padding", ((0, 0), (0, 0)))
     dilation, pool = getattr(op, "dilation", (1, 1)), getattr(op, "pool", None) or (1, 1, 1, 1)
     fields = {"in_height": h, "in_width": w, "in_channels": c, "out_height": oh, "out_width": ow, "out_channels": f,
-              "kernel_height": kernel_size[0], "kernel_width": kernel_size[1], "stride_y": op.strides[0], "stride_x": op.strides[1],
+              "kernel_height": kernel_size[0], "kernel_width": kernel_size[1],
+              "stride_y": op.strides[0], "stride_x": op.strides[1],
               "pad_top": top, "pad_left": left, "dilation_y": dilation[0], "dilation_x": dilation[1],
               "pool_height": pool[0], "pool_width": pool[1], "pool_stride_y": pool[2], "pool_stride_x": pool[3]}
     for key, value in fields.items():
@@ -69,7 +70,7 @@ def float_tail(program, op):
 
 
 def shared_fields(program, op):
-    """Fields of tv_shared: the codebook of 2^bits entries (the last one repeated where fewer are used), then the packed indices."""
+    """Fields of tv_shared: the codebook of 2^bits entries (the last one fills up), then the packed indices."""
     shared = op.weights
     missing = (1 << shared.bits) - shared.codebook.shape[-1]
     codebook = np.concatenate([shared.codebook, np.repeat(shared.codebook[..., -1:], missing, axis=-1)], axis=-1)

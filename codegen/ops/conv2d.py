@@ -2,7 +2,17 @@
 import math
 
 from tinyvgg.codegen.emit import initializer
-from tinyvgg.codegen.ops._common import UNROLL, float_tail, float_weights, integer_tail, is_shared, pair_blocks, round_up, shared_fields, window
+from tinyvgg.codegen.ops._common import (
+    UNROLL,
+    float_tail,
+    float_weights,
+    integer_tail,
+    is_shared,
+    pair_blocks,
+    round_up,
+    shared_fields,
+    window,
+)
 from tinyvgg.codegen.program import Step, emit
 from tinyvgg.errors import NotYet
 from tinyvgg.quant.float_graph import FloatConv2D
@@ -21,7 +31,8 @@ def _(op: Conv2D, program):
     size, pool = kh * kw * c, op.pool or (1, 1, 1, 1)
     outputs = math.prod(op.shape) // f
     block = max(1, min((SHARED_BLOCK if is_shared(op) else BLOCK) // (pool[0] * pool[1]), outputs))
-    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), "tail": integer_tail(program, op, weights, op.input_zero)}
+    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)),
+              "tail": integer_tail(program, op, weights, op.input_zero)}
     if is_shared(op):
         fields["shared"] = shared_fields(program, op)
     else:
@@ -37,7 +48,8 @@ def _(op: Conv2D, program):
 def _(op: FloatConv2D, program):
     f, kh, kw, c = op.weights.shape
     size = kh * kw * c
-    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), **float_weights(program, op, "[F][KH][KW][C]"), "tail": float_tail(program, op)}
+    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), **float_weights(program, op, "[F][KH][KW][C]"),
+              "tail": float_tail(program, op)}
     symbol = f"{program.symbol(op)}_layer"
     return Step(f"tv_conv2d_f32(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_f32",),
                 f"static const tv_conv2d_f32_layer {symbol} = {initializer(fields)};", (16 + 4 * is_shared(op)) * size)

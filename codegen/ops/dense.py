@@ -1,6 +1,15 @@
 """Dense, of integers and of floats. A good file to copy for a new op: constants, a layer struct, the call of one kernel."""
 from tinyvgg.codegen.emit import initializer
-from tinyvgg.codegen.ops._common import UNROLL, float_tail, float_weights, integer_tail, is_shared, pair_blocks, round_up, shared_fields
+from tinyvgg.codegen.ops._common import (
+    UNROLL,
+    float_tail,
+    float_weights,
+    integer_tail,
+    is_shared,
+    pair_blocks,
+    round_up,
+    shared_fields,
+)
 from tinyvgg.codegen.program import Step, emit
 from tinyvgg.quant.float_graph import FloatDense
 from tinyvgg.quant.graph import Dense, weights_of
@@ -16,8 +25,9 @@ def _(op: Dense, program):
     else:
         fields["weights"] = program.constant(op, "weights", pair_blocks(weights), "[O/2][I/4][2][4]")
     symbol, kernel = f"{program.symbol(op)}_layer", "tv_dense_s16" if op.output == "int16" else "tv_dense_u8"
+    scratch = (2 + 2 * is_shared(op)) * round_up(inputs, UNROLL)
     return Step(f"{kernel}(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_dense_u8", "tv_dot"),
-                f"static const tv_dense_u8_layer {symbol} = {initializer(fields)};", (2 + 2 * is_shared(op)) * round_up(inputs, UNROLL))
+                f"static const tv_dense_u8_layer {symbol} = {initializer(fields)};", scratch)
 
 
 @emit.register

@@ -10,7 +10,8 @@ from tinyvgg.quant.graph import DepthwiseConv2D, weights_of
 def _(op: DepthwiseConv2D, program):
     weights = weights_of(op)
     f, kh, kw = weights.shape
-    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), "tail": integer_tail(program, op, weights, op.input_zero)}
+    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)),
+              "tail": integer_tail(program, op, weights, op.input_zero)}
     if is_shared(op):
         fields["shared"] = shared_fields(program, op)
     else:
@@ -22,7 +23,8 @@ def _(op: DepthwiseConv2D, program):
 @emit.register
 def _(op: FloatDepthwiseConv2D, program):
     _, kh, kw = op.weights.shape
-    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), **float_weights(program, op, "[F][KH][KW]"), "tail": float_tail(program, op)}
+    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), **float_weights(program, op, "[F][KH][KW]"),
+              "tail": float_tail(program, op)}
     return _step(op, program, "tv_depthwise_f32", "tv_conv2d_f32_layer", fields, 4 * kh * kw * is_shared(op))
 
 

@@ -72,11 +72,13 @@ def _check_constants(graph, name, board):
     """Refuse at once what needs minutes of compiling to be refused: constants alone that are larger than the flash."""
     from tinyvgg.codegen.program import build_program
     facts, program = board_facts(board), build_program(graph, name)
-    for have, limit, kind in ((program.constant_bytes(), facts.flash["length"], "flash"), (program.arena_bytes, facts.ram["length"], "RAM")):
+    needs = (("constants", program.constant_bytes(), facts.flash["length"], "flash", "code"),
+             ("an arena", program.arena_bytes, facts.ram["length"], "RAM", "stack"))
+    for what, have, limit, kind, rest in needs:
         if have > limit:
-            what = "constants" if kind == "flash" else "an arena"
-            raise _explained(BuildError(f"the image does not fit the {facts.part}: {what} of {have:,} bytes in {limit:,} bytes of {kind}: "
-                                        f"{have - limit:,} bytes are missing, and room for the {'code' if kind == 'flash' else 'stack'}"), program)
+            problem = (f"the image does not fit the {facts.part}: {what} of {have:,} bytes in {limit:,} bytes of {kind}: "
+                       f"{have - limit:,} bytes are missing, and room for the {rest}")
+            raise _explained(BuildError(problem), program)
 
 
 def _explained(error, program):
@@ -153,7 +155,8 @@ static void convert(int type)
 {
     if (type == TV_I8)
         for (uint32_t i = 0; i < tv_app.input_count; i++) image[i] ^= 0x80u;
-    if (type == TV_F32) tv_quantize((const float *)(const void *)float_image, image, tv_app.input_count, tv_app.input_scale, tv_app.input_zero);
+    if (type == TV_F32)
+        tv_quantize((const float *)(const void *)float_image, image, tv_app.input_count, tv_app.input_scale, tv_app.input_zero);
 }"""
 _CONVERT_BYTES = """/* Floats as they are; bytes become low + q * scale in place, the last first. */
 static void convert(int type)

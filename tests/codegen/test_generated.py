@@ -17,8 +17,8 @@ from tinyvgg.quant.graph import Node
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 COMPILERS = {"gcc": ["gcc"], "clang": ["clang"], "zig": [sys.executable, "-m", "ziglang", "cc"],
              "arm-none-eabi-gcc": ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"],
-             "zig for the Cortex-M4": [sys.executable, "-m", "ziglang", "cc", "-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp",
-                                       "-isystem", "FIRMWARE"]}
+             "zig for the Cortex-M4": [sys.executable, "-m", "ziglang", "cc", "-target", "thumb-freestanding-eabihf",
+                                       "-mcpu=cortex_m4+vfp4d16sp", "-isystem", "FIRMWARE"]}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,8 @@ def test_strict(folders, compiler, tmp_path):
         pytest.skip("no firmware headers here")
     command = [headers if c == "FIRMWARE" else c for c in command]
     sources = {f.name if f.name.startswith("tv_") else str(f): f for folder in folders[0].iterdir() for f in folder.glob("*.c")}
-    done = subprocess.run([*command, *STRICT, "-O2", "-c", *map(str, sources.values())], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([*command, *STRICT, "-O2", "-c", *map(str, sources.values())], cwd=tmp_path, capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -70,9 +71,10 @@ def test_nothing_of_a_library(folders, tmp_path):
         pytest.skip("no nm here")
     for folder in folders[0].iterdir():
         library = tmp_path / f"{folder.name}.o"
-        subprocess.run([*find_compiler("gcc" if shutil.which("gcc") else "auto"), *FLAGS, "-fno-stack-protector", "-r", "-nostdlib",
-                        *map(str, folder.glob("*.c")), "-o", str(library)], check=True)
-        undefined = {line.split()[-1] for line in subprocess.run(["nm", "-u", library], capture_output=True, text=True).stdout.splitlines()}
+        subprocess.run([*find_compiler("gcc" if shutil.which("gcc") else "auto"), *FLAGS, "-O1", "-fno-stack-protector", "-r",
+                        "-nostdlib", *map(str, folder.glob("*.c")), "-o", str(library)], check=True)
+        names = subprocess.run(["nm", "-u", library], capture_output=True, text=True).stdout
+        undefined = {line.split()[-1] for line in names.splitlines()}
         assert undefined <= {"memcpy", "memset", "_GLOBAL_OFFSET_TABLE_"}, undefined
         text = "".join(p.read_text() for p in folder.iterdir())
         assert "stdio" not in text and "stdlib" not in text and "malloc" not in text
@@ -113,8 +115,8 @@ def test_sanitizers(folders, tmp_path):
         main = tmp_path / f"{folder.name}.c"
         main.write_text(SANITIZED.replace("NAME", folder.name).replace("UPPER", folder.name.upper()))
         program = tmp_path / folder.name
-        subprocess.run(["gcc", "-std=c99", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{folder}", str(main),
-                        *map(str, folder.glob("*.c")), "-o", str(program)], check=True)
+        subprocess.run(["gcc", "-std=c99", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+                        f"-I{folder}", str(main), *map(str, folder.glob("*.c")), "-o", str(program)], check=True)
         done = subprocess.run([program], capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (0, "clean\n"), (folder.name, done.stderr[-2000:])
 
@@ -143,3 +145,24 @@ def test_bad_name_and_model(folders, tmp_path):
     with pytest.raises(OptionError, match="from a model"):
         codegen.generate({"weights": 1}, tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("scheme", ["none", "high"])
+def test_float_constants_lie_as_x_cube_ai_lays_them_out(scheme, tmp_path):
+    """The bytes of the compiled struct are those of the weights array in X-CUBE-AI's layout."""
+    import ctypes
+
+    from tests.quant.networks import randomise
+    from tinyvgg import nn
+    from tinyvgg.nn import layers as L
+    from tinyvgg.quant.blob import weights_blob
+    from tinyvgg.quant.schemes import compress
+    model = nn.Sequential([L.InputLayer((8, 8, 3)), L.Conv2D(4, 3, activation="relu"), L.BatchNormalization(), L.Flatten(),
+                           L.Dense(64, activation="relu"), L.Dense(10, activation="softmax")], name="st")
+    graph = compress(randomise(model, np.random.default_rng(0), dead=0), scheme).graph
+    blob, _ = weights_blob(graph)
+    codegen.generate(graph, tmp_path / "st", name="st")
+    subprocess.run([*find_compiler(), *FLAGS, "-shared", "-fPIC", *map(str, (tmp_path / "st").glob("*.c")), "-o",
+                    str(tmp_path / "st.so")], check=True)
+    held = (ctypes.c_uint8 * len(blob)).in_dll(ctypes.CDLL(str(tmp_path / "st.so")), "st_weights")
+    assert bytes(held) == blob and len(blob) == codegen.generate(graph, tmp_path / "st", name="st").constant_bytes()

@@ -44,7 +44,8 @@ def shared(graph, bits, generator, *, by_channel):
         codebook = np.sort(generator.integers(-30, 31, (len(rows), count)).astype(w.dtype), axis=1)
         if w.dtype.kind == "f":
             codebook *= np.float32(np.abs(w).max() / 30 + 1e-3)
-        indices = np.abs(rows[:, :, None].astype(np.float64) - codebook[:, None]).argmin(axis=-1).astype(np.uint8).reshape(w.shape)
+        distance = np.abs(rows[:, :, None].astype(np.float64) - codebook[:, None])
+        indices = distance.argmin(axis=-1).astype(np.uint8).reshape(w.shape)
         return dataclasses.replace(op, weights=SharedWeights(codebook if by_channel else codebook[0], indices, bits))
     ops = tuple(share(op) if hasattr(op, "weights") else op for op in graph.ops)
     return dataclasses.replace(graph, ops=ops)
@@ -136,7 +137,8 @@ def test_plain_arithmetic_gives_the_golden_table(tmp_path):
     source = tmp_path / "golden.c"
     source.write_text('#include "tv_intrinsics.h"\nint32_t rounded(int32_t a, int32_t b);\n'
                       "int32_t rounded(int32_t a, int32_t b) { return tv_smmulr(a, b); }\n")
-    subprocess.run([*find_compiler(), "-shared", "-fPIC", "-O2", f"-I{HERE / 'kernels'}", str(source), "-o", str(tmp_path / "golden.so")], check=True)
+    subprocess.run([*find_compiler(), "-shared", "-fPIC", "-O2", f"-I{HERE / 'kernels'}", str(source), "-o",
+                    str(tmp_path / "golden.so")], check=True)
     rounded = ctypes.CDLL(str(tmp_path / "golden.so")).rounded
     assert [rounded(a, b) for a, b, _ in table] == [y for _, _, y in table]
 

@@ -22,8 +22,9 @@ def light(images):
 @pytest.fixture(scope="session")
 def mini(images):
     """A net of seconds: (float model, its int8 model) on 32x32x3."""
-    model = nn.Sequential([L.InputLayer((32, 32, 3)), L.Conv2D(6, 3, strides=2, padding="same", activation="relu"), L.BatchNormalization(),
-                           L.MaxPooling2D(), L.Conv2D(9, 3, padding="same", activation="relu"), L.MaxPooling2D(), L.Flatten(),
+    model = nn.Sequential([L.InputLayer((32, 32, 3)), L.Conv2D(6, 3, strides=2, padding="same", activation="relu"),
+                           L.BatchNormalization(), L.MaxPooling2D(), L.Conv2D(9, 3, padding="same", activation="relu"),
+                           L.MaxPooling2D(), L.Flatten(),
                            L.Dense(12, activation="relu"), L.Dense(10, activation="softmax")], name="mini")
     randomise(model, np.random.default_rng(3), dead=0)
     return model, quantize(model, images)

@@ -150,10 +150,10 @@ def test_residual_network(images, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no arm-none-eabi-gcc")
 def test_gcc_gives_the_same_bytes(light, images, tmp_path):
-    built = build_network(mini[1], tmp_path, name="light", compiler="gcc")
+    built = build_network(light[1], tmp_path, name="light", compiler="gcc")
     with Board(f"virtual:{built.image.elf}") as board:
         answers = board.infer(images[:2])
-    assert np.array_equal(answers.raw, mini[1].integer_logits(images[:2])) and answers.cycles.max() <= 60_000_000
+    assert np.array_equal(answers.raw, light[1].integer_logits(images[:2])) and answers.cycles.max() <= 60_000_000
 
 
 def test_too_large_is_refused_with_the_missing_bytes(mini, tmp_path):
@@ -167,3 +167,78 @@ def test_too_large_is_refused_with_the_missing_bytes(mini, tmp_path):
 def test_base_does_not_fit(tmp_path):
     with pytest.raises(BuildError, match=r"2,228,904 bytes in 2,097,152 bytes of flash: 131,752 bytes are missing, and room"):
         build_network(compress(models.base(), "low"), tmp_path, name="base")
+
+
+def test_instructions_of_a_call_by_an_independent_count(url, images):
+    """A hook on every instruction counts the same, but for those that an IT block skips, which it does not see."""
+    from tinyvgg.board.virtual.inferences import Inferences
+    with Board(url) as board:
+        board.infer(images[:1])
+        machine, seen, inside = board.link.machine, [0], [False]
+        counter = Inferences(machine)
+        start = machine.elf.symbols["tv_app_infer"].address
+        back = []
+
+        def on_code(engine, address, size, _):
+            if address == start:
+                import unicorn
+                inside[0] = True
+                back.append(engine.reg_read(unicorn.arm_const.UC_ARM_REG_LR) & ~1)
+            elif back and address == back[-1]:
+                inside[0] = False
+            seen[0] += inside[0]
+
+        import unicorn
+        machine.engine.hook_add(unicorn.UC_HOOK_CODE, on_code)
+        machine.engine.ctl_flush_tb()
+        board.infer(images[:1])
+    assert len(counter.instructions) == 1
+    assert seen[0] <= counter.instructions[0] <= 1.03 * seen[0]
+    assert sum(counter.layers) <= counter.instructions[0] < sum(counter.layers) + 200
+
+
+class PipeLink:
+    """A link to a process: its standard input and output are the wire."""
+
+    def __init__(self, command):
+        import subprocess
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.url, self.baud = "pipe", 115200
+
+    def read(self, timeout):
+        import os
+        import select
+        ready, _, _ = select.select([self.process.stdout], [], [], max(timeout, 0))
+        return os.read(self.process.stdout.fileno(), 4096) if ready else b""
+
+    def write(self, data):
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def set_baud(self, baud):
+        self.baud = baud
+
+    def now(self):
+        import time
+        return time.monotonic()
+
+    def reopen(self):
+        raise LinkError("the process has ended")
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc here")
+def test_evaluating_a_students_firmware(mini, images, tmp_path):
+    """An application as students write it (tests/spine/client_app.c) answers our evaluator in their protocol."""
+    from tests.spine.test_export import HERE, compiled
+    from tinyvgg.firmware.export import export
+    folder, app = tmp_path / "net", tmp_path / "app.c"
+    export(mini[1], folder, name="cifar")
+    app.write_text((HERE / "client_app.c").read_text().replace("NAME", "cifar").replace("UPPER", "CIFAR"))
+    program = compiled(folder, tmp_path / "app", [app, HERE / "client_main.c"])
+    with Board(link=PipeLink([str(program)]), protocol="student") as board:
+        result = evaluate_board(board, images, mini[1].labels(images), model=mini[1], out=tmp_path / "answers.jsonl")
+    assert (result["n"], result["accuracy"], result["agreement"], result["protocol"]) == (12, 1.0, 1.0, "student")

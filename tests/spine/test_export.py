@@ -27,7 +27,8 @@ int main(void)
     const ai_network_params wrong = { AI_UPPER_DATA_WEIGHTS(0), AI_UPPER_DATA_ACTIVATIONS(0) };
     const ai_network_params params = AI_NETWORK_PARAMS_INIT(AI_UPPER_DATA_WEIGHTS(ai_NAME_data_weights_get()),
                                                             AI_UPPER_DATA_ACTIVATIONS(activations));
-    const ai_network_params positional = { AI_UPPER_DATA_WEIGHTS(ai_NAME_data_weights_get()), AI_UPPER_DATA_ACTIVATIONS(activations) };
+    const ai_network_params positional = { AI_UPPER_DATA_WEIGHTS(ai_NAME_data_weights_get()),
+                                           AI_UPPER_DATA_ACTIVATIONS(activations) };
     ai_buffer input, output;
     if (err.type != AI_ERROR_NONE) return 1;
     input = ai_NAME_inputs_get(network, NULL)[0], output = ai_NAME_outputs_get(network, NULL)[0];
@@ -65,8 +66,9 @@ def exported(request, mini, tmp_path_factory):
 def compiled(folder, program, sources, flags=()):
     if not shutil.which("gcc"):
         pytest.skip("no gcc here")
-    subprocess.run(["gcc", "-std=gnu11", "-O2", "-Wno-incompatible-pointer-types", *flags, f"-I{folder}", f"-I{HERE}", *map(str, sources),
-                    *map(str, sorted(folder.glob("*.c"))), "-o", str(program)], check=True, capture_output=True, text=True)
+    subprocess.run(["gcc", "-std=gnu11", "-O2", "-Wno-incompatible-pointer-types", *flags, f"-I{folder}", f"-I{HERE}",
+                    *map(str, sources), *map(str, sorted(folder.glob("*.c"))), "-o", str(program)],
+                   check=True, capture_output=True, text=True)
     return program
 
 
@@ -98,7 +100,8 @@ def test_the_older_calls(exported, images, tmp_path):
 def test_strict(exported, tmp_path):
     if not shutil.which("gcc"):
         pytest.skip("no gcc here")
-    done = subprocess.run(["gcc", *STRICT, "-O2", "-c", *map(str, exported[2].glob("*.c"))], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(["gcc", *STRICT, "-O2", "-c", *map(str, exported[2].glob("*.c"))], cwd=tmp_path, capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stderr
 
 

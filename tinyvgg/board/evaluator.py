@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyvgg.errors import CheckFailed, FormatError, LinkError, OptionError
+from tinyvgg.errors import FormatError, LinkError, OptionError
 from tinyvgg.report.progress import Progress
 from tinyvgg.report.record import append_line, read_lines, sha256_arrays, versions
 
@@ -20,8 +20,8 @@ def evaluate_board(board, x, y, *, model=None, out=None, classes=None, seed=0, q
     Cycles are the board's; instructions are exact, of a virtual board only. Raises LinkError where `model` is not the board's.
     """
     if board.info is not None and model is not None and board.info.sha256 != model.sha256:
-        raise LinkError(f"the board holds a model with SHA-256 {board.info.sha256[:12]}...; {model.name!r} has {model.sha256[:12]}...",
-                        "compare with the .tvq that lies beside the image: firmware build writes both")
+        raise LinkError(f"the board holds a model with SHA-256 {board.info.sha256[:12]}...; {model.name!r} has "
+                        f"{model.sha256[:12]}...", "compare with the .tvq that lies beside the image: firmware build writes both")
     x, y = np.asarray(x), np.asarray(y).reshape(-1).astype(np.int64)
     key = _key(board, x, y)
     rows = _kept(out, key, len(x))
@@ -44,8 +44,9 @@ def evaluate_board(board, x, y, *, model=None, out=None, classes=None, seed=0, q
     progress.close()
     done = sorted(rows)
     result = summarise(x[done], y[done], [rows[i] for i in done], board, model, classes)
-    return {**result, "repeats": answers.repeats if answers else 0, "reconnects": board.reconnects, "resumed": len(done) - len(waiting),
-            "images_sha256": key["images"], "results": None if out is None else str(out), "seed": seed, "versions": versions()}
+    return {**result, "repeats": answers.repeats if answers else 0, "reconnects": board.reconnects,
+            "resumed": len(done) - len(waiting), "images_sha256": key["images"],
+            "results": None if out is None else str(out), "seed": seed, "versions": versions()}
 
 
 def _key(board, x, y):
@@ -63,7 +64,8 @@ def _kept(out, key, n):
     head = {name: rows[0].get(name) for name in key} if isinstance(rows[0], dict) else {}
     if head != key:
         other = next(name for name in key if head.get(name) != key[name])
-        raise OptionError(f"{out} holds answers of another {'set of images' if other == 'images' else other}", "another --out, or remove it")
+        what = "set of images" if other == "images" else other
+        raise OptionError(f"{out} holds answers of another {what}", "another --out, or remove it")
     return {r["i"]: r for r in rows[1:] if isinstance(r, dict) and isinstance(r.get("i"), int) and 0 <= r["i"] < n and "raw" in r}
 
 
@@ -89,8 +91,8 @@ def summarise(x, y, rows, board, model, classes):
     agreement, wrong = (None, []) if model is None else agreement_with(model, x, raw, board)
     info = {"model": board.info.model, "sha256": board.info.sha256} if board.info else {"model": None, "sha256": None}
     return {"n": len(y), "accuracy": right / len(y), "interval": list(wilson(right, len(y))), "agreement": agreement,
-            "different": wrong[:20], **times(rows, board), "per_class": _per_class(confusion, names), "confusion": confusion.tolist(),
-            "protocol": board.protocol, "port": board.link.url, **info}
+            "different": wrong[:20], **times(rows, board), "per_class": _per_class(confusion, names),
+            "confusion": confusion.tolist(), "protocol": board.protocol, "port": board.link.url, **info}
 
 
 def times(rows, board):
@@ -130,7 +132,8 @@ def model_beside(port, model=None):
     from tinyvgg.quant.tvq import load_tvq
     if model is not None:
         if Path(model).suffix != ".tvq":
-            raise FormatError(f"{model} is not a .tvq, the model as a board computes it", "the .tvq that firmware build wrote beside the image")
+            raise FormatError(f"{model} is not a .tvq, the model as a board computes it",
+                              "the .tvq that firmware build wrote beside the image")
         return load_tvq(model)
     if port.startswith("virtual:"):
         beside = Path(port.removeprefix("virtual:")).with_suffix(".tvq")
@@ -142,23 +145,25 @@ def profile_board(board, x):
     """Classify x (N, H, W, C) and return the cycles of each layer (means), and what of stack and arena was in use."""
     if board.protocol == "student":
         raise OptionError("the student protocol keeps no profile", "a tinyvgg firmware")
-    total, names = None, []
+    total, names, counter, instructions = None, [], _counter(board), []
     for image in x:
         answers = board.infer(image[None])
         layers = board.profile()
         names = [name for name, _ in layers]
         cycles = np.array([int(answers.cycles[0]), *(c for _, c in layers)], np.float64)
         total = cycles if total is None else total + cycles
+        if counter and len(counter.layers) == len(names) - 1:
+            instructions.append([None, *counter.layers])
     if not names:
         raise OptionError("the board's firmware keeps no profile", "tinyvgg firmware build MODEL")
     mean, clock = total / len(x), board.info.clock_hz
     return {"n": len(x), "cycles_per_image": float(mean[0]), "ms_per_image": 1000 * float(mean[0]) / clock, "clock_hz": clock,
             "modelled": getattr(board.link, "machine", None) is not None, "usage": vars(board.usage()), "model": board.info.model,
-            "layers": [{"layer": n, "cycles": float(c), "ms": 1000 * float(c) / clock} for n, c in zip(names, mean[1:], strict=True)]}
+            "layers": [{"layer": n, "cycles": float(c), "ms": 1000 * float(c) / clock, "instructions": k}
+                       for n, c, k in zip(names, mean[1:], _means(instructions, len(names)), strict=True)]}
 
 
-def require_agreement(result):
-    """Raise CheckFailed where an answer was not the simulation's."""
-    if result["agreement"] is not None and result["agreement"] < 1:
-        raise CheckFailed(f"{len(result['different'])} or more of {result['n']} answers are not those of the simulation (first: image "
-                          f"{result['different'][0]})", "tinyvgg board validate names the first layer that differs")
+def _means(rows, count):
+    """Mean of each column, None where there is none (the image's conversion is counted with the first layer)."""
+    return [float(np.mean(column)) if column and None not in column else None
+            for column in (zip(*rows, strict=True) if rows else [()] * count)]

@@ -13,14 +13,16 @@ _EPSILON = float(np.finfo(np.float32).eps)
 def metrics(reference, board):
     """Return ST's validation metrics of outputs (N, K): the model's `reference` and the board's.
 
-    rmse, mae, mean and std (ddof 1) of d = reference - board; l2r = ||d|| / (||board|| + eps); nse = 1 - sum d^2 / sum (m - mean m)^2;
-    cos, the cosine similarity; acc, the share of rows with the same largest output ("X-cross").
+    rmse, mae, mean and std (ddof 1) of d = reference - board; l2r = ||d|| / (||board|| + eps);
+    nse = 1 - sum d^2 / sum (m - mean m)^2; cos, the cosine similarity; acc, the share of rows with the
+    same largest output ("X-cross").
     """
     m, c = np.asarray(reference, np.float64), np.asarray(board, np.float64)
     d, spread = m - c, ((m - m.mean()) ** 2).sum()
     norms = np.linalg.norm(m) * np.linalg.norm(c)
-    return {"rmse": float(np.sqrt((d ** 2).mean())), "mae": float(np.abs(d).mean()), "l2r": float(np.linalg.norm(d) / (np.linalg.norm(c) + _EPSILON)),
-            "mean": float(d.mean()), "std": float(d.std(ddof=1)) if d.size > 1 else 0.0,
+    return {"rmse": float(np.sqrt((d ** 2).mean())), "mae": float(np.abs(d).mean()),
+            "l2r": float(np.linalg.norm(d) / (np.linalg.norm(c) + _EPSILON)), "mean": float(d.mean()),
+            "std": float(d.std(ddof=1)) if d.size > 1 else 0.0,
             "nse": float(1 - (d ** 2).sum() / spread) if spread else 1.0, "cos": float((m * c).sum() / norms) if norms else 1.0,
             "acc": float((m.argmax(axis=1) == c.argmax(axis=1)).mean())}
 
@@ -35,7 +37,8 @@ def validate_board(board, x, *, reference=None, simulation=None):
     if board.protocol == "student":
         raise OptionError("the student protocol answers with scores only", "a tinyvgg firmware")
     x = np.asarray(x)
-    result = {"n": len(x), "metrics": None, "layers": [], "first_different": None, "model": board.info.model, "sha256": board.info.sha256}
+    result = {"n": len(x), "metrics": None, "layers": [], "first_different": None, "model": board.info.model,
+              "sha256": board.info.sha256}
     if simulation is not None and hasattr(simulation, "integer_logits"):
         result |= compare_layers(board, x, simulation)
     if reference is not None:
@@ -59,7 +62,8 @@ def compare_layers(board, x, simulation):
             for name, crc in zip(names[1:], _crcs(board, len(names))[1:], strict=True):
                 op = next((n for n in trace if _ascii(n) == name), None)
                 if op is None:
-                    raise DeviceError(f"the board has a layer {name!r} that {simulation.name!r} has not", "the .tvq beside the image")
+                    raise DeviceError(f"the board has a layer {name!r} that {simulation.name!r} has not",
+                                      "the .tvq beside the image")
                 same = zlib.crc32(np.ascontiguousarray(trace[op][0]).tobytes()) == crc or _is_float(trace[op])
                 seen[name] = seen.get(name, 0) + same
                 if not same and first is None:

@@ -8,12 +8,15 @@ def _add_port(parser, *, build=False):
     if build:
         where.add_argument("--build", metavar="MODEL", help="build this model's firmware and run it on a virtual board")
         parser.add_argument("--scheme", default="int8", help="with --build: how a float model is compressed (default int8)")
-        parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"), help="with --build (default: zig, else gcc)")
+        parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"),
+                            help="with --build (default: zig, else gcc)")
     parser.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student"))
     parser.add_argument("--baud", type=int, default=115200, help="rate to work at (default 115200)")
     parser.add_argument("--timed", action="store_true", help="a virtual board keeps the baud rate's time")
-    parser.add_argument("--wait-states", type=int, metavar="LINE", help="a virtual board models flash wait states, cache lines of LINE bytes")
-    parser.add_argument("--model", metavar="FILE.tvq", help="what the board should answer (default: the .tvq beside a virtual: ELF)")
+    parser.add_argument("--wait-states", type=int, metavar="LINE",
+                        help="a virtual board models flash wait states, cache lines of LINE bytes")
+    parser.add_argument("--model", metavar="FILE.tvq",
+                        help="what the board should answer (default: the .tvq beside a virtual: ELF)")
     parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10)")
 
 
@@ -44,7 +47,8 @@ def _add_evaluate(verbs):
     evaluate = verbs.add_parser("evaluate", help="accuracy, agreement with the simulation, time; resumes after a cut")
     _add_port(evaluate, build=True)
     evaluate.add_argument("-n", type=int, default=1000, metavar="N", help="images (default 1000)")
-    evaluate.add_argument("--out", metavar="DIR", help="folder for the answers as they come; a second run goes on where this one stopped")
+    evaluate.add_argument("--out", metavar="DIR",
+                          help="folder for the answers as they come; a second run goes on where this one stopped")
     evaluate.add_argument("--figure", metavar="FILE", help="draw the confusion matrix (.png, .svg, .pdf; extra plot)")
     add_common(evaluate)
     evaluate.set_defaults(work=_evaluate)
@@ -87,7 +91,8 @@ def _built(arguments, out):
     from tinyvgg.quant.schemes import FLOAT, compress
     model = open_classifier(arguments.build)
     if hasattr(model, "layers"):
-        note(arguments, f"compressing: {arguments.scheme}" + ("" if arguments.scheme in FLOAT else ", calibrated on 512 training images"))
+        with_images = "" if arguments.scheme in FLOAT else ", calibrated on 512 training images"
+        note(arguments, f"compressing: {arguments.scheme}{with_images}")
         x, y = (None, None) if arguments.scheme in FLOAT else data.load(arguments.data).part("train", 512)
         model = compress(model, arguments.scheme, x, y, seed=arguments.seed)
     network = build_network(model, out or Path("build"), compiler=arguments.compiler)
@@ -98,7 +103,8 @@ def _built(arguments, out):
 
 def _evaluation_text(result):
     low, high = (100 * v for v in result["interval"])
-    lines = [f"accuracy {100 * result['accuracy']:.2f} % (95 % interval {low:.2f} to {high:.2f}; {result['n']} images of {result['data']})"]
+    lines = [f"accuracy {100 * result['accuracy']:.2f} % (95 % interval {low:.2f} to {high:.2f}; "
+             f"{result['n']} images of {result['data']})"]
     if result["agreement"] is not None:
         lines.append(f"agreement with the simulation {100 * result['agreement']:.2f} %"
                      + (f"; different: images {result['different']}" if result["different"] else ""))
@@ -110,7 +116,8 @@ def _evaluation_text(result):
     if result["instructions_per_image"] is not None:
         lines.append(f"{result['instructions_per_image']:,.0f} instructions an image")
     if result["repeats"] or result["reconnects"] or result["resumed"]:
-        lines.append(f"{result['repeats']} frames repeated, {result['reconnects']} reconnections, {result['resumed']} answers of an earlier run")
+        lines.append(f"{result['repeats']} frames repeated, {result['reconnects']} reconnections, "
+                     f"{result['resumed']} answers of an earlier run")
     lines += [f"{row['class']:<12}{row['n']:>6}  " + ("-" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %")
               for row in result["per_class"]]
     return "\n".join(lines)
@@ -135,13 +142,15 @@ def _profile(arguments):
 
 def _profile_text(result):
     from tinyvgg.report.tables import table
-    rows = [[row["layer"], f"{row['cycles']:,.0f}", f"{row['ms']:.3f}", f"{100 * row['cycles'] / result['cycles_per_image']:.1f}"]
-            for row in result["layers"]]
+    rows = [[row["layer"], f"{row['cycles']:,.0f}", "-" if row["instructions"] is None else f"{row['instructions']:,.0f}",
+             f"{row['ms']:.3f}", f"{100 * row['cycles'] / result['cycles_per_image']:.1f}"] for row in result["layers"]]
     usage = result["usage"]
     kind = "modelled" if result["modelled"] else "measured"
-    return "\n".join([f"{result['model']}: {result['cycles_per_image']:,.0f} cycles an image ({kind}), {result['ms_per_image']:.2f} ms at "
-                      f"{result['clock_hz'] / 1e6:.0f} MHz", table(["layer", "cycles", "ms", "%"], rows),
-                      f"stack {usage['stack_used']:,} of {usage['stack_bytes']:,} bytes, arena {usage['arena_used']:,} of {usage['arena_bytes']:,}, "
+    head = (f"{result['model']}: {result['cycles_per_image']:,.0f} cycles an image ({kind}), {result['ms_per_image']:.2f} ms at "
+            f"{result['clock_hz'] / 1e6:.0f} MHz")
+    return "\n".join([head, table(["layer", "cycles", "instructions", "ms", "%"], rows),
+                      f"stack {usage['stack_used']:,} of {usage['stack_bytes']:,} bytes, "
+                      f"arena {usage['arena_used']:,} of {usage['arena_bytes']:,}, "
                       f"flash {usage['flash_used']:,}, variables {usage['ram_static']:,}"])
 
 

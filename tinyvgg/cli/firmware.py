@@ -1,8 +1,8 @@
 """Make a model a board's firmware: build an image, flash it, or export C for an application of your own
 
-    tinyvgg firmware build light.tvq --out build                  build/light.elf .bin .hex .map, and light.tvq as the board runs it
-    tinyvgg firmware flash build/light.elf                        with STM32CubeProgrammer, OpenOCD, st-flash or pyOCD
-    tinyvgg firmware export light.tvq --name cifar10 --out out    for CubeIDE and CMake, with X-CUBE-AI's client calls
+    tinyvgg firmware build light.tvq --out build               build/light.elf .bin .hex .map, and build/light.tvq
+    tinyvgg firmware flash build/light.elf                     with STM32CubeProgrammer, OpenOCD, st-flash or pyOCD
+    tinyvgg firmware export light.tvq --name cifar10 --out out  for CubeIDE and CMake, with X-CUBE-AI's client calls
 
 Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the options of one.
 """
@@ -32,7 +32,8 @@ def add_build_options(parser):
 
 def build_options(arguments):
     """Return the keyword arguments of build_network that the options stand for."""
-    return {"board": arguments.board, "compiler": arguments.compiler, "flash": parse_size(arguments.flash), "ram": parse_size(arguments.ram)}
+    return {"board": arguments.board, "compiler": arguments.compiler, "flash": parse_size(arguments.flash),
+            "ram": parse_size(arguments.ram)}
 
 
 def parse_size(text):
@@ -52,7 +53,8 @@ def _add_build(verbs):
     build.add_argument("--out", default="build", metavar="DIR", help="folder to write (default build)")
     build.add_argument("--name", help="name of the image and of the network in C (default: the model's)")
     build.add_argument("--stack", type=int, default=4096, help="bytes of stack (default 4096)")
-    build.add_argument("--memory-access", action="store_true", help="compile in the requests that read and write memory (for experiments)")
+    build.add_argument("--memory-access", action="store_true",
+                       help="compile in the requests that read and write memory (for experiments)")
     add_build_options(build)
     add_common(build, seed=False)
     build.set_defaults(work=_build)
@@ -62,11 +64,12 @@ def _build(arguments):
     from tinyvgg.firmware.network import build_network
     model = open_classifier(arguments.model, arguments.input_range)
     note(arguments, "building (the first time compiles the runtime library too)")
-    network = build_network(model, arguments.out, name=arguments.name, stack=arguments.stack, memory_access=arguments.memory_access,
-                            **build_options(arguments))
+    network = build_network(model, arguments.out, name=arguments.name, stack=arguments.stack,
+                            memory_access=arguments.memory_access, **build_options(arguments))
     result = network.as_dict()
     text = (f"{result['elf']} ({result['compiler']}): {result['flash_bytes']:,} bytes of flash, {result['ram_bytes']:,} of RAM "
-            f"(arena {result['arena_bytes']:,}, stack {result['stack_bytes']:,})\n{result['model']}: the model as the board runs it\n"
+            f"(arena {result['arena_bytes']:,}, stack {result['stack_bytes']:,})\n"
+            f"{result['model']}: the model as the board runs it\n"
             f"Next: tinyvgg board evaluate --port virtual:{result['elf']} --data cifar10 -n 100")
     print_result(arguments, result, text)
 
@@ -75,7 +78,8 @@ def _add_flash(verbs):
     flash = verbs.add_parser("flash", help="write an image into a real board")
     flash.add_argument("elf", metavar="ELF", help="the image (.elf)")
     flash.add_argument("--board", default="stm32l4r9i-disco", help="default stm32l4r9i-disco")
-    flash.add_argument("--tool", default="auto", help="stm32cubeprogrammer, openocd, st-flash or pyocd (default: the first found)")
+    flash.add_argument("--tool", default="auto",
+                       help="stm32cubeprogrammer, openocd, st-flash or pyocd (default: the first found)")
     add_common(flash, seed=False)
     flash.set_defaults(work=_flash)
 
@@ -98,8 +102,9 @@ def _add_export(verbs):
 def _export(arguments):
     from tinyvgg.firmware.export import export
     result = export(open_classifier(arguments.model, arguments.input_range), arguments.out, name=arguments.name)
-    print_result(arguments, result, f"{result['folder']}: {len(result['files'])} files; README.md there says how to import them in CubeIDE "
-                                    f"and CMake\n{result['constants_bytes']:,} bytes of constants, {result['arena_bytes']:,} bytes of arena")
+    text = (f"{result['folder']}: {len(result['files'])} files; README.md there says how to import them in CubeIDE and CMake\n"
+            f"{result['constants_bytes']:,} bytes of constants, {result['arena_bytes']:,} bytes of arena")
+    print_result(arguments, result, text)
 
 
 ACTIONS = [_add_build, _add_flash, _add_export]

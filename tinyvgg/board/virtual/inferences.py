@@ -2,7 +2,7 @@
 from tinyvgg.board.virtual import hooks
 from tinyvgg.errors import require
 
-ENTRY = "tv_app_infer"
+ENTRY, AFTER_LAYER = "tv_app_infer", "network_after_layer"
 
 
 class Inferences:
@@ -10,13 +10,17 @@ class Inferences:
 
     A basic block is counted when it begins. So at the call's first instruction its first block is already in the count, and at
     the instruction after the call the block that goes on there is: the one is added back, the other taken off.
+    `layers` has, for the last call, the instructions from the call or the last layer's end to each layer's end.
     """
 
     def __init__(self, machine):
-        self.machine, self.instructions = machine, []
-        self._start, self._returns = None, set()
+        self.machine, self.instructions, self.layers = machine, [], []
+        self._start, self._layer_start, self._returns = None, 0, set()
         self._unicorn = require("unicorn", "board")
         self._hook(machine.elf.symbols[ENTRY].address, self._enter)
+        if AFTER_LAYER in machine.elf.symbols:
+            self._hook(machine.elf.symbols[AFTER_LAYER].address, self._after_layer)
+        machine.engine.ctl_flush_tb()                    # code that has run already was translated without hooks
 
     def _hook(self, address, function):
         self.machine.engine.hook_add(self._unicorn.UC_HOOK_CODE, function, begin=address, end=address)
@@ -27,11 +31,17 @@ class Inferences:
         return int(state[int(hooks.COST_AT) + int(state[hooks.INDEX])]) >> 16 & 0xFFFF
 
     def _enter(self, engine, address, size, _):
-        self._start = self.machine.instructions - self._block()
+        self._start = self._layer_start = self.machine.instructions - self._block()
+        self.layers = []
         back = engine.reg_read(self._unicorn.arm_const.UC_ARM_REG_LR) & ~1
         if back not in self._returns:
             self._returns.add(back)
             self._hook(back, self._leave)
+
+    def _after_layer(self, engine, address, size, _):
+        now = self.machine.instructions - self._block()
+        self.layers.append(now - self._layer_start)
+        self._layer_start = now
 
     def _leave(self, engine, address, size, _):
         if self._start is not None:
