@@ -208,6 +208,52 @@ def test_damaged_configurations(config):
             raise FormatError("nothing described")
 
 
+def sequential(*layers):
+    return {"class_name": "Sequential", "config": {"layers": list(layers)}}
+
+
+def conv_layer(**settings):
+    config = {"name": "c", "batch_input_shape": [None, 8, 8, 3], "filters": 4, "kernel_size": [3, 3], "padding": "same"}
+    return {"class_name": "Conv2D", "config": {**config, **settings}}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"filters": 0},
+        {"filters": -4},
+        {"filters": 4.5},
+        {"kernel_size": [0, 0]},
+        {"kernel_size": [9, 9], "padding": "valid"},
+        {"batch_input_shape": [None, None, None, 3]},
+        {"batch_input_shape": None},
+    ],
+)
+def test_sizes_that_make_no_network(settings):
+    with pytest.raises(FormatError, match="expected whole numbers from 1"):
+        describe_config(sequential(conv_layer(**settings)))
+
+
+def test_no_layers_and_too_many_inside_each_other():
+    with pytest.raises(FormatError, match="no layers"):
+        describe_config(sequential())
+    deep = conv_layer()
+    for _ in range(5000):
+        deep = sequential(deep)
+    with pytest.raises(FormatError):
+        describe_config(deep)
+
+
+def test_no_advice_that_cannot_be_followed():
+    """The last layer has a unit for each class, and the integer graph holds no LSTM."""
+    head = [{"class_name": "Flatten", "config": {"name": "f"}}, {"class_name": "Dense", "config": {"name": "d", "units": 100}}]
+    changes = analyze(describe_config(sequential(conv_layer(), *head))).changes
+    assert changes and not any("units" in c.what for c in changes)
+    lstm = {"class_name": "LSTM", "config": {"name": "l", "units": 64, "batch_input_shape": [None, 9, 64]}}
+    changes = analyze(describe_config(sequential(lstm, head[1]))).changes
+    assert not any("8-bit integers" in c.what for c in changes)
+
+
 def test_unknown_layer_is_named():
     with pytest.raises(NotYet, match="'g'.*GRU"):
         describe_config(
@@ -250,6 +296,7 @@ def test_command_line(capsys, tmp_path):
 
 def test_figure(tmp_path):
     pytest.importorskip("matplotlib")
+    assert main(["analyze", "light", "--figure", str(tmp_path / "f.xyz")]) == 2
     assert main(["analyze", "light", "--figure", str(tmp_path / "f.svg"), "--quiet"]) == 0
     text = (tmp_path / "f.svg").read_text()
     assert text.startswith("<?xml") and "</svg>" in text

@@ -35,7 +35,7 @@ def test_every_real_report_agrees_with_its_network_rebuilt_from_its_table(real_r
 @pytest.mark.parametrize("level", ["sans", "low", "medium", "high"])
 def test_base_beside_its_four_logs(real_reports, level):
     found = crosscheck(real_reports / f"EMSE_CIFAR10_CNN_v10_{level}_compression.txt", models.base())
-    assert found.agrees and len(found.rows) == 28
+    assert found.agrees and len(found.rows) == 29  # the input and 28 operations
     assert all(t.ok for t in found.totals) and len(found.totals) == 7
 
 
@@ -102,6 +102,11 @@ def test_one_macc_is_named(real_reports, tmp_path):
     assert len([p for p in found.rows if not p.ok]) == 1
 
 
+def test_another_size_of_input_is_named(real_reports, tmp_path):
+    found = planted(real_reports, tmp_path, "[b:1,h:32,w:32,c:3]", "[b:1,h:32,w:33,c:3]")
+    assert len(found.differences) == 1 and "input_0 (input): shape theirs 32x33x3, ours 32x32x3" in found.differences[0]
+
+
 def test_one_shape_is_named(real_reports, tmp_path):
     found = planted(real_reports, tmp_path, "[b:1,h:8,w:8,c:128]    73,856", "[b:1,h:8,w:9,c:128]    73,856")
     assert [p.name for p in found.rows if not p.ok] == ["conv2d_4"]
@@ -115,12 +120,82 @@ def test_one_parameter_and_one_total(real_reports, tmp_path):
     assert any(d.startswith("macc: theirs 32,997,985") for d in found.differences)
 
 
+def test_a_ram_total_that_is_not_its_sum(real_reports, tmp_path):
+    found = planted(real_reports, tmp_path, "= 143,468 + 0 + 0", "= 143,468 + 12,288 + 0")
+    assert len(found.differences) == 1 and "143,468" in found.differences[0] and "contradicts itself" in found.differences[0]
+
+
 def test_a_missing_layer_is_named(real_reports, tmp_path):
     path = real_reports / "EMSE_CIFAR10_CNN_v10_sans_compression.txt"
     lines = [line for line in path.read_text(encoding="utf-8").split("\n") if "conv2d_3 (Conv2D)   " not in line]
     (tmp_path / "log.txt").write_text("\n".join(lines), encoding="utf-8")
     found = crosscheck(tmp_path / "log.txt", models.base())
     assert "conv2d_3" in " ".join(found.differences) and "the report has no such operation" in " ".join(found.differences)
+
+
+# --- nothing is said to agree that was not compared ------------------------------------------------------------------
+
+
+def test_a_report_cut_before_its_figures(tmp_path):
+    (tmp_path / "cut.txt").write_text(samples.V8[:300])
+    for model in (None, models.light()):
+        found = crosscheck(tmp_path / "cut.txt", model)
+        assert not found.agrees and found.compared == {} and "nothing was compared" in found.differences[0]
+
+
+def test_a_table_of_json_without_a_model(real_reports):
+    found = crosscheck(real_reports / "v10.2_resnet_v1_32_validate__network_c_info.json")
+    assert not found.agrees and "--model" in found.differences[0]
+
+
+def test_integers_are_not_counted_as_compared(tmp_path):
+    model = small_model()
+    write_app(tmp_path, model)
+    code = (tmp_path / "network.c").read_text()
+    stored = "dense_1_bias_array, AI_ARRAY_FORMAT_"
+    assert f"{stored}FLOAT" in code
+    (tmp_path / "network.c").write_text(code.replace(f"{stored}FLOAT", f"{stored}S32"))
+    found = crosscheck(tmp_path, model)
+    assert found.compared["tensors"] == len(found.weights) - 1 and any("not compared" in note for note in found.notes)
+    asked = crosscheck(tmp_path, model, generated=tmp_path)
+    assert not asked.agrees and "dense_1_bias" in asked.differences[0]
+
+
+def test_what_was_asked_for_and_not_compared(tmp_path):
+    model = small_model()
+    write_app(tmp_path, model)
+    report = tmp_path / "network_generate_report.txt"
+    assert "--model" in crosscheck(report, describe(model), generated=tmp_path).differences[0]
+    assert "simulation was not compared" in crosscheck(report, model, simulation=model).differences[0]
+    np.savez(tmp_path / "network_val_io.npz", m_outputs_1=np.ones((2, 4)))
+    assert "c_outputs_1" in crosscheck(report, model, validation=tmp_path).differences[0]
+
+
+def test_the_validation_of_another_network(tmp_path):
+    model = small_model()
+    write_app(tmp_path, model)
+    x, y = np.zeros((3, 6, 6, 2), np.float32), np.ones((3, 7), np.float32)
+    np.savez(tmp_path / "network_val_io.npz", c_inputs_1=x, m_outputs_1=y, c_outputs_1=y)
+    assert "another network" in crosscheck(tmp_path, model).differences[0]
+
+
+def test_a_macc_that_network_c_has_otherwise(tmp_path):
+    model = small_model()
+    write_app(tmp_path, model)
+    code = (tmp_path / "network.c").read_text()
+    macc = sum(row.macc for row in st.costs(describe(model)))
+    assert f"= {macc}," in code
+    (tmp_path / "network.c").write_text(code.replace(f"= {macc},", f"= {macc + 1},"))
+    found = crosscheck(tmp_path, model)
+    assert len(found.differences) == 1 and f"network.c says {macc + 1:,} MACC" in found.differences[0]
+
+
+def test_metrics_that_are_no_numbers(real_reports, tmp_path):
+    name = real_reports / "v10.2_resnet_v1_32_validate"
+    y = np.full((10, 1, 1, 100), np.nan, np.float32)
+    np.savez(tmp_path / "network_val_io.npz", m_outputs_1=y, c_outputs_1=y)
+    found = crosscheck(f"{name}__network_c_info.json", validation=tmp_path)
+    assert any("arrays give nan" in d for d in found.differences)
 
 
 # --- generated C and validation, written here from a model of ours -----------------------------------------------------
@@ -359,6 +434,29 @@ def test_command_line(tmp_path, capsys):
     (tmp_path / "cut.txt").write_text(samples.V5[:-200])
     main(["crosscheck", str(tmp_path / "cut.txt")])
     assert "may be cut" in capsys.readouterr().out
+
+
+def test_the_model_may_be_a_run_or_a_zoo_entry(tmp_path, capsys, monkeypatch):
+    from tinyvgg import zoo
+
+    model, folder, report = small_model(), tmp_path / "run", tmp_path / "network_generate_report.txt"
+    write_app(tmp_path, model)
+    report.write_text(report.read_text().replace("compression", "model_hash         :   0x" + "0" * 32 + "\ncompression", 1))
+    folder.mkdir()
+    model.save(folder / "model.h5")
+    monkeypatch.setattr(zoo, "names", lambda: ["mine"])
+    monkeypatch.setattr(zoo, "path", lambda name: folder / "model.h5")
+    for name in (str(folder), "mine"):
+        assert main(["crosscheck", str(tmp_path), "--model", name]) == 0
+        text = capsys.readouterr().out
+        assert "10 tensors" in text and "made from another file" in text
+        assert main(["analyze", name]) == 0 and "conv2d_1" in capsys.readouterr().out
+
+
+def test_a_folder_of_several_reports_says_which_was_read(tmp_path):
+    for name in ("a_generate_report.txt", "b_analyze_report.txt"):
+        (tmp_path / name).write_text(samples.V5)
+    assert any("a_generate_report.txt was read" in note for note in crosscheck(tmp_path).notes)
 
 
 def test_asked_for_what_is_not_there(tmp_path):

@@ -200,3 +200,12 @@ def test_old_json(tmp_path):
         and report.totals["activations"] == 24
     )
     assert all(c.ok for c in report.checks()) and len(report.checks()) >= 4
+
+
+def test_utf_16_without_its_mark_and_a_tool_without_a_name(tmp_path):
+    path = tmp_path / "r.txt"
+    path.write_bytes(samples.V5.encode("utf-16-le"))
+    report = read_report(path)
+    assert report.version == "5.2" and report.totals["macc"] == 690 and "utf-16" in report.notes[0]
+    report = read_report(write(tmp_path, samples.V5.replace("Neural Network Tools for STM32", "Tools"), "r.txt"))
+    assert report.totals["macc"] == 690 and any("no line names the tool" in note for note in report.notes)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from tinyvgg.analyze.analysis import measure
 
+# What the integer graph of this library can hold.
+INTEGER = ("input", "conv", "dense", "batch_norm", "activation", "pool", "add", "concatenate", "reshape", "pad")
+
 
 @dataclass
 class Change:
@@ -51,15 +54,16 @@ def _changes(operations, now):
     for level in ("low", "medium", "high"):
         if level != now.compression:
             yield against(f"compression {level}", again(operations, level))
-    if now.rules == "xcubeai":
+    if now.rules == "xcubeai" and all(op.kind in INTEGER for op in operations):
         integers = measure(operations, now.board, "tinyvgg", "none")
         yield Change(
             "8-bit integers (tinyvgg compress --scheme int8; code of the runtime as it is)",
             now.weights_bytes - integers.weights_bytes,
             now.activations_bytes - integers.activations_bytes,
         )
-    for op in operations:
-        if op.kind == "dense" and op.output_shape[-1] >= 32 and (half := _half(operations, op.name)):
+    hidden = [op for op in operations if op.kind == "dense"][:-1]  # the last one has a unit for each class
+    for op in hidden:
+        if op.output_shape[-1] >= 32 and (half := _half(operations, op.name)):
             units = op.output_shape[-1]
             yield against(f"{op.layer}: {units // 2} units instead of {units} (train again)", again(half))
     if pooled := _global_pool(operations):

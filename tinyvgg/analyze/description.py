@@ -75,9 +75,11 @@ def describe(model):
 def describe_records(records, input_shape=None):
     """Follow the shapes through the layers -> list of Operation. Raises NotYet for a layer whose cost is not known here."""
     shapes, last, operations = {}, {}, []
-    if records and records[0].class_name != "InputLayer" and not records[0].inputs:
+    if not records:
+        raise FormatError("the model holds no layers")
+    if records[0].class_name != "InputLayer" and not records[0].inputs:
         shape = tuple(input_shape or _input_shape(records[0].config) or ())
-        operations.append(Operation("input", "input", "input", (), shape, shape))
+        operations.append(_checked(Operation("input", "input", "input", (), shape, shape)))
         shapes["input"], last["input"] = shape, "input"
         records = [Record(records[0].name, records[0].class_name, records[0].config, ("input",)), *records[1:]]
     for record in records:
@@ -86,11 +88,24 @@ def describe_records(records, input_shape=None):
             found = [Operation(record.name, "input", record.name, (), shape, shape, class_name="InputLayer")]
         else:
             found = _operations(record, [shapes[last[i]] for i in record.inputs], [last[i] for i in record.inputs])
-        for operation in found:
+        for operation in map(_checked, found):
             shapes[operation.name] = operation.output_shape
         last[record.name] = found[-1].name if found else last[record.inputs[0]]
         operations += found
     return operations
+
+
+def _checked(operation):
+    """Return an operation whose sizes are all whole numbers from 1; a cost of anything else would be nonsense."""
+    shapes = {"shape": operation.output_shape, **operation.parameters}
+    for name, shape in shapes.items():
+        if not shape or not all(type(n) is int and n > 0 for n in shape):
+            what = "input" if operation.kind == "input" else f"{operation.layer!r} ({operation.class_name}): its {name}"
+            raise FormatError(
+                f"{what} has the sizes {tuple(shape)}; expected whole numbers from 1",
+                "a model of a fixed input size, such as (32, 32, 3)",
+            )
+    return operation
 
 
 def _operations(record, shapes, inputs):

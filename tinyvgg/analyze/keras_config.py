@@ -45,7 +45,7 @@ def describe_config(config):
         if config.get("class_name") == "Sequential":
             return describe_records(_chain(layers))
         return describe_records(_graph(layers))
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise FormatError(f"the model_config is not one that is known here: {type(error).__name__} {error}") from error
 
 

@@ -18,7 +18,8 @@ def describe_path(name):
     if not path.exists():
         if str(name) in models.MODELS:
             return describe(models.build(str(name)))
-        raise DataError(f"there is no {name}", f"a model's file, or one of {', '.join(models.MODELS)}")
+        known = ", ".join(models.MODELS)
+        raise DataError(f"there is no {name}", f"a model's file, the folder of a run, a zoo entry, or one of {known}")
     if path.suffix.lower() in (".h5", ".hdf5"):
         return describe_h5(path)
     from tinyvgg.io import load_model

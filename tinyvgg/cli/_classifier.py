@@ -31,6 +31,12 @@ def _open(spec):
     return io.load_model(spec)
 
 
+def zoo_path(spec):
+    """Return the path of the zoo entry that `spec` names, or `spec` as it is."""
+    from tinyvgg import zoo
+    return str(zoo.path(spec)) if not Path(spec).exists() and spec in zoo.names() else spec
+
+
 def parse_range(text):
     """Return (lo, hi) for "LO,HI"."""
     try:

@@ -1,10 +1,11 @@
 """What a model costs on a board: parameters, MACC, flash and RAM per layer, and what would help.
 
-MODEL is a Keras .h5 (only its configuration is read), another model file, or the name of an architecture (light, base,
-notebook, resnet8). `--rules xcubeai` counts as ST's X-CUBE-AI does, to the byte where its reports show the rule; what its
-runtime adds is a measured constant, marked as an estimate. `--rules tinyvgg` counts parameters as Keras does, MACC as
-multiplications of weights, and the bytes of the integer graph; there `none` and `low` are 8 bits a weight, `medium` 4 bits in
-dense layers, `high` 4 bits everywhere. It says whether the model fits, and the three changes that would help most.
+MODEL is a Keras .h5 (only its configuration is read), another model file, the folder of a run, a zoo entry, or the name of an
+architecture (light, base, notebook, resnet8). `--rules xcubeai` counts as ST's X-CUBE-AI does, to the byte where its reports
+show the rule; what its runtime adds is a measured constant, marked as an estimate. `--rules tinyvgg` counts parameters as
+Keras does, MACC as multiplications of weights, and the bytes of the integer graph; there `none` and `low` are 8 bits a weight,
+`medium` 4 bits in dense layers, `high` 4 bits everywhere. It says whether the model fits, and the three changes that would
+help most.
 
 example: tinyvgg analyze base.h5 --board stm32l4r9i-disco --rules xcubeai --compression high
          tinyvgg analyze light --rules tinyvgg --figure layers.png
@@ -14,13 +15,14 @@ example: tinyvgg analyze base.h5 --board stm32l4r9i-disco --rules xcubeai --comp
 from tinyvgg.analyze import boards
 from tinyvgg.analyze.analysis import COMPRESSIONS, RULES, analyze
 from tinyvgg.analyze.open import describe_path
+from tinyvgg.cli._classifier import zoo_path
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.errors import OptionError
 from tinyvgg.report.tables import table
 
 
 def add_arguments(parser):
-    parser.add_argument("model", nargs="?", help="a model's file, or an architecture's name")
+    parser.add_argument("model", nargs="?", help="model file, folder of a run, zoo entry, or an architecture's name")
     parser.add_argument("--board", default="stm32l4r9i-disco", help="name of a board, or a .toml file that describes one")
     parser.add_argument("--boards", action="store_true", help="list the boards that are known")
     parser.add_argument("--rules", choices=RULES, default="xcubeai", help="whose counts (default xcubeai)")
@@ -38,7 +40,10 @@ def run(arguments):
     if not arguments.model:
         raise OptionError("no model was named", "tinyvgg analyze model.h5, or tinyvgg analyze base")
     found = analyze(
-        describe_path(arguments.model), board=arguments.board, rules=arguments.rules, compression=arguments.compression
+        describe_path(zoo_path(arguments.model)),
+        board=arguments.board,
+        rules=arguments.rules,
+        compression=arguments.compression,
     )
     if arguments.figure:
         from tinyvgg.report.plots import layer_bars
@@ -63,17 +68,22 @@ def _text(found):
     rows.append(["total", "", "", f"{found.parameters:,}", f"{found.macc:,}", f"{found.weights_bytes:,}", ""])
     lines = [table(["layer", "type", "output", "parameters", "MACC", "weights B", ""], rows), ""]
     board = found.board
+    code = (
+        (f" + {found.runtime_flash_bytes:,} runtime (estimate)", f" + {found.runtime_ram_bytes:,} runtime (estimate)")
+        if found.rules == "xcubeai"
+        else (", code apart", ", variables and stack apart")
+    )
     for what, parts, need, have, missing in (
         (
             "flash",
-            f"{found.weights_bytes:,} weights + {found.runtime_flash_bytes:,} runtime (estimate)",
+            f"{found.weights_bytes:,} weights{code[0]}",
             found.flash_bytes,
             board.flash_bytes,
             found.missing_flash,
         ),
         (
             "RAM",
-            f"{found.activations_bytes:,} activations + {found.runtime_ram_bytes:,} runtime (estimate)",
+            f"{found.activations_bytes:,} activations{code[1]}",
             found.ram_bytes,
             board.ram_bytes,
             found.missing_ram,

@@ -1,9 +1,10 @@
 """Set what X-CUBE-AI wrote beside a model: where they differ, and why.
 
 REPORT is a text report, a console log of STM32CubeMX, one of the JSON files, or the folder that holds them; the generated C and
-network_val_io.npz in the same folder are compared too. MODEL is the .h5 that X-CUBE-AI was given, or the name of an architecture
-of this library; without it the network is rebuilt from the report's table, which checks its arithmetic alone.
-Exit code 1 when something disagrees; estimates (activations, the runtime's size) do not decide.
+network_val_io.npz in the same folder are compared too. MODEL is the .h5 that X-CUBE-AI was given, the folder of a run, a zoo
+entry, or the name of an architecture of this library; without it the network is rebuilt from the report's table, which checks its
+arithmetic alone.
+Exit code 1 when something disagrees or nothing could be compared; estimates (activations, the runtime's size) do not decide.
 
 example: tinyvgg crosscheck network_generate_report.txt --model model.h5 --html crosscheck.html
          tinyvgg crosscheck X-CUBE-AI/App --model model.h5
@@ -13,15 +14,16 @@ example: tinyvgg crosscheck network_generate_report.txt --model model.h5 --html 
 from pathlib import Path
 
 from tinyvgg.analyze.open import describe_path
+from tinyvgg.cli._classifier import zoo_path
 from tinyvgg.cli._common import add_common, note, print_result
-from tinyvgg.errors import NotYet, TinyVGGError
+from tinyvgg.errors import TinyVGGError
 from tinyvgg.report.record import write_bytes
 from tinyvgg.report.tables import table
 
 
 def add_arguments(parser):
     parser.add_argument("report", help="a report, a log, a JSON file, or the folder that holds them")
-    parser.add_argument("--model", help="the model's file, or an architecture's name")
+    parser.add_argument("--model", help="model file, folder of a run, zoo entry, or an architecture's name")
     parser.add_argument("--generated", metavar="DIR", help="folder of network.c and network_data_params.c, if not the report's")
     parser.add_argument("--validation", metavar="NPZ", help="network_val_io.npz, if not in the report's folder")
     parser.add_argument("--simulation", metavar="TVQ", help="also answer the validation's images with this model of ours")
@@ -58,17 +60,18 @@ def _open(arguments):
     """The model with its weights where this library can open it, else its description."""
     if not arguments.model:
         return None, None
-    if not Path(arguments.model).exists():
-        return describe_path(arguments.model), None
-    try:
-        from tinyvgg.io import load_model
+    from tinyvgg.io import load_model, model_path
 
-        return load_model(arguments.model), arguments.model
-    except (TinyVGGError, ImportError) as error:
-        operations = describe_path(arguments.model)
-        why = error.problem if isinstance(error, TinyVGGError) else NotYet(str(error)).problem
-        note(arguments, f"only the configuration of {arguments.model} was read: {why}")
-        return operations, arguments.model
+    path = zoo_path(arguments.model)
+    if not Path(path).exists():
+        return describe_path(path), None
+    path = model_path(path)
+    try:
+        return load_model(path), path
+    except TinyVGGError as error:
+        operations = describe_path(path)
+        note(arguments, f"only the configuration of {path} was read: {error.problem}")
+        return operations, path
 
 
 def _text(found):
@@ -95,7 +98,8 @@ def _text(found):
     )
     if found.weights:
         shared = [w for w in found.weights if w.mse is not None]
-        lines.append(f"{len(found.weights)} tensors of the generated C compared, {sum(not w.ok for w in found.weights)} differ")
+        compared = [w for w in found.weights if w.compared]
+        lines.append(f"{len(compared)} tensors of the generated C compared, {sum(not w.ok for w in compared)} differ")
         lines += [
             f"  {w.theirs}: {w.format}, squared error {w.mse:.4g}, the best codebook of the same bytes {w.best_mse:.4g} "
             f"({100 * w.gain:.1f} % less)"
@@ -104,6 +108,6 @@ def _text(found):
     lines += [
         f"  {v['what']}: l2r {v['l2r']:.4g}, acc {v['acc']:.4g}, n={v['n']}" for v in found.validation if v.get("l2r") is not None
     ]
-    lines += ["", "they agree" if found.agrees else "THEY DIFFER:"]
+    lines += ["", f"they agree in {found.scope}" if found.agrees else "THEY DIFFER:"]
     lines += [f"  {d}" for d in found.differences[:40]]
     return "\n".join(lines + [f"note: {text}" for text in found.notes])

@@ -1,5 +1,7 @@
 """Figures, drawn with matplotlib (extra `plot`), which is imported when the first is drawn. They take plain data alone."""
-from tinyvgg.errors import require
+from pathlib import Path
+
+from tinyvgg.errors import OptionError, require
 from tinyvgg.report.record import atomic_path
 
 
@@ -10,6 +12,9 @@ def figure(width, height):
 
 def save(fig, path):
     """Write a figure to `path` (.png, .svg, .pdf), whole or not at all; equal figures give equal bytes."""
+    formats = fig.canvas.get_supported_filetypes()
+    if Path(path).suffix.lower()[1:] not in formats:
+        raise OptionError(f"{path} has no ending of a figure that is known; expected .png, .svg or .pdf")
     with atomic_path(path) as temporary:
         dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
         fig.savefig(temporary, dpi=150, metadata=dated.get(temporary.suffix))

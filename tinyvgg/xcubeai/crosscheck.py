@@ -19,6 +19,7 @@ from tinyvgg.xcubeai.weights import compare_weights, with_their_weights
 
 # A float network on two runtimes: another order of float32 sums. Real validations show 1e-6.
 CLOSE = 1e-3
+NOTHING = "nothing was compared: the report is cut, or it holds no table and no model was named (--model)"
 
 
 @dataclass
@@ -60,12 +61,30 @@ class CrossCheck:
     weights: list = field(default_factory=list)
     generated: object = None
     validation: list = field(default_factory=list)
+    problems: list = field(default_factory=list)
     notes: list = field(default_factory=list)
+
+    @property
+    def compared(self):
+        """What the verdict rests on: {what: how many}, nothing that was not compared; estimates and a report's own sums apart."""
+        counts = {
+            "operations": len(self.rows),
+            "totals": sum(not t.estimate for t in self.totals),
+            "tensors": sum(w.compared for w in self.weights),
+            "validations": len(self.validation),
+        }
+        return {what: n for what, n in counts.items() if n}
+
+    @property
+    def scope(self):
+        """`compared` in words: "28 operations, 5 totals"."""
+        return ", ".join(f"{n} {what if n > 1 else what[:-1]}" for what, n in self.compared.items()) or "nothing"
 
     @property
     def differences(self):
         """One sentence for each thing that disagrees, in the order of the network."""
-        found = [f"line {p.line}: {p.name} ({p.kind}): {_row(p)}" for p in self.rows if not p.ok]
+        found = [] if self.compared else [NOTHING]
+        found += [f"{f'line {p.line}: ' if p.line else ''}{p.name} ({p.kind}): {_row(p)}" for p in self.rows if not p.ok]
         found += [
             f"{t.name}: theirs {t.theirs:,}, ours {t.ours:,}{_because(t.reason)}"
             for t in self.totals
@@ -76,11 +95,11 @@ class CrossCheck:
         ]
         found += [f"{w.theirs or w.name}: {w.reason}{f' ({w.where})' if w.where else ''}" for w in self.weights if not w.ok]
         found += [v["problem"] for v in self.validation if v.get("problem")]
-        return found
+        return found + self.problems
 
     @property
     def agrees(self):
-        """Whether nothing differs (estimates apart)."""
+        """Whether something was compared and nothing of it differs (estimates apart)."""
         return not self.differences
 
     def as_dict(self):
@@ -89,6 +108,7 @@ class CrossCheck:
         return {
             "agrees": self.agrees,
             "differences": self.differences,
+            "compared": self.compared,
             "report": report.path,
             "version": report.version,
             "tool": report.tool,
@@ -144,9 +164,11 @@ def crosscheck(report, model=None, *, model_path=None, generated=None, validatio
         found.notes.append("there is nothing to compare the totals with: name the model with --model")
     if model_path:
         _hash(found, model_path)
-    folder = Path(report) if Path(report).is_dir() else Path(report).parent
-    _weights(found, model, generated or (folder if Path(report).is_dir() else None), asked=generated is not None)
-    _validation(found, model, simulation, validation or (folder if Path(report).is_dir() else None), asked=validation is not None)
+    folder = report if Path(report).is_dir() else None
+    _weights(found, model, generated or folder, asked=generated is not None)
+    _validation(found, model, simulation, validation or folder, asked=validation is not None)
+    if simulation is not None and not any(v["what"] == _beside(simulation) for v in found.validation):
+        found.problems.append("the simulation was not compared: that takes network_val_io.npz with the images and what they gave")
     return found
 
 
@@ -209,8 +231,10 @@ def _core(report):
 
 
 def _hash(found, model_path):
-    """Versions 5.0, 5.1 and 9 on print the MD5 of the model's file."""
+    """Versions 5.0, 5.1 and 9 on print the MD5 of the model's file; of our own formats X-CUBE-AI reads none."""
     stated, release = found.report.model_hash, found.report.release
+    if Path(model_path).suffix.lower() not in (".h5", ".hdf5", ".keras"):
+        return
     if not stated or (6, 0) <= release < (9, 0) or release < (5, 0) or release == (5, 2):
         return
     try:
@@ -237,11 +261,17 @@ def _weights(found, model, place, *, asked):
     found.notes += found.generated.notes
     macc = found.report.totals.get("macc")
     if found.generated.macc is not None and macc is not None and found.generated.macc != macc:
-        found.notes.append(f"network.c says {found.generated.macc:,} MACC, the report {macc:,}: they are not of the same run")
+        found.problems.append(f"network.c says {found.generated.macc:,} MACC, the report {macc:,}: they are not of the same run")
+    missed = found.problems if asked else found.notes
     if model is None or not hasattr(model, "layers"):
-        found.notes.append("weights are compared only with a model that this library can open")
+        missed.append("the weights in the C were not compared: that takes --model with a file that this library can open")
     elif found.generated.tensors:
         found.weights = compare_weights(found.generated, model)
+        apart = [w for w in found.weights if not w.compared]
+        if apart:
+            missed.append(f"{len(apart)} tensors were not compared, the first is {apart[0].theirs}: {apart[0].reason}")
+    else:
+        missed.append("the weights in the C were not compared: no network.c says where each tensor lies")
 
 
 def _validation(found, model, simulation, place, *, asked):
@@ -250,9 +280,8 @@ def _validation(found, model, simulation, place, *, asked):
     arrays = read_validation(place)
     reference, candidate = arrays.get("m_outputs_1"), arrays.get("c_outputs_1")
     if reference is None or candidate is None:
-        found.notes.append(
-            f"the validation holds {', '.join(sorted(arrays)) or 'nothing'}: m_outputs_1 and c_outputs_1 are needed"
-        )
+        missed = found.problems if asked else found.notes
+        missed.append(f"the validation holds {', '.join(sorted(arrays)) or 'nothing'}: m_outputs_1 and c_outputs_1 are needed")
         return
     metrics = validation_metrics(reference, candidate)
     found.validation.append({"what": "their model against their C code", "n": len(reference), **metrics})
@@ -275,7 +304,7 @@ def _validation(found, model, simulation, place, *, asked):
 def _contradiction(metrics, stated):
     """A sentence about the first metric that the arrays contradict, or an empty string."""
     for name in ("rmse", "mae", "l2r"):
-        if stated.get(name) is not None and abs(metrics[name] - stated[name]) > 1e-9 + 1e-4 * abs(stated[name]):
+        if stated.get(name) is not None and not abs(metrics[name] - stated[name]) <= 1e-9 + 1e-4 * abs(stated[name]):
             return f"the report prints {name} {stated[name]:.9g}, its arrays give {metrics[name]:.9g}"
     return ""
 
@@ -289,17 +318,23 @@ def _simulations(found, model, simulation):
             theirs = with_their_weights(model, found.generated)
             yield "their C code against our float simulation of their shared weights", theirs, True
     if simulation is not None:
-        yield f"their C code against {getattr(simulation, 'name', 'the simulation')}", simulation, False
+        yield _beside(simulation), simulation, False
+
+
+def _beside(simulation):
+    return f"their C code against {getattr(simulation, 'name', 'the simulation')}"
 
 
 def _simulate(found, what, classifier, decides, inputs, candidate):
     try:
         outputs = classifier.predict(inputs)
     except TinyVGGError as error:
-        found.notes.append(f"{what}: the validation's images do not fit: {error.problem}")
+        (found.problems if decides else found.notes).append(f"{what}: the validation's images do not fit: {error.problem}")
         return
     if np.size(outputs) != candidate.size:
-        found.notes.append(f"{what}: their outputs have shape {candidate.shape}, ours {outputs.shape}: another network")
+        (found.problems if decides else found.notes).append(
+            f"{what}: their outputs have shape {candidate.shape}, ours {outputs.shape}: another network"
+        )
         return
     metrics = validation_metrics(outputs, candidate)
     problem = f"{what}: l2r {metrics['l2r']:.3g} is above {CLOSE:g}" if decides and not metrics["l2r"] <= CLOSE else ""

@@ -18,7 +18,7 @@ def render(check):
     report, parts = check.report, []
     version = f"X-CUBE-AI {report.version}" if report.version else "X-CUBE-AI, version unknown"
     parts.append(f"<h1>{_text(report.header.get('model_name') or report.path)}: {_text(version)} beside tinyvgg</h1>")
-    verdict = "They agree" if check.agrees else f"They differ in {len(check.differences)} places"
+    verdict = f"They agree in {check.scope}" if check.agrees else f"They differ in {len(check.differences)} places"
     parts.append(f'<p class="verdict {"yes" if check.agrees else "no"}">{verdict}.</p>')
     if check.differences:
         parts.append("<ul>" + "".join(f"<li>{_text(d)}</li>" for d in check.differences[:50]) + "</ul>")
@@ -67,7 +67,7 @@ def _rows(check):
 
 def _bars(check):
     """Where the bytes and the operations are, ours."""
-    shown = [p.ours for p in check.rows if p.ours and (p.ours["c_bytes"] or p.ours["macc"])]
+    shown = [p.ours for p in check.rows if p.ours and (p.ours.get("c_bytes") or p.ours.get("macc"))]
     if not shown:
         return ""
     most = {key: max(o[key] for o in shown) or 1 for key in ("c_bytes", "macc")}

@@ -15,7 +15,11 @@ def read_report(path):
     """
     path = Path(path)
     if path.is_dir():
-        return read_report(find_report(path))
+        found = find_report(path)
+        report, others = read_report(found), [p.name for p in path.glob("*.txt") if p != found and _looks_like_report(p)]
+        if others:
+            report.notes.append(f"of {len(others) + 1} reports in {path}, {found.name} was read; name another by its file")
+        return report
     if not path.exists():
         raise DataError(f"there is no {path}", "the path of a *_report.txt, or of the folder that holds it")
     if path.suffix == ".json":

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from tinyvgg.analyze import st
 from tinyvgg.xcubeai.rebuild import gather
 
+ANOTHER = "another network, or another input size"
 SILENT = ("input", "reshape", "conversion", "transpose", "pad", "other")
 
 
@@ -63,7 +64,21 @@ def compare_rows(report, operations):
     theirs = [op for op in theirs if op.kind != "concatenate"]
     if _release(report) < (6, 0):
         _fuse(ours, operations)
-    return [_pair(t, o, report) for t, o in _align(theirs, ours)], costs
+    return [*_inputs(report, operations), *(_pair(t, o, report) for t, o in _align(theirs, ours))], costs
+
+
+def _inputs(report, operations):
+    """Inputs cost nothing, but another size of image is another network; where the counts differ there is nothing to pair."""
+    theirs, ours = ([op for op in side if op.kind == "input"] for side in (gather(report), operations))
+    if len(theirs) != len(ours):
+        return []
+    pairs = []
+    for t, o in zip(theirs, ours, strict=True):
+        channels_first = (*o.output_shape[-1:], *o.output_shape[:-1])  # as ONNX has them
+        same = _squeeze(t.shape) in (_squeeze(o.output_shape), _squeeze(channels_first))
+        sides = [{"name": s.name, "kind": "input", "shape": shape} for s, shape in ((t, t.shape), (o, o.output_shape))]
+        pairs.append(Pair(t.name, "input", *sides, t.line, [] if same else ["shape"], "" if same else ANOTHER))
+    return pairs
 
 
 def compare_c_layers(report, operations):
@@ -144,10 +159,10 @@ def _align(theirs, ours):
 
 
 def _by_name(theirs, ours):
-    waiting, pairs = {}, []
-    for row in ours:
-        waiting.setdefault((row["layer"], row["kind"]), row)
-    total = len(waiting)
+    waiting, pairs = {(row["layer"], row["kind"]): row for row in ours}, []
+    total = len(ours)
+    if len(waiting) < total:  # a separable convolution is two of a kind
+        return None
     for op in theirs:
         names = (op.name, op.name.rpartition("_")[0])
         found = next((waiting.pop((n, op.kind)) for n in names if (n, op.kind) in waiting), None)
@@ -214,7 +229,7 @@ def _reason(pair, report):
     for n in ours["shape"]:
         elements *= n
     if "shape" in pair.wrong:
-        return "another network, or another input size"
+        return ANOTHER
     if pair.wrong == ["macc"] and pair.kind == "pool" and elements and theirs["macc"] % elements == 0:
         values = [side["macc"] // elements for side in (theirs, ours)]
         return f"theirs means a window of {values[0]} values, ours has {values[1]}; a table does not print windows"

@@ -48,6 +48,9 @@ def decode(data):
     for mark, encoding in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
         if data.startswith(mark):
             return data.decode(encoding, "replace"), [f"the file is in {encoding}"] if encoding == "utf-16" else []
+    head = data[:4096]
+    if len(head) > 64 and head[1::2].count(0) > len(head) // 4:
+        return data.decode("utf-16-le", "replace"), ["the file is in utf-16, without its mark"]
     try:
         return data.decode("utf-8"), []
     except UnicodeDecodeError as error:

@@ -87,6 +87,8 @@ class _Reader:
         report = self.report
         if report.tool and not report.version:
             report.notes.append(f"the tool's line {report.tool!r} names no version known here")
+        elif not report.tool:
+            report.notes.append("no line names the tool and its version: it was read, and counted, as version 10.2")
         elif report.version and not OLDEST <= report.release <= NEWEST:
             report.notes.append(
                 f"version {report.version} was never seen by this reader (4.0 to 10.2 were); it was read by the "
@@ -96,7 +98,7 @@ class _Reader:
             report.notes.append("the model table has no line of totals: the report may be cut")
         if report.unread:
             report.notes.append(
-                f"{len(report.unread)} lines were not understood, the first is line {report.unread[0][0]}: "
+                f"not understood: {len(report.unread)} of the lines, the first is line {report.unread[0][0]}: "
                 f"{report.unread[0][1][:80]!r}"
             )
         return report

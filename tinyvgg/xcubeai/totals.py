@@ -1,5 +1,7 @@
 """The sums over a report's rows against the totals that it prints: no row may be lost."""
 
+import re
+
 from tinyvgg.xcubeai.report import Check
 
 
@@ -43,9 +45,12 @@ def checks(report):
             ("activations", "activations"),
         )
     }
-    for key, name in console.items():
-        if key in report.graph:
-            compare(key, [int(report.graph[key].replace(",", ""))], name)
+    graph = {"macc": "macc", "weights size": "weights", "activations size": "activations"}
+    for key, name in (console | graph).items():
+        if figure := re.match(r"[\d,]+", report.graph.get(key, "")):
+            compare(key, [int(figure[0].replace(",", ""))], name)
+    if {"activations", "io"} <= set(totals):
+        compare("activations, and inputs and outputs that lie apart", [totals["activations"], totals["io"]], "ram")
     _counts(report, found)
     return found
 

@@ -52,6 +52,7 @@ class TensorCheck:
     gain: float | None = None
     relative_error: float | None = None
     used: int | None = None
+    compared: bool = True
 
     def as_dict(self):
         """Return plain data."""
@@ -166,6 +167,7 @@ def _compare(want, name, generated):
     if tensor.shared:
         return _compare_shared(check, want, generated.codebook(name))
     if tensor.format != "FLOAT":
+        check.compared = False
         check.reason = f"stored as {tensor.format}: integers of a quantised model are not compared with floats"
         return check
     values = generated.values(name)
