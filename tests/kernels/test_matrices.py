@@ -1,0 +1,52 @@
+"""Winograd's matrices, and the instructions that applying them takes."""
+import numpy as np
+import pytest
+
+from tinyvgg.kernels.fast.matrices import A_T, B_T, G, OUTPUT, PATCH, apply, sandwich
+
+
+class Counted:
+    """A number that counts the vector instructions done on it."""
+
+    count = 0
+
+    def __init__(self, value):
+        self.value = value
+
+    def _with(self, value):
+        Counted.count += 1
+        return Counted(value)
+
+    def __add__(self, other):
+        return self._with(self.value + other.value)
+
+    def __sub__(self, other):
+        return self._with(self.value - other.value)
+
+    def __mul__(self, factor):
+        return self._with(self.value * factor)
+
+    def fma(self, factor, addend):
+        return self._with(self.value * factor + addend.value)
+
+
+def test_they_convolve():
+    rng = np.random.default_rng(0)
+    d, g = rng.standard_normal((PATCH, PATCH)), rng.standard_normal((3, 3))
+    direct = [[(d[i:i + 3, j:j + 3] * g).sum() for j in range(OUTPUT)] for i in range(OUTPUT)]
+    assert np.allclose(A_T @ ((G @ g @ G.T) * (B_T @ d @ B_T.T)) @ A_T.T, direct, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name, matrix, most", [("B'", B_T, 13), ("G", G, 11), ("A'", A_T, 10), ("B", B_T.T, 15), ("G'", G.T, 11), ("A", A_T.T, 9)])
+def test_apply(name, matrix, most):
+    values = np.random.default_rng(1).standard_normal(matrix.shape[1])
+    Counted.count = 0
+    result = [v.value for v in apply(matrix, [Counted(v) for v in values])]
+    assert np.allclose(result, matrix @ values, rtol=1e-12)
+    assert Counted.count <= most
+
+
+def test_sandwich():
+    grid = np.random.default_rng(2).standard_normal((OUTPUT, OUTPUT))
+    result = [[v.value for v in row] for row in sandwich(A_T.T, [[Counted(v) for v in row] for row in grid])]
+    assert np.allclose(result, A_T.T @ grid @ A_T, rtol=1e-12)
