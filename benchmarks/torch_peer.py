@@ -71,7 +71,8 @@ def _copy(part, **arrays):
 _MODULES = {
     layers.Conv2D: _conv, layers.Dense: _dense, layers.BatchNormalization: _norm,
     layers.Activation: lambda layer, shape: tnn.ReLU(), layers.ReLU: lambda layer, shape: tnn.ReLU(),
-    layers.Dropout: lambda layer, shape: tnn.Dropout(layer.rate), layers.SpatialDropout2D: lambda layer, shape: tnn.Dropout2d(layer.rate),
+    layers.Dropout: lambda layer, shape: tnn.Dropout(layer.rate),
+    layers.SpatialDropout2D: lambda layer, shape: tnn.Dropout2d(layer.rate),
     layers.MaxPooling2D: lambda layer, shape: tnn.MaxPool2d(layer.pool_size), layers.Add: lambda layer, shape: _Lambda(torch.add),
     layers.AveragePooling2D: lambda layer, shape: tnn.AvgPool2d(layer.pool_size),
     layers.Flatten: lambda layer, shape: _Lambda(lambda x: x.permute(0, 2, 3, 1).flatten(1)),

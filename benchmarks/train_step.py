@@ -2,8 +2,10 @@
 
     python benchmarks/train_step.py [--json] [--repeats 15] [--only train,infer] [--threads 2]
 
-needs PyTorch. On a machine that others use, --cpu-time compares the processor time of one thread each. Both use the same number of threads and the same weights; PyTorch runs channels_last, with malloc told to keep its
-memory (it allocates large results anew at each step, we do not). ratio = peer_ms / ours_ms of each pair, so above 1 we are faster.
+needs PyTorch. On a machine that others use, --cpu-time compares the processor time of one thread each. Both use the same
+number of threads and the same weights; PyTorch runs channels_last, with malloc told to keep its
+memory (it allocates large results anew at each step, we do not). ratio = peer_ms / ours_ms of each pair, so above 1 we are
+faster.
 Rows with a child process of their own: train-avx2 (both limited to AVX2), cold-start, memory, busy-neighbour.
 """
 import argparse
@@ -18,10 +20,12 @@ import time
 from pathlib import Path
 
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
-AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+sse4.2,+popcnt,+bmi,+bmi2", "ATEN_CPU_CAPABILITY": "avx2",
+AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+sse4.2,+popcnt,+bmi,+bmi2",
+        "ATEN_CPU_CAPABILITY": "avx2",
         "ONEDNN_MAX_CPU_ISA": "AVX2"}
 WORKS = [("train", "light", 64), ("train", "light", 256), ("pgd", "light", 64), ("infer", "light", 1), ("infer", "light", 64),
-         ("infer", "light", 256), ("train-base", "base", 64), ("train-notebook", "notebook", 64), ("train-resnet8", "resnet8", 64)]
+         ("infer", "light", 256), ("train-base", "base", 64), ("train-notebook", "notebook", 64),
+         ("train-resnet8", "resnet8", 64)]
 CHILDREN = ("train-avx2", "cold-start", "memory", "busy-neighbour", "error")
 
 
@@ -36,7 +40,8 @@ def main():
     options = parser.parse_args()
     options.threads = 1 if options.cpu_time else options.threads
     if os.environ.get("MALLOC_MMAP_THRESHOLD_") is None:
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **MALLOC, "TINYVGG_NUM_THREADS": str(options.threads)})
+        os.execve(sys.executable, [sys.executable, *sys.argv],
+                  {**os.environ, **MALLOC, "TINYVGG_NUM_THREADS": str(options.threads)})
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     if options.child:
         print(json.dumps(CHILD[options.child](options)))
@@ -143,7 +148,8 @@ def cold_rows(options):
         cold = child("first-step", options, NUMBA_CACHE_DIR=cache)
         cached = min(child("first-step", options, NUMBA_CACHE_DIR=cache) for _ in range(3))
     peer = min(child("first-step-peer", options) for _ in range(3))
-    yield {"work": "cold-start", "batch": 64, "ours_ms": round(1e3 * cold), "cached_ms": round(1e3 * cached), "peer": f"torch {version()}",
+    yield {"work": "cold-start", "batch": 64, "ours_ms": round(1e3 * cold), "cached_ms": round(1e3 * cached),
+           "peer": f"torch {version()}",
            "peer_ms": round(1e3 * peer), "ratio": round(peer / cold, 3)}
 
 
@@ -151,7 +157,8 @@ def memory_rows(options):
     """Peak resident memory of a process that trains at batch 64, in megabytes (10^6 bytes)."""
     child("memory", options)
     ours, peer = child("memory", options), child("memory-peer", options)
-    yield {"work": "memory", "batch": 64, "ours_mb": ours, "peer": f"torch {version()}", "peer_mb": peer, "ratio": round(peer / ours, 2)}
+    yield {"work": "memory", "batch": 64, "ours_mb": ours, "peer": f"torch {version()}", "peer_mb": peer,
+           "ratio": round(peer / ours, 2)}
 
 
 def busy_rows(options):
@@ -239,7 +246,8 @@ def errors(options):
     ours_dx, peer_dx = model.vjp(x, loss_gradient), peer.gradient(tx, ty).permute(0, 2, 3, 1).numpy()
     return {"logits": (relative(model.logits(x), logits), relative(peer.infer(tx).numpy(), logits)),
             "input gradient": (relative(ours_dx, gradient), relative(peer_dx, gradient)),
-            "input gradient, share of equal signs": tuple(float((np.sign(d) == np.sign(gradient)).mean()) for d in (ours_dx, peer_dx)),
+            "input gradient, share of equal signs": tuple(float((np.sign(d) == np.sign(gradient)).mean())
+                                                            for d in (ours_dx, peer_dx)),
             **layer_errors()}
 
 
@@ -259,7 +267,8 @@ def layer_errors():
         ours = [kernels.conv2d(x, kernel, padding=same), *kernels.conv2d_backward(dy, x, kernel, padding=same)[:2]]
         tx, td = (torch.from_numpy(a).permute(0, 3, 1, 2) for a in (x, dy))
         tk = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
-        back = torch.ops.aten.convolution_backward(td, tx, tk, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, True, False])
+        back = torch.ops.aten.convolution_backward(td, tx, tk, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1,
+                                                     [True, True, False])
         theirs = [torch.conv2d(tx, tk, padding=1).permute(0, 2, 3, 1).numpy(), back[0].permute(0, 2, 3, 1).numpy(),
                   back[1].permute(2, 3, 1, 0).numpy()]
         for name, a, b, e in zip(("forward", "input gradient", "weight gradient"), ours, theirs, exact, strict=True):
@@ -268,9 +277,11 @@ def layer_errors():
     return found
 
 
-CHILD = {"train": lambda options: compare("train", "light", 64, options), "first-step": first_step, "first-step-peer": first_step_peer,
+CHILD = {"train": lambda options: compare("train", "light", 64, options), "first-step": first_step,
+         "first-step-peer": first_step_peer,
          "memory": memory, "memory-peer": memory_peer, "error": errors}
-CHILD_ROWS = {"train-avx2": avx2_rows, "cold-start": cold_rows, "memory": memory_rows, "busy-neighbour": busy_rows, "error": error_rows}
+CHILD_ROWS = {"train-avx2": avx2_rows, "cold-start": cold_rows, "memory": memory_rows, "busy-neighbour": busy_rows,
+              "error": error_rows}
 
 
 def table(rows):

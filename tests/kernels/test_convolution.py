@@ -36,7 +36,8 @@ def largest_error(case, module=fast):
     x, kernel, bias, dy, options = case
     wide = [None if a is None else a.astype(np.float64) for a in (x, kernel, bias, dy)]
     pairs = [(module.conv2d(x, kernel, bias, **options), reference.conv2d(*wide[:3], **options))]
-    pairs += zip(module.conv2d_backward(dy, x, kernel, **options), reference.conv2d_backward(wide[3], *wide[:2], **options), strict=True)
+    pairs += zip(module.conv2d_backward(dy, x, kernel, **options), reference.conv2d_backward(wide[3], *wide[:2], **options),
+                 strict=True)
     for ours, theirs in pairs:
         assert ours.shape == theirs.shape and ours.dtype == np.float32
     return max(np.abs(a - b).max() / max(1, np.abs(b).max()) for a, b in pairs)

@@ -18,7 +18,8 @@ RULES = {
 
 @pytest.mark.parametrize("rule", RULES)
 @settings(max_examples=25, deadline=None)
-@given(size=st.integers(0, 70) | st.just(40_000), seed=st.integers(0, 9), dtype=st.sampled_from(["f4", "f8"]), sliced=st.booleans())
+@given(size=st.integers(0, 70) | st.just(40_000), seed=st.integers(0, 9), dtype=st.sampled_from(["f4", "f8"]),
+       sliced=st.booleans())
 def test_rule(rule, size, seed, dtype, sliced):
     slots, settings_ = RULES[rule]
     rng = np.random.default_rng(seed)

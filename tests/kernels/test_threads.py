@@ -16,7 +16,8 @@ PREDICT = ("import hashlib, numpy as np; from tinyvgg import models; from tinyvg
 
 
 def in_process(**environment):
-    result = subprocess.run([sys.executable, "-c", PREDICT], env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", PREDICT], env={**os.environ, **environment}, capture_output=True, text=True,
+                            check=True)
     count, _, rest = result.stdout.partition(" ")
     return int(count), rest
 
@@ -48,5 +49,6 @@ def test_in_a_child_after_fork():
 
 def test_avx2_code():
     """The kernels for a processor without AVX-512: other vectors, other tiles, the same answers."""
-    wide, narrow = in_process(), in_process(NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES="+avx,+avx2,+fma,+sse4.2,+popcnt,+bmi,+bmi2")
+    wide, narrow = in_process(), in_process(NUMBA_CPU_NAME="haswell",
+                                            NUMBA_CPU_FEATURES="+avx,+avx2,+fma,+sse4.2,+popcnt,+bmi,+bmi2")
     assert wide[1] == narrow[1]

@@ -39,13 +39,16 @@ def seed_dropout(model):
 
 def conv_net(**settings):
     return Sequential([layers.InputLayer((9, 7, 3)), layers.Conv2D(16, 3, padding="same", activation="relu"),
-                       layers.Conv2D(32, 3, **settings), layers.BatchNormalization(), layers.ReLU(), layers.Conv2D(16, 3, strides=2),
+                       layers.Conv2D(32, 3, **settings), layers.BatchNormalization(), layers.ReLU(),
+                       layers.Conv2D(16, 3, strides=2),
                        layers.ReLU(), layers.Flatten(), layers.Dense(24), layers.ReLU(), layers.Dropout(0.2), layers.Dense(5)])
 
 
 def pool_net():
-    return Sequential([layers.InputLayer((13, 11, 16)), layers.Conv2D(16, 3, use_bias=False), layers.ReLU(), layers.SpatialDropout2D(0.3),
-                       layers.BatchNormalization(scale=False), layers.MaxPooling2D(), layers.Conv2D(32, 3, padding="same"), layers.ReLU(),
+    return Sequential([layers.InputLayer((13, 11, 16)), layers.Conv2D(16, 3, use_bias=False), layers.ReLU(),
+                       layers.SpatialDropout2D(0.3),
+                       layers.BatchNormalization(scale=False), layers.MaxPooling2D(), layers.Conv2D(32, 3, padding="same"),
+                       layers.ReLU(),
                        layers.MaxPooling2D(), layers.Flatten(), layers.Dense(10, use_bias=False, activation="softmax")])
 
 
@@ -59,7 +62,8 @@ def two_paths():
     return Model(start, layers.Dense(7)(layers.GlobalAveragePooling2D()(total)))
 
 
-NETS = {"light": lambda: models.light(), "notebook": models.notebook, "resnet8": models.resnet8, "two paths": two_paths, "ragged": lambda: conv_net(padding="same"), "valid": lambda: conv_net(),
+NETS = {"light": lambda: models.light(), "notebook": models.notebook, "resnet8": models.resnet8, "two paths": two_paths,
+        "ragged": lambda: conv_net(padding="same"), "valid": lambda: conv_net(),
         "no bias": lambda: conv_net(use_bias=False), "odd pools": pool_net}
 
 

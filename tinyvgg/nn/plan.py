@@ -19,6 +19,7 @@ from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.threads import pool
 from tinyvgg.nn.fused.matching import NoMatch, links, match
 from tinyvgg.nn.fused.values import Memory
+from tinyvgg.nn.layers import BatchNormalization, Dropout
 
 INFERENCE_BATCH = 64            # images at a time where nothing is kept: more would leave the caches
 
@@ -28,7 +29,7 @@ class Plan:
 
     def __init__(self, model, *, precise=False):
         self.precise, self.layers = precise, list(model.layers)
-        self.settings = _settings(model, precise)
+        self.watch = Watch(model, precise)
         self.calls, self.input_shape = links(model), tuple(model.input_shape)
         self._instances, self._last = {}, None
         self._instance(False, 1)
@@ -77,7 +78,8 @@ class Plan:
         """Return memory and programs for at least `count` images."""
         found = self._instances.get(keeps)
         if found is None or found.capacity < count:
-            self._instances[keeps] = found = Instance(match(self.calls, self.input_shape, self.precise), count, keeps, self.pool.threads)
+            self._instances[keeps] = found = Instance(match(self.calls, self.input_shape, self.precise), count, keeps,
+                                                      self.pool.threads)
         return found
 
 
@@ -90,7 +92,8 @@ class Instance:
         memory = Memory(Arena(0), capacity, threads, keeps)
         self._allocate(memory)
         scratch = {name: (0, size) for name, (_, size) in memory.scratch.items()}
-        memory = Memory(Arena(memory.arena.used + sum(16 + threads * size for _, size in scratch.values())), capacity, threads, keeps)
+        memory = Memory(Arena(memory.arena.used + sum(16 + threads * size for _, size in scratch.values())), capacity, threads,
+                        keeps)
         memory.scratch = {name: (memory.arena.take(threads * size), size) for name, (_, size) in scratch.items()}
         self.arena = memory.arena
         self._allocate(memory)
@@ -170,23 +173,33 @@ def plan_for(model, *, precise=None):
         return None
     precise = precise_wanted(precise)
     held = _plans.__dict__.setdefault("by_model", weakref.WeakKeyDictionary())
-    settings = _settings(model, precise)
     plan = held.get(model)
-    if plan is None or plan.settings != settings:
+    if plan is None or not plan.watch.unchanged(model, precise):
         try:
             held[model] = plan = Plan(model, precise=precise)
         except NoMatch as reason:
-            held[model] = plan = Unplanned(settings, str(reason))
+            held[model] = plan = Unplanned(model, precise, str(reason))
     return plan if isinstance(plan, Plan) else None
 
 
 class Unplanned:
     """Remembers why a model has no plan."""
 
-    def __init__(self, settings, reason):
-        self.settings, self.reason = settings, reason
+    def __init__(self, model, precise, reason):
+        self.watch, self.reason = Watch(model, precise), reason
 
 
-def _settings(model, precise):
-    """What a plan depends on besides the weights."""
-    return precise, pool().threads, [(layer, layer.trainable, getattr(layer, "rate", None)) for layer in model.layers]
+class Watch:
+    """What a plan depends on besides the weights: may it still be used?"""
+
+    def __init__(self, model, precise):
+        self.given, self.layers = (precise, pool().threads), list(model.layers)
+        self.options = [(layer, layer.trainable, getattr(layer, "rate", 0)) for layer in self.layers
+                        if isinstance(layer, BatchNormalization | Dropout)]
+
+    def unchanged(self, model, precise):
+        """Whether layers, dropout rates, frozen normalisation, precision and threads are as they were."""
+        return (self.given == (precise, pool().threads) and len(self.layers) == len(model.layers)
+                and all(a is b for a, b in zip(self.layers, model.layers, strict=True))
+                and all(layer.trainable == trainable and getattr(layer, "rate", 0) == rate for layer, trainable,
+                        rate in self.options))

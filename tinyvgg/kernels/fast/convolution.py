@@ -49,9 +49,9 @@ class _Call:
         if self.winograd:
             bottom = winograd.in_tiles(self.rows) + 2 - top - self.height
             right = winograd.in_tiles(self.columns) + 2 - left - self.width
-        self.x = self.arena.images(self.images, self.height, self.width, self.channels, (top, max(bottom, 0), left, max(right, 0)))
-        self.dx = self.arena.images(self.images, self.height, self.width, self.channels, (top, max(bottom, 0), left, max(right, 0)))
-        rows, columns = (winograd.in_tiles(self.rows), winograd.in_tiles(self.columns)) if self.winograd else (self.rows, self.columns)
+        border = top, max(bottom, 0), left, max(right, 0)
+        self.x, self.dx = (self.arena.images(self.images, self.height, self.width, self.channels, border) for _ in range(2))
+        rows, columns = (winograd.in_tiles(n) if self.winograd else n for n in (self.rows, self.columns))
         y = self.arena.images(self.images, rows, columns, self.padded)
         self.y = Tensor(y.at, y.row, y.image, self.rows, self.columns, self.padded)
         per_position = POSITIONS if self.winograd else taps
@@ -118,7 +118,8 @@ def _add_winograd(program, call, kernel, dkernel, parameters):
     top, left = call.padding[0][0], call.padding[1][0]
     program.add(packing.transpose, kernel=address(kernel), **call.turned, **fields)
     program.add(winograd.pack, kernel=call.turned["packed"], x=call.y, y=call.x, **call.packed, **fields)
-    program.add(winograd.backward, x=call.window(call.x), y=call.y, g=call.y, dx=call.window(call.dx), gate=READY, want_gradient=parameters,
+    program.add(winograd.backward, x=call.window(call.x), y=call.y, g=call.y, dx=call.window(call.dx), gate=READY,
+                want_gradient=parameters,
                 packed=call.packed["packed"], fresh=call.dx.shifted(top, left).at, **fields)
     if parameters:
         program.add(winograd.gather_gradient, x=call.x, y=call.y, gradient=address(dkernel), **fields)

@@ -1,7 +1,8 @@
 """Convolutions of any kernel size and stride, straight from the image: where Winograd does not apply or does not pay.
 
 A row of output pixels is one register-tile product whose rows are pixels: a kernel row meets KW * C neighbouring numbers, and the
-tile's segments are the kernel rows. The input gradient goes the other way: P = dR @ W' for a row, then each tap is added to its place.
+tile's segments are the kernel rows. The input gradient goes the other way: P = dR @ W' for a row, then each tap is added to
+its place.
 """
 from tinyvgg.kernels.fast.elementwise import (
     AFFINE,
@@ -63,7 +64,8 @@ def forward(step, thread, threads):
         j = 0
         while j < filters:
             width = panel_width(filters - j)
-            panel_product(source, step.stride_width * x.channels, x.row, step.packed + j * depth, buffer, width, y.width, width, k,
+            panel_product(source, step.stride_width * x.channels, x.row, step.packed + j * depth, buffer, width, y.width, width,
+                          k,
                           step.kernel_height)
             for lane in range(0, width, WIDTH):
                 f = j + lane
@@ -100,7 +102,8 @@ def kernel_gradient(step, thread, threads):
     for n in range(first, last):
         for p in range(step.kernel_height):
             transposed_product(x.at + n * x.image + p * x.row, step.stride_width * x.channels, step.stride_height * x.row,
-                               g.at + n * g.image, filters, g.row, partial + p * rows * filters, filters, rows, filters, g.width, g.height)
+                               g.at + n * g.image, filters, g.row, partial + p * rows * filters, filters, rows, filters, g.width,
+                               g.height)
 
 
 @Kernel

@@ -88,7 +88,8 @@ def kernel_gradient(step, thread, threads):
     first, last = share(step.depth, thread, threads)
     if last > first:
         clear(step.partial + first * g.row, (last - first) * g.row // WIDTH)
-        transposed_product(x.at + first, x.row, 0, g.at, g.row, 0, step.partial + first * g.row, g.row, last - first, g.row, step.images, 1)
+        transposed_product(x.at + first, x.row, 0, g.at, g.row, 0, step.partial + first * g.row, g.row, last - first, g.row,
+                           step.images, 1)
     if step.partial != step.gradient:
         for i in range(first, last):
             for f in range(step.filters):
@@ -111,6 +112,7 @@ def input_gradient(step, thread, threads):
         j = 0
         while j < dx.row:
             width = panel_width(dx.row - j)
-            panel_product(g.at + first * g.row, g.row, 0, step.packed + j * g.row, dx.at + first * dx.row + j, dx.row, last - first, width,
+            panel_product(g.at + first * g.row, g.row, 0, step.packed + j * g.row, dx.at + first * dx.row + j, dx.row,
+                          last - first, width,
                           g.row, 1)
             j += width

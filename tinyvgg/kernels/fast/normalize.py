@@ -26,7 +26,9 @@ from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 
 @Kernel
 def statistics(step, thread, threads):
-    """From the threads' float64 sums to scale and offset (step.affine), mean and inverse deviation (step.moments), and the moving ones."""
+    """From the threads' float64 sums to scale and offset (step.affine), mean and inverse deviation (step.moments), and the
+    moving ones.
+    """
     step = step_at(step)
     channels, count = step.y.channels, step.images * step.y.height * step.y.width
     unbias = count / (count - 1) if step.unbiased and count > 1 else 1.0
@@ -204,7 +206,9 @@ def gradient_sums(step, thread, threads):
 
 @Kernel
 def gradient_slopes(step, thread, threads):
-    """From those sums to the gradients of gamma and beta and the two terms of dR (step.slope; none if the statistics are frozen)."""
+    """From those sums to the gradients of gamma and beta and the two terms of dR (step.slope; none if the statistics are
+    frozen).
+    """
     step = step_at(step)
     channels, count = step.y.channels, step.images * step.y.height * step.y.width
     first, last = share(channels, thread, threads)
@@ -295,7 +299,8 @@ def _pooled_rows(step, i, source, incoming, target, common):
     rest = r.width - 2 * cells
     if rest:
         for k in range(min(2, r.height - 2 * i)):
-            gradient_row_before(source + k * r.row + 2 * cells * channels, 0, step.zeros, 0, target + k * d.row + 2 * cells * channels, 0,
+            gradient_row_before(source + k * r.row + 2 * cells * channels, 0, step.zeros, 0,
+                                target + k * d.row + 2 * cells * channels, 0,
                                 channels, rest, affine, slope, mask, channels, bias_sum)
 
 

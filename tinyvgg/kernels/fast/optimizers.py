@@ -53,7 +53,8 @@ def make_update(rule, count, kind):
 
         def body(i, _):
             places = [array + i * (WIDTH if kind is VECTOR else 1) for array in (w, g, slot_1, slot_2)[:count]]
-            for name, value, place in zip("wg12", rule([e.load(place, kind) for place in places], *settings), places, strict=False):
+            for name, value, place in zip("wg12", rule([e.load(place, kind) for place in places], *settings), places,
+                                          strict=False):
                 if name != "g":
                     e.store(value, place)
             return []

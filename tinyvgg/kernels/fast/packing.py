@@ -27,7 +27,9 @@ def pack(step, thread, threads):
 
 @Kernel
 def pack_transposed(step, thread, threads):
-    """Copy the transpose of step.kernel (K, F) into panels of F rows and K columns; columns beyond K and rows beyond F are zero."""
+    """Copy the transpose of step.kernel (K, F) into panels of F rows and K columns; columns beyond K and rows beyond F are
+    zero.
+    """
     step = step_at(step)
     k, filters = step.depth, step.filters
     rows = (filters + WIDTH - 1) // WIDTH * WIDTH

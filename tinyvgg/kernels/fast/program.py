@@ -6,14 +6,15 @@ from tinyvgg.kernels.fast.arena import address
 from tinyvgg.kernels.fast.atomics import barrier
 from tinyvgg.kernels.fast.simd import as_pointer, call_kernel, compiled
 
-# Images in memory: pixel (n, i, j) starts at at + n*image + i*row + j*channels, in float32 elements. A border of zeros lies around
-# the pixels where a convolution reads beyond them.
+# Images in memory: pixel (n, i, j) starts at at + n*image + i*row + j*channels, in float32 elements. A border of zeros lies
+# around the pixels where a convolution reads beyond them.
 TENSOR = np.dtype([(name, np.int64) for name in ("at", "row", "image", "height", "width", "channels")])
 
 STEP = np.dtype([
     ("function", np.int64), ("images", np.int64),                # the kernel's address
     ("x", TENSOR), ("y", TENSOR), ("g", TENSOR), ("dx", TENSOR),   # input; output; gradients by the output and by the input
-    ("kernel", np.int64), ("packed", np.int64), ("stamp", np.int64),  # weights as layers hold them; as products read them; their hash
+    ("kernel", np.int64), ("packed", np.int64), ("stamp", np.int64),
+    # ... weights as layers hold them, as products read them, and their hash
     ("bias", np.int64), ("mask", np.int64), ("mask_image", np.int64),
     ("affine", np.int64),                                   # scale[channels] then offset[channels]
     ("slope", np.int64),                                    # the two terms that batch normalisation adds to a gradient
@@ -50,7 +51,9 @@ class Setting:
 
 
 class Program:
-    """Steps in the order in which they run. A field is a number, a Tensor, a Weight or a Setting; those two are looked up at each run."""
+    """Steps in the order in which they run. A field is a number, a Tensor, a Weight or a Setting; those two are looked up at
+    each run.
+    """
 
     def __init__(self):
         self._rows, self._weights, self._settings = [], [], []
@@ -79,8 +82,10 @@ class Program:
             array = weight.holder[weight.name]
             if array is not self._bound[i]:
                 self._bound[i], self._steps[field][index] = array, address(array)
-        for index, field, setting in self._settings:
-            self._steps[field][index] = getattr(setting.layer, setting.name)
+        for i, (index, field, setting) in enumerate(self._settings):
+            value = getattr(setting.layer, setting.name)
+            if value != self._set[i]:
+                self._steps[field][index] = self._set[i] = value
         if images != self._images:
             self._steps["images"] = self._images = images
         if source is not None:
@@ -92,7 +97,7 @@ class Program:
         for index, row in enumerate(self._rows):
             for field, value in row.items():
                 self._steps[field][index] = value.address if field == "function" else value
-        self._job, self._bound = address(self._steps), [None] * len(self._weights)
+        self._job, self._bound, self._set = address(self._steps), [None] * len(self._weights), [None] * len(self._settings)
 
 
 @compiled

@@ -165,7 +165,8 @@ class Emitter:
         after = body(Value(self, i), [Value(self, p) for p in phis])
         following = builder.add(i, INT(1))
         end, done = builder.block, builder.append_basic_block("done")
-        for phi, first, last in zip([i, *phis], [INT(0), *(v.value for v in carried)], [following, *(v.value for v in after)], strict=True):
+        for phi, first, last in zip([i, *phis], [INT(0), *(v.value for v in carried)], [following, *(v.value for v in after)],
+                                    strict=True):
             phi.add_incoming(first, before)
             phi.add_incoming(last, end)
         builder.cbranch(builder.icmp_signed("<", following, count.value), block, done)

@@ -251,7 +251,8 @@ def forward(step, thread, threads):
         count = min(step.block, last - first)
         _patches(step, first, count, v, v_stride)
         for p in range(POSITIONS):
-            product(v + p * v_stride, channels, step.packed + p * channels * filters, m + p * m_stride, filters, count, filters, channels)
+            product(v + p * v_stride, channels, step.packed + p * channels * filters, m + p * m_stride, filters, count, filters,
+                    channels)
         _outputs(step, first, count, m, m_stride, sums)
         if step.tail == SUMS or step.tail == RELU_SUMS:
             add_to_doubles(sums, sums + 2 * filters, 2 * filters // WIDTH)
@@ -325,8 +326,10 @@ def backward(step, thread, threads):
             _patches(step, first, count, v, v_stride)
         for p in range(POSITIONS):
             if step.want_gradient:
-                transposed_product(v + p * v_stride, channels, 0, z + p * z_stride, filters, 0, partial + p * channels * filters, filters,
+                transposed_product(v + p * v_stride, channels, 0, z + p * z_stride, filters, 0, partial + p * channels * filters,
+                                   filters,
                                    channels, filters, count, 1)
-            product(z + p * z_stride, filters, step.packed + p * channels * filters, v + p * v_stride, channels, count, channels, filters)
+            product(z + p * z_stride, filters, step.packed + p * channels * filters, v + p * v_stride, channels, count, channels,
+                    filters)
         _scatter(step, first, count, v, v_stride)
         first += count

@@ -110,7 +110,8 @@ class Convolution:
         whole = mode == "infer" and self._fuses_all()
         tail = self._tail(mode, batch, whole)
         kernel = winograd.forward if self.winograd else direct.forward
-        program.add(kernel, name, tail=tail, y=self._part(self.target.tensor) if whole else self.result, **self._conv_fields(mode))
+        program.add(kernel, name, tail=tail, y=self._part(self.target.tensor) if whole else self.result,
+                    **self._conv_fields(mode))
         if batch:
             if self.ragged:
                 program.add(normalize.sums, name, y=self.result, **self.sums)
@@ -141,9 +142,11 @@ class Convolution:
 
     def _conv_fields(self, mode):
         bias = parameter(self.conv, "bias") if self.conv.use_bias else self.identity + self.filters
-        return {"x": self.source.tensor.shifted(*self.padding), "packed": self.packed["packed"], "bias": bias, "affine": self._affine(),
+        return {"x": self.source.tensor.shifted(*self.padding), "packed": self.packed["packed"], "bias": bias,
+                "affine": self._affine(),
                 "block": self.block, "kernel_height": self.kernel_size[0], "kernel_width": self.kernel_size[1],
-                "stride_height": self.strides[0], "stride_width": self.strides[1], **self._mask(mode), **self.sums, **self.scratch}
+                "stride_height": self.strides[0], "stride_width": self.strides[1], **self._mask(mode), **self.sums,
+                **self.scratch}
 
     def draw_mask(self, arena, count):
         """Draw the mask of the next training step from the dropout layer's generator."""
@@ -158,7 +161,8 @@ class Convolution:
         slope = self.flat
         if self.normalizer is not None:
             slope = self.normalizer.pull(program, self.result, incoming, mode, gradients)
-        tail = {"y": self.result, "affine": self._affine(), "slope": slope, "zeros": self.flat, **incoming, **self._mask(mode), **self.sums}
+        tail = {"y": self.result, "affine": self._affine(), "slope": slope, "zeros": self.flat, **incoming, **self._mask(mode),
+                **self.sums}
         if not self.winograd or self.ragged:
             program.add(normalize.gradient, name, **tail, dx=self.through)
             if gradients and self.conv.use_bias:
@@ -173,7 +177,8 @@ class Convolution:
         return GATE_BEFORE if self.relu else GATE_AFTER if self.relu_after else NO_GATE
 
     def _add_bias_gradient(self, program):
-        program.add(normalize.bias_gradient, self.conv.name, y=self.result, bias_gradient=Weight(self.conv.gradients, "bias"), **self.sums)
+        program.add(normalize.bias_gradient, self.conv.name, y=self.result, bias_gradient=Weight(self.conv.gradients, "bias"),
+                    **self.sums)
 
     def _gradient_into(self):
         """Where the input gradient goes: the window of the convolution in the source's gradient."""
@@ -184,7 +189,8 @@ class Convolution:
         program.add(packing.transpose, name, kernel=parameter(self.conv, "kernel"), **self.turned, depth=c, filters=f,
                     kernel_height=3, kernel_width=3)
         program.add(winograd.pack, name, kernel=self.turned["packed"], **self.packed_back, x=self.result, y=self.source.tensor)
-        program.add(winograd.backward, name, x=self.source.tensor.shifted(*self.padding), packed=self.packed_back["packed"], block=self.block,
+        program.add(winograd.backward, name, x=self.source.tensor.shifted(*self.padding), packed=self.packed_back["packed"],
+                    block=self.block,
                     want_gradient=gradients, **tail, **self._gradient_into(), **self.partial, **self.scratch)
         if gradients:
             program.add(winograd.gather_gradient, name, gradient=Weight(self.conv.gradients, "kernel"), x=self.source.tensor,
@@ -197,9 +203,11 @@ class Convolution:
         shape = {"kernel_height": self.kernel_size[0], "kernel_width": self.kernel_size[1], "stride_height": self.strides[0],
                  "stride_width": self.strides[1], "depth": depth, "filters": self.filters}
         if gradients:
-            program.add(direct.kernel_gradient, name, x=self.source.tensor.shifted(*self.padding), g=self.through, **shape, **self.partial)
+            program.add(direct.kernel_gradient, name, x=self.source.tensor.shifted(*self.padding), g=self.through, **shape,
+                        **self.partial)
             program.add(direct.gather_gradient, name, gradient=Weight(self.conv.gradients, "kernel"), **shape, **self.partial)
         if inputs:
             program.add(packing.pack_transposed, name, kernel=parameter(self.conv, "kernel"), **self.packed_back, **shape)
-            program.add(direct.input_gradient, name, g=self.through, packed=self.packed_back["packed"], **shape, **self._gradient_into(),
+            program.add(direct.input_gradient, name, g=self.through, packed=self.packed_back["packed"], **shape,
+                        **self._gradient_into(),
                         **self.scratch)

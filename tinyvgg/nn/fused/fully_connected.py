@@ -45,7 +45,8 @@ class FullyConnected:
         name = self.dense.name
         program.add(packing.pack, name, kernel=parameter(self.dense, "kernel"), **self.packed, depth=self.inputs,
                     padded_depth=self.rows, filters=self.units)
-        program.add(fully_connected.forward, name, x=self.source_flat, y=self.target_flat, packed=self.packed["packed"], bias=self._bias(program),
+        program.add(fully_connected.forward, name, x=self.source_flat, y=self.target_flat, packed=self.packed["packed"],
+                    bias=self._bias(program),
                     gate=self.relu, **self._mask(mode))
 
     def _bias(self, program):
@@ -64,7 +65,8 @@ class FullyConnected:
 
     def draw_mask(self, arena, count):
         """Draw the mask of the next training step from the dropout layer's generator."""
-        arena.matrix(self.mask, count, self.columns)[:, :self.units] = self.dropout.mask((count, self.units), np.dtype(np.float32))
+        arena.matrix(self.mask, count, self.columns)[:, :self.units] = self.dropout.mask((count, self.units),
+                                                                                         np.dtype(np.float32))
 
     def backward(self, program, mode, gradients, inputs):
         """Add the steps from the target's gradient to the source's and, with `gradients`, to those of the weights."""
@@ -76,9 +78,11 @@ class FullyConnected:
             gradient = Weight(self.dense.gradients, "kernel")
             bias = {"bias_gradient": Weight(self.dense.gradients, "bias")} if self.dense.use_bias else {}
             program.add(fully_connected.kernel_gradient, name, x=self.source_flat, g=self.target_gradient, gradient=gradient,
-                        partial=gradient if self.units == self.columns else self.partial, depth=self.inputs, filters=self.units, **bias)
+                        partial=gradient if self.units == self.columns else self.partial, depth=self.inputs, filters=self.units,
+                        **bias)
         if inputs:
             program.add(packing.pack_transposed, name, kernel=parameter(self.dense, "kernel"), **self.packed_back,
                         depth=self.inputs, filters=self.units)
-            program.add(fully_connected.input_gradient, name, g=self.target_gradient, dx=self.source_gradient, packed=self.packed_back["packed"])
+            program.add(fully_connected.input_gradient, name, g=self.target_gradient, dx=self.source_gradient,
+                        packed=self.packed_back["packed"])
             self.source.fresh()

@@ -49,7 +49,8 @@ def links(model):
     place = {model.input: -1}
     found = []
     for node, layer in model._logit_nodes():
-        found.append(Link(layer, tuple(place[n] for n in node.inputs), tuple(tuple(n.shape) for n in node.inputs), tuple(node.shape)))
+        found.append(Link(layer, tuple(place[n] for n in node.inputs), tuple(tuple(n.shape) for n in node.inputs),
+                          tuple(node.shape)))
         place[node] = len(found) - 1
     return found
 
@@ -111,7 +112,9 @@ class Matcher:
         self.values[end] = stage.target
 
     def _follow(self, i, *tests):
-        """Take, for each test in turn, the only reader of the call before it if that passes; return (last call, layers or None)."""
+        """Take, for each test in turn, the only reader of the call before it if that passes; return (last call, layers or
+        None).
+        """
         found = []
         for test in tests:
             readers = self.readers[i]

@@ -75,7 +75,8 @@ class Addition:
 
     def forward(self, program, mode):
         """Add the step from both sources to the target."""
-        program.add(images.sum_images, self.layer.name, x=self.first.tensor, g=self.second.tensor, y=self.target.tensor, gate=self.relu)
+        program.add(images.sum_images, self.layer.name, x=self.first.tensor, g=self.second.tensor, y=self.target.tensor,
+                    gate=self.relu)
 
     def backward(self, program, mode, gradients, inputs):
         """Add the steps that pass the gradient on to both sources."""

@@ -96,6 +96,7 @@ class Normalizer:
             return self.flat
         program.add(normalize.gradient_sums, self.layer.name, y=tensor, affine=self.affine, **common, **self.sums)
         fields = {f"{n}_gradient": Weight(self.layer.gradients, n) for n in self.layer.parameters} if gradients else {}
-        program.add(normalize.gradient_slopes, self.layer.name, y=tensor, affine=self.affine, moments=self.moments, slope=self.slope,
+        program.add(normalize.gradient_slopes, self.layer.name, y=tensor, affine=self.affine, moments=self.moments,
+                    slope=self.slope,
                     frozen=self.frozen(mode), **fields, **self.sums)
         return self.flat if self.frozen(mode) else self.slope
