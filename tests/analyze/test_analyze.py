@@ -234,6 +234,11 @@ def test_sizes_that_make_no_network(settings):
         describe_config(sequential(conv_layer(**settings)))
 
 
+def test_channels_first_are_refused():
+    with pytest.raises(NotYet, match="channels first"):
+        describe_config(sequential(conv_layer(data_format="channels_first")))
+
+
 def test_no_layers_and_too_many_inside_each_other():
     with pytest.raises(FormatError, match="no layers"):
         describe_config(sequential())

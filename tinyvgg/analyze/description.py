@@ -116,6 +116,8 @@ def _operations(record, shapes, inputs):
             f"layer {record.name!r} is a {record.class_name!r}, whose cost is not known here",
             "a handler in tinyvgg/analyze/shapes.py, or tinyvgg.analyze.Operation by hand",
         )
+    if record.config.get("data_format") == "channels_first":
+        raise NotYet(f"layer {record.name!r} ({record.class_name}) has its channels first", "the model with channels last")
     try:
         parts = handler(record.config, shapes)
     except Unknown as error:
