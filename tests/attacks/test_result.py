@@ -135,6 +135,15 @@ def test_no_images(toy):
     assert len(result) == 0 and result.summary()["fooled"] == 0 and json.loads(result.to_json())["clean_accuracy"] is None
 
 
+@pytest.mark.parametrize("name", attacks.ATTACKS)
+def test_nothing_left_to_attack(toy, name):
+    """Every image is wrong already: the attack has nothing to do, and fooled nobody."""
+    model, x, y = toy
+    settings = {"eps": 0.05} if name in ("noise", "fgsm", "pgd", "mifgsm", "apgd", "apgd_t", "square", "ladder") else {}
+    result = attacks.ATTACKS[name](model, x[:6], (model.labels(x[:6]) + 1) % 6, **settings)
+    assert result.clean_accuracy == result.robust_accuracy == 0 and not result.success.any()
+
+
 def test_a_budget_ends_it_in_the_middle(toy):
     model, x, y = toy
     result = attacks.pgd(model, x, y, eps=0.05, early_stop=False, cycle_stop=False, steps=10, batch_size=16, budget=16 * 11 + 40)

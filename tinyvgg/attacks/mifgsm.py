@@ -20,6 +20,8 @@ def mifgsm(
 
     def attack(batch):
         rows = np.flatnonzero(~batch.fooled) if early_stop else np.arange(len(batch.x))
+        if not len(rows):
+            return
         ball = Ball(batch.x, eps, norm, batch.victim.bounds).take(rows)
         z, g = ball.x, np.zeros_like(ball.x)
         for i in range(steps):

@@ -28,6 +28,8 @@ def pgd(model, x, y, *, eps, norm="linf", step=None, steps=40, target=None, loss
         ball = Ball(batch.x, eps, norm, batch.victim.bounds, grid)
         for restart in range(restarts):
             rows = np.flatnonzero(~batch.fooled) if early_stop or restart else np.arange(len(batch.x))
+            if not len(rows):
+                return
             part = ball.take(rows)
             start = part.random(batch.streams.take(rows), "restart", restart) if random_start or restart else part.x
             visited = Visited() if cycle_stop and keep == "best" else None
