@@ -62,10 +62,10 @@ def _watch(source, model, start, stop):
     rows, current = [], {"i": start, "kind": "start"}
     while True:
         try:
-            line = lines.get(timeout=60 if current["kind"] == "start" else 30)      # far above SECONDS, for a busy machine
+            line = lines.get(timeout=120)           # far above SECONDS, for a busy machine
         except queue.Empty:
             process.kill()
-            rows.append({**current, "outcome": "FAULT hang", "seconds": 30, "megabytes": 0})
+            rows.append({**current, "outcome": "FAULT hang", "seconds": 120, "megabytes": 0})
             break
         if line is None:
             process.wait()

@@ -97,9 +97,11 @@ def _open_zip(path, stack):
 def _unpack(archive, entry, size):
     """Return a member of a ZIP archive, refusing one that unpacks to far more than the archive is long."""
     limit = max(hdf5.UNPACKED, size)
-    with archive.open(entry) as f:
-        data = f.read(limit + 1)
-    if len(data) > limit:
+    data = b""
+    if entry.file_size <= limit:                    # what it says of itself, which need not be true
+        with archive.open(entry) as f:
+            data = f.read(limit + 1)
+    if max(len(data), entry.file_size) > limit:
         raise FormatError(f"{entry.filename} unpacks to over {limit} bytes")
     return data
 
