@@ -2,6 +2,7 @@
 import contextlib
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -103,6 +104,30 @@ def test_pty_in_both_protocols_and_at_another_rate(demonstration, images):
 def test_a_port_in_use(demonstration):
     with served(demonstration.elf, "pty") as (url, _), Board(url), pytest.raises(LinkError, match="in use"):
         Board(url)
+
+
+def test_a_second_program_is_turned_away(demonstration):
+    with served(demonstration.elf) as (url, _):
+        with Board(url) as first:
+            with pytest.raises(LinkError, match="one program at a time"):
+                Board(url)
+            assert first.echo(b"still there") == b"still there"
+        with Board(url) as second:
+            assert second.echo(b"the next") == b"the next"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_a_serial_port_that_vanishes():
+    ours, theirs = os.openpty()
+    link = open_link(os.ttyname(theirs))
+    os.close(theirs)
+    os.close(ours)
+    for work in (lambda: link.set_baud(921600), lambda: link.write(b"x"), lambda: link.read(0.1)):
+        with pytest.raises(LinkError):
+            work()
+    link.close()
+    with pytest.raises(LinkError, match="is closed"):
+        link.set_baud(921600)
 
 
 def test_a_cut_cable(demonstration, images):
@@ -236,6 +261,35 @@ def test_no_such_port():
             Board(url)
     with pytest.raises(OptionError, match="protocol"):
         Board("virtual:x.elf", "stm32msg")
+    for baud in (0, -5, 1199, 10**11):
+        with pytest.raises(OptionError, match="expected 1200 to 7500000"):
+            Board("virtual:x.elf", baud=baud)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no /dev/null")
+def test_a_file_that_is_no_port():
+    with pytest.raises(LinkError, match="/dev/null is no serial port"):
+        Board("/dev/null")
+
+
+def test_no_module_of_posix_is_needed():
+    """Windows has none of these modules; only a pseudo-terminal may ask for them, when it is opened."""
+    program = """
+import importlib, pkgutil, sys
+sys.modules |= dict.fromkeys(("termios", "tty", "pty", "fcntl", "resource", "pwd", "grp"))
+import tinyvgg.board, tinyvgg.firmware
+for package in (tinyvgg.board, tinyvgg.firmware):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+from tinyvgg.board.virtual.serve import serve
+try:
+    serve(None, "pty")
+except OSError as error:
+    print(error)
+"""
+    pytest.importorskip("unicorn")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert "no pseudo-terminals" in done.stdout, done.stderr
 
 
 def test_no_such_image(tmp_path):
@@ -257,7 +311,6 @@ def test_trace(url, capsys):
     assert b"trace me".hex(" ") in shown
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals")
 def test_serve_refuses_other_ports(demonstration):
     from tinyvgg.board.virtual.machine import Machine
     from tinyvgg.board.virtual.serve import serve

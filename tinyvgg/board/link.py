@@ -9,11 +9,17 @@ import sys
 import time
 from urllib.parse import urlsplit
 
-from tinyvgg.errors import LinkError, OptionError
+from tinyvgg.errors import DeviceError, LinkError, OptionError
 from tinyvgg.rng import generator
+
+try:
+    from termios import error as _TerminalError  # pyserial lets it through
+except ImportError:                                  # Windows has none
+    _TerminalError = OSError
 
 _CHUNK = 65536
 START_BAUD = 115200
+_ONE_CLIENT = "a board serves one program at a time: close the other one"
 
 
 def open_link(url, baud=START_BAUD, *, trace=None, **virtual):
@@ -48,7 +54,7 @@ class SerialLink:
             if self._port.__class__.__module__.startswith("serial.serial"):      # URL handlers know no exclusive use
                 self._port.exclusive = True
             self._port.open()
-        except (serial.SerialException, OSError, ValueError) as error:
+        except (serial.SerialException, OSError, ValueError, _TerminalError) as error:
             self._port = None
             raise _no_port(self.url, error) from error
 
@@ -79,11 +85,13 @@ class SerialLink:
     def set_baud(self, baud):
         """Change this side's rate."""
         import serial
+        if self._port is None:
+            raise LinkError(f"{self.url} is closed")
         self.baud = baud
         try:
             self._port.flush()
             self._port.baudrate = baud
-        except (serial.SerialException, OSError, ValueError) as error:
+        except (serial.SerialException, OSError, ValueError, _TerminalError) as error:
             raise LinkError(f"{self.url} cannot run at {baud} baud ({error})", "--baud 115200") from error
 
     def close(self):
@@ -101,6 +109,8 @@ def _no_port(url, error):
         return LinkError(f"{url} is in use by another program", "close it (a terminal, CubeIDE, another tinyvgg)")
     if "Permission" in text or "denied" in text:
         return LinkError(f"you may not open {url}", "sudo usermod -aG dialout $USER, then log in again")
+    if "configure port" in text:
+        return LinkError(f"{url} is no serial port", "--port /dev/ttyACM0, or virtual:FILE.elf")
     from serial.tools import list_ports
     ports = ", ".join(p.device for p in list_ports.comports()) or "none"
     return LinkError(f"there is no port {url} ({text.splitlines()[0] if text else error}); found: {ports}",
@@ -141,9 +151,9 @@ class SocketLink:
                 return b""
             data = self._socket.recv(_CHUNK)
         except OSError as error:
-            raise LinkError(f"{self.url} was disconnected ({error})") from error
+            raise LinkError(f"{self.url} was disconnected ({error})", _ONE_CLIENT) from error
         if not data:
-            raise LinkError(f"{self.url} was closed by the other side")
+            raise LinkError(f"{self.url} was closed by the other side", _ONE_CLIENT)
         return data
 
     def write(self, data):
@@ -193,7 +203,7 @@ class VirtualLink:
             if data:
                 return data
             if reason == "fault":
-                raise _halted(machine)
+                raise DeviceError(f"the firmware stopped with a {machine.fault}")
             if self.now() >= end:
                 return b""
             if reason == "idle":                 # in small steps: the firmware's own timeouts pass on the way
@@ -209,11 +219,6 @@ class VirtualLink:
     def now(self):
         """Simulated seconds."""
         return self.machine.seconds
-
-
-def _halted(machine):
-    from tinyvgg.errors import DeviceError
-    return DeviceError(f"the firmware stopped with a {machine.fault}")
 
 
 class TraceLink:

@@ -44,7 +44,7 @@ def _open(port):
 
 
 class _Socket:
-    """One client at a time; the next may come when it has gone."""
+    """One client at a time; another is turned away, and may come when the first has gone."""
 
     def __init__(self, url):
         try:
@@ -82,12 +82,10 @@ class _Socket:
 
     def receive(self, timeout):
         """Return what the client sent; accept a client where there is none."""
-        waiting = self._client or self._listener
-        if not select.select([waiting], [], [], timeout)[0]:
-            return b""
-        if self._client is None:
-            self._client, _ = self._listener.accept()
-            self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ready = select.select([s for s in (self._client, self._listener) if s], [], [], timeout)[0]
+        if self._client not in ready:                    # one that has hung up must be noticed before the next is answered
+            if ready:
+                self._accept()
             return b""
         try:
             data = self._client.recv(65536)
@@ -96,6 +94,14 @@ class _Socket:
         if not data:
             self._hang_up()
         return data
+
+    def _accept(self):
+        client, _ = self._listener.accept()
+        if self._client:
+            client.close()
+            return
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._client = client
 
     def _hang_up(self):
         self._client.close()
