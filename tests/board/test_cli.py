@@ -43,10 +43,26 @@ def test_run(demonstration):
             process.kill()
 
 
+def test_demo_says_when_another_firmware_answers(demonstration, tmp_path, capsys):
+    other = tmp_path / "other.elf"
+    other.write_bytes(demonstration.elf.read_bytes().replace(b"demonstration\0", b"other-network\0"))
+    assert main(["board", "demo", "--port", f"virtual:{other}"]) == 2
+    assert "holds 'other-network', not the demonstration" in capsys.readouterr().err
+
+
+def test_run_ends_at_once(demonstration, capsys):
+    run = ["board", "run", str(demonstration.elf), "--port", "socket://localhost:0", "--seconds", "0"]
+    assert main(run) == 0
+    assert "0 instructions" in capsys.readouterr().out
+    assert main([*run, "--wait-states", "0"]) == 2
+    assert "cache lines of 0 bytes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["info", "--port", "/dev/ttyNOWHERE"], "there is no port /dev/ttyNOWHERE"),
     (["info", "--port", "virtual:nothing.elf"], "cannot be read"),
     (["run", "nothing.elf"], "cannot be read"),
+    (["info", "--port", "virtual:nothing.elf", "--baud", "-5"], "a rate of -5 baud"),
     (["demo", "--port", "socket://localhost:1"], "nobody listens")])
 def test_mistakes(arguments, words, capsys):
     assert main(["board", *arguments]) == 2

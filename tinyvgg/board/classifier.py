@@ -17,6 +17,7 @@ from tinyvgg.errors import DeviceError, LinkError, LinkTimeout, OptionError, Sha
 
 PROTOCOLS = ("auto", "tinyvgg", "student")
 _RATES = (115200, 921600)
+_SLOWEST, _FASTEST = 1200, 7_500_000     # baud that a board may be asked for
 _FIRST_ANSWER = 60.0                     # seconds for the first inference, whose length nobody knows yet
 
 
@@ -48,6 +49,8 @@ class Board:
             raise OptionError(f"protocol {protocol!r}; expected auto, tinyvgg or student")
         if wire not in ("auto", "uint8", "int8", "float32"):
             raise OptionError(f"wire {wire!r}; expected auto, uint8, int8 or float32")
+        if not _SLOWEST <= baud <= _FASTEST:
+            raise OptionError(f"a rate of {baud} baud; expected {_SLOWEST} to {_FASTEST}", "--baud 115200")
         self._asked, self._baud, self._wire, self._sha256 = protocol, baud, wire, sha256
         self._attempts, self._patience = attempts, reconnect
         start = baud if protocol == "student" else START_BAUD

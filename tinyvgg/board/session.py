@@ -119,7 +119,7 @@ class Session:
         old = self.baud
         actual = struct.unpack("<I", self.request(protocol.SET_BAUD, struct.pack("<I", baud)))[0]
         self._switch(baud)
-        if self.hello(attempts=2) is not None:
+        if self.hello(attempts=3) is not None:
             return actual
         self._switch(old)
         self.link.read(1.5)

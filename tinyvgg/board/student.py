@@ -42,7 +42,8 @@ class StudentSession:
                 self._longest = max(self._longest, self.link.now() - start)
                 return answer
             self._realign()
-        raise LinkTimeout(f"{self.link.url} did not answer an image in {self._patience():.0f} s", "press the board's reset button")
+        raise LinkTimeout(f"{self.link.url} did not answer an image in {self._patience():.0f} s",
+                          "press the board's reset button")
 
     def _patience(self):
         return 1.0 + 1.5 * self._longest if self._longest else PATIENCE
@@ -56,8 +57,9 @@ class StudentSession:
     def _realign(self):
         """Bytes were lost, so the board waits for the rest of an image: give it 0xAB, one at a time, with time to answer each.
 
-        Ours has left the image after a second of silence and answers the second one with 0xCD 0x00. The course's firmware, in its
-        loop for ever, takes them for the image's last bytes and answers ten bytes when it has all; then nothing more is under way.
+        Ours has left the image after half a second of silence and answers the second one with 0xCD 0x00. The course's firmware,
+        in its loop for ever, takes them for the image's last bytes and answers ten bytes when it has all; then nothing more is
+        under way.
         """
         for _ in range(MOST_LOST):
             self.link.write(SYNC)

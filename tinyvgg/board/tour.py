@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyvgg.board import demonstration
 from tinyvgg.board.classifier import Board
-from tinyvgg.errors import CheckFailed
+from tinyvgg.errors import CheckFailed, LinkError
 from tinyvgg.rng import generator
 
 
@@ -19,6 +19,9 @@ def tour(url, *, n=8, seed=0, baud=115200, trace=None):
     images = random.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
     expected = demonstration.logits(images)
     with Board(url, "tinyvgg", baud=baud, trace=trace) as board:
+        if board.info.model != "demonstration":
+            raise LinkError(f"the board at {url} holds {board.info.model!r}, not the demonstration",
+                            "tinyvgg board demo, and flash the demonstration.elf that it builds")
         result = {"url": url, "model": board.info.model, "clock_hz": board.info.clock_hz, "baud": board.info.baud,
                   "flash_bytes": board.info.flash_used, "ram_bytes": board.info.ram_static + board.info.stack_bytes}
         for i in range(100):

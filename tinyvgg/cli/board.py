@@ -74,9 +74,9 @@ def _run(arguments):
     from tinyvgg.board.virtual.flash import WaitStates
     from tinyvgg.board.virtual.machine import Machine
     from tinyvgg.board.virtual.serve import serve
-    waits = WaitStates(line=arguments.wait_states) if arguments.wait_states else None
+    waits = WaitStates(line=arguments.wait_states) if arguments.wait_states is not None else None
     machine = Machine(arguments.elf, timed=arguments.timed, strict=arguments.strict, halt_on_fault=False, wait_states=waits)
-    end = time.monotonic() + arguments.seconds if arguments.seconds else None
+    end = time.monotonic() + arguments.seconds if arguments.seconds is not None else None
     try:
         fault = serve(machine, arguments.port,
                       ready=lambda url: note(arguments, f"a virtual STM32L4R9 waits at {url}; Ctrl-C ends it"),
