@@ -7,6 +7,7 @@ from pathlib import Path
 from tinyvgg.errors import FormatError
 
 _LARGEST = 64 << 20
+_LONGEST_NAME = 1024
 _ARM, _EXECUTABLE, _LOAD, _ALLOC, _NOBITS = 40, 2, 1, 2, 8
 _TEXT_FLAG, _SYMBOLS, _FUNCTION = 4, 2, 2
 
@@ -80,10 +81,13 @@ class Elf:
         return [table[i * entry:i * entry + least] for i in range(count)]
 
     def _segments(self, offset, entry, count):
-        found = []
+        found, total = [], 0
         for row in self._table(offset, entry, count, 32, "the program header table"):
             kind, start, address, load, in_file, in_memory, *_ = struct.unpack("<8I", row)
             if kind == _LOAD and in_memory:
+                total += in_file
+                if total > len(self.bytes):
+                    raise FormatError(f"{self.path} is damaged: its segments overlap in the file")
                 found.append(Segment(address, load, self._slice(start, in_file, "a segment"), in_memory))
         return found
 
@@ -105,6 +109,7 @@ class Elf:
                 if label and not label.startswith("$") and section:
                     is_function = info & 15 == _FUNCTION
                     found[label] = Symbol(label, value & ~1 if is_function else value, size, is_function)
+            break                                                # a file has one symbol table
         return found
 
 
@@ -120,4 +125,4 @@ def _read(path):
 def _text(table, offset):
     if offset >= len(table):
         return ""
-    return table[offset:table.find(b"\0", offset)].decode("ascii", "replace")
+    return table[offset:offset + _LONGEST_NAME].split(b"\0", 1)[0].decode("ascii", "replace")

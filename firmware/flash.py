@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tinyvgg.errors import BuildError, FormatError, OptionError
 from tinyvgg.firmware.elf import Elf
-from tinyvgg.firmware.image import board_facts, check_fits
+from tinyvgg.firmware.image import board_facts, check_fits, to_binary
 
 # Tool, its program, its arguments after the program. {elf} and {bin} are the files, {base} the flash's first address.
 TOOLS = {
@@ -47,6 +47,8 @@ def flash_command(elf, facts, tool="auto"):
             binary = Path(elf).with_suffix(".bin")
             if "{bin}" in arguments and not binary.exists():
                 raise FormatError(f"{binary} is not there; st-flash takes it instead of the ELF", "tinyvgg firmware build")
+            if "{bin}" in arguments and binary.read_bytes() != to_binary(Elf(elf))[1]:
+                raise FormatError(f"{binary} is not the image of {elf}; st-flash would write it", "tinyvgg firmware build")
             values = {"elf": str(elf), "bin": str(binary), "base": hex(facts.flash["origin"]), "openocd": facts.openocd,
                       "pyocd": facts.pyocd}
             return [found, *(a.format(**values) for a in arguments)]

@@ -49,7 +49,7 @@ def sizes(elf):
 
 def check_fits(elf, facts):
     """Raise where an ELF is for another board, or larger than its memories; every byte must lie in flash or RAM."""
-    if not any(s.load == facts.flash["origin"] for s in elf.segments):
+    if not any(s.data and s.load == facts.flash["origin"] for s in elf.segments):
         first = min((s.load for s in elf.segments), default=0)
         raise FormatError(f"{elf.path} is for another board: it loads at {first:#010x}, the {facts.part} starts from "
                           f"{facts.flash['origin']:#010x}", f"tinyvgg firmware build MODEL --board {facts.name}")

@@ -1,6 +1,7 @@
 """Building: both compilers, sizes, files, refusals; flashing with whatever tool is there."""
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -161,6 +162,32 @@ def test_flash_refuses_images_of_other_boards(tmp_path):
         flash(path)
     with pytest.raises(OptionError, match="flash tool"):
         flash_command(path, FACTS, "jlink")
+
+
+def test_st_flash_gets_the_image_of_the_elf_only(image, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda program: program)
+    elf = shutil.copy(image.elf, tmp_path / "x.elf")
+    with pytest.raises(FormatError, match="x.bin is not there"):
+        flash_command(elf, FACTS, "st-flash")
+    (tmp_path / "x.bin").write_bytes(b"of yesterday")
+    with pytest.raises(FormatError, match="x.bin is not the image of"):
+        flash_command(elf, FACTS, "st-flash")
+    shutil.copy(image.bin, tmp_path / "x.bin")
+    assert flash_command(elf, FACTS, "st-flash")[-2:] == [str(tmp_path / "x.bin"), "0x8000000"]
+
+
+def test_an_elf_made_to_exhaust_memory_is_refused(tmp_path):
+    """Every one of 2,000 segments claims the whole file; every one of 2,000 sections is named by the whole file."""
+    filler = b"x" * 1_000_000
+    header = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\1\1", 2, 40, 1, 0, 52, 52, 0, 52, 32, 2000, 40, 0, 0)
+    size = 52 + 2000 * 32 + len(filler)
+    path = tmp_path / "segments.elf"
+    path.write_bytes(header + struct.pack("<8I", 1, 0, 0x08000000, 0x08000000, size, size, 5, 4) * 2000 + filler)
+    with pytest.raises(FormatError, match="overlap"):
+        Elf(path)
+    header = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\1\1", 2, 40, 1, 0, 52, 52, 0, 52, 32, 0, 40, 2000, 0)
+    path.write_bytes(header + struct.pack("<10I", 0, 1, 2, 0, 52 + 80_000, len(filler), 0, 0, 1, 16) * 2000 + filler)
+    assert max(len(s.name) for s in Elf(path).sections) <= 1024
 
 
 def test_every_source_ships():
