@@ -3,7 +3,7 @@
 Source: Arm DDI 0439 (instruction table, load/store timings), whose pairing text TI SWCU192 repeats. Modelled: load pipelining,
 the address interlock, write-back, multiple transfers, refills after taken branches (P = 2 of 1..3), FPU latencies and result
 use. Not modelled: unaligned accesses, operand-dependent division (7 of 2..12), pairing across blocks, bus contention; wait
-states are `flash.py`'s. docs/virtual-board.md compares the model with measurements on silicon.
+states are `flash.py`'s. No measurement on silicon has confirmed the sums.
 """
 from dataclasses import dataclass
 from functools import lru_cache
