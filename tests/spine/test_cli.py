@@ -1,0 +1,71 @@
+"""The verbs from outside: build, evaluate, profile, validate, export; mistakes in a sentence."""
+import json
+
+import numpy as np
+import pytest
+
+from tinyvgg.cli import main
+
+
+def call(capsys, *words):
+    """Exit code, standard output, standard error."""
+    code = main([str(w) for w in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def data(mini, images, tmp_path):
+    np.save(tmp_path / "x.npy", images)
+    np.save(tmp_path / "y.npy", mini[1].labels(images))
+    return f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}"
+
+
+def test_build_evaluate_profile_validate(mini, data, tmp_path, capsys):
+    mini[1].save(tmp_path / "mini.tvq")
+    mini[0].save(tmp_path / "mini.npz")
+    code, out, _ = call(capsys, "firmware", "build", tmp_path / "mini.tvq", "--out", tmp_path / "build", "--json", "--quiet")
+    built = json.loads(out)
+    assert code == 0 and built["sha256"] == mini[1].sha256 and {"flash_bytes", "ram_bytes", "elf"} <= set(built)
+    port = f"virtual:{built['elf']}"
+    words = ("board", "evaluate", "--port", port, "--data", data, "-n", 12, "--out", tmp_path / "run", "--json", "--quiet")
+    code, out, err = call(capsys, *words)
+    result = json.loads(out)
+    assert code == 0 and err == "" and result["accuracy"] == result["agreement"] == 1.0 and result["n"] == 12
+    assert {"instructions_per_image", "cycles_per_image", "ms_per_image", "wire_ms_per_image"} <= set(result)
+    again = json.loads(call(capsys, *words)[1])
+    assert again["resumed"] == 12 and again["cycles_per_image"] == result["cycles_per_image"]
+    code, out, _ = call(capsys, "board", "profile", "--port", port, "--data", data, "-n", 1)
+    assert code == 0 and "conv2d_1" in out and "modelled" in out
+    code, out, _ = call(capsys, "board", "validate", "--port", port, "--data", data, "-n", 2, "--reference", tmp_path / "mini.npz", "--json")
+    assert code == 0 and json.loads(out)["passed"] and json.loads(out)["metrics"]["cos"] > 0.9
+
+
+def test_codegen_and_export(mini, tmp_path, capsys):
+    mini[1].save(tmp_path / "mini.tvq")
+    code, out, _ = call(capsys, "codegen", tmp_path / "mini.tvq", "--out", tmp_path / "c", "--name", "net", "--json")
+    assert code == 0 and set(json.loads(out)["files"]) == {p.name for p in (tmp_path / "c").iterdir()}
+    code, out, _ = call(capsys, "firmware", "export", tmp_path / "mini.tvq", "--name", "cifar10", "--out", tmp_path / "e", "--json")
+    assert code == 0 and "cifar10_tinyvgg.h" in json.loads(out)["files"]
+
+
+def test_mistakes(mini, url, data, tmp_path, capsys):
+    mini[1].save(tmp_path / "mini.tvq")
+    model = tmp_path / "mini.tvq"
+    for words, sentence in [
+            (("codegen", model, "--out", tmp_path / "c", "--name", "cifar-10"), "no name for a C identifier"),
+            (("firmware", "export", model, "--out", tmp_path / "e", "--name", "int"), "no name for a C identifier"),
+            (("firmware", "build", model, "--flash", "12Q"), "a size of '12Q'"),
+            (("firmware", "build", model, "--out", tmp_path / "b", "--flash", "8K"), "are missing"),
+            (("board", "evaluate", "--port", url, "--data", data, "--model", "light.h5"), "is not a .tvq"),
+            (("board", "validate", "--port", "virtual:nowhere.elf", "--data", data), "nothing to compare")]:
+        code, out, err = call(capsys, *words)
+        assert code == 2 and sentence in err and "Traceback" not in err and out == "", words
+
+
+def test_a_board_with_another_model(mini, url, data, images, tmp_path, capsys):
+    from tinyvgg.quant import quantize
+    quantize(mini[0], images[:3]).save(tmp_path / "other.tvq")
+    for action in ("evaluate", "validate"):
+        code, _, err = call(capsys, "board", action, "--port", url, "--data", data, "-n", 2, "--model", tmp_path / "other.tvq")
+        assert code == 2 and "SHA-256" in err
