@@ -43,31 +43,51 @@ def _(op: Image, x):
     return x
 
 
-@simulate.register
+@simulate.register(Conv2D)
+@simulate.register(DepthwiseConv2D)
+@simulate.register(Dense)
+def _(op, x):
+    out = np.empty((len(x), *op.shape), np.int16 if getattr(op, "output", "uint8") == "int16" else np.uint8)
+    for part, acc in accumulate(op, x):
+        out[part] = apply_tail(acc, op).reshape(-1, *op.shape)
+    return out
+
+
+@singledispatch
+def accumulate(op, x):
+    """Yield (slice of the images, acc): the sums of products before the tail, (n, OH, OW, F) or (n, F), integers of any dtype."""
+    raise NotYet(f"no accumulators for {type(op).__name__} ({op.name!r}): register one in quant/simulate.py")
+
+
+@accumulate.register
 def _(op: Conv2D, x):
     x = x if x.ndim == 4 else x[:, None, None]
     f, kh, kw, c = op.weights.shape
     dtype = exact_dtype(op)
     matrix = np.ascontiguousarray(weights_of(op).reshape(f, -1).T, dtype)  # (KH*KW*C, F)
-    out, step = np.empty((len(x), *op.shape), np.uint8), _batch(op, kh * kw * c)
+    step = _batch(op, kh * kw * c)
     for i in range(0, len(x), step):
         windows = _windows(x[i : i + step], op, dtype)  # (n, OH, OW, KH, KW, C)
         acc = windows.reshape(-1, kh * kw * c) @ matrix
-        out[i : i + step] = apply_tail(acc.reshape(*windows.shape[:3], f), op)
-    return out
+        yield slice(i, i + step), acc.reshape(*windows.shape[:3], f)
 
 
-@simulate.register
+@accumulate.register
 def _(op: DepthwiseConv2D, x):
     x = x if x.ndim == 4 else x[:, None, None]
     f, kh, kw = op.weights.shape
     weights = weights_of(op).transpose(1, 2, 0).astype(np.int32)  # (KH, KW, F)
-    out, step = np.empty((len(x), *op.shape), np.uint8), _batch(op, kh * kw * f)
+    step = _batch(op, kh * kw * f)
     for i in range(0, len(x), step):
         windows = np.repeat(_windows(x[i : i + step], op, np.int32), f // x.shape[-1], axis=-1)
-        acc = np.einsum("nijpqf,pqf->nijf", windows, weights)
-        out[i : i + step] = apply_tail(acc, op).reshape(-1, *op.shape)
-    return out
+        yield slice(i, i + step), np.einsum("nijpqf,pqf->nijf", windows, weights)
+
+
+@accumulate.register
+def _(op: Dense, x):
+    dtype = exact_dtype(op)
+    flat = x.reshape(len(x), -1).astype(dtype) - dtype(op.input_zero)
+    yield slice(0, len(x)), flat @ weights_of(op).T.astype(dtype)
 
 
 def _batch(op, values):
@@ -92,13 +112,6 @@ def exact_dtype(op):
     weights = np.abs(weights_of(op).astype(np.int64))
     largest = weights.reshape(len(weights), -1).sum(axis=1).max() * max(op.input_zero, 255 - op.input_zero)
     return np.float32 if largest < 2**24 else np.float64
-
-
-@simulate.register
-def _(op: Dense, x):
-    dtype = exact_dtype(op)
-    flat = x.reshape(len(x), -1).astype(dtype) - dtype(op.input_zero)
-    return apply_tail(flat @ weights_of(op).T.astype(dtype), op)
 
 
 @simulate.register

@@ -1,0 +1,187 @@
+"""Flip bits of a model's weights and report what is left of its accuracy
+
+  random   N bits at random, for each N in --flips 1,10,100 and several seeds: the baseline
+  search   the bits that hurt most, one after another (progressive bit search, BFA), on 128 training images; accuracy on test images
+  map      what one flip costs, array by array and bit by bit
+  apply    a plan of `search` to a model (accuracy), and with --patch to a copy of its file
+--memory says what the bits lie in: file (the .h5 or .tvq itself), sram (the constants of the C, uncorrected), flash_ecc (three
+flips of one 64-bit word at a time, fewer are corrected or stop the board), laser_set (only 0 -> 1). A float network has one form,
+its .h5. With --out, plan and rows are kept there, and the same command goes on after a stop.
+
+    tinyvgg bitflip search light.tvq --data cifar10 --flips 20 --out runs/bfa
+    tinyvgg bitflip search light.tvq --goal stealthy --source 3 --target 5 --data cifar10
+    tinyvgg bitflip random light.tvq --data cifar10 --flips 1,10,100,1000 --seeds 5 --json
+    tinyvgg bitflip map light.tvq --data cifar10 --tensors all --samples 16 --out runs/map
+    tinyvgg bitflip apply light.tvq --plan runs/bfa --data cifar10
+"""
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg.cli._classifier import add_model, images_for, open_classifier
+from tinyvgg.cli._common import add_common, print_result
+from tinyvgg.errors import MissingExtra, OptionError
+
+ACTIONS = ("random", "search", "map", "apply")
+GOALS = ("any", "class", "pair", "stealthy", "image")
+
+
+def add_arguments(parser):
+    parser.add_argument("action", choices=ACTIONS, help="what to do")
+    add_model(parser)
+    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10)")
+    parser.add_argument("--flips", default=None, metavar="N", help="steps of a search (default 20); random: counts as 1,10,100")
+    parser.add_argument("--memory", default="sram", help="sram (default), flash_ecc, laser_set or file")
+    parser.add_argument("--fault", default="flip", help="flip (default), set, clear or zero_dword")
+    parser.add_argument("--tensors", default=None, help="weights (default), codebook, index, bias, requantisation, batchnorm, all, or arrays")
+    parser.add_argument("--bits", metavar="A,B", help="only these bits of each number, as 0,1,2,3,4,5,6")
+    parser.add_argument("--goal", default="any", choices=GOALS, help="what a search wants (default any: as many errors as it can)")
+    parser.add_argument("--target", type=int, metavar="CLASS", help="of the other goals: the class that images shall become")
+    parser.add_argument("--source", type=int, metavar="CLASS", help="the class whose images shall become it")
+    parser.add_argument("--images", type=int, default=128, metavar="N", help="images of a search or map (default 128)")
+    parser.add_argument("--trials", default="3", metavar="N", help="bits of each array tried at each step, or all (default 3)")
+    parser.add_argument("--floor", type=float, metavar="SHARE", help="a search stops at this accuracy on its images")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="draws of random flips (default 5)")
+    parser.add_argument("--samples", type=int, default=16, metavar="N", help="of a map: numbers of each array tried (default 16)")
+    parser.add_argument("--plan", metavar="PLAN", help="of apply: plan.json or the folder of a search")
+    parser.add_argument("--patch", metavar="FILE", help="of apply: write the patched copy of MODEL there")
+    parser.add_argument("-n", type=int, default=1000, metavar="N", help="number of test images (default 1000)")
+    parser.add_argument("--out", metavar="RUN", help="folder for plan, rows and figures")
+    add_common(parser)
+
+
+def run(arguments):
+    result, text = {"random": _random, "search": _search, "map": _map, "apply": _apply}[arguments.action](arguments)
+    print_result(arguments, result, text)
+
+
+def _open(arguments, memory):
+    """Return the model's store, the data set and test images."""
+    from tinyvgg import data, faults
+    from tinyvgg.faults.memories import memory_of
+    place, _ = memory_of(memory)
+    if arguments.n < 1 or arguments.images < 1:
+        raise OptionError(f"{arguments.n} test and {arguments.images} search images were asked for; expected 1 or more", "-n 1000")
+    model = open_classifier(arguments.model, arguments.input_range)
+    store = faults.open_store(model, place.form)
+    dataset = data.load(arguments.data)
+    x, y = images_for(model, dataset, "test", arguments.n)
+    return model, store, dataset, x, np.asarray(y).reshape(-1)
+
+
+def attacker_images(model, dataset, count, seed):
+    """Return `count` training images and labels, drawn by seed."""
+    from tinyvgg.rng import generator
+    x, y = images_for(model, dataset, "train")
+    chosen = np.sort(generator(seed, "fault", "images").permutation(len(x))[:count])
+    return x[chosen], np.asarray(y).reshape(-1)[chosen]
+
+
+def _numbers(text, option, example):
+    try:
+        values = [int(part) for part in str(text).split(",")]
+    except ValueError:
+        values = []
+    if not values or min(values) < 0:
+        raise OptionError(f"{option} is {text!r}; expected whole numbers, separated by commas", example)
+    return values
+
+
+def _settings(arguments, tensors="weights"):
+    only = None if arguments.bits is None else _numbers(arguments.bits, "--bits", "--bits 6,7")
+    if only is not None and max(only) > 31:
+        raise OptionError(f"--bits is {arguments.bits}; numbers have bits 0 to 31", "--bits 6,7")
+    return {"tensors": arguments.tensors or tensors, "only_bits": only, "fault": arguments.fault, "memory": arguments.memory,
+            "seed": arguments.seed, "quiet": arguments.quiet}
+
+
+def _random(arguments):
+    from tinyvgg import faults
+    counts = _numbers(arguments.flips or "1,10,20,100,1000", "--flips", "--flips 1,10,100")
+    if min(counts) < 1 or arguments.seeds < 1:
+        raise OptionError(f"{arguments.flips} flips and {arguments.seeds} seeds were asked for; expected 1 or more", "--flips 20 --seeds 5")
+    _, store, dataset, x, y = _open(arguments, arguments.memory)
+    before = store.accuracy(x, y)
+    rows = faults.random_flips(store, x, y, counts=counts, seeds=arguments.seeds, out=_file(arguments, "random.jsonl"), **_settings(arguments))
+    lines = [f"accuracy before {before:.2%} on {len(x)} test images of {dataset.name}"]
+    for row in (summary := faults.summarise(rows)):
+        found = "the board stops" if row["median"] is None else f"median {row['median']:.2%} ({row['lowest']:.2%} to {row['highest']:.2%})"
+        lines.append(f"{row['flips']:>7} random flips: {found}" + (f", {row['stopped']} draws raise an NMI" if row["stopped"] else ""))
+    last = summary[-1]
+    result = {"flips": last["flips"], "hamming": last["flips"], "accuracy_before": before, "accuracy_after": last["median"], "plan": None,
+              "rows": rows, "summary": summary, "memory": arguments.memory, "n": len(x), "sha256": store.sha256}
+    return result, "\n".join(lines)
+
+
+def _search(arguments):
+    from tinyvgg import faults
+    model, store, dataset, x, y = _open(arguments, arguments.memory)
+    flips = _numbers(20 if arguments.flips is None else arguments.flips, "--flips", "--flips 20")
+    trials = None if arguments.trials == "all" else _numbers(arguments.trials, "--trials", "--trials 3")[0]
+    xs, ys = attacker_images(model, dataset, arguments.images, arguments.seed)
+    plan = faults.progressive_search(store, xs, ys, flips=flips[0], goal=arguments.goal, target=arguments.target, source=arguments.source,
+                                     trials=trials, floor=arguments.floor, out=arguments.out, **_settings(arguments))
+    return _report(arguments, store, plan, dataset, x, y)
+
+
+def _apply(arguments):
+    from tinyvgg import faults
+    if arguments.plan is None:
+        raise OptionError("apply needs a plan", "--plan runs/bfa, the folder of a search")
+    plan = faults.load_plan(arguments.plan)
+    arguments.memory = plan.memory
+    if arguments.patch:
+        faults.patch_file(plan, arguments.model, arguments.patch)
+    _, store, dataset, x, y = _open(arguments, plan.memory)
+    return _report(arguments, store, plan, dataset, x, y)
+
+
+def _report(arguments, store, plan, dataset, x, y):
+    """Apply a plan, measure it on test images, and say what an ECC flash would make of it."""
+    before = store.accuracy(x, y)
+    plan.apply(store)
+    after = store.accuracy(x, y)
+    plan.revert(store)
+    rows = plan.ecc(store) if plan.form == "image" else []
+    verdicts = {kind: sum(row["verdict"] == kind for row in rows) for kind in ("corrected", "nmi", "applied")}
+    result = {"flips": len(plan.flips), "steps": len(plan.steps), "hamming": plan.hamming, "accuracy_before": before,
+              "accuracy_after": after, "plan": plan.as_dict(), "ecc": verdicts if rows else None, "memory": plan.memory, "n": len(x),
+              "data": dataset.name, "data_sha256": dataset.sha256, "sha256": store.sha256}
+    lines = [f"{i + 1:>4}  " + ", ".join(f"{f.tensor}[{f.index}] bit {f.bit}: {f.old} -> {f.new}" for f in step.flips[:4])
+             + (f" and {len(step.flips) - 4} more" if len(step.flips) > 4 else "")
+             + ("" if step.accuracy is None else f"   {step.accuracy:.1%} of the search's images") for i, step in enumerate(plan.steps)]
+    lines.append(f"{len(plan.flips)} flips, {plan.hamming} bits differ; accuracy {before:.2%} -> {after:.2%} on {len(x)} test images of "
+                 f"{dataset.name}")
+    if rows:
+        lines.append(f"in ECC flash: {verdicts['corrected']} double words corrected, {verdicts['nmi']} raise an NMI, {verdicts['applied']} applied")
+    if plan.facts.get("stopped"):
+        lines.append(f"the search ended: {plan.facts['stopped']}")
+    return result, "\n".join(lines)
+
+
+def _map(arguments):
+    from tinyvgg import faults
+    model, store, dataset, *_ = _open(arguments, arguments.memory)
+    xs, ys = attacker_images(model, dataset, arguments.images, arguments.seed)
+    settings = _settings(arguments, "all")
+    if settings.pop("only_bits") is not None:
+        raise OptionError("a map takes every bit", "the same without --bits")
+    rows = faults.sensitivity_map(store, xs, ys, samples=arguments.samples, out=_file(arguments, "map.jsonl"), **settings)
+    if arguments.out:
+        from tinyvgg.report.fault_plots import heat_map
+        try:
+            heat_map(rows, Path(arguments.out) / "map.png")
+        except MissingExtra:
+            pass
+    before = float((store.labels(xs) == ys).mean())
+    worst = max((r for r in rows if r["tried"]), key=lambda r: r["worst_drop"])
+    ranked = sorted((r for r in rows if r["tried"]), key=lambda r: -r["worst_drop"])[:15]
+    lines = [f"{r['tensor']:<28} bit {r['bit']:>2}  mean drop {r['mean_drop']:7.2%}  worst {r['worst_drop']:7.2%} at [{r['worst_index']}]  "
+             f"({r['tried']}{' of all' if r['exhaustive'] else ' sampled'})" for r in ranked]
+    result = {"flips": 1, "hamming": 1, "accuracy_before": before, "accuracy_after": before - worst["worst_drop"], "plan": None, "rows": rows,
+              "n": len(xs), "memory": arguments.memory, "sha256": store.sha256}
+    return result, "\n".join([f"accuracy before {before:.2%} on {len(xs)} training images; the worst rows:", *lines])
+
+
+def _file(arguments, name):
+    return None if arguments.out is None else Path(arguments.out) / name

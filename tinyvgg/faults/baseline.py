@@ -1,0 +1,86 @@
+"""Random flips: the baseline that any search has to beat."""
+import numpy as np
+
+from tinyvgg.errors import OptionError
+from tinyvgg.faults.bits import permitted
+from tinyvgg.faults.memories import memory_of, surviving
+from tinyvgg.faults.store import Store, open_store
+from tinyvgg.report import record
+from tinyvgg.report.progress import Progress
+from tinyvgg.rng import generator
+
+
+def random_flips(model, x, y, *, counts=(1, 10, 100, 1000), seeds=5, seed=0, tensors="weights", fault="flip", memory="sram",
+                 only_bits=None, out=None, quiet=True):
+    """Flip bits at random and measure the accuracy on x (N, H, W, C), y (N,); return rows, one for each count and seed.
+
+    A row: {"flips", "seed", "accuracy", "applied", "nmi", "corrected"}; accuracy is None where an ECC flash raises an NMI: the
+    board stops. counts: numbers of flips; seeds: draws of each, from `seed` on; out: a file of JSON lines; rows there are kept.
+    """
+    place, fault = memory_of(memory, fault)
+    if fault == "zero_dword":
+        raise OptionError("random flips are of single bits; zero_dword is a fault of the search", "--fault clear")
+    store = model if isinstance(model, Store) else open_store(model, place.form)
+    keys, y = store.select(tensors), np.asarray(y).reshape(-1)
+    mark = {"sha256": store.sha256, "data": record.sha256_arrays(np.asarray(x), y), "tensors": keys, "fault": fault, "memory": memory,
+            "only_bits": None if only_bits is None else list(only_bits)}
+    known = {} if out is None else {(r["flips"], r["seed"]): r for r in (line["row"] for line in record.read_lines(out)
+                                                                         if line.get("mark") == mark)}
+    progress, rows = Progress(len(counts) * seeds, "random flips", "draws", quiet=quiet), []
+    for count in counts:
+        for s in range(seed, seed + seeds):
+            if (count, s) not in known:
+                flips = draw(store, keys, count, generator(s, "fault", "random", count), fault, only_bits)
+                known[count, s] = {"flips": count, "seed": s, **_measure(store, flips, place, x, y)}
+                if out is not None:
+                    record.append_line(out, {"mark": mark, "row": known[count, s]})
+            rows.append(known[count, s])
+            progress.advance()
+    progress.close()
+    return rows
+
+
+def draw(store, keys, count, rng, fault="flip", only_bits=None):
+    """Return `count` different bits [(key, index, bit)], each stored bit of `keys` that `fault` can change equally likely."""
+    able = [np.flatnonzero(_able(store, key, fault, only_bits)) for key in keys]
+    ends = np.cumsum([len(a) for a in able])
+    if count > ends[-1]:
+        raise OptionError(f"{count} flips were asked for; the chosen arrays have {ends[-1]:,} bits that {fault} can change", "fewer flips")
+    found = []
+    for at in rng.choice(int(ends[-1]), count, replace=False):
+        which = int(np.searchsorted(ends, at, side="right"))
+        index, bit = divmod(int(able[which][at - ends[which]]), store.bits(keys[which]))
+        found.append((keys[which], index, bit))
+    return found
+
+
+def _able(store, key, fault, only_bits):
+    """Which bits (n, bits) of an array mean something and can be changed."""
+    positions = np.arange(store.bits(key))
+    mask = permitted(store.arrays[key].reshape(-1, 1), positions, fault) & store.usable(key)[:, None]
+    return mask if only_bits is None else mask & np.isin(positions, list(only_bits))
+
+
+def _measure(store, flips, place, x, y):
+    passed, verdicts = surviving(store, flips, place)
+    kinds = [v["verdict"] for v in verdicts]
+    if "nmi" in kinds:
+        accuracy = None
+    else:
+        store.toggle(passed)
+        try:
+            accuracy = store.accuracy(x, y)
+        finally:
+            store.toggle(passed)
+    return {"accuracy": accuracy, "applied": len(passed), "nmi": kinds.count("nmi"), "corrected": kinds.count("corrected")}
+
+
+def summarise(rows):
+    """Return rows by count: {"flips", "median", "lowest", "highest", "stopped"} of the accuracies; stopped: draws that raised an NMI."""
+    found = []
+    for count in dict.fromkeys(row["flips"] for row in rows):
+        of = [row["accuracy"] for row in rows if row["flips"] == count]
+        ran = [a for a in of if a is not None]
+        found.append({"flips": count, "median": float(np.median(ran)) if ran else None, "lowest": min(ran, default=None),
+                      "highest": max(ran, default=None), "stopped": len(of) - len(ran)})
+    return found

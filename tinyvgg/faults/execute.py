@@ -1,0 +1,184 @@
+"""Running a store's graph, and running it again from the first op that a flip changes.
+
+A flipped weight changes one channel of its op, so the accumulators of that channel get the weight's change times one shifted input
+plane, and those of the next convolution the change of one input channel: both are sums of integers, so the answers are those of
+the whole network, bit for bit. Only from the op after that on are layers computed whole.
+"""
+import numpy as np
+
+from tinyvgg.faults import wrapping
+from tinyvgg.quant.graph import Conv2D, Dense, DepthwiseConv2D, weights_of
+from tinyvgg.quant.simulate import accumulate, simulate
+from tinyvgg.quant.simulate_float import simulate_float
+
+WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
+FEW = 4                     # channels that are recomputed one by one; more are done whole
+
+
+def run(store, x):
+    """x as the store's graph takes it -> the logits op's raw result."""
+    return Session(store, x, keep=False).logits
+
+
+def accumulators(op, x):
+    """The sums of products of an integer op, int32 (N, OH, OW, F) or (N, F)."""
+    parts = [np.asarray(acc) for _, acc in accumulate(op, x)]
+    return np.concatenate(parts).astype(np.int32)
+
+
+class Session:
+    """A store's answers for images x, kept op by op: `logits` as they stand, `trial(changes)` with a few numbers changed."""
+
+    def __init__(self, store, x, *, keep=True):
+        self.store, self.x, self.keep = store, x, keep
+        self.names = [op.name for op in store.original.ops]
+        self.last = store.original.logits.name
+        self.values, self.sums = {}, {}
+        self._restart()
+
+    def _restart(self):
+        left = {name: sum(name in op.inputs for op in self.store.original.ops) for name in self.names}
+        for name in self.names:
+            op = self.store.op(name)
+            self.values[name], acc = self._whole(op, self._inputs(op, self.values))
+            if self.keep:
+                self.sums[name] = acc
+            else:
+                for i in op.inputs:
+                    left[i] -= 1
+                    if left[i] == 0:
+                        self.values[i] = None
+            if name == self.last:
+                break
+
+    @property
+    def logits(self):
+        """The logits op's raw result (N, classes)."""
+        return self.values[self.last]
+
+    def _inputs(self, op, values):
+        return [values[i] for i in op.inputs] or [self.x]
+
+    def _whole(self, op, inputs):
+        """Return an op's result and accumulators (None where it has none)."""
+        if isinstance(op, WEIGHTED):
+            if self.keep:
+                acc = accumulators(op, *inputs)
+                return wrapping.finish(acc, op).reshape(-1, *op.shape), acc
+            parts = [wrapping.finish(acc.astype(np.int32), op) for _, acc in accumulate(op, *inputs)]
+            return np.concatenate(parts).reshape(-1, *op.shape), None
+        with np.errstate(all="ignore"):
+            return (simulate if self.store.is_integer else simulate_float)(op, *inputs), None
+
+    def trial(self, changes):
+        """Return the raw logits with `changes`, [(key, index, value)], in place; nothing is changed."""
+        new, _ = self._changed(changes, commit=False)
+        return new.get(self.last, self.logits)
+
+    def commit(self, changes):
+        """Make `changes` in the store, and bring the answers up to date."""
+        by_key = {}
+        for key, index, value in changes:
+            by_key.setdefault(key, []).append((index, value))
+        values, sums = self._changed(changes, commit=True)
+        for key, pairs in by_key.items():
+            flat = self.store.arrays[key].reshape(-1)
+            for index, value in pairs:
+                flat[index] = value
+        self.store.changed(by_key)
+        self.values.update(values)
+        self.sums.update(sums)
+
+    def _changed(self, changes, commit):
+        """Return {op: result} and {op: accumulators} of every op that the changes reach."""
+        built, values, sums, channels = self._built(changes), {}, {}, {}
+        for name in self.names:
+            op = built.get(name) or self.store.op(name)
+            dirty = [i for i in op.inputs if i in values]
+            if name not in built and not dirty:
+                continue
+            if name in built and not dirty and isinstance(op, WEIGHTED):
+                found = self._some_channels(op)
+                if found is not None:
+                    values[name], sums[name], channels[name] = found
+            elif name not in built and len(dirty) == 1 and len(op.inputs) == 1 and channels.get(dirty[0]) is not None \
+                    and isinstance(op, Conv2D | Dense):
+                sums[name] = self._from_channels(op, self.values[dirty[0]], values[dirty[0]], channels[dirty[0]])
+                values[name] = wrapping.finish(sums[name], op).reshape(-1, *op.shape)
+            else:
+                merged = {i: values.get(i, self.values[i]) for i in op.inputs}
+                keep, self.keep = self.keep, commit
+                try:
+                    values[name], sums[name] = self._whole(op, self._inputs(op, merged))
+                finally:
+                    self.keep = keep
+            if name == self.last:
+                break
+        return values, sums
+
+    def _built(self, changes):
+        """{op name: the op with its changed arrays}."""
+        arrays, names = dict(self.store.arrays), []
+        for key, index, value in changes:
+            if arrays[key] is self.store.arrays[key]:
+                arrays[key] = arrays[key].copy()
+            arrays[key].reshape(-1)[index] = value
+            names.append(key.rsplit("/", 1)[0])
+        return {name: self.store.build(self.store.original[name], arrays) for name in names}
+
+    def _some_channels(self, op):
+        """Return the result and accumulators of a changed op whose inputs stand, and which channels changed (None for all).
+
+        None alone: what changed is not used (an entry that no index names, a number flipped back).
+        """
+        before, x = self.store.op(op.name), self._inputs(op, self.values)[0]
+        new, old = (weights_of(o).reshape(len(o.tail.bias), -1) for o in (op, before))
+        different = new != old
+        touched = different.any(axis=1)
+        for name in ("bias", "offset", "multiplier", "high"):
+            if getattr(op.tail, name) is not None:
+                touched |= getattr(op.tail, name) != getattr(before.tail, name)
+        touched = np.flatnonzero(touched)
+        if not len(touched) and op.tail.shift == before.tail.shift:
+            return None
+        if op.tail.shift != before.tail.shift or len(touched) > FEW or different.sum() > 8 * FEW or not isinstance(op, Conv2D | Dense):
+            if not different.any():
+                acc = self.sums[op.name]
+                return wrapping.finish(acc, op).reshape(-1, *op.shape), acc, None
+            return (*self._whole(op, [x]), None)
+        acc = self.sums[op.name][..., touched].copy()
+        for place, f in enumerate(touched):
+            for k in np.flatnonzero(different[f]):
+                self._add_weight(op, x, int(k), int(new[f, k]) - int(old[f, k]), acc[..., place])
+        sums = self.sums[op.name].copy()
+        sums[..., touched] = acc
+        values = self.values[op.name].copy()
+        finished = wrapping.finish(np.ascontiguousarray(acc), op, touched)
+        values[..., touched] = finished.reshape(*values.shape[:-1], len(touched))
+        return values, sums, touched
+
+    def _add_weight(self, op, x, k, delta, acc):
+        if isinstance(op, Dense):
+            acc += delta * (x.reshape(len(x), -1)[:, k].astype(np.int32) - op.input_zero)
+            return
+        x = x if x.ndim == 4 else x[:, None, None]
+        row, column, channel = np.unravel_index(k, op.weights.shape[1:])
+        wrapping.add_weight(x, op.input_zero, int(channel), delta, int(row), int(column), geometry(op), acc)
+
+    def _from_channels(self, op, old, new, channels):
+        """The accumulators of an op after some channels of its input have changed."""
+        acc, weights = self.sums[op.name].copy(), weights_of(op).astype(np.int32)
+        change = new[..., channels].astype(np.int32) - old[..., channels]
+        if isinstance(op, Dense):
+            columns = weights.reshape(len(weights), -1, old.shape[-1])[..., channels].reshape(len(weights), -1)
+            return acc + change.reshape(len(change), -1) @ columns.T
+        change = change if change.ndim == 4 else change[:, None, None]
+        for place, channel in enumerate(channels):
+            kernel = np.ascontiguousarray(weights[..., channel].transpose(1, 2, 0))
+            wrapping.add_channel(np.ascontiguousarray(change[..., place]), kernel, geometry(op), acc)
+        return acc
+
+
+def geometry(op):
+    """Strides, dilation, and padding at the top and left of a convolution."""
+    return (*op.strides, *op.dilation, op.padding[0][0], op.padding[1][0])

@@ -1,0 +1,94 @@
+"""Plans on files: .h5 and .tvq are copied and patched, whole or not at all."""
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg.errors import FormatError, NotYet
+from tinyvgg.faults.store import FileStore, open_store
+from tinyvgg.quant.graph import SharedWeights
+from tinyvgg.quant.packing import pack_bits
+from tinyvgg.report.record import atomic_path
+
+
+def patch_file(plan, path, out):
+    """Write `path` (.h5 or .tvq) with a FlipPlan applied to `out`; return the number of bits changed.
+
+    The file's bytes are a copy but for the flipped numbers, and the hash that a .tvq states of itself: an attacker writes that anew.
+    Raises FormatError for another model or form; nothing is written then.
+    """
+    from tinyvgg.io import load_model
+    path, out = Path(path), Path(out)
+    store = open_store(load_model(path), "file")
+    plan.apply(store)
+    keys = {key for key, _, _ in plan.net()}
+    write = _write_tvq if isinstance(store, FileStore) else _write_h5
+    if write is _write_h5 and path.suffix not in (".h5", ".hdf5"):
+        raise NotYet(f"{path.name} is not a file whose weights are patched; .h5 and .tvq are", f"tinyvgg convert {path.name} NEW.h5")
+    with atomic_path(out) as temporary:
+        shutil.copyfile(path, temporary)
+        write(temporary, store, keys)
+    return plan.hamming
+
+
+def _write_tvq(path, store, keys):
+    import h5py
+
+    from tinyvgg.quant.tvq import graph_sha256
+    with h5py.File(path, "r+") as f:
+        places = _places(f["graph/json"][()])
+        for key in keys:
+            op, name = key.rsplit("/", 1)
+            array, place = store.arrays[key], places[op].get(name)
+            if place is None:
+                raise NotYet(f"{key} stands in the text of a .tvq, not in an array", "flip it in the image")
+            stored = pack_bits(array, store.bits(key)) if name == "indices" else array
+            f[f"graph/arrays/{place}"][...] = stored.reshape(f[f"graph/arrays/{place}"].shape)
+        f.attrs["sha256"] = graph_sha256(_writable(store))
+
+
+def _writable(store):
+    """The graph with its arrays as a .tvq keeps them: codebooks in their own length."""
+    from dataclasses import replace
+    graph, ops = store.graph, []
+    for op in graph.ops:
+        if isinstance(getattr(op, "weights", None), SharedWeights):
+            weights = SharedWeights(store.arrays[f"{op.name}/codebook"], op.weights.indices, op.weights.bits)
+            op = replace(op, weights=weights)
+        ops.append(op)
+    return replace(graph, ops=tuple(ops))
+
+
+def _places(text):
+    """{op: {array name: number of its dataset}} of a .tvq's description."""
+    import json
+    found = {}
+    for op in json.loads(bytes(text).decode())["ops"]:
+        parts = {**op, **(op.get("tail") or {}), **(op["weights"] if isinstance(op.get("weights"), dict) else {})}
+        if isinstance(op.get("weights"), dict) and "array" in op["weights"]:
+            parts["weights"] = op["weights"]
+        found[op["name"]] = {name: value["array"] for name, value in parts.items() if isinstance(value, dict) and "array" in value}
+    return found
+
+
+def _write_h5(path, store, keys):
+    import h5py
+    with h5py.File(path, "r+") as f:
+        group = f["model_weights"] if "model_weights" in f else f
+        for layer in store.model.layers:
+            mine = [f"{layer.name}/{name}" for name, _ in layer.weights]
+            if not keys.intersection(mine):
+                continue
+            holder = group[layer.name]
+            names = [n.decode() if isinstance(n, bytes) else str(n) for n in holder.attrs["weight_names"]]
+            if len(names) != len(mine):
+                raise FormatError(f"{path} keeps {len(names)} arrays for {layer.name}; expected {len(mine)}")
+            for key, name in zip(mine, names, strict=True):
+                if key in keys:
+                    _set(holder[name], store.arrays[key], key)
+
+
+def _set(dataset, array, key):
+    if dataset.shape != array.shape or dataset.dtype != np.dtype("<f4"):
+        raise FormatError(f"{key} is {dataset.dtype} {dataset.shape} in the file; expected float32 {array.shape}")
+    dataset[...] = array

@@ -1,0 +1,124 @@
+"""First-order gains: how much a flip of each stored bit would raise the score, by the gradient at the numbers as they stand.
+
+    gain(bit) = d score / d number * (flipped number - number)
+
+The gradient runs through the integer model by the straight-through estimator and is carried over to the integers: weights and
+codebooks by their scale, biases and offsets by the accumulator's unit, multipliers by what they multiply. BFA (ICCV 2019, equation 6)
+ranks the bits of the ten weights of the largest gradient; here every bit is ranked.
+"""
+import numpy as np
+
+from tinyvgg.errors import OptionError
+from tinyvgg.faults import bits
+from tinyvgg.quant.dequantize import dequantize, limits, real_values
+from tinyvgg.quant.float_backward import pull_graph
+from tinyvgg.quant.graph import SharedWeights, weights_of
+
+
+def gains(store, slopes, key, fault="flip"):
+    """Return (n, bits) float64: the gain of each bit of an array; -inf where `fault` cannot change it or it is padding."""
+    array, count = store.arrays[key].reshape(-1), store.bits(key)
+    positions = np.arange(count)
+    if key.endswith("/indices"):
+        found = _index_gains(store, slopes, key)
+    elif key not in slopes:
+        return np.full((len(array), count), -np.inf)
+    else:
+        with np.errstate(all="ignore"):
+            new = bits.flipped(array[:, None], positions).astype(np.float64)
+            found = slopes[key].reshape(-1, 1).astype(np.float64) * (new - array[:, None].astype(np.float64))
+        # An infinite step along a slope of 0 gains nothing; one along any other slope is as large as there is.
+        found = np.nan_to_num(found, nan=0.0, posinf=1e300, neginf=-1e300)
+    allowed = bits.permitted(array[:, None], positions, fault) & store.usable(key)[:, None]
+    return np.where(allowed, found, -np.inf)
+
+
+def graph_slopes(store, values, dlogits):
+    """Return {key: d score / d stored number, of the array's shape} for a GraphStore; `values` {op: result} as a Session keeps them.
+
+    Under "op/indices" stands the gradient by the expanded weights.
+    """
+    graph = store.graph
+    if not store.is_integer:
+        _, found = pull_graph(graph, {**values, "": values[graph.ops[0].name]}, dlogits)
+        return {f"{op}/{name}": part for (op, what), g in found.items()
+                for name, part in _by_name(store, graph[op], what, np.asarray(g, np.float64))}
+    floats = dequantize(graph)
+    real = real_values(graph, values, values[graph.ops[0].name].astype(np.float32))
+    with np.errstate(all="ignore"):
+        _, found = pull_graph(floats, real, dlogits, limits=limits(graph))
+    slopes = {}
+    for op in graph.ops:
+        if hasattr(op, "weights"):
+            mine = {what: np.nan_to_num(np.asarray(g, np.float64)) for (name, what), g in found.items() if name == op.name}
+            slopes.update(_integer_slopes(store, op, graph[op.inputs[0]].scale, floats[op.name].tail, mine))
+    return slopes
+
+
+def _integer_slopes(store, op, input_scale, float_tail, g):
+    """Carry the gradients by real numbers of one op over to its integers: see dequantize, which made the former of the latter."""
+    tail, m = op.tail, op.tail.multiplier.astype(np.float64)
+    unit = op.scale * np.abs(m) / 2.0 ** 32
+    acc = unit * 2.0 ** tail.shift
+    if tail.activation == "clamp":
+        acc = acc / np.where(tail.high > 0, unit * tail.high, 1.0)
+    weights = g["weights"] * (acc / input_scale).reshape(-1, *[1] * (g["weights"].ndim - 1))
+    bias = g["bias"] * acc
+    if store.form == "image":                       # there a weight meets x, not x - zero
+        weights = weights + op.input_zero * bias.reshape(-1, *[1] * (weights.ndim - 1))
+    gain, shift = float_tail.gain.astype(np.float64), float_tail.shift.astype(np.float64)
+    with np.errstate(all="ignore"):
+        multiplier = np.nan_to_num((gain * g["gain"] + (shift + op.scale * op.zero) * g["shift"]) / m, posinf=0.0, neginf=0.0)
+    found = {"bias": bias, "offset": g["shift"] * unit * np.sign(m), "multiplier": multiplier}
+    return {f"{op.name}/{name}": part for what, value in (("weights", weights), *found.items())
+            for name, part in _by_name(store, op, what, value) if f"{op.name}/{name}" in store.arrays}
+
+
+def _by_name(store, op, what, g):
+    """(array name, gradient laid out as stored) for the gradient by one logical array of an op."""
+    if what != "weights":
+        return [(what, g)]
+    if not isinstance(op.weights, SharedWeights):
+        return [("weights", store.layout(op, g) if store.form == "image" else g)]
+    shape, flat = op.weights.codebook.shape, g.reshape(len(g), -1)
+    indices = op.weights.indices.reshape(flat.shape)
+    book = np.zeros((len(g) if len(shape) > 1 else 1, shape[-1]))
+    rows = np.arange(len(g))[:, None] if len(shape) > 1 else np.zeros((1, 1), int)
+    np.add.at(book, (np.broadcast_to(rows, indices.shape), indices), flat)
+    stored = store.arrays[f"{op.name}/codebook"].shape
+    return [("codebook", book.reshape(shape)[..., :stored[-1]]), ("indices", g)]
+
+
+def _index_gains(store, slopes, key):
+    """Gains of the bits of indices: the weight's slope times the step to the entry that the changed index names."""
+    op = store.op(key.rsplit("/", 1)[0])
+    if key not in slopes:
+        raise OptionError(f"{key} has no gradient")
+    shared, count = op.weights, op.weights.bits
+    flat = shared.indices.reshape(len(shared.indices), -1)
+    book = shared.codebook if shared.codebook.ndim > 1 else np.broadcast_to(shared.codebook, (len(flat), len(shared.codebook)))
+    now = weights_of(op).reshape(flat.shape).astype(np.float64)
+    found = np.empty((*flat.shape, count))
+    for bit in range(count):
+        there = np.take_along_axis(book, (flat ^ np.uint8(1 << bit)).astype(np.intp), axis=1)
+        found[..., bit] = slopes[key].reshape(flat.shape) * (there.astype(np.float64) - now)
+    if store.form == "file":
+        return found.reshape(-1, count)
+    stream = found[..., ::-1].reshape(len(flat), -1)                       # the first index in the highest bits of the first byte
+    stored = store.arrays[key]
+    padded = np.full((len(flat), stored.shape[1] * 8), -np.inf)
+    padded[:, :stream.shape[1]] = stream
+    return padded.reshape(-1, 8)[:, ::-1]
+
+
+def keras_slopes(store, x, slope_of):
+    """Return (logits, {key: gradient}) of a KerasStore for images x; slope_of(logits) -> d score / d logits."""
+    model = store.model
+    with np.errstate(all="ignore"):
+        logits = model.forward_logits(store.check_images(x))
+        model.backward_logits(np.asarray(slope_of(logits), model.dtype), parameters=True, inputs=False)
+    found = {f"{layer.name}/{name}": np.nan_to_num(g) for layer in model.layers for name, g in layer.gradients.items()}
+    model.saved = None
+    return logits, found
+
+

@@ -1,0 +1,117 @@
+"""Progressive bit search (Rakin, He, Fan: Bit-Flip Attack, ICCV 2019), on any stored array and for any objective.
+
+At each step: rank the bits of every array by their first-order gain (gains.py); try the best of each array alone, on the true
+integer network; keep the one that raises the score most. Where none does, the two best bits of an array are tried together, then
+three, up to `MOST`; then the search ends, for no exit there means for ever.
+
+Differences from the paper: all bits are ranked, not those of the ten weights of the largest gradient; the best `trials` of an array
+are tried, not one; labels are the true ones unless labels="predicted"; biases, multipliers, shifts and codebooks are arrays as well.
+"""
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg.errors import OptionError
+from tinyvgg.faults.candidates import candidates
+from tinyvgg.faults.memories import memory_of
+from tinyvgg.faults.objective import objective
+from tinyvgg.faults.plan import FlipPlan, Step, flips_of, load_plan
+from tinyvgg.faults.store import Store, open_store
+from tinyvgg.faults.victim import victim_of
+from tinyvgg.report import record
+from tinyvgg.report.progress import Progress
+
+MOST = 6                    # bits of one array that are flipped together where no fewer help
+
+
+def progressive_search(model, x, y, *, flips=20, goal="any", target=None, source=None, keep=1.0, tensors="weights", only_bits=None,
+                       fault="flip", memory="sram", trials=3, floor=None, labels="true", seed=0, out=None, quiet=True):
+    """Search for the flips that hurt most; return a FlipPlan. The model itself is not changed.
+
+    model: nn.Model, QuantizedModel, CompressedModel, Graph or Store. x (N, H, W, C), y (N,): the attacker's images, 128 training
+    images say. flips: steps at most. goal, target, source, keep: see objective.py. tensors: kinds or arrays (Store.select).
+    only_bits: bits that may be flipped, None for all. fault: flip, set, clear or zero_dword. memory: see memories.py. trials: bits
+    of each array that are tried at each step; None tries every one (brute force). floor: stop at this accuracy on x. labels: "true",
+    or "predicted" as in the paper's code. seed is recorded: the search draws nothing at random, the images do. out: a folder;
+    the plan is saved after each step, and the same call goes on from there.
+    """
+    place, fault = memory_of(memory, fault)
+    store = model if isinstance(model, Store) else open_store(model, place.form)
+    if flips < 1 or trials is not None and trials < 1 or labels not in ("true", "predicted"):
+        raise OptionError(f"{flips} flips, {trials} trials and {labels!r} labels; expected 1 or more, and true or predicted")
+    keys, victim, y = store.select(tensors), victim_of(store, x), np.asarray(y).reshape(-1)
+    goals = objective(goal, victim.logits.argmax(axis=1) if labels == "predicted" else y, store.n_classes, target=target, source=source,
+                      keep=keep)
+    settings = {"goal": goal, "target": target, "source": source, "keep": keep, "tensors": keys, "only_bits": only_bits, "fault": fault,
+                "memory": memory, "trials": trials, "labels": labels, "seed": seed, "images": len(x),
+                "images_sha256": record.sha256_arrays(np.asarray(x), y)}
+    plan = _begin(store, place, settings, out)
+    search = _Search(victim, goals, keys, fault, place.together, trials, only_bits)
+    for step in plan.steps:
+        victim.commit([f.place for f in step.flips])
+    plan.facts.setdefault("start", _measure(victim.logits, y, goals))
+    progress = Progress(flips, "search", "flips", quiet=quiet)
+    progress.advance(len(plan.steps))
+    while len(plan.steps) < flips and (floor is None or _accuracy(victim.logits, y) > floor):
+        found = search.step()
+        if found is None:
+            plan.facts["stopped"] = f"no {MOST} or fewer bits of one array raise the score"
+            break
+        plan.steps.append(Step(tuple(flips_of(store, found)), **search.commit(found, y)))
+        if out is not None:
+            plan.save(Path(out) / "plan.json")
+        progress.advance(1, f"accuracy {plan.steps[-1].accuracy:.1%}")
+    progress.close()
+    store.toggle(plan.net())
+    return plan
+
+
+class _Search:
+    """The state of one search: what is tried, and how good it was."""
+
+    def __init__(self, victim, goals, keys, fault, together, trials, only_bits):
+        self.victim, self.goals, self.keys, self.fault, self.together = victim, goals, keys, fault, together
+        self.trials, self.only_bits = trials, only_bits
+
+    def step(self):
+        """Return the bits [(key, index, bit)] of the best flip, or None."""
+        base, slopes = self.goals.score(self.victim.logits), self.victim.slopes(self.goals)
+        for count in range(self.together, max(MOST, self.together) + 1):
+            best = None
+            for key in self.keys:
+                for places in candidates(self.victim.store, slopes, key, fault=self.fault, count=count, in_double_word=self.together > 1,
+                                         trials=self.trials, only_bits=self.only_bits):
+                    score = self.goals.score(self.victim.trial(places))
+                    if best is None or score > best[0]:
+                        best = score, places
+            if best is not None and best[0] > base:
+                return best[1]
+            if self.fault == "zero_dword":
+                break
+        return None
+
+    def commit(self, places, y):
+        """Flip the bits and return what a Step says of the result."""
+        self.victim.commit(places)
+        return _measure(self.victim.logits, y, self.goals)
+
+
+def _measure(logits, y, goals):
+    return {"score": goals.score(logits), "accuracy": _accuracy(logits, y), "success": goals.success(logits.argmax(axis=1))}
+
+
+def _accuracy(logits, y):
+    return float((logits.argmax(axis=1) == y).mean())
+
+
+def _begin(store, place, settings, out):
+    """A new plan, or the one that `out` holds of the same search."""
+    fresh = FlipPlan(store.name, store.sha256, store.form, place.name, facts={**settings, "versions": record.versions()})
+    if out is None or not (Path(out) / "plan.json").exists():
+        return fresh
+    old = load_plan(out)
+    if old.sha256 != fresh.sha256 or json.dumps([old.facts.get(k) for k in settings]) != json.dumps(list(settings.values())):
+        raise OptionError(f"{out} holds a search of another model or with other settings", "another --out, or the settings that began it")
+    old.facts.pop("stopped", None)
+    return old

@@ -1,0 +1,51 @@
+"""How much one flip costs, array by array and bit by bit: exhaustive where there are few, a sample elsewhere."""
+import numpy as np
+
+from tinyvgg.errors import OptionError
+from tinyvgg.faults.bits import permitted
+from tinyvgg.faults.memories import memory_of
+from tinyvgg.faults.store import Store, open_store
+from tinyvgg.faults.victim import victim_of
+from tinyvgg.report import record
+from tinyvgg.report.progress import Progress
+from tinyvgg.rng import generator
+
+
+def sensitivity_map(model, x, y, *, tensors="all", samples=16, fault="flip", memory="sram", seed=0, out=None, quiet=True):
+    """Flip single bits and measure the accuracy on x, y; return rows {"tensor", "kind", "bit", "tried", "exhaustive", "mean_drop",
+    "worst_drop", "worst_index"}, drops as shares of 1.
+
+    samples: numbers of each array that are tried at each bit; None tries them all. out: a file of JSON lines; rows there are kept.
+    """
+    place, fault = memory_of(memory, fault)
+    if fault == "zero_dword" or samples is not None and samples < 1:
+        raise OptionError(f"a map of {samples} samples of {fault} was asked for; expected 1 or more, and flip, set or clear")
+    store = model if isinstance(model, Store) else open_store(model, place.form)
+    keys, victim, y = store.select(tensors), victim_of(store, x), np.asarray(y).reshape(-1)
+    clean = float((victim.logits.argmax(axis=1) == y).mean())
+    mark = {"sha256": store.sha256, "data": record.sha256_arrays(np.asarray(x), y), "samples": samples, "fault": fault, "memory": memory,
+            "seed": seed}
+    known = {} if out is None else {(line["row"]["tensor"], line["row"]["bit"]): line["row"] for line in record.read_lines(out)
+                                    if line.get("mark") == mark}
+    progress, rows = Progress(sum(store.bits(key) for key in keys), "map", "rows", quiet=quiet), []
+    for key in keys:
+        for bit in range(store.bits(key)):
+            if (key, bit) not in known:
+                known[key, bit] = _row(victim, key, bit, y, clean, samples, fault, generator(seed, "fault", "map", key, bit))
+                if out is not None:
+                    record.append_line(out, {"mark": mark, "row": known[key, bit]})
+            rows.append(known[key, bit])
+            progress.advance(1, key)
+    progress.close()
+    return rows
+
+
+def _row(victim, key, bit, y, clean, samples, fault, rng):
+    store = victim.store
+    able = np.flatnonzero(store.usable(key) & permitted(store.arrays[key].reshape(-1), bit, fault))
+    chosen = able if samples is None or len(able) <= samples else np.sort(rng.choice(able, samples, replace=False))
+    drops = [clean - float((victim.trial([(key, int(i), bit)]).argmax(axis=1) == y).mean()) for i in chosen]
+    worst = int(np.argmax(drops)) if drops else None
+    return {"tensor": key, "kind": store.kind(key), "bit": bit, "tried": len(drops), "exhaustive": len(chosen) == len(able),
+            "mean_drop": float(np.mean(drops)) if drops else None, "worst_drop": drops[worst] if drops else None,
+            "worst_index": int(chosen[worst]) if drops else None}

@@ -1,0 +1,209 @@
+"""What a network keeps in memory, as arrays whose bits can be changed; one class for each form in which it is stored.
+
+A store's `arrays` are named "op/array", exactly as stored: "conv2d/weights", "dense/bias", "conv2d_1/multiplier", "dense/indices".
+    FileStore     a .tvq graph, of integers or floats: the arrays of the file
+    ImageStore    the constants of the generated C, as they lie in flash (image.py)
+    KerasStore    an nn.Model: the arrays of its .h5, kernels, biases and batch-norms' four (keras.py)
+"""
+from dataclasses import replace
+
+import numpy as np
+
+from tinyvgg.errors import FormatError, OptionError
+from tinyvgg.faults import bits
+from tinyvgg.quant.graph import SharedWeights, Tail, plain
+
+KINDS = {"weights": ("weights",), "codebook": ("codebook",), "index": ("indices",), "bias": ("bias",),
+         "requantisation": ("offset", "multiplier", "high", "tail_shift"), "batchnorm": ("gain", "shift", "gamma", "beta", "moving_mean",
+                                                                                "moving_variance")}
+SHIFT_BITS = 5              # of an op's shift: beyond 31 C does not say what happens
+
+
+class Store:
+    """Arrays that can be flipped, and the network that they make. Subclasses fill `arrays` and define `logits` and `sha256`."""
+
+    form = "file"
+
+    def __init__(self, name, n_classes):
+        self.name, self.n_classes, self.arrays = name, n_classes, {}
+
+    def bits(self, key):
+        """How many bits of each number of an array are stored: those of its dtype, fewer for indices and shifts."""
+        return SHIFT_BITS if key.endswith("/tail_shift") else bits.width(self.arrays[key])
+
+    def usable(self, key):
+        """Which numbers (n,) of an array mean something: all, but for padding."""
+        return np.ones(self.arrays[key].size, bool)
+
+    def kind(self, key):
+        """The kind of an array: one of KINDS."""
+        name = key.rsplit("/", 1)[1]
+        return next((kind for kind, names in KINDS.items() if name in names), "weights")
+
+    def select(self, tensors="weights"):
+        """Return the keys that `tensors` means: "all", a kind, a key, or several of them separated by commas (or a sequence)."""
+        wanted = [t.strip() for t in tensors.split(",")] if isinstance(tensors, str) else list(tensors)
+        found = [key for key in self.arrays if "all" in wanted or key in wanted or self.kind(key) in wanted
+                 or self.kind(key) == "codebook" and wanted == ["weights"] or key.rsplit("/", 1)[0] in wanted]
+        known = {"all", *KINDS, *self.arrays, *(key.rsplit("/", 1)[0] for key in self.arrays)}
+        strange = [t for t in wanted if t not in known]
+        if strange or not found:
+            have = sorted({self.kind(key) for key in self.arrays})
+            raise OptionError(f"{self.name} stores no {strange[0] if strange else ', '.join(wanted)!r}; it has {', '.join(have)}",
+                              "--tensors all, a kind, or an array such as " + next(iter(self.arrays)))
+        return found
+
+    def count_bits(self, keys):
+        """Return the stored bits of some arrays."""
+        return sum(int(self.usable(key).sum()) * self.bits(key) for key in keys)
+
+    def check(self, key, index, bit):
+        """Raise OptionError unless (key, index, bit) is a stored bit."""
+        if key not in self.arrays:
+            near = ", ".join(k for k in self.arrays if k.split("/")[0] == key.split("/")[0]) or ", ".join(list(self.arrays)[:4])
+            raise OptionError(f"{self.name} stores no array {key!r}; it has {near}")
+        if not 0 <= index < self.arrays[key].size:
+            raise OptionError(f"index {index} is outside {key} of {self.arrays[key].size} numbers")
+        if not 0 <= bit < self.bits(key):
+            raise OptionError(f"bit {bit} is outside {key}, whose numbers have {self.bits(key)} bits")
+
+    def toggle(self, flips):
+        """Invert the bits (key, index, bit) of `flips`; all are checked first. Toggling again takes it back."""
+        flips = list(flips)
+        for flip in flips:
+            self.check(*flip)
+        for key, index, bit in flips:
+            flat = self.arrays[key].reshape(-1)
+            flat[index] = bits.flipped(flat[index:index + 1], bit)[0]
+        self.changed({key for key, _, _ in flips})
+
+    def changed(self, keys):
+        """Called with the keys whose arrays have changed."""
+
+    def labels(self, x, *, batch_size=250):
+        """x (N, H, W, C) -> (N,) int64."""
+        with np.errstate(all="ignore"):
+            return self.logits(x, batch_size=batch_size).argmax(axis=-1)
+
+    def accuracy(self, x, y):
+        """Return the share of images x whose label is y (N,)."""
+        return float((self.labels(x) == np.asarray(y)).mean())
+
+
+class GraphStore(Store):
+    """A store whose network is a Graph: `op(name)` builds one op from the arrays as they stand."""
+
+    def __init__(self, graph):
+        super().__init__(graph.name, graph.logits.shape[-1])
+        self.original = graph
+        self._built = {}
+
+    def changed(self, keys):
+        for key in keys:
+            self._built.pop(key.rsplit("/", 1)[0], None)
+
+    def op(self, name):
+        """The op called `name`, with the arrays as they stand."""
+        if name not in self._built:
+            self._built[name] = self.build(self.original[name], self.arrays)
+        return self._built[name]
+
+    @property
+    def graph(self):
+        """The Graph that the arrays make now. It may fail check_graph."""
+        return replace(self.original, ops=tuple(self.op(op.name) for op in self.original.ops))
+
+    @property
+    def is_integer(self):
+        return type(self.original.ops[0]).__name__ == "Image"
+
+    def logits(self, x, *, batch_size=250):
+        """x (N, H, W, C) -> (N, classes) float32, with C's arithmetic modulo 2^32 where it overflows."""
+        from tinyvgg.faults.execute import run
+        x = self.check_images(x)
+        parts = [run(self, x[i:i + batch_size]) for i in range(0, len(x), batch_size)]
+        return self.real(np.concatenate(parts))
+
+    def check_images(self, x):
+        """Return images as the graph takes them."""
+        if self.is_integer:
+            from tinyvgg.quant.model import QuantizedModel
+            return QuantizedModel(self.original).check_images(x)
+        from tinyvgg.quant.calibrate import as_float_images
+        return as_float_images(x, self.original)
+
+    def real(self, raw):
+        """The last op's result as float32 logits (N, classes)."""
+        last, raw = self.original.logits, raw.reshape(len(raw), -1)
+        return raw if raw.dtype == np.float32 else np.float32(last.scale) * (raw.astype(np.float32) - np.float32(last.zero))
+
+
+class FileStore(GraphStore):
+    """The arrays of a graph as its .tvq file has them; the file's own hash is what an attacker writes anew."""
+
+    def __init__(self, graph):
+        super().__init__(graph)
+        for op in graph.ops:
+            if hasattr(op, "weights"):
+                self.arrays.update({f"{op.name}/{name}": np.array(a) for name, a in _stored(op)})
+
+    @property
+    def sha256(self):
+        """SHA-256 of the graph before any flip: the model that a plan is for."""
+        from tinyvgg.quant.tvq import graph_sha256
+        return graph_sha256(self.original)
+
+    def bits(self, key):
+        if key.endswith("/indices"):
+            return self.original[key.rsplit("/", 1)[0]].weights.bits
+        return super().bits(key)
+
+    def build(self, op, arrays):
+        """Return `op` with its arrays taken from `arrays` {key: array}."""
+        if not hasattr(op, "weights"):
+            return op
+        mine = {name: arrays[f"{op.name}/{name}"] for name, _ in _stored(op)}
+        if isinstance(op.weights, SharedWeights):
+            book = mine["codebook"]                    # an index beyond the codebook meets what C keeps there: 0
+            full = np.zeros((*book.shape[:-1], 2 ** op.weights.bits), book.dtype)
+            full[..., :book.shape[-1]] = book
+            weights = SharedWeights(full, mine["indices"], op.weights.bits)
+        else:
+            weights = mine["weights"]
+        tail = {n: mine[n] for n in plain(op.tail) if n in mine}
+        if "tail_shift" in mine:
+            tail["shift"] = int(mine["tail_shift"][0])
+        return replace(op, weights=weights, tail=replace(op.tail, **tail))
+
+
+def _stored(op):
+    """(name, array) of what an op stores; the integer tail's shift as one number."""
+    found = [("weights", op.weights)]
+    if isinstance(op.weights, SharedWeights):
+        found = [("codebook", op.weights.codebook), ("indices", op.weights.indices)]
+    found += [(n, v) for n, v in plain(op.tail).items() if isinstance(v, np.ndarray)]
+    return found + ([("tail_shift", np.array([op.tail.shift], np.uint8))] if isinstance(op.tail, Tail) else [])
+
+
+def open_store(model, form="image"):
+    """Return the store of a classifier: a graph's file or C image ("file", "image"), or a float network's own arrays.
+
+    model: nn.Model, QuantizedModel, CompressedModel or Graph. A float network has one form, that of its .h5.
+    """
+    graph = getattr(model, "graph", model)
+    if hasattr(graph, "ops"):
+        if form == "file":
+            return FileStore(graph)
+        from tinyvgg.faults.image import ImageStore
+        return ImageStore(graph)
+    if hasattr(model, "layers") and hasattr(model, "get_weights"):
+        from tinyvgg.faults.keras import KerasStore
+        return KerasStore(model)
+    raise OptionError(f"bits are flipped in a model's weights; got {type(model).__name__}", "tinyvgg.load_model(path)")
+
+
+def check_model(store, sha256, what="the plan"):
+    """Raise FormatError unless `sha256` is the store's."""
+    if store.sha256 != sha256:
+        raise FormatError(f"{what} is for another model (SHA-256 {str(sha256)[:12]}...); this one is {store.sha256[:12]}...",
+                          "the model that the search ran on")
