@@ -101,7 +101,7 @@ def compiled(store, quantized, images):
     from tinyvgg.codegen.write import files
     program = build_program(quantized.graph, "network")
     for constant in program.constants:
-        key = next(k for k in store.arrays if store.constant(k) == constant.name)
+        key = next(k for k in store.arrays if store.constant(k) == f"network_{constant.name}")
         constant.array[...] = store.arrays[key].reshape(constant.array.shape)
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files(program).items():

@@ -104,10 +104,9 @@ def _index_gains(store, slopes, key):
         found[..., bit] = slopes[key].reshape(flat.shape) * (there.astype(np.float64) - now)
     if store.form == "file":
         return found.reshape(-1, count)
-    stream = found[..., ::-1].reshape(len(flat), -1)                       # the first index in the highest bits of the first byte
-    stored = store.arrays[key]
-    padded = np.full((len(flat), stored.shape[1] * 8), -np.inf)
-    padded[:, :stream.shape[1]] = stream
+    stream = found[..., ::-1].reshape(-1)                                  # the first index in the highest bits of the first byte
+    padded = np.full(store.arrays[key].size * 8, -np.inf)
+    padded[:len(stream)] = stream
     return padded.reshape(-1, 8)[:, ::-1]
 
 

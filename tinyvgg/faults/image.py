@@ -28,7 +28,7 @@ class ImageStore(GraphStore):
             raise NotYet(f"{expanded[0]!r} is not a direct convolution; the image's words are known for direct ones only", "--plan direct")
         self.program = build_program(graph, "network")
         for op in graph.ops:
-            prefix = f"network_{self.program.symbol(op)}_"
+            prefix = f"{self.program.symbol(op)}_"
             own = [c for c in self.program.constants if c.op == op.name]
             self.arrays.update({f"{op.name}/{c.name.removeprefix(prefix)}": np.array(c.array) for c in own})
             if isinstance(getattr(op, "tail", None), Tail):
@@ -77,9 +77,8 @@ class ImageStore(GraphStore):
         return rows[:f, :k].reshape(shape)
 
     def indices(self, op, stored):
-        """Indices (F, ...) from their packed rows."""
-        count = prod(op.weights.shape[1:])
-        return np.stack([unpack_bits(row, op.weights.bits, count) for row in stored]).reshape(op.weights.shape)
+        """Indices (F, ...) from their packed bytes."""
+        return unpack_bits(stored.reshape(-1), op.weights.bits, prod(op.weights.shape)).reshape(op.weights.shape)
 
     def build(self, op, arrays):
         """Return the op that the C computes: its tail's bias holds what the stored numbers make of the zero point."""

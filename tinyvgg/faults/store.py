@@ -164,9 +164,9 @@ class FileStore(GraphStore):
             return op
         mine = {name: arrays[f"{op.name}/{name}"] for name, _ in _stored(op)}
         if isinstance(op.weights, SharedWeights):
-            book = mine["codebook"]                    # an index beyond the codebook meets what C keeps there: 0
-            full = np.zeros((*book.shape[:-1], 2 ** op.weights.bits), book.dtype)
-            full[..., :book.shape[-1]] = book
+            book = mine["codebook"]                    # an index beyond the codebook meets what C keeps there: the last entry
+            missing = 2 ** op.weights.bits - book.shape[-1]
+            full = np.concatenate([book, np.repeat(book[..., -1:], missing, axis=-1)], axis=-1)
             weights = SharedWeights(full, mine["indices"], op.weights.bits)
         else:
             weights = mine["weights"]
