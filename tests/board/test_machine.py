@@ -1,4 +1,6 @@
 """The virtual board: memory map, registers, faults by name, the timed line, wait states."""
+import sys
+
 import numpy as np
 import pytest
 
@@ -6,9 +8,10 @@ pytest.importorskip("unicorn")
 pytest.importorskip("capstone")
 from tests.board.programs import assemble  # noqa: E402
 from tinyvgg.board import Board, demonstration  # noqa: E402
+from tinyvgg.board.virtual.costs import decoder  # noqa: E402
 from tinyvgg.board.virtual.flash import WaitStates  # noqa: E402
 from tinyvgg.board.virtual.machine import Machine  # noqa: E402
-from tinyvgg.errors import BuildError, DeviceError, FormatError, LinkError, OptionError  # noqa: E402
+from tinyvgg.errors import BuildError, DeviceError, FormatError, LinkError, MissingExtra, OptionError  # noqa: E402
 
 WORDS = {0: "load from 0x60000000, where nothing is", 1: "store of 0x1 to 0x60000000, where nothing is",
          2: "store of 0x1 to 0x08000100, in flash, which stores cannot change", 3: "undefined instruction",
@@ -160,6 +163,28 @@ def test_wait_states_only_add(url):
             assert model.stalls["instruction_misses"] > 0
     with pytest.raises(OptionError, match="cache lines"):
         WaitStates(line=7)
+
+
+def test_what_a_hook_raises_is_raised(demonstration, monkeypatch):
+    """Nothing is counted on after a block that could not be decoded."""
+    machine = Machine(demonstration.elf)
+    for error in (RuntimeError, KeyboardInterrupt):
+        with monkeypatch.context() as patch, pytest.raises(error, match="no cost"):
+            patch.setattr("tinyvgg.board.virtual.machine.block_cost", _raise(error("no cost")))
+            machine.run(0.1)
+
+
+def _raise(error):
+    def function(*_):
+        raise error
+    return function
+
+
+def test_without_the_decoder_nothing_runs(demonstration, monkeypatch):
+    decoder.cache_clear()
+    monkeypatch.setitem(sys.modules, "capstone", None)
+    with pytest.raises(MissingExtra, match="capstone is not installed"):
+        Machine(demonstration.elf)
 
 
 # --- images that are not for this board -------------------------------------------------------------------------------------

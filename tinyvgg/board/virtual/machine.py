@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvgg.board.virtual import hooks
-from tinyvgg.board.virtual.costs import block_cost
+from tinyvgg.board.virtual.costs import block_cost, decoder
 from tinyvgg.board.virtual.faults import (
     DIRECT_EXCEPTIONS,
     Fault,
@@ -54,6 +54,7 @@ class Machine:
 
     def __init__(self, path, *, timed=False, strict=False, halt_on_fault=True, wait_states=None):
         self._unicorn = require("unicorn", "board")
+        decoder()
         self.elf = Elf(path)
         check_fits(self.elf, board_facts("stm32l4r9i-disco"))
         self.halt_on_fault = halt_on_fault
@@ -66,6 +67,7 @@ class Machine:
         self._unsent = bytearray()
         self._arrival = 0
         self._wants_reset = False
+        self._error = None                       # what a callback of the native hooks raised
         self.peripherals = Peripherals(self.state, self.wrong, self._request_reset)
         self._map_memory()
         self._install()
@@ -93,7 +95,7 @@ class Machine:
         """Register the hooks. The native ones go to the C library by address: no Python stands between them and the engine."""
         from unicorn.unicorn_py3.unicorn import uclib
         u, state = self._unicorn, ctypes.c_void_p(self.state.ctypes.data)
-        self._callbacks = [hooks.SLOW_CALL(f) for f in (self._decode, self._slow_read, self._slow_write)]
+        self._callbacks = [hooks.SLOW_CALL(self._guarded(f)) for f in (self._decode, self._slow_read, self._slow_write)]
         for word, callback in zip((hooks.DECODE, hooks.SLOW_READ, hooks.SLOW_WRITE), self._callbacks, strict=True):
             self.state[word] = ctypes.cast(callback, ctypes.c_void_p).value
         self.state[hooks.STOP] = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
@@ -122,6 +124,27 @@ class Machine:
         return handle
 
     # --- callbacks ---------------------------------------------------------------------------------------------------
+    def _guarded(self, callback):
+        """ctypes would print what a callback raises and go on with 0: keep it, and stop; `_emulate` raises it."""
+        def call(*arguments):
+            try:
+                return callback(*arguments)
+            except BaseException as error:               # Ctrl-C too
+                self._error = error
+                self.engine.emu_stop()
+                return 0
+        return call
+
+    def _emulate(self, start, until):
+        """Run the engine; an exception of a callback goes on from here, one of the engine becomes a fault."""
+        try:
+            self.engine.emu_start(start, until)
+        except self._unicorn.UcError as error:
+            self.fault = self.fault or invalid_instruction(self, error)
+        if self._error:
+            error, self._error = self._error, None
+            raise error
+
     def _decode(self, address, size, slot):
         """A block runs for the first time, or its code has changed: work out its cost."""
         self._retire(slot)
@@ -236,11 +259,7 @@ class Machine:
     def _run_slice(self, limit):
         state = self.state
         state[hooks.LIMIT], state[hooks.REASON] = limit, 0
-        try:
-            self.engine.emu_start(self._pc, 0xFFFFFFFE)
-        except self._unicorn.UcError as error:
-            if self.fault is None:
-                self.fault = invalid_instruction(self, error)
+        self._emulate(self._pc, 0xFFFFFFFE)
         self._pc = self.engine.reg_read(self._unicorn.arm_const.UC_ARM_REG_PC) | 1
         return int(state[hooks.REASON])
 
@@ -273,10 +292,7 @@ class Machine:
             self.engine.reg_write(arm.UC_ARM_REG_R0 + i, word & 0xFFFFFFFF)
         self.engine.reg_write(arm.UC_ARM_REG_LR, back | 1)
         self.state[hooks.LIMIT] = _NO_LIMIT
-        try:
-            self.engine.emu_start(self.elf.symbols[function].address | 1, back)
-        except self._unicorn.UcError as error:
-            self.fault = self.fault or invalid_instruction(self, error)
+        self._emulate(self.elf.symbols[function].address | 1, back)
         if self.fault:
             raise DeviceError(f"{function} stopped with a {self.fault}")
         result = self.engine.reg_read(arm.UC_ARM_REG_R0)
