@@ -81,12 +81,18 @@ def whole(cifar, tmp_path_factory):
     return words, out
 
 
+def heed_interrupts():
+    """A suite that runs in the background may have been started with interrupts ignored, which a child inherits."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("kind", ["interrupt", "kill"])
 def test_stopped_and_resumed(whole, cifar, tmp_path, kind):
     """The command stopped after its first epoch and resumed writes the bytes of one that was not stopped."""
     words, folder = whole
     process = subprocess.Popen([sys.executable, "-m", "tinyvgg", *words, "--out", str(tmp_path / "broken")], env=ENVIRONMENT,
-                               stderr=subprocess.PIPE, text=True)
+                               stderr=subprocess.PIPE, text=True,
+                               preexec_fn=heed_interrupts if os.name == "posix" else None)
     while not (tmp_path / "broken" / "checkpoint.npz").exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -154,7 +160,7 @@ MISTAKES = {
     "train --out {tmp}/r --data {data} --label-smoothing 2": "label smoothing is 2",
     "train --out {tmp}/r --data {data} --ema 0.9 --swa": "one kind of average",
     "train --out {tmp}/r --data {data} --ema 1.5": "weight average",
-    "train --out {tmp}/r --data {data} --keep best --validation 0": "need validation images",
+    "train --out {tmp}/r --data {data} --keep best --validation 0": "need --validation images",
     "train --out {tmp}/r --data {data} --seed -4": "seed is -4",
     "train --out {tmp}/r --data {data} --weights {tmp}/none.npz": "there is no model file",
     "train --out {tmp}/r --data {data} --classes 9": "label 9 of image 9; expected 0 to 8",

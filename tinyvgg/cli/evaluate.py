@@ -36,7 +36,8 @@ def _replay(arguments):
     from tinyvgg.cli.attack import text_of
     result = attacks.replay(open_classifier(arguments.model, arguments.input_range), attacks.load(arguments.data),
                             batch_size=arguments.batch_size)
-    print_result(arguments, {"accuracy": result.robust_accuracy, **result.summary()}, text_of(result))
+    name = result.name.removeprefix("replay of ")
+    print_result(arguments, {"data": name, "accuracy": result.robust_accuracy, **result.summary()}, text_of(result))
 
 
 def evaluate_model(model, data=None, *, part="test", n=None, input_range=None, batch_size=256, quiet=True):
