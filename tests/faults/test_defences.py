@@ -1,0 +1,55 @@
+"""What each defence finds and repairs, and where its guarantee ends."""
+import numpy as np
+import pytest
+
+from tinyvgg.errors import OptionError
+from tinyvgg.faults.defences import Crc, Radar, Ranges, Replicas, trial
+from tinyvgg.faults.search import progressive_search
+from tinyvgg.faults.store import open_store
+
+
+def test_crc_finds_every_flip_every_pair_and_every_burst(quantized):
+    """All single flips of an array, all pairs of its first words, all bursts of up to 32 bits at one place: the code's guarantee."""
+    store = open_store(quantized)
+    crc, key = Crc(store), "dense/weights"
+    count = store.arrays[key].size * 8
+    assert crc.check(store) == []
+    rng = np.random.default_rng(0)
+    faults = [[i] for i in range(count)] + [[i, j] for i in range(64) for j in range(i)]
+    faults += [[start, *(start + 1 + np.flatnonzero(rng.random(30) < 0.5)).tolist(), start + 31] for start in range(0, count - 32, 5)]
+    for fault in faults:
+        places = [(key, b // 8, b % 8) for b in fault]
+        store.toggle(places)
+        assert crc.check(store) == [key]
+        store.toggle(places)
+
+
+def test_radar_finds_a_flipped_sign_bit_and_not_all_else(quantized):
+    store = open_store(quantized)
+    radar = Radar(store, group=8)
+    for key in radar.keys:
+        for index in range(store.arrays[key].size):
+            store.toggle([(key, index, 7)])
+            assert radar.finds(store, [(key, index, 7)]) == 1
+            store.toggle([(key, index, 7)])
+    low = 0
+    for index in range(store.arrays["dense/weights"].size):
+        store.toggle([("dense/weights", index, 0)])
+        low += bool(radar.check(store))
+        store.toggle([("dense/weights", index, 0)])
+    assert low < store.arrays["dense/weights"].size / 4
+    with pytest.raises(OptionError):
+        Radar(store, group=1)
+
+
+def test_what_a_search_leaves_and_a_defence_gives_back(quantized, images, answers):
+    store = open_store(quantized)
+    plan = progressive_search(quantized, images, answers, flips=4)
+    for defence in (Crc(store), Radar(store, group=8), Ranges(store, group=8)):
+        row = trial(store, plan, defence, images, answers)
+        assert row["detected"] and row["accuracy_attacked"] < 1 and row["bytes"] > 0
+        assert store.accuracy(images, answers) == 1
+    tails = progressive_search(quantized, images, answers, flips=3, tensors="bias,requantisation")
+    row = trial(store, tails, Replicas(store), images, answers)
+    assert row["accuracy_repaired"] == 1 and row["repaired"] >= 1
+    assert not trial(store, tails, Radar(store, group=8), images, answers)["detected"]      # the adaptive attacker: unwatched arrays

@@ -1,0 +1,164 @@
+"""Defences that watch a store's arrays: CRC-32 for each array, RADAR's group signatures, replicas of small arrays, ranges of groups.
+
+Each is made from the unharmed store; `check(store)` names what it finds changed, `repair(store)` does what it can and returns how many
+numbers it set; `bytes` is what it keeps beside the weights. They are models of the defence on the host; none is emitted into C yet.
+"""
+import zlib
+
+import numpy as np
+
+from tinyvgg.errors import OptionError
+from tinyvgg.rng import generator
+
+
+class Crc:
+    """CRC-32 (IEEE 802.3) of every array: any one to two flips and any burst of 32 bits are found, others but for 2^-32."""
+
+    def __init__(self, store, keys=None):
+        self.keys = list(store.arrays) if keys is None else store.select(keys)
+        self.values, self.bytes = {key: _crc(store, key) for key in self.keys}, 4 * len(self.keys)
+
+    def check(self, store):
+        """Return the arrays whose CRC differs."""
+        return [key for key in self.keys if _crc(store, key) != self.values[key]]
+
+    def repair(self, store):
+        """A CRC repairs nothing."""
+        return 0
+
+
+def _crc(store, key):
+    return zlib.crc32(np.ascontiguousarray(store.arrays[key]).tobytes())
+
+
+class Radar:
+    """RADAR (Li et al., DATE 2021, arXiv:2101.08254): two bits for each group of int8 weights; a group that differs is zeroed.
+
+    A group is `group` weights that lie far apart (interleaved); its sum, each weight's sign chosen by a secret key, gives the
+    signature (floor(sum / 256) mod 2, floor(sum / 128) mod 2). Found: every odd number of flipped bits 7 in a group, and pairs
+    whose signed changes do not cancel; flips of lower bits where they cross a multiple of 128.
+    """
+
+    def __init__(self, store, group=128, seed=0):
+        if group < 2:
+            raise OptionError(f"groups of {group} weights were asked for; expected 2 or more", "group=128")
+        self.keys = [key for key in store.arrays if key.endswith("/weights") and store.arrays[key].dtype == np.int8]
+        if not self.keys:
+            raise OptionError(f"{store.name} stores no int8 weights", "an int8 model")
+        self.group, self.signs = group, {}
+        for key in self.keys:
+            count = -(-store.arrays[key].size // group) * group
+            self.signs[key] = generator(seed, "fault", "radar", key).choice(np.array([-1, 1]), count).reshape(group, -1)
+        self.signatures = {key: self._sign(store, key) for key in self.keys}
+        self.bytes = sum(-(-2 * s.size // 8) for s in self.signatures.values())
+
+    def _sign(self, store, key):
+        flat = store.arrays[key].reshape(-1).astype(np.int64)
+        padded = np.zeros(self.signs[key].size, np.int64)
+        padded[:len(flat)] = flat
+        # Row-major (group, groups): weight i is in group i mod groups, so neighbours are in different ones.
+        total = (padded.reshape(self.signs[key].shape) * self.signs[key]).sum(axis=0)
+        return ((total >> 8 & 1) << 1 | total >> 7 & 1).astype(np.uint8)
+
+    def groups(self, store):
+        """Return {array: groups whose signature differs}."""
+        found = {key: np.flatnonzero(self._sign(store, key) != self.signatures[key]) for key in self.keys}
+        return {key: groups for key, groups in found.items() if len(groups)}
+
+    def check(self, store):
+        """Return the arrays with a group that differs."""
+        return list(self.groups(store))
+
+    def finds(self, store, flips):
+        """Return how many of the flips (key, index, bit) lie in a group that is found changed."""
+        bad = self.groups(store)
+        return sum(key in bad and index % self.signs[key].shape[1] in bad[key] for key, index, _ in flips)
+
+    def repair(self, store):
+        """Zero every group that differs; return how many weights."""
+        done = 0
+        for key, groups in self.groups(store).items():
+            flat = store.arrays[key].reshape(-1)
+            hit = np.isin(np.arange(len(flat)) % self.signs[key].shape[1], groups)
+            flat[hit] = 0
+            done += int(hit.sum())
+            store.changed({key})
+        return done
+
+
+class Replicas:
+    """Two more copies of small arrays (biases, multipliers, codebooks): the majority of each bit is taken, so one copy may be harmed."""
+
+    def __init__(self, store, keys="bias,requantisation"):
+        self.keys = store.select(keys)
+        self.copies = {key: store.arrays[key].tobytes() for key in self.keys}
+        self.bytes = 2 * sum(map(len, self.copies.values()))
+
+    def check(self, store):
+        """Return the arrays that differ from their copies."""
+        return [key for key in self.keys if store.arrays[key].tobytes() != self.copies[key]]
+
+    def repair(self, store):
+        """Take the copies' majority; return how many numbers changed."""
+        done = 0
+        for key in self.check(store):
+            good = np.frombuffer(self.copies[key], store.arrays[key].dtype).reshape(store.arrays[key].shape)
+            done += int((store.arrays[key] != good).sum())
+            store.arrays[key][...] = good
+            store.changed({key})
+        return done
+
+
+class Ranges:
+    """Lowest and highest weight of each run of `group` weights: a weight beyond is put back to the nearer end."""
+
+    def __init__(self, store, group=32):
+        self.keys = [key for key in store.arrays if key.endswith("/weights")]
+        self.group = group
+        self.ends = {key: self._ends(store, key) for key in self.keys}
+        self.bytes = sum(low.nbytes + high.nbytes for low, high in self.ends.values())
+
+    def _ends(self, store, key):
+        flat = store.arrays[key].reshape(-1)
+        starts = np.arange(0, len(flat), self.group)
+        return np.minimum.reduceat(flat, starts), np.maximum.reduceat(flat, starts)
+
+    def _clamped(self, store, key):
+        flat = store.arrays[key].reshape(-1)
+        which = np.arange(len(flat)) // self.group
+        return np.clip(flat, self.ends[key][0][which], self.ends[key][1][which])
+
+    def check(self, store):
+        """Return the arrays with a weight out of its range."""
+        return [key for key in self.keys if (self._clamped(store, key) != store.arrays[key].reshape(-1)).any()]
+
+    def repair(self, store):
+        """Clamp; return how many weights changed."""
+        done = 0
+        for key in self.check(store):
+            clamped = self._clamped(store, key)
+            done += int((clamped != store.arrays[key].reshape(-1)).sum())
+            store.arrays[key].reshape(-1)[...] = clamped
+            store.changed({key})
+        return done
+
+
+DEFENCES = {"crc": Crc, "radar": Radar, "replicas": Replicas, "ranges": Ranges}
+
+
+def trial(store, plan, defence, x, y):
+    """Apply a plan, let a defence look and repair, and put all back.
+
+    Returns {"detected", "flips", "found", "repaired", "accuracy_attacked", "accuracy_repaired", "bytes"}; found: flips in groups that
+    RADAR sees, None for the others.
+    """
+    before = {key: array.copy() for key, array in store.arrays.items()}
+    plan.apply(store)
+    try:
+        found = defence.finds(store, plan.net()) if hasattr(defence, "finds") else None
+        row = {"detected": bool(defence.check(store)), "flips": plan.hamming, "found": found, "accuracy_attacked": store.accuracy(x, y)}
+        return {**row, "repaired": defence.repair(store), "accuracy_repaired": store.accuracy(x, y), "bytes": defence.bytes}
+    finally:
+        for key, array in before.items():
+            store.arrays[key][...] = array
+        store.changed(set(before))
