@@ -19,8 +19,9 @@ from tinyvgg.quant.float_graph import (
     FloatImage,
     FloatMaxPool2D,
 )
+from tinyvgg.quant.float_tail import float_tail_backward
 from tinyvgg.quant.graph import weights_of
-from tinyvgg.quant.simulate_float import activate, depthwise_kernel, images
+from tinyvgg.quant.simulate_float import accumulate, activate, geometry, images, kernel_of
 
 
 @singledispatch
@@ -43,25 +44,6 @@ def inside(dy, y, limits):
     return dy if limits is None else dy * ((y >= limits[0]) & (y <= limits[1]))
 
 
-def tail_backward(dy, acc, op, parameters, limits):
-    """Pull dy (N, *op.shape) back through the tail on acc (N, OH, OW, F): return dacc and {bias, gain, shift}."""
-    tail, pool, axes = op.tail, getattr(op, "pool", None), tuple(range(acc.ndim - 1))
-    v = acc + tail.bias.astype(acc.dtype)
-    a = activate(v, tail)
-    y = a if tail.gain is None else a * tail.gain.astype(acc.dtype) + tail.shift.astype(acc.dtype)
-    if pool:
-        argmax = kernels.max_pool2d(y, pool_size=pool[:2], strides=pool[2:])[1]
-        dy = kernels.max_pool2d_backward(dy.reshape(argmax.shape), argmax, y.shape, pool_size=pool[:2], strides=pool[2:])
-    dy = inside(dy.reshape(y.shape), y, limits)
-    gradients = {}
-    if tail.gain is not None:
-        if parameters:
-            gradients = {"gain": (dy * a).sum(axis=axes), "shift": dy.sum(axis=axes)}
-        dy = dy * tail.gain.astype(acc.dtype)
-    dv = activation_backward(dy, v, tail)
-    return dv, {**gradients, "bias": dv.sum(axis=axes)} if parameters else {}
-
-
 @pull.register
 def _(op: FloatImage, dy, x, *, parameters=True, limits=None):
     return [dy * dy.dtype.type(op.scale)], {}
@@ -69,37 +51,29 @@ def _(op: FloatImage, dy, x, *, parameters=True, limits=None):
 
 @pull.register
 def _(op: FloatConv2D, dy, x, *, parameters=True, limits=None):
-    kernel = np.ascontiguousarray(weights_of(op).transpose(1, 2, 3, 0), x.dtype)
-    geometry = {"strides": op.strides, "padding": op.padding, "dilation": op.dilation}
-    acc = kernels.conv2d(images(x), kernel, **geometry)
-    dacc, gradients = tail_backward(dy, acc, op, parameters, limits)
-    dx, dkernel, _ = kernels.conv2d_backward(np.ascontiguousarray(dacc), images(x), kernel, parameters=parameters, **geometry)
+    dacc, gradients = float_tail_backward(dy, accumulate(op, x), op, limits)
+    dx, dkernel, _ = kernels.conv2d_backward(dacc, images(x), kernel_of(op, x), parameters=parameters, **geometry(op))
     if parameters:
         gradients["weights"] = dkernel.transpose(3, 0, 1, 2)
-    return [dx.reshape(x.shape)], gradients
+    return [dx.reshape(x.shape)], gradients if parameters else {}
 
 
 @pull.register
 def _(op: FloatDepthwiseConv2D, dy, x, *, parameters=True, limits=None):
-    kernel = depthwise_kernel(weights_of(op), x.shape[-1]).astype(x.dtype)
-    geometry = {"strides": op.strides, "padding": op.padding, "dilation": op.dilation}
-    acc = kernels.depthwise_conv2d(images(x), kernel, **geometry)
-    dacc, gradients = tail_backward(dy, acc, op, parameters, limits)
+    dacc, gradients = float_tail_backward(dy, accumulate(op, x), op, limits)
     dx, dkernel, _ = kernels.depthwise_conv2d_backward(
-        np.ascontiguousarray(dacc), images(x), kernel, parameters=parameters, **geometry
-    )
+        dacc, images(x), kernel_of(op, x), parameters=parameters, **geometry(op))
     if parameters:
         gradients["weights"] = dkernel.reshape(*dkernel.shape[:2], -1).transpose(2, 0, 1)
-    return [dx.reshape(x.shape)], gradients
+    return [dx.reshape(x.shape)], gradients if parameters else {}
 
 
 @pull.register
 def _(op: FloatDense, dy, x, *, parameters=True, limits=None):
-    flat, weights = x.reshape(len(x), -1), weights_of(op).astype(x.dtype)
-    dacc, gradients = tail_backward(dy, flat @ weights.T, op, parameters, limits)
+    dacc, gradients = float_tail_backward(dy, accumulate(op, x), op, limits)
     if parameters:
-        gradients["weights"] = dacc.T @ flat
-    return [(dacc @ weights).reshape(x.shape)], gradients
+        gradients["weights"] = dacc.T @ x.reshape(len(x), -1)
+    return [(dacc @ weights_of(op).astype(x.dtype)).reshape(x.shape)], gradients if parameters else {}
 
 
 @pull.register

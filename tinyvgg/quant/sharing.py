@@ -42,6 +42,7 @@ def sharer(bits, *, per="layer", entries=None):
     entries: codebooks that fine-tuning has learnt, {op: (codebook int8 (K,) or (F, K), scale (F,))}, used instead of new ones.
     """
     _check(bits, per)
+    known = {}  # op -> (weights, what else counts, SharedWeights): calibrations lower the same weights again and again
 
     def quantise(op, floor):
         scale = _scales(op.weights, floor, bits, per)
@@ -49,11 +50,18 @@ def sharer(bits, *, per="layer", entries=None):
             book, learnt = entries[op.name]
             scale = np.maximum(learnt, floor)
             return assign(op.weights, scale, book, bits), scale
+        key = scale.tobytes() + (floor > 0).tobytes()
+        weights, before, shared = known.get(op.name, (None, None, None))
+        if weights is not op.weights or before != key:
+            shared = share(op, floor, scale)
+            known[op.name] = op.weights, key, shared
+        return shared, scale
+
+    def share(op, floor, scale):
         units = np.clip(op.weights / scale.reshape(-1, *[1] * (op.weights.ndim - 1)), -127, 127)
         # A channel that rounds to nothing must be able to be nothing: see lower_tail.
         silent = (np.abs(units.reshape(len(units), -1)).max(axis=1) < 0.5) & (floor > 0)
-        book = _integer_book(units, 2**bits, per, silent)
-        return assign(op.weights, scale, book, bits), scale
+        return assign(op.weights, scale, _integer_book(units, 2**bits, per, silent), bits)
 
     return quantise
 

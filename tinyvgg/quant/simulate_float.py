@@ -16,6 +16,7 @@ from tinyvgg.quant.float_graph import (
     FloatMaxPool2D,
     FloatSoftmax,
 )
+from tinyvgg.quant.float_tail import apply_float_tail
 from tinyvgg.quant.graph import weights_of
 
 
@@ -34,21 +35,12 @@ def run_float(graph, x, *, keep=False):
 
 
 def activate(v, op):
-    """none, relu, leaky or clamp, by the op's fields."""
+    """none, relu, leaky or clamp, by the op's fields, of an Add."""
     if op.activation == "relu":
         return np.maximum(v, 0)
     if op.activation == "leaky":
         return np.where(v < 0, v * v.dtype.type(op.slope), v)
     return np.clip(v, 0, v.dtype.type(op.high)) if op.activation == "clamp" else v
-
-
-def tail(v, op):
-    """The tail of a convolution or dense layer on v (..., F) = acc, without bias: see FloatTail."""
-    y = activate(v + op.tail.bias.astype(v.dtype), op.tail)
-    if op.tail.gain is not None:
-        y = y * op.tail.gain.astype(v.dtype) + op.tail.shift.astype(v.dtype)
-    pool = getattr(op, "pool", None)
-    return kernels.max_pool2d(y, pool_size=pool[:2], strides=pool[2:])[0] if pool else y
 
 
 def images(x):
@@ -61,29 +53,45 @@ def _(op: FloatImage, x):
     return x if (op.scale, op.shift) == (1.0, 0.0) else x * x.dtype.type(op.scale) + x.dtype.type(op.shift)
 
 
-@simulate_float.register
+@simulate_float.register(FloatConv2D)
+@simulate_float.register(FloatDepthwiseConv2D)
+@simulate_float.register(FloatDense)
+def _(op, x):
+    return apply_float_tail(accumulate(op, x), op).reshape(len(x), *op.shape)
+
+
+@singledispatch
+def accumulate(op, x):
+    """The sums of products of an op with weights, before its tail: (N, OH, OW, F), or (N, F) of a dense layer."""
+    raise NotYet(f"no sums for {type(op).__name__} ({op.name!r}): register them in quant/simulate_float.py")
+
+
+@accumulate.register
 def _(op: FloatConv2D, x):
-    kernel = np.ascontiguousarray(weights_of(op).transpose(1, 2, 3, 0), x.dtype)
-    return tail(kernels.conv2d(images(x), kernel, strides=op.strides, padding=op.padding, dilation=op.dilation), op)
+    return kernels.conv2d(images(x), kernel_of(op, x), **geometry(op))
 
 
-@simulate_float.register
+@accumulate.register
 def _(op: FloatDepthwiseConv2D, x):
-    x = images(x)
-    kernel = depthwise_kernel(weights_of(op), x.shape[-1]).astype(x.dtype)
-    y = tail(kernels.depthwise_conv2d(x, kernel, strides=op.strides, padding=op.padding, dilation=op.dilation), op)
-    return y.reshape(len(y), *op.shape)
+    return kernels.depthwise_conv2d(images(x), kernel_of(op, x), **geometry(op))
 
 
-def depthwise_kernel(weights, channels):
-    """(F, KH, KW) -> (KH, KW, C, M) as the kernels take it."""
-    w = weights.transpose(1, 2, 0)
-    return np.ascontiguousarray(w.reshape(*w.shape[:2], channels, -1))
-
-
-@simulate_float.register
+@accumulate.register
 def _(op: FloatDense, x):
-    return tail(x.reshape(len(x), -1) @ weights_of(op).T.astype(x.dtype), op)
+    return x.reshape(len(x), -1) @ weights_of(op).T.astype(x.dtype)
+
+
+def kernel_of(op, x):
+    """The weights as the kernels take them: (KH, KW, C, F) of a convolution, (KH, KW, C, M) of a depthwise one."""
+    weights = weights_of(op)
+    if isinstance(op, FloatConv2D):
+        return np.ascontiguousarray(weights.transpose(1, 2, 3, 0), x.dtype)
+    return np.ascontiguousarray(weights.transpose(1, 2, 0).reshape(*weights.shape[1:], x.shape[-1], -1), x.dtype)
+
+
+def geometry(op):
+    """Strides, padding and dilation, as the kernels take them."""
+    return {"strides": op.strides, "padding": op.padding, "dilation": op.dilation}
 
 
 @simulate_float.register

@@ -14,20 +14,10 @@ def apply_tail(acc, op):
     limits = (-32768, 32767) if wide else (0, 255)
     rows = acc.reshape(-1, acc.shape[-1])
     q = np.empty(rows.shape, np.int16 if wide else np.uint8)
-    _tail(
-        rows,
-        tail.bias,
-        tail.offset,
-        tail.multiplier,
-        tail.shift,
-        ACTIVATIONS.index(tail.activation),
-        tail.slope,
-        high,
-        *limits,
-        q,
-    )
+    kind = ACTIVATIONS.index(tail.activation)
+    _tail(rows, tail.bias, tail.offset, tail.multiplier, tail.shift, kind, tail.slope, high, *limits, q)
     q = q.reshape(acc.shape)
-    return _pool(q, *pool) if pool else q
+    return max_pool(q, *pool) if pool else q
 
 
 @numba.njit(cache=True, nogil=True)
@@ -51,17 +41,14 @@ def _tail(acc, bias, offset, multiplier, shift, activation, slope, high, lowest,
 
 
 @numba.njit(cache=True, nogil=True)
-def _pool(q, ph, pw, sh, sw):
-    """The largest of each window of q (N, OH, OW, F)."""
+def max_pool(q, ph, pw, sh, sw):
+    """The largest of each window of q (N, OH, OW, F), which may hold integers or floats."""
     n, h, w, channels = q.shape
     y = np.empty((n, (h - ph) // sh + 1, (w - pw) // sw + 1, channels), q.dtype)
-    for k in range(n):
-        for i in range(y.shape[1]):
-            for j in range(y.shape[2]):
+    for k, i, j in np.ndindex(y.shape[:3]):
+        y[k, i, j] = q[k, i * sh, j * sw]
+        for p in range(ph):
+            for r in range(pw):
                 for f in range(channels):
-                    largest = q[k, i * sh, j * sw, f]
-                    for p in range(ph):
-                        for r in range(pw):
-                            largest = max(largest, q[k, i * sh + p, j * sw + r, f])
-                    y[k, i, j, f] = largest
+                    y[k, i, j, f] = max(y[k, i, j, f], q[k, i * sh + p, j * sw + r, f])
     return y
