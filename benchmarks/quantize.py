@@ -26,21 +26,12 @@ from tinyvgg.report.tables import table
 from tinyvgg.train import evaluate
 
 # name of the row, scheme, options, whether it is fine-tuned
-ROWS = [
-    ("int8", "int8", {}, False),
-    ("int8, min-max", "int8", {"calibration": "minmax"}, False),
-    ("shared8", "shared8", {}, False),
-    ("shared4", "shared4", {}, False),
-    ("shared4, per channel", "shared4", {"per": "channel"}, False),
-    ("shared4, fine-tuned", "shared4", {}, True),
-    ("shared3, fine-tuned", "shared3", {}, True),
-    ("shared2, fine-tuned", "shared2", {}, True),
-    ("auto 512 KB", "auto", {"flash": 512_000}, False),
-    ("auto 256 KB", "auto", {"flash": 256_000}, False),
-    ("auto 160 KB, fine-tuned", "auto", {"flash": 160_000}, True),
-    ("low", "low", {}, False),
-    ("high", "high", {}, False),
-]
+ROWS = [("int8", "int8", {}, False), ("int8, min-max", "int8", {"calibration": "minmax"}, False),
+        ("shared8", "shared8", {}, False), ("shared4", "shared4", {}, False),
+        ("shared4, per channel", "shared4", {"per": "channel"}, False), ("shared4, fine-tuned", "shared4", {}, True),
+        ("shared3, fine-tuned", "shared3", {}, True), ("shared2, fine-tuned", "shared2", {}, True),
+        ("auto 512 KB", "auto", {"flash": 512_000}, False), ("auto 256 KB", "auto", {"flash": 256_000}, False),
+        ("auto 160 KB, fine-tuned", "auto", {"flash": 160_000}, True), ("low", "low", {}, False), ("high", "high", {}, False)]
 
 
 def main():
@@ -110,11 +101,8 @@ def show(arguments, rows):
         print(json.dumps(rows))
     else:
         header = ["scheme", "bytes", "KB", "accuracy %", "drop", "arena", "build s", "evaluate s"]
-        cells = [
-            [r["name"], f"{r['bytes']:,}", f"{r['bytes'] / 1000:.1f}", f"{100 * r['accuracy']:.2f}", f"{r['drop']:.2f}"]
-            + [f"{r['arena']:,}" if "arena" in r else "-", r.get("build_s", "-"), r.get("evaluate_s", "-")]
-            for r in rows
-        ]
+        cells = [[r["name"], f"{r['bytes']:,}", f"{r['bytes'] / 1000:.1f}", f"{100 * r['accuracy']:.2f}", f"{r['drop']:.2f}"]
+                 + [f"{r['arena']:,}" if "arena" in r else "-", r.get("build_s", "-"), r.get("evaluate_s", "-")] for r in rows]
         print(table(header, cells))
         print(f"{rows[0]['n']} test images of {arguments.data}; network {arguments.model}")
     if arguments.figure:

@@ -76,18 +76,12 @@ def _block(draw, node):
     elif kind == "average":
         return L.AveragePooling2D((min(2, h), min(2, w)), strides=draw(st.integers(1, 2)))(node)
     elif kind == "max":
-        return L.MaxPooling2D(
-            2,
-            strides=draw(st.integers(1, 2)),
-            padding=draw(st.sampled_from(["same", "valid"]) if min(h, w) > 1 else st.just("same")),
-        )(node)
+        return L.MaxPooling2D(2, strides=draw(st.integers(1, 2)),
+                              padding=draw(st.sampled_from(["same", "valid"]) if min(h, w) > 1 else st.just("same")))(node)
     else:
         size = (draw(st.integers(1, min(3, h))), draw(st.integers(1, min(3, w))))
-        settings = {
-            "padding": draw(st.sampled_from(["same", "valid"])),
-            "strides": draw(st.integers(1, 2)),
-            "use_bias": draw(st.booleans()),
-        }
+        settings = {"padding": draw(st.sampled_from(["same", "valid"])), "strides": draw(st.integers(1, 2)),
+                    "use_bias": draw(st.booleans())}
         if kind == "depthwise":
             node = L.DepthwiseConv2D(size, depth_multiplier=draw(st.integers(1, 2)), **settings)(node)
         else:

@@ -65,11 +65,8 @@ def convolution(op, x):
 def pool(x, size, strides, reduce, pad=((0, 0), (0, 0))):
     """Reduce each window of x (H, W, C); padded pixels are left out."""
     (top, bottom), (left, right) = pad
-    shape = (
-        (x.shape[0] + top + bottom - size[0]) // strides[0] + 1,
-        (x.shape[1] + left + right - size[1]) // strides[1] + 1,
-        x.shape[2],
-    )
+    shape = ((x.shape[0] + top + bottom - size[0]) // strides[0] + 1, (x.shape[1] + left + right - size[1]) // strides[1] + 1,
+             x.shape[2])
     out = np.zeros(shape, np.int64)
     for i, j, c in np.ndindex(shape):
         rows = range(max(i * strides[0] - top, 0), min(i * strides[0] - top + size[0], x.shape[0]))
@@ -115,16 +112,8 @@ def softmax(op, x):
     return np.array([(v * 255 + sum(e) // 2) // sum(e) for v in e])
 
 
-RULES = {
-    "Image": lambda op, x: x,
-    "Conv2D": convolution,
-    "DepthwiseConv2D": convolution,
-    "Dense": dense,
-    "Add": add,
-    "AveragePool2D": average_pool,
-    "MaxPool2D": max_pool,
-    "Softmax": softmax,
-}
+RULES = {"Image": lambda op, x: x, "Conv2D": convolution, "DepthwiseConv2D": convolution, "Dense": dense, "Add": add,
+         "AveragePool2D": average_pool, "MaxPool2D": max_pool, "Softmax": softmax}
 
 
 def run(graph, image):

@@ -75,11 +75,8 @@ def test_fine_tuning_repairs_two_bits(learnt, fixed):
     assert accuracy(after, x_test, y_test) >= accuracy(before, x_test, y_test)
     check_graph(after.graph)
     validate(after.graph, "integer")
-    assert all(
-        isinstance(op.weights, SharedWeights) and op.weights.codebook.size <= 4
-        for op in after.graph.ops
-        if hasattr(op, "weights")
-    )
+    assert all(isinstance(op.weights, SharedWeights) and op.weights.codebook.size <= 4 for op in after.graph.ops
+               if hasattr(op, "weights"))
 
 
 def test_fixed_indices_stay(learnt):

@@ -120,28 +120,23 @@ def _op(d, kind):
     return next(op for op in d["ops"] if op["class"] == kind)
 
 
-EDITS = {
-    "huge shape": lambda d: _op(d, "Conv2D").update(shape=[2**30, 2**30, 4]),
-    "huge array": lambda d: _op(d, "Dense")["tail"]["bias"].update(shape=[2**30]),
-    "wrong shape": lambda d: _op(d, "Conv2D").update(shape=[4, 4, 4]),
-    "wrong zero": lambda d: _op(d, "Conv2D").update(input_zero=7),
-    "unknown op": lambda d: _op(d, "Conv2D").update({"class": "Exec"}),
-    "float op": lambda d: _op(d, "Image").update({"class": "FloatImage"}),
-    "a cycle": lambda d: _op(d, "Conv2D").update(inputs=[_op(d, "Dense")["name"]]),
-    "extra field": lambda d: _op(d, "Conv2D").update(code="print(1)"),
-    "shift": lambda d: _op(d, "Conv2D")["tail"].update(shift=40),
-    "overflow": lambda d: _op(d, "Conv2D")["tail"].update(shift=15),
-    "negative padding": lambda d: _op(d, "Conv2D").update(padding=[[-5, 1], [1, 1]]),
-    "stride 0": lambda d: _op(d, "Conv2D").update(strides=[0, 1]),
-    "variant": lambda d: _op(d, "Conv2D").update(variant="magic"),
-    "nan": lambda d: _op(d, "Conv2D").update(scale=float("nan")),
-    "text for a number": lambda d: _op(d, "Conv2D").update(scale="1"),
-    "twice": lambda d: d["ops"].append(d["ops"][1]),
-    "no ops": lambda d: d.update(ops=[]),
-    "bits": lambda d: _op(d, "Conv2D")["weights"].update(bits=1),
-    "range": lambda d: d.update(input_range=[1, 0]),
-    "other hash": lambda d: _op(d, "Conv2D").update(scale=0.5),
-}
+EDITS = {"huge shape": lambda d: _op(d, "Conv2D").update(shape=[2**30, 2**30, 4]),
+         "huge array": lambda d: _op(d, "Dense")["tail"]["bias"].update(shape=[2**30]),
+         "wrong shape": lambda d: _op(d, "Conv2D").update(shape=[4, 4, 4]),
+         "wrong zero": lambda d: _op(d, "Conv2D").update(input_zero=7),
+         "unknown op": lambda d: _op(d, "Conv2D").update({"class": "Exec"}),
+         "float op": lambda d: _op(d, "Image").update({"class": "FloatImage"}),
+         "a cycle": lambda d: _op(d, "Conv2D").update(inputs=[_op(d, "Dense")["name"]]),
+         "extra field": lambda d: _op(d, "Conv2D").update(code="print(1)"),
+         "shift": lambda d: _op(d, "Conv2D")["tail"].update(shift=40),
+         "overflow": lambda d: _op(d, "Conv2D")["tail"].update(shift=15),
+         "negative padding": lambda d: _op(d, "Conv2D").update(padding=[[-5, 1], [1, 1]]),
+         "stride 0": lambda d: _op(d, "Conv2D").update(strides=[0, 1]),
+         "variant": lambda d: _op(d, "Conv2D").update(variant="magic"),
+         "nan": lambda d: _op(d, "Conv2D").update(scale=float("nan")),
+         "text for a number": lambda d: _op(d, "Conv2D").update(scale="1"), "twice": lambda d: d["ops"].append(d["ops"][1]),
+         "no ops": lambda d: d.update(ops=[]), "bits": lambda d: _op(d, "Conv2D")["weights"].update(bits=1),
+         "range": lambda d: d.update(input_range=[1, 0]), "other hash": lambda d: _op(d, "Conv2D").update(scale=0.5)}
 
 
 @pytest.mark.parametrize("edit", EDITS)

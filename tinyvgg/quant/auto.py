@@ -124,10 +124,8 @@ class _Work:
             else:
                 low = middle + 1
         if found is None:
-            raise CheckFailed(
-                f"even with 8 bits everywhere the model loses more than {allowed:g} points on training images",
-                "more calibration images, or a larger --max-drop",
-            )
+            raise CheckFailed(f"even with 8 bits everywhere the model loses more than {allowed:g} points on training images",
+                              "more calibration images, or a larger --max-drop")
         return self.build(choice, epochs=self.options.epochs)[0] if self.options.epochs else found
 
 

@@ -56,12 +56,8 @@ def check_graph(graph):
 @check.register(Dense)
 def _(op):
     tail = op.tail
-    if (
-        not 0 <= tail.shift <= 15
-        or tail.activation not in ACTIVATIONS
-        or not 0 <= op.input_zero <= 255
-        or not 0 <= tail.slope < 2**31
-    ):
+    if (not 0 <= tail.shift <= 15 or tail.activation not in ACTIVATIONS or not 0 <= op.input_zero <= 255
+        or not 0 <= tail.slope < 2**31):
         raise QuantError(
             f"{op.name!r} has shift {tail.shift}, activation {tail.activation}, input zero {op.input_zero}, slope {tail.slope}; "
             f"expected 0..15, one of {', '.join(ACTIVATIONS)}, 0..255, 0..2^31-1"

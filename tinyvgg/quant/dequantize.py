@@ -39,11 +39,8 @@ def limits(graph):
 
 def real_values(graph, traced, x):
     """Return {op: scale * (q - zero)} as float32 for a trace's integers, and the images x under "": what pull_graph wants."""
-    values = {
-        op.name: (np.float32(op.scale) * (traced[op.name].astype(np.float32) - np.float32(op.zero)))
-        for op in graph.ops
-        if not isinstance(op, Softmax)
-    }
+    values = {op.name: (np.float32(op.scale) * (traced[op.name].astype(np.float32) - np.float32(op.zero))) for op in graph.ops
+              if not isinstance(op, Softmax)}
     return {**values, "": x}
 
 
@@ -67,14 +64,8 @@ def _parts(op, graph):
     weights = weights_of(op).astype(np.float64)
     scaled = weights * (acc / graph[op.inputs[0]].scale).reshape(-1, *[1] * (weights.ndim - 1))
     shift = unit * np.sign(m) * tail.offset - op.scale * op.zero
-    float_tail = FloatTail(
-        bias=(acc * tail.bias).astype(np.float32),
-        activation=tail.activation,
-        slope=tail.slope / 2.0**31,
-        high=float("inf"),
-        gain=np.where(m < 0, -1, 1).astype(np.float32),
-        shift=shift.astype(np.float32),
-    )
+    float_tail = FloatTail(bias=(acc * tail.bias).astype(np.float32), activation=tail.activation, slope=tail.slope / 2.0**31,
+                           high=float("inf"), gain=np.where(m < 0, -1, 1).astype(np.float32), shift=shift.astype(np.float32))
     if tail.activation == "clamp":
         float_tail = _per_channel_clamp(float_tail, unit * tail.high)
         scaled = scaled / _reach(unit * tail.high).reshape(-1, *[1] * (weights.ndim - 1))
@@ -89,29 +80,16 @@ def _reach(high):
 def _per_channel_clamp(tail, high):
     """A float tail clamps all channels at one value: bring each channel's own to 1, and put it into the gain."""
     reach = _reach(high)
-    return FloatTail(
-        bias=(tail.bias / reach).astype(np.float32),
-        activation="clamp",
-        high=1.0,
-        gain=(tail.gain * np.where(high > 0, reach, 0)).astype(np.float32),
-        shift=tail.shift,
-    )
+    return FloatTail(bias=(tail.bias / reach).astype(np.float32), activation="clamp", high=1.0,
+                     gain=(tail.gain * np.where(high > 0, reach, 0)).astype(np.float32), shift=tail.shift)
 
 
 @_float.register(Conv2D)
 @_float.register(DepthwiseConv2D)
 def _(op, graph):
     cls = FloatConv2D if isinstance(op, Conv2D) else FloatDepthwiseConv2D
-    return cls(
-        name=op.name,
-        inputs=op.inputs,
-        shape=op.shape,
-        strides=op.strides,
-        padding=op.padding,
-        dilation=op.dilation,
-        pool=op.pool,
-        **_parts(op, graph),
-    )
+    return cls(name=op.name, inputs=op.inputs, shape=op.shape, strides=op.strides, padding=op.padding, dilation=op.dilation,
+               pool=op.pool, **_parts(op, graph))
 
 
 @_float.register

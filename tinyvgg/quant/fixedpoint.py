@@ -30,10 +30,8 @@ def quantise_multiplier(gain, shift, where="a multiplier"):
     """
     m = np.rint(np.asarray(gain, np.float64) * 2.0 ** (32 - shift))
     if not np.all(np.abs(m) <= INT32_MAX):
-        raise QuantError(
-            f"{where} has a gain of {np.max(np.abs(gain)):.3g}; expected less than {2.0 ** (shift - 1):g}",
-            "more calibration images, so that the range of the activations is not too small",
-        )
+        raise QuantError(f"{where} has a gain of {np.max(np.abs(gain)):.3g}; expected less than {2.0 ** (shift - 1):g}",
+                         "more calibration images, so that the range of the activations is not too small")
     return m.astype(np.int32)
 
 
@@ -56,13 +54,8 @@ def golden_table():
     edges = [0, 1, -1, 2, -2, 3, 255, -255, 2**15 - 1, -(2**15), 2**16, 2**30 - 1, 2**30, -(2**30), 2**31 - 1, -(2**31)]
     pairs = [(a, b) for a in edges for b in edges]
     # Ties: a*b is an odd multiple of 2^31, of both signs, with each of the operands negative in turn.
-    pairs += [
-        (sa * odd * 2**k, sb * 2 ** (31 - k))
-        for odd in (1, 3, 5, 511)
-        for k in (2, 8, 16, 20)
-        for sa in (1, -1)
-        for sb in (1, -1)
-    ]
+    pairs += [(sa * odd * 2**k, sb * 2 ** (31 - k)) for odd in (1, 3, 5, 511) for k in (2, 8, 16, 20) for sa in (1, -1)
+              for sb in (1, -1)]
     # One step to either side of a tie.
     pairs += [(a + d, b) for a, b in [(2**16, 2**15), (-(2**16), 2**15), (3 * 2**16, -(2**15))] for d in (-1, 0, 1)]
     return [[a, b, (a * b + 2**31) >> 32] for a, b in pairs]

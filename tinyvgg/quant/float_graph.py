@@ -97,17 +97,7 @@ class FloatSoftmax(Node):
     """exp(x - max x) / sum."""
 
 
-FLOAT_OPS = {
-    cls.__name__: cls
-    for cls in (
-        FloatImage,
-        FloatConv2D,
-        FloatDepthwiseConv2D,
-        FloatDense,
-        FloatAdd,
-        FloatAveragePool2D,
-        FloatMaxPool2D,
-        FloatSoftmax,
-    )
-}
+FLOAT_OPS = {cls.__name__: cls
+             for cls in (FloatImage, FloatConv2D, FloatDepthwiseConv2D, FloatDense, FloatAdd, FloatAveragePool2D, FloatMaxPool2D,
+                         FloatSoftmax)}
 WEIGHTED = (FloatConv2D, FloatDepthwiseConv2D, FloatDense)

@@ -137,15 +137,8 @@ class _Fusion:
         """A depthwise 1x1 convolution of ones, with the tail's `settings`."""
         op = self.before(inputs)
         channels = op.shape[-1]
-        self.put(
-            FloatDepthwiseConv2D(
-                name=name,
-                inputs=(op.name,),
-                shape=op.shape,
-                weights=np.ones((channels, 1, 1), np.float32),
-                tail=FloatTail(bias=np.zeros(channels, np.float32), **settings),
-            )
-        )
+        self.put(FloatDepthwiseConv2D(name=name, inputs=(op.name,), shape=op.shape, weights=np.ones((channels, 1, 1), np.float32),
+                                      tail=FloatTail(bias=np.zeros(channels, np.float32), **settings)))
 
 
 # --- one rule a layer: rule(fusion, layer, name, inputs, shape) ---------------------------------------------------------
@@ -191,16 +184,9 @@ def _convolution(work, cls, layer, name, inputs, shape, weights):
     own = padding_for(layer.padding, size, layer.kernel_size, layer.strides, layer.dilation_rate)
     padding = tuple((int(a + c), int(b + d)) for (a, b), (c, d) in zip(added, own, strict=True))
     bias = layer.parameters.get("bias")
-    return cls(
-        name=name,
-        inputs=(work.holder[inputs[0]],),
-        shape=shape,
-        weights=_f32(weights),
-        strides=layer.strides,
-        padding=padding,
-        dilation=layer.dilation_rate,
-        tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias)),
-    )
+    return cls(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=_f32(weights), strides=layer.strides,
+               padding=padding, dilation=layer.dilation_rate,
+               tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias)))
 
 
 def _depthwise(work, layer, name, inputs, shape):
@@ -216,15 +202,9 @@ def _separable(work, layer, name, inputs, shape):
     first = _convolution(work, FloatDepthwiseConv2D, layer, f"{name}_depthwise", inputs, (*shape[:2], c * m), depthwise)
     work.put(replace(first, tail=FloatTail(bias=np.zeros(c * m, np.float32))))
     bias = layer.parameters.get("bias")
-    work.put(
-        FloatConv2D(
-            name=name,
-            inputs=(first.name,),
-            shape=shape,
-            weights=_f32(layer.parameters["pointwise_kernel"].transpose(3, 0, 1, 2)),
-            tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias)),
-        )
-    )
+    work.put(FloatConv2D(name=name, inputs=(first.name,), shape=shape,
+                         weights=_f32(layer.parameters["pointwise_kernel"].transpose(3, 0, 1, 2)),
+                         tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias))))
     work.activate(name, [name], _activation(layer.activation, name))
 
 
@@ -331,10 +311,8 @@ def _activation(activation, name):
     else:
         raise NotYet(f"the integer model has no {activation.name} ({name!r}): it has ReLU, leaky ReLU and ReLU with a maximum")
     if threshold or (slope and high is not None) or not 0 <= slope < 1:
-        raise NotYet(
-            f"the integer model has no ReLU with slope {slope}, maximum {high} and threshold {threshold} ({name!r}): "
-            "one of slope (below 1) and maximum, and no threshold"
-        )
+        raise NotYet(f"the integer model has no ReLU with slope {slope}, maximum {high} and threshold {threshold} ({name!r}): "
+                     "one of slope (below 1) and maximum, and no threshold")
     if high is not None:
         return "clamp", {"high": float(high)}
     return ("leaky", {"slope": float(slope)}) if slope else ("relu", {})

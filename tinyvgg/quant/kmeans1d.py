@@ -196,14 +196,9 @@ def _priced_path(p0, p1, p2, price):
         total[b], before[b] = total[a] + _cost(p0, p1, p2, a, b) + price, a
         if b == n:
             break
-        while (
-            tail > head
-            and since[tail - 1] > b
-            and (
-                total[b] + _cost(p0, p1, p2, b, since[tail - 1])
-                < total[queue[tail - 1]] + _cost(p0, p1, p2, queue[tail - 1], since[tail - 1])
-            )
-        ):
+        while (tail > head and since[tail - 1] > b
+               and (total[b] + _cost(p0, p1, p2, b, since[tail - 1])
+                    < total[queue[tail - 1]] + _cost(p0, p1, p2, queue[tail - 1], since[tail - 1]))):
             tail -= 1
         first = _first_better(p0, p1, p2, total, queue[tail - 1], b, max(since[tail - 1], b) + 1) if tail > head else b + 1
         if first <= n:

@@ -104,20 +104,8 @@ def _(op: FloatDepthwiseConv2D, work, inputs):
 def _convolution(cls, op, work, inputs):
     scale, zero = work.output(op)
     weights, tail = lower_tail(op, work, inputs[0], scale, zero)
-    return cls(
-        name=op.name,
-        inputs=op.inputs,
-        shape=op.shape,
-        scale=scale,
-        zero=zero,
-        weights=weights,
-        input_zero=inputs[0].zero,
-        tail=tail,
-        strides=op.strides,
-        padding=op.padding,
-        dilation=op.dilation,
-        pool=op.pool,
-    )
+    return cls(name=op.name, inputs=op.inputs, shape=op.shape, scale=scale, zero=zero, weights=weights, input_zero=inputs[0].zero,
+               tail=tail, strides=op.strides, padding=op.padding, dilation=op.dilation, pool=op.pool)
 
 
 @lower_op.register
@@ -128,17 +116,8 @@ def _(op: FloatDense, work, inputs):
     else:
         scale, zero = work.output(op)
     weights, tail = lower_tail(op, work, inputs[0], scale, zero, saturates=not wide)
-    return Dense(
-        name=op.name,
-        inputs=op.inputs,
-        shape=op.shape,
-        scale=scale,
-        zero=zero,
-        weights=weights,
-        input_zero=inputs[0].zero,
-        tail=tail,
-        output="int16" if wide else "uint8",
-    )
+    return Dense(name=op.name, inputs=op.inputs, shape=op.shape, scale=scale, zero=zero, weights=weights,
+                 input_zero=inputs[0].zero, tail=tail, output="int16" if wide else "uint8")
 
 
 def lower_tail(op, work, before, scale, zero, *, saturates=True):
@@ -185,15 +164,9 @@ def _tail(op, weights, weight_scale, gain, before, residue, scale, zero, saturat
     high = np.minimum(op.tail.high / unit * 2.0**left, INT32_MAX) if activation == "clamp" else None
     bad = (np.abs(offset) >= 2.0**31 - 1) | (np.abs(bias) >= 2.0**31 - 1)
     clean = [np.rint(np.where(bad, 0, a)).astype(np.int32) for a in (bias, offset)]
-    tail = Tail(
-        bias=clean[0],
-        offset=clean[1],
-        multiplier=multiplier.astype(np.int32),
-        shift=left,
-        activation=activation,
-        slope=int(round(op.tail.slope * 2**31)) if activation == "leaky" else 0,
-        high=None if high is None else np.rint(high).astype(np.int32),
-    )
+    tail = Tail(bias=clean[0], offset=clean[1], multiplier=multiplier.astype(np.int32), shift=left, activation=activation,
+                slope=int(round(op.tail.slope * 2**31)) if activation == "leaky" else 0,
+                high=None if high is None else np.rint(high).astype(np.int32))
     for low, highest in tail_extremes(*accumulator_bounds(weights, before.zero), tail):
         bad |= ~fits(low, highest)
     return tail, bad & ~constant
@@ -221,20 +194,10 @@ def _(op: FloatAdd, work, inputs):
         multipliers = tuple(round(r * 2**shift) for r in ratios)
         offset = round((zero + residue) * 2**shift) - sum(m * before.zero for m, before in zip(multipliers, inputs, strict=True))
         if 255 * sum(map(abs, multipliers)) + abs(offset) + (1 << shift) <= INT32_MAX:
-            return Add(
-                name=op.name,
-                inputs=op.inputs,
-                shape=op.shape,
-                scale=scale,
-                zero=zero,
-                multipliers=multipliers,
-                offset=offset,
-                shift=shift,
-            )
-    raise QuantError(
-        f"the inputs of {op.name!r} are {max(ratios):.3g} times its result; expected less than a million",
-        "more calibration images",
-    )
+            return Add(name=op.name, inputs=op.inputs, shape=op.shape, scale=scale, zero=zero, multipliers=multipliers,
+                       offset=offset, shift=shift)
+    raise QuantError(f"the inputs of {op.name!r} are {max(ratios):.3g} times its result; expected less than a million",
+                     "more calibration images")
 
 
 @lower_op.register
@@ -247,34 +210,16 @@ def _(op: FloatAveragePool2D, work, inputs):
         multiplier = int(quantise_multiplier(levels, shift, repr(op.name)))
         offset = round(start * 2**32 / multiplier) - (n * before.zero << shift)
         if (255 * n << shift) + abs(offset) <= INT32_MAX:
-            return AveragePool2D(
-                name=op.name,
-                inputs=op.inputs,
-                shape=op.shape,
-                scale=scale,
-                zero=zero,
-                pool_size=op.pool_size,
-                strides=op.strides,
-                shift=shift,
-                offset=offset,
-                multiplier=multiplier,
-            )
+            return AveragePool2D(name=op.name, inputs=op.inputs, shape=op.shape, scale=scale, zero=zero, pool_size=op.pool_size,
+                                 strides=op.strides, shift=shift, offset=offset, multiplier=multiplier)
     raise QuantError(f"the window of {op.name!r}, {op.pool_size}, is too large for 32 bits")
 
 
 @lower_op.register
 def _(op: FloatMaxPool2D, work, inputs):
     work.residue[op.name] = work.residue.get(op.inputs[0], 0.0)
-    return MaxPool2D(
-        name=op.name,
-        inputs=op.inputs,
-        shape=op.shape,
-        scale=inputs[0].scale,
-        zero=inputs[0].zero,
-        pool_size=op.pool_size,
-        strides=op.strides,
-        padding=op.padding,
-    )
+    return MaxPool2D(name=op.name, inputs=op.inputs, shape=op.shape, scale=inputs[0].scale, zero=inputs[0].zero,
+                     pool_size=op.pool_size, strides=op.strides, padding=op.padding)
 
 
 @lower_op.register
@@ -282,13 +227,5 @@ def _(op: FloatSoftmax, work, inputs):
     scale = inputs[0].scale
     octaves = scale * np.log2(np.e) * 256  # 1/256 octaves for one level of the logits
     shift = int(np.clip(np.ceil(np.log2(octaves)) + 4, 0, 14))
-    return Softmax(
-        name=op.name,
-        inputs=op.inputs,
-        shape=op.shape,
-        scale=1 / 255,
-        kind=work.softmax,
-        input_scale=scale,
-        shift=shift,
-        multiplier=int(quantise_multiplier(octaves, shift, repr(op.name))),
-    )
+    return Softmax(name=op.name, inputs=op.inputs, shape=op.shape, scale=1 / 255, kind=work.softmax, input_scale=scale,
+                   shift=shift, multiplier=int(quantise_multiplier(octaves, shift, repr(op.name))))

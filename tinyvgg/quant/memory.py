@@ -53,12 +53,8 @@ def plan_memory(graph, *, align=4, scratch=None, keep_image=False):
     survives the inference (else its bytes are used again).
     """
     buffers = _live(graph, scratch or {}, keep_image)
-    orders = (
-        lambda b: (-b.size, b.first),
-        lambda b: (b.first, -b.size),
-        lambda b: (-(b.last - b.first), -b.size),
-        lambda b: (-b.size * (b.last - b.first + 1), b.first),
-    )
+    orders = (lambda b: (-b.size, b.first), lambda b: (b.first, -b.size), lambda b: (-(b.last - b.first), -b.size),
+              lambda b: (-b.size * (b.last - b.first + 1), b.first))
     layouts = [_greedy(sorted(buffers, key=order), align) for order in orders]
     best = min(layouts, key=_extent)
     plan = MemoryPlan(tuple(sorted(best, key=lambda b: b.first)), _extent(best), _most_alive(buffers))
@@ -81,13 +77,8 @@ def writes_over_input(op):
     """Whether an op may write its result over an input of the same size: each value is read before it is written."""
     if isinstance(op, Add | FloatAdd):
         return True
-    return (
-        isinstance(op, DepthwiseConv2D | FloatDepthwiseConv2D)
-        and tuple(op.weights.shape[1:]) == (1, 1)
-        and op.strides == (1, 1)
-        and op.pool is None
-        and not any(map(sum, op.padding))
-    )
+    return (isinstance(op, DepthwiseConv2D | FloatDepthwiseConv2D) and tuple(op.weights.shape[1:]) == (1, 1)
+            and op.strides == (1, 1) and op.pool is None and not any(map(sum, op.padding)))
 
 
 def _live(graph, scratch, keep_image):

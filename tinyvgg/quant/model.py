@@ -80,11 +80,8 @@ class QuantizedModel:
         logits = self.logits(x, batch_size=batch_size).astype(np.float64)
         log_p = logits - logits.max(axis=1, keepdims=True)
         log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-        return {
-            "n": len(y),
-            "accuracy": float((logits.argmax(axis=1) == y).mean()),
-            "loss": float(-log_p[np.arange(len(y)), y].mean()),
-        }
+        return {"n": len(y), "accuracy": float((logits.argmax(axis=1) == y).mean()),
+                "loss": float(-log_p[np.arange(len(y)), y].mean())}
 
     def save(self, path, **_):
         """Write the model as one .tvq file."""
@@ -97,10 +94,8 @@ class QuantizedModel:
         x = np.asarray(x)
         if x.ndim != len(self.input_shape) + 1 or x.shape[1:] != self.input_shape:
             expected = ", ".join(map(str, ("N", *self.input_shape)))
-            raise ShapeError(
-                f"images have shape {x.shape}; expected ({expected}), channels last",
-                "x[None]" if x.shape == self.input_shape else "",
-            )
+            raise ShapeError(f"images have shape {x.shape}; expected ({expected}), channels last",
+                             "x[None]" if x.shape == self.input_shape else "")
         if x.dtype == np.uint8:
             return x
         low, high = self.input_range

@@ -104,12 +104,8 @@ def graph_sha256(graph):
 
 def _write(group, graph):
     arrays = []
-    description = {
-        "name": graph.name,
-        "input_range": list(graph.input_range),
-        "facts": graph.facts,
-        "ops": [_encode(op, arrays) for op in graph.ops],
-    }
+    description = {"name": graph.name, "input_range": list(graph.input_range), "facts": graph.facts,
+                   "ops": [_encode(op, arrays) for op in graph.ops]}
     group.create_dataset("json", data=np.frombuffer(json.dumps(description).encode(), np.uint8))
     for i, array in enumerate(arrays):
         group.create_dataset(f"arrays/{i}", data=array)
@@ -180,14 +176,8 @@ class _Reader:
         expected = {"int": int, "float": (int, float), "str": str, "tuple[int, int, int, int] | None": list}.get(kind)
         if expected is None or not isinstance(data, expected) or isinstance(data, bool):
             raise FormatError(f"{where} is {str(data)[:40]!r}; expected {kind}")
-        if (
-            kind == "int"
-            and abs(data) >= 2**31
-            or isinstance(data, float)
-            and not math.isfinite(data)
-            or kind == "str"
-            and len(data) > 200
-        ):
+        if (kind == "int" and abs(data) >= 2**31 or isinstance(data, float) and not math.isfinite(data) or kind == "str"
+            and len(data) > 200):
             raise FormatError(f"{where} is out of range")
         return float(data) if kind == "float" else data
 

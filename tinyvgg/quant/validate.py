@@ -93,11 +93,8 @@ def _tail(op, channels, dtype):
     arrays = [getattr(tail, n) for n in names] + [
         a for n in ("high", "gain", "shift") if isinstance(a := getattr(tail, n, None), np.ndarray)
     ]
-    _need(
-        all(isinstance(a, np.ndarray) and a.shape == (channels,) and a.dtype == dtype and np.isfinite(a).all() for a in arrays),
-        op,
-        "a damaged tail",
-    )
+    _need(all(isinstance(a, np.ndarray) and a.shape == (channels,) and a.dtype == dtype and np.isfinite(a).all() for a in arrays),
+          op, "a damaged tail")
     _need(tail.activation in G.ACTIVATIONS, op, f"the activation {tail.activation!r}")
     if dtype == np.float32:
         _need((tail.gain is None) == (tail.shift is None), op, "a gain without a shift")
@@ -117,11 +114,8 @@ def _spatial(op, before, kernel):
 
 
 def _pooled(op, size, window, strides):
-    _need(
-        all(1 <= k <= n for k, n in zip(window, size, strict=True)) and min(strides) >= 1,
-        op,
-        f"a pool of {window} on {tuple(size)}",
-    )
+    _need(all(1 <= k <= n for k, n in zip(window, size, strict=True)) and min(strides) >= 1, op,
+          f"a pool of {window} on {tuple(size)}")
     return [(n - k) // s + 1 for n, k, s in zip(size, window, strides, strict=True)]
 
 
