@@ -51,6 +51,17 @@ def test_float_levels_need_no_data(files, capsys):
     assert json.loads(text)["constants_bytes"] == 4 * sum(a.size for _, a in io.load_model(model).weights) - 4 * 2 * (8 + 12)
 
 
+@pytest.mark.parametrize("scheme", ["int8", "high"])
+def test_attack_of_a_compressed_model(files, capsys, scheme):
+    """Gradients pass straight through the rounding; what they find is judged by the integers."""
+    folder, model, data = files
+    out = folder / f"attacked_{scheme}.tvq"
+    assert call(capsys, model, "--scheme", scheme, "--data", data, "--out", out, "--quiet")[0] == 0
+    assert main(["attack", "pgd", str(out), "--data", data, "--eps", "0.2", "--steps", "5", "--json", "--quiet"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["gradients"] > 0 and result["robust_accuracy"] < result["clean_accuracy"]
+
+
 @pytest.mark.parametrize(("arguments", "text"), [
     (["--scheme", "int4", "--data", "DATA"], "there is no scheme 'int4'"),
     (["--scheme", "int8", "--data", "DATA", "--flash", "10K"], "only auto takes one"),
@@ -58,6 +69,12 @@ def test_float_levels_need_no_data(files, capsys):
     (["--scheme", "auto", "--data", "DATA", "--flash", "100"], "the least is"),
     (["--scheme", "int8", "--data", "DATA", "--calibration-images", "0"], "0 calibration images"),
     (["--scheme", "int8", "--data", "nowhere"], "nowhere"),
+    (["--scheme", "int8"], "needs the images that the network was trained on"),
+    (["--scheme", "int8", "--data", "DATA", "-n", "0"], "0 images were asked for"),
+    (["--scheme", "int8", "--data", "DATA", "--codebook", "float"], "which is of integers"),
+    (["--scheme", "high", "--data", "DATA", "--finetune", "1"], "only integers are fine-tuned"),
+    (["--scheme", "shared4", "--data", "DATA", "--fixed-indices"], "without fine-tuning"),
+    (["--scheme", "auto", "--data", "DATA", "--max-drop", "nan"], "a drop of nan points"),
 ])
 def test_refusals(files, capsys, arguments, text):
     folder, model, data = files

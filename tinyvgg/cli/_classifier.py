@@ -24,6 +24,13 @@ def open_classifier(spec, input_range=None):
     return model
 
 
+def with_gradients(model):
+    """Return the straight-through version of an integer model, any other model as it is."""
+    from tinyvgg.quant.model import QuantizedModel
+    from tinyvgg.quant.straight import straight_through
+    return straight_through(model) if type(model) is QuantizedModel else model
+
+
 def _open(spec):
     from tinyvgg import io, zoo
     if not Path(spec).expanduser().exists() and spec.isidentifier() and hasattr(zoo, "load"):

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 from tinyvgg.cli._attack_studies import STUDIES
-from tinyvgg.cli._classifier import add_model, images_for, open_classifier
+from tinyvgg.cli._classifier import add_model, images_for, open_classifier, with_gradients
 from tinyvgg.cli._common import add_common, print_result
 from tinyvgg.errors import MissingExtra, OptionError
 
@@ -106,7 +106,7 @@ def model_and_images(arguments):
     """Return the model, float test images in its range, labels and class names."""
     from tinyvgg import data
     from tinyvgg.data import model_input
-    model = open_classifier(arguments.model, arguments.input_range)
+    model = with_gradients(open_classifier(arguments.model, arguments.input_range))
     dataset = data.load(arguments.data)
     x, y = images_for(model, dataset, "test", arguments.n)
     return model, model_input(x, model.bounds), y, dataset.classes

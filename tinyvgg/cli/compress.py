@@ -49,31 +49,32 @@ def compress_file(model, scheme, out, data=None, *, n=None, input_range=None, **
     options: see quant.schemes.Options. n: only the first n test images.
     """
     from tinyvgg import data as data_module
-    from tinyvgg.quant.schemes import FLOAT, Options, compress, constants
+    from tinyvgg.quant.schemes import Options, check_scheme, compress, constants, needs_images
     if Path(out).suffix != ".tvq":
         raise OptionError(f"{out} does not end in .tvq", f"--out {Path(out).with_suffix('.tvq')}")
     settings = Options(**options)
+    check_scheme(scheme, settings)
+    calibrates = needs_images(scheme, settings)
+    if calibrates and data is None:
+        raise OptionError(f"the scheme {scheme} needs the images that the network was trained on", "--data cifar10")
     network = open_classifier(model, input_range) if isinstance(model, str) else model
     if not hasattr(network, "layers"):
         raise OptionError(f"{model} is compressed already; expected a trained network", "what it was made of, .h5 or .npz")
-    dataset, x, y = None, None, None
-    if data is not None or scheme not in FLOAT:
-        dataset = data if isinstance(data, data_module.DataSet) else data_module.load(data)
-    if scheme not in FLOAT:
+    dataset = data if data is None or isinstance(data, data_module.DataSet) else data_module.load(data)
+    test = None if dataset is None or not len(dataset.x_test) else images_for(network, dataset, "test", n)
+    x, y = None, None
+    if calibrates:
         enough = max(settings.calibration_images, AUTO_IMAGES if scheme == "auto" else 0)
         x, y = images_for(network, dataset, "train", None if settings.epochs else enough)
     compressed = compress(network, scheme, x, y, **options)
     compressed.save(out)
     return {"scheme": scheme, "out": str(out), "sha256": compressed.sha256, "constants_bytes": constants(compressed),
-            **_details(compressed), **_accuracies(compressed, network, dataset, n)}
+            **_details(compressed), **(_accuracies(compressed, network, dataset, *test) if test else {})}
 
 
-def _accuracies(compressed, network, dataset, n):
-    """Accuracy of the compressed model and of the network on test images, where there are any."""
+def _accuracies(compressed, network, dataset, x, y):
+    """Accuracy of the compressed model and of the network on test images."""
     from tinyvgg.train import evaluate
-    if dataset is None or not len(dataset.x_test):
-        return {}
-    x, y = images_for(network, dataset, "test", n)
     accuracy, float_accuracy = (evaluate(c, x, y)["accuracy"] for c in (compressed, network))
     return {"accuracy": accuracy, "float_accuracy": float_accuracy, "n": len(x), "data": dataset.name,
             "data_sha256": dataset.sha256}

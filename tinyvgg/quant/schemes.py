@@ -55,6 +55,10 @@ class Options:
         if self.calibration not in CALIBRATIONS:
             allowed = ", ".join(CALIBRATIONS)
             raise OptionError(f"there is no calibration {self.calibration!r}; expected one of {allowed}", "--calibration best")
+        if self.max_drop is not None and not np.isfinite(self.max_drop):
+            raise OptionError(f"a drop of {self.max_drop} points was allowed; expected a number", "--max-drop 0.5")
+        if self.fixed_indices and not self.epochs:
+            raise OptionError("fixed indices were asked for without fine-tuning, which they are about", "--finetune 2")
         if self.calibration_images < 1 or self.epochs < 0:
             images, epochs = self.calibration_images, self.epochs
             raise OptionError(f"{images} calibration images and {epochs} epochs were asked for; expected 1 or more, 0 or more")
@@ -75,11 +79,8 @@ def compress(model, scheme, x=None, y=None, **options):
     x, y: training images and labels, for all but the float schemes; labels are needed to fine-tune and by auto. options: see
     Options.
     """
-    if scheme not in SCHEMES:
-        raise OptionError(f"there is no scheme {scheme!r}; expected one of {', '.join(SCHEMES)}")
     options = Options(**options)
-    if (options.flash is not None or options.max_drop is not None) and scheme != "auto":
-        raise OptionError(f"a budget was given with the scheme {scheme}; only auto takes one", "--scheme auto --flash 256K")
+    check_scheme(scheme, options)
     graph = fuse(model)
     if scheme in FLOAT:
         return CompressedModel(share_dense(graph, scheme))
@@ -94,6 +95,25 @@ def compress(model, scheme, x=None, y=None, **options):
     prepared = prepare(graph, x[: options.calibration_images], calibration=options.calibration, quantise=quantise)
     facts = {"scheme": scheme, **({} if scheme == "int8" else {"codebook_per": options.per})}
     return finished(prepared, x, y, quantise, facts, options)
+
+
+def check_scheme(scheme, options):
+    """Raise OptionError for a scheme that there is not, or Options that mean nothing to it."""
+    if scheme not in SCHEMES:
+        raise OptionError(f"there is no scheme {scheme!r}; expected one of {', '.join(SCHEMES)}")
+    if (options.flash is not None or options.max_drop is not None) and scheme != "auto":
+        raise OptionError(f"a budget was given with the scheme {scheme}; only auto takes one", "--scheme auto --flash 256K")
+    if options.codebook == "float" and scheme in ("int8", "auto"):
+        raise OptionError(f"codebooks of floats were asked for with the scheme {scheme}, which is of integers",
+                          "--scheme shared4 --codebook float")
+    if options.epochs and not needs_images(scheme, options):
+        raise OptionError(f"fine-tuning was asked for with the scheme {scheme} of floats; only integers are fine-tuned",
+                          "--scheme shared4 --finetune 2")
+
+
+def needs_images(scheme, options):
+    """Whether a scheme calibrates: all but those of floats."""
+    return scheme not in FLOAT and options.codebook != "float"
 
 
 def _images(x, y, labelled):

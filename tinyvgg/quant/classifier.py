@@ -1,0 +1,80 @@
+"""What the classifiers of this package share: a graph that answers, and gradients through a float graph."""
+
+import numpy as np
+
+from tinyvgg import kernels
+from tinyvgg.errors import ShapeError
+from tinyvgg.quant.float_backward import pull_graph
+
+
+class GraphClassifier:
+    """A graph and, optionally, the float graph that it was lowered from. Subclasses give logits(x) and labels(x)."""
+
+    def __init__(self, graph, *, float_graph=None):
+        self.graph, self.float_graph, self.name = graph, float_graph, graph.name
+
+    @property
+    def input_shape(self):
+        """Shape of one image."""
+        return tuple(self.graph.input_shape)
+
+    @property
+    def input_range(self):
+        """(low, high) of valid images, as floats; uint8 images are levels: q means low + q * (high - low) / 255."""
+        return self.graph.input_range
+
+    @property
+    def bounds(self):
+        """The same as input_range."""
+        return self.graph.input_range
+
+    @property
+    def n_classes(self):
+        """Number of classes."""
+        return self.graph.logits.shape[-1]
+
+    @property
+    def sha256(self):
+        """SHA-256 of the graph, in hexadecimal: what a board says in its HELLO."""
+        from tinyvgg.quant.tvq import graph_sha256
+
+        return graph_sha256(self.graph)
+
+    def predict(self, x, *, batch_size=256):
+        """x (N, H, W, C) -> (N, classes): probabilities (float softmax of the logits) where the network ends in a softmax."""
+        logits = self.logits(x, batch_size=batch_size)
+        return logits if self.graph.ops[-1] is self.graph.logits else kernels.softmax(logits)
+
+    def evaluate(self, x, y, **settings):
+        """Return {"n", "accuracy", "loss", ...} on x and y: see tinyvgg.train.evaluate."""
+        from tinyvgg.train import evaluate
+
+        return evaluate(self, x, y, **settings)
+
+    def save(self, path, **_):
+        """Write the model as one .tvq file."""
+        from tinyvgg.quant.tvq import save_tvq
+
+        save_tvq(self, path)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.name!r}: {len(self.graph.ops)} ops, {self.graph.facts.get('scheme', 'int8')}>"
+
+
+def vjp(graph, values_of, x, g, *, limits=None, batch_size=64):
+    """Return d sum(g * logits(x)) / dx, float32, as x, through a float Graph.
+
+    values_of: x -> what pull_graph wants. g: (N, classes), or a function of the logits (then x is one batch).
+    """
+    x = np.asarray(x)
+    if not callable(g):
+        g, classes = np.asarray(g, np.float32), graph.logits.shape[-1]
+        if g.shape != (len(x), classes):
+            raise ShapeError(f"g has shape {g.shape}; expected {(len(x), classes)}, one value for each logit")
+    size = max(len(x), 1) if callable(g) else batch_size
+    parts = [np.zeros((0, *x.shape[1:]), np.float32)]
+    for i in range(0, len(x), size):
+        values = values_of(x[i : i + size])
+        rows = g(values[graph.logits.name].reshape(len(values[""]), -1)) if callable(g) else g[i : i + size]
+        parts.append(pull_graph(graph, values, np.asarray(rows, np.float32), parameters=False, limits=limits)[0])
+    return np.concatenate(parts)
