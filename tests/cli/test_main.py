@@ -1,4 +1,8 @@
 """The command line as a whole: overview, help of each verb, unknown verbs, exit codes."""
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tinyvgg import cli, errors
@@ -10,11 +14,14 @@ def test_without_argument_it_lists_the_verbs(capsys):
     assert all(name in out for name in cli.verbs()) and "example" in out
 
 
+NESTED = ("board", "firmware")              # their sub-verbs have the options
+
+
 @pytest.mark.parametrize("verb", cli.verbs())
 def test_help_of_each_verb_has_an_example(verb, capsys):
     assert cli.main([verb, "--help"]) == 0
     out = capsys.readouterr().out
-    assert f"tinyvgg {verb}" in out and "--json" in out and cli.verbs()[verb]
+    assert f"tinyvgg {verb}" in out and (verb in NESTED or all(option in out for option in ("--json", "--seed", "--quiet"))) and cli.verbs()[verb]
 
 
 @pytest.mark.parametrize("verb", cli.FLOW)
@@ -22,6 +29,16 @@ def test_every_verb_of_the_design_answers(verb, capsys):
     code = cli.main([verb, "--help"])
     captured = capsys.readouterr()
     assert code == 0 if verb in cli.verbs() else (code == 2 and "not in this version yet" in captured.err)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output(unbuffered):
+    """Told in a sentence, whether the bytes leave at once or at the end."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "tinyvgg", "--version"], stdout=full, stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.returncode != 0 and done.stderr.startswith("tinyvgg: No space left") and "Traceback" not in done.stderr
 
 
 def test_a_mistyped_verb_is_guessed(capsys):

@@ -37,18 +37,30 @@ def main(argv=None):
     """Run the command line on `argv` (default: the process's own) and return the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(argv)
-    except TinyVGGError as error:
-        if "--trace" in argv:
-            raise
-        print(f"tinyvgg: {error}", file=sys.stderr)
-        return error.exit_code
+        code = _dispatch(argv)
+        sys.stdout.flush()                  # what goes wrong there is told here, not at the interpreter's end
+        return code
     except KeyboardInterrupt:
         print("tinyvgg: stopped; what was measured so far is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except (TinyVGGError, OSError, MemoryError) as error:
+        if "--trace" in argv:
+            raise
+        print(f"tinyvgg: {_sentence(error)}", file=sys.stderr)
+        return getattr(error, "exit_code", 2)
+
+
+def _sentence(error):
+    """What to tell of an error that is none of the program's: wrong input, or a machine that refuses (no right, no room)."""
+    if isinstance(error, TinyVGGError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"this needs more memory than there is ({error or 'no more is known'})"
+    place = "" if error.filename is None else f"{error.filename}: "
+    return f"{place}{error.strerror or error}"
 
 
 def _dispatch(argv):

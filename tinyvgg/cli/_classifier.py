@@ -33,7 +33,7 @@ def with_gradients(model):
 
 def _open(spec):
     from tinyvgg import io, zoo
-    if not Path(spec).expanduser().exists() and spec.isidentifier() and hasattr(zoo, "load"):
+    if spec.isidentifier() and not Path(spec).exists():
         return zoo.load(spec)
     return io.load_model(spec)
 

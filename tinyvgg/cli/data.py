@@ -18,7 +18,6 @@ def add_arguments(parser):
     parser.add_argument("--size", type=int, help="download: its size in bytes, where it is not the official archive")
     parser.add_argument("--sha256", help="download: its SHA-256, where it is not the official archive")
     add_common(parser, seed=False)
-    parser.add_argument("--seed", type=int, default=0, help="accepted as by every verb; nothing here is random")
 
 
 def run(arguments):

@@ -15,7 +15,7 @@ from tinyvgg.cli._common import add_common, print_result
 
 def add_arguments(parser):
     add_model(parser)
-    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10)")
+    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10, else shapes)")
     parser.add_argument("--part", choices=("test", "train"), default="test", help="which images (default test)")
     parser.add_argument("-n", type=int, metavar="N", help="only the first N images")
     parser.add_argument("--batch-size", type=int, default=256, help="images at a time (default 256)")

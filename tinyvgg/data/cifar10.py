@@ -30,8 +30,8 @@ LAYOUTS = ("cifar-10-batches-bin", "cifar-10-batches-py")
 def places():
     """Return the folders that are searched for CIFAR-10, in order."""
     chosen = os.environ.get("TINYVGG_DATA")
-    keras = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
-    return [*([Path(chosen).expanduser()] if chosen else []), Path("data"), keras]
+    keras = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "datasets"
+    return [*([Path(os.path.expanduser(chosen))] if chosen else []), Path("data"), keras]
 
 
 def find():

@@ -24,7 +24,7 @@ def download(folder=None, *, url=cifar10.URL, size=cifar10.BYTES, sha256=cifar10
     A folder that already holds the set is left alone. A partial transfer stays as NAME.part and is continued by the next
     call. Raises DataError where the server fails or the bytes are not those expected, WriteError where the disk is full.
     """
-    folder = Path(folder or os.environ.get("TINYVGG_DATA") or "data").expanduser()
+    folder = Path(os.path.expanduser(folder or os.environ.get("TINYVGG_DATA") or "data"))
     target = folder / "cifar-10-batches-py"
     if target.is_dir():
         cifar10.load(target)                # raises where it is damaged

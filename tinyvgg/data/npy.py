@@ -1,4 +1,5 @@
 """Images and labels in .npy files, as many projects keep them: X.npy,Y.npy, or a training and a test pair."""
+import os
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def _pair(x_path, y_path, pixel_range):
 def _open(path):
     """Map a .npy file into memory: its header must agree with its size, and objects (pickles) are refused."""
     try:
-        array = np.load(Path(path).expanduser(), mmap_mode="r", allow_pickle=False)
+        array = np.load(os.path.expanduser(path), mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
     except OSError as error:

@@ -30,7 +30,7 @@ def load(spec=None, *, pixel_range=None):
         return cifar10.load(_found_cifar10())
     if ".npy," in spec:
         return npy.load(npy.split(spec), pixel_range=pixel_range)
-    path = Path(spec).expanduser()
+    path = Path(os.path.expanduser(spec))
     if "cifar-100" in path.name or spec == "cifar100":
         raise DataError(f"{spec} is CIFAR-100; expected CIFAR-10", HINT)
     if path.suffix == ".npy":

@@ -2,6 +2,7 @@
 
 What a file is, its first bytes and members say; its ending only decides how a new one is written.
 """
+import os
 import zipfile
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def load_weights(model, path, **settings):
 
 def model_path(path):
     """Return the model's file for a path that may be the folder of a run."""
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     if path.is_dir():
         found = [path / name for name in RUN_FILES if (path / name).is_file()]
         if not found:
