@@ -6,7 +6,12 @@
 
 Every sub-package is reachable as an attribute and is imported when it is first used.
 """
+import atexit as _atexit
+import contextlib as _contextlib
 import importlib as _importlib
+import os as _os
+import shutil as _shutil
+import tempfile as _tempfile
 from pathlib import Path as _Path
 
 from tinyvgg._version import __version__
@@ -16,6 +21,18 @@ _here = _Path(__file__).parent
 if not (_here / "codegen").is_dir():
     __path__.append(str(_here.parent))
 
+
+def _give_numba_a_folder():
+    """Numba refuses to work where it may keep no compiled code (a read-only installation, a user without a home): help it out."""
+    usual = (_here / "kernels" / "fast", _os.environ.get("XDG_CACHE_HOME") or _os.path.expanduser("~"))
+    if "NUMBA_CACHE_DIR" in _os.environ or any(_os.access(folder, _os.W_OK) for folder in usual):
+        return
+    with _contextlib.suppress(OSError):
+        _os.environ["NUMBA_CACHE_DIR"] = folder = _tempfile.mkdtemp(prefix="tinyvgg-numba-")
+        _atexit.register(_shutil.rmtree, folder, ignore_errors=True)
+
+
+_give_numba_a_folder()
 _MODULES = ("analyze", "attacks", "board", "cli", "codegen", "data", "errors", "faults", "firmware", "interop", "io",
             "kernels", "models", "nn", "quant", "report", "rng", "testing", "train", "xcubeai", "zoo")
 __all__ = ["__version__", "load_model", *_MODULES]
