@@ -11,7 +11,7 @@ from tinyvgg import kernels
 from tinyvgg.cli import main
 from tinyvgg.errors import NotYet
 from tinyvgg.io import keras_h5
-from tinyvgg.nn.losses import softmax
+from tinyvgg.kernels.reference import softmax
 from tinyvgg.report.tables import table
 
 FILES = fixtures.files()

@@ -11,7 +11,8 @@ import tinyvgg
 from tests.io import fixtures
 from tinyvgg import kernels
 from tinyvgg.io import keras_h5
-from tinyvgg.nn.losses import cross_entropy, softmax
+from tinyvgg.kernels.reference import softmax
+from tinyvgg.nn.losses import cross_entropy
 from tinyvgg.train import optimizers
 
 pytestmark = pytest.mark.skipif(not fixtures.FOLDER.is_dir(), reason=fixtures.REASON)

@@ -18,10 +18,11 @@ from tinyvgg.attacks.mifgsm import mifgsm
 from tinyvgg.attacks.noise import noise
 from tinyvgg.attacks.pgd import pgd
 from tinyvgg.attacks.rays import rays
-from tinyvgg.attacks.result import AttackResult, load, wilson
+from tinyvgg.attacks.result import AttackResult, load
 from tinyvgg.attacks.square import square
 from tinyvgg.attacks.sweep import eps_curve, step_map, success_by_queries, target_matrix, transfer
 from tinyvgg.attacks.victim import as_classifier
+from tinyvgg.report.interval import wilson
 
 _FUNCTIONS = (noise, fgsm, pgd, mifgsm, apgd, apgd_t, fab, square, deepfool, cw, fmn, hopskipjump, rays, ladder)
 ATTACKS = {function.__name__: function for function in _FUNCTIONS}

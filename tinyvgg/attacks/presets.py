@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyvgg.attacks.compat.cleverhans import fast_gradient_method, projected_gradient_descent
 from tinyvgg.attacks.pgd import pgd
-from tinyvgg.attacks.result import wilson
+from tinyvgg.report.interval import wilson
 from tinyvgg.report.tables import table
 
 RANGE = (-1.0, 1.0)         # of the notebook's images: x / 127.5 - 1

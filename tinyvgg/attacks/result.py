@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyvgg.errors import FormatError
 from tinyvgg.report import record
+from tinyvgg.report.interval import wilson
 
 LARGEST_FILE = 4 << 30  # bytes, unpacked, that a saved attack may hold
 VERSION = 1
@@ -205,16 +206,6 @@ def _from_arrays(arrays):
     if result.x.ndim < 2 or len(shapes) > 1 or any(len(a) != n for a in per_image) or len(result.bounds) != 2:
         raise FormatError("its arrays do not belong together")
     return result
-
-
-def wilson(successes, n, z=1.959963984540054):
-    """Return the 95 % Wilson score interval (low, high) of a share: Wilson 1927. NaN for n = 0."""
-    if n == 0:
-        return math.nan, math.nan
-    p = successes / n
-    middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n)
-    return low if successes > 0 else 0.0, high if successes < n else 1.0
 
 
 def _spread(values, chosen):

@@ -79,7 +79,8 @@ def _counter(board):
 
 def summarise(x, y, rows, board, model, classes):
     """Return {"n", "accuracy", "interval", "agreement", times, "per_class", "confusion"} of answers `rows` to images x."""
-    from tinyvgg.train.evaluate import _per_class, wilson
+    from tinyvgg.report.interval import wilson
+    from tinyvgg.train.evaluate import _per_class
     if not rows:
         raise OptionError("there is no image to classify; expected at least one")
     raw = np.array([r["raw"] for r in rows])

@@ -19,12 +19,6 @@ def log_softmax(z):
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def softmax(z):
-    """Return p (N, K) for logits z (N, K)."""
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
 def targets(labels, n_classes, *, label_smoothing=0.0, dtype=np.float64):
     """Return t (N, K) for labels (N,) or (N, 1) of whole numbers, or (N, K) one-hot or soft; raise DataError or ShapeError."""
     if not 0 <= label_smoothing < 1:

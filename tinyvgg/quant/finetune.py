@@ -15,6 +15,7 @@ import numpy as np
 from tinyvgg import rng
 from tinyvgg.data.batches import batches
 from tinyvgg.errors import OptionError
+from tinyvgg.kernels.reference import softmax
 from tinyvgg.nn import losses
 from tinyvgg.quant.calibrate import as_float_images
 from tinyvgg.quant.fixedpoint import scale_and_zero
@@ -164,7 +165,7 @@ class _Rounded:
         logits = values[graph.logits.name]
         loss, dlogits = losses.cross_entropy(logits, labels)
         if imitate:
-            soft_loss, soft = losses.cross_entropy(logits, losses.softmax(teacher))
+            soft_loss, soft = losses.cross_entropy(logits, softmax(teacher))
             loss, dlogits = (1 - imitate) * loss + imitate * soft_loss, (1 - imitate) * dlogits + imitate * soft
         limits = {name: (scale * (-zero - 0.5), scale * (255.5 - zero)) for name, (scale, zero) in self.levels.items()}
         gradients = pull_graph(graph, values, dlogits.astype(np.float32), limits=limits)[1]

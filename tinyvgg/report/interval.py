@@ -1,0 +1,12 @@
+"""How far a measured share may be from the true one."""
+import math
+
+
+def wilson(successes, n, z=1.959963984540054):
+    """Return Wilson's 95 % score interval (low, high) of a share of `successes` among n (Wilson, 1927); NaN for n = 0."""
+    if n == 0:
+        return math.nan, math.nan
+    p = successes / n
+    middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n)
+    return low if successes > 0 else 0.0, high if successes < n else 1.0
