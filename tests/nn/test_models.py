@@ -125,6 +125,12 @@ def test_no_images_is_an_answer_too():
     assert models.light().logits(np.zeros((0, 32, 32, 3), np.float32)).shape == (0, 10)
 
 
+def used_twice(layer, first, second):
+    """A network with one layer on two branches of so many channels."""
+    x = nn.Input((4, 4, 3))
+    return nn.Model(x, layers.Concatenate()([layer(layers.Conv2D(n, 1)(x)) for n in (first, second)]))
+
+
 @pytest.mark.parametrize("make, words", [
     (lambda: layers.Conv2D(3, 3, filter=4), ["Conv2D", "'filter'", "filters"]),
     (lambda: layers.Conv2D(0, 3), ["filters is 0"]),
@@ -136,6 +142,20 @@ def test_no_images_is_an_answer_too():
     (lambda: layers.Dropout(1.0), ["rate is 1.0"]),
     (lambda: layers.BatchNormalization(momentum=2), ["momentum"]),
     (lambda: nn.Sequential([]), ["one or more layers"]),
+    (lambda: layers.Dense(3, activation=["relu"]), ["['relu']", "expected one of"]),
+    (lambda: layers.Dense(3, kernel_initializer=[]), ["initializer []"]),
+    (lambda: layers.Dropout("half"), ["rate is 'half'"]),
+    (lambda: layers.BatchNormalization(epsilon=None), ["epsilon is None"]),
+    (lambda: layers.LeakyReLU("a"), ["negative_slope is 'a'"]),
+    (lambda: layers.ReLU("6"), ["max_value is '6'"]),
+    (lambda: layers.Reshape(8), ["target_shape is 8"]),
+    (lambda: layers.InputLayer(3), ["input_shape is 3"]),
+    (lambda: nn.Sequential([layers.InputLayer((4,))]), ["nothing that follows"]),
+    (lambda: nn.Model(*[nn.Input((3,))] * 2), ["input itself"]),
+    (lambda: used_twice(layers.BatchNormalization(), 2, 4), ["BatchNormalization", "built for 2"]),
+    (lambda: used_twice(layers.PReLU(), 2, 4), ["PReLU", "built for (4, 4, 2)"]),
+    (lambda: used_twice(layers.Conv2D(2, 1), 2, 4), ["Conv2D", "built for 2"]),
+    (lambda: used_twice(layers.Dense(2), 2, 4), ["Dense", "built for 2"]),
     (lambda: nn.Sequential([layers.Dense(3)]), ["shape of the images", "InputLayer"]),
     (lambda: nn.Sequential([layers.InputLayer((4, 4, 3)), layers.MaxPooling2D(8)]), ["MaxPooling2D", "nothing is left"]),
     (lambda: nn.Sequential([layers.InputLayer((4,)), layers.Conv2D(3, 3)]), ["Conv2D", "(H, W, C)"]),

@@ -34,6 +34,6 @@ def get(name):
     """Return the Activation called `name`; None is "linear"."""
     if isinstance(name, Activation):
         return name
-    if name is not None and name not in ACTIVATIONS:
+    if name is not None and (not isinstance(name, str) or name not in ACTIVATIONS):
         raise OptionError(f"there is no activation {name!r}; expected one of {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name or "linear"]

@@ -48,7 +48,7 @@ INITIALIZERS = {
 
 def check(name):
     """Return `name` if it is known, else raise OptionError."""
-    if name not in INITIALIZERS:
+    if not isinstance(name, str) or name not in INITIALIZERS:
         raise OptionError(f"there is no initializer {name!r}; expected one of {', '.join(INITIALIZERS)}")
     return name
 

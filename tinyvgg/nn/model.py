@@ -29,11 +29,13 @@ class Model(Classifier):
         self.nodes = topological(self.output)
         if [n for n in self.nodes if not n.inputs] != [self.input]:
             raise ShapeError("the outputs do not depend on the one input that was given, or on more than that")
+        if self.output is self.input:
+            raise ShapeError("the output is the input itself; expected a layer between them")
         self.layers = self._ordered_layers()
         self._name_layers()
         for index, layer in enumerate(self.layers):
-            node = next(n for n in self.nodes if n.layer is layer)
-            layer.ensure_built(_shape_into(node), rng.generator(seed, "init", index))
+            for node in (n for n in self.nodes if n.layer is layer):        # a later use must fit what the first one built
+                layer.ensure_built(_shape_into(node), rng.generator(seed, "init", index))
 
     @property
     def input_shape(self):

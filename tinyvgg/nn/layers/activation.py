@@ -4,7 +4,7 @@ import numpy as np
 from tinyvgg import kernels
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn import activations
-from tinyvgg.nn.layers.base import Layer
+from tinyvgg.nn.layers.base import Layer, number
 
 
 class Activation(Layer):
@@ -31,11 +31,11 @@ class ReLU(Layer):
 
     def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **common):
         super().__init__(**common)
+        self.max_value = None if max_value is None else number(max_value, "max_value")
+        self.negative_slope, self.threshold = number(negative_slope, "negative_slope"), number(threshold, "threshold")
         if (max_value is not None and max_value < 0) or negative_slope < 0 or threshold < 0:
             raise OptionError(f"ReLU got max_value {max_value}, negative_slope {negative_slope}, threshold {threshold}; "
                               "expected none below 0")
-        self.max_value = None if max_value is None else float(max_value)
-        self.negative_slope, self.threshold = float(negative_slope), float(threshold)
 
     def forward(self, x, *, training=False):
         self.saved = x
@@ -64,7 +64,7 @@ class LeakyReLU(Layer):
 
     def __init__(self, negative_slope=0.3, **common):
         super().__init__(**common)
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = number(negative_slope, "negative_slope")
 
     def forward(self, x, *, training=False):
         self.saved = x
@@ -88,12 +88,15 @@ class PReLU(Layer):
     def output_shape(self, input_shape):
         if any(not 1 <= a <= len(input_shape) for a in self.shared_axes or ()):
             raise ShapeError(f"shared_axes is {self.shared_axes}; expected axes from 1 to {len(input_shape)} (0 is the batch)")
+        if self.built and self._alpha_shape(input_shape) != self._alpha_shape(self.input_shape):
+            raise ShapeError(f"PReLU {self.name or ''} got inputs of {tuple(input_shape)}; it was built for {self.input_shape}")
         return input_shape
 
+    def _alpha_shape(self, input_shape):
+        return tuple(1 if i + 1 in (self.shared_axes or ()) else n for i, n in enumerate(input_shape))
+
     def build(self, input_shape, rng):
-        shared = self.shared_axes or ()
-        shape = tuple(1 if i + 1 in shared else n for i, n in enumerate(input_shape))
-        self.add_parameter("alpha", shape, self.alpha_initializer, rng)
+        self.add_parameter("alpha", self._alpha_shape(input_shape), self.alpha_initializer, rng)
 
     def forward(self, x, *, training=False):
         self.saved = x
@@ -113,7 +116,7 @@ class ELU(Layer):
 
     def __init__(self, alpha=1.0, **common):
         super().__init__(**common)
-        self.alpha = float(alpha)
+        self.alpha = number(alpha, "alpha")
 
     def forward(self, x, *, training=False):
         self.saved = x

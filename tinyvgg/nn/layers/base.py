@@ -144,10 +144,10 @@ def _plain(value):
     return list(value) if isinstance(value, tuple) else value
 
 
-def _checked_shape(shape):
-    shape = tuple(shape)
+def _checked_shape(given):
+    shape = tuple(given) if isinstance(given, tuple | list | np.ndarray) else ()
     if not shape or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
-        raise ShapeError(f"input_shape is {shape}; expected positive sizes without the batch, as in (32, 32, 3)")
+        raise ShapeError(f"input_shape is {given!r}; expected positive sizes without the batch, as in (32, 32, 3)")
     return tuple(int(n) for n in shape)
 
 
@@ -169,6 +169,13 @@ def positive(value, option):
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise OptionError(f"{option} is {value!r}; expected a positive whole number")
     return int(value)
+
+
+def number(value, option):
+    """Return a float, or raise OptionError."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise OptionError(f"{option} is {value!r}; expected a number")
+    return float(value)
 
 
 def choice(value, allowed, option):

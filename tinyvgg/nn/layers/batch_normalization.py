@@ -1,8 +1,8 @@
 """Batch normalisation over the last axis."""
 
 from tinyvgg import kernels
-from tinyvgg.errors import OptionError
-from tinyvgg.nn.layers.base import Layer
+from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.nn.layers.base import Layer, number
 
 
 class BatchNormalization(Layer):
@@ -16,16 +16,18 @@ class BatchNormalization(Layer):
 
     def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, *, unbiased_moving_variance=False, **common):
         super().__init__(**common)
-        self.axis = axis
+        self.axis, self.momentum, self.epsilon = axis, number(momentum, "momentum"), number(epsilon, "epsilon")
         if not 0 <= momentum <= 1 or not epsilon > 0:
             raise OptionError(f"momentum is {momentum} and epsilon {epsilon}; expected momentum in 0..1 and epsilon above 0")
-        self.momentum, self.epsilon = float(momentum), float(epsilon)
         self.center, self.scale = bool(center), bool(scale)
         self.unbiased_moving_variance = bool(unbiased_moving_variance)
 
     def output_shape(self, input_shape):
         if self.axis not in (-1, len(input_shape)):
             raise OptionError(f"axis is {self.axis}; expected -1: channels come last here")
+        if self.built and input_shape[-1] != self.input_shape[-1]:
+            raise ShapeError(f"BatchNormalization {self.name or ''} got {input_shape[-1]} channels; it was built for "
+                             f"{self.input_shape[-1]}")
         return input_shape
 
     def build(self, input_shape, rng):

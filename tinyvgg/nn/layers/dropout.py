@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinyvgg.errors import OptionError
-from tinyvgg.nn.layers.base import Layer, image_shape
+from tinyvgg.nn.layers.base import Layer, image_shape, number
 
 
 class Dropout(Layer):
@@ -15,9 +15,9 @@ class Dropout(Layer):
 
     def __init__(self, rate, **common):
         super().__init__(**common)
+        self.rate = number(rate, "rate")
         if not 0 <= rate < 1:
             raise OptionError(f"rate is {rate}; expected 0 <= rate < 1")
-        self.rate = float(rate)
         self.rng = np.random.default_rng(0)
 
     def mask(self, shape, dtype):

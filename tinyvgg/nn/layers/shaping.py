@@ -50,9 +50,10 @@ class Reshape(Layer):
 
     def __init__(self, target_shape, **common):
         super().__init__(**common)
-        self.target_shape = tuple(int(n) for n in target_shape)
-        if self.target_shape.count(-1) > 1 or any(n < 1 and n != -1 for n in self.target_shape):
-            raise OptionError(f"target_shape is {self.target_shape}; expected positive sizes and at most one -1")
+        sizes = tuple(target_shape) if isinstance(target_shape, tuple | list | np.ndarray) else (None,)
+        if any(not isinstance(n, int | np.integer) or n < 1 and n != -1 for n in sizes) or sizes.count(-1) > 1:
+            raise OptionError(f"target_shape is {target_shape!r}; expected positive sizes and at most one -1")
+        self.target_shape = tuple(int(n) for n in sizes)
 
     def output_shape(self, input_shape):
         size, known = math.prod(input_shape), math.prod(n for n in self.target_shape if n != -1)
