@@ -235,6 +235,24 @@ def test_mistakes(change, error, words):
         train.fit(tiny.model(), settings.pop("x"), settings.pop("y"), **settings)
 
 
+@pytest.mark.parametrize("change, error, words", [
+    ({"x": np.full(X.shape, np.nan, np.float32)}, DataError, "without NaN"),
+    ({"x": X.astype(np.float32)}, DataError, "expected uint8, or floats from 0 to 1"),
+    ({"x": X[:0], "y": Y[:0]}, DataError, "no image to classify"), ({"y": Y[:-1]}, ShapeError, "199 labels"),
+    ({"batch_size": 0}, OptionError, "batch size is 0"), ({"classes": ("a", "b")}, OptionError, "2 names of classes"),
+], ids=lambda c: str(list(c)) if isinstance(c, dict) else "")
+def test_mistakes_of_an_evaluation(change, error, words):
+    settings = {"x": X, "y": Y, **change}
+    with pytest.raises(error, match=words):
+        train.evaluate(tiny.model(), settings.pop("x"), settings.pop("y"), **settings)
+
+
+def test_a_value_that_is_no_number_is_never_the_best():
+    best = train.EarlyStopping(1)
+    assert [best.improved({"val_loss": v, "epoch": i + 1}) for i, v in enumerate((np.nan, 2.0, np.nan, 3.0, 1.0))] == [
+        False, True, False, False, True]
+
+
 def test_progress_goes_to_standard_error(capsys):
     trained(quiet=False)
     out, err = capsys.readouterr()

@@ -9,6 +9,7 @@ the same bytes as one that was not.
     tinyvgg train --arch light --data cifar10 --epochs 30 --adversarial nfgsm --eps 8/255 --out runs/robust
 """
 import argparse
+from pathlib import Path
 
 from tinyvgg.cli._common import add_common, note, print_result
 
@@ -54,7 +55,8 @@ def run(arguments):
     try:
         result = train_run(arguments.out, given, DEFAULTS, resume=arguments.resume, quiet=arguments.quiet)
     except KeyboardInterrupt:
-        note(arguments, f"\ngo on with: tinyvgg train --resume --out {arguments.out}")
+        if (Path(arguments.out) / "config.json").is_file():
+            note(arguments, f"\ngo on with: tinyvgg train --resume --out {arguments.out}")
         raise
     for text in result.pop("notes"):
         note(arguments, text)

@@ -2,6 +2,7 @@
 import numpy as np
 
 from tinyvgg import rng
+from tinyvgg.errors import OptionError
 
 
 def batches(n, batch_size, *, seed=None, epoch=0):
@@ -9,6 +10,8 @@ def batches(n, batch_size, *, seed=None, epoch=0):
 
     With a seed the order is a permutation drawn from (seed, "shuffle", epoch); without one it is 0, 1, 2, ...
     """
+    if batch_size < 1:
+        raise OptionError(f"batch size is {batch_size}; expected at least 1")
     order = np.arange(n) if seed is None else rng.generator(seed, "shuffle", epoch).permutation(n)
     for start in range(0, n, batch_size):
         yield order[start:start + batch_size]

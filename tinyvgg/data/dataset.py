@@ -86,6 +86,14 @@ def model_input(x, value_range):
     return np.take(byte_table(*map(float, value_range)), x) if x.dtype == np.uint8 and value_range is not None else x
 
 
+def check_values(x, value_range):
+    """Raise DataError unless x are bytes, or floats within `value_range` (lo, hi) and none NaN."""
+    low, high = value_range
+    if x.dtype != np.uint8 and (x.dtype.kind != "f" or not (x.min() >= low - 1e-4 and x.max() <= high + 1e-4)):
+        raise DataError(f"images have values from {float(x.min()):g} to {float(x.max()):g} ({x.dtype}); expected uint8, or floats "
+                        f"from {low:g} to {high:g} without NaN")
+
+
 def check_labels(labels, n_classes, source):
     """Raise DataError unless every label lies in 0..n_classes-1; say which one does not."""
     wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))

@@ -33,7 +33,7 @@ class Best(Callback):
         if self.monitor not in row:
             raise OptionError(f"the history has no {self.monitor!r}; it has {', '.join(row)}", "--validation 0.1")
         value = self.sign * row[self.monitor]
-        if value <= self.value:
+        if not value > self.value:          # nor is NaN better
             return False
         self.value, self.epoch = value, row["epoch"]
         return True

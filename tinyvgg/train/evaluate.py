@@ -1,13 +1,14 @@
 """How well a classifier does: accuracy with its interval, loss, calibration, per class."""
-import math
 import time
 
 import numpy as np
 
 from tinyvgg.data.batches import batches
-from tinyvgg.data.dataset import check_labels, model_input
-from tinyvgg.errors import DataError, ShapeError
+from tinyvgg.data.dataset import check_labels, check_values, model_input
+from tinyvgg.errors import DataError, OptionError, ShapeError
+from tinyvgg.kernels.reference import softmax
 from tinyvgg.nn import losses
+from tinyvgg.report.interval import wilson
 from tinyvgg.report.progress import Progress
 
 
@@ -25,6 +26,10 @@ def evaluate(classifier, x, y, *, batch_size=256, classes=None, quiet=True):
         raise ShapeError(f"{len(x)} images and {len(y)} labels; expected one label an image")
     n_classes = classifier.n_classes
     check_labels(y, n_classes, "labels")
+    if getattr(classifier, "input_range", None) is not None:
+        check_values(x, classifier.input_range)
+    if classes is not None and len(classes) != n_classes:
+        raise OptionError(f"{len(classes)} names of classes were given for {n_classes} classes")
     started = time.perf_counter()
     predicted, logits = _classify(classifier, x, batch_size, quiet)
     seconds = time.perf_counter() - started
@@ -33,7 +38,7 @@ def evaluate(classifier, x, y, *, batch_size=256, classes=None, quiet=True):
     np.add.at(confusion, (y, predicted), 1)
     return {"n": len(y), "accuracy": right / len(y), "interval": list(wilson(right, len(y))),
             "loss": None if logits is None else losses.cross_entropy(logits.astype(np.float64), y)[0],
-            "ece": None if logits is None else calibration_error(losses.softmax(logits.astype(np.float64)), y),
+            "ece": None if logits is None else calibration_error(softmax(logits.astype(np.float64)), y),
             "per_class": _per_class(confusion, classes or tuple(map(str, range(n_classes)))),
             "confusion": confusion.tolist(), "seconds": round(seconds, 3)}
 
@@ -46,14 +51,6 @@ def as_labels(y):
     if y.ndim not in (1, 2) or y.dtype.kind not in "biuf" or not (y == np.floor(y)).all():
         raise DataError(f"labels have shape {y.shape} and type {y.dtype}; expected whole numbers (N,) or one-hot (N, K)")
     return y.reshape(-1).astype(np.int64)
-
-
-def wilson(right, n, z=1.959963984540054):
-    """Return Wilson's 95 % interval (low, high) of a share of `right` among n (Wilson, 1927)."""
-    p, spread = right / n, z * z / n
-    middle = (p + spread / 2) / (1 + spread)
-    half = z * math.sqrt(p * (1 - p) / n + spread / (4 * n)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def calibration_error(p, y, bins=15):

@@ -13,7 +13,7 @@ import numpy as np
 from tinyvgg import rng
 from tinyvgg.data.augment import Augment
 from tinyvgg.data.batches import batches, split
-from tinyvgg.data.dataset import check_labels, model_input
+from tinyvgg.data.dataset import check_labels, check_values, model_input
 from tinyvgg.errors import DataError, OptionError, ShapeError
 from tinyvgg.nn.losses import CrossEntropy
 from tinyvgg.report.progress import Progress
@@ -197,11 +197,7 @@ def _checked(model, x, y):
     check_labels(as_labels(y), model.n_classes, "labels")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if x.dtype != np.uint8:
-        low, high = model.input_range
-        if x.dtype.kind != "f" or not (x.min() >= low - 1e-4 and x.max() <= high + 1e-4):
-            raise DataError(f"images have values from {x.min():g} to {x.max():g} ({x.dtype}); expected uint8, or floats from "
-                            f"{low:g} to {high:g} without NaN")
+    check_values(x, model.input_range)
     return x, y
 
 
@@ -212,7 +208,7 @@ def _hold_out(model, x, y, validation, seed):
     if isinstance(validation, tuple | list):
         return x, y, _checked(model, *validation)
     n = round(validation * len(x)) if 0 < validation < 1 else validation
-    if n != int(n) or not 0 < n < len(x):
+    if not 0 < n < len(x) or n != int(n):
         raise OptionError(f"validation is {validation} with {len(x)} images; expected a part below 1 or a number below {len(x)}",
                           "--validation 0.1")
     train, held = split(len(x), int(n), seed)

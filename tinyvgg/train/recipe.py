@@ -95,6 +95,8 @@ def training_images(settings, dataset, model):
 def _settings(out, given, defaults, resume):
     """Merge what was given, what a resumed run began with, and the defaults."""
     stored = _stored(out / "config.json") if resume else {}
+    if resume and not stored and all(value is None for value in given.values()):
+        raise OptionError(f"{out} holds no run to go on with", "the command that began it, with --resume")
     for name, value in given.items():
         # The data may lie elsewhere by now: the checkpoint's SHA-256 decides whether it is the same.
         if value is not None and name in stored and value != stored[name] and name != "data":

@@ -79,9 +79,9 @@ def get(name, learning_rate, *, steps_per_epoch, epochs, warmup=0):
 
     step: a tenth of the rate from half, a hundredth from three quarters of the run.
     """
-    total, warm = steps_per_epoch * epochs, round(warmup * steps_per_epoch)
-    if not 0 <= warm <= total:
+    if not 0 <= warmup <= epochs:
         raise OptionError(f"warm-up of {warmup} epochs in a run of {epochs}; expected 0 to {epochs}")
+    total, warm = steps_per_epoch * epochs, round(warmup * steps_per_epoch)
     if name == "constant":
         return Constant(learning_rate, warm)
     if name == "cosine":
