@@ -57,7 +57,8 @@ def _dense(layer, shape):
 def _norm(layer, shape):
     kind = tnn.BatchNorm2d if len(shape) == 3 else tnn.BatchNorm1d
     part = kind(shape[-1], eps=layer.epsilon, momentum=1 - layer.momentum)
-    _copy(part, weight=layer.parameters["gamma"], bias=layer.parameters["beta"])
+    _copy(part, weight=layer.parameters["gamma"], bias=layer.parameters["beta"],
+          running_mean=layer.state["moving_mean"], running_var=layer.state["moving_variance"])
     return part
 
 

@@ -6,6 +6,8 @@ from tinyvgg.attacks.norms import column, flat, parse_norm, size
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
 
+BEYOND = 1e-5               # of the range of values: how far beyond a boundary each step aims, lest rounding in other batches undo it
+
 
 def deepfool(model, x, y, *, norm="l2", steps=50, candidates=10, overshoot=0.02, target=None, **options):
     """Go to the nearest linearised boundary, again and again, until the class changes: a fast estimate of the smallest distance.
@@ -50,6 +52,7 @@ def _search(batch, rows, rivals, norm, steps, overshoot):
 def _nearest(batch, rows, z, rivals, norm):
     """Return the shortest step to a linearised boundary between y and one of the rivals."""
     index, y = np.arange(len(rows)), batch.y[rows]
+    beyond = BEYOND * (batch.victim.bounds[1] - batch.victim.bounds[0])
     best, steps = np.full(len(rows), np.inf), np.zeros(z.shape)
     for r in range(rivals.shape[1]):
         logits, g = batch.victim.vjp(z, lambda logits, r=r: _difference(logits, y, rivals[:, r]))
@@ -60,7 +63,7 @@ def _nearest(batch, rows, z, rivals, norm):
         distance = f / dual
         nearer = distance < best
         way = np.sign(g) if norm == "linf" else g / column(dual, g)
-        steps[nearer] = (column(distance + 1e-7, g) * way)[nearer]
+        steps[nearer] = (column(distance + beyond, g) * way)[nearer]
         best[nearer] = distance[nearer]
         batch.vanished[rows] |= ~flat(g).any(axis=1)
     return steps
