@@ -2,8 +2,8 @@
 
     pip install torch foolbox torchattacks && python benchmarks/attacks.py --model light_cifar10 --data cifar10 -n 1000 [--json]
 
-All go through all 40 steps of every image (no early stop), L-inf 8/255, step 2/255, no random start, with as many threads; ours also
-looks at its images again, as every attack here does. Each batch is attacked by each in turn; ratio = peer_ms / ours_ms, the
+All go through all 40 steps of every image (no early stop), L-inf 8/255, step 2/255, no random start, with as many threads; ours
+also looks at its images again, as every attack here does. Each batch is attacked by each in turn; ratio = peer_ms / ours_ms, the
 median over batches, so above 1 we are faster. On a machine that others use, --cpu-time compares the processor time of one thread
 each, and a few images do: -n 200 --batch 50. Without --model the light net has untrained weights: the work is the same.
 early_stop_ms is ours where fooled images are left alone.

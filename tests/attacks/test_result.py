@@ -149,6 +149,7 @@ def test_a_budget_ends_it_in_the_middle(toy):
     result = attacks.pgd(model, x, y, eps=0.05, early_stop=False, cycle_stop=False, steps=10, batch_size=16, budget=16 * 11 + 40)
     assert result.done[:16].all() and not result.done[32:].any()
     assert any("budget of 216 queries" in flag for flag in result.flags)
+    assert 176 < result.queries.sum() <= 216
     np.testing.assert_array_equal(result.x_adv[32:], x[32:])
     full = attacks.pgd(model, x[:16], y[:16], eps=0.05, early_stop=False, cycle_stop=False, steps=10)
     np.testing.assert_array_equal(result.success[:16], full.success)

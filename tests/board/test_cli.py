@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from tinyvgg.board import Board
@@ -72,3 +73,40 @@ def test_mistakes(arguments, words, capsys):
 def test_run_refuses_another_port(demonstration, capsys):
     assert main(["board", "run", str(demonstration.elf), "--port", "/dev/ttyACM0"]) == 2
     assert "expected pty or socket" in capsys.readouterr().err
+
+
+@pytest.fixture
+def three(demonstration, tmp_path):
+    """--data of three images with the demonstration's own answers as labels."""
+    from tinyvgg.board.demonstration import logits
+    x = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", logits(x).argmax(axis=1))
+    return f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}"
+
+
+def test_a_board_is_evaluated_and_attacked_like_any_model(url, three, tmp_path, capsys):
+    assert main(["evaluate", url, "--data", three, "--json", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 1
+    run = str(tmp_path / "run")
+    command = ["attack", "square", url, "--data", three, "--eps", "64/255", "--queries", "3", "--quiet", "--json", "--out", run]
+    assert main(command) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["clean_accuracy"] == 1 and result["queries"] > 0 and len(result["model_sha256"]) == 64
+    assert main(["evaluate", url, "--data", run, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["robust_accuracy"] == result["robust_accuracy"]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["attack", "fgsm"], "show the images to the board"), (["evaluate", "--input-range", "0,1"], "states its own input range"),
+    (["attack", "pgd", "--gradients", "straight-through"], "integer models")])
+def test_what_a_board_cannot(arguments, words, url, three, capsys):
+    names = arguments[:1] if arguments[0] == "evaluate" else arguments[:2]
+    assert main([*names, url, "--data", three, "--quiet", *arguments[len(names):]]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_verb_of_files_refuses_a_board(capsys):
+    assert main(["summary", "virtual:nothing.elf"]) == 2
+    assert main(["codegen", "virtual:nothing.elf", "--out", "nowhere"]) == 2
+    assert "is a board; expected a model file" in capsys.readouterr().err

@@ -77,6 +77,17 @@ def test_images_one_after_the_other(protocol):
         assert (board.labels((x * 255).astype(np.uint8)) == labels).all()
 
 
+def test_it_is_evaluated_by_its_scores(monkeypatch):
+    from tinyvgg.cli._classifier import opened
+    from tinyvgg.train import evaluate
+    x, labels = images()
+    link = CourseFirmware()
+    monkeypatch.setattr("tinyvgg.board.Board", lambda url: Board(link=link, protocol="student"))
+    with opened("/dev/ttyACM0") as classifier:
+        result = evaluate(classifier, x, labels)
+    assert result["accuracy"] == 1 and result["loss"] is None
+
+
 @pytest.mark.parametrize("lost", [[100], [12300, 12301], [20000, 20001, 20002], [12290 + 12287]])
 def test_lost_bytes_are_made_up_for(lost):
     """The board waits for the rest of an image; the host fills it up, drops the answer and sends the image again."""

@@ -36,8 +36,9 @@ class Batch:
 
     def logits(self, rows, z):
         """Return the logits of candidates z for the images `rows`."""
+        logits = self.victim.logits(z)
         self.queries[rows] += 1
-        return self.victim.logits(z)
+        return logits
 
     def fools(self, rows, logits_or_labels):
         """Whether each answer reaches the goal: not y, or the target."""
@@ -47,16 +48,17 @@ class Batch:
 
     def asks(self, rows, z):
         """Return whether each candidate z fools, from labels alone."""
+        labels = self.victim.labels(z)
         self.queries[rows] += 1
-        return self.fools(rows, self.victim.labels(z))
+        return self.fools(rows, labels)
 
     def climb(self, rows, z, loss, *names, toward=None):
         """Return logits, values and gradients of `loss` at candidates z; a gradient that stays 0 becomes a random direction.
 
         toward: classes to climb to, where these are not the goal itself.
         """
-        self.queries[rows] += 1
         logits, values, g, dead = self.victim.climb(z, self.y[rows], self.targets(rows) if toward is None else toward, loss)
+        self.queries[rows] += 1
         self.vanished[rows] |= dead
         still = dead & ~g.reshape(len(g), -1).any(axis=1)
         if still.any():

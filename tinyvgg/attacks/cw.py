@@ -70,6 +70,6 @@ def _margin_gradient(batch, rows, z, confidence):
         seen["value"], g = margin(logits, batch.y[rows], batch.targets(rows))
         return g * (seen["value"] <= confidence)[:, None]
 
-    batch.queries[rows] += 1
     _, g = batch.victim.vjp(z, direction)
+    batch.queries[rows] += 1
     return seen["value"].astype(np.float64), g.astype(np.float64)

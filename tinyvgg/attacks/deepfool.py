@@ -6,7 +6,7 @@ from tinyvgg.attacks.norms import column, flat, parse_norm, size
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
 
-BEYOND = 1e-5               # of the range of values: how far beyond a boundary each step aims, lest rounding in other batches undo it
+BEYOND = 1e-5               # of the range of values: how far beyond a boundary a step aims, so that no rounding undoes it
 
 
 def deepfool(model, x, y, *, norm="l2", steps=50, candidates=10, overshoot=0.02, target=None, **options):

@@ -87,7 +87,8 @@ class Victim:
         if not has_gradients(self.model):
             raise GradientError(
                 f"{type(self.model).__name__} has no gradients (no vjp); this attack needs them",
-                "square, hopskipjump or rays; or attacks.defended(model, backward=...) for a stand-in gradient",
+                getattr(self.model, "without_gradients", "square, hopskipjump or rays; or attacks.defended(model, backward=...) "
+                        "for a stand-in gradient"),
             )
         self._count(len(x))
         self.gradients += len(x)

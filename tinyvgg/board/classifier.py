@@ -43,6 +43,9 @@ class Board:
     Raises LinkError (no port, in use, nobody there, a stranger, another model), LinkTimeout, DeviceError.
     """
 
+    without_gradients = ("square, hopskipjump or rays, which need none; or attack the model's file with --out RUN and show the "
+                         "images to the board: tinyvgg evaluate URL --data RUN")
+
     def __init__(self, url=None, protocol="auto", *, baud=START_BAUD, wire="auto", sha256=None, attempts=40, reconnect=30.0,
                  trace=None, link=None, **virtual):
         if protocol not in PROTOCOLS:
@@ -159,6 +162,11 @@ class Board:
     def input_shape(self):
         """Shape of one image, channels last."""
         return self.info.input_shape if self.info else (32, 32, 3)
+
+    @property
+    def sha256(self):
+        """SHA-256 of the model that the board says it holds; None in the student protocol."""
+        return self.info.sha256 if self.info else None
 
     def labels(self, x):
         """x (N, H, W, C), uint8 or float -> (N,) int64, the class of each image."""

@@ -10,6 +10,7 @@ import ast
 import difflib
 import importlib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -81,10 +82,21 @@ def _dispatch(argv):
     module.add_arguments(parser)
     parser.add_argument("--trace", action="store_true", help="show the whole traceback of an error")
     try:
-        arguments = parser.parse_args(rest)
+        arguments = parser.parse_args(_with_negative_values(rest))
     except SystemExit as stop:
         return stop.code or 0
     return module.run(arguments) or 0
+
+
+def _with_negative_values(argv):
+    """Join "--eps", "-1/255" to "--eps=-1/255": argparse would take the value for an option."""
+    joined = []
+    for word in argv:
+        if re.match(r"-\.?\d", word) and joined and re.fullmatch(r"--[a-z-]+", joined[-1]):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _unknown(verb, known):

@@ -1,7 +1,8 @@
 """The studies of `tinyvgg attack`: curve, transfer, matrix, steps, presets. Each returns (plain data, text)."""
+from contextlib import ExitStack
 from pathlib import Path
 
-from tinyvgg.cli._classifier import open_classifier
+from tinyvgg.cli._classifier import opened
 from tinyvgg.errors import MissingExtra, OptionError
 
 
@@ -25,9 +26,10 @@ def transfer(arguments, attack, settings, model, x, y, classes):
     from tinyvgg import attacks
     if not arguments.victims:
         raise OptionError("transfer needs other models", "--victims OTHER.h5,THIRD.h5")
-    others = {spec: open_classifier(spec, arguments.input_range) for spec in arguments.victims.split(",")}
-    victims = {arguments.model: model, **others}
-    rows = attacks.transfer({arguments.model: model}, victims, x, y, attack=attack, **_common(arguments, settings))
+    with ExitStack() as stack:
+        others = {spec: stack.enter_context(opened(spec, arguments.input_range)) for spec in arguments.victims.split(",")}
+        victims = {arguments.model: model, **others}
+        rows = attacks.transfer({arguments.model: model}, victims, x, y, attack=attack, **_common(arguments, settings))
     lines = [f"{row['victim']:<30} clean {row['clean_accuracy']:.2%}, robust {row['robust_accuracy']:.2%}, "
              f"fooled {row['success_rate']:.2%}" for row in rows]
     flags = [f"! {row['victim']}: {flag}" for row in rows for flag in row["flags"]]

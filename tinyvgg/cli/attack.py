@@ -9,18 +9,20 @@ together: --version standard is AutoAttack's sequence), or one of these studies 
   presets    the student notebook's settings beside corrected ones
 eps and step are in the unit of the model's images (for most 0..1, where 8/255 is eight grey levels). With --out, images, result
 and figures are kept there, the same command goes on after a stop, and `tinyvgg evaluate OTHER --data RUN` shows the images to
-another model.
+another model. In an integer model (.tvq) the way back takes each rounding for the identity (--gradients straight-through);
+without that, and for a board, there are no gradients: square needs only scores, hopskipjump and rays only labels.
 
     tinyvgg attack pgd runs/first --data shapes --eps 8/255 --step 2/255 --steps 40 -n 1000 --out runs/pgd
     tinyvgg attack ladder light_cifar10 --data cifar10 --eps 8/255 -n 1000 --json
     tinyvgg attack transfer light.h5 --victims base.h5 --data cifar10 --eps 8/255
+    tinyvgg attack square light.tvq --gradients none --data cifar10 --eps 8/255 -n 100
 """
 import inspect
 import sys
 from pathlib import Path
 
 from tinyvgg.cli._attack_studies import STUDIES
-from tinyvgg.cli._classifier import add_model, images_for, open_classifier, with_gradients
+from tinyvgg.cli._classifier import add_model, images_for, opened, with_gradients
 from tinyvgg.cli._common import add_common, print_result
 from tinyvgg.errors import MissingExtra, OptionError
 
@@ -43,12 +45,14 @@ SETTINGS = {                    # option -> (type, help); passed on only to atta
 
 def add_arguments(parser):
     parser.add_argument("name", metavar="NAME", help="the attack, or the study")
-    add_model(parser)
+    add_model(parser, board=True)
     parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10)")
     for name, (kind, text) in SETTINGS.items():
         parser.add_argument(f"--{name}", type=kind, help=text, metavar=name[0].upper())
     parser.add_argument("--random-start", action="store_true", default=None, help="begin at a random point of the ball")
     parser.add_argument("--attack", metavar="NAME", help="of a study: the attack (default pgd)")
+    parser.add_argument("--gradients", choices=("straight-through", "none"),
+                        help="of an integer model: through its rounding (default), or none, as its C code")
     parser.add_argument("--victims", metavar="A,B", help="of transfer: the other models")
     parser.add_argument("-n", type=int, default=1000, metavar="N", help="number of test images (default 1000)")
     parser.add_argument("--batch-size", type=int, default=128, help="images at a time (default 128)")
@@ -70,17 +74,18 @@ def run(arguments):
     if inner not in attacks.ATTACKS or inner == "ladder" and name == "matrix":
         raise OptionError(f"--attack is {inner!r}; expected one of {', '.join(attacks.ATTACKS)}")
     settings = chosen_settings(arguments, attacks.ATTACKS[inner], inner)
-    model, x, y, classes = model_and_images(arguments)
-    result, text = STUDIES[name](arguments, attacks.ATTACKS[inner], settings, model, x, y, classes)
+    with opened(arguments.model, arguments.input_range) as model:
+        result, text = STUDIES[name](arguments, attacks.ATTACKS[inner], settings, *model_and_images(arguments, model))
     print_result(arguments, result, text)
 
 
 def _attack(arguments, function):
     """Run one attack, save it and its figure, and print the result."""
     settings = chosen_settings(arguments, function, arguments.name)
-    model, x, y, classes = model_and_images(arguments)
-    result = function(model, x, y, **settings, seed=arguments.seed, batch_size=arguments.batch_size, budget=arguments.budget,
-                      out=arguments.out, quiet=arguments.quiet)
+    with opened(arguments.model, arguments.input_range) as opened_model:
+        model, x, y, classes = model_and_images(arguments, opened_model)
+        result = function(model, x, y, **settings, seed=arguments.seed, batch_size=arguments.batch_size, budget=arguments.budget,
+                          out=arguments.out, quiet=arguments.quiet)
     if arguments.out:
         try:
             result.grid(Path(arguments.out) / "images.png", classes=classes)
@@ -102,11 +107,11 @@ def chosen_settings(arguments, function, name):
     return given
 
 
-def model_and_images(arguments):
-    """Return the model, float test images in its range, labels and class names."""
+def model_and_images(arguments, model):
+    """Return the model with the gradients that were asked for, float test images in its range, labels and class names."""
     from tinyvgg import data
     from tinyvgg.data import model_input
-    model = with_gradients(open_classifier(arguments.model, arguments.input_range))
+    model = with_gradients(model, arguments.gradients)
     dataset = data.load(arguments.data)
     x, y = images_for(model, dataset, "test", arguments.n)
     return model, model_input(x, model.bounds), y, dataset.classes
@@ -121,8 +126,11 @@ def text_of(result, out=None):
     lines = [f"{result.name}: {s['n']} images in {s['seconds']:.1f} s, {s['queries']:,} queries, {s['gradients']:,} gradients",
              f"clean accuracy   {s['clean_accuracy']:.2%}",
              f"robust accuracy  {s['robust_accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})",
-             f"fooled           {s['fooled']} of {s['attackable']} ({s['success_rate']:.2%}; 8 bits {s['success_rate_u8']:.2%})",
-             f"{norm} distance of the fooled: median {spread['median']:.4g}, largest {spread['max']:.4g}"]
+             f"fooled           {s['fooled']} of {s['attackable']} right images"]
+    if s["attackable"]:
+        lines[-1] += f" ({s['success_rate']:.2%}; 8 bits {s['success_rate_u8']:.2%})"
+    if s["fooled"]:
+        lines.append(f"{norm} distance of the fooled: median {spread['median']:.4g}, largest {spread['max']:.4g}")
     for stage in result.config.get("stages", []):
         lines.append(f"  after {stage['attack']:<7} robust accuracy {stage['robust_accuracy']:.2%}  ({stage['images']} images, "
                      f"{stage['seconds']:.1f} s)")

@@ -1,21 +1,23 @@
 """Measure a model: accuracy with its interval, loss, calibration, per class
 
 Accuracies are of test images. The interval is Wilson's, 95 %. DATA may be the folder of a saved attack: its images are then shown
-to this model.
+to this model. MODEL may be a board; one that speaks the student protocol has scores, but no loss.
 
     tinyvgg evaluate runs/first --data shapes
     tinyvgg evaluate other.h5 --data runs/pgd
     tinyvgg evaluate light.h5 --data cifar10 -n 1000 --json
+    tinyvgg evaluate virtual:build/light.elf --data cifar10 -n 20
 """
 from pathlib import Path
 
-from tinyvgg.cli._classifier import add_model, images_for, open_classifier
+from tinyvgg.cli._classifier import add_model, images_for, opened
 from tinyvgg.cli._common import add_common, print_result
 
 
 def add_arguments(parser):
-    add_model(parser)
-    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10, else shapes)")
+    add_model(parser, board=True)
+    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy "
+                        "(default cifar10, else shapes)")
     parser.add_argument("--part", choices=("test", "train"), default="test", help="which images (default test)")
     parser.add_argument("-n", type=int, metavar="N", help="only the first N images")
     parser.add_argument("--batch-size", type=int, default=256, help="images at a time (default 256)")
@@ -34,24 +36,27 @@ def _replay(arguments):
     """Show the images of a saved attack to the model."""
     from tinyvgg import attacks
     from tinyvgg.cli.attack import text_of
-    result = attacks.replay(open_classifier(arguments.model, arguments.input_range), attacks.load(arguments.data),
-                            batch_size=arguments.batch_size)
+    attack = attacks.load(arguments.data)
+    with opened(arguments.model, arguments.input_range) as model:
+        result = attacks.replay(model, attack, batch_size=arguments.batch_size)
     name = result.name.removeprefix("replay of ")
     print_result(arguments, {"data": name, "accuracy": result.robust_accuracy, **result.summary()}, text_of(result))
 
 
 def evaluate_model(model, data=None, *, part="test", n=None, input_range=None, batch_size=256, quiet=True):
-    """Return train.evaluate's result for a model (its path, or the classifier itself) on a data set (its spec, or a DataSet)."""
+    """Return train.evaluate's result for a model (path or URL, or the classifier itself) on a data set (spec, or a DataSet)."""
     from tinyvgg import data as data_module
     from tinyvgg.errors import OptionError
     from tinyvgg.train import evaluate
     if batch_size < 1:
         raise OptionError(f"--batch-size is {batch_size}; expected at least 1")
-    classifier = open_classifier(model, input_range) if isinstance(model, str) else model
+    if isinstance(model, str):
+        with opened(model, input_range) as classifier:
+            return evaluate_model(classifier, data, part=part, n=n, batch_size=batch_size, quiet=quiet)
     dataset = data if isinstance(data, data_module.DataSet) else data_module.load(data)
-    x, y = images_for(classifier, dataset, part, n)
-    classes = dataset.classes if len(dataset.classes) == classifier.n_classes else None
-    result = evaluate(classifier, x, y, batch_size=batch_size, classes=classes, quiet=quiet)
+    x, y = images_for(model, dataset, part, n)
+    classes = dataset.classes if len(dataset.classes) == model.n_classes else None
+    result = evaluate(model, x, y, batch_size=batch_size, classes=classes, quiet=quiet)
     return {**result, "data": dataset.name, "part": part, "data_sha256": dataset.sha256}
 
 

@@ -14,6 +14,9 @@ class QuantizedModel(GraphClassifier):
     `float_graph` (optional) is what the graph was lowered from, kept for re-planning and for gradients.
     """
 
+    without_gradients = ("square, hopskipjump or rays, which need none; or quant.straight.straight_through(model), on the command "
+                         "line --gradients straight-through")
+
     def integer_logits(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N, classes) int16, or uint8 where the last layer is not a Dense: the bytes that C gives."""
         x = self.check_images(x)
