@@ -26,11 +26,11 @@ def test_a_gradient_attack_says_what_to_use_instead(integer, toy):
 
 
 def test_radii_are_in_the_unit_of_the_input_range(integer, toy):
-    """bounds 0..1 and 255 levels: eps 20/255 moves a byte by at most 20."""
+    """bounds 0..1 and 255 levels: eps 40/255 moves a byte by at most 40."""
     _, x, y = toy
-    result = attacks.square(integer, x[:24], y[:24], eps="20/255", queries=100)
+    result = attacks.square(integer, x[:24], y[:24], eps="40/255", queries=100)
     levels = np.abs(result.x_adv_u8.astype(int) - np.rint(x[:24] * 255).astype(int))
-    assert levels.max() == 20 and result.clean_accuracy > 0.9 and result.success.any()
+    assert levels.max() == 40 and result.clean_accuracy > 0.9 and result.success.any()
     np.testing.assert_array_equal(result.pred_u8, integer.labels(result.x_adv_u8))
     np.testing.assert_array_equal(result.success, result.success_u8)
 
