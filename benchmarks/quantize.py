@@ -26,12 +26,23 @@ from tinyvgg.report.tables import table
 from tinyvgg.train import evaluate
 
 # name of the row, scheme, options, whether it is fine-tuned
-ROWS = [("int8", "int8", {}, False), ("int8, min-max", "int8", {"calibration": "minmax"}, False),
-        ("shared8", "shared8", {}, False), ("shared4", "shared4", {}, False),
-        ("shared4, per channel", "shared4", {"per": "channel"}, False), ("shared4, fine-tuned", "shared4", {}, True),
-        ("shared3, fine-tuned", "shared3", {}, True), ("shared2, fine-tuned", "shared2", {}, True),
-        ("auto 512 KB", "auto", {"flash": 512_000}, False), ("auto 256 KB", "auto", {"flash": 256_000}, False),
-        ("auto 160 KB, fine-tuned", "auto", {"flash": 160_000}, True), ("low", "low", {}, False), ("high", "high", {}, False)]
+ROWS = [
+    ("int8", "int8", {}, False),
+    ("int8, min-max", "int8", {"calibration": "minmax"}, False),
+    ("shared8", "shared8", {}, False),
+    ("shared4", "shared4", {}, False),
+    ("shared4, per channel", "shared4", {"per": "channel"}, False),
+    ("shared4, fine-tuned", "shared4", {}, True),
+    ("shared3", "shared3", {}, False),
+    ("shared3, fine-tuned", "shared3", {}, True),
+    ("shared2, fine-tuned", "shared2", {}, True),
+    ("auto 512 KB", "auto", {"flash": 512_000}, False),
+    ("auto 256 KB", "auto", {"flash": 256_000}, False),
+    ("auto 160 KB", "auto", {"flash": 160_000}, False),
+    ("auto 160 KB, fine-tuned", "auto", {"flash": 160_000}, True),
+    ("low", "low", {}, False),
+    ("high", "high", {}, False),
+]
 
 
 def main():

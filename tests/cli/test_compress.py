@@ -7,7 +7,7 @@ import pytest
 from tests.quant.networks import small
 from tinyvgg import io
 from tinyvgg.cli import main
-from tinyvgg.cli.compress import parse_size
+from tinyvgg.cli._common import parse_size
 from tinyvgg.errors import OptionError
 
 

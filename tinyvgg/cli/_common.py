@@ -35,3 +35,18 @@ def note(arguments, text):
     """Say `text` on standard error unless --quiet."""
     if not arguments.quiet:
         print(text, file=sys.stderr, flush=True)
+
+
+def parse_size(text, option="--flash 256K"):
+    """Return bytes for 262144, "256K" (KiB) or "1M" (MiB); None stays None."""
+    from tinyvgg.errors import OptionError
+    if text is None:
+        return None
+    try:
+        number, unit = (text[:-1], text[-1].upper()) if isinstance(text, str) and text[-1:].upper() in ("K", "M") else (text, "")
+        size = float(number) * {"": 1, "K": 1024, "M": 1024 ** 2}[unit]
+    except (TypeError, ValueError):
+        size = 0
+    if not 1 <= size < 2 ** 40:
+        raise OptionError(f"a size of {text!r} was given; expected bytes, or KiB or MiB", option)
+    return int(size)

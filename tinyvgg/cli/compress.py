@@ -10,7 +10,7 @@ none, low, medium and high need no data. Sizes are those of the constants in C: 
 from pathlib import Path
 
 from tinyvgg.cli._classifier import add_model, images_for, open_classifier
-from tinyvgg.cli._common import add_common, print_result
+from tinyvgg.cli._common import add_common, parse_size, print_result
 from tinyvgg.errors import OptionError
 
 AUTO_IMAGES = 4000          # training images for auto: the first calibrate, the last measure what is lost
@@ -39,7 +39,7 @@ def run(arguments):
     options = {"codebook": a.codebook, "per": a.per, "calibration": a.calibration, "calibration_images": a.calibration_images,
                "epochs": a.finetune, "fixed_indices": a.fixed_indices, "max_drop": a.max_drop, "seed": a.seed, "quiet": a.quiet}
     result = compress_file(a.model, a.scheme, a.out, a.data, n=a.n, input_range=a.input_range,
-                           flash=None if a.flash is None else parse_size(a.flash), **options)
+                           flash=parse_size(a.flash), **options)
     print_result(arguments, result, _text(result))
 
 
@@ -78,18 +78,6 @@ def _accuracies(compressed, network, dataset, x, y):
     accuracy, float_accuracy = (evaluate(c, x, y)["accuracy"] for c in (compressed, network))
     return {"accuracy": accuracy, "float_accuracy": float_accuracy, "n": len(x), "data": dataset.name,
             "data_sha256": dataset.sha256}
-
-
-def parse_size(text):
-    """Return bytes for 262144, "256K" (KiB) or "1M" (MiB)."""
-    try:
-        number, unit = (text[:-1], text[-1].upper()) if isinstance(text, str) and text[-1:].upper() in ("K", "M") else (text, "")
-        size = float(number) * {"": 1, "K": 1024, "M": 1024 ** 2}[unit]
-    except (TypeError, ValueError):
-        size = 0
-    if not 1 <= size < 2 ** 40:
-        raise OptionError(f"a size of {text!r} was given; expected bytes, or KiB or MiB", "--flash 256K")
-    return int(size)
 
 
 def _details(compressed):

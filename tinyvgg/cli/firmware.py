@@ -7,7 +7,7 @@
 Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the options of one.
 """
 from tinyvgg.cli._classifier import add_model, open_classifier
-from tinyvgg.cli._common import add_common, note, print_result
+from tinyvgg.cli._common import add_common, note, parse_size, print_result
 
 
 def add_arguments(parser):
@@ -33,18 +33,7 @@ def add_build_options(parser):
 def build_options(arguments):
     """Return the keyword arguments of build_network that the options stand for."""
     return {"board": arguments.board, "compiler": arguments.compiler, "flash": parse_size(arguments.flash),
-            "ram": parse_size(arguments.ram)}
-
-
-def parse_size(text):
-    """Return bytes for "512K" (KiB), "1M" (MiB) or "65536"; None stays None."""
-    from tinyvgg.errors import OptionError
-    if text is None:
-        return None
-    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
-    if unit not in ("", "K", "M") or not number.isdigit() or int(number) == 0:
-        raise OptionError(f"a size of {text!r}; expected bytes, or a number with K (KiB) or M (MiB)", "--flash 512K")
-    return int(number) * {"": 1, "K": 1024, "M": 1024 * 1024}[unit]
+            "ram": parse_size(arguments.ram, "--ram 64K")}
 
 
 def _add_build(verbs):
