@@ -107,7 +107,9 @@ def tflite(arguments, x_calibration, x_test, y_test, floats):
 
 
 def show(arguments, rows):
-    """Print the rows; draw them if asked."""
+    """Print the rows, in the order of ROWS; draw them if asked."""
+    order = ["float32", "TensorFlow Lite int8", *(name for name, *_ in ROWS)]
+    rows = sorted(rows, key=lambda row: order.index(row["name"]))
     if arguments.json:
         print(json.dumps(rows))
     else:
@@ -121,16 +123,28 @@ def show(arguments, rows):
 
 
 def draw(rows, path):
-    """Accuracy against bytes, both as they are, bytes on a logarithmic axis."""
+    """Accuracy against bytes (logarithmic), a line through the rows that no other beats in both."""
     from tinyvgg.errors import require
 
     plt = require("matplotlib.pyplot", "plot")
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for row in rows:
-        axes.plot(row["bytes"] / 1000, 100 * row["accuracy"], "o", color="C1" if "TensorFlow" in row["name"] else "C0")
-        place = row["bytes"] / 1000, 100 * row["accuracy"]
-        axes.annotate(row["name"], place, fontsize=7, xytext=(4, 3), textcoords="offset points")
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    points = [(row["bytes"] / 1000, 100 * row["accuracy"], row["name"]) for row in rows]
+    best = sorted((x, y) for x, y, _ in points if not any(u <= x and v >= y and (u, v) != (x, y) for u, v, _ in points))
+    axes.plot(*zip(*best, strict=True), color="0.8", zorder=0)
+    space, written = (max(y for _, y, _ in points) - min(y for _, y, _ in points)) / 28, []
+    for x, y, name in sorted(points, key=lambda p: p[1]):
+        axes.plot(x, y, "o", color="C1" if "TensorFlow" in name else "C0")
+        at = y
+        while any(abs(np.log(x / u)) < 0.45 and abs(at - v) < space for u, v in written):  # above labels that stand there
+            at += space / 4
+        written.append((x, at))
+        axes.annotate(name, (x, y), xytext=(1.03 * x, at), fontsize=7, va="center")
+    ticks = [x for x in (50, 100, 200, 400, 800, 1600, 3200) if 0.7 * points[0][0] / 16 < x < 1.4 * points[0][0]]
     axes.set(xscale="log", xlabel="KB of constants (1 KB = 1,000 bytes)", ylabel=f"accuracy on {rows[0]['n']} test images, %")
+    axes.set_xticks(ticks, map(str, ticks))
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(right=1.5 * points[0][0])
+    axes.set_ylim(top=max(at for _, at in written) + space)
     figure.savefig(path, dpi=150)
 
 
