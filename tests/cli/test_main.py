@@ -63,3 +63,8 @@ def test_errors_are_sentences_with_their_exit_code(capsys, monkeypatch):
         assert cli.main([verb]) == code
         err = capsys.readouterr().err
         assert err.startswith("tinyvgg: ") and "Traceback" not in err
+
+
+def test_a_planned_action_says_so(capsys):
+    assert cli.main(["firmware", "plan", "light.h5", "--board", "stm32l4r9i-disco"]) == 2
+    assert "not in this version yet" in capsys.readouterr().err
