@@ -105,6 +105,18 @@ def test_fuzzed_bytes(saved, tmp_path_factory, data):
         assert model.sha256 == q.sha256 and (model.integer_logits(x) == q.integer_logits(x)).all()
 
 
+def test_a_heap_that_the_library_would_walk_for_ever(saved, tmp_path):
+    """Free space of no size in the heap of texts: refused before the HDF5 library sees it, whichever way the file is opened."""
+    raw = bytearray(saved[0].read_bytes())
+    at = raw.index(b"GCOL") + 16
+    raw[at:at + 16] = bytes(16)
+    path = tmp_path / "damaged.tvq"
+    path.write_bytes(raw)
+    for load in (load_tvq, io.load_model):
+        with pytest.raises(FormatError, match="damaged.tvq.*objects without size"):
+            load(path)
+
+
 def _edit(path, target, change):
     """Copy a file and change the JSON of its graph; the hash is left as it was."""
     target.write_bytes(path.read_bytes())

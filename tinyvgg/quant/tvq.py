@@ -54,6 +54,7 @@ def load_tvq(path):
     """Read a .tvq file: return a QuantizedModel (integer) or CompressedModel (float). Raise FormatError for anything damaged."""
     import h5py
 
+    from tinyvgg.io.keras_h5.hdf5 import check_file
     from tinyvgg.quant.compressed import CompressedModel
     from tinyvgg.quant.model import QuantizedModel
 
@@ -61,6 +62,7 @@ def load_tvq(path):
     if not path.is_file():
         raise FormatError(f"{path} is not there", "tinyvgg compress MODEL --scheme int8 --data DATA --out " + path.name)
     try:
+        check_file(path)
         with h5py.File(path, "r") as f:
             if f.attrs.get("format") != FORMAT:
                 raise FormatError(

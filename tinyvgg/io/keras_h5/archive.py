@@ -1,7 +1,6 @@
 """Which kind of Keras file this is, and where its parts are."""
 import contextlib
 import json
-import mmap
 import os
 import zipfile
 from dataclasses import dataclass, field
@@ -42,10 +41,8 @@ def open_archive(path):
     with hdf5.damage(path), contextlib.ExitStack() as stack:
         with open(path, "rb") as f:
             head = f.read(8)
-            if head == hdf5.SIGNATURE:
-                with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                    hdf5.check_structure(data)
         if head == hdf5.SIGNATURE:
+            hdf5.check_file(path)
             yield _open_h5(path, stack.enter_context(h5py.File(path, "r")), os.path.getsize(path))
         elif head.startswith(b"PK\x03\x04"):
             yield _open_zip(path, stack)
