@@ -7,6 +7,7 @@ the same bytes as one that was not.
     tinyvgg train --arch light --data shapes --epochs 3 --out runs/first
     tinyvgg train --arch light --data cifar10 --epochs 30 --schedule cosine --warmup 1 --augment flip,shift4 --out runs/light
     tinyvgg train --arch light --data cifar10 --epochs 30 --adversarial nfgsm --eps 8/255 --out runs/robust
+    tinyvgg train --arch light --data cifar10 --epochs 30 --schedule cosine --distill base_cifar10 --out runs/taught
 """
 import argparse
 from pathlib import Path
@@ -16,7 +17,8 @@ from tinyvgg.cli._common import add_common, note, print_result
 DEFAULTS = {"arch": "light", "data": None, "weights": None, "epochs": 10, "batch_size": 64, "optimizer": "adam",
             "learning_rate": None, "schedule": "constant", "warmup": 0.0, "weight_decay": None, "label_smoothing": 0.0,
             "augment": "none", "dropout": None, "ema": None, "swa": False, "validation": 0.1, "limit": None, "keep": "last",
-            "patience": None, "classes": 10, "adversarial": None, "eps": None, "seed": 0}
+            "patience": None, "classes": 10, "adversarial": None, "eps": None, "distill": None, "temperature": None,
+            "teacher_share": None, "seed": 0}
 
 
 def add_arguments(parser):
@@ -45,15 +47,20 @@ def add_arguments(parser):
     add("--weights", metavar="FILE", help="start from the weights of this model of the same architecture")
     add("--adversarial", choices=("nfgsm", "fgsm_rs", "pgd", "trades"), help="train on attacked images (pgd: 7 steps)")
     add("--eps", metavar="E", help="of --adversarial: L-inf radius in the unit of the model's images (default 8/255)")
+    add("--distill", metavar="MODEL", help="learn from this network's answers too: a file, a run or a name of the zoo")
+    add("--temperature", type=float, metavar="T", help="of --distill: softens both answers (default 4)")
+    add("--teacher-share", type=float, metavar="A", help="of --distill: the teacher's part of the loss (default 0.9)")
     add_common(parser)
     parser.set_defaults(seed=None)
 
 
 def run(arguments):
+    from tinyvgg.cli._classifier import open_classifier
     from tinyvgg.train.recipe import train_run
     given = {name: getattr(arguments, name) for name in DEFAULTS}
     try:
-        result = train_run(arguments.out, given, DEFAULTS, resume=arguments.resume, quiet=arguments.quiet)
+        result = train_run(arguments.out, given, DEFAULTS, resume=arguments.resume, quiet=arguments.quiet,
+                           open_model=open_classifier)
     except KeyboardInterrupt:
         if (Path(arguments.out) / "config.json").is_file():
             note(arguments, f"\ngo on with: tinyvgg train --resume --out {arguments.out}")

@@ -8,20 +8,21 @@ from tinyvgg import data as data_module
 from tinyvgg import models, rng
 from tinyvgg.data.dataset import check_labels, rescale
 from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
-from tinyvgg.io import DEFAULT_SUFFIX, load_weights
+from tinyvgg.io import DEFAULT_SUFFIX, load_model, load_weights
 from tinyvgg.report.record import sha256_arrays
 from tinyvgg.train.adversarial import AdversarialBatches, CollapseGuard, TradesLoss
 from tinyvgg.train.averaging import Average
 from tinyvgg.train.callbacks import BestCheckpoint, EarlyStopping
+from tinyvgg.train.distillation import Distillation
 from tinyvgg.train.evaluate import evaluate
 from tinyvgg.train.fit import fit
 
 
-def train_run(out, given, defaults, *, resume=False, quiet=True):
+def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load_model):
     """Train by settings (see cli/train.py for their names) in the folder `out`; return the result as plain data.
 
     given: {name: value, or None where the user said nothing}. A resumed run takes what its config.json says; what was given
-    beside must agree.
+    beside must agree. open_model: finds the teacher that `distill` names.
     """
     out = Path(out)
     settings = _settings(out, given, defaults, resume)
@@ -31,14 +32,13 @@ def train_run(out, given, defaults, *, resume=False, quiet=True):
     x, y = training_images(settings, dataset, model)
     callbacks = _callbacks(settings, out)
     guard = next((c for c in callbacks if isinstance(c, CollapseGuard)), None)
-    source = {"name": dataset.name, "source": dataset.source, "sha256": dataset.sha256}
+    record = {"settings": settings, "data": {"name": dataset.name, "source": dataset.source, "sha256": dataset.sha256}}
+    hooks = _adversarial(settings) | _distillation(settings, model, open_model, record)
     history = fit(model, x, y, epochs=settings["epochs"], batch_size=settings["batch_size"], optimizer=settings["optimizer"],
                   learning_rate=settings["learning_rate"], schedule=settings["schedule"], warmup=settings["warmup"],
                   weight_decay=settings["weight_decay"], label_smoothing=settings["label_smoothing"],
                   augment=settings["augment"], validation=settings["validation"] or None, average=_average(settings),
-                  **_adversarial(settings),
-                  callbacks=callbacks, seed=settings["seed"], out=out, resume=resume, quiet=quiet,
-                  record={"settings": settings, "data": source})
+                  callbacks=callbacks, seed=settings["seed"], out=out, resume=resume, quiet=quiet, record=record, **hooks)
     if settings["keep"] == "best":
         load_weights(model, callbacks[-1].path)
         model.save(out / f"model{DEFAULT_SUFFIX}")
@@ -134,6 +134,23 @@ def _adversarial(settings):
         return {}
     hook = AdversarialBatches(settings["adversarial"], _eps(settings))
     return {"batch_hook": hook, "loss": TradesLoss()} if settings["adversarial"] == "trades" else {"batch_hook": hook}
+
+
+def _distillation(settings, model, open_model, record):
+    """Return fit's batch_hook and loss for --distill, and put the teacher's weights on record."""
+    if settings["distill"] is None:
+        if settings["temperature"] is not None or settings["teacher_share"] is not None:
+            raise OptionError("--temperature and --teacher-share belong to --distill, which was not given",
+                              "--distill base_cifar10")
+        return {}
+    if settings["adversarial"] is not None or settings["label_smoothing"]:
+        other = "--adversarial" if settings["adversarial"] is not None else "--label-smoothing"
+        raise OptionError(f"--distill and {other} were both given; expected one source of targets")
+    chosen = {"temperature": settings["temperature"], "share": settings["teacher_share"]}
+    distillation = Distillation(open_model(settings["distill"]), **{k: v for k, v in chosen.items() if v is not None})
+    distillation.check(model)
+    record["teacher"] = {"name": settings["distill"], "weights_sha256": sha256_arrays(*distillation.teacher.get_weights())}
+    return {"batch_hook": distillation, "loss": distillation.loss}
 
 
 def _eps(settings):

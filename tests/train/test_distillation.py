@@ -1,0 +1,94 @@
+"""Distillation: its loss and gradient, what a teacher must be, and the verb."""
+import json
+
+import numpy as np
+import pytest
+
+from tests.train import tiny
+from tinyvgg import models, train
+from tinyvgg.cli import main
+from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.nn.losses import cross_entropy
+from tinyvgg.train.distillation import Distillation
+
+
+def test_loss_by_hand():
+    """T = 2, a = 0.5: teacher (2 ln 3, 0) -> (3/4, 1/4); network (0, 0) -> (1/2, 1/2), label 0."""
+    loss = Distillation(None, temperature=2, share=0.5).loss
+    value, gradient = loss(np.zeros((1, 2)), (np.array([0]), np.array([[2 * np.log(3), 0]])))
+    divergence = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
+    assert value == pytest.approx(0.5 * np.log(2) + 0.5 * 4 * divergence)
+    np.testing.assert_allclose(gradient, [[0.5 * -0.5 + 0.5 * 2 * -0.25, 0.5 * 0.5 + 0.5 * 2 * 0.25]])
+
+
+@pytest.mark.parametrize("temperature, share", [(1.0, 1.0), (4.0, 0.9), (0.5, 0.3)])
+def test_gradient_by_differences(temperature, share):
+    g = np.random.default_rng(0)
+    z, v, y = g.standard_normal((3, 4)), g.standard_normal((3, 4)), g.integers(0, 4, 3)
+    loss = Distillation(None, temperature=temperature, share=share).loss
+    _, gradient = loss(z, (y, v))
+    for at in np.ndindex(z.shape):
+        up, down = z.copy(), z.copy()
+        up[at], down[at] = up[at] + 1e-6, down[at] - 1e-6
+        assert gradient[at] == pytest.approx((loss(up, (y, v))[0] - loss(down, (y, v))[0]) / 2e-6, abs=1e-8)
+
+
+def test_share_of_nothing_is_the_cross_entropy():
+    g = np.random.default_rng(1)
+    z, y = g.standard_normal((5, 3)).astype(np.float32), g.integers(0, 3, 5)
+    value, gradient = Distillation(None, share=0).loss(z, (y, g.standard_normal((5, 3))))
+    expected, expected_gradient = cross_entropy(z, y)
+    assert value == pytest.approx(expected) and gradient.dtype == np.float32
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-7)
+
+
+def test_a_student_comes_closer_to_its_teacher():
+    x, y = tiny.images(200)
+    teacher = tiny.model(seed=1, dropout=0.0)
+    train.fit(teacher, x, y, epochs=4, quiet=True)
+    before = [w.copy() for w in teacher.get_weights()]
+    taught = Distillation(teacher, share=1.0)
+    student = tiny.model(seed=2, dropout=0.0)
+    images = x.astype(np.float32) / 255
+
+    def divergence():
+        return taught.loss(student.logits(images), (y, teacher.logits(images)))[0]
+    at_first = divergence()
+    train.fit(student, x, y, epochs=60, learning_rate=5e-3, quiet=True, batch_hook=taught, loss=taught.loss)
+    assert divergence() < 0.3 * at_first
+    assert all((a == b).all() for a, b in zip(before, teacher.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("settings, message", [({"temperature": 0}, "temperature is 0"), ({"temperature": np.nan}, "temperature"),
+                                               ({"share": 1.5}, "share of the loss is 1.5")])
+def test_numbers_out_of_range(settings, message):
+    with pytest.raises(OptionError, match=message):
+        Distillation(None, **settings)
+
+
+def test_a_teacher_of_other_classes():
+    with pytest.raises(ShapeError, match="n classes is 7, the network's 10"):
+        Distillation(models.light(classes=7)).check(models.light())
+
+
+def test_the_verb(tmp_path, capsys):
+    """A run with a teacher records it, and finds it again by the record when it is resumed."""
+    teacher = models.resnet8(seed=5)
+    teacher.save(tmp_path / "teacher.h5")
+    x, y = np.random.default_rng(0).integers(0, 255, (64, 32, 32, 3), np.uint8), np.arange(64) % 10
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    command = ["train", "--arch", "resnet8", "--data", f"{tmp_path}/x.npy,{tmp_path}/y.npy", "--validation", "0", "--quiet",
+               "--json", "--distill", str(tmp_path / "teacher.h5")]
+    assert main([*command, "--epochs", "2", "--out", str(tmp_path / "whole")]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    teachers = json.loads((tmp_path / "whole" / "config.json").read_text())["teacher"]
+    assert teachers["name"].endswith("teacher.h5") and len(teachers["weights_sha256"]) == 64
+    assert main(["train", "--resume", "--quiet", "--json", "--out", str(tmp_path / "whole")]) == 0
+    assert json.loads(capsys.readouterr().out)["weights_sha256"] == whole["weights_sha256"]
+    assert main([*command, "--epochs", "1", "--label-smoothing", "0.1", "--out", str(tmp_path / "two")]) == 2
+    assert "--distill and --label-smoothing were both given" in capsys.readouterr().err
+    assert main(["train", "--temperature", "2", "--out", str(tmp_path / "three"), "--data", "shapes"]) == 2
+    assert "belong to --distill" in capsys.readouterr().err
+    assert main([*command[:-1], "no_such_model", "--out", str(tmp_path / "four")]) == 2
+    assert "no_such_model" in capsys.readouterr().err

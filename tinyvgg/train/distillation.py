@@ -1,0 +1,54 @@
+"""Distillation: a network learns from the answers of a larger one beside the labels.
+
+Hinton, Vinyals, Dean (2015, arXiv:1503.02531), section 2. Letters: z the logits of the network in training, v its teacher's, T
+the temperature, a the share of the teacher, N images:
+
+    L = (1 - a) CE(z, y) + a T^2 mean_n KL(softmax(v/T) || softmax(z/T))
+    dL/dz = (1 - a) dCE/dz + a T (softmax(z/T) - softmax(v/T)) / N
+
+T^2 keeps the two terms' gradients in proportion when T changes. The teacher sees the augmented images, so its answers fit them.
+"""
+import numpy as np
+
+from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.nn.losses import cross_entropy, log_softmax
+
+
+class Distillation:
+    """A batch_hook for fit that adds the teacher's logits to the labels, and the loss that takes both.
+
+    teacher: a classifier of the same images and classes, in inference mode; it is not changed.
+    temperature: above 0. share: of the teacher in the loss, 0 to 1. Raises OptionError or ShapeError.
+
+        distillation = Distillation(zoo.load("base_cifar10"))
+        fit(model, x, y, batch_hook=distillation, loss=distillation.loss)
+    """
+
+    def __init__(self, teacher, *, temperature=4.0, share=0.9):
+        if not (np.isfinite(temperature) and temperature > 0):
+            raise OptionError(f"the temperature is {temperature}; expected a number above 0", "4")
+        if not 0 <= share <= 1:
+            raise OptionError(f"the teacher's share of the loss is {share}; expected 0 to 1", "0.9")
+        self.teacher, self.temperature, self.share = teacher, float(temperature), float(share)
+
+    def check(self, model):
+        """Raise ShapeError unless the teacher answers the same question as `model`."""
+        for what in ("input_shape", "n_classes", "bounds"):
+            ours, theirs = getattr(model, what), getattr(self.teacher, what)
+            if ours != theirs:
+                raise ShapeError(f"the teacher's {what.replace('_', ' ')} is {theirs}, the network's {ours}; expected the same")
+
+    def __call__(self, model, x, y):
+        return x, (y, self.teacher.logits(x))
+
+    def loss(self, logits, target):
+        """Return (L, dL/dz) for logits (N, K) and (labels, teacher's logits); labels alone give the cross-entropy."""
+        if not isinstance(target, tuple):
+            return cross_entropy(logits, target)
+        labels, taught = target
+        hard, gradient = cross_entropy(logits, labels)
+        log_p, log_q = (log_softmax(v / logits.dtype.type(self.temperature)) for v in (taught.astype(logits.dtype), logits))
+        p = np.exp(log_p)
+        soft = self.temperature ** 2 * float((p * (log_p - log_q)).sum(axis=1).mean(dtype=np.float64))
+        pull = logits.dtype.type(self.share * self.temperature / len(logits)) * (np.exp(log_q) - p)
+        return (1 - self.share) * hard + self.share * soft, logits.dtype.type(1 - self.share) * gradient + pull
