@@ -46,6 +46,7 @@ def test_pack_and_a_swapped_file(tmp_path, monkeypatch):
     card = pack(run, "small", "shapes", note="Generated.", folder=tmp_path)
     assert card["command"] == "tinyvgg train --arch resnet8 --data DATA --seed 0 --out RUN"
     assert json.loads((tmp_path / "small.json").read_text()) == card
+    assert [row["epoch"] for row in card["history"]] == [1] and card["history"][0]["loss"] > 0
     monkeypatch.setattr(zoo, "FOLDER", tmp_path)
     images = x[:3].astype(np.float32) / 255
     np.testing.assert_allclose(zoo.load("small").logits(images), model.logits(images), rtol=1e-6)

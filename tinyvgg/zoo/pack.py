@@ -29,13 +29,15 @@ def pack(run, name, data_spec, *, note="", folder=FOLDER):
     result = evaluate(model, x, y, classes=dataset.classes)
     file = folder / f"{name}.h5"
     save_model(model, file)
-    seconds = sum(row["seconds"] for row in read_lines(run / "history.jsonl"))
+    history = read_lines(run / "history.jsonl")
+    seconds = sum(row["seconds"] for row in history)
     card = {"name": name, "sha256": sha256_file(file), "weights_sha256": sha256_arrays(*model.get_weights()),
             "architecture": config["settings"]["arch"], "parameters": model.count_params(), "input_range": list(model.input_range),
             "command": command(config["settings"]), "seed": config["settings"]["seed"], "hours": round(seconds / 3600, 2),
             "data": {"name": dataset.name, "train_images": config["training"]["images"], "test_images": result["n"],
                      "train_sha256": config["training"]["data_sha256"], "test_sha256": sha256_arrays(x, y), "note": note},
             "test": {key: result[key] for key in ("n", "accuracy", "interval", "loss", "ece", "per_class")},
+            "history": [{key: round(value, 5) for key, value in row.items() if isinstance(value, int | float)} for row in history],
             "versions": config["versions"], "packed_with": versions()}
     write_json(folder / f"{name}.json", card)
     write_bytes(folder / f"{name}.md", page(card))
