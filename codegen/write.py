@@ -133,11 +133,11 @@ def _c_string(text):
 
 def _externs(program):
     if not program.in_one_struct:
-        return "\n".join(f"extern const {c.ctype} {program.name}_{c.name}[{c.array.size}];" for c in program.constants)
+        return "\n".join(f"extern TV_CONST {c.ctype} {program.name}_{c.name}[{c.array.size}];" for c in program.constants)
     members = "\n".join(f"    {c.ctype} {c.name}[{c.array.size}];" for c in program.constants)
     return ("/* Layer by layer: weights (or codebook, then indices), bias, gain, shift, as X-CUBE-AI lays them out. */\n"
             f"typedef struct {{\n{members}\n}} {program.name}_weights_type;\n\n"
-            f"extern const {program.name}_weights_type {program.name}_weights;")
+            f"extern TV_CONST {program.name}_weights_type {program.name}_weights;")
 
 
 def _weights(program, facts):
@@ -145,8 +145,8 @@ def _weights(program, facts):
             f'#include "{facts["weights_header"]}"\n\n')
     if program.in_one_struct:
         members = [_about(c) + array_text(f".{c.name}", c.array, end=",") for c in program.constants]
-        return f"{head}const {program.name}_weights_type {program.name}_weights TV_WEIGHTS = {{\n{''.join(members)}}};\n"
-    return head + "\n".join(_about(c) + array_text(f"const {c.ctype} {program.name}_{c.name}[{c.array.size}] TV_WEIGHTS", c.array)
+        return f"{head}TV_CONST {program.name}_weights_type {program.name}_weights TV_WEIGHTS = {{\n{''.join(members)}}};\n"
+    return head + "\n".join(_about(c) + array_text(f"TV_CONST {c.ctype} {program.name}_{c.name}[{c.array.size}] TV_WEIGHTS", c.array)
                             for c in program.constants)
 
 

@@ -10,8 +10,17 @@
 
 #include <stdint.h>
 
-/* Where constants and the arena go: -DTV_SECTIONS puts them into linker sections of their own, so that they can be moved. */
-#if defined(TV_SECTIONS) && defined(__GNUC__)
+/* Where constants and the arena go: -DTV_SECTIONS puts them into linker sections of their own, so that they can be moved;
+ * -DTV_WEIGHTS_IN_RAM makes constants variables, which start-up code copies from flash and a program may repair. */
+#if defined(TV_WEIGHTS_IN_RAM)
+#define TV_CONST
+#else
+#define TV_CONST const
+#endif
+#if defined(TV_SECTIONS) && defined(TV_WEIGHTS_IN_RAM) && defined(__GNUC__)
+#define TV_WEIGHTS __attribute__((section(".data.tv_weights"), aligned(4)))
+#define TV_ARENA __attribute__((section(".tv_arena"), aligned(8)))
+#elif defined(TV_SECTIONS) && defined(__GNUC__)
 #define TV_WEIGHTS __attribute__((section(".tv_weights"), aligned(4)))
 #define TV_ARENA __attribute__((section(".tv_arena"), aligned(8)))
 #elif defined(__GNUC__)

@@ -15,12 +15,13 @@ from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import check_name, identifier, number
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
 from tinyvgg.codegen.program import Program, dtype_of
-from tinyvgg.errors import BuildError
+from tinyvgg.errors import BuildError, OptionError
 from tinyvgg.firmware.build import Image, build
 from tinyvgg.firmware.image import board_facts
 
 HERE = Path(__file__).parent
 TRACE, CRCS = 0, 1                       # functions of tv_app_call
+WEIGHTS = ("flash", "ram")               # where constants lie while the board runs
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,25 @@ class Network:
                 "constants_bytes": self.program.constant_bytes()}
 
 
-def build_network(model, out, *, name=None, board="stm32l4r9i-disco", **options):
+def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="flash", **options):
     """Build the firmware of a model (nn.Model, QuantizedModel, CompressedModel) as OUT/NAME.elf .bin .hex .map; return a Network.
 
-    The model as it runs there is written beside it, as NAME.tvq: its simulation gives the board's bytes. options: as of
-    firmware.build.build. Raises BuildError where it does not fit: by how much, the largest layer, what to do.
+    The model as it runs there is written beside it, as NAME.tvq: its simulation gives the board's bytes. weights: "flash", or
+    "ram" for constants that are copied there at the start, where they can be changed. options: as of firmware.build.build. Raises BuildError where it does not fit: by how much, the largest layer, what to do.
     """
     graph = graph_of(model)
     name = check_name(identifier(graph.name)[:31] if name is None else name)
-    _check_constants(graph, name, board)
+    if weights not in WEIGHTS:
+        raise OptionError(f"weights in {weights!r}; expected {' or '.join(WEIGHTS)}", "--weights ram")
+    _check_constants(graph, name, board, weights)
     out, deployed = Path(out), _deployed(model, graph)
     with tempfile.TemporaryDirectory(prefix="tinyvgg-") as folder:
         program = generate(graph, folder, name=name, more_kernels=("tv_softmax_f32",))
         (Path(folder) / f"{name}_app.c").write_text(app_text(program, model_sha256(graph)), encoding="utf-8")
         try:
             image = build(sorted(Path(folder).glob("*.c")), out / name, board=board, include=[folder],
-                          defines=["TV_SECTIONS", *options.pop("defines", ())], **options)
+                          defines=["TV_SECTIONS", *(["TV_WEIGHTS_IN_RAM"] if weights == "ram" else []), *options.pop("defines", ())],
+                          **options)
         except BuildError as error:
             raise _explained(error, program) from error
     deployed.save(out / f"{name}.tvq")
@@ -68,12 +72,14 @@ def _deployed(model, graph):
     return QuantizedModel(graph) if dtype_of(graph.ops[0]) == "uint8" else CompressedModel(graph)
 
 
-def _check_constants(graph, name, board):
+def _check_constants(graph, name, board, weights="flash"):
     """Refuse at once what needs minutes of compiling to be refused: constants alone that are larger than the flash."""
     from tinyvgg.codegen.program import build_program
     facts, program = board_facts(board), build_program(graph, name)
     needs = (("constants", program.constant_bytes(), facts.flash["length"], "flash", "code"),
              ("an arena", program.arena_bytes, facts.ram["length"], "RAM", "stack"))
+    if weights == "ram":
+        needs += (("arena and constants", program.arena_bytes + program.constant_bytes(), facts.ram["length"], "RAM", "stack"),)
     for what, have, limit, kind, rest in needs:
         if have > limit:
             problem = (f"the image does not fit the {facts.part}: {what} of {have:,} bytes in {limit:,} bytes of {kind}: "

@@ -47,6 +47,8 @@ def _add_build(verbs):
     build.add_argument("--stack", type=int, default=4096, help="bytes of stack (default 4096)")
     build.add_argument("--memory-access", action="store_true",
                        help="compile in the requests that read and write memory (for experiments)")
+    build.add_argument("--weights", default="flash", choices=("flash", "ram"),
+                       help="where constants lie while the board runs: in flash (default), or copied to RAM, where they can be changed")
     add_build_options(build)
     add_common(build, seed=False)
     build.set_defaults(work=_build)
@@ -56,7 +58,7 @@ def _build(arguments):
     from tinyvgg.firmware.network import build_network
     model = open_classifier(arguments.model, arguments.input_range)
     note(arguments, "building (the first time compiles the runtime library too)")
-    network = build_network(model, arguments.out, name=arguments.name, stack=arguments.stack,
+    network = build_network(model, arguments.out, name=arguments.name, stack=arguments.stack, weights=arguments.weights,
                             memory_access=arguments.memory_access, **build_options(arguments))
     result = network.as_dict()
     text = (f"{result['elf']} ({result['compiler']}): {result['flash_bytes']:,} bytes of flash, {result['ram_bytes']:,} of RAM "
