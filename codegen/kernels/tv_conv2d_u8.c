@@ -79,13 +79,18 @@ void tv_conv2d_u8(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint8_t *y,
     const uint32_t filters = w->out_channels, block = layer->block, patches_in_block = TV_ROUND_UP(block * area, 2u);
     int16_t *patches = (int16_t *)scratch;
     int8_t *decoded = (int8_t *)(patches + patches_in_block * k);
+    const int8_t *weights = layer->weights;
     memset(patches, 0, patches_in_block * k * sizeof(int16_t));
+    if (layer->expand) {
+        for (uint32_t f = 0; f < filters; f += 2) tv_weights_pair(0, &layer->shared, f, filters, size, decoded + f * k);
+        weights = decoded;
+    }
     for (uint32_t first = 0; first < outputs; first += block) {
         const uint32_t count = outputs - first < block ? outputs - first : block;
         gather_block(layer, x, first * area, count * area, patches, k);
         for (uint32_t f = 0; f < filters; f += 2) {
-            const int8_t *weights = tv_weights_pair(layer->weights, &layer->shared, f, filters, size, decoded);
-            correlate(layer, patches, weights, k, f, count * area, area, y + first * filters);
+            const int8_t *pair = tv_weights_pair(weights, &layer->shared, f, filters, size, decoded);
+            correlate(layer, patches, pair, k, f, count * area, area, y + first * filters);
         }
     }
 }

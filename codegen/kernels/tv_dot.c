@@ -1,5 +1,36 @@
 #include "tv_dot.h"
 
+/* Eight weights from the `bits` bytes that hold their indices; inlined for each number of bits, a constant then. */
+static inline void look_up_eight(const uint8_t *at, const int8_t *codebook, uint32_t bits, int8_t *to)
+{
+    uint32_t word = 0;
+    for (uint32_t i = 0; i < bits; i++) word = word << 8 | at[i];
+    for (uint32_t i = 0; i < 8; i++) to[i + (i & 4u)] = codebook[word >> (7u - i) * bits & ((1u << bits) - 1u)];
+}
+
+/* Look up as many eights of `size` weights as there are; return how many weights that is. */
+static uint32_t look_up_eights(const uint8_t *at, const int8_t *codebook, uint32_t bits, uint32_t size, int8_t *to)
+{
+    uint32_t n = 0;
+    if (bits == 4) for (; n + 8 <= size; n += 8, at += 4) look_up_eight(at, codebook, 4, to + 2u * n);
+    if (bits == 3) for (; n + 8 <= size; n += 8, at += 3) look_up_eight(at, codebook, 3, to + 2u * n);
+    if (bits == 2) for (; n + 8 <= size; n += 8, at += 2) look_up_eight(at, codebook, 2, to + 2u * n);
+    return n;
+}
+
+void tv_look_up(const tv_shared *shared, uint32_t f, uint32_t size, int8_t *to)
+{
+    const int8_t *codebook = (const int8_t *)shared->codebook + f * shared->codebook_step;
+    tv_index_reader reader = tv_read_indices(shared, f);
+    uint32_t n = 0;
+    if (!reader.held) {
+        n = look_up_eights(reader.at, codebook, reader.bits, size, to);
+        reader.at += n / 8u * reader.bits;
+    }
+    for (; n < size; n++) to[(n >> 2) * 8u + (n & 3u)] = codebook[tv_next_index(&reader)];
+    for (; n < TV_ROUND_UP(size, TV_UNROLL); n++) to[(n >> 2) * 8u + (n & 3u)] = 0;
+}
+
 #if TV_DSP
 
 /* Loads in groups are pipelined, and fourteen registers are just enough; compilers spread the one and spill the other.

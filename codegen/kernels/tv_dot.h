@@ -38,18 +38,18 @@ void tv_dot_2x2(const int16_t *patches, const int8_t *weights, const int8_t *end
 /* sums[f] likewise for one patch. */
 void tv_dot_1x2(const int16_t *patch, const int8_t *weights, const int8_t *end, int32_t sums[2]);
 
-/* The weights of filters f and f + 1, f even, of `size` weights each: in place, or decoded to `scratch`. */
+/* Look up filter f's `size` weights of a codebook as one of two in a block, [K/4][2][4], zeros after them. */
+void tv_look_up(const tv_shared *shared, uint32_t f, uint32_t size, int8_t *to);
+
+/* The weights of filters f and f + 1, f even, of `size` weights each: in place, or looked up into `scratch`. */
 static inline const int8_t *tv_weights_pair(const int8_t *weights, const tv_shared *shared, uint32_t f, uint32_t filters,
                                             uint32_t size, int8_t *scratch)
 {
     const uint32_t k = TV_ROUND_UP(size, TV_UNROLL);
-    if (!shared->codebook) return weights + f * k;
-    memset(scratch, 0, 2u * k);
-    for (uint32_t i = 0; i < 2 && f + i < filters; i++) {
-        const int8_t *codebook = (const int8_t *)shared->codebook + (f + i) * shared->codebook_step;
-        tv_index_reader reader = tv_read_indices(shared, f + i);
-        int8_t *to = scratch + 4u * i;
-        for (uint32_t n = 0; n < size; n++) to[(n >> 2) * 8u + (n & 3u)] = codebook[tv_next_index(&reader)];
+    if (weights) return weights + f * k;
+    for (uint32_t i = 0; i < 2; i++) {
+        if (f + i < filters) tv_look_up(shared, f + i, size, scratch + 4u * i);
+        else for (uint32_t n = 0; n < k; n += 4) memset(scratch + 2u * n + 4, 0, 4);
     }
     return scratch;
 }

@@ -85,8 +85,10 @@ typedef struct {
     tv_shared shared;
     uint32_t block;                      /* results worked on at a time, 1..out_height * out_width */
     uint8_t input_zero;                  /* what padded pixels hold */
+    uint8_t expand;                      /* shared weights are looked up once, all of them, into scratch */
 } tv_conv2d_u8_layer;
-/* scratch: 2 * round_up(block * pool_height * pool_width, 2) * round_up(K, 8) bytes, and 2 * round_up(K, 8) more where shared. */
+/* scratch: 2 * round_up(block * pool_height * pool_width, 2) * round_up(K, 8) bytes, where shared 2 * round_up(K, 8) more, where
+ * expanded round_up(F, 2) * round_up(K, 8) instead. */
 void tv_conv2d_u8(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
 
 /* Each channel c has `multiplier` = F / C filters, c * multiplier + 0..: weights int8 [KH][KW][F], or shared with rows [F][KH*KW]. */

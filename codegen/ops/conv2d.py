@@ -30,16 +30,18 @@ def _(op: Conv2D, program):
     f, kh, kw, c = weights.shape
     size, pool = kh * kw * c, op.pool or (1, 1, 1, 1)
     outputs = math.prod(op.shape) // f
-    block = max(1, min((SHARED_BLOCK if is_shared(op) else BLOCK) // (pool[0] * pool[1]), outputs))
+    expand = is_shared(op) and op.variant == "direct_ram"
+    block = max(1, min((SHARED_BLOCK if is_shared(op) and not expand else BLOCK) // (pool[0] * pool[1]), outputs))
     fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)),
               "tail": integer_tail(program, op, weights, op.input_zero)}
     if is_shared(op):
         fields["shared"] = shared_fields(program, op)
     else:
         fields["weights"] = program.constant(op, "weights", pair_blocks(weights.reshape(f, -1)), "[F/2][K/4][2][4]")
-    fields |= {"block": block, "input_zero": int(op.input_zero)}
+    fields |= {"block": block, "input_zero": int(op.input_zero), "expand": int(expand)}
     symbol = f"{program.symbol(op)}_layer"
-    scratch = 2 * (round_up(block * pool[0] * pool[1], 2) + is_shared(op)) * round_up(size, UNROLL)
+    looked_up = 0 if not is_shared(op) else round_up(f, 2) if expand else 2
+    scratch = (2 * round_up(block * pool[0] * pool[1], 2) + looked_up) * round_up(size, UNROLL)
     return Step(f"tv_conv2d_u8(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_u8", "tv_dot"),
                 f"static const tv_conv2d_u8_layer {symbol} = {initializer(fields)};", scratch)
 

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-VARIANTS = ("direct", "direct16", "winograd2", "winograd4")
+VARIANTS = ("direct", "direct_ram", "direct16", "winograd2", "winograd4")
 ACTIVATIONS = ("none", "relu", "leaky", "clamp")
 
 
