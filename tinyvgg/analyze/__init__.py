@@ -7,5 +7,6 @@ from tinyvgg.analyze import boards
 from tinyvgg.analyze.analysis import Analysis, analyze
 from tinyvgg.analyze.description import Operation, describe
 from tinyvgg.analyze.keras_config import describe_config, describe_h5
+from tinyvgg.analyze.maps import Look, look
 
-__all__ = ["Analysis", "Operation", "analyze", "boards", "describe", "describe_config", "describe_h5"]
+__all__ = ["Analysis", "Look", "Operation", "analyze", "boards", "describe", "describe_config", "describe_h5", "look"]

@@ -21,7 +21,6 @@ FLOW = ("demo", "data", "train", "evaluate", "summary", "look", "convert", "anal
         "attack", "bitflip", "crosscheck")
 PLANNED = {
     "demo": "the whole story in one command",
-    "look": "a figure of every layer's maps",
 }
 
 

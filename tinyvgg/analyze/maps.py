@@ -1,0 +1,179 @@
+"""Inside a network: the maps of each layer, floats beside integers, a clean image beside an attacked one."""
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyvgg.errors import OptionError, ShapeError
+
+COLUMNS = ("float_clean", "integer_clean", "float_attacked", "integer_attacked")
+
+
+@dataclass(frozen=True)
+class LayerMaps:
+    """One layer of one image. `maps`: {column of COLUMNS: (H, W, C) or (n,) float32, real values}, as many as there are.
+
+    scale, zero: of the integers, real = scale * (q - zero); None without integers. saturated: share of the clean image's integers
+    at either end of their range, where 0 may be a ReLU's.
+    """
+
+    name: str
+    kind: str
+    maps: dict
+    scale: float | None = None
+    zero: int | None = None
+    saturated: float | None = None
+
+    @property
+    def shape(self):
+        """Shape of the layer's result for one image."""
+        return next(iter(self.maps.values())).shape
+
+    def numbers(self):
+        """Return plain data: range of each column, signal-to-noise of the integers (dB), distance that the attack made."""
+        row = {"name": self.name, "kind": self.kind, "shape": list(self.shape), "scale": self.scale, "zero": self.zero,
+               "saturated": self.saturated, "range": {k: [float(v.min()), float(v.max())] for k, v in self.maps.items()}}
+        for image in ("clean", "attacked"):
+            row[f"snr_db_{image}"] = self._between(f"float_{image}", f"integer_{image}", signal_to_noise)
+        for side in ("float", "integer"):
+            row[f"distance_{side}"] = self._between(f"{side}_clean", f"{side}_attacked", distance)
+        return row
+
+    def _between(self, a, b, measure):
+        return measure(self.maps[a], self.maps[b]) if a in self.maps and b in self.maps else None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What `look` found: `layers`, LayerMaps in order; `labels`, {column: class}; `logits`, {column: (K,) float32}."""
+
+    layers: list
+    labels: dict
+    logits: dict
+    float_source: str | None
+    facts: dict = field(default_factory=dict)
+
+    def numbers(self):
+        """Return plain data, without the maps."""
+        return {"labels": self.labels, "float_source": self.float_source, "layers": [layer.numbers() for layer in self.layers]}
+
+
+def signal_to_noise(signal, approximation):
+    """Return 10 log10(sum signal^2 / sum (approximation - signal)^2) in dB; None where they are equal but for float32."""
+    power = np.square(signal, dtype=np.float64).sum()
+    noise = np.square(approximation.astype(np.float64) - signal).sum()
+    return float(10 * np.log10(power / noise)) if noise > 1e-13 * power else None
+
+
+def distance(a, b):
+    """Return {"relative_l2": |b - a| / |a| (None where a is 0), "linf": largest |b - a|}."""
+    difference, size = b.astype(np.float64) - a, float(np.linalg.norm(a))
+    relative = float(np.linalg.norm(difference)) / size if size > 0 else None
+    return {"relative_l2": relative, "linf": float(np.abs(difference).max())}
+
+
+def look(model, image, attacked=None, *, integer=None):
+    """Run one image, and an attacked version of it, through a network and its integer model: return a Look.
+
+    model: an nn.Model, CompressedModel or QuantizedModel; image, attacked: (H, W, C) as the model takes them; integer: the
+    QuantizedModel to set beside it (a QuantizedModel is its own). Floats are those of the graph that the integers were lowered
+    from: equalisation, corrected biases and fine-tuning change a network before it is rounded, and only the rounding is compared.
+    Raises ShapeError for an image of another shape, OptionError for an integer model of other layers.
+    """
+    integer = model if _is_integer(model) else integer
+    images = {"clean": image} if attacked is None else {"clean": image, "attacked": attacked}
+    if integer is not None and tuple(integer.input_shape) != tuple(model.input_shape):
+        raise ShapeError(f"the integer model takes images of {tuple(integer.input_shape)}; the network takes {model.input_shape}")
+    if integer is not None:
+        _check_same_layers(model, integer)
+    floats, source = _float_side(model, integer)
+    traces = {f"float_{k}": floats(np.asarray(v)[None]) for k, v in images.items()}
+    if integer is not None:
+        codes = {k: integer.trace(np.asarray(v)[None]) for k, v in images.items()}
+        traces |= {f"integer_{k}": {op.name: _real(op, codes[k][op.name]) for op in integer.graph.ops} for k in images}
+    layers = [_layer(name, kind, traces, integer, codes["clean"] if integer is not None else None)
+              for name, kind in _names(traces, integer, model)]
+    logits = {k: _logits(trace, integer, model) for k, trace in traces.items()}
+    return Look(layers, {k: int(v.argmax()) for k, v in logits.items()}, logits, source)
+
+
+def _is_integer(model):
+    from tinyvgg.quant.model import QuantizedModel
+    return isinstance(model, QuantizedModel)
+
+
+def _float_side(model, integer):
+    """Return a function: images (1, H, W, C) -> {layer: its floats}, and where they come from."""
+    from tinyvgg.quant.calibrate import as_float_images
+    from tinyvgg.quant.dequantize import dequantize
+    from tinyvgg.quant.simulate_float import run_float
+    if integer is None and not hasattr(model, "graph"):
+        return lambda x: _layer_by_layer(model, x), "the network, layer by layer"
+    if integer is None:
+        graph, source = model.graph, "the compressed floats"
+    elif integer.float_graph is not None:
+        graph, source = integer.float_graph, "the float graph that the integers were lowered from"
+    else:
+        graph, source = dequantize(integer.graph), "the integer model without its rounding"
+    return lambda x: run_float(graph, as_float_images(x, graph), keep=True), source
+
+
+def _layer_by_layer(model, x):
+    """x (1, H, W, C) -> {layer: its result}, without layers that leave everything as it is at inference."""
+    values, x = {}, model.check_images(x)
+    if not hasattr(model, "nodes"):
+        before = x
+        for layer in model.layers:
+            after = layer.forward(before, training=False)
+            if not (values and after.shape == before.shape and np.array_equal(after, before)):
+                values[layer.name] = after
+            before = after
+        return values
+    results = {model.input: x}
+    for node in (n for n in model.nodes if n.inputs):
+        inputs = [results[n] for n in node.inputs]
+        results[node] = node.layer.forward(inputs if len(inputs) > 1 else inputs[0], training=False)
+        values[node.layer.name if node.layer.name not in values else f"{node.layer.name} again"] = results[node]
+    return {model.input.layer.name: x, **values}
+
+
+def _real(op, q):
+    """The real values of an op's integers q (1, ...)."""
+    from tinyvgg.quant.graph import Softmax
+    if isinstance(op, Softmax):
+        return q.astype(np.float32) / (255 if q.dtype == np.uint8 else 1)
+    return np.float32(op.scale) * (q.astype(np.float32) - np.float32(op.zero)) + np.float32(getattr(op, "residue", 0.0))
+
+
+def _check_same_layers(model, integer):
+    from tinyvgg.quant.fuse import fuse
+    if model is not integer and _layers_of(fuse(model)) != _layers_of(integer.graph):
+        raise OptionError(f"{integer.name!r} does not have the layers of the network that it is set beside",
+                          "the .tvq that was made from this network, or --scheme int8")
+
+
+def _layers_of(graph):
+    return [(op.name, tuple(op.shape)) for op in graph.ops]
+
+
+def _names(traces, integer, model):
+    """(name, kind) of every layer."""
+    graph = integer.graph if integer is not None else getattr(model, "graph", None)
+    if graph is not None:
+        return [(op.name, type(op).__name__.removeprefix("Float")) for op in graph.ops]
+    kinds = {layer.name: type(layer).__name__ for layer in model.layers}
+    return [(name, kinds[name.removesuffix(" again")]) for name in traces["float_clean"]]
+
+
+def _layer(name, kind, traces, integer, codes):
+    maps = {k: traces[k][name][0] for k in COLUMNS if k in traces}
+    if integer is None or kind == "Softmax":
+        return LayerMaps(name, kind, maps)
+    op, q = integer.graph[name], codes[name]
+    ends = np.iinfo(q.dtype)
+    return LayerMaps(name, kind, maps, float(op.scale), int(op.zero), float(np.mean((q == ends.min) | (q == ends.max))))
+
+
+def _logits(trace, integer, model):
+    """(K,) of a trace: what stands before a final softmax."""
+    graph = integer.graph if integer is not None else getattr(model, "graph", None)
+    return (trace[graph.logits.name] if graph is not None else list(trace.values())[-1])[0].reshape(-1)

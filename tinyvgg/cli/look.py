@@ -1,0 +1,140 @@
+"""Look inside a network: each layer's maps, floats beside integers, a clean image beside an attacked one
+
+MODEL is a trained network, or a compressed one (.tvq), which is its own integers. A trained network is set beside --against
+FILE.tvq, or beside what `compress --scheme` would make of it (default int8; none: floats alone). Numbers of each layer: its
+range, the signal-to-noise ratio of the integers in dB, the distance that the attack made. The attack is made on the floats (of a
+.tvq on its integers, straight through their rounding), and both sides see the same images.
+
+    tinyvgg look light_cifar10 --image 3 --data cifar10 --out look.png
+    tinyvgg look runs/first --data shapes --scheme shared4 --attack none --out look.png
+    tinyvgg look light.h5 --against light.tvq --image 7 --data cifar10 --attack fgsm --eps 4/255 --json
+"""
+from tinyvgg.cli._classifier import add_model, images_for, open_classifier, with_gradients
+from tinyvgg.cli._common import add_common, note, print_result
+from tinyvgg.errors import OptionError
+
+CALIBRATION_IMAGES = 512
+
+
+def add_arguments(parser):
+    add_model(parser)
+    parser.add_argument("--image", type=int, default=0, metavar="N", help="which test image, from 0 (default 0)")
+    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy "
+                        "(default cifar10, else shapes)")
+    parser.add_argument("--against", metavar="FILE.tvq", help="the integer model to set beside the floats")
+    parser.add_argument("--scheme", metavar="SCHEME", help="or the scheme to make one by (default int8; none: floats alone)")
+    parser.add_argument("--attack", default="pgd", metavar="NAME", help="an attack of `tinyvgg attack`, or none (default pgd)")
+    parser.add_argument("--eps", default="8/255", help="its radius (default 8/255)")
+    parser.add_argument("--channels", type=int, default=8, metavar="N", help="maps of a layer that are drawn (default 8)")
+    parser.add_argument("--out", metavar="FILE.png", help="where the figure goes (.png, .svg, .pdf)")
+    add_common(parser)
+
+
+def run(arguments):
+    a = arguments
+    if a.channels < 1:
+        raise OptionError(f"--channels is {a.channels}; expected 1 or more")
+    model = open_classifier(a.model, a.input_range)
+    against = None if a.against is None else open_classifier(a.against)
+    result, seen, classes = look_at(model, a.data, image=a.image, against=against, scheme=a.scheme, attack=a.attack, eps=a.eps,
+                                    seed=a.seed)
+    if a.out:
+        from tinyvgg.report import map_plots
+        map_plots.layer_maps(seen.layers, a.out, title=_title(result), classes=classes, channels=a.channels)
+        result["out"] = a.out
+    elif not a.json:
+        note(a, "no figure was asked for; --out look.png draws one")
+    print_result(a, result, _text(result))
+
+
+def look_at(model, data=None, *, image=0, against=None, scheme=None, attack="pgd", eps="8/255", seed=0):
+    """Return (plain data, analyze.Look, class names) for a test image of a data set: what `tinyvgg look` shows.
+
+    model: a network or a compressed model; data: spec or DataSet; against: a QuantizedModel, or scheme: one of
+    quant.schemes.SCHEMES; attack: a name of attacks.ATTACKS or "none".
+    """
+    from tinyvgg import data as data_module
+    from tinyvgg.analyze.maps import look
+    from tinyvgg.data import model_input
+    dataset = data if isinstance(data, data_module.DataSet) else data_module.load(data)
+    images, labels = images_for(model, dataset, "test")
+    if not 0 <= image < len(images):
+        raise OptionError(f"--image is {image}; {dataset.name} has test images 0 to {len(images) - 1}")
+    integer = _integer(model, against, scheme, dataset, seed)
+    x, y = model_input(images[image : image + 1], model.bounds), labels[image : image + 1]
+    attacked = None if attack == "none" else _attacked(model, x, y, attack, eps, seed)
+    seen = look(model, x[0], None if attacked is None else attacked.x_adv[0], integer=integer)
+    names = [str(c) for c in dataset.classes] if dataset.n_classes == model.n_classes else list(map(str, range(model.n_classes)))
+    result = {"image": image, "data": dataset.name, "data_sha256": dataset.sha256, "true": names[int(y[0])],
+              "answers": {column: names[label] for column, label in seen.labels.items()}, "attack": None, "seed": seed,
+              **seen.numbers()}
+    if attacked is not None:
+        norms = {name: float(attacked.norms[name][0]) for name in ("linf", "l2")}
+        result["attack"] = {"name": attack, "eps": attacked.config.get("eps"), "fooled": bool(attacked.success[0]), **norms,
+                            "flags": attacked.flags}
+    return result, seen, names
+
+
+def _integer(model, against, scheme, dataset, seed):
+    """The integer model to set beside `model`, or None."""
+    from tinyvgg.quant.compressed import CompressedModel
+    from tinyvgg.quant.model import QuantizedModel
+    from tinyvgg.quant.schemes import FLOAT, SCHEMES, compress
+    if against is not None and scheme is not None:
+        raise OptionError("--against and --scheme both name the integer model; expected one of them")
+    if hasattr(model, "graph") and (against is not None or scheme is not None):
+        raise OptionError("MODEL is compressed already; --against and --scheme are for the network that it was made of",
+                          "the .h5, or the same without them")
+    if against is not None:
+        if not isinstance(against, QuantizedModel):
+            raise OptionError("--against names a model of floats; expected an integer model", "tinyvgg compress --scheme int8")
+        return against
+    if isinstance(model, CompressedModel | QuantizedModel) or scheme == "none":
+        return None
+    if scheme in FLOAT or scheme == "auto" or scheme is not None and scheme not in SCHEMES:
+        raise OptionError(f"--scheme is {scheme!r}; expected one of integers without a budget, or none",
+                          "--scheme int8, or --against FILE.tvq")
+    x, _ = images_for(model, dataset, "train", CALIBRATION_IMAGES)
+    return compress(model, scheme or "int8", x, seed=seed)
+
+
+def _attacked(model, x, y, name, eps, seed):
+    """The AttackResult of one image."""
+    import inspect
+
+    from tinyvgg import attacks
+    if name not in attacks.ATTACKS:
+        raise OptionError(f"there is no attack {name!r}; expected none or one of {', '.join(attacks.ATTACKS)}")
+    function = attacks.ATTACKS[name]
+    settings = {"eps": eps} if "eps" in inspect.signature(function).parameters else {}
+    return function(with_gradients(model), x, y, seed=seed, **settings)
+
+
+def _title(result):
+    answers = ", ".join(f"{column.replace('_', ' ')}: {name}" for column, name in result["answers"].items())
+    return f"image {result['image']} of {result['data']}, a {result['true']}.  {answers}"
+
+
+def _text(result):
+    """A line for each layer."""
+    lines = [_title(result), f"floats: {result['float_source']}"]
+    if result["attack"]:
+        attack = result["attack"]
+        outcome = "fooled" if attack["fooled"] else "not fooled"
+        lines.append(f"{attack['name']}: {outcome}, linf {attack['linf']:.4g}, l2 {attack['l2']:.4g}")
+        lines += [f"! {flag}" for flag in attack["flags"]]
+    lines.append(_columns("layer", "shape", "range", "SNR dB", "saturated", "attack moves"))
+    for row in result["layers"]:
+        low, high = next(iter(row["range"].values()))
+        moved = (row["distance_float"] or row["distance_integer"] or {}).get("relative_l2")
+        lines.append(_columns(row["name"][:21], "x".join(map(str, row["shape"])), f"{low:.3g} .. {high:.3g}",
+                              _or_dash(row["snr_db_clean"], ".1f"), _or_dash(row["saturated"], ".1%"), _or_dash(moved, ".1%")))
+    return "\n".join([*lines, *([f"figure in {result['out']}"] if "out" in result else [])])
+
+
+def _columns(name, shape, span, snr, saturated, moved):
+    return f"{name:<22}{shape:<14}{span:<20}{snr:>8}{saturated:>11}{moved:>14}"
+
+
+def _or_dash(value, form):
+    return "-" if value is None else format(value, form)
