@@ -118,6 +118,9 @@ class Emitter:
 
     def __init__(self, builder):
         self.builder = builder
+        # LLVM may split an address into 0 (a loop's first count) plus the rest, and Numba optimises a function again where it is
+        # called: there an access from base 0 would count as undefined and vanish. llvmlite's own list of attributes is shorter.
+        set.add(builder.function.attributes, "null_pointer_is_valid")
 
     def constant(self, number):
         return Value(self, ir.Constant(VECTOR, [number] * WIDTH))
