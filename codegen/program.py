@@ -1,12 +1,13 @@
 """From a graph to what its C is made of: constants, layers, an arena. Each op has an emitter in codegen/ops/."""
 from dataclasses import dataclass, field
-from functools import singledispatch
+from functools import cached_property, singledispatch
 
 import numpy as np
 
 from tinyvgg.codegen.emit import CTYPES, check_name, identifier
 from tinyvgg.errors import NotYet, ShapeError
 from tinyvgg.quant.memory import plan_memory
+from tinyvgg.quant.schedule import schedule_of
 
 
 @singledispatch
@@ -29,11 +30,13 @@ class Constant:
 @dataclass(frozen=True)
 class Step:
     """One layer's call. `declaration` is the C of its layer struct ("" where there is none); `call` is a format string that takes
-    x (the first input), inputs (all, comma separated), y and scratch; `kernels` are the C files it needs."""
+    x (the first input), inputs (all, comma separated), y and scratch; `kernels` are the C files it needs. `row`: (C of the
+    layer's window, body of a function of window, x, y and scratch that computes the part that `window` says), or None."""
     call: str
     kernels: tuple[str, ...] = ()
     declaration: str = ""
     scratch: int = 0
+    row: tuple[str, str] | None = None
 
 
 @dataclass
@@ -43,9 +46,15 @@ class Program:
     name: str
     constants: list = field(default_factory=list)
     steps: dict = field(default_factory=dict)
+    scratch: dict = field(default_factory=dict)
     offsets: dict = field(default_factory=dict)
     arena_bytes: int = 0
     more_kernels: tuple = ()
+
+    @cached_property
+    def schedule(self):
+        """The Schedule that the graph carries."""
+        return schedule_of(self.graph)
 
     def constant(self, op, what, array, comment=""):
         """Add an array to the constants and return the C expression that means it."""
@@ -74,13 +83,20 @@ class Program:
 
     @property
     def layers(self):
+        """The ops whose results are there, whole, after a call: all that compute something, of a stream the last. In order."""
+        inside = {name for stream in self.schedule.streams for name in stream[:-1]}
+        return [op for op in self.computed if op.name not in inside]
+
+    @property
+    def computed(self):
         """The ops that compute something, in order."""
         return [op for op in self.graph.ops if op.name in self.steps]
 
     @property
     def kernels(self):
         """Names of the kernel files that the steps need, and of those asked for beside them, sorted."""
-        return sorted({*self.more_kernels, *(k for step in self.steps.values() for k in step.kernels)})
+        stream = ["tv_stream"] if self.schedule.streams else []
+        return sorted({*self.more_kernels, *stream, *(k for step in self.steps.values() for k in step.kernels)})
 
     @property
     def image(self):
@@ -131,6 +147,15 @@ def _check(graph):
 
 def _place(program):
     """Lay out image, intermediate results and scratch."""
-    scratch = {op.name: program.steps[op.name].scratch for op in program.layers}
-    plan = plan_memory(program.graph, align=8, scratch=scratch)
+    streams = program.schedule.streams
+    for op in (program.graph[name] for stream in streams for name in stream):
+        if program.steps[op.name].row is None:
+            raise NotYet(f"the kernel of {op.name!r} does not run row by row", "a plan without it in a stream")
+    inside = {name: stream[-1] for stream in streams for name in stream}
+    scratch = {}
+    for op in program.computed:
+        owner = inside.get(op.name, op.name)
+        scratch[owner] = max(scratch.get(owner, 0), program.steps[op.name].scratch)
+    program.scratch = scratch
+    plan = plan_memory(program.graph, align=8, scratch=scratch, streams=streams)
     program.offsets, program.arena_bytes = plan.offsets, -(-plan.size // 8) * 8

@@ -8,6 +8,7 @@ import numpy as np
 from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import CTYPES, array_text, comment, number
 from tinyvgg.codegen.program import bytes_of, dtype_of
+from tinyvgg.quant.schedule import kept_rows
 
 HERE = Path(__file__).parent
 # Headers that a kernel file includes, beside tv_kernels.h.
@@ -111,20 +112,37 @@ def _pointer(program, name):
 
 
 def _code(program):
-    declarations, calls = [], []
+    declarations, calls = [program.steps[op.name].declaration for op in program.computed], []
     for number_, op in enumerate(program.layers):
-        step = program.steps[op.name]
         inputs = [_pointer(program, i) for i in op.inputs] or ["image"]
         y = _pointer(program, op.name)
-        scratch = f"a + {program.offsets[f'{op.name}/scratch']}" if step.scratch else "0"
-        lines = [step.call.format(x=inputs[0], inputs=", ".join(inputs), y=y, scratch=scratch) + ";",
-                 f"observe(observer, {number_}u, {y}, {bytes_of(op)}u);"]
-        declarations.append(step.declaration)
+        scratch = f"a + {program.offsets[f'{op.name}/scratch']}" if program.scratch[op.name] else "0"
+        call = program.steps[op.name].call.format(x=inputs[0], inputs=", ".join(inputs), y=y, scratch=scratch)
+        stream = program.schedule.stream_of(op.name)
+        if stream:
+            declarations.append(stream_table(program, stream))
+            x = _pointer(program, program.graph[stream[0]].inputs[0])
+            call = f"tv_stream_u8({program.symbol(op)}_stages, {len(stream)}u, {x}, {y}, a, {scratch})"
         if op is program.softmax:
             calls += ["    if (!probabilities) return TV_OK;"]
-        calls += ["    " + line for line in lines]
+        calls += [f"    {call};", f"    observe(observer, {number_}u, {y}, {bytes_of(op)}u);"]
     names = ",\n".join(f'    "{_c_string(op.name)}"' for op in program.layers)
     return {"declarations": "\n\n".join(declarations), "calls": "\n".join(calls), "layer_names": names}
+
+
+def stream_table(program, stream):
+    """C of a stream: a function for a row of each op, and the table of its stages."""
+    functions, stages, rows = [], [], kept_rows(program.graph, stream)
+    for name in stream:
+        op = program.graph[name]
+        window, body = program.steps[name].row
+        function = f"{program.symbol(op)}_row"
+        functions.append(f"static void {function}(const tv_window *window, const uint8_t *x, uint8_t *y, void *scratch)\n"
+                         f"{{\n    {body}\n}}")
+        kept, offset = (rows[name], program.offsets[name]) if name in rows else (op.shape[0], 0)
+        stages.append(f"    {{ {function}, {window}, {kept}u, {offset}u }}")
+    table = ",\n".join(stages)
+    return "\n\n".join([*functions, f"static const tv_stage {program.symbol(op)}_stages[] = {{\n{table}\n}};"])
 
 
 def _c_string(text):
@@ -167,7 +185,7 @@ def macc(op):
 
 def _rows(program):
     rows = []
-    for op in program.layers:
+    for op in program.computed:
         step = program.steps[op.name]
         where = program.offsets.get(op.name, "caller's")
         cells = [_c_string(op.name), step.kernels[0], "x".join(map(str, op.shape)), macc(op), program.constant_bytes(op),

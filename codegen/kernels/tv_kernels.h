@@ -134,6 +134,17 @@ void tv_average_pool2d_u8(const tv_average_pool2d_u8_layer *layer, const uint8_t
 /* The largest of each window; pixels outside the map lose against every other. */
 void tv_max_pool2d_u8(const tv_window *window, const uint8_t *x, uint8_t *y);
 
+/* An op of a chain that runs row by row: `run` computes its kernel on a part of its window, one row of the result; `rows` of them
+ * are kept from arena + offset on (of the last op all, in y). */
+typedef struct {
+    void (*run)(const tv_window *window, const uint8_t *x, uint8_t *y, void *scratch);
+    const tv_window *window;
+    uint32_t rows, offset;
+} tv_stage;
+#define TV_STAGES 32
+/* Each row is computed when the next op lacks it. y may begin before x and reach into it, as far as the generator has worked out. */
+void tv_stream_u8(const tv_stage *stages, uint32_t count, const uint8_t *x, uint8_t *y, uint8_t *arena, void *scratch);
+
 /* Probabilities in units of 1/255 of logits x: u = smmulr((max x - x) << shift, multiplier), e = table[u & 255] >> (u >> 8),
  * 0 from 16 octaves on; y = (e * 255 + S / 2) / S, S the sum of e. */
 typedef struct {

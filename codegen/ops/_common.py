@@ -81,6 +81,12 @@ def shared_fields(program, op):
                      "codebook_step": 0 if codebook.ndim == 1 else codebook.shape[1], "bits": int(shared.bits)}
 
 
+def layer_row(kernel, symbol):
+    """Step.row of a layer struct that begins with its window: the kernel on a copy with another window."""
+    body = f"{kernel}_layer layer = {symbol};\n    layer.window = *window;\n    {kernel}(&layer, x, y, scratch);"
+    return f"&{symbol}.window", body
+
+
 def is_shared(op):
     """Whether the op's weights are a codebook and indices."""
     return isinstance(op.weights, SharedWeights)

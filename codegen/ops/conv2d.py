@@ -8,6 +8,7 @@ from tinyvgg.codegen.ops._common import (
     float_weights,
     integer_tail,
     is_shared,
+    layer_row,
     pair_blocks,
     round_up,
     shared_fields,
@@ -43,7 +44,7 @@ def _(op: Conv2D, program):
     looked_up = 0 if not is_shared(op) else round_up(f, 2) if expand else 2
     scratch = (2 * round_up(block * pool[0] * pool[1], 2) + looked_up) * round_up(size, UNROLL)
     return Step(f"tv_conv2d_u8(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_u8", "tv_dot"),
-                f"static const tv_conv2d_u8_layer {symbol} = {initializer(fields)};", scratch)
+                f"static const tv_conv2d_u8_layer {symbol} = {initializer(fields)};", scratch, layer_row("tv_conv2d_u8", symbol))
 
 
 @emit.register

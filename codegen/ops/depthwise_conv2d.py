@@ -1,6 +1,8 @@
 """DepthwiseConv2D, of integers and of floats."""
+from dataclasses import replace
+
 from tinyvgg.codegen.emit import initializer
-from tinyvgg.codegen.ops._common import float_tail, float_weights, integer_tail, is_shared, shared_fields, window
+from tinyvgg.codegen.ops._common import float_tail, float_weights, integer_tail, is_shared, layer_row, shared_fields, window
 from tinyvgg.codegen.program import Step, emit
 from tinyvgg.quant.float_graph import FloatDepthwiseConv2D
 from tinyvgg.quant.graph import DepthwiseConv2D, weights_of
@@ -17,7 +19,8 @@ def _(op: DepthwiseConv2D, program):
     else:
         fields["weights"] = program.constant(op, "weights", weights.transpose(1, 2, 0), "[KH][KW][F]")
     fields["input_zero"] = int(op.input_zero)
-    return _step(op, program, "tv_depthwise_u8", "tv_depthwise_u8_layer", fields, f * kh * kw * is_shared(op))
+    step = _step(op, program, "tv_depthwise_u8", "tv_depthwise_u8_layer", fields, f * kh * kw * is_shared(op))
+    return replace(step, row=layer_row("tv_depthwise_u8", f"{program.symbol(op)}_layer"))
 
 
 @emit.register

@@ -33,4 +33,5 @@ def _(op: FloatAveragePool2D, program):
 def _window_only(op, program, kernel, file):
     symbol = f"{program.symbol(op)}_layer"
     fields = window(op, program.input_shapes(op)[0], op.pool_size)
-    return Step(f"{kernel}(&{symbol}, {{x}}, {{y}})", (file,), f"static const tv_window {symbol} = {initializer(fields)};")
+    return Step(f"{kernel}(&{symbol}, {{x}}, {{y}})", (file,), f"static const tv_window {symbol} = {initializer(fields)};",
+                row=(f"&{symbol}", f"(void)scratch;\n    {kernel}(window, x, y);"))

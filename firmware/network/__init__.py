@@ -93,10 +93,10 @@ def _explained(error, program):
         return error
     ram = "of RAM" in error.problem or "RAM of" in error.problem
     if ram:
-        needs = {op.name: program.steps[op.name].scratch + _output_bytes(op) for op in program.layers}
+        needs = {op.name: program.scratch[op.name] + _output_bytes(op) for op in program.layers}
         hint = "an integer model: tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq"
     else:
-        needs = {op.name: program.constant_bytes(op) for op in program.layers}
+        needs = {op.name: program.constant_bytes(op) for op in program.computed}
         scheme = "shared4" if dtype_of(program.image) == "uint8" else "int8"
         hint = f"fewer bits a weight: tinyvgg compress MODEL --scheme {scheme} --data DATA --out MODEL.tvq"
     largest = max(needs, key=needs.get)

@@ -6,23 +6,26 @@ convolution). Optimal placement is NP-hard (it is the dynamic storage allocation
 greedy orders, and the lower bound, the most bytes alive at one time, says how far from optimal it can be at most.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from tinyvgg.errors import CheckFailed
 from tinyvgg.quant.float_graph import FloatAdd, FloatDepthwiseConv2D
 from tinyvgg.quant.graph import Add, DepthwiseConv2D, Op
+from tinyvgg.quant.schedule import input_shift, kept_rows
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """Bytes of the arena that hold one tensor (or several, written over one another) from op number `first` to `last`."""
+    """Bytes of the arena that hold one tensor (or several, written over one another) from op number `first` to `last`. shift: by
+    how much the first tensor begins after the buffer's begin, where a stream's output begins."""
 
     names: tuple[str, ...]
     size: int
     first: int
     last: int
     offset: int = 0
+    shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class MemoryPlan:
     @property
     def offsets(self):
         """{tensor: offset}."""
-        return {name: b.offset for b in self.buffers for name in b.names}
+        return {name: b.offset + b.shift * (i + 1 < len(b.names)) for b in self.buffers for i, name in enumerate(b.names)}
 
 
 def tensor_bytes(op):
@@ -46,13 +49,22 @@ def tensor_bytes(op):
     return prod(op.shape) * (2 if getattr(op, "output", "uint8") == "int16" else 1)
 
 
-def plan_memory(graph, *, align=4, scratch=None, keep_image=False):
+def plan_memory(graph, *, align=4, scratch=None, keep_image=False, streams=()):
     """Return the MemoryPlan of a Graph, integer or float.
 
     align: every buffer begins at a multiple of it. scratch: {op: bytes} that an op needs while it runs. keep_image: the image
-    survives the inference (else its bytes are used again).
+    survives the inference (else its bytes are used again). streams: chains of ops that run row by row (schedule.py); their
+    output may be written over their input, a few rows behind.
     """
-    buffers = _live(graph, scratch or {}, keep_image)
+    buffers = _live(graph, scratch or {}, keep_image, streams)
+    plans = [_best_layout(buffers, align)]
+    if streams:
+        plans.append(_best_layout(_chased(graph, buffers, streams, align), align))
+    return min(plans, key=lambda plan: plan.size)
+
+
+def _best_layout(buffers, align):
+    """The smallest of a few greedy layouts, checked."""
     orders = (lambda b: (-b.size, b.first), lambda b: (b.first, -b.size), lambda b: (-(b.last - b.first), -b.size),
               lambda b: (-b.size * (b.last - b.first + 1), b.first))
     layouts = [_greedy(sorted(buffers, key=order), align) for order in orders]
@@ -81,10 +93,12 @@ def writes_over_input(op):
             and op.strides == (1, 1) and op.pool is None and not any(map(sum, op.padding)))
 
 
-def _live(graph, scratch, keep_image):
-    """Buffers with their lifetimes, results joined to the inputs that they are written over."""
+def _live(graph, scratch, keep_image, streams):
+    """Buffers with their lifetimes, results joined to the inputs that they are written over; a stream's ops run as its last one."""
     position = {op.name: i for i, op in enumerate(graph.ops)}
-    last_read = {op.name: i for i, op in enumerate(graph.ops)}
+    position |= {name: position[stream[-1]] for stream in streams for name in stream}
+    rows = {name: n for stream in streams for name, n in kept_rows(graph, stream).items()}
+    last_read = dict(position)
     for op in graph.ops:
         for name in op.inputs:
             last_read[name] = max(last_read[name], position[op.name])
@@ -92,12 +106,14 @@ def _live(graph, scratch, keep_image):
     if keep_image:
         last_read[graph.ops[0].name] = len(graph.ops)
     buffers, home = [], {}
-    for i, op in enumerate(graph.ops):
+    for op in graph.ops:
+        i = position[op.name]
         over = next(
             (
                 home[n]
                 for n in op.inputs
                 if writes_over_input(op)
+                and not any(op.name in stream for stream in streams)
                 and last_read[n] == i
                 and buffers[home[n]].last == i
                 and buffers[home[n]].size == tensor_bytes(op)
@@ -106,12 +122,26 @@ def _live(graph, scratch, keep_image):
         )
         if over is None:
             home[op.name] = len(buffers)
-            buffers.append(Buffer((op.name,), tensor_bytes(op), i, last_read[op.name]))
+            size = rows[op.name] * prod(op.shape[1:]) if op.name in rows else tensor_bytes(op)
+            buffers.append(Buffer((op.name,), size, i, last_read[op.name]))
         else:
             old = buffers[over]
             home[op.name] = over
             buffers[over] = Buffer((*old.names, op.name), old.size, old.first, last_read[op.name])
     buffers += [Buffer((f"{name}/scratch",), size, position[name], position[name]) for name, size in scratch.items() if size]
+    return buffers
+
+
+def _chased(graph, buffers, streams, align):
+    """The buffers with each stream's output over its input, where that dies: written behind the rows that are read."""
+    for stream in streams:
+        source = next(b for b in buffers if graph[stream[0]].inputs[0] in b.names)
+        target = next(b for b in buffers if stream[-1] in b.names)
+        if source.last != target.first or len(source.names) > 1 or len(target.names) > 1:
+            continue
+        shift = _up(input_shift(graph, stream), align)
+        both = Buffer(source.names + target.names, max(target.size, shift + source.size), source.first, target.last, shift=shift)
+        buffers = [both, *(b for b in buffers if b is not source and b is not target)]
     return buffers
 
 
@@ -123,7 +153,7 @@ def _greedy(buffers, align):
         for other in sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.offset):
             if offset + b.size > other.offset:
                 offset = max(offset, _up(other.offset + other.size, align))
-        placed.append(Buffer(b.names, b.size, b.first, b.last, offset))
+        placed.append(replace(b, offset=offset))
     return placed
 
 

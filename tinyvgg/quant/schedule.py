@@ -1,0 +1,133 @@
+"""Which ops run row by row: plain data in a graph's facts, which its hash does not take in, for it changes no byte of an answer.
+
+    graph = with_schedule(graph, Schedule(streams=(("conv2d", "conv2d_1"),)))
+"""
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from tinyvgg.errors import FormatError
+from tinyvgg.quant.graph import Conv2D, DepthwiseConv2D, MaxPool2D
+
+FACT = "schedule"
+LONGEST = 32  # ops of a stream: TV_STAGES of codegen/kernels/tv_kernels.h
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """streams: chains of ops, each the only reader of the one before it, that run row by row: of all but the last of a chain a
+    few rows are kept instead of the map."""
+
+    streams: tuple[tuple[str, ...], ...] = ()
+
+    def stream_of(self, name):
+        """Return the stream that an op runs in, or None."""
+        return next((s for s in self.streams if name in s), None)
+
+
+def schedule_of(graph):
+    """Return the Schedule of a Graph; FormatError where its facts hold something else, or one that does not fit the graph."""
+    facts = graph.facts.get(FACT)
+    if facts is None:
+        return Schedule()
+    try:
+        schedule = Schedule(tuple(tuple(map(str, s)) for s in facts["streams"]))
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"the schedule of {graph.name!r} is damaged: {str(facts)[:60]}", "tinyvgg firmware build") from error
+    check_schedule(graph, schedule)
+    return schedule
+
+
+def with_schedule(graph, schedule):
+    """Return the Graph with a Schedule, checked."""
+    check_schedule(graph, schedule)
+    return replace(graph, facts={**graph.facts, FACT: {"streams": [list(s) for s in schedule.streams]}})
+
+
+def check_schedule(graph, schedule):
+    """Raise FormatError unless every stream is a chain of ops that can run row by row."""
+    ops, seen = {op.name: op for op in graph.ops}, set()
+    for stream in schedule.streams:
+        if not 2 <= len(stream) <= LONGEST or seen & set(stream) or len(set(stream)) < len(stream):
+            raise FormatError(f"a stream of {', '.join(stream)[:60]!r} is scheduled; expected 2 to {LONGEST} ops, each once")
+        seen |= set(stream)
+        for before, name in zip((None, *stream), stream, strict=False):
+            if not can_stream(ops.get(name)) or (before and not follows(graph, before, name)):
+                raise FormatError(f"{name[:60]!r} is scheduled in a stream; expected a convolution or max-pool of the variant "
+                                  "direct that alone reads the one before it")
+
+
+def can_stream(op):
+    """Whether an op can run one row at a time: a convolution or max-pool on maps, its weights as they lie in flash."""
+    return (isinstance(op, Conv2D | DepthwiseConv2D | MaxPool2D) and len(op.shape) == 3
+            and getattr(op, "variant", "direct") == "direct")
+
+
+def follows(graph, before, name):
+    """Whether op `name` reads `before`, and nobody else does."""
+    return graph[name].inputs == (before,) and sum(before in op.inputs for op in graph.ops) == 1
+
+
+def chains(graph):
+    """Return the longest streams that a graph allows, in order: every stream is a part of one of them."""
+    found = []
+    for op in graph.ops:
+        if not can_stream(op):
+            continue
+        if found and len(found[-1]) < LONGEST and follows(graph, found[-1][-1], op.name):
+            found[-1].append(op.name)
+        else:
+            found.append([op.name])
+    return [tuple(names) for names in found if len(names) > 1]
+
+
+def rows_read(op, row):
+    """Return (first, end): the input rows that row `row` of an op's result reads; they may lie outside the map."""
+    kernel = op.weights.shape[1] if hasattr(op, "weights") else op.pool_size[0]
+    pool, _, step, _ = getattr(op, "pool", None) or (1, 1, 1, 1)
+    first = row * step * op.strides[0] - op.padding[0][0]
+    return first, first + (pool - 1) * op.strides[0] + (kernel - 1) * getattr(op, "dilation", (1, 1))[0] + 1
+
+
+def kept_rows(graph, stream):
+    """Return {op: rows of its result that are kept} of all but the last op of a stream: the most that one row after it reads."""
+    kept = {}
+    for name, after in zip(stream, stream[1:], strict=False):
+        height = graph[name].shape[0]
+        kept[name] = max(1, *(_clip(end, height) - _clip(first, height) for first, end in _reads(graph[after])))
+    return kept
+
+
+def course(graph, stream):
+    """Yield (number of the op in the stream, row of its result) in the order in which rows are computed: as late as they can."""
+    ops, heights = [graph[name] for name in stream], [graph[graph[stream[0]].inputs[0]].shape[0]]
+    heights += [op.shape[0] for op in ops]
+    done = [heights[0], *[0] * len(ops)]
+    while done[-1] < heights[-1]:
+        s = len(ops) - 1
+        while done[s] < _clip(rows_read(ops[s], done[s + 1])[1], heights[s]):
+            s -= 1
+        yield s, done[s + 1]
+        done[s + 1] += 1
+
+
+def input_shift(graph, stream):
+    """Return by how many bytes a stream's input may begin after its output so that no row of the output is written over a row of
+    the input that is still to be read."""
+    first, last = graph[stream[0]], graph[stream[-1]]
+    line_in, line_out = (prod(op.shape[1:]) for op in (graph[first.inputs[0]], last))
+    needed, shift = [_clip(start, 2**16) for start, _ in _reads(first)], 0
+    started = 0
+    for s, row in course(graph, stream):
+        started += s == 0
+        if s == len(stream) - 1 and started < len(needed):
+            shift = max(shift, (row + 1) * line_out - needed[started] * line_in)
+    return shift
+
+
+def _reads(op):
+    return [rows_read(op, row) for row in range(op.shape[0])]
+
+
+def _clip(row, height):
+    return min(max(row, 0), height)
