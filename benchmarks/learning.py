@@ -1,0 +1,159 @@
+"""Whether the engine learns as well as PyTorch: one recipe, both engines, several seeds, Welch's interval of the difference.
+
+    python benchmarks/learning.py --data DATA [--recipe zoo] [--epochs 5] [--limit 20000] [--seeds 5] [--out FILE] [--json]
+
+needs PyTorch and SciPy. Each seed gives both engines the same first weights, order of images and augmentation; dropout draws
+its own. zoo: AdamW 2e-3, weight decay .02 on kernels, cosine with one epoch of warm-up, flips, shifts, cutout, no dropout.
+student: Adam 1e-3, no augmentation, the student project's dropout rates. Each finished training is a line of --out; a second
+call trains only what is missing.
+"""
+import argparse
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import stats
+from torch_peer import Peer
+
+from tinyvgg import data, models, rng, train
+from tinyvgg.data.augment import Augment
+from tinyvgg.data.batches import batches
+from tinyvgg.report.record import append_line, read_lines
+from tinyvgg.train import optimizers, recipe, schedules
+
+RECIPES = {
+    "zoo": {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02, "schedule": "cosine", "warmup": 1,
+            "augment": "flip,shift4,cutout8", "dropout": "0"},
+    "student": {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant", "warmup": 0,
+                "augment": "none", "dropout": None},
+}
+EPSILON = optimizers.get("adam").epsilon
+
+
+def network(settings, seed):
+    """Return our untrained light net with the recipe's dropout."""
+    model = models.light(seed=seed)
+    if settings["dropout"] is not None:
+        recipe.set_dropout(model, settings["dropout"])
+    return model
+
+
+def ours(settings, x, y, epochs, seed):
+    """Train our engine and return a function images -> logits."""
+    model = network(settings, seed)
+    rest = {key: value for key, value in settings.items() if key != "dropout"}
+    train.fit(model, x, y, epochs=epochs, batch_size=64, seed=seed, quiet=True, **rest)
+    return model.logits
+
+
+def theirs(settings, x, y, epochs, seed):
+    """Train PyTorch, fed as train.fit feeds ours, and return a function images -> logits."""
+    torch.manual_seed(seed)
+    net = Peer(network(settings, seed)).train()
+    optimizer = _optimizer(net, settings)
+    steps = -(-len(x) // 64)
+    rate = schedules.get(settings["schedule"], settings["learning_rate"], epochs=epochs, warmup=settings["warmup"],
+                         steps_per_epoch=steps)
+    augment, labels, step = Augment.parse(settings["augment"]), torch.from_numpy(y.astype(np.int64)), 0
+    for epoch in range(epochs):
+        random = rng.generator(seed, "augment", epoch)
+        for index in batches(len(x), 64, seed=seed, epoch=epoch):
+            images = x[index] if augment is None else augment(x[index], random)
+            for group in optimizer.param_groups:
+                group["lr"] = rate(step)
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(net(_images(images)), labels[torch.from_numpy(index)]).backward()
+            optimizer.step()
+            step += 1
+    net.eval()
+    return lambda z: _logits(net, z)
+
+
+def _optimizer(net, settings):
+    """Adam with decoupled decay of the kernels alone, as ours."""
+    kernels = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim == 1]
+    groups = [{"params": kernels, "weight_decay": settings["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings["learning_rate"], eps=EPSILON)
+
+
+def _images(x):
+    return torch.from_numpy(np.ascontiguousarray(x, np.float32) / np.float32(255)).permute(0, 3, 1, 2)
+
+
+def _logits(net, x):
+    with torch.inference_mode():
+        return net(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
+
+
+def accuracy(logits, x, y):
+    """Return the share of bytes x (N, H, W, C) that `logits` gets right."""
+    parts = [logits(x[i:i + 256].astype(np.float32) / np.float32(255)).argmax(axis=1) for i in range(0, len(x), 256)]
+    return float((np.concatenate(parts) == y).mean())
+
+
+def measure(arguments, dataset):
+    """Train what --out does not hold yet; return one row for each engine and seed."""
+    (x, y), test = dataset.part("train"), dataset.part("test")
+    chosen = np.sort(rng.generator(0, "limit").permutation(len(x))[:arguments.limit])
+    settings = {"recipe": arguments.recipe, "epochs": arguments.epochs, "images": len(chosen), "torch": torch.__version__,
+                "data": hashlib.sha256(x[chosen].tobytes()).hexdigest()[:16]}
+    rows = [r for r in (read_lines(arguments.out) if arguments.out else []) if all(r.get(k) == v for k, v in settings.items())]
+    for seed in range(arguments.seeds):
+        for name, engine in (("tinyvgg", ours), ("torch", theirs)):
+            if any((r["engine"], r["seed"]) == (name, seed) for r in rows):
+                continue
+            started = time.perf_counter()
+            answers = engine(RECIPES[arguments.recipe], x[chosen], y[chosen], arguments.epochs, seed)
+            row = {"work": "learning", **settings, "engine": name, "seed": seed, "accuracy": accuracy(answers, *test),
+                   "test_images": len(test[0]), "seconds": round(time.perf_counter() - started, 1)}
+            rows.append(row)
+            print(f"{name}, seed {seed}: {row['accuracy']:.2%} in {row['seconds']:.0f} s", file=sys.stderr)
+            if arguments.out:
+                append_line(arguments.out, row)
+    return [row for row in rows if row["seed"] < arguments.seeds]
+
+
+def welch(a, b):
+    """Return (difference of the means, low, high): Welch's 95 % interval (Welch, 1947)."""
+    va, vb = np.var(a, ddof=1) / len(a), np.var(b, ddof=1) / len(b)
+    if va + vb == 0:
+        return float(np.mean(a) - np.mean(b)), -np.inf, np.inf
+    freedom = (va + vb) ** 2 / (va ** 2 / (len(a) - 1) + vb ** 2 / (len(b) - 1))
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(va + vb)
+    difference = np.mean(a) - np.mean(b)
+    return float(difference), float(difference - half), float(difference + half)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="zoo")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--limit", type=int, default=20000)
+    parser.add_argument("--seeds", type=int, default=5, help="at least 2")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    rows = measure(arguments, data.load(arguments.data))
+    found = {name: [r["accuracy"] for r in rows if r["engine"] == name] for name in ("tinyvgg", "torch")}
+    difference, low, high = welch(found["tinyvgg"], found["torch"])
+    summary = {"recipe": arguments.recipe, "epochs": arguments.epochs, "images": rows[0]["images"], "seeds": arguments.seeds,
+               "tinyvgg": found["tinyvgg"], "torch": found["torch"], "difference": difference, "welch_95": [low, high]}
+    if arguments.json:
+        print(json.dumps(summary))
+        return
+    for name, values in found.items():
+        print(f"{name}: mean {np.mean(values):.2%}, " + ", ".join(f"{v:.2%}" for v in values))
+    print(f"difference {100 * difference:+.2f} points, 95 % interval {100 * low:+.2f} to {100 * high:+.2f}")
+
+
+if __name__ == "__main__":
+    main()
