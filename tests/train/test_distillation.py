@@ -14,7 +14,7 @@ from tinyvgg.train.distillation import Distillation
 
 def test_loss_by_hand():
     """T = 2, a = 0.5: teacher (2 ln 3, 0) -> (3/4, 1/4); network (0, 0) -> (1/2, 1/2), label 0."""
-    loss = Distillation(None, temperature=2, share=0.5).loss
+    loss = Distillation(temperature=2, share=0.5).loss
     value, gradient = loss(np.zeros((1, 2)), (np.array([0]), np.array([[2 * np.log(3), 0]])))
     divergence = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
     assert value == pytest.approx(0.5 * np.log(2) + 0.5 * 4 * divergence)
@@ -25,7 +25,7 @@ def test_loss_by_hand():
 def test_gradient_by_differences(temperature, share):
     g = np.random.default_rng(0)
     z, v, y = g.standard_normal((3, 4)), g.standard_normal((3, 4)), g.integers(0, 4, 3)
-    loss = Distillation(None, temperature=temperature, share=share).loss
+    loss = Distillation(temperature=temperature, share=share).loss
     _, gradient = loss(z, (y, v))
     for at in np.ndindex(z.shape):
         up, down = z.copy(), z.copy()
@@ -36,7 +36,7 @@ def test_gradient_by_differences(temperature, share):
 def test_share_of_nothing_is_the_cross_entropy():
     g = np.random.default_rng(1)
     z, y = g.standard_normal((5, 3)).astype(np.float32), g.integers(0, 3, 5)
-    value, gradient = Distillation(None, share=0).loss(z, (y, g.standard_normal((5, 3))))
+    value, gradient = Distillation(share=0).loss(z, (y, g.standard_normal((5, 3))))
     expected, expected_gradient = cross_entropy(z, y)
     assert value == pytest.approx(expected) and gradient.dtype == np.float32
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-7)
@@ -63,7 +63,15 @@ def test_a_student_comes_closer_to_its_teacher():
                                                ({"share": 1.5}, "share of the loss is 1.5")])
 def test_numbers_out_of_range(settings, message):
     with pytest.raises(OptionError, match=message):
-        Distillation(None, **settings)
+        Distillation(**settings)
+
+
+def test_several_teachers_answer_with_the_mean_of_their_logits():
+    x, y = np.random.default_rng(0).random((3, 8, 8, 3), np.float32), np.arange(3)
+    one, two = tiny.model(seed=1), tiny.model(seed=2)
+    _, (labels, taught) = Distillation(one, two)(None, x, y)
+    np.testing.assert_allclose(taught, (one.logits(x) + two.logits(x)) / 2, rtol=1e-6)
+    assert labels is y
 
 
 def test_a_teacher_of_other_classes():
@@ -82,8 +90,8 @@ def test_the_verb(tmp_path, capsys):
                "--json", "--distill", str(tmp_path / "teacher.h5")]
     assert main([*command, "--epochs", "2", "--out", str(tmp_path / "whole")]) == 0
     whole = json.loads(capsys.readouterr().out)
-    teachers = json.loads((tmp_path / "whole" / "config.json").read_text())["teacher"]
-    assert teachers["name"].endswith("teacher.h5") and len(teachers["weights_sha256"]) == 64
+    teachers = json.loads((tmp_path / "whole" / "config.json").read_text())["teachers"]
+    assert [t["name"] for t in teachers] == [str(tmp_path / "teacher.h5")] and len(teachers[0]["weights_sha256"]) == 64
     assert main(["train", "--resume", "--quiet", "--json", "--out", str(tmp_path / "whole")]) == 0
     assert json.loads(capsys.readouterr().out)["weights_sha256"] == whole["weights_sha256"]
     assert main([*command, "--epochs", "1", "--label-smoothing", "0.1", "--out", str(tmp_path / "two")]) == 2

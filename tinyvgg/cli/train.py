@@ -47,9 +47,9 @@ def add_arguments(parser):
     add("--weights", metavar="FILE", help="start from the weights of this model of the same architecture")
     add("--adversarial", choices=("nfgsm", "fgsm_rs", "pgd", "trades"), help="train on attacked images (pgd: 7 steps)")
     add("--eps", metavar="E", help="of --adversarial: L-inf radius in the unit of the model's images (default 8/255)")
-    add("--distill", metavar="MODEL", help="learn from this network's answers too: a file, a run or a name of the zoo")
+    add("--distill", metavar="MODELS", help="learn from these networks too: files, runs or names of the zoo, with commas")
     add("--temperature", type=float, metavar="T", help="of --distill: softens both answers (default 4)")
-    add("--teacher-share", type=float, metavar="A", help="of --distill: the teacher's part of the loss (default 0.9)")
+    add("--teacher-share", type=float, metavar="A", help="of --distill: the teachers' part of the loss (default 0.9)")
     add_common(parser)
     parser.set_defaults(seed=None)
 

@@ -1,12 +1,12 @@
-"""Distillation: a network learns from the answers of a larger one beside the labels.
+"""Distillation: a network learns from the answers of a larger one, or of several, beside the labels.
 
-Hinton, Vinyals, Dean (2015, arXiv:1503.02531), section 2. Letters: z the logits of the network in training, v its teacher's, T
-the temperature, a the share of the teacher, N images:
+Hinton, Vinyals, Dean (2015, arXiv:1503.02531), section 2. Letters: z the logits of the network in training, v the mean of its
+teachers' logits, T the temperature, a the share of the teachers, N images:
 
     L = (1 - a) CE(z, y) + a T^2 mean_n KL(softmax(v/T) || softmax(z/T))
     dL/dz = (1 - a) dCE/dz + a T (softmax(z/T) - softmax(v/T)) / N
 
-T^2 keeps the two terms' gradients in proportion when T changes. The teacher sees the augmented images, so its answers fit them.
+T^2 keeps the two terms' gradients in proportion when T changes. Teachers see the augmented images, so their answers fit them.
 """
 import numpy as np
 
@@ -15,34 +15,36 @@ from tinyvgg.nn.losses import cross_entropy, log_softmax
 
 
 class Distillation:
-    """A batch_hook for fit that adds the teacher's logits to the labels, and the loss that takes both.
+    """A batch_hook for fit that adds the teachers' logits to the labels, and the loss that takes both.
 
-    teacher: a classifier of the same images and classes, in inference mode; it is not changed.
-    temperature: above 0. share: of the teacher in the loss, 0 to 1. Raises OptionError or ShapeError.
+    teachers: classifiers of the same images and classes, in inference mode; they are not changed. temperature: above 0. share:
+    of the teachers in the loss, 0 to 1. Raises OptionError or ShapeError.
 
         distillation = Distillation(zoo.load("base_cifar10"))
         fit(model, x, y, batch_hook=distillation, loss=distillation.loss)
     """
 
-    def __init__(self, teacher, *, temperature=4.0, share=0.9):
+    def __init__(self, *teachers, temperature=4.0, share=0.9):
         if not (np.isfinite(temperature) and temperature > 0):
             raise OptionError(f"the temperature is {temperature}; expected a number above 0", "4")
         if not 0 <= share <= 1:
             raise OptionError(f"the teacher's share of the loss is {share}; expected 0 to 1", "0.9")
-        self.teacher, self.temperature, self.share = teacher, float(temperature), float(share)
+        self.teachers, self.temperature, self.share = teachers, float(temperature), float(share)
 
     def check(self, model):
-        """Raise ShapeError unless the teacher answers the same question as `model`."""
-        for what in ("input_shape", "n_classes", "bounds"):
-            ours, theirs = getattr(model, what), getattr(self.teacher, what)
-            if ours != theirs:
-                raise ShapeError(f"the teacher's {what.replace('_', ' ')} is {theirs}, the network's {ours}; expected the same")
+        """Raise ShapeError unless each teacher answers the same question as `model`."""
+        for teacher in self.teachers:
+            for what in ("input_shape", "n_classes", "bounds"):
+                ours, theirs = getattr(model, what), getattr(teacher, what)
+                if ours != theirs:
+                    raise ShapeError(f"the teacher's {what.replace('_', ' ')} is {theirs}, the network's {ours}; expected the "
+                                     "same")
 
     def __call__(self, model, x, y):
-        return x, (y, self.teacher.logits(x))
+        return x, (y, sum(teacher.logits(x) for teacher in self.teachers) / len(self.teachers))
 
     def loss(self, logits, target):
-        """Return (L, dL/dz) for logits (N, K) and (labels, teacher's logits); labels alone give the cross-entropy."""
+        """Return (L, dL/dz) for logits (N, K) and (labels, teachers' logits); labels alone give the cross-entropy."""
         if not isinstance(target, tuple):
             return cross_entropy(logits, target)
         labels, taught = target

@@ -22,7 +22,7 @@ def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load
     """Train by settings (see cli/train.py for their names) in the folder `out`; return the result as plain data.
 
     given: {name: value, or None where the user said nothing}. A resumed run takes what its config.json says; what was given
-    beside must agree. open_model: finds the teacher that `distill` names.
+    beside must agree. open_model: finds each teacher that `distill` names.
     """
     out = Path(out)
     settings = _settings(out, given, defaults, resume)
@@ -137,7 +137,7 @@ def _adversarial(settings):
 
 
 def _distillation(settings, model, open_model, record):
-    """Return fit's batch_hook and loss for --distill, and put the teacher's weights on record."""
+    """Return fit's batch_hook and loss for --distill, and put the teachers' weights on record."""
     if settings["distill"] is None:
         if settings["temperature"] is not None or settings["teacher_share"] is not None:
             raise OptionError("--temperature and --teacher-share belong to --distill, which was not given",
@@ -147,9 +147,11 @@ def _distillation(settings, model, open_model, record):
         other = "--adversarial" if settings["adversarial"] is not None else "--label-smoothing"
         raise OptionError(f"--distill and {other} were both given; expected one source of targets")
     chosen = {"temperature": settings["temperature"], "share": settings["teacher_share"]}
-    distillation = Distillation(open_model(settings["distill"]), **{k: v for k, v in chosen.items() if v is not None})
+    names = settings["distill"].split(",")
+    distillation = Distillation(*map(open_model, names), **{k: v for k, v in chosen.items() if v is not None})
     distillation.check(model)
-    record["teacher"] = {"name": settings["distill"], "weights_sha256": sha256_arrays(*distillation.teacher.get_weights())}
+    record["teachers"] = [{"name": name, "weights_sha256": sha256_arrays(*teacher.get_weights())}
+                          for name, teacher in zip(names, distillation.teachers, strict=True)]
     return {"batch_hook": distillation, "loss": distillation.loss}
 
 
