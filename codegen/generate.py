@@ -2,6 +2,7 @@
 from pathlib import Path
 
 from tinyvgg.codegen.emit import identifier
+from tinyvgg.codegen.guard import guard_files
 from tinyvgg.codegen.program import build_program
 from tinyvgg.codegen.write import files
 from tinyvgg.errors import OptionError
@@ -29,15 +30,17 @@ def model_sha256(model):
     return graph_sha256(graph_of(model))
 
 
-def generate(model, folder, *, name=None, header=None, more_kernels=()):
+def generate(model, folder, *, name=None, header=None, more_kernels=(), guard=None):
     """Write the C of a model (nn.Model, QuantizedModel, CompressedModel or Graph) into `folder`; return the Program.
 
     name: a C identifier, by default the model's own name; header: file name of the header, NAME.h by default; more_kernels:
-    kernel files to write beside those that the network needs.
+    kernel files to write beside those that the network needs; guard: a guard.Guard, the defences of its constants to write too.
     Two runs write the same bytes. Raises OptionError for a name that is none, NotYet for an op without an emitter.
     """
     graph = graph_of(model)
+    more_kernels = (*more_kernels, *(["tv_guard"] if guard else []))
     program = build_program(graph, identifier(graph.name)[:31] if name is None else name, more_kernels=more_kernels)
-    for file, text in files(program, sha256=model_sha256(graph), header=header).items():
+    more_files = guard_files(program, guard) if guard else {}
+    for file, text in files(program, sha256=model_sha256(graph), header=header, more_files=more_files).items():
         write_bytes(Path(folder) / file, text)
     return program

@@ -12,15 +12,16 @@ from tinyvgg.quant.schedule import kept_rows
 
 HERE = Path(__file__).parent
 # Headers that a kernel file includes, beside tv_kernels.h.
-_HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_shared.h", "tv_tail.h", "tv_dot.h", "tv_float.h")
+_HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_shared.h", "tv_tail.h", "tv_dot.h", "tv_float.h", "tv_guard.h")
 
 
-def files(program, *, sha256="", header=None):
-    """Return {file name: text} of a generated folder. `header` is the network's header, NAME.h unless given."""
+def files(program, *, sha256="", header=None, more_files=None):
+    """Return {file name: text} of a generated folder. `header` is the network's header, NAME.h unless given; more_files: sources
+    and headers that belong to it."""
     header = header or f"{program.name}.h"
     facts = _facts(program, sha256, header)
     kernels = {f"{k}.c": _read(f"{k}.c") for k in program.kernels}
-    kernels |= {h: _read(h) for h in _needed_headers(kernels.values())}
+    kernels |= {h: _read(h) for h in _needed_headers(kernels.values())} | (more_files or {})
     sources = [f"{program.name}.c", f"{program.name}_weights.c", *(k for k in kernels if k.endswith(".c"))]
     makefile = facts | {"objects": " ".join(s[:-2] + ".o" for s in sources),
                         "headers": " ".join([header, f"{program.name}_weights.h", *(k for k in kernels if k.endswith(".h"))])}

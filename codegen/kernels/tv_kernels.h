@@ -18,10 +18,10 @@
 #define TV_CONST const
 #endif
 #if defined(TV_SECTIONS) && defined(TV_WEIGHTS_IN_RAM) && defined(__GNUC__)
-#define TV_WEIGHTS __attribute__((section(".data.tv_weights"), aligned(4)))
+#define TV_WEIGHTS __attribute__((section(".data.tv_weights"), aligned(8)))
 #define TV_ARENA __attribute__((section(".tv_arena"), aligned(8)))
 #elif defined(TV_SECTIONS) && defined(__GNUC__)
-#define TV_WEIGHTS __attribute__((section(".tv_weights"), aligned(4)))
+#define TV_WEIGHTS __attribute__((section(".tv_weights"), aligned(8)))
 #define TV_ARENA __attribute__((section(".tv_arena"), aligned(8)))
 #elif defined(__GNUC__)
 #define TV_WEIGHTS __attribute__((aligned(4)))

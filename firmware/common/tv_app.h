@@ -49,7 +49,9 @@ void *tv_app_input(int type);
 
 /* Classify the image that stands in tv_app_input(type); write output_count raw outputs of output_type to `output`.
  * Float pixels x are turned into q by the rule of tv_quantize.h where the network is of integers.
- * Return 0, or a status of the application that the host shows. */
+ * Return 0, or a status of the application that the host shows: TV_HARMED and the number of an array where a check of the
+ * constants failed. */
+#define TV_HARMED 0x10000
 int tv_app_infer(int type, void *output);
 
 /* scores[i] = floor(255 p_i) of the softmax p of the raw outputs: what the student protocol answers. */

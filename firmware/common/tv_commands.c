@@ -155,6 +155,7 @@ static void infer(const tv_receiver *r)
     int status = tv_app_infer(type, output);
     uint32_t cycles = tv_cycles() - start;
     tv_led(0);
+    if (status & TV_HARMED) return error(TV_ERROR_HARMED, (uint32_t)status & 0xFFFFu);
     if (status) return error(TV_ERROR_NETWORK, (uint32_t)status);
     uint32_t n = put(0, &cycles, 4);
     answer((uint8_t)(TV_INFER + type), put(n, output, tv_app.output_count * type_bytes(tv_app.output_type)));

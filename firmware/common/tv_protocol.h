@@ -17,7 +17,8 @@ enum {                           /* requests; an answer is the request with bit 
 
 enum {                           /* errors by name: tinyvgg/board/protocol.py has the same table */
     TV_ERROR_DAMAGED = 1, TV_ERROR_VERSION = 2, TV_ERROR_REQUEST = 3, TV_ERROR_LENGTH = 4, TV_ERROR_INPUT_TYPE = 5,
-    TV_ERROR_NETWORK = 6, TV_ERROR_ADDRESS = 7, TV_ERROR_DISABLED = 8, TV_ERROR_BAUD = 9, TV_ERROR_FUNCTION = 10
+    TV_ERROR_NETWORK = 6, TV_ERROR_ADDRESS = 7, TV_ERROR_DISABLED = 8, TV_ERROR_BAUD = 9, TV_ERROR_FUNCTION = 10,
+    TV_ERROR_HARMED = 11
 };
 
 typedef struct {                 /* little endian on the wire, as in the core */

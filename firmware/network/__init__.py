@@ -14,13 +14,14 @@ import numpy as np
 from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import check_name, identifier, number
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
+from tinyvgg.codegen.guard import parse_guard
 from tinyvgg.codegen.program import Program, dtype_of
 from tinyvgg.errors import BuildError, OptionError
 from tinyvgg.firmware.build import Image, build
 from tinyvgg.firmware.image import board_facts
 
 HERE = Path(__file__).parent
-TRACE, CRCS = 0, 1                       # functions of tv_app_call
+TRACE, CRCS, CHECK = 0, 1, 2             # functions of tv_app_call
 WEIGHTS = ("flash", "ram")               # where constants lie while the board runs
 
 
@@ -38,21 +39,29 @@ class Network:
                 "constants_bytes": self.program.constant_bytes()}
 
 
-def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="flash", **options):
+def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="flash", defence="", check_every=1,
+                  **options):
     """Build the firmware of a model (nn.Model, QuantizedModel, CompressedModel) as OUT/NAME.elf .bin .hex .map; return a Network.
 
     The model as it runs there is written beside it, as NAME.tvq: its simulation gives the board's bytes. weights: "flash", or
-    "ram" for constants that are copied there at the start, where they can be changed. options: as of firmware.build.build. Raises BuildError where it does not fit: by how much, the largest layer, what to do.
+    "ram" for constants that are copied there at the start, where they can be changed. defence: checks of the constants, as
+    "crc,radar=128,ranges,replicas" (codegen/guard.py), at the start, before every `check_every`-th inference (0: none) and on
+    demand; while they find constants harmed, the board answers with that instead of a class. options: as of
+    firmware.build.build. Raises BuildError where it does not fit: by how much, the largest layer, what to do.
     """
     graph = graph_of(model)
     name = check_name(identifier(graph.name)[:31] if name is None else name)
     if weights not in WEIGHTS:
         raise OptionError(f"weights in {weights!r}; expected {' or '.join(WEIGHTS)}", "--weights ram")
+    if check_every < 0:
+        raise OptionError(f"a check every {check_every} inferences; expected 0 (at the start only) or more", "--check-every 1")
     _check_constants(graph, name, board, weights)
+    guard = parse_guard(defence) if defence else None
     out, deployed = Path(out), _deployed(model, graph)
     with tempfile.TemporaryDirectory(prefix="tinyvgg-") as folder:
-        program = generate(graph, folder, name=name, more_kernels=("tv_softmax_f32",))
-        (Path(folder) / f"{name}_app.c").write_text(app_text(program, model_sha256(graph)), encoding="utf-8")
+        program = generate(graph, folder, name=name, more_kernels=("tv_softmax_f32",), guard=guard)
+        app = app_text(program, model_sha256(graph), check_every=check_every if guard else None)
+        (Path(folder) / f"{name}_app.c").write_text(app, encoding="utf-8")
         try:
             image = build(sorted(Path(folder).glob("*.c")), out / name, board=board, include=[folder],
                           defines=["TV_SECTIONS", *(["TV_WEIGHTS_IN_RAM"] if weights == "ram" else []), *options.pop("defines", ())],
@@ -109,8 +118,8 @@ def _output_bytes(op):
     return bytes_of(op)
 
 
-def app_text(program, sha256, header=None):
-    """Return the C of the application around a generated network."""
+def app_text(program, sha256, header=None, check_every=None):
+    """Return the C of the application around a generated network; check_every: inferences between checks, None without a guard."""
     name, graph, logits = program.name, program.graph, program.graph.logits
     integer = dtype_of(program.image) == "uint8"
     low, high = graph.input_range
@@ -129,7 +138,7 @@ def app_text(program, sha256, header=None):
         "probabilities": "" if program.softmax is None else f"static {name}_probability probabilities[{name.upper()}_CLASSES];",
         "probabilities_argument": "" if program.softmax is None else "probabilities, ",
         "convert": _CONVERT_INTEGER if integer else _CONVERT_BYTES if takes_bytes else _CONVERT_NOTHING,
-        "softmax": _softmax(program)}
+        "softmax": _softmax(program), **_guard(name, check_every)}
     return Template((HERE / "network_app.c.in").read_text(encoding="utf-8")).substitute(values)
 
 
@@ -156,6 +165,45 @@ def _softmax(program):
             f"    tv_softmax_{kind}_f32(&layer, output, p);")
 
 
+def _guard(name, check_every):
+    if check_every is None:
+        return {"guard_include": "", "guard": _NO_GUARD}
+    return {"guard_include": f'#include "{name}_guard.h"\n', "guard": Template(_GUARD).substitute(name=name, check_every=check_every)}
+
+
+_NO_GUARD = """/* No check was built in: constants are believed. */
+static void check(void) { }
+static int harmed(void) { return 0; }
+static int32_t report_check(int anew, uint8_t *out) { (void)anew, (void)out; return -1; }"""
+_GUARD = """#define CHECK_EVERY ${check_every}u           /* inferences from one check of the constants to the next; 0: on demand only */
+static tv_guard_report found;
+static uint32_t check_cycles;
+
+static void check(void)
+{
+    const uint32_t start = tv_cycles();
+    tv_guard_check(&${name}_guard, &found);
+    check_cycles = tv_cycles() - start;
+}
+
+/* 0, or the status of an inference that is not made because its constants are harmed. */
+static int harmed(void)
+{
+    static uint32_t inferences;
+    if (CHECK_EVERY && ++inferences >= CHECK_EVERY) {
+        inferences = 0;
+        check();
+    }
+    return found.harmed ? (int)(TV_HARMED | found.array) : 0;
+}
+
+static int32_t report_check(int anew, uint8_t *out)
+{
+    if (anew) check();
+    memcpy(out, &found, sizeof found);
+    memcpy(out + sizeof found, &check_cycles, sizeof check_cycles);
+    return sizeof found + sizeof check_cycles;
+}"""
 _CONVERT_INTEGER = """/* Bytes as they are; int8 is q - 128; floats are quantised. */
 static void convert(int type)
 {

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from tests.faults.host import compiled
 from tinyvgg.errors import OptionError
 from tinyvgg.faults.execute import Session
 from tinyvgg.faults.plan import changes_of
@@ -90,31 +91,6 @@ def test_selecting(quantized, shared):
         store.select("wheights")
 
 
-def compiled(store, quantized, images):
-    """Host C of the network whose constants are those of the flipped ImageStore."""
-    import ctypes
-    import tempfile
-    from pathlib import Path
-
-    from tinyvgg.codegen import host
-    from tinyvgg.codegen.program import build_program
-    from tinyvgg.codegen.write import files
-    program = build_program(quantized.graph, "network")
-    for constant in program.constants:
-        key = next(k for k in store.arrays if store.constant(k) == f"network_{constant.name}")
-        constant.array[...] = store.arrays[key].reshape(constant.array.shape)
-    with tempfile.TemporaryDirectory() as folder:
-        for name, text in files(program).items():
-            (Path(folder) / name).write_text(text)
-        library = ctypes.CDLL(str(host.compile_library(folder, Path(folder) / "n.so")))
-        arena, raw = np.zeros(program.arena_bytes // 8 + 1, np.uint64), np.zeros((len(images), 3), np.int16)
-        for i, image in enumerate(images):
-            image = np.ascontiguousarray(image)
-            args = [a.ctypes.data_as(ctypes.c_void_p) for a in (image, raw[i])]
-            assert library.network_run(*args, None, arena.ctypes.data_as(ctypes.c_void_p), None) == 0
-    return raw
-
-
 @pytest.mark.parametrize("scheme", ["quantized", "shared"])
 def test_flipped_simulation_is_flipped_c(scheme, request, images):
     """Random flips anywhere in the constants, overflows included: simulation and compiled C agree in every logit."""
@@ -124,5 +100,5 @@ def test_flipped_simulation_is_flipped_c(scheme, request, images):
     for seed in range(3):
         places = list(dict.fromkeys(some_bits(store, 12, seed, keys)))
         store.toggle(places)
-        assert (Session(store, images).logits == compiled(store, model, images)).all()
+        assert (Session(store, images).logits == compiled(store, images)).all()
         store.toggle(places)

@@ -23,7 +23,8 @@ ERRORS = {1: ("DAMAGED", "the frame was damaged on the wire"), 2: ("VERSION", "i
           5: ("INPUT_TYPE", "its network does not take this input type"), 6: ("NETWORK", "its network failed with status {}"),
           7: ("ADDRESS", "there is no such memory at {:#010x}"),
           8: ("DISABLED", "the request is not compiled in; build with memory_access"),
-          9: ("BAUD", "its clock cannot make {} baud"), 10: ("FUNCTION", "it has no function {}")}
+          9: ("BAUD", "its clock cannot make {} baud"), 10: ("FUNCTION", "it has no function {}"),
+          11: ("HARMED", "a check found its constants harmed, first array {}: it gives no class")}
 TYPES = ("uint8", "int8", "float32", "int16", "int32")       # element types by their number on the wire
 
 

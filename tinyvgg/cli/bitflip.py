@@ -4,6 +4,9 @@
   search   the bits that hurt most, one after another (progressive bit search, BFA), on 128 training images; accuracy on test images
   map      what one flip costs, array by array and bit by bit
   apply    a plan of `search` to a model (accuracy), and with --patch to a copy of its file
+MODEL is a model, the .elf of its firmware (with the .tvq beside it, or --tvq) or a board's port (virtual:X.elf, or /dev/ttyACM0
+with --elf X.elf). An image's flips have addresses and are tried on it: the .elf is patched and run on a virtual board, a board's
+memory is changed while it runs and changed back, and --board-images test images are compared with the simulation.
 --memory says what the bits lie in: file (the .h5 or .tvq itself), sram (the constants of the C, uncorrected), flash_ecc (three
 flips of one 64-bit word at a time, fewer are corrected or stop the board), laser_set (only 0 -> 1). A float network has one form,
 its .h5. With --out, plan and rows are kept there, and the same command goes on after a stop.
@@ -13,12 +16,15 @@ its .h5. With --out, plan and rows are kept there, and the same command goes on 
     tinyvgg bitflip random light.tvq --data cifar10 --flips 1,10,100,1000 --seeds 5 --json
     tinyvgg bitflip map light.tvq --data cifar10 --tensors all --samples 16 --out runs/map
     tinyvgg bitflip apply light.tvq --plan runs/bfa --data cifar10
+    tinyvgg bitflip apply build/light.elf --plan runs/bfa --data cifar10 --patch build/flipped.elf
+    tinyvgg bitflip apply virtual:build/light.elf --plan runs/bfa --data cifar10
 """
 from pathlib import Path
 
 import numpy as np
 
-from tinyvgg.cli._classifier import add_model, images_for, open_classifier
+from tinyvgg.cli._bitflip_targets import addresses_of, on_image, opened_target
+from tinyvgg.cli._classifier import add_model, images_for
 from tinyvgg.cli._common import add_common, print_result
 from tinyvgg.errors import MissingExtra, OptionError
 
@@ -28,7 +34,12 @@ GOALS = ("any", "class", "pair", "stealthy", "image")
 
 def add_arguments(parser):
     parser.add_argument("action", choices=ACTIONS, help="what to do")
-    add_model(parser)
+    add_model(parser, board=True)
+    parser.add_argument("--elf", metavar="FILE", help="of a serial port: the .elf that the board runs, for the addresses")
+    parser.add_argument("--tvq", metavar="FILE", help="of an .elf or a port: its model (default: the .tvq beside the .elf)")
+    parser.add_argument("--board-images", type=int, default=20, metavar="N",
+                        help="of an .elf or a port: test images that the board itself classifies (default 20; 0: none)")
+    parser.add_argument("--keep", action="store_true", help="of a port: leave the flips in the board's memory")
     parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10)")
     parser.add_argument("--flips", default=None, metavar="N", help="steps of a search (default 20); random: counts as 1,10,100")
     parser.add_argument("--memory", default="sram", help="sram (default), flash_ecc, laser_set or file")
@@ -44,29 +55,54 @@ def add_arguments(parser):
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="draws of random flips (default 5)")
     parser.add_argument("--samples", type=int, default=16, metavar="N", help="of a map: numbers of each array tried (default 16)")
     parser.add_argument("--plan", metavar="PLAN", help="of apply: plan.json or the folder of a search")
-    parser.add_argument("--patch", metavar="FILE", help="of apply: write the patched copy of MODEL there")
+    parser.add_argument("--patch", metavar="FILE", help="of apply (a file), and of search on an .elf: write the patched copy of MODEL there")
     parser.add_argument("-n", type=int, default=1000, metavar="N", help="number of test images (default 1000)")
     parser.add_argument("--out", metavar="RUN", help="folder for plan, rows and figures")
     add_common(parser)
 
 
 def run(arguments):
-    result, text = {"random": _random, "search": _search, "map": _map, "apply": _apply}[arguments.action](arguments)
+    from tinyvgg import faults
+    from tinyvgg.faults.memories import memory_of
+    if min(arguments.n, arguments.images) < 1 or arguments.board_images < 0:
+        raise OptionError(f"{arguments.n} test, {arguments.images} search and {arguments.board_images} board images were asked for; "
+                          "expected 1 or more, and 0 or more for a board", "-n 1000")
+    plan = None
+    if arguments.action == "apply":
+        if arguments.plan is None:
+            raise OptionError("apply needs a plan", "--plan runs/bfa, the folder of a search")
+        plan = faults.load_plan(arguments.plan)
+        arguments.memory, arguments.tensors = plan.memory, ",".join({flip.tensor for flip in plan.flips}) or None
+    place, _ = memory_of(arguments.memory)
+    with opened_target(arguments, place.form) as target:
+        work = {"random": _random, "search": _search, "map": _map, "apply": _apply}[arguments.action]
+        result, text = work(arguments, target, *([plan] if plan else []))
     print_result(arguments, result, text)
 
 
-def _open(arguments, memory):
-    """Return the model's store, the data set and test images."""
-    from tinyvgg import data, faults
-    from tinyvgg.faults.memories import memory_of
-    place, _ = memory_of(memory)
-    if arguments.n < 1 or arguments.images < 1:
-        raise OptionError(f"{arguments.n} test and {arguments.images} search images were asked for; expected 1 or more", "-n 1000")
-    model = open_classifier(arguments.model, arguments.input_range)
-    store = faults.open_store(model, place.form)
+def _images(arguments, model):
+    """Return the data set and test images."""
+    from tinyvgg import data
     dataset = data.load(arguments.data)
     x, y = images_for(model, dataset, "test", arguments.n)
-    return model, store, dataset, x, np.asarray(y).reshape(-1)
+    return dataset, x, np.asarray(y).reshape(-1)
+
+
+def _tried(arguments, target, plan, x, y):
+    """What the image itself makes of a plan: ({"elf", "addresses", "board"}, lines); empty for a model file."""
+    if not target.is_image:
+        return {}, []
+    n = min(arguments.board_images, len(x))
+    found = {"elf": str(target.elf), "addresses": addresses_of(target, plan), "board": None}
+    if not n and not arguments.patch:
+        return found, []
+    found["board"] = board = on_image(target, plan, x[:max(n, 1)], y[:max(n, 1)], patch=arguments.patch, keep=arguments.keep)
+    where = target.board.link.url if target.board else f"a virtual board with {arguments.patch or 'the patched image'}"
+    if board["agreement"] is None:
+        return found, [f"on {where}: an NMI, no answer"]
+    text = (f"on {where}: {board['accuracy_before']:.2%} -> {board['accuracy_after']:.2%} of {board['n']} images; "
+            f"agreement with the simulation {board['agreement']:.2%}")
+    return found, [text + (f"; different: images {board['different']}" if board["different"] else "")]
 
 
 def attacker_images(model, dataset, count, seed):
@@ -95,59 +131,60 @@ def _settings(arguments, tensors="weights"):
             "seed": arguments.seed, "quiet": arguments.quiet}
 
 
-def _random(arguments):
+def _random(arguments, target):
     from tinyvgg import faults
     counts = _numbers(arguments.flips or "1,10,20,100,1000", "--flips", "--flips 1,10,100")
     if min(counts) < 1 or arguments.seeds < 1:
         raise OptionError(f"{arguments.flips} flips and {arguments.seeds} seeds were asked for; expected 1 or more", "--flips 20 --seeds 5")
-    _, store, dataset, x, y = _open(arguments, arguments.memory)
-    before = store.accuracy(x, y)
-    rows = faults.random_flips(store, x, y, counts=counts, seeds=arguments.seeds, out=_file(arguments, "random.jsonl"), **_settings(arguments))
+    store, (dataset, x, y) = target.store, _images(arguments, target.model)
+    before, settings = store.accuracy(x, y), _settings(arguments)
+    rows = faults.random_flips(store, x, y, counts=counts, seeds=arguments.seeds, out=_file(arguments, "random.jsonl"), bases=target.bases,
+                               **settings)
     lines = [f"accuracy before {before:.2%} on {len(x)} test images of {dataset.name}"]
     for row in (summary := faults.summarise(rows)):
         found = "the board stops" if row["median"] is None else f"median {row['median']:.2%} ({row['lowest']:.2%} to {row['highest']:.2%})"
         lines.append(f"{row['flips']:>7} random flips: {found}" + (f", {row['stopped']} draws raise an NMI" if row["stopped"] else ""))
     last = summary[-1]
+    plan = faults.random_plan(store, counts[-1], arguments.seed, **{k: v for k, v in settings.items() if k not in ("seed", "quiet")})
+    tried, more = _tried(arguments, target, plan, x, y)
     result = {"flips": last["flips"], "hamming": last["flips"], "accuracy_before": before, "accuracy_after": last["median"], "plan": None,
-              "rows": rows, "summary": summary, "memory": arguments.memory, "n": len(x), "sha256": store.sha256}
-    return result, "\n".join(lines)
+              "rows": rows, "summary": summary, "memory": arguments.memory, "n": len(x), "sha256": store.sha256, **tried}
+    return result, "\n".join(lines + [f"the first draw of {counts[-1]} flips {line}" for line in more])
 
 
-def _search(arguments):
+def _search(arguments, target):
     from tinyvgg import faults
-    model, store, dataset, x, y = _open(arguments, arguments.memory)
+    store, (dataset, x, y) = target.store, _images(arguments, target.model)
     flips = _numbers(20 if arguments.flips is None else arguments.flips, "--flips", "--flips 20")
     trials = None if arguments.trials == "all" else _numbers(arguments.trials, "--trials", "--trials 3")[0]
-    xs, ys = attacker_images(model, dataset, arguments.images, arguments.seed)
+    xs, ys = attacker_images(target.model, dataset, arguments.images, arguments.seed)
     plan = faults.progressive_search(store, xs, ys, flips=flips[0], goal=arguments.goal, target=arguments.target, source=arguments.source,
                                      trials=trials, floor=arguments.floor, out=arguments.out, **_settings(arguments))
-    return _report(arguments, store, plan, dataset, x, y)
+    return _report(arguments, target, plan, dataset, x, y)
 
 
-def _apply(arguments):
+def _apply(arguments, target, plan):
     from tinyvgg import faults
-    if arguments.plan is None:
-        raise OptionError("apply needs a plan", "--plan runs/bfa, the folder of a search")
-    plan = faults.load_plan(arguments.plan)
-    arguments.memory = plan.memory
-    if arguments.patch:
+    plan.check(target.store)
+    if arguments.patch and not target.is_image:
         faults.patch_file(plan, arguments.model, arguments.patch)
-    _, store, dataset, x, y = _open(arguments, plan.memory)
-    return _report(arguments, store, plan, dataset, x, y)
+    return _report(arguments, target, plan, *_images(arguments, target.model))
 
 
-def _report(arguments, store, plan, dataset, x, y):
+def _report(arguments, target, plan, dataset, x, y):
     """Apply a plan, measure it on test images, and say what an ECC flash would make of it."""
+    store = target.store
     before = store.accuracy(x, y)
     plan.apply(store)
     after = store.accuracy(x, y)
     plan.revert(store)
-    rows = plan.ecc(store) if plan.form == "image" else []
+    rows = plan.ecc(store, target.bases) if plan.form == "image" else []
     verdicts = {kind: sum(row["verdict"] == kind for row in rows) for kind in ("corrected", "nmi", "applied")}
+    tried, more = _tried(arguments, target, plan, x, y)
     result = {"flips": len(plan.flips), "steps": len(plan.steps), "hamming": plan.hamming, "accuracy_before": before,
               "accuracy_after": after, "plan": plan.as_dict(), "ecc": verdicts if rows else None, "memory": plan.memory, "n": len(x),
-              "data": dataset.name, "data_sha256": dataset.sha256, "sha256": store.sha256}
-    lines = [f"{i + 1:>4}  " + ", ".join(f"{f.tensor}[{f.index}] bit {f.bit}: {f.old} -> {f.new}" for f in step.flips[:4])
+              "data": dataset.name, "data_sha256": dataset.sha256, "sha256": store.sha256, **tried}
+    lines = [f"{i + 1:>4}  " + ", ".join(_flip_text(target, f) for f in step.flips[:4])
              + (f" and {len(step.flips) - 4} more" if len(step.flips) > 4 else "")
              + ("" if step.accuracy is None else f"   {step.accuracy:.1%} of the search's images") for i, step in enumerate(plan.steps)]
     lines.append(f"{len(plan.flips)} flips, {plan.hamming} bits differ; accuracy {before:.2%} -> {after:.2%} on {len(x)} test images of "
@@ -156,13 +193,19 @@ def _report(arguments, store, plan, dataset, x, y):
         lines.append(f"in ECC flash: {verdicts['corrected']} double words corrected, {verdicts['nmi']} raise an NMI, {verdicts['applied']} applied")
     if plan.facts.get("stopped"):
         lines.append(f"the search ended: {plan.facts['stopped']}")
-    return result, "\n".join(lines)
+    return result, "\n".join(lines + more)
 
 
-def _map(arguments):
-    from tinyvgg import faults
-    model, store, dataset, *_ = _open(arguments, arguments.memory)
-    xs, ys = attacker_images(model, dataset, arguments.images, arguments.seed)
+def _flip_text(target, flip):
+    at = f" at {target.address(*flip.place):#010x}" if target.is_image else ""
+    return f"{flip.tensor}[{flip.index}] bit {flip.bit}: {flip.old} -> {flip.new}{at}"
+
+
+def _map(arguments, target):
+    from tinyvgg import data, faults
+    from tinyvgg.faults.plan import FlipPlan, Step, flips_of
+    store, dataset = target.store, data.load(arguments.data)
+    xs, ys = attacker_images(target.model, dataset, arguments.images, arguments.seed)
     settings = _settings(arguments, "all")
     if settings.pop("only_bits") is not None:
         raise OptionError("a map takes every bit", "the same without --bits")
@@ -174,13 +217,17 @@ def _map(arguments):
         except MissingExtra:
             pass
     before = float((store.labels(xs) == ys).mean())
-    worst = max((r for r in rows if r["tried"]), key=lambda r: r["worst_drop"])
-    ranked = sorted((r for r in rows if r["tried"]), key=lambda r: -r["worst_drop"])[:15]
+    ranked = sorted((r for r in rows if r["tried"]), key=lambda r: -r["worst_drop"])
+    worst = ranked[0]
     lines = [f"{r['tensor']:<28} bit {r['bit']:>2}  mean drop {r['mean_drop']:7.2%}  worst {r['worst_drop']:7.2%} at [{r['worst_index']}]  "
-             f"({r['tried']}{' of all' if r['exhaustive'] else ' sampled'})" for r in ranked]
+             f"({r['tried']}{' of all' if r['exhaustive'] else ' sampled'})" for r in ranked[:15]]
+    place = [(worst["tensor"], worst["worst_index"], worst["bit"])]
+    plan = FlipPlan(store.name, store.sha256, store.form, arguments.memory, [Step(tuple(flips_of(store, place)))])
+    tried, more = _tried(arguments, target, plan, xs, ys)
     result = {"flips": 1, "hamming": 1, "accuracy_before": before, "accuracy_after": before - worst["worst_drop"], "plan": None, "rows": rows,
-              "n": len(xs), "memory": arguments.memory, "sha256": store.sha256}
-    return result, "\n".join([f"accuracy before {before:.2%} on {len(xs)} training images; the worst rows:", *lines])
+              "n": len(xs), "memory": arguments.memory, "sha256": store.sha256, **tried}
+    head = f"accuracy before {before:.2%} on {len(xs)} training images; the worst rows:"
+    return result, "\n".join([head, *lines, *(f"the worst flip {line}" for line in more)])
 
 
 def _file(arguments, name):

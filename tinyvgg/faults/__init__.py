@@ -5,9 +5,9 @@
     plan.apply(store)
     store.accuracy(x_test, y_test)
 """
-_HOME = {"progressive_search": "search", "random_flips": "baseline", "summarise": "baseline", "sensitivity_map": "sensitivity",
-         "open_store": "store", "Store": "store", "FlipPlan": "plan", "Flip": "plan", "load_plan": "plan", "patch_file": "files",
-         "MEMORIES": "memories"}
+_HOME = {"progressive_search": "search", "random_flips": "baseline", "random_plan": "baseline", "summarise": "baseline",
+         "sensitivity_map": "sensitivity", "open_store": "store", "Store": "store", "FlipPlan": "plan", "Flip": "plan",
+         "load_plan": "plan", "patch_file": "files", "MEMORIES": "memories"}
 __all__ = list(_HOME)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from tinyvgg.errors import OptionError
 from tinyvgg.faults.bits import permitted
 from tinyvgg.faults.memories import memory_of, surviving
+from tinyvgg.faults.plan import FlipPlan, Step, flips_of
 from tinyvgg.faults.store import Store, open_store
 from tinyvgg.report import record
 from tinyvgg.report.progress import Progress
@@ -11,11 +12,12 @@ from tinyvgg.rng import generator
 
 
 def random_flips(model, x, y, *, counts=(1, 10, 100, 1000), seeds=5, seed=0, tensors="weights", fault="flip", memory="sram",
-                 only_bits=None, out=None, quiet=True):
+                 only_bits=None, bases=None, out=None, quiet=True):
     """Flip bits at random and measure the accuracy on x (N, H, W, C), y (N,); return rows, one for each count and seed.
 
     A row: {"flips", "seed", "accuracy", "applied", "nmi", "corrected"}; accuracy is None where an ECC flash raises an NMI: the
-    board stops. counts: numbers of flips; seeds: draws of each, from `seed` on; out: a file of JSON lines; rows there are kept.
+    board stops. counts: numbers of flips; seeds: draws of each, from `seed` on; bases: addresses of the arrays, from an ELF (for the
+    double words of an ECC flash); out: a file of JSON lines; rows there are kept.
     """
     place, fault = memory_of(memory, fault)
     if fault == "zero_dword":
@@ -23,7 +25,7 @@ def random_flips(model, x, y, *, counts=(1, 10, 100, 1000), seeds=5, seed=0, ten
     store = model if isinstance(model, Store) else open_store(model, place.form)
     keys, y = store.select(tensors), np.asarray(y).reshape(-1)
     mark = {"sha256": store.sha256, "data": record.sha256_arrays(np.asarray(x), y), "tensors": keys, "fault": fault, "memory": memory,
-            "only_bits": None if only_bits is None else list(only_bits)}
+            "only_bits": None if only_bits is None else list(only_bits)} | ({} if bases is None else {"bases": bases})
     known = {} if out is None else {(r["flips"], r["seed"]): r for r in (line["row"] for line in record.read_lines(out)
                                                                          if line.get("mark") == mark)}
     progress, rows = Progress(len(counts) * seeds, "random flips", "draws", quiet=quiet), []
@@ -31,13 +33,20 @@ def random_flips(model, x, y, *, counts=(1, 10, 100, 1000), seeds=5, seed=0, ten
         for s in range(seed, seed + seeds):
             if (count, s) not in known:
                 flips = draw(store, keys, count, generator(s, "fault", "random", count), fault, only_bits)
-                known[count, s] = {"flips": count, "seed": s, **_measure(store, flips, place, x, y)}
+                known[count, s] = {"flips": count, "seed": s, **_measure(store, flips, place, x, y, bases)}
                 if out is not None:
                     record.append_line(out, {"mark": mark, "row": known[count, s]})
             rows.append(known[count, s])
             progress.advance()
     progress.close()
     return rows
+
+
+def random_plan(store, count, seed=0, *, tensors="weights", fault="flip", memory="sram", only_bits=None):
+    """Return the draw of `count` flips that random_flips makes with this seed, as a FlipPlan."""
+    place, fault = memory_of(memory, fault)
+    flips = draw(store, store.select(tensors), count, generator(seed, "fault", "random", count), fault, only_bits)
+    return FlipPlan(store.name, store.sha256, place.form, memory, [Step(tuple(flips_of(store, flips)))])
 
 
 def draw(store, keys, count, rng, fault="flip", only_bits=None):
@@ -61,8 +70,8 @@ def _able(store, key, fault, only_bits):
     return mask if only_bits is None else mask & np.isin(positions, list(only_bits))
 
 
-def _measure(store, flips, place, x, y):
-    passed, verdicts = surviving(store, flips, place)
+def _measure(store, flips, place, x, y, bases):
+    passed, verdicts = surviving(store, flips, place, bases)
     kinds = [v["verdict"] for v in verdicts]
     if "nmi" in kinds:
         accuracy = None

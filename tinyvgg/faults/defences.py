@@ -1,14 +1,14 @@
 """Defences that watch a store's arrays: CRC-32 for each array, RADAR's group signatures, replicas of small arrays, ranges of groups.
 
 Each is made from the unharmed store; `check(store)` names what it finds changed, `repair(store)` does what it can and returns how many
-numbers it set; `bytes` is what it keeps beside the weights. They are models of the defence on the host; none is emitted into C yet.
+numbers it set; `bytes` is what it keeps beside the weights. They are models on the host of what codegen/guard.py writes as C.
 """
 import zlib
 
 import numpy as np
 
+from tinyvgg.codegen.guard import is_replicated, radar_groups, radar_key, radar_signatures, range_ends
 from tinyvgg.errors import OptionError
-from tinyvgg.rng import generator
 
 
 class Crc:
@@ -34,9 +34,9 @@ def _crc(store, key):
 class Radar:
     """RADAR (Li et al., DATE 2021, arXiv:2101.08254): two bits for each group of int8 weights; a group that differs is zeroed.
 
-    A group is `group` weights that lie far apart (interleaved); its sum, each weight's sign chosen by a secret key, gives the
-    signature (floor(sum / 256) mod 2, floor(sum / 128) mod 2). Found: every odd number of flipped bits 7 in a group, and pairs
-    whose signed changes do not cancel; flips of lower bits where they cross a multiple of 128.
+    A group is about `group` weights that lie far apart (interleaved); its sum, each row's sign chosen by a secret key, gives the
+    signature (floor(sum / 256) mod 2, floor(sum / 128) mod 2): see codegen/guard.py. Found: every odd number of flipped bits 7 in
+    a group, and pairs whose signed changes do not cancel; flips of lower bits where they cross a multiple of 128.
     """
 
     def __init__(self, store, group=128, seed=0):
@@ -45,20 +45,13 @@ class Radar:
         self.keys = [key for key in store.arrays if key.endswith("/weights") and store.arrays[key].dtype == np.int8]
         if not self.keys:
             raise OptionError(f"{store.name} stores no int8 weights", "an int8 model")
-        self.group, self.signs = group, {}
-        for key in self.keys:
-            count = -(-store.arrays[key].size // group) * group
-            self.signs[key] = generator(seed, "fault", "radar", key).choice(np.array([-1, 1]), count).reshape(group, -1)
+        self.counts = {key: radar_groups(store.arrays[key].size, group) for key in self.keys}
+        self.secrets = {key: radar_key(seed, key.rsplit("/", 1)[0]) for key in self.keys}
         self.signatures = {key: self._sign(store, key) for key in self.keys}
         self.bytes = sum(-(-2 * s.size // 8) for s in self.signatures.values())
 
     def _sign(self, store, key):
-        flat = store.arrays[key].reshape(-1).astype(np.int64)
-        padded = np.zeros(self.signs[key].size, np.int64)
-        padded[:len(flat)] = flat
-        # Row-major (group, groups): weight i is in group i mod groups, so neighbours are in different ones.
-        total = (padded.reshape(self.signs[key].shape) * self.signs[key]).sum(axis=0)
-        return ((total >> 8 & 1) << 1 | total >> 7 & 1).astype(np.uint8)
+        return radar_signatures(store.arrays[key].reshape(-1), self.counts[key], self.secrets[key])
 
     def groups(self, store):
         """Return {array: groups whose signature differs}."""
@@ -72,14 +65,14 @@ class Radar:
     def finds(self, store, flips):
         """Return how many of the flips (key, index, bit) lie in a group that is found changed."""
         bad = self.groups(store)
-        return sum(key in bad and index % self.signs[key].shape[1] in bad[key] for key, index, _ in flips)
+        return sum(key in bad and index % self.counts[key] in bad[key] for key, index, _ in flips)
 
     def repair(self, store):
         """Zero every group that differs; return how many weights."""
         done = 0
         for key, groups in self.groups(store).items():
             flat = store.arrays[key].reshape(-1)
-            hit = np.isin(np.arange(len(flat)) % self.signs[key].shape[1], groups)
+            hit = np.isin(np.arange(len(flat)) % self.counts[key], groups)
             flat[hit] = 0
             done += int(hit.sum())
             store.changed({key})
@@ -89,8 +82,8 @@ class Radar:
 class Replicas:
     """Two more copies of small arrays (biases, multipliers, codebooks): the majority of each bit is taken, so one copy may be harmed."""
 
-    def __init__(self, store, keys="bias,requantisation"):
-        self.keys = store.select(keys)
+    def __init__(self, store, keys=None):
+        self.keys = [key for key in store.arrays if is_replicated(key)] if keys is None else store.select(keys)
         self.copies = {key: store.arrays[key].tobytes() for key in self.keys}
         self.bytes = 2 * sum(map(len, self.copies.values()))
 
@@ -115,13 +108,8 @@ class Ranges:
     def __init__(self, store, group=32):
         self.keys = [key for key in store.arrays if key.endswith("/weights")]
         self.group = group
-        self.ends = {key: self._ends(store, key) for key in self.keys}
+        self.ends = {key: range_ends(store.arrays[key].reshape(-1), group) for key in self.keys}
         self.bytes = sum(low.nbytes + high.nbytes for low, high in self.ends.values())
-
-    def _ends(self, store, key):
-        flat = store.arrays[key].reshape(-1)
-        starts = np.arange(0, len(flat), self.group)
-        return np.minimum.reduceat(flat, starts), np.maximum.reduceat(flat, starts)
 
     def _clamped(self, store, key):
         flat = store.arrays[key].reshape(-1)

@@ -1,45 +1,68 @@
-"""Flash addresses of a network's numbers in its ELF, and plans on ELF, .bin and a running board."""
+"""Addresses of a network's numbers in its ELF, and plans on ELF, .bin and a running board."""
 import struct
+from contextlib import suppress
 from pathlib import Path
 
-from tinyvgg.errors import FormatError, OptionError, require
+from tinyvgg.errors import FormatError, OptionError, TinyVGGError, require
 from tinyvgg.faults.bits import words
 from tinyvgg.report.record import write_bytes
 
 LARGEST = 64 << 20
+RAM = 0x20000000            # below it are flash and the alias of SRAM2, where no constants are put
 SHIFT_AT = {"Conv2D": 56, "DepthwiseConv2D": 56, "Dense": 28}      # bytes from the start of the layer's struct to tail.shift
 
 
 def bases(store, elf, name=None):
-    """Return {array: flash address} of an ImageStore in the ELF of its network, called `name` in C (found where it is not given).
+    """Return {array: address} of an ImageStore in the ELF of its network, called `name` in C (found where it is not given).
 
-    Raises FormatError where the ELF holds another network, or one whose constants are not those of the store.
+    Addresses are those at run time: in flash, or in RAM where the image copies its constants there. Raises FormatError where the
+    ELF holds another network, or other constants than the store as it stands.
     """
-    symbols = _symbols(elf)
-    tail = next(store.constant(key, "") for key in store.arrays if not key.endswith("/tail_shift"))
+    symbols, segments, data = _symbols(elf), _segments(elf), Path(elf).read_bytes()
+    whole = store.program.in_one_struct
+    tail = "_weights" if whole else next(store.constant(key, "") for key in store.arrays if not key.endswith("/tail_shift"))
     names = [symbol[:-len(tail)] for symbol in symbols if symbol.endswith(tail)]
     if name is None and len(names) != 1:
         raise FormatError(f"{elf} holds no network with the arrays of {store.name}", "the .elf built from that model")
-    name = names[0] if name is None else name
-    found = {}
+    name, found = names[0] if name is None else name, {}
+    places = _in_struct(store, symbols, name) if whole else {key: _alone(store, key, symbols, name, elf) for key in store.arrays}
+    for key, address in places.items():
+        array, at = store.arrays[key], _offset(segments, address, elf)
+        if data[at:at + array.nbytes] != array.tobytes():
+            raise FormatError(f"{elf} holds other numbers in {key} than {store.name}; it is of another model, or patched already",
+                              "the image as it was built, and the .tvq beside it")
+        found[key] = address
+    return found
+
+
+def _alone(store, key, symbols, name, elf):
+    """The address of an array that is a C object of its own, or of the shift in its layer's struct."""
+    symbol, array = store.constant(key, name), store.arrays[key]
+    if symbol not in symbols:
+        raise FormatError(f"{elf} has no {symbol}", "the .elf built from that model")
+    address, size = symbols[symbol]
+    if key.endswith("/tail_shift"):
+        return address + SHIFT_AT[type(store.original[key.rsplit("/", 1)[0]]).__name__]
+    if size != array.nbytes:
+        raise FormatError(f"{symbol} has {size} bytes in {elf}; the model's array has {array.nbytes}", "the .elf built from that model")
+    return address
+
+
+def _in_struct(store, symbols, name):
+    """Addresses of the members of the one struct of a float network."""
+    found, at = {}, symbols[f"{name}_weights"][0]
     for key, array in store.arrays.items():
-        symbol = store.constant(key, name)
-        if symbol not in symbols:
-            raise FormatError(f"{elf} has no {symbol}", "the .elf built from that model")
-        address, size = symbols[symbol]
-        if key.endswith("/tail_shift"):
-            found[key] = address + SHIFT_AT[type(store.original[key.rsplit("/", 1)[0]]).__name__]
-        elif size != array.nbytes:
-            raise FormatError(f"{symbol} has {size} bytes in {elf}; the model's array has {array.nbytes}", "the .elf built from that model")
-        else:
-            found[key] = address
+        at = -(-at // array.itemsize) * array.itemsize
+        found[key] = at
+        at += array.nbytes
     return found
 
 
 def patch_elf(plan, store, path, out):
     """Write `path` (an .elf) with a plan applied to `out`, and beside it the patched .bin where path has one; return the bits changed.
 
-    All bytes are checked against the store before any is written.
+    All bytes are checked against the store before any is written. Nothing corrects these flips: who writes an image anew writes
+    its check bits anew.
     """
     path, out = Path(path), Path(out)
     plan.check(store)
@@ -49,30 +72,59 @@ def patch_elf(plan, store, path, out):
     _apply(data, changes, lambda address: _offset(segments, address, path))
     binary = path.with_suffix(".bin")
     if binary.is_file():
-        flat, origin = bytearray(binary.read_bytes()), min(load for load, _, _ in segments)
-        _apply(flat, changes, lambda address: address - origin)
+        flat, origin = bytearray(binary.read_bytes()), min(load for _, load, _, _ in segments)
+        _apply(flat, changes, lambda address: _load(segments, address, path) - origin)
         write_bytes(out.with_suffix(".bin"), bytes(flat))
     write_bytes(out, bytes(data))
     return plan.hamming
 
 
-def patch_board(plan, store, board, base):
-    """Flip a plan's bits in the memory of a running board, by reading and writing it; base: from `bases`.
+def patch_board(plan, store, board, base, *, back=False):
+    """Flip a plan's bits in the memory of a running board; base: from `bases`; back: take them back. Return the bits changed.
 
-    A virtual board's flash is written as a debugger would; a real board writes RAM only and refuses flash. All bytes are read and
-    checked first.
+    A virtual board's memory is changed from outside, flash too, as a laser or a debugger would; a real one's over the protocol,
+    which writes RAM only. All bytes are read and checked first; where a write fails, those before it are taken back.
     """
     plan.check(store)
-    if board.info is None or not board.info.memory_access:
-        raise OptionError("the board does not allow its memory to be read and written", "firmware build --memory-access")
+    read, write = _memory(board)
     changes = _bytes(plan, store, base)
+    if back:
+        changes = {address: (new, old) for address, (old, new) in changes.items()}
+    fixed = [address for address in changes if address < RAM and write == board.write_memory]
+    if fixed:
+        raise OptionError(f"the constant at {fixed[0]:#010x} lies in flash, which the firmware does not write",
+                          "firmware build --weights ram --memory-access, or a virtual board")
     for address, (old, _) in changes.items():
-        there = board.read_memory(address, 1)[0]
+        there = read(address, 1)[0]
         if there != old:
             raise FormatError(f"the board holds {there:#04x} at {address:#010x}; the plan expects {old:#04x}", "the model of the plan")
-    for address, (_, new) in changes.items():
-        board.write_memory(address, bytes([new]))
+    done = []
+    try:
+        for address, (old, new) in changes.items():
+            done.append((address, old))
+            write(address, bytes([new]))
+    except TinyVGGError:
+        for address, old in done:
+            with suppress(TinyVGGError):
+                write(address, bytes([old]))
+        raise
     return plan.hamming
+
+
+def _memory(board):
+    """(read, write) of a board's memory."""
+    machine = getattr(board.link, "machine", None)
+    if machine is not None:
+        return machine.read, machine.write
+    check_access(board)
+    return board.read_memory, board.write_memory
+
+
+def check_access(board):
+    """Raise OptionError where a board's memory cannot be changed."""
+    if getattr(board.link, "machine", None) is None and (board.info is None or not board.info.memory_access):
+        raise OptionError(f"the board at {board.link.url} does not allow its memory to be read and written",
+                          "firmware build --weights ram --memory-access")
 
 
 def _bytes(plan, store, base):
@@ -126,12 +178,25 @@ def _symbols(path):
 
 
 def _segments(path):
-    """[(address, bytes in the file, offset in the file)] of what a loader writes."""
-    return [(s["p_paddr"], s["p_filesz"], s["p_offset"]) for s in _open(path).iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"]]
+    """[(address at run time, address written to, bytes in the file, offset in the file)] of what a loader writes."""
+    return [(s["p_vaddr"], s["p_paddr"], s["p_filesz"], s["p_offset"]) for s in _open(path).iter_segments()
+            if s["p_type"] == "PT_LOAD" and s["p_filesz"]]
+
+
+def _segment(segments, address, path):
+    for segment in segments:
+        if segment[0] <= address < segment[0] + segment[2]:
+            return segment
+    raise FormatError(f"{address:#010x} lies outside what {path} loads")
 
 
 def _offset(segments, address, path):
-    for start, size, at in segments:
-        if start <= address < start + size:
-            return address - start + at
-    raise FormatError(f"{address:#010x} lies outside what {path} loads")
+    """Where in the file the byte lies that is at `address` at run time."""
+    start, _, _, at = _segment(segments, address, path)
+    return address - start + at
+
+
+def _load(segments, address, path):
+    """Where a loader writes it."""
+    start, load, _, _ = _segment(segments, address, path)
+    return address - start + load

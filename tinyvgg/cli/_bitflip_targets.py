@@ -1,0 +1,151 @@
+"""What MODEL of `bitflip` names: a model file, the ELF of an image, or the port of a board; and a plan tried on the image itself."""
+import contextlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg.cli._classifier import is_url, open_classifier
+from tinyvgg.errors import FormatError, OptionError
+
+
+@dataclass
+class Target:
+    """model, its Store, and of an image: its ELF, the addresses of the store's arrays, the Board where a port was named."""
+    model: object
+    store: object
+    elf: Path | None = None
+    bases: dict | None = None
+    board: object = None
+
+    @property
+    def is_image(self):
+        return self.elf is not None
+
+    def address(self, tensor, index, bit):
+        """The byte that holds a bit."""
+        from tinyvgg.faults.memories import position
+        return position(self.bases, self.store.arrays[tensor], tensor, index, bit)[0]
+
+
+@contextlib.contextmanager
+def opened_target(arguments, form):
+    """The Target that `arguments.model` names, its flips in `form`; its board is connected, and closed at the end."""
+    from tinyvgg import faults
+    spec = arguments.model
+    elf = _elf_of(spec, arguments.elf)
+    if elf is None and not is_url(spec):
+        model = open_classifier(spec, arguments.input_range)
+        yield Target(model, faults.open_store(model, form))
+        return
+    if form != "image":
+        raise OptionError(f"the memory file is a model's own file; {spec} is an image", "--memory sram, or the .tvq beside the image")
+    if elf is None:
+        raise OptionError(f"the addresses of the weights behind {spec} are not known", "--elf FILE.elf, the image that the board runs")
+    model = _model_of(elf, arguments.tvq)
+    store = faults.open_store(model)
+    from tinyvgg.faults.elf import bases
+    target = Target(model, store, elf, bases(store, elf))
+    with contextlib.ExitStack() as stack:
+        if is_url(spec):
+            target.board = stack.enter_context(_board(spec, target, arguments.tensors or ("all" if arguments.action == "map" else "weights")))
+        yield target
+
+
+def _elf_of(spec, given):
+    if not is_url(spec):
+        return Path(spec) if Path(spec).suffix == ".elf" else None
+    return Path(given) if given else Path(spec.removeprefix("virtual:")) if spec.startswith("virtual:") else None
+
+
+def _model_of(elf, given):
+    from tinyvgg.io import load_model
+    path = Path(given) if given else elf.with_suffix(".tvq")
+    if not path.exists():
+        raise FormatError(f"{path} is not there: the model of {elf.name}", "--tvq FILE.tvq, which firmware build wrote beside the image")
+    return load_model(path)
+
+
+def _board(port, target, tensors):
+    """The board at `port`, which must hold the model and let the chosen arrays be changed."""
+    from tinyvgg.board import Board
+    from tinyvgg.faults.elf import RAM, check_access
+    board = Board(port, "tinyvgg", sha256=target.store.sha256)
+    try:
+        check_access(board)
+        fixed = [key for key in target.store.select(tensors) if target.bases[key] < RAM]
+        if fixed and getattr(board.link, "machine", None) is None:
+            raise OptionError(f"{fixed[0]} lies in flash at {target.bases[fixed[0]]:#010x}, which the firmware does not write",
+                              "firmware build --weights ram --memory-access, or --tensors weights")
+    except BaseException:
+        board.close()
+        raise
+    return board
+
+
+def addresses_of(target, plan):
+    """Rows {"tensor", "index", "bit", "address"} of a plan's net flips."""
+    return [{"tensor": t, "index": i, "bit": b, "address": f"{target.address(t, i, b):#010x}"} for t, i, b in plan.net()]
+
+
+def on_image(target, plan, x, y, *, patch=None, keep=False, quiet=True):
+    """Put a plan into the image, let the board classify x before and after, and compare with the simulation; return plain data.
+
+    An ELF is patched (to the file `patch`, else to a temporary one) and run on a virtual board; a board's memory is changed while
+    it runs, and changed back unless `keep`. {"n", "accuracy_before", "accuracy_after", "agreement", "different"}: agreement is the
+    share of images whose raw logits are the simulation's, before and after; None where an ECC flash raises an NMI.
+    """
+    from tinyvgg.faults.memories import MEMORIES, surviving
+    store, y = target.store, np.asarray(y).reshape(-1)
+    passed, verdicts = surviving(store, plan.net(), MEMORIES[plan.memory], target.bases)
+    if any(v["verdict"] == "nmi" for v in verdicts):
+        return {"n": 0, "accuracy_before": None, "accuracy_after": None, "agreement": None, "different": [], "stopped": "NMI"}
+    plan = _only(plan, store, passed)
+    expected = [store.logits(x)]
+    plan.apply(store)
+    expected.append(store.logits(x))
+    plan.revert(store)
+    answers = (_on_board if target.board else _on_elf)(target, plan, x, patch, keep)
+    same = [_same(a, b) for a, b in zip(answers, expected, strict=True)]
+    before, after = (float((a.argmax(axis=1) == y).mean()) for a in answers)
+    return {"n": len(x), "accuracy_before": before, "accuracy_after": after, "agreement": float(np.mean(same)),
+            "different": sorted({int(i) for s in same for i in np.flatnonzero(~s)})[:20]}
+
+
+def _same(answers, expected):
+    """Which images (n,) have the simulation's logits: equal integers; floats, which are added up in another order, within 1e-5."""
+    with np.errstate(all="ignore"):
+        near = np.abs(answers - expected) <= 1e-5 * np.abs(expected).max(axis=1, keepdims=True)
+    return ((answers == expected) | near | np.isnan(answers) & np.isnan(expected)).all(axis=1)
+
+
+def _only(plan, store, places):
+    from tinyvgg.faults.plan import FlipPlan, Step, flips_of
+    return FlipPlan(plan.model, plan.sha256, plan.form, plan.memory, [Step(tuple(flips_of(store, places)))])
+
+
+def _on_board(target, plan, x, patch, keep):
+    from tinyvgg.faults.elf import patch_board
+    if patch:
+        raise OptionError(f"--patch {patch} is for files; {target.board.link.url} is a board", "--keep leaves the flips in its memory")
+    before = target.board.logits(x)
+    patch_board(plan, target.store, target.board, target.bases)
+    try:
+        return [before, target.board.logits(x)]
+    finally:
+        if not keep:
+            patch_board(plan, target.store, target.board, target.bases, back=True)
+
+
+def _on_elf(target, plan, x, patch, keep):
+    from tinyvgg.board import Board
+    from tinyvgg.faults.elf import patch_elf
+    with tempfile.TemporaryDirectory(prefix="tinyvgg-") as folder:
+        patched = Path(patch) if patch else Path(folder) / "patched.elf"
+        patch_elf(plan, target.store, target.elf, patched)
+        answers = []
+        for elf in (target.elf, patched):
+            with Board(f"virtual:{elf}") as board:
+                answers.append(board.logits(x))
+        return answers
