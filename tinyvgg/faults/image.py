@@ -23,7 +23,7 @@ class ImageStore(GraphStore):
 
     def __init__(self, graph):
         super().__init__(graph)
-        expanded = [op.name for op in graph.ops if getattr(op, "variant", "direct") != "direct"]
+        expanded = [op.name for op in graph.ops if getattr(op, "variant", "direct") not in ("direct", "direct_ram")]
         if expanded:
             raise NotYet(f"{expanded[0]!r} is not a direct convolution; the image's words are known for direct ones only", "--plan direct")
         self.program = build_program(graph, "network")
