@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tinyvgg import cli, zoo
+from tinyvgg.zoo import pack
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -44,6 +45,11 @@ def test_the_figures_of_the_zoo_are_those_of_the_card():
     test = zoo.card("light_cifar10")["test"]
     low, high = test["interval"]
     assert f"{100 * test['accuracy']:.2f} % test accuracy (95 % interval {100 * low:.2f} to {100 * high:.2f};" in text
+
+
+def test_the_table_of_the_zoo_is_that_of_the_cards():
+    text = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")
+    assert text.split("<!-- zoo table -->\n")[1].split("\n<!-- zoo table end -->")[0] == pack.table()
 
 
 def test_the_test_command_is_what_ci_runs():

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from tinyvgg import data
+from tinyvgg import data, zoo
 from tinyvgg.errors import FormatError, TinyVGGError
 from tinyvgg.io import load_model, save_model
 from tinyvgg.report.record import read_lines, sha256_arrays, sha256_file, versions, write_bytes, write_json
@@ -68,6 +68,16 @@ def page(card):
             f"| hours | {card['hours']} |\n| seed | {card['seed']} |\n| SHA-256 | `{card['sha256']}` |\n\n"
             f"Data: {card['data']['name']}. {card['data']['note']}\n\nTrained by\n\n    {card['command']}\n\n"
             f"and evaluated by `tinyvgg evaluate {card['name']} --data DATA`.\n")
+
+
+def table():
+    """Return all entries as a Markdown table, best first."""
+    rows = ["| entry | test accuracy, % | 95 % interval | loss | calibration error | parameters |", "|---|---|---|---|---|---|"]
+    for card in sorted(map(zoo.card, zoo.names()), key=lambda card: -card["test"]["accuracy"]):
+        test, (low, high) = card["test"], card["test"]["interval"]
+        rows.append(f"| [`{card['name']}`](../tinyvgg/zoo/{card['name']}.md) | {100 * test['accuracy']:.2f} | "
+                    f"{100 * low:.2f} to {100 * high:.2f} | {test['loss']:.3f} | {test['ece']:.3f} | {card['parameters']:,} |")
+    return "\n".join(rows)
 
 
 def main(argv=None):
