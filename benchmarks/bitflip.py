@@ -10,7 +10,6 @@ import time
 import numpy as np
 
 from tinyvgg import data, faults, io
-from tinyvgg.cli.bitflip import attacker_images
 from tinyvgg.faults.defences import Crc, Radar, Ranges, Replicas, trial
 
 
@@ -19,7 +18,7 @@ def measure(model, dataset, *, flips=20, seeds=5, n=500, trials=1):
     store, x, y = faults.open_store(model), dataset.x_test[:n], dataset.y_test[:n]
     searches, defended = [], []
     for seed in range(seeds):
-        xs, ys = attacker_images(model, dataset, 128, seed)
+        xs, ys = faults.attacker_images(*dataset.part("train"), 128, seed)
         started = time.perf_counter()
         plan = faults.progressive_search(store, xs, ys, flips=flips, trials=trials, seed=seed)
         seconds = time.perf_counter() - started

@@ -33,7 +33,7 @@ def _give_numba_a_folder():
 
 
 _give_numba_a_folder()
-_MODULES = ("analyze", "attacks", "board", "cli", "codegen", "data", "errors", "faults", "firmware", "interop", "io",
+_MODULES = ("analyze", "attacks", "board", "cli", "codegen", "data", "demo", "errors", "faults", "firmware", "interop", "io",
             "kernels", "models", "nn", "quant", "report", "rng", "testing", "train", "xcubeai", "zoo")
 __all__ = ["__version__", "load_model", *_MODULES]
 

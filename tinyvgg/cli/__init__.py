@@ -19,9 +19,6 @@ from tinyvgg.errors import TinyVGGError
 
 FLOW = ("demo", "data", "train", "evaluate", "summary", "look", "convert", "analyze", "compress", "codegen", "firmware", "board",
         "attack", "bitflip", "crosscheck")
-PLANNED = {
-    "demo": "the whole story in one command",
-}
 
 
 def verbs():
@@ -99,11 +96,8 @@ def _with_negative_values(argv):
 
 
 def _unknown(verb, known):
-    if verb in PLANNED:
-        message = f"{verb} is not in this version yet: {PLANNED[verb]}"
-    else:
-        near = difflib.get_close_matches(verb, list(known), 1)
-        message = f"there is no verb {verb!r}" + (f"; did you mean {near[0]!r}?" if near else "; `tinyvgg` lists them")
+    near = difflib.get_close_matches(verb, list(known), 1)
+    message = f"there is no verb {verb!r}" + (f"; did you mean {near[0]!r}?" if near else "; `tinyvgg` lists them")
     print(f"tinyvgg: {message}", file=sys.stderr)
     return 2
 
@@ -111,10 +105,14 @@ def _unknown(verb, known):
 def _overview():
     lines = ["usage: tinyvgg VERB [options]        `tinyvgg VERB --help` shows each, with an example", ""]
     lines += [f"  {name:<11}{help_line}" for name, help_line in verbs().items()]
-    lines += ["", "example: tinyvgg train --arch light --data shapes --epochs 3 --out runs/first"]
+    lines += ["", "begin with: tinyvgg demo --out demo           the whole story, told on demo/report.html",
+              "example:    tinyvgg train --arch light --data shapes --epochs 3 --out runs/first", "",
+              "tinyvgg --version names the versions that matter"]
     return "\n".join(lines)
 
 
 def _versions():
-    from tinyvgg.report.record import versions
-    return f"tinyvgg {__version__} (" + ", ".join(f"{k} {v}" for k, v in versions().items() if k != "tinyvgg") + ")"
+    from tinyvgg.report.record import toolchain, versions
+    libraries = ", ".join(f"{name} {version}" for name, version in versions().items() if name != "tinyvgg")
+    tools = ", ".join(f"{name} {version}" for name, version in toolchain().items())
+    return f"tinyvgg {__version__} ({libraries})\nfor figures, firmware and the virtual board: {tools or 'nothing; pip install tinyvgg[all]'}"

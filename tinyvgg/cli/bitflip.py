@@ -105,14 +105,6 @@ def _tried(arguments, target, plan, x, y):
     return found, [text + (f"; different: images {board['different']}" if board["different"] else "")]
 
 
-def attacker_images(model, dataset, count, seed):
-    """Return `count` training images and labels, drawn by seed."""
-    from tinyvgg.rng import generator
-    x, y = images_for(model, dataset, "train")
-    chosen = np.sort(generator(seed, "fault", "images").permutation(len(x))[:count])
-    return x[chosen], np.asarray(y).reshape(-1)[chosen]
-
-
 def _numbers(text, option, example):
     try:
         values = [int(part) for part in str(text).split(",")]
@@ -157,7 +149,7 @@ def _search(arguments, target):
     store, (dataset, x, y) = target.store, _images(arguments, target.model)
     flips = _numbers(20 if arguments.flips is None else arguments.flips, "--flips", "--flips 20")
     trials = None if arguments.trials == "all" else _numbers(arguments.trials, "--trials", "--trials 3")[0]
-    xs, ys = attacker_images(target.model, dataset, arguments.images, arguments.seed)
+    xs, ys = faults.attacker_images(*images_for(target.model, dataset, "train"), arguments.images, arguments.seed)
     plan = faults.progressive_search(store, xs, ys, flips=flips[0], goal=arguments.goal, target=arguments.target, source=arguments.source,
                                      trials=trials, floor=arguments.floor, out=arguments.out, **_settings(arguments))
     return _report(arguments, target, plan, dataset, x, y)
@@ -205,7 +197,7 @@ def _map(arguments, target):
     from tinyvgg import data, faults
     from tinyvgg.faults.plan import FlipPlan, Step, flips_of
     store, dataset = target.store, data.load(arguments.data)
-    xs, ys = attacker_images(target.model, dataset, arguments.images, arguments.seed)
+    xs, ys = faults.attacker_images(*images_for(target.model, dataset, "train"), arguments.images, arguments.seed)
     settings = _settings(arguments, "all")
     if settings.pop("only_bits") is not None:
         raise OptionError("a map takes every bit", "the same without --bits")

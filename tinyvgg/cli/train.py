@@ -14,13 +14,6 @@ from pathlib import Path
 
 from tinyvgg.cli._common import add_common, note, print_result
 
-DEFAULTS = {"arch": "light", "data": None, "weights": None, "epochs": 10, "batch_size": 64, "optimizer": "adam",
-            "learning_rate": None, "schedule": "constant", "warmup": 0.0, "weight_decay": None, "label_smoothing": 0.0,
-            "augment": "none", "dropout": None, "ema": None, "swa": False, "validation": 0.1, "limit": None, "keep": "last",
-            "patience": None, "classes": 10, "adversarial": None, "eps": None, "distill": None, "temperature": None,
-            "teacher_share": None, "seed": 0}
-
-
 def add_arguments(parser):
     add = parser.add_argument
     add("--out", required=True, metavar="RUN", help="folder of the run")
@@ -57,6 +50,7 @@ def add_arguments(parser):
 def run(arguments):
     from tinyvgg.cli._classifier import open_classifier
     from tinyvgg.train.recipe import train_run
+    from tinyvgg.train.settings import DEFAULTS
     given = {name: getattr(arguments, name) for name in DEFAULTS}
     try:
         result = train_run(arguments.out, given, DEFAULTS, resume=arguments.resume, quiet=arguments.quiet,

@@ -7,7 +7,8 @@
 """
 _HOME = {"progressive_search": "search", "random_flips": "baseline", "random_plan": "baseline", "summarise": "baseline",
          "sensitivity_map": "sensitivity", "open_store": "store", "Store": "store", "FlipPlan": "plan", "Flip": "plan",
-         "load_plan": "plan", "patch_file": "files", "MEMORIES": "memories"}
+         "load_plan": "plan", "patch_file": "files", "MEMORIES": "memories",
+         "attacker_images": "images"}
 __all__ = list(_HOME)
 
 

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import platform
+import shutil
+import subprocess
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -122,4 +124,18 @@ def versions():
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = "missing"
+    return found
+
+
+def toolchain():
+    """Return {name: version} of what is there of the optional packages and of the compilers for the board."""
+    found = {}
+    for name in ("ziglang", "unicorn", "capstone", "pyelftools", "matplotlib"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    compiler = shutil.which("arm-none-eabi-gcc")
+    if compiler:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            told = subprocess.run([compiler, "-dumpversion"], capture_output=True, text=True, timeout=20, check=True)
+            found["arm-none-eabi-gcc"] = told.stdout.strip()
     return found

@@ -1,0 +1,64 @@
+"""Tell the whole story in one command, and write it to a page: training, compression, C, board, attacks, bit flips
+
+Trains a small network on generated images (where CIFAR-10 is found or named: takes the zoo's), measures it, compresses it at
+every level, writes C, builds firmware, runs it on a virtual board over its serial line, attacks floats, integers and board, flips
+bits, and writes DIR/report.html, one page without network: figures, tables, seeds, versions, and the command that repeats each.
+The same command goes on after a stop; --resume takes the settings that DIR began with. What an extra lacks is skipped and said.
+
+    tinyvgg demo --out demo
+    tinyvgg demo --data cifar10 --out runs/cifar
+    tinyvgg demo --model light_cifar10_nfgsm --data cifar10 --out runs/robust
+    tinyvgg demo --resume --out demo
+    tinyvgg demo --stage attack --out demo              that stage alone, with what it needs
+"""
+
+from tinyvgg.cli._common import add_common, print_result
+from tinyvgg.errors import OptionError
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10, else shapes)"
+    )
+    parser.add_argument("--model", metavar="MODEL", help="tell the story of this network: a file or a zoo entry")
+    parser.add_argument("--out", default="runs/demo", metavar="DIR", help="folder to write (default runs/demo)")
+    parser.add_argument(
+        "--stage",
+        metavar="A,B",
+        help="only these and what they need: train, evaluate, analyze, compress, codegen, firmware, board, attack, bitflip",
+    )
+    parser.add_argument("--quick", action="store_true", help="a few images and steps: shows that everything works, no more")
+    parser.add_argument("--resume", action="store_true", help="go on with the story in --out, with its settings")
+    add_common(parser)
+
+
+def run(arguments):
+    from tinyvgg.demo import demo
+
+    a = arguments
+    if a.resume and (a.data or a.model or a.quick or a.seed):
+        raise OptionError("--resume takes the settings that the story began with", "--resume and --out alone")
+    result = demo(
+        a.out,
+        data=a.data,
+        model=a.model,
+        stages=None if a.stage is None else a.stage.split(","),
+        seed=a.seed,
+        quick=a.quick,
+        resume=a.resume,
+        quiet=a.quiet,
+    )
+    print_result(arguments, result, _text(result))
+    return 1 if result["failed"] else 0
+
+
+def _text(result):
+    lines = []
+    for name, stage in result["stages"].items():
+        lines.append(
+            f"{name:<10}{stage['seconds']:>8.1f} s"
+            if stage["done"]
+            else f"{name:<10}skipped: {stage['skipped']}"
+            + (f"\n            Try: {stage['install']}" if stage["install"] else "")
+        )
+    return "\n".join([*lines, *(f"! {text}" for text in result["failed"]), result["report"]])

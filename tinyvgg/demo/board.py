@@ -1,0 +1,66 @@
+"""Run the images on a virtual board, over its serial line."""
+
+from tinyvgg.board import Board
+from tinyvgg.board.evaluator import evaluate_board, model_beside, profile_board
+from tinyvgg.errors import require
+
+NEEDS, WISHES = ("firmware",), ()
+FEW = 3  # images for the times of the images after the first
+
+
+def run(story):
+    """Return accuracy, agreement with the simulation and time of each image built, and the first's profile by layer."""
+    for module in ("unicorn", "capstone", "elftools"):
+        require(module, "board")
+    rows, profile, failed = [], None, []
+    for built in story.results["firmware"]["rows"]:
+        if "elf" in built:
+            n = story.count(FEW if rows else story.sizes.board)
+            row = _evaluate(story, built, n)
+            rows.append(row)
+            if row["agreement"] != 1:
+                failed.append(f"the board with {row['scheme']} differs from the simulation: images {row['different']}")
+    if rows:
+        with Board(rows[0]["port"]) as board:
+            profile = profile_board(board, story.images("test", 1)[0])
+    return {
+        "rows": rows,
+        "profile": profile,
+        "failed": failed,
+        "profile_command": f"tinyvgg board profile --port {rows[0]['port']} --data {story.data} -n 1" if rows else "",
+    }
+
+
+def _evaluate(story, built, n):
+    port, scheme = f"virtual:{built['elf']}", built["scheme"]
+    x, y = story.images("test", n)
+    with Board(port) as board:
+        found = evaluate_board(
+            board,
+            x,
+            y,
+            model=model_beside(port),
+            out=story.folder("board") / f"{scheme}.jsonl",
+            classes=story.dataset.classes,
+            seed=story.settings.seed,
+            quiet=story.quiet,
+        )
+    kept = (
+        "n",
+        "accuracy",
+        "interval",
+        "agreement",
+        "different",
+        "instructions_per_image",
+        "cycles_per_image",
+        "ms_per_image",
+        "wire_ms_per_image",
+        "protocol",
+        "sha256",
+    )
+    return {
+        "scheme": scheme,
+        "port": port,
+        **{key: found[key] for key in kept},
+        "command": f"tinyvgg board evaluate --port {port} --data {story.data} -n {n}",
+    }

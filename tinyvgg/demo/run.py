@@ -1,0 +1,139 @@
+"""Telling the story: each stage once, in order; what a stop left is kept, what an extra lacks is said."""
+
+import hashlib
+import json
+import time
+from importlib import import_module
+from pathlib import Path
+
+from tinyvgg import rng
+from tinyvgg._version import __version__
+from tinyvgg.attacks.result import plain
+from tinyvgg.demo.story import Settings, Story, read_json
+from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
+from tinyvgg.report.progress import Progress
+from tinyvgg.report.record import toolchain, versions, write_json
+
+STAGES = ("train", "evaluate", "analyze", "compress", "codegen", "firmware", "board", "attack", "bitflip")
+
+
+def demo(out="runs/demo", *, data=None, model=None, stages=None, seed=0, quick=False, resume=False, quiet=True):
+    """Run the stages that are not done yet and write OUT/report.html; return what there is as plain data.
+
+    data, model, seed, quick: see Settings. stages: names, to run these alone and what they need. resume: take the settings that
+    OUT began with. A stage whose extra is not installed is skipped, with the reason; one that a stop interrupted goes on.
+    Returns {"out", "report", "stages": {name: {"done", "seconds"} or {"skipped", "install"}}, "failed": [sentences], ...}.
+    Raises OptionError where OUT holds a story with other settings.
+    """
+    settings = _settings(Path(out), Settings(None if data is None else str(data), model, seed, quick), resume)
+    wanted = _with_needs(STAGES if stages is None else stages)
+    story = Story(out, settings, quiet=quiet)
+    if len(story.dataset.x_train) == 0:  # what is wrong with the data is said before anything is written
+        raise DataError(
+            f"{story.dataset.name} ({story.dataset.source}) has no training images", "--data shapes, or CIFAR-10 whole"
+        )
+    write_json(story.out / "demo.json", settings.as_dict())
+    records, say = {}, Progress(len(STAGES), "demo", quiet=quiet).say
+    for name in STAGES:
+        module = import_module(f"tinyvgg.demo.{name}")
+        key = _key(story, name, module, records)
+        kept = read_json(story.folder(name) / "result.json")
+        if kept and kept.get("key") == key and "result" in kept:
+            records[name] = kept
+        elif name in wanted:
+            say(f"{STAGES.index(name) + 1}/{len(STAGES)} {name}: {module.__doc__.splitlines()[0].rstrip('.')}")
+            records[name] = _run(story, name, module, key, records)
+            if "skipped" in records[name]:
+                say(f"    skipped: {records[name]['skipped']}. Try: {records[name]['install']}")
+        else:
+            records[name] = {"key": None, "left": True}
+        story.results[name] = records[name].get("result")
+    return _finish(story, records)
+
+
+def _run(story, name, module, key, records):
+    """Run one stage and keep its result, or say why it is skipped."""
+    for need in module.NEEDS:
+        if "result" not in records[need]:
+            why = records[need].get("skipped", "it was not run")
+            return {"key": None, "skipped": f"it needs the stage {need}: {why}", "install": records[need].get("install", "")}
+    started = time.perf_counter()
+    try:
+        result = plain(module.run(story))
+    except MissingExtra as error:
+        return {"key": None, "skipped": error.problem, "install": error.hint}
+    seconds = round(time.perf_counter() - started, 2)
+    record = {"stage": name, "key": key, "seconds": seconds, "versions": versions(), "result": result}
+    write_json(story.folder(name) / "result.json", record)
+    return record
+
+
+def _key(story, name, module, records):
+    """What a stage's result depends on: settings, this version, and the stages before it."""
+    before = {n: records[n]["key"] for n in (*module.NEEDS, *module.WISHES)}
+    text = json.dumps([name, __version__, story.settings.as_dict(), story.dataset.sha256, before], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _with_needs(stages):
+    """Return the stages and all that they need."""
+    stages = list(stages)
+    for name in stages:
+        if name not in STAGES:
+            raise OptionError(f"there is no stage {name!r}; expected {', '.join(STAGES)}", "--stage attack")
+        stages += [n for n in import_module(f"tinyvgg.demo.{name}").NEEDS if n not in stages]
+    return set(stages)
+
+
+def _settings(out, given, resume):
+    """The settings of the story in `out`: those given, which must be those it began with; all of them with `resume`."""
+    rng.generator(given.seed)
+    if out.exists() and not out.is_dir():
+        raise OptionError(f"{out} is a file; expected a folder for the story", "--out runs/demo")
+    kept = read_json(out / "demo.json") if out.exists() else None
+    if kept is None:
+        if resume:
+            raise OptionError(f"{out} holds no story to go on with", "the same without --resume")
+        return given
+    try:
+        before = Settings(**kept)
+    except TypeError as error:
+        raise FormatError(f"{out / 'demo.json'} is not the settings of a story", "another --out") from error
+    if not resume and before != given:
+        name = next(key for key, value in given.as_dict().items() if kept[key] != value)
+        raise OptionError(
+            f"{out} holds a story with {name} {kept[name]}; this is one with {getattr(given, name)}",
+            "--resume, or another --out",
+        )
+    return before
+
+
+def _finish(story, records):
+    """Write the page and return what there is."""
+    from tinyvgg.demo.page import write_page
+
+    told = {name: _told(record) for name, record in records.items()}
+    failed = [text for name in STAGES for text in (story.results[name] or {}).get("failed", [])]
+    summary = {
+        "out": str(story.out),
+        "report": str(story.out / "report.html"),
+        "data": story.dataset.name,
+        "data_sha256": story.dataset.sha256,
+        "settings": story.settings.as_dict(),
+        "stages": told,
+        "failed": failed,
+        "seconds": round(sum(r.get("seconds", 0) for r in told.values()), 2),
+        "versions": versions(),
+        "tools": toolchain(),
+    }
+    write_page(story, summary)
+    write_json(story.out / "summary.json", summary)
+    return summary
+
+
+def _told(record):
+    if "result" in record:
+        return {"done": True, "seconds": record["seconds"]}
+    if "skipped" in record:
+        return {"done": False, "skipped": record["skipped"], "install": record["install"]}
+    return {"done": False, "skipped": "it was not asked for", "install": ""}

@@ -1,0 +1,119 @@
+"""Sections of the page about C, firmware and board. Plain data in, HTML out."""
+
+from tinyvgg.demo.sections_network import _figures
+from tinyvgg.report import html, svg
+
+
+def codegen(story, result):
+    """Files, sizes, and the comparison with the simulation."""
+    text = (
+        f"The integer network as {len(result['files'])} files of C99 without malloc: {result['constants_bytes']:,} bytes of constants, "
+        f"{result['arena_bytes']:,} bytes of arena, {result['macc']:,} multiplications of weights. Compiled on this machine it gives "
+        f"the simulation's very bytes for {result['same']:,} of {result['n']:,} test images ({result['host_ms']:.2f} ms each)."
+    )
+    rows = [[r["layer"], f"{r['bytes']:,}", f"{r['macc']:,}"] for r in result["layers"]]
+    return (
+        html.paragraph(text)
+        + html.table("Constants and multiplications by layer", ["layer", "constants B", "MACC"], rows)
+        + html.again(result["command"])
+    )
+
+
+def firmware(story, result):
+    """Sizes of the images, and the map of the first one's flash."""
+    rows = [
+        [
+            r["scheme"],
+            r["compiler"],
+            f"{r['flash_bytes']:,}",
+            f"{r['constants_bytes']:,}",
+            f"{r['ram_bytes']:,}",
+            f"{r['arena_bytes']:,}",
+        ]
+        if "elf" in r
+        else [r["scheme"], r["refused"], "-", "-", "-", "-"]
+        for r in result["rows"]
+    ]
+    text = (
+        f"Images for the STM32L4R9, whole: vectors, start-up, UART, both protocols, kernels, network. The chip has "
+        f"{result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} of RAM."
+    )
+    parts = [html.paragraph(text)]
+    if result["map"]:
+        first = next(r for r in result["rows"] if "elf" in r)
+        top = -(-first["flash_bytes"] // 65536) * 65536
+        parts_of = [(p["name"], p["start"], p["bytes"], p["kind"]) for p in result["map"]]
+        largest = max(result["map"], key=lambda p: p["bytes"])
+        told = f"The largest part is {largest['name']} with {largest['bytes']:,} bytes."
+        chart = svg.strip(parts_of, top, title=f"Flash of the {first['scheme']} image", description=told)
+        parts.append(
+            _figures(
+                html.figure(
+                    chart,
+                    f"Map of the {first['scheme']} image's flash, its first {top // 1024} KiB by address; beyond "
+                    f"lies nothing up to {result['flash_bytes'] // 1024:,} KiB. {told}",
+                    first["command"],
+                    wide=True,
+                )
+            )
+        )
+    header = ["scheme", "compiler", "flash B", "of it constants B", "RAM B", "of it arena B"]
+    return "".join(parts) + html.table("Images", header, rows) + html.again(*(r["command"] for r in result["rows"]))
+
+
+def board(story, result):
+    """Answers, times, and the front of accuracy against milliseconds."""
+    rows, accuracy = result["rows"], {r["scheme"]: r["accuracy"] for r in story.results["compress"]["rows"]}
+    if not rows:
+        return html.note("No image was built, so none was run.", "skipped")
+    first = rows[0]
+    text = (
+        f"The very image that a real board would be flashed with runs instruction by instruction, and is asked over its USART. The "
+        f"{first['scheme']} image answers {100 * first['agreement']:.0f} % of {first['n']} test images with the simulation's bytes; "
+        f"{100 * first['accuracy']:.1f} % are right. Instructions are exact; cycles are a model of the Cortex-M4 at zero wait states, "
+        "good to 10 to 20 %."
+    )
+    points = [
+        (r["scheme"], r["ms_per_image"], 100 * accuracy[r["scheme"]], "floats" if r["scheme"] == "none" else "integers")
+        for r in rows
+    ]
+    told = "; ".join(f"{p[0]} {p[1]:,.0f} ms, {p[2]:.1f} %" for p in points)
+    chart = svg.scatter(
+        points, title="Accuracy against milliseconds", description=told, x="ms an image at 120 MHz", y="accuracy (%)", most=100
+    )
+    layers = [(r["layer"], r["ms"], "") for r in result["profile"]["layers"] if r["ms"] >= 0.005]
+    slow = max(layers, key=lambda r: r[1])
+    bars = svg.bars(
+        layers,
+        title="Milliseconds by layer",
+        description=f"The longest is {slow[0]} with {slow[1]:.1f} ms.",
+        x="ms",
+        number="{:,.2f}",
+    )
+    header = ["scheme", "images", "same bytes %", "right %", "instructions", "cycles", "ms", "ms on the wire"]
+    cells = [
+        [
+            r["scheme"],
+            r["n"],
+            f"{100 * r['agreement']:.0f}",
+            f"{100 * r['accuracy']:.1f}",
+            f"{r['instructions_per_image']:,.0f}",
+            f"{r['cycles_per_image']:,.0f}",
+            f"{r['ms_per_image']:,.2f}",
+            f"{r['wire_ms_per_image']:,.2f}",
+        ]
+        for r in rows
+    ]
+    return (
+        html.paragraph(text)
+        + _figures(
+            html.figure(
+                chart,
+                "Accuracy (simulated, of all test images of the stage before) against time of an inference on the board.",
+                *[r["command"] for r in rows[:1]],
+            ),
+            html.figure(bars, f"Time by layer of the {first['scheme']} image.", result["profile_command"]),
+        )
+        + html.table("An image on the board, means", header, cells)
+        + html.again(*(r["command"] for r in rows))
+    )

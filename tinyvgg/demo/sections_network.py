@@ -1,0 +1,174 @@
+"""Sections of the page about the network itself: training, accuracy, cost, compression. Plain data in, HTML out."""
+
+from tinyvgg.report import html, svg
+
+
+def train(story, result):
+    """The curves of the training, or why there are none."""
+    if result["trained"]:
+        text = (
+            f"A network of {result['parameters']:,} parameters learns from {len(story.dataset.x_train):,} training images, a tenth "
+            "of them held out for validation."
+        )
+    else:
+        text = f"The network {result['model']} ({result['parameters']:,} parameters) was trained before; it is taken as it is."
+    parts, history = [html.paragraph(text)], result["history"]
+    if not history:
+        return parts[0] + html.note("Its card keeps no history, so there are no curves here.") + html.again(*_commands(result))
+    for name, factor, unit in (("loss", 1, ""), ("accuracy", 100, " (%)")):
+        series = {
+            label: [(row["epoch"], factor * row[key]) for row in history if row.get(key) is not None]
+            for key, label in ((name, "training"), (f"val_{name}", "validation"))
+        }
+        series = {label: rows for label, rows in series.items() if rows}
+        last = ", ".join(f"{label} {rows[-1][1]:.4g}" for label, rows in series.items())
+        chart = svg.lines(
+            series, title=f"{name} by epoch", description=f"After the last epoch: {last}.", x="epoch", y=name + unit
+        )
+        parts.append(html.figure(chart, f"{name.capitalize()} by epoch. After the last: {last}{unit}.", *_commands(result)))
+    return parts[0] + _figures(*parts[1:])
+
+
+def _commands(result):
+    return [result["command"]] if result["command"] else []
+
+
+def evaluate(story, result):
+    """Confusion and accuracy by class."""
+    low, high = (100 * v for v in result["interval"])
+    text = (
+        f"{100 * result['accuracy']:.2f} % of {result['n']:,} test images are right (95 % interval {low:.2f} to {high:.2f}). "
+        f"The loss is {result['loss']:.4f}, the expected calibration error {result['ece']:.4f}."
+    )
+    counts, classes = result["confusion"], result["classes"]
+    wrong = max(((counts[i][j], i, j) for i in range(len(counts)) for j in range(len(counts)) if i != j))
+    most = (
+        f"Most often mistaken: {classes[wrong[1]]} for {classes[wrong[2]]} ({wrong[0]} times)."
+        if wrong[0]
+        else "None is mistaken."
+    )
+    chart = svg.heat(
+        counts,
+        classes,
+        classes,
+        title="Confusion matrix",
+        description=most,
+        y="true class",
+        x="answer",
+        most=max(map(sum, counts)),
+    )
+    rows = sorted((r for r in result["per_class"] if r["accuracy"] is not None), key=lambda r: -r["accuracy"])
+    bars = svg.bars(
+        [(r["class"], 100 * r["accuracy"], "") for r in rows],
+        title="Accuracy by class",
+        x="accuracy (%)",
+        number="{:.1f}",
+        description=f"Best {rows[0]['class']}, worst {rows[-1]['class']}.",
+    )
+    return html.paragraph(text) + _figures(
+        html.figure(chart, f"Confusion matrix in images. {most}", result["command"]),
+        html.figure(bars, "Accuracy by class, the best first.", result["command"]),
+    )
+
+
+def analyze(story, result):
+    """What each level of compression would take, by both rules."""
+    rows = [
+        [
+            {"xcubeai": "X-CUBE-AI's", "tinyvgg": "ours"}[r["rules"]],
+            r["compression"],
+            f"{r['parameters']:,}",
+            f"{r['macc']:,}",
+            f"{r['weights_bytes']:,}",
+            f"{r['flash_bytes']:,}",
+            f"{r['ram_bytes']:,}",
+            "yes" if r["fits"] else "no",
+        ]
+        for r in result["rows"]
+    ]
+    first = result["rows"][0]
+    shown = [r for r in first["layers"] if r["weights_bytes"]]
+    bars = [
+        svg.bars(
+            [(r["name"], r[key] / 1000, "") for r in shown],
+            title=title,
+            x=axis,
+            number="{:,.1f}",
+            description=f"{len(shown)} layers with weights.",
+        )
+        for key, title, axis in (
+            ("weights_bytes", "Bytes by layer", "weights (KB, float32)"),
+            ("macc", "MACC by layer", "MACC (thousands)"),
+        )
+    ]
+    command = result["command"].replace("RULES", "xcubeai").replace("LEVEL", "none")
+    text = (
+        f"Before anything is built: what the network takes on the {first['board']} ({first['board_flash_bytes']:,} bytes of flash, "
+        f"{first['board_ram_bytes']:,} of RAM). X-CUBE-AI's rules are ST's counts of its own levels, which compress dense layers alone; "
+        "its runtime is an estimate. Ours are of the integer network; code is not counted in them."
+    )
+    header = ["rules", "compression", "parameters", "MACC", "weights B", "flash B", "RAM B", "fits"]
+    return (
+        html.paragraph(text)
+        + html.table("Flash and RAM by level of compression", header, rows)
+        + html.again(result["command"])
+        + _figures(
+            html.figure(bars[0], "Where the bytes are, before compression.", command),
+            html.figure(bars[1], "Where the multiplications are, as X-CUBE-AI counts them.", command),
+        )
+    )
+
+
+def compress(story, result):
+    """Accuracy against bytes."""
+    rows = result["rows"]
+    points = [
+        (r["scheme"], r["constants_bytes"] / 1000, 100 * r["accuracy"], "integers" if r["integer"] else "floats") for r in rows
+    ]
+    best = max(rows, key=lambda r: r["accuracy"])
+    small = min(rows, key=lambda r: r["constants_bytes"])
+    told = (
+        f"From {max(p[1] for p in points):,.0f} KB down to {small['constants_bytes'] / 1000:,.0f} KB ({small['scheme']}, "
+        f"{100 * small['accuracy']:.1f} %); best {best['scheme']}, {100 * best['accuracy']:.1f} %."
+    )
+    chart = svg.scatter(
+        points,
+        title="Accuracy against bytes",
+        description=told,
+        x="constants (KB, logarithmic)",
+        y="accuracy (%)",
+        log_x=True,
+        most=100,
+    )
+    cells = [
+        [
+            r["scheme"],
+            "integers" if r["integer"] else "floats",
+            f"{r['constants_bytes']:,}",
+            f"{r['arena_bytes']:,}",
+            f"{100 * r['accuracy']:.2f}",
+            f"{100 * r['interval'][0]:.2f} to {100 * r['interval'][1]:.2f}",
+        ]
+        for r in rows
+    ]
+    text = (
+        "none, low, medium and high are X-CUBE-AI's levels, measured here on floats. int8 has 8-bit weights by channel and 8-bit "
+        "activations; sharedN keeps N-bit indices into a codebook. No scheme was fine-tuned. Accuracies are of the first "
+        f"{rows[0]['n']:,} test images."
+    )
+    return (
+        html.paragraph(text)
+        + _figures(
+            html.figure(
+                chart,
+                f"Accuracy against bytes of constants; the dashed line joins the schemes that no other beats in both. {told}",
+                wide=True,
+            )
+        )
+        + html.table("Schemes", ["scheme", "arithmetic", "constants B", "arena B", "accuracy %", "95 % interval"], cells)
+        + html.again(*(r["command"] for r in rows))
+    )
+
+
+def _figures(*figures):
+    return f'<div class="figures">{"".join(figures)}</div>'

@@ -1,0 +1,150 @@
+"""What the stages share: settings, sizes, the folder, the data, and the models that earlier stages made."""
+
+import json
+import shlex
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tinyvgg import data as data_module
+from tinyvgg import zoo
+from tinyvgg.data.dataset import model_input, rescale
+from tinyvgg.errors import FormatError
+from tinyvgg.io import load_model
+
+ZOO = "light_cifar10"  # the network that CIFAR-10 is shown, where no other is named
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many images, steps and flips: of the usual story, and of a quick one that shows only that everything works."""
+
+    epochs: int = 4
+    limit: int | None = None  # training images
+    test: int | None = None  # None: all
+    compressed: int = 2000  # test images for each compressed model
+    host: int = 200
+    board: int = 64
+    attacked: int = 200
+    steps: int = 40
+    curve: int = 100
+    curve_steps: int = 20
+    replayed: int = 16
+    flipped: int = 500
+    random: tuple = (1, 10, 100, 1000)
+    draws: int = 5
+    searched: int = 20
+    search_images: int = 128
+
+
+QUICK = Sizes(
+    epochs=1,
+    limit=640,
+    test=200,
+    compressed=100,
+    host=8,
+    board=2,
+    attacked=16,
+    steps=5,
+    curve=8,
+    curve_steps=3,
+    replayed=2,
+    flipped=60,
+    random=(1, 100),
+    draws=2,
+    searched=2,
+    search_images=16,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a story's results. data: as --data takes it, None for CIFAR-10 where it is found, else the generated shapes;
+    model: a model file or zoo entry to tell the story of, None to train one (on CIFAR-10: the zoo's)."""
+
+    data: str | None = None
+    model: str | None = None
+    seed: int = 0
+    quick: bool = False
+
+    def as_dict(self):
+        """Return plain data."""
+        return asdict(self)
+
+
+class Story:
+    """A folder, its settings, and what was found so far. results: {stage: plain data} of the stages that are done."""
+
+    def __init__(self, out, settings, *, quiet=True):
+        self.out, self.settings, self.quiet, self.results = Path(out), settings, quiet, {}
+        self.sizes = QUICK if settings.quick else Sizes()
+
+    @cached_property
+    def dataset(self):
+        """The DataSet."""
+        return data_module.load(self.settings.data)
+
+    @property
+    def data(self):
+        """The data as a command's --data names it."""
+        return shlex.quote(self.settings.data or self.dataset.name)
+
+    @property
+    def seed(self):
+        """--seed of a command, empty for the usual one."""
+        return f" --seed {self.settings.seed}" if self.settings.seed else ""
+
+    def folder(self, stage):
+        """The folder of a stage."""
+        return self.out / stage
+
+    @property
+    def chosen(self):
+        """The model that the story is about as it was named, or None where one is to be trained."""
+        return self.settings.model or (ZOO if self.dataset.name == "cifar10" else None)
+
+    @cached_property
+    def model(self):
+        """The float network."""
+        spec = self.results["train"]["model"]
+        return zoo.load(spec) if spec in zoo.names() and not Path(spec).exists() else load_model(spec)
+
+    @property
+    def model_name(self):
+        """The float network as a command names it."""
+        return shlex.quote(self.results["train"]["model"])
+
+    def compressed(self, scheme):
+        """The model of the stage `compress` by its scheme."""
+        return load_model(self.tvq(scheme))
+
+    def tvq(self, scheme):
+        """The file of a compressed model."""
+        return self.folder("compress") / f"{scheme}.tvq"
+
+    def images(self, part, n=None):
+        """The first n images and labels of a part, as models take them: bytes, or floats in the model's range."""
+        x, y = self.dataset.part(part, n)
+        if x.shape[1:] != tuple(self.model.input_shape):
+            raise FormatError(
+                f"{self.dataset.name} has images of {x.shape[1:]}; the model takes {tuple(self.model.input_shape)}"
+            )
+        return (x if x.dtype.kind == "u" else rescale(x, self.dataset.pixel_range, self.model.input_range)), y
+
+    def float_images(self, n):
+        """The first n test images in the model's range, and labels: what attacks take."""
+        x, y = self.images("test", n)
+        return model_input(x, self.model.input_range), y
+
+    def count(self, wanted, part="test"):
+        """How many of the wanted images there are."""
+        return min(wanted, len(self.dataset.part(part)[0]))
+
+
+def read_json(path):
+    """Return a file's JSON object, or None where there is none that is whole."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        return value if isinstance(value, dict) else None
+    except (OSError, ValueError):
+        return None
