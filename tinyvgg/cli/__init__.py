@@ -115,4 +115,5 @@ def _versions():
     from tinyvgg.report.record import toolchain, versions
     libraries = ", ".join(f"{name} {version}" for name, version in versions().items() if name != "tinyvgg")
     tools = ", ".join(f"{name} {version}" for name, version in toolchain().items())
-    return f"tinyvgg {__version__} ({libraries})\nfor figures, firmware and the virtual board: {tools or 'nothing; pip install tinyvgg[all]'}"
+    return (f"tinyvgg {__version__} ({libraries})\n"
+            f"for figures, firmware and the virtual board: {tools or 'nothing; pip install tinyvgg[all]'}")

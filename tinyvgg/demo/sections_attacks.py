@@ -14,9 +14,9 @@ SHOWN = 8
 def attack(story, result):
     """PGD, curves, transfer, the board, and some images."""
     text = (
-        f"PGD moves every value of an image by at most {result['eps']} (L-inf, {result['steps']} steps of {result['step']}) so that the "
-        "answer turns wrong. The integer network is attacked with its own answers forwards, and each rounding taken for the identity "
-        "backwards (straight-through); transfer shows the images made against one network to another."
+        f"PGD moves every value of an image by at most {result['eps']} (L-inf, {result['steps']} steps of {result['step']}) so "
+        "that the answer turns wrong. The integer network is attacked with its own answers forwards, and each rounding taken for "
+        "the identity backwards (straight-through); transfer shows the images made against one network to another."
     )
     return (
         html.paragraph(text)
@@ -161,7 +161,8 @@ def bitflip(story, result):
         "searched": [(row["flips"], 100 * row["accuracy"]) for row in search["rows"] if row["flips"]],
     }
     series = {name: rows for name, rows in series.items() if rows}
-    told = f"{100 * result['before']:.1f} % before; {100 * search['accuracy_after']:.1f} % after {search['rows'][-1]['flips']} searched flips."
+    count = search["rows"][-1]["flips"]
+    told = f"{100 * result['before']:.1f} % before; {100 * search['accuracy_after']:.1f} % after {count} searched flips."
     chart = svg.lines(
         series,
         title="Accuracy against flipped bits",
@@ -175,8 +176,8 @@ def bitflip(story, result):
     ecc = result["ecc"]
     text = (
         f"Bits of the {result['scheme']} network's constants are flipped where they lie in memory. A search by gradients over "
-        f"{search['images']} training images finds the ones that hurt; accuracies are of {result['n']:,} test images. In the chip's "
-        f"ECC flash {ecc['corrected']} of the searched double words would be corrected, {ecc['nmi']} would stop the board, "
+        f"{search['images']} training images finds the ones that hurt; accuracies are of {result['n']:,} test images. In the "
+        f"chip's ECC flash {ecc['corrected']} of the searched double words would be corrected, {ecc['nmi']} would stop the board, "
         f"{ecc['applied']} would pass."
     )
     commands = "\n".join((search["command"], result["random"]["command"]))

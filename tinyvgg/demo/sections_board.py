@@ -7,8 +7,8 @@ from tinyvgg.report import html, svg
 def codegen(story, result):
     """Files, sizes, and the comparison with the simulation."""
     text = (
-        f"The integer network as {len(result['files'])} files of C99 without malloc: {result['constants_bytes']:,} bytes of constants, "
-        f"{result['arena_bytes']:,} bytes of arena, {result['macc']:,} multiplications of weights. Compiled on this machine it gives "
+        f"The integer network as {len(result['files'])} files of C99 without malloc: {result['constants_bytes']:,} bytes of "
+        f"constants, {result['arena_bytes']:,} bytes of arena, {result['macc']:,} multiplications of weights. Compiled here it gives "
         f"the simulation's very bytes for {result['same']:,} of {result['n']:,} test images ({result['host_ms']:.2f} ms each)."
     )
     rows = [[r["layer"], f"{r['bytes']:,}", f"{r['macc']:,}"] for r in result["layers"]]
@@ -68,10 +68,10 @@ def board(story, result):
         return html.note("No image was built, so none was run.", "skipped")
     first = rows[0]
     text = (
-        f"The very image that a real board would be flashed with runs instruction by instruction, and is asked over its USART. The "
-        f"{first['scheme']} image answers {100 * first['agreement']:.0f} % of {first['n']} test images with the simulation's bytes; "
-        f"{100 * first['accuracy']:.1f} % are right. Instructions are exact; cycles are a model of the Cortex-M4 at zero wait states, "
-        "good to 10 to 20 %."
+        f"The very image that a real board would be flashed with runs instruction by instruction, and is asked over its USART. "
+        f"The {first['scheme']} image answers {100 * first['agreement']:.0f} % of {first['n']} test images with the simulation's "
+        f"bytes; {100 * first['accuracy']:.1f} % are right. Instructions are exact; cycles are a model of the Cortex-M4 at zero "
+        "wait states, good to 10 to 20 %."
     )
     points = [
         (r["scheme"], r["ms_per_image"], 100 * accuracy[r["scheme"]], "floats" if r["scheme"] == "none" else "integers")

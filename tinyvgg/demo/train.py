@@ -19,17 +19,18 @@ def run(story):
     if story.chosen is not None:
         return _ready(story, story.chosen)
     out, sizes = story.folder("train"), story.sizes
+    images = story.count(sizes.limit, "train") if sizes.limit else len(story.dataset.x_train)
     given = {
         **RECIPE,
         "data": story.settings.data or story.dataset.name,
         "epochs": sizes.epochs,
-        "limit": sizes.limit,
+        "limit": images if sizes.limit else None,
         "classes": story.dataset.n_classes,
         "seed": story.settings.seed,
     }
     done = train_run(out, given, DEFAULTS, resume=True, quiet=story.quiet)
     words = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in RECIPE.items())
-    limit = f" --limit {sizes.limit}" if sizes.limit else ""
+    limit = f" --limit {images}" if sizes.limit else ""
     command = (
         f"tinyvgg train {words} --data {story.data} --epochs {sizes.epochs}{limit} --classes {given['classes']}{story.seed} "
         f"--out {out}"
@@ -39,6 +40,7 @@ def run(story):
         "trained": True,
         "command": command,
         "history": read_lines(out / "history.jsonl"),
+        "images": images,
         "parameters": done["parameters"],
         "sha256": sha256_file(done["model"]),
         "weights_sha256": done["weights_sha256"],

@@ -280,29 +280,14 @@ def _around(x, y, half=6):
 
 
 def _label(name, x, y, taken, top):
-    """Write a point's name where it covers nothing yet: beside, above or below the point."""
+    """Write a point's name where it covers nothing yet: beside it, above or below, and ever farther."""
     wide = CHARACTER * len(name)
-    places = [
-        (9, 4),
-        (-9 - wide, 4),
-        (-wide / 2, -10),
-        (-wide / 2, 19),
-        (7, -9),
-        (7, 17),
-        (-7 - wide, -9),
-        (-7 - wide, 17),
-        (9, -20),
-        (9, 28),
-        (-9 - wide, -20),
-        (-9 - wide, 28),
-    ]
+    rows = [4, -9, 17, -22, 30, -35, 43]
+    places = [(dx, dy) for dy in rows for dx in ((9, -9 - wide) if dy == 4 else (-wide / 2, 7, -7 - wide))]
     for dx, dy in places:
         box = x + dx, y + dy - 11, x + dx + wide, y + dy + 3
         inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= top - 8 and box[3] <= HEIGHT - BOTTOM
         if inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
             break
-    else:
-        dx, dy = places[0]
-        box = x + dx, y + dy - 11, x + dx + wide, y + dy + 3
     taken.append(box)
     return _text(x + dx, y + dy, name)

@@ -1,0 +1,263 @@
+"""The whole story on a network of seconds: every stage, the page, resuming, each stage alone, what is missing, what is wrong."""
+import json
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.quant.networks import randomise
+from tinyvgg import cli, data, demo, errors, nn
+from tinyvgg.demo.story import read_json
+from tinyvgg.nn import layers as L
+
+TIMES = ("seconds", "host_ms", "wire_ms_per_image", "total_ms_per_image")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """A network of seconds, fitted a little, and a few generated images: (model file, --data)."""
+    folder = tmp_path_factory.mktemp("inputs")
+    shapes = data.load("shapes")
+    model = nn.Sequential([L.InputLayer((32, 32, 3)), L.Conv2D(6, 3, strides=2, padding="same", activation="relu"),
+                           L.BatchNormalization(), L.MaxPooling2D(), L.Conv2D(9, 3, padding="same", activation="relu"),
+                           L.MaxPooling2D(), L.Flatten(), L.Dense(12, activation="relu"), L.Dense(10, activation="softmax")], name="mini")
+    randomise(model, np.random.default_rng(3), dead=0)
+    model.fit(*shapes.part("train", 1000), epochs=2, quiet=True)
+    model.save(folder / "mini.h5")
+    arrays = {"X": shapes.x_train[:600], "Y": shapes.y_train[:600], "XT": shapes.x_test[:60], "YT": shapes.y_test[:60]}
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return str(folder / "mini.h5"), ",".join(str(folder / f"{name}.npy") for name in arrays)
+
+
+@pytest.fixture(scope="module")
+def told(inputs, tmp_path_factory):
+    """(folder, summary) of a story that was told whole."""
+    pytest.importorskip("ziglang")
+    pytest.importorskip("unicorn")
+    out = tmp_path_factory.mktemp("story") / "demo"
+    return out, demo.demo(out, model=inputs[0], data=inputs[1], quick=True)
+
+
+def timeless(value):
+    """A result without what a clock measured."""
+    if isinstance(value, dict):
+        return {key: timeless(v) for key, v in value.items() if key not in TIMES}
+    return [timeless(v) for v in value] if isinstance(value, list) else value
+
+
+def results(out):
+    return {name: read_json(out / name / "result.json") for name in demo.STAGES}
+
+
+def test_every_stage_is_told(told):
+    out, summary = told
+    assert all(summary["stages"][name]["done"] for name in demo.STAGES) and summary["failed"] == []
+    found = {name: record["result"] for name, record in results(out).items()}
+    assert found["codegen"]["same"] == found["codegen"]["n"] > 0
+    assert [row["agreement"] for row in found["board"]["rows"]] == [1.0, 1.0]
+    assert found["attack"]["board"] and not any(row["different"] for row in found["attack"]["board"])
+    assert {row["scheme"] for row in found["compress"]["rows"]} > {"none", "low", "medium", "high", "int8", "shared4"}
+    assert sum(part["bytes"] for part in found["firmware"]["map"]) <= found["firmware"]["rows"][0]["flash_bytes"]
+    assert found["bitflip"]["search"]["rows"][0]["accuracy"] == found["bitflip"]["before"]
+
+
+class Outline(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.opened = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag not in ("meta", "img"):
+            self.opened.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.opened.pop() == tag
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_the_page_is_whole_accessible_and_alone(told):
+    out, summary = told
+    text = (out / "report.html").read_text(encoding="utf-8")
+    page = Outline(text)
+    assert not page.opened and len(set(page.ids)) == len(page.ids)
+    assert set(demo.STAGES) <= set(page.ids) and "Skipped" not in text
+    assert not re.search(r"""(src|href)=["'](?!data:|#)|url\(|@import|<script|<link""", text)
+    assert [tag for tag, _ in page.tags if tag in ("h1", "h2")] == ["h1"] + ["h2"] * (len(demo.STAGES) + 1)
+    assert len(page.all("svg")) >= 10 and all(svg["role"] == "img" for svg in page.all("svg"))
+    for svg in page.all("svg"):
+        assert set(svg["aria-labelledby"].split()) <= set(page.ids)
+    assert page.all("img") and all(len(image["alt"]) > 5 for image in page.all("img"))
+    assert len(page.all("caption")) == len(page.all("table")) >= 8
+    assert page.all("html")[0]["lang"] == "en" and "prefers-color-scheme: dark" in text and "width=device-width" in text
+    for value in (summary["data_sha256"], read_json(out / "train" / "result.json")["result"]["sha256"], summary["versions"]["numpy"]):
+        assert value in text
+    assert str(Path(__file__).parent.parent) not in text
+
+
+def test_told_again_nothing_is_done_again(told, inputs):
+    out, _ = told
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
+    summary = demo.demo(out, resume=True)
+    assert summary["settings"]["model"] == inputs[0] and all(told["done"] for told in summary["stages"].values())
+    assert before == {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")} and len(before) == len(demo.STAGES)
+
+
+@pytest.mark.parametrize("name", [name for name in demo.STAGES if name not in ("attack", "compress")])
+def test_a_stage_alone_gives_the_same(told, name):
+    out, _ = told
+    kept = results(out)
+    shutil.rmtree(out / name)
+    demo.demo(out, stages=[name], resume=True)
+    assert timeless(read_json(out / name / "result.json")) == timeless(kept[name])
+    (out / name / "result.json").write_text(json.dumps(kept[name]))     # the same times for what comes after
+
+
+def test_a_damaged_result_is_made_again(told):
+    out, _ = told
+    path = out / "analyze" / "result.json"
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:-9], b"[1]", b"{}"):
+        path.write_bytes(damaged)
+        demo.demo(out, stages=["analyze"], resume=True)
+        assert timeless(json.loads(path.read_bytes())) == timeless(json.loads(whole))
+
+
+def test_it_goes_on_after_a_kill(inputs, told, tmp_path):
+    """Killed within a stage: what was done before, and the schemes of that stage, are not done again."""
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "tinyvgg", "demo", "--model", inputs[0], "--data", inputs[1], "--quick", "--quiet",
+               "--stage", "compress", "--out", str(out)]
+    process = subprocess.Popen(command, cwd=Path(__file__).parent.parent.parent)
+    rows, end = out / "compress" / "rows.jsonl", time.monotonic() + 120
+    while not (rows.exists() and rows.read_text().count("\n") >= 2) and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    process.wait()
+    assert not (out / "compress" / "result.json").exists()
+    before = (out / "train" / "result.json").read_bytes()
+    first = rows.read_text().splitlines()[:2]
+    demo.demo(out, stages=["compress"], resume=True)
+    assert (out / "train" / "result.json").read_bytes() == before and rows.read_text().splitlines()[:2] == first
+    mine, whole = (read_json(folder / "compress" / "result.json")["result"]["rows"] for folder in (out, told[0]))
+    for a, b in zip(mine, whole, strict=True):
+        assert {**a, "command": "", "file_sha256": ""} == {**b, "command": "", "file_sha256": ""}
+
+
+def test_an_interrupt_keeps_what_is_done(inputs, tmp_path, monkeypatch):
+    from tinyvgg.demo import evaluate
+
+    def stop(story):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(evaluate, "run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        demo.demo(tmp_path / "demo", model=inputs[0], data=inputs[1], quick=True)
+    monkeypatch.undo()
+    assert (tmp_path / "demo" / "train" / "result.json").exists()
+    summary = demo.demo(tmp_path / "demo", stages=["evaluate"], resume=True)
+    assert summary["stages"]["evaluate"]["done"] and "skipped" in summary["stages"]["board"]
+
+
+def test_the_commands_give_the_numbers_of_the_page(told, capsys):
+    """Those that write nothing, or the same again."""
+    out, _ = told
+    found = {name: record["result"] for name, record in results(out).items()}
+    for command, key, value in (
+            (found["evaluate"]["command"], "accuracy", found["evaluate"]["accuracy"]),
+            (found["compress"]["rows"][4]["command"], "constants_bytes", found["compress"]["rows"][4]["constants_bytes"]),
+            (found["compress"]["rows"][4]["command"], "accuracy", found["compress"]["rows"][4]["accuracy"]),
+            (found["attack"]["pgd"][1]["command"], "robust_accuracy", found["attack"]["pgd"][1]["robust_accuracy"]),
+            (found["attack"]["transfer"][1]["command"], "accuracy", found["attack"]["transfer"][1]["robust_accuracy"]),
+            (found["attack"]["board"][1]["command"], "accuracy", found["attack"]["board"][1]["robust_accuracy"]),
+            (found["board"]["rows"][0]["command"], "cycles_per_image", found["board"]["rows"][0]["cycles_per_image"]),
+            (found["bitflip"]["search"]["command"], "accuracy_after", found["bitflip"]["search"]["accuracy_after"]),
+            (found["analyze"]["command"].replace("RULES", "xcubeai").replace("LEVEL", "high"), "weights_bytes",
+             found["analyze"]["rows"][3]["weights_bytes"])):
+        assert cli.main([*shlex.split(command)[1:], "--json", "--quiet"]) == 0, command
+        assert json.loads(capsys.readouterr().out)[key] == pytest.approx(value), command
+
+
+def test_what_an_extra_lacks_is_said_and_made_up_for(inputs, tmp_path, monkeypatch, capsys):
+    from tinyvgg.demo import firmware
+
+    def missing(wanted="auto"):
+        raise errors.BuildError("no compiler for the Cortex-M4 was found", 'pip install "tinyvgg[board]"')
+    monkeypatch.setattr(firmware, "find_compiler", missing)
+    out = tmp_path / "demo"
+    assert cli.main(["demo", "--model", inputs[0], "--data", inputs[1], "--quick", "--quiet", "--stage", "board", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "no compiler" in told and "tinyvgg[board]" in told and "it needs the stage firmware" in told
+    page = (out / "report.html").read_text()
+    assert page.count("Skipped: ") >= 2 and "tinyvgg[board]" in page
+    pytest.importorskip("ziglang")
+    pytest.importorskip("unicorn")
+    monkeypatch.undo()
+    assert demo.demo(out, stages=["board"], resume=True)["stages"]["board"]["done"]
+
+
+def test_it_trains_where_no_network_is_named(inputs, tmp_path):
+    out = tmp_path / "demo"
+    demo.demo(out, data=inputs[1], stages=["train"], quick=True, seed=3)
+    result = read_json(out / "train" / "result.json")["result"]
+    assert result["trained"] and result["images"] == 600 and len(result["history"]) == 1 and "--seed 3" in result["command"]
+    assert "accuracy by epoch" in (out / "report.html").read_text()
+
+
+def test_wrong_input(inputs, told, tmp_path, capsys):
+    out, _ = told
+    file, compressed = tmp_path / "file", str(out / "compress" / "int8.tvq")
+    file.write_text("")
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "demo.json").write_text('{"colour": 1}')
+    images = inputs[1].split(",")
+    np.save(tmp_path / "small.npy", np.zeros((20, 8, 8, 3), np.uint8))
+    np.save(tmp_path / "labels.npy", np.zeros(20, np.int64))
+    small = f"{tmp_path / 'small.npy'},{tmp_path / 'labels.npy'}"
+    common = ["--data", ",".join(images), "--model", inputs[0], "--quick"]
+    for arguments, words in (
+            (["--stage", "sing", "--out", str(tmp_path / "a"), *common], "there is no stage 'sing'"),
+            (["--resume", "--out", str(tmp_path / "b")], "no story to go on with"),
+            (["--resume", "--quick", "--out", str(out)], "--resume and --out alone"),
+            (["--out", str(out), *common[:-1]], "holds a story with quick True"),
+            (["--out", str(file), *common], "is a file"),
+            (["--resume", "--out", str(damaged)], "not the settings of a story"),
+            (["--data", "nowhere", "--out", str(tmp_path / "c")], "no data 'nowhere'"),
+            (["--model", "no.h5", "--data", inputs[1], "--quick", "--out", str(tmp_path / "d")], "no.h5"),
+            (["--model", compressed, "--data", inputs[1], "--quick", "--out", str(tmp_path / "e")], "compressed already"),
+            (["--model", inputs[0], "--data", small, "--quick", "--out", str(tmp_path / "f")], "the model takes"),
+            (["--seed", "-1", "--out", str(tmp_path / "g"), *common], "seed is -1")):
+        assert cli.main(["demo", "--quiet", *arguments]) == 2, arguments
+        told_error = capsys.readouterr().err
+        assert words in told_error and "Traceback" not in told_error, (arguments, told_error)
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.slow
+def test_the_whole_story_without_cifar10(tmp_path):
+    """The usual sizes on the generated images, as the README's first command tells it."""
+    pytest.importorskip("ziglang")
+    pytest.importorskip("unicorn")
+    summary = demo.demo(tmp_path / "demo", data="shapes")
+    found = {name: record["result"] for name, record in results(tmp_path / "demo").items()}
+    assert all(told["done"] for told in summary["stages"].values()) and summary["failed"] == []
+    assert found["evaluate"]["accuracy"] > 0.95 and found["compress"]["rows"][4]["accuracy"] > found["evaluate"]["accuracy"] - 0.02
+    assert found["attack"]["pgd"][0]["robust_accuracy"] < 0.5 and found["attack"]["curves"]["float"]["rows"][-1]["robust_accuracy"] < 0.3
