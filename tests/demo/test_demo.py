@@ -68,6 +68,9 @@ def test_every_stage_is_told(told):
     assert {row["scheme"] for row in found["compress"]["rows"]} > {"none", "low", "medium", "high", "int8", "shared4"}
     assert sum(part["bytes"] for part in found["firmware"]["map"]) <= found["firmware"]["rows"][0]["flash_bytes"]
     assert found["bitflip"]["search"]["rows"][0]["accuracy"] == found["bitflip"]["before"]
+    defences = {row["defence"]: row for row in found["defence"]["rows"]}
+    assert defences["none"]["accuracy_after"] is not None and defences["none"]["check_ms"] is None
+    assert defences["crc"]["accuracy_after"] is None and "HARMED" in defences["crc"]["refused"] and defences["crc"]["report"]["found"] > 0
 
 
 class Outline(HTMLParser):
@@ -121,7 +124,7 @@ def test_told_again_nothing_is_done_again(told, inputs):
     assert before == {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")} and len(before) == len(demo.STAGES)
 
 
-@pytest.mark.parametrize("name", [name for name in demo.STAGES if name not in ("attack", "compress")])
+@pytest.mark.parametrize("name", [name for name in demo.STAGES if name not in ("attack", "compress", "defence")])
 def test_a_stage_alone_gives_the_same(told, name):
     out, _ = told
     kept = results(out)

@@ -16,6 +16,7 @@ SECTIONS = {
     "board": ("Virtual board", sections_board.board),
     "attack": ("Attacks", sections_attacks.attack),
     "bitflip": ("Bit flips", sections_attacks.bitflip),
+    "defence": ("Defences on the board", sections_attacks.defence),
 }
 
 

@@ -14,7 +14,7 @@ from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
 from tinyvgg.report.progress import Progress
 from tinyvgg.report.record import toolchain, versions, write_json
 
-STAGES = ("train", "evaluate", "analyze", "compress", "codegen", "firmware", "board", "attack", "bitflip")
+STAGES = ("train", "evaluate", "analyze", "compress", "codegen", "firmware", "board", "attack", "bitflip", "defence")
 
 
 def demo(out="runs/demo", *, data=None, model=None, stages=None, seed=0, quick=False, resume=False, quiet=True):

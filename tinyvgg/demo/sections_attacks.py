@@ -206,3 +206,36 @@ def _defences(result):
         for r in result["defences"]
     ]
     return html.table("Defences against the searched flips, modelled on this machine", header, rows)
+
+
+def defence(story, result):
+    """What a running board makes of the flips, bare and defended."""
+    text = (
+        f"The {result['flips']} searched flips are made in the memory of a running board, whose constants lie in RAM; it then "
+        f"classifies {result['n']} test images. A defence is C in the image and checks before every inference: CRC-32 finds and "
+        "refuses to answer, RADAR sets a harmed group of weights to zero, ranges set a strange weight back to the nearest usual "
+        "one, replicas vote over biases and tails."
+    )
+    header = ["defence", "flash B", "RAM B", "ms an image", "of it check", "before %", "after the flips %", "arrays found", "bytes repaired"]
+    rows = []
+    for row in result["rows"]:
+        report = row["report"] or {"found": "-", "repaired": "-"}
+        rows.append(
+            [
+                row["defence"],
+                f"{row['flash_bytes']:,}",
+                f"{row['ram_bytes']:,}",
+                f"{row['ms_per_image']:,.1f}",
+                "-" if row["check_ms"] is None else f"{row['check_ms']:.1f}",
+                f"{100 * row['accuracy_before']:.1f}",
+                "no answer" if row["accuracy_after"] is None else f"{100 * row['accuracy_after']:.1f}",
+                report["found"],
+                report["repaired"],
+            ]
+        )
+    commands = [row["command"] for row in result["rows"]]
+    return (
+        html.paragraph(text)
+        + html.table("The same flips on four images", header, rows)
+        + html.again(*commands, f"tinyvgg demo --resume --stage defence --out {story.out}")
+    )
