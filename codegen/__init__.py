@@ -5,5 +5,6 @@
 """
 from tinyvgg.codegen.generate import generate, graph_of
 from tinyvgg.codegen.host import HostModel
+from tinyvgg.codegen.variants import variant_cost, variants, with_variants
 
-__all__ = ["HostModel", "generate", "graph_of"]
+__all__ = ["HostModel", "generate", "graph_of", "variant_cost", "variants", "with_variants"]

@@ -1,5 +1,6 @@
 """Printing a Program: header, calls, constants, the kernels it uses, a Makefile, a page of sizes."""
 import math
+import re
 from pathlib import Path
 from string import Template
 
@@ -12,7 +13,8 @@ from tinyvgg.quant.schedule import kept_rows
 
 HERE = Path(__file__).parent
 # Headers that a kernel file includes, beside tv_kernels.h.
-_HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_shared.h", "tv_tail.h", "tv_dot.h", "tv_float.h", "tv_guard.h")
+_HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_shared.h", "tv_tail.h", "tv_dot.h", "tv_float.h", "tv_guard.h", "tv_mac.h",
+            "tv_fixed.h", "tv_conv2d_s16.h", "tv_winograd.h", "tv_winograd_run.h", "tv_winograd2.h", "tv_winograd4.h")
 
 
 def files(program, *, sha256="", header=None, more_files=None):
@@ -20,7 +22,9 @@ def files(program, *, sha256="", header=None, more_files=None):
     and headers that belong to it."""
     header = header or f"{program.name}.h"
     facts = _facts(program, sha256, header)
-    kernels = {f"{k}.c": _read(f"{k}.c") for k in program.kernels}
+    kernels = {f"{k}.c": _kernel(k) for k in program.kernels}
+    for step in program.steps.values():
+        kernels |= step.sources
     kernels |= {h: _read(h) for h in _needed_headers(kernels.values())} | (more_files or {})
     sources = [f"{program.name}.c", f"{program.name}_weights.c", *(k for k in kernels if k.endswith(".c"))]
     makefile = facts | {"objects": " ".join(s[:-2] + ".o" for s in sources),
@@ -36,6 +40,15 @@ def files(program, *, sha256="", header=None, more_files=None):
 
 def _read(name):
     return (HERE / "kernels" / name).read_text(encoding="utf-8")
+
+
+def _kernel(name):
+    """The text of a kernel file; tv_mac_UxN, the inner loop for a depth of U * N words, is made of tv_mac.h."""
+    made = re.fullmatch(r"tv_mac_(\d+)x(\d+)", name)
+    if not made:
+        return _read(f"{name}.c")
+    unroll, chunks = made.groups()
+    return f'#define TV_MAC {name}\n#define TV_UNROLL {unroll}\n#define TV_CHUNKS {chunks}\n#include "tv_mac.h"\n'
 
 
 def _filled(name, values):

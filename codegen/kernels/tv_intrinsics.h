@@ -54,6 +54,21 @@ static inline int32_t tv_smmulr(int32_t a, int32_t b)
     return y;
 }
 
+/* a + b and a - b in each half */
+static inline uint32_t tv_sadd16(uint32_t a, uint32_t b)
+{
+    uint32_t y;
+    __asm__("sadd16 %0, %1, %2" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+}
+
+static inline uint32_t tv_ssub16(uint32_t a, uint32_t b)
+{
+    uint32_t y;
+    __asm__("ssub16 %0, %1, %2" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+}
+
 /* bytes 0 and 2, sign-extended to halves */
 static inline uint32_t tv_sxtb16(uint32_t bytes)
 {
@@ -118,6 +133,8 @@ static inline int32_t tv_smmulr(int32_t a, int32_t b)
     return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
 }
 
+static inline uint32_t tv_sadd16(uint32_t a, uint32_t b) { return ((a + b) & 0xFFFFu) | ((a >> 16) + (b >> 16)) << 16; }
+static inline uint32_t tv_ssub16(uint32_t a, uint32_t b) { return ((a - b) & 0xFFFFu) | ((a >> 16) - (b >> 16)) << 16; }
 static inline uint32_t tv_extend(uint32_t byte) { return (byte ^ 0x80u) - 0x80u; }
 static inline uint32_t tv_sxtb16(uint32_t v) { return (tv_extend(v & 255u) & 0xFFFFu) | tv_extend(v >> 16 & 255u) << 16; }
 static inline uint32_t tv_sxtb16_ror8(uint32_t v) { return tv_sxtb16(v >> 8); }
@@ -128,8 +145,9 @@ static inline int16_t tv_ssat16(int32_t v) { return (int16_t)(v < -32768 ? -3276
 
 #endif
 
-/* a + b and a << n modulo 2^32, as the ADD and LSL of the core */
+/* a + b, a - b and a << n modulo 2^32, as the ADD, SUB and LSL of the core */
 static inline int32_t tv_add(int32_t a, int32_t b) { return tv_signed((uint32_t)a + (uint32_t)b); }
+static inline int32_t tv_subtract(int32_t a, int32_t b) { return tv_signed((uint32_t)a - (uint32_t)b); }
 static inline int32_t tv_shift_left(int32_t a, uint32_t n) { return tv_signed((uint32_t)a << n); }
 
 #endif

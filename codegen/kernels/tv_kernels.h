@@ -31,6 +31,13 @@
 #define TV_ARENA
 #endif
 
+/* Where code goes that runs often: -DTV_RAMCODE asks for the section .ramcode, which the start-up code copies to RAM. */
+#if defined(TV_RAMCODE) && defined(__GNUC__)
+#define TV_HOT __attribute__((section(".ramcode")))
+#else
+#define TV_HOT
+#endif
+
 typedef enum {
     TV_OK = 0,
     TV_NULL_POINTER = 1,      /* image, output or arena is NULL */
@@ -90,6 +97,12 @@ typedef struct {
 /* scratch: 2 * round_up(block * pool_height * pool_width, 2) * round_up(K, 8) bytes, where shared 2 * round_up(K, 8) more, where
  * expanded round_up(F, 2) * round_up(K, 8) instead. */
 void tv_conv2d_u8(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
+
+/* A layer whose kernel is made for its shape: see tv_fixed.h. */
+typedef struct {
+    const void *weights;                 /* as the kernel takes them */
+    tv_tail_u8 tail;
+} tv_fixed_layer;
 
 /* Each channel c has `multiplier` = F / C filters, c * multiplier + 0..: weights int8 [KH][KW][F], or shared with rows [F][KH*KW]. */
 typedef struct {

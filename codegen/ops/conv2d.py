@@ -14,8 +14,8 @@ from tinyvgg.codegen.ops._common import (
     shared_fields,
     window,
 )
+from tinyvgg.codegen.ops._fixed import fixed_step
 from tinyvgg.codegen.program import Step, emit
-from tinyvgg.errors import NotYet
 from tinyvgg.quant.float_graph import FloatConv2D
 from tinyvgg.quant.graph import Conv2D, weights_of
 
@@ -25,8 +25,8 @@ SHARED_BLOCK = 8            # looking up takes longer
 
 @emit.register
 def _(op: Conv2D, program):
-    if op.variant == "winograd4":
-        raise NotYet(f"no kernel for the variant winograd4 of {op.name!r}", 'variant "direct"')
+    if op.variant not in ("direct", "direct_ram"):
+        return fixed_step(op, program)
     weights = weights_of(op)
     f, kh, kw, c = weights.shape
     size, pool = kh * kw * c, op.pool or (1, 1, 1, 1)

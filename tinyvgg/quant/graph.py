@@ -31,7 +31,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-VARIANTS = ("direct", "direct_ram", "direct16", "winograd2", "winograd4")
+VARIANTS = ("direct", "direct_ram", "direct16", "direct16_ram", "winograd2", "winograd2_ram", "winograd4", "winograd4_ram")
 ACTIVATIONS = ("none", "relu", "leaky", "clamp")
 
 

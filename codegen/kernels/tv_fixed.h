@@ -1,0 +1,102 @@
+/* What the kernels for fixed shapes share. A generated file defines the shape of one layer as numbers and includes one of
+ * tv_conv2d_s16.h, tv_winograd2.h, tv_winograd4.h, which define the function TV_NAME:
+ *
+ *     void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
+ *
+ * TV_HEIGHT TV_WIDTH TV_CHANNELS    input            TV_OUT_HEIGHT TV_OUT_WIDTH TV_FILTERS    output, after the pool
+ * TV_TOP TV_LEFT                    padding          TV_ZERO       what padded pixels hold
+ * TV_PADDED_HEIGHT TV_PADDED_WIDTH TV_PADDED_CHANNELS   the input as the kernel reads it, a copy where TV_COPY is 1
+ * TV_ACTIVATION TV_SHIFT            of the tail      TV_EXPAND     1: the weights are widened or transformed to scratch, four
+ *                                                                  filters at a time; 0: they are in flash as they are used
+ * TV_DEPTH                          words of two products for one filter at one place (tv_mac.h) */
+#ifndef TV_FIXED_H
+#define TV_FIXED_H
+
+#include "tv_intrinsics.h"
+#include "tv_kernels.h"
+
+/* The tail's numbers of one filter. */
+typedef struct {
+    int32_t bias, offset, multiplier, high, slope;
+} tv_channel;
+
+static inline tv_channel tv_channel_of(const tv_tail_u8 *tail, uint32_t f)
+{
+    const tv_channel c = { tail->bias ? tail->bias[f] : 0, tail->offset[f], tail->multiplier[f],
+                           TV_ACTIVATION == TV_CLAMP ? tail->high[f] : 0, tail->slope };
+    return c;
+}
+
+/* The result of an accumulator that carries `scale` bits below its unit, which are 0. */
+static inline uint8_t tv_result(const tv_channel *c, int32_t acc, uint32_t scale)
+{
+    int32_t v = acc >> scale;
+    if (TV_ACTIVATION != TV_NONE) v = tv_add(v, c->bias);
+    if (TV_ACTIVATION == TV_RELU || TV_ACTIVATION == TV_CLAMP) v &= ~(v >> 31);
+    if (TV_ACTIVATION == TV_LEAKY) {
+        v = tv_shift_left(v, TV_SHIFT);
+        if (v < 0) v = tv_smmulr(tv_shift_left(v, 1), c->slope);
+        return tv_usat8(tv_smmulr(tv_add(v, c->offset), c->multiplier));
+    }
+    if (TV_ACTIVATION == TV_CLAMP) {
+        v = tv_shift_left(v, TV_SHIFT);
+        if (v > c->high) v = c->high;
+        return tv_usat8(tv_smmulr(tv_add(v, c->offset), c->multiplier));
+    }
+    return tv_usat8(tv_smmulr(tv_add(tv_shift_left(v, TV_SHIFT), c->offset), c->multiplier));
+}
+
+/* Which of two accumulators gives the larger result: the smaller one where `falling`. */
+static inline int32_t tv_larger(int32_t a, int32_t b, int falling)
+{
+    return falling ? (b < a ? b : a) : (b > a ? b : a);
+}
+
+#if TV_COPY
+/* Copy whole words, or bytes where a pixel is none. */
+static inline uint8_t *tv_put(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+    uint32_t i = 0;
+    for (; i + 16 <= bytes; i += 16) {
+        const uint32_t a = tv_load(from + i), b = tv_load(from + i + 4), c = tv_load(from + i + 8), d = tv_load(from + i + 12);
+        memcpy(to + i, &a, 4), memcpy(to + i + 4, &b, 4), memcpy(to + i + 8, &c, 4), memcpy(to + i + 12, &d, 4);
+    }
+    for (; i + 4 <= bytes; i += 4) {
+        const uint32_t a = tv_load(from + i);
+        memcpy(to + i, &a, 4);
+    }
+    for (; i < bytes; i++) to[i] = from[i];
+    return to + bytes;
+}
+
+static inline uint8_t *tv_fill(uint8_t *to, uint32_t bytes)
+{
+    const uint32_t zero = TV_ZERO * 0x01010101u;
+    uint32_t i = 0;
+    for (; i + 4 <= bytes; i += 4) memcpy(to + i, &zero, 4);
+    for (; i < bytes; i++) to[i] = TV_ZERO;
+    return to + bytes;
+}
+
+/* Rows first..first+count-1 of the padded input, [count][TV_PADDED_WIDTH][TV_PADDED_CHANNELS]. */
+TV_HOT static void tv_pad(const uint8_t *x, uint32_t first, uint32_t count, uint8_t *to)
+{
+    const uint32_t right = (TV_PADDED_WIDTH > TV_LEFT + TV_WIDTH ? TV_PADDED_WIDTH - TV_LEFT - TV_WIDTH : 0) * TV_PADDED_CHANNELS;
+    const uint32_t columns = TV_PADDED_WIDTH - TV_LEFT < TV_WIDTH ? TV_PADDED_WIDTH - TV_LEFT : TV_WIDTH;
+    for (uint32_t r = first; r < first + count; r++) {
+        if (r - TV_TOP >= TV_HEIGHT) {                                   /* wraps above the map */
+            to = tv_fill(to, TV_PADDED_WIDTH * TV_PADDED_CHANNELS);
+            continue;
+        }
+        const uint8_t *from = x + (r - TV_TOP) * TV_WIDTH * TV_CHANNELS;
+        to = tv_fill(to, TV_LEFT * TV_PADDED_CHANNELS);
+        if (TV_CHANNELS == TV_PADDED_CHANNELS) to = tv_put(to, from, columns * TV_CHANNELS);
+        else
+            for (uint32_t j = 0; j < columns; j++, from += TV_CHANNELS)
+                to = tv_fill(tv_put(to, from, TV_CHANNELS), TV_PADDED_CHANNELS - TV_CHANNELS);
+        to = tv_fill(to, right);
+    }
+}
+#endif
+
+#endif

@@ -1,0 +1,35 @@
+/* What the two Winograd kernels share: tiles of TV_TILE x TV_TILE results of a 3x3 convolution with stride 1, from transformed
+ * values and weights. Both give the very integers of the direct sum: see tv_winograd2.h and tv_winograd4.h.
+ *
+ * TV_TILE_ROWS TV_TILE_COLUMNS   tiles of the map         TV_BATCH   rows of tiles at a time
+ * TV_POOL                        1: a max-pool 2x2 with stride 2 follows
+ * TV_PADDED_WIDTH = TV_TILE_COLUMNS * TV_TILE + 2; TV_PADDED_CHANNELS a multiple of 4; TV_DEPTH half of it
+ *
+ * values  [TV_BATCH * TV_TILE_COLUMNS / 2, rounded up][places of a tile][TV_DEPTH][2 tiles] words: of each four channels 0 1 2 3
+ *         the words (0, 2) and (1, 3), as UXTB16 gives them
+ * weights [F/4][places][TV_DEPTH][4 filters] words; where TV_EXPAND is 1 int8 [F/4][C/4][4 filters][9][4 channels]
+ * sums    [places][2 tiles][4 filters]
+ * scratch: sums, values, weights of four filters if TV_EXPAND, padded rows [TV_BATCH * TV_TILE + 2][TV_PADDED_WIDTH][channels] */
+#ifndef TV_WINOGRAD_H
+#define TV_WINOGRAD_H
+
+#include "tv_fixed.h"
+
+#define TV_PLACES ((TV_TILE + 2) * (TV_TILE + 2))
+#define TV_PAIRS ((TV_BATCH * TV_TILE_COLUMNS + 1) / 2)
+#define TV_VALUE_STEP (2 * TV_DEPTH)                     /* words from a place to the next */
+#define TV_LINE (TV_PADDED_WIDTH * TV_PADDED_CHANNELS)   /* bytes of a padded row */
+
+void TV_MAC(const uint32_t *x, const uint32_t *w, int32_t *m, const int32_t *end, uint32_t w_step);
+void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
+
+/* Where the values of tile t of the batch begin. */
+static inline uint32_t *tv_tile_values(uint32_t *values, uint32_t t)
+{
+    return values + (t >> 1) * TV_PLACES * TV_VALUE_STEP + (t & 1u);
+}
+
+/* (v & 0xFFFF8000) of a low half that went below 0 has borrowed one from the high half: give it back. */
+static inline uint32_t tv_mend(uint32_t v) { return v + ((v & 0x8000u) << 1); }
+
+#endif

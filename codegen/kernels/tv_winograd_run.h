@@ -1,0 +1,62 @@
+/* The course of a Winograd convolution, the same for both tiles: pad, transform values; four filters at a time: multiply, transform back. */
+
+#if TV_EXPAND
+/* Four filters' int8 weights to words [places][TV_DEPTH][4]. */
+TV_HOT static const uint32_t *tv_four_weights(const tv_fixed_layer *layer, uint32_t f, uint32_t *to)
+{
+    const int8_t *from = (const int8_t *)layer->weights + f * 9 * TV_PADDED_CHANNELS;
+    for (uint32_t c = 0; c < TV_PADDED_CHANNELS / 4; c++)
+        for (uint32_t i = 0; i < 4; i++, from += 36) {
+            tv_expand_pair(from, to + 8 * c + i, 0);
+            tv_expand_pair(from, to + 8 * c + 4 + i, 1);
+        }
+    return to;
+}
+#else
+static inline const uint32_t *tv_four_weights(const tv_fixed_layer *layer, uint32_t f, const uint32_t *unused)
+{
+    (void)unused;
+    return (const uint32_t *)layer->weights + f * TV_PLACES * TV_DEPTH;
+}
+#endif
+
+static inline void tv_result_pair(const tv_channel *channel, const int32_t *m, uint32_t row, uint32_t column, uint32_t count,
+                                  uint8_t *y, int falling)
+{
+    for (uint32_t i = 0; i < count; i++, m += 4) {
+        tv_result_tile(channel, m, row, column, y, falling);
+        if (++column == TV_TILE_COLUMNS) row++, column = 0;
+    }
+}
+
+/* `count` tiles (1 or 2) from tile (row, column) on, four filters from f on. */
+TV_HOT static void tv_results(const tv_tail_u8 *tail, const int32_t *m, uint32_t row, uint32_t column, uint32_t count, uint32_t f,
+                              uint8_t *y)
+{
+    const uint32_t filters = TV_FILTERS - f < 4 ? TV_FILTERS - f : 4;
+    for (uint32_t i = 0; i < filters; i++) {
+        const tv_channel channel = tv_channel_of(tail, f + i);
+        if (TV_POOL && channel.multiplier < 0) tv_result_pair(&channel, m + i, row, column, count, y + f + i, 1);
+        else tv_result_pair(&channel, m + i, row, column, count, y + f + i, 0);
+    }
+}
+
+TV_HOT void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, void *scratch)
+{
+    int32_t *sums = (int32_t *)scratch;
+    uint32_t *values = (uint32_t *)(sums + 8 * TV_PLACES), *weights = values + TV_PAIRS * TV_PLACES * TV_VALUE_STEP;
+    uint8_t *rows = (uint8_t *)(weights + (TV_EXPAND ? TV_PLACES * TV_DEPTH * 4 : 0));
+    for (uint32_t top = 0; top < TV_TILE_ROWS; top += TV_BATCH) {
+        const uint32_t batch = TV_TILE_ROWS - top < TV_BATCH ? TV_TILE_ROWS - top : TV_BATCH;
+        const uint32_t tiles = batch * TV_TILE_COLUMNS;
+        tv_pad(x, TV_TILE * top, TV_TILE * batch + 2, rows);
+        tv_transform(rows, batch, values);
+        for (uint32_t f = 0; f < TV_FILTERS; f += 4) {
+            const uint32_t *w = tv_four_weights(layer, f, weights), *v = values;
+            for (uint32_t t = 0; t < tiles; t += 2, v += TV_PLACES * TV_VALUE_STEP) {
+                TV_MAC(v, w, sums, sums + 8 * TV_PLACES, 4 * TV_DEPTH);
+                tv_results(&layer->tail, sums, top + t / TV_TILE_COLUMNS, t % TV_TILE_COLUMNS, tiles - t < 2 ? 1 : 2, f, y);
+            }
+        }
+    }
+}

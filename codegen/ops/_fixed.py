@@ -1,0 +1,195 @@
+"""Convolutions made for their shape: what each variant can take, its layout of the weights, the C file of one layer.
+
+The kernels are kernels/tv_conv2d_s16.h, tv_winograd2.h and tv_winograd4.h; each says what it computes and how its weights lie.
+"""
+import math
+
+import numpy as np
+
+from tinyvgg.codegen.emit import initializer
+from tinyvgg.codegen.ops._common import ACTIVATIONS, integer_tail, map_shape, round_up
+from tinyvgg.codegen.program import Step
+from tinyvgg.errors import NotYet
+from tinyvgg.quant.bounds import accumulator_bounds
+from tinyvgg.quant.graph import weights_of
+
+RAM = "_ram"                # variants that keep int8 weights in flash and widen or transform them in RAM
+TILES = {"winograd2": 2, "winograd4": 4}
+BITS = {"winograd2": 2, "winograd4": 6}         # below the accumulator's unit, which must still fit 32 bits
+DEEPEST = 24                # words of products that the inner loop unrolls, where it is not unrolled at one go
+AT_ONE_GO = 64
+BATCH_BYTES = 48 << 10      # of transformed values at a time
+BLOCK_BYTES = 12 << 10      # of gathered columns at a time
+
+
+def refusal(op, input_shape, variant):
+    """Return why the convolution `op` cannot run as `variant` ("direct16", "winograd2" ..., with or without "_ram"), or None."""
+    base = variant.removesuffix(RAM)
+    _, kh, kw, c = op.weights.shape
+    if op.dilation != (1, 1):
+        return "it is dilated"
+    if base == "direct16":
+        return None
+    if base not in TILES:
+        return "there is no such kernel"
+    if (kh, kw) != (3, 3) or op.strides != (1, 1):
+        return "it is not 3x3 with stride 1"
+    if op.pool not in (None, (2, 2, 2, 2)):
+        return f"it has a max-pool of {op.pool[:2]} with stride {op.pool[2:]}; expected 2x2 with stride 2"
+    if round_up(c, 4) * 2 > 4080:
+        return f"it has {c} channels; expected at most 2040"
+    low, high = accumulator_bounds(weights_of(op), 0)
+    largest = int(max(high.max(), -low.min()))
+    if largest >= 1 << 31 - BITS[base]:
+        return f"its sums can reach {largest:,}; expected less than {1 << 31 - BITS[base]:,}"
+    return None
+
+
+def fixed_step(op, program):
+    """Return the Step of a convolution whose variant is not "direct"; raise NotYet where the variant cannot take it."""
+    why = refusal(op, program.input_shapes(op)[0], op.variant)
+    if why:
+        raise NotYet(f"the variant {op.variant} cannot take {op.name!r}: {why}", 'variant "direct"')
+    base, expand = op.variant.removesuffix(RAM), op.variant.endswith(RAM)
+    make = _direct16 if base == "direct16" else _winograd
+    defines, weights, mac, scratch = make(op, program.input_shapes(op)[0], base, expand)
+    symbol = f"{program.name}_{program.symbol(op)}"
+    fields = {"weights": program.constant(op, "weights", weights), "tail": integer_tail(program, op, weights_of(op), op.input_zero)}
+    lines = [f"#define {key} {value}" for key, value in {"TV_NAME": symbol, **_shape(op, program), "TV_EXPAND": int(expand),
+                                                           "TV_MAC": mac, **defines}.items()]
+    header = {"direct16": "tv_conv2d_s16.h"}.get(base, f"tv_{base}.h")
+    text = f"/* {program.symbol(op)}: {op.variant}. */\n" + "\n".join(lines) + f'\n#include "{header}"\n'
+    declaration = (f"void {symbol}(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);\n"
+                   f"static const tv_fixed_layer {program.symbol(op)}_layer = {initializer(fields)};")
+    return Step(f"{symbol}(&{program.symbol(op)}_layer, {{x}}, {{y}}, {{scratch}})", (mac,), declaration, scratch,
+                {f"{symbol}.c": text})
+
+
+def _shape(op, program):
+    """The definitions that all kernels of tv_fixed.h take."""
+    (h, w, c), (oh, ow, f) = map_shape(program.input_shapes(op)[0]), map_shape(op.shape)
+    return {"TV_HEIGHT": h, "TV_WIDTH": w, "TV_CHANNELS": c, "TV_OUT_HEIGHT": oh, "TV_OUT_WIDTH": ow, "TV_FILTERS": f,
+            "TV_TOP": op.padding[0][0], "TV_LEFT": op.padding[1][0], "TV_ZERO": f"{op.input_zero}u",
+            "TV_ACTIVATION": ACTIVATIONS[op.tail.activation], "TV_SHIFT": op.tail.shift}
+
+
+def _results(op):
+    """Rows and columns of the convolution that its pool, if there is one, uses."""
+    oh, ow, _ = map_shape(op.shape)
+    ph, pw, sh, sw = op.pool or (1, 1, 1, 1)
+    return (oh - 1) * sh + ph, (ow - 1) * sw + pw
+
+
+def mac_depth(words):
+    """Return (unroll, chunks): how the inner loop of tv_mac.h covers so many words of products."""
+    if words <= AT_ONE_GO:
+        return words, 1
+    return min(((n, -(-words // n)) for n in range(8, DEEPEST + 1)), key=lambda d: d[0] * d[1] * 16 + d[1] * 9)
+
+
+# --- in halves of words ---------------------------------------------------------------------------------------------------
+
+
+def lanes(run):
+    """Which two of a run of bytes each word holds, -1 for none: (words, 2)."""
+    whole = [pair for i in range(0, run - 3, 4) for pair in ((i, i + 2), (i + 1, i + 3))]
+    k = run // 4 * 4
+    return np.array(whole + [[], [(k, -1)], [(k, k + 1)], [(k, k + 2), (k + 1, -1)]][run % 4], np.int64)
+
+
+def _direct16(op, input_shape, base, expand):
+    weights = weights_of(op)
+    f, kh, kw, c = weights.shape
+    h, w, _ = map_shape(input_shape)
+    unroll, chunks = mac_depth(kh * len(lanes(kw * c)))
+    depth, area = unroll * chunks, math.prod((op.pool or (1, 1))[:2])
+    rows, columns = _results(op)
+    outputs = math.prod(map_shape(op.shape)[:2])
+    block = max(1, min(BLOCK_BYTES // (4 * depth * area), outputs)) * area
+    copy = any(map(any, op.padding))
+    padded = (rows - 1) * op.strides[0] + kh, (columns - 1) * op.strides[1] + kw
+    padded = (padded[0], max(padded[1], op.padding[1][0])) if copy else (h, w)
+    pool = op.pool or (1, 1, 1, 1)
+    defines = {"TV_DEPTH": depth, "TV_BLOCK": round_up(block, 2), "TV_COPY": int(copy),
+               "TV_PADDED_HEIGHT": padded[0], "TV_PADDED_WIDTH": padded[1], "TV_PADDED_CHANNELS": c,
+               "TV_KERNEL_HEIGHT": kh, "TV_KERNEL_WIDTH": kw, "TV_STRIDE_Y": op.strides[0], "TV_STRIDE_X": op.strides[1],
+               "TV_POOL_HEIGHT": pool[0], "TV_POOL_WIDTH": pool[1], "TV_POOL_STRIDE_Y": pool[2], "TV_POOL_STRIDE_X": pool[3]}
+    if round_up(block, 2) % area:
+        defines["TV_BLOCK"] = round_up(block, 2 * area)
+    scratch = defines["TV_BLOCK"] * 4 * (4 + depth) + expand * 16 * depth + copy * math.prod(padded) * c
+    laid = _bytes16(weights) if expand else words16(weights, depth)
+    return defines, laid, f"tv_mac_{unroll}x{chunks}", scratch
+
+
+def words16(weights, depth):
+    """int8 weights (F, KH, KW, C) -> uint32 words of two halves [F/4][depth][4]."""
+    f, kh, kw, c = weights.shape
+    pairs = lanes(kw * c)
+    rows = np.concatenate([weights.reshape(f, kh, kw * c), np.zeros((f, kh, 1), np.int8)], axis=2)       # -1 means the zero
+    halves = np.zeros((round_up(f, 4), depth, 2), np.int16)
+    halves[:f, :kh * len(pairs)] = rows[:, :, pairs].reshape(f, -1, 2)
+    return as_words(halves.reshape(-1, 4, depth, 2).transpose(0, 2, 1, 3))
+
+
+def as_words(halves):
+    """int16 (..., 2) -> uint32 (...), the first in the low half."""
+    low, high = (halves[..., i].astype(np.uint16).astype(np.uint32) for i in (0, 1))
+    return low | high << np.uint32(16)
+
+
+def _bytes16(weights):
+    """int8 weights (F, KH, KW, C) -> int8 [F/4][KH][4][KW * C rounded up to fours]."""
+    f, kh, kw, c = weights.shape
+    padded = np.zeros((round_up(f, 4), kh, round_up(kw * c, 4)), np.int8)
+    padded[:f, :, :kw * c] = weights.reshape(f, kh, -1)
+    return padded.reshape(-1, 4, kh, padded.shape[2]).transpose(0, 2, 1, 3)
+
+
+# --- Winograd -------------------------------------------------------------------------------------------------------------
+
+TRANSFORMS = {2: np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]),
+              4: np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 1]])}
+
+
+def _winograd(op, input_shape, base, expand):
+    weights, tile = weights_of(op), TILES[base]
+    f, _, _, c = weights.shape
+    rows, columns = (-(-n // tile) for n in _results(op))
+    channels = round_up(c, 4)
+    places, depth, width = (tile + 2) ** 2, channels // 2, columns * tile + 2
+    width = max(width, op.padding[1][0])
+    unroll, chunks = mac_depth(depth)
+    if unroll * chunks != depth:
+        unroll, chunks = max(n for n in range(1, AT_ONE_GO + 1) if depth % n == 0), 0
+        chunks = depth // unroll
+    batch = int(np.clip(BATCH_BYTES // (columns * places * depth * 4), 1, rows))
+    defines = {"TV_DEPTH": depth, "TV_COPY": 1, "TV_PADDED_WIDTH": width, "TV_PADDED_CHANNELS": channels,
+               "TV_TILE_ROWS": rows, "TV_TILE_COLUMNS": columns, "TV_BATCH": batch, "TV_POOL": int(op.pool is not None)}
+    values = round_up(batch * columns, 2) * places * depth * 4
+    scratch = 32 * places + values + expand * 16 * places * depth + (tile * batch + 2) * width * channels
+    laid = bytes_winograd(weights) if expand else words_winograd(weights, tile)
+    return defines, laid, f"tv_mac_{unroll}x{chunks}", scratch
+
+
+def _padded(weights):
+    """Weights (F, 3, 3, C) with F and C rounded up to fours by zeros."""
+    f, kh, kw, c = weights.shape
+    padded = np.zeros((round_up(f, 4), kh, kw, round_up(c, 4)), np.int8)
+    padded[:f, :, :, :c] = weights
+    return padded
+
+
+def words_winograd(weights, tile):
+    """int8 weights (F, 3, 3, C) -> transformed, uint32 words of two halves [F/4][places][C/2][4]; each fits 16 bits."""
+    transform, padded = TRANSFORMS[tile], _padded(weights)
+    u = np.einsum("ip,fpqc,jq->fijc", transform, padded.astype(np.int32), transform)
+    f, _, _, c = padded.shape
+    halves = u.astype(np.int16).reshape(f, -1, c)[:, :, lanes(c)]                        # (F, places, C/2, 2)
+    return as_words(halves.reshape(f // 4, 4, -1, c // 2, 2).transpose(0, 2, 3, 1, 4))
+
+
+def bytes_winograd(weights):
+    """int8 weights (F, 3, 3, C) -> int8 [F/4][C/4][4 filters][9][4 channels]."""
+    padded = _padded(weights)
+    f, _, _, c = padded.shape
+    return padded.reshape(f // 4, 4, 9, c // 4, 4).transpose(0, 3, 1, 2, 4)

@@ -1,0 +1,44 @@
+"""Which kernels a layer may run as, and what each takes of flash and RAM: for whoever plans.
+
+Every variant of a layer gives the same bytes, those of its simulation; they differ in time and memory only.
+"""
+from dataclasses import dataclass, replace
+
+from tinyvgg.codegen.ops._common import is_shared
+from tinyvgg.codegen.ops._fixed import refusal
+from tinyvgg.codegen.program import Program, emit
+from tinyvgg.quant.graph import VARIANTS, Conv2D
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Bytes that one layer takes: constants in flash (code apart), scratch in the arena while it runs."""
+    constants: int
+    scratch: int
+
+
+def variants(op, input_shape):
+    """Return the names of VARIANTS that the op, on an input of `input_shape` (H, W, C) or (n,), can run as; "direct" always.
+
+    direct_ram looks a codebook up into RAM, once a layer. The other "..._ram" keep int8 weights in flash, also those of a codebook,
+    and widen or transform them in RAM, four filters at a time.
+    """
+    if not isinstance(op, Conv2D):
+        return ("direct",)
+    plain = ("direct", "direct_ram") if is_shared(op) else ("direct",)
+    return (*plain, *(v for v in VARIANTS[2:] if refusal(op, input_shape, v) is None))
+
+
+def variant_cost(graph, name, variant):
+    """Return the Cost of the layer called `name` of a Graph if it ran as `variant`, exactly as code generation lays it out."""
+    import tinyvgg.codegen.ops  # noqa: F401  (registers the emitters)
+    op = replace(graph[name], variant=variant) if variant != "direct" or hasattr(graph[name], "variant") else graph[name]
+    changed = replace(graph, ops=tuple(op if o.name == name else o for o in graph.ops))
+    program = Program(changed, "cost")
+    step = emit(op, program)
+    return Cost(program.constant_bytes(op), 0 if step is None else step.scratch)
+
+
+def with_variants(graph, chosen):
+    """Return the Graph with the variants of the dict {layer: variant}; other layers as they are."""
+    return replace(graph, ops=tuple(replace(op, variant=chosen[op.name]) if op.name in chosen else op for op in graph.ops))

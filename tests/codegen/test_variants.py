@@ -1,0 +1,173 @@
+"""Kernels for fixed shapes: every variant of every layer gives the bytes of the simulation, on this machine and on the board."""
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.codegen.test_host import assert_same, shared
+from tests.quant.networks import models, randomise
+from tinyvgg import nn
+from tinyvgg.codegen import HostModel, generate, variant_cost, variants, with_variants
+from tinyvgg.codegen.ops._fixed import TRANSFORMS, as_words, lanes, words_winograd
+from tinyvgg.errors import NotYet
+from tinyvgg.nn import layers as L
+from tinyvgg.quant import quantize
+from tinyvgg.quant.graph import VARIANTS, Tail
+from tinyvgg.quant.model import QuantizedModel
+
+FAST = ("-O1",)
+COMPILED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+BOARD_COMPILERS = [pytest.param("zig", id="zig"),
+                   pytest.param("gcc", marks=pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no gcc"), id="gcc")]
+
+
+def possible(graph):
+    """{layer: variants it can run as} of every layer that has a choice."""
+    found = {op.name: variants(op, graph[op.inputs[0]].shape) for op in graph.ops[1:]}
+    return {name: v for name, v in found.items() if len(v) > 1}
+
+
+def draw_variants(graph, generator):
+    """The graph with a variant drawn for each layer that has a choice."""
+    return with_variants(graph, {name: str(generator.choice(v[1:])) for name, v in possible(graph).items()})
+
+
+@st.composite
+def convolutions(draw):
+    """A chain of convolutions that Winograd may take, of odd sizes, few or many channels, pooled or not."""
+    h, w, c = draw(st.integers(3, 13)), draw(st.integers(3, 13)), draw(st.integers(1, 4))
+    start = node = nn.Input((h, w, c))
+    for _ in range(draw(st.integers(1, 3))):
+        if min(node.shape[:2]) < 3:
+            break
+        filters = draw(st.sampled_from([1, 2, 3, 4, 5, 8, 17]))
+        node = L.Conv2D(filters, 3, padding=draw(st.sampled_from(["same", "valid"])))(node)
+        node = L.Activation(draw(st.sampled_from(["relu", "relu6", "leaky_relu", "linear"])))(node)
+        node = L.BatchNormalization()(node) if draw(st.booleans()) else node
+        node = L.MaxPooling2D(2)(node) if min(node.shape[:2]) > 1 and draw(st.booleans()) else node
+    node = L.Dense(3)(L.Flatten()(node))
+    return randomise(nn.Model(start, node, seed=draw(st.integers(0, 2 ** 16))), np.random.default_rng(draw(st.integers(0, 2 ** 16))))
+
+
+def varied(model, seed, bits=0):
+    """(images, the int8 or codebook model, the same with variants drawn)."""
+    generator = np.random.default_rng(seed)
+    x = generator.integers(0, 256, (3, *model.input_shape), dtype=np.uint8)
+    x[0] = generator.choice([0, 255])
+    graph = quantize(model, x[1:]).graph
+    if bits:
+        graph = shared(graph, bits, generator, by_channel=False)
+    return x, QuantizedModel(graph), QuantizedModel(draw_variants(graph, generator))
+
+
+def check_host(model, seed, bits):
+    x, plain, changed = varied(model, seed, bits)
+    assert np.array_equal(plain.integer_logits(x), changed.integer_logits(x))
+    assert_same(changed, HostModel(changed, flags=FAST), x)
+
+
+def check_board(model, seed, bits, folder, compiler):
+    from tinyvgg.board import Board
+    from tinyvgg.firmware.network import build_network
+    x, plain, changed = varied(model, seed, bits)
+    network = build_network(changed, folder, name="varied", compiler=compiler)
+    with Board(f"virtual:{network.image.elf}") as board:
+        assert np.array_equal(board.infer(x).raw, plain.integer_logits(x))
+
+
+@settings(max_examples=6, **COMPILED)
+@given(convolutions(), st.integers(0, 2 ** 16), st.sampled_from([0, 0, 3]))
+def test_random_convolutions(model, seed, bits):
+    check_host(model, seed, bits)
+
+
+@settings(max_examples=4, **COMPILED)
+@given(models(), st.integers(0, 2 ** 16), st.sampled_from([0, 0, 3]))
+def test_random_graphs(model, seed, bits):
+    check_host(model, seed, bits)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, **COMPILED)
+@given(st.one_of(convolutions(), models()), st.integers(0, 2 ** 16), st.integers(0, 8))
+def test_many_random_graphs(model, seed, bits):
+    check_host(model, seed, bits)
+
+
+@pytest.mark.parametrize("compiler", BOARD_COMPILERS)
+def test_on_the_board(compiler, tmp_path):
+    pytest.importorskip("unicorn")
+    model = nn.Sequential([L.InputLayer((9, 10, 3)), L.Conv2D(6, 3, padding="same", activation="relu"), L.BatchNormalization(),
+                           L.Conv2D(9, 3, padding="same", activation="relu"), L.BatchNormalization(), L.MaxPooling2D(),
+                           L.Conv2D(8, 3, padding="same", activation="leaky_relu"), L.Conv2D(5, 1, strides=2),
+                           L.Flatten(), L.Dense(3)])
+    randomise(model, np.random.default_rng(1))
+    for seed in range(2):
+        check_board(model, seed, 0, tmp_path, compiler)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", BOARD_COMPILERS)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.one_of(convolutions(), models()), st.integers(0, 2 ** 16), st.sampled_from([0, 0, 3]))
+def test_many_on_the_board(compiler, tmp_path_factory, model, seed, bits):
+    pytest.importorskip("unicorn")
+    check_board(model, seed, bits, tmp_path_factory.mktemp("board"), compiler)
+
+
+@pytest.mark.parametrize("variant", VARIANTS[2:])
+def test_light(light, images, variant):
+    _, q = light
+    chosen = {name: variant for name, v in possible(q.graph).items() if variant in v}
+    assert len(chosen) == 6
+    changed = QuantizedModel(with_variants(q.graph, chosen))
+    assert_same(changed, HostModel(changed), images[:4])
+
+
+def test_extremes():
+    """The largest sums that are proven to fit do fit: weights and images at their ends, accumulators near 2^25."""
+    model = nn.Sequential([L.InputLayer((4, 4, 64)), L.Conv2D(4, 3, padding="same"), L.Flatten(), L.Dense(2)])
+    graph = quantize(model, np.zeros((1, 4, 4, 64), np.uint8)).graph
+    conv = graph.ops[1]
+    weights = np.zeros(conv.weights.shape, np.int8)
+    weights[0], weights[1], weights[2] = 127, -127, np.where(np.arange(64) % 2, 127, -127)
+    small = {"bias": np.zeros(4, np.int32), "offset": np.zeros(4, np.int32), "multiplier": np.array([40, -40, 40, 40], np.int32)}
+    conv = dataclasses.replace(conv, weights=weights, tail=Tail(**small, shift=0))
+    graph = dataclasses.replace(graph, ops=(graph.ops[0], conv, *graph.ops[2:]))
+    x = np.stack([np.full((4, 4, 64), 255, np.uint8), np.tile(np.uint8([0, 255]), 512).reshape(4, 4, 64)])
+    for variant in possible(graph)[conv.name][1:]:
+        changed = QuantizedModel(with_variants(graph, {conv.name: variant}))
+        assert_same(changed, HostModel(changed, flags=FAST), x)
+
+
+def test_sums_that_winograd4_cannot_hold():
+    weights = np.full((4, 3, 3, 128), 127, np.int8)
+    model = nn.Sequential([L.InputLayer((4, 4, 128)), L.Conv2D(4, 3, padding="same"), L.Flatten(), L.Dense(2)], name="net")
+    graph = quantize(model, np.zeros((1, 4, 4, 128), np.uint8)).graph
+    conv = dataclasses.replace(graph.ops[1], weights=weights)
+    assert "winograd4" not in variants(conv, (4, 4, 128)) and "winograd2" in variants(conv, (4, 4, 128))
+    graph = dataclasses.replace(graph, ops=(graph.ops[0], dataclasses.replace(conv, variant="winograd4"), *graph.ops[2:]))
+    with pytest.raises(NotYet, match=r"winograd4 cannot take 'conv2d': its sums can reach 37,307,520; expected less than 33,554,432"):
+        generate(graph, "nowhere", name="x")
+
+
+def test_costs(light):
+    _, q = light
+    plain, wide = (variant_cost(q.graph, "conv2d_1", v) for v in ("direct", "direct16"))
+    assert wide.constants - plain.constants == 32 * 288 and wide.scratch > 0
+    ram = variant_cost(q.graph, "conv2d_1", "winograd4_ram")
+    assert ram.constants == plain.constants and variant_cost(q.graph, "conv2d_1", "winograd4").constants > 4 * ram.constants
+    assert variants(q.graph["dense"], (512,))[0] == "direct"
+
+
+@pytest.mark.parametrize("tile", [2, 4])
+def test_transformed_weights(tile):
+    """The words are H w H' of two channels, as the definition says."""
+    w = np.random.default_rng(0).integers(-127, 128, (5, 3, 3, 7)).astype(np.int8)
+    words, h = words_winograd(w, tile), TRANSFORMS[tile]
+    u = h @ w[4, :, :, 6].astype(np.int64) @ h.T
+    assert np.array_equal((words[1, :, 2, 0] >> 16).astype(np.int16), u.ravel())     # filter 4; word 2 holds channels 4 and 6
+    assert as_words(np.array([[1, -1]], np.int16))[0] == 0xFFFF0001 and lanes(7).tolist() == [[0, 2], [1, 3], [4, 6], [5, -1]]
