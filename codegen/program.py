@@ -30,9 +30,9 @@ class Constant:
 @dataclass(frozen=True)
 class Step:
     """One layer's call. `declaration` is the C of its layer struct ("" where there is none); `call` is a format string that takes
-    x (the first input), inputs (all, comma separated), y and scratch; `kernels` are the C files it needs, `sources` {name: text} C
-    files of its own. `row`: (C of the layer's window, body of a function of window, x, y and scratch that computes the part that
-    `window` says), or None."""
+    x (the first input), inputs (all, comma separated), y and scratch; `kernels` are the C files it needs, `sources` {name: text}
+    C files of its own. `row`: (C of the layer's window, body of a function of window, x, y and scratch that computes the part
+    that `window` says), or None."""
     call: str
     kernels: tuple[str, ...] = ()
     declaration: str = ""

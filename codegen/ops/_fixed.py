@@ -54,7 +54,8 @@ def fixed_step(op, program):
     make = _direct16 if base == "direct16" else _winograd
     defines, weights, mac, scratch = make(op, program.input_shapes(op)[0], base, expand)
     symbol = f"{program.name}_{program.symbol(op)}"
-    fields = {"weights": program.constant(op, "weights", weights), "tail": integer_tail(program, op, weights_of(op), op.input_zero)}
+    fields = {"weights": program.constant(op, "weights", weights),
+              "tail": integer_tail(program, op, weights_of(op), op.input_zero)}
     lines = [f"#define {key} {value}" for key, value in {"TV_NAME": symbol, **_shape(op, program), "TV_EXPAND": int(expand),
                                                            "TV_MAC": mac, **defines}.items()]
     header = {"direct16": "tv_conv2d_s16.h"}.get(base, f"tv_{base}.h")
@@ -62,7 +63,7 @@ def fixed_step(op, program):
     declaration = (f"void {symbol}(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);\n"
                    f"static const tv_fixed_layer {program.symbol(op)}_layer = {initializer(fields)};")
     return Step(f"{symbol}(&{program.symbol(op)}_layer, {{x}}, {{y}}, {{scratch}})", (mac,), declaration, scratch,
-                {f"{symbol}.c": text})
+                sources={f"{symbol}.c": text})
 
 
 def _shape(op, program):

@@ -21,6 +21,19 @@ COMPILERS = {"gcc": ["gcc"], "clang": ["clang"], "zig": [sys.executable, "-m", "
                                        "-mcpu=cortex_m4+vfp4d16sp", "-isystem", "FIRMWARE"]}
 
 
+def fixed(rng):
+    """A graph with a convolution of each variant that is made for its shape."""
+    from tests.quant.networks import randomise
+    from tinyvgg import nn
+    from tinyvgg.codegen import with_variants
+    from tinyvgg.nn import layers as L
+    from tinyvgg.quant.graph import VARIANTS
+    convolutions = [L.Conv2D(6, 3, padding="same", activation="relu6" if i % 2 else "relu") for i in range(len(VARIANTS) - 2)]
+    model = nn.Sequential([L.InputLayer((7, 9, 3)), *convolutions, L.MaxPooling2D(), L.Flatten(), L.Dense(3, activation="softmax")])
+    graph = quantize(randomise(model, rng), rng.integers(0, 256, (4, 7, 9, 3), dtype=np.uint8)).graph
+    return with_variants(graph, {op.name: v for op, v in zip(graph.ops[1:], VARIANTS[2:], strict=False)})
+
+
 @pytest.fixture(scope="module")
 def folders(small, tmp_path_factory):
     """Folders of the same small net as floats, int8, and codebooks."""
@@ -31,6 +44,7 @@ def folders(small, tmp_path_factory):
     graphs = {"floats": fuse(small), "int8": q.graph, "shared3": shared(q.graph, 3, rng, by_channel=True),
               "float_shared": shared(fuse(small), 4, rng, by_channel=False),
               "probabilities": quantize(small, x, softmax="float").graph}
+    graphs["fixed"] = fixed(rng)
     root = tmp_path_factory.mktemp("generated")
     for name, graph in graphs.items():
         codegen.generate(graph, root / name, name=name)

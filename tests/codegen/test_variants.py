@@ -20,8 +20,8 @@ from tinyvgg.quant.model import QuantizedModel
 
 FAST = ("-O1",)
 COMPILED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-BOARD_COMPILERS = [pytest.param("zig", id="zig"),
-                   pytest.param("gcc", marks=pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no gcc"), id="gcc")]
+NEEDS_GCC = pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no arm-none-eabi-gcc here")
+BOARD_COMPILERS = ["zig", pytest.param("gcc", marks=NEEDS_GCC)]
 
 
 def possible(graph):
@@ -49,7 +49,8 @@ def convolutions(draw):
         node = L.BatchNormalization()(node) if draw(st.booleans()) else node
         node = L.MaxPooling2D(2)(node) if min(node.shape[:2]) > 1 and draw(st.booleans()) else node
     node = L.Dense(3)(L.Flatten()(node))
-    return randomise(nn.Model(start, node, seed=draw(st.integers(0, 2 ** 16))), np.random.default_rng(draw(st.integers(0, 2 ** 16))))
+    seed = draw(st.integers(0, 2 ** 16))
+    return randomise(nn.Model(start, node, seed=seed), np.random.default_rng(seed))
 
 
 def varied(model, seed, bits=0):
@@ -150,7 +151,7 @@ def test_sums_that_winograd4_cannot_hold():
     conv = dataclasses.replace(graph.ops[1], weights=weights)
     assert "winograd4" not in variants(conv, (4, 4, 128)) and "winograd2" in variants(conv, (4, 4, 128))
     graph = dataclasses.replace(graph, ops=(graph.ops[0], dataclasses.replace(conv, variant="winograd4"), *graph.ops[2:]))
-    with pytest.raises(NotYet, match=r"winograd4 cannot take 'conv2d': its sums can reach 37,307,520; expected less than 33,554,432"):
+    with pytest.raises(NotYet, match=r"its sums can reach 37,307,520; expected less than 33,554,432"):
         generate(graph, "nowhere", name="x")
 
 
