@@ -119,19 +119,20 @@ def test_many_on_the_board(compiler, tmp_path_factory, model, seed, bits):
     check_board(model, seed, bits, tmp_path_factory.mktemp("board"), compiler)
 
 
-@pytest.mark.parametrize("variant", VARIANTS[2:])
+@pytest.mark.parametrize("variant", ["direct16", "winograd2", "winograd4"])
 def test_light(light, images, variant):
     _, q = light
-    chosen = {name: variant for name, v in possible(q.graph).items() if variant in v}
-    assert len(chosen) == 6
+    names = list(possible(q.graph))
+    assert len(names) == 6 and set(VARIANTS[2:]) <= set(possible(q.graph)[names[1]])
+    chosen = {name: variant + ("_ram" if i % 2 else "") for i, name in enumerate(names)}
     changed = QuantizedModel(with_variants(q.graph, chosen))
-    assert_same(changed, HostModel(changed), images[:4])
+    assert_same(changed, HostModel(changed, flags=FAST), images[:4])
 
 
 def test_extremes():
     """The largest sums that are proven to fit do fit: weights and images at their ends, accumulators near 2^25."""
     model = nn.Sequential([L.InputLayer((4, 4, 64)), L.Conv2D(4, 3, padding="same"), L.Flatten(), L.Dense(2)])
-    graph = quantize(model, np.zeros((1, 4, 4, 64), np.uint8)).graph
+    graph = quantize(model, np.random.default_rng(0).integers(0, 256, (2, 4, 4, 64), dtype=np.uint8)).graph
     conv = graph.ops[1]
     weights = np.zeros(conv.weights.shape, np.int8)
     weights[0], weights[1], weights[2] = 127, -127, np.where(np.arange(64) % 2, 127, -127)
@@ -147,7 +148,7 @@ def test_extremes():
 def test_sums_that_winograd4_cannot_hold():
     weights = np.full((4, 3, 3, 128), 127, np.int8)
     model = nn.Sequential([L.InputLayer((4, 4, 128)), L.Conv2D(4, 3, padding="same"), L.Flatten(), L.Dense(2)], name="net")
-    graph = quantize(model, np.zeros((1, 4, 4, 128), np.uint8)).graph
+    graph = quantize(model, np.random.default_rng(0).integers(0, 256, (2, 4, 4, 128), dtype=np.uint8)).graph
     conv = dataclasses.replace(graph.ops[1], weights=weights)
     assert "winograd4" not in variants(conv, (4, 4, 128)) and "winograd2" in variants(conv, (4, 4, 128))
     graph = dataclasses.replace(graph, ops=(graph.ops[0], dataclasses.replace(conv, variant="winograd4"), *graph.ops[2:]))
