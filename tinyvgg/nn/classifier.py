@@ -182,6 +182,6 @@ class Classifier(PerThread):
             low, high = self.input_range
             scale = "x / 255" if low == 0 else f"x / 255 * {high - low:g} - {-low:g}"
             raise DataError(f"images are uint8; expected floats in {low:g}..{high:g}", scale)
-        if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer)):
+        if x.dtype.kind not in "fiu":
             raise DataError(f"images have dtype {x.dtype}; expected numbers")
         return np.ascontiguousarray(x, self.dtype)

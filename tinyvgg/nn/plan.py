@@ -7,6 +7,7 @@ A network that cannot be matched as a whole runs layer by layer, with the same r
 import sys
 import threading
 import weakref
+from operator import is_
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from tinyvgg.errors import ShapeError
 from tinyvgg.kernels.fast import images
 from tinyvgg.kernels.fast.arena import Arena, Tensor, address
 from tinyvgg.kernels.fast.convolution import precise_wanted
-from tinyvgg.kernels.fast.program import Program
+from tinyvgg.kernels.fast.program import FROM_WEIGHTS, Program
 from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.threads import pool
 from tinyvgg.nn.fused.matching import NoMatch, links, match
@@ -133,7 +134,7 @@ class Instance:
         if program is None:
             program = self._programs[(mode, *backward)] = Program()
             if not backward:
-                program.add(images.place, "images", x=self._outside(0, self.input), y=self.input.tensor)
+                program.add(images.place, "images", when=FROM_WEIGHTS, x=self._outside(0, self.input), y=self.input.tensor)
                 for stage in self.stages:
                     stage.forward(program, mode)
             else:
@@ -200,6 +201,6 @@ class Watch:
     def unchanged(self, model, precise):
         """Whether layers, dropout rates, frozen normalisation, precision and threads are as they were."""
         return (self.given == (precise, pool().threads) and len(self.layers) == len(model.layers)
-                and all(a is b for a, b in zip(self.layers, model.layers, strict=True))
+                and all(map(is_, self.layers, model.layers))
                 and all(layer.trainable == trainable and getattr(layer, "rate", 0) == rate for layer, trainable,
                         rate in self.options))

@@ -40,7 +40,8 @@ class Arena:
 
     def __init__(self, size):
         self._block = np.zeros(size + LINE if size else 0, np.float32)
-        self._base = -(-(self._block.ctypes.data // 4) // LINE) * LINE if size else LINE
+        self._start = address(self._block)
+        self._base = -(-self._start // LINE) * LINE if size else LINE
         self.used = 0
 
     def take(self, size):
@@ -56,7 +57,7 @@ class Arena:
 
     def matrix(self, at, rows, columns):
         """Return the array (rows, columns) at an address; it shares the arena's memory."""
-        start = at - self._block.ctypes.data // 4
+        start = at - self._start
         return self._block[start:start + rows * columns].reshape(rows, columns)
 
     def images(self, count, height, width, channels, border=(0, 0, 0, 0)):
@@ -68,9 +69,8 @@ class Arena:
 
     def view(self, tensor, count):
         """Return the pixels of a Tensor as an array (count, H, W, C) that shares its memory."""
-        start = tensor.at - self._block.ctypes.data // 4
         item = self._block.itemsize
-        return np.lib.stride_tricks.as_strided(self._block[start:], (count, tensor.height, tensor.width, tensor.channels),
+        return np.lib.stride_tricks.as_strided(self._block[tensor.at - self._start:], (count, tensor.height, tensor.width, tensor.channels),
                                                (tensor.image * item, tensor.row * item, tensor.channels * item, item))
 
 

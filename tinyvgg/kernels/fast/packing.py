@@ -1,5 +1,5 @@
 """Weights in the order in which the register tiles read them."""
-from tinyvgg.kernels.fast.elementwise import load_float, share, store_float
+from tinyvgg.kernels.fast.elementwise import copy, load_float, share, store_float
 from tinyvgg.kernels.fast.fingerprint import STAMP, unchanged
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel
@@ -19,9 +19,12 @@ def pack(step, thread, threads):
         j = 0
         while j < padded:
             width = panel_width(padded - j)
-            for lane in range(width):
-                value = load_float(step.kernel + i * filters + j + lane) if j + lane < filters else 0.0
-                store_float(value, step.packed + j * step.padded_depth + i * width + lane)
+            source, target = step.kernel + i * filters + j, step.packed + j * step.padded_depth + i * width
+            if j + width <= filters:
+                copy(source, target, width // WIDTH)
+            else:
+                for lane in range(width):
+                    store_float(load_float(source + lane) if j + lane < filters else 0.0, target + lane)
             j += width
 
 

@@ -1,4 +1,6 @@
 """Steps: one row of numbers per kernel call, so that a whole network is one array that compiled code walks through."""
+from operator import is_
+
 import numpy as np
 from numba import carray
 
@@ -12,6 +14,7 @@ TENSOR = np.dtype([(name, np.int64) for name in ("at", "row", "image", "height",
 
 STEP = np.dtype([
     ("function", np.int64), ("images", np.int64),                # the kernel's address
+    ("wait", np.int64),                                     # whether the next step needs what all threads did in this one
     ("x", TENSOR), ("y", TENSOR), ("g", TENSOR), ("dx", TENSOR),   # input; output; gradients by the output and by the input
     ("kernel", np.int64), ("packed", np.int64), ("stamp", np.int64),
     # ... weights as layers hold them, as products read them, and their hash
@@ -50,18 +53,22 @@ class Setting:
         self.layer, self.name = layer, name
 
 
+# When a step may run: what needs nothing but weights goes first, then what needs those; in each group nobody waits for anybody.
+FROM_WEIGHTS, FROM_PACKED, IN_ORDER = range(3)
+
+
 class Program:
-    """Steps in the order in which they run. A field is a number, a Tensor, a Weight or a Setting; those two are looked up at
+    """Steps and the order in which they run. A field is a number, a Tensor, a Weight or a Setting; those two are looked up at
     each run.
     """
 
     def __init__(self):
         self._rows, self._weights, self._settings = [], [], []
         self._bound = self._images = None
-        self.names = []
+        self._groups, self.names = [], []
 
-    def add(self, function, name="", /, **fields):
-        """Add a step, for layer `name`."""
+    def add(self, function, name="", /, *, when=IN_ORDER, **fields):
+        """Add a step, for layer `name`, behind the steps of its group."""
         index = len(self._rows)
         row = {"function": function}
         for field, value in fields.items():
@@ -72,16 +79,18 @@ class Program:
             else:
                 row[field] = value.as_record() if hasattr(value, "as_record") else value
         self._rows.append(row)
+        self._groups.append(when)
         self.names.append((name, function))
 
     def run(self, pool, images, source=None):
         """Run all steps on `images` images, the first step on those at the address `source`."""
         if self._bound is None:
             self._finish()
-        for i, (index, field, weight) in enumerate(self._weights):
-            array = weight.holder[weight.name]
-            if array is not self._bound[i]:
-                self._bound[i], self._steps[field][index] = array, address(array)
+        arrays = [weight.holder[weight.name] for _, _, weight in self._weights]
+        if not all(map(is_, arrays, self._bound)):
+            for (index, field, _), array in zip(self._weights, arrays, strict=True):
+                self._steps[field][index] = address(array)
+            self._bound = arrays
         for i, (index, field, setting) in enumerate(self._settings):
             value = getattr(setting.layer, setting.name)
             if value != self._set[i]:
@@ -89,14 +98,24 @@ class Program:
         if images != self._images:
             self._steps["images"] = self._images = images
         if source is not None:
-            self._steps["x"]["at"][0] = source
+            self._source[0] = source
         pool.run_at(self._job, len(self._rows))
 
     def _finish(self):
+        """Lay the steps out in memory, group by group, and look weights and settings up by their new places."""
+        order = sorted(range(len(self._rows)), key=lambda index: self._groups[index])
+        place = {index: i for i, index in enumerate(order)}
+        self.names = [self.names[index] for index in order]
+        self._weights = [(place[index], field, weight) for index, field, weight in self._weights]
+        self._settings = [(place[index], field, setting) for index, field, setting in self._settings]
+        groups = [self._groups[index] for index in order]
         self._steps = np.zeros(len(self._rows), STEP)
         for index, row in enumerate(self._rows):
             for field, value in row.items():
-                self._steps[field][index] = value.address if field == "function" else value
+                self._steps[field][place[index]] = value.address if field == "function" else value
+        self._steps["wait"] = [group == IN_ORDER or group != following
+                               for group, following in zip(groups, [*groups[1:], IN_ORDER], strict=True)]
+        self._source = self._steps["x"]["at"]
         self._job, self._bound, self._set = address(self._steps), [None] * len(self._weights), [None] * len(self._settings)
 
 
@@ -108,9 +127,9 @@ def step_at(address):
 
 @compiled
 def execute(program, length, thread, threads, state):
-    """Run `length` steps as `thread` of `threads`; all but the last step end in a barrier."""
+    """Run `length` steps as `thread` of `threads`, with a barrier where the next step needs the whole of one."""
     for i in range(length):
         step = program + i * _STEP_SIZE
         call_kernel(step_at(step).function, step, thread, threads)
-        if i + 1 < length:
+        if i + 1 < length and step_at(step).wait:
             barrier(state, threads)

@@ -31,7 +31,7 @@ from tinyvgg.kernels.fast.fingerprint import STAMP, unchanged
 from tinyvgg.kernels.fast.matrices import A_T, B_T, OUTPUT, PATCH, POSITIONS, G, sandwich
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
-from tinyvgg.kernels.fast.tile import panel_width, product, transposed_product
+from tinyvgg.kernels.fast.tile import ROWS_WIDE, WIDE, panel_width, product, transposed_product
 
 CACHE = 160_000         # float32 elements of a thread's second-level cache that a block of tiles may fill
 SIDE, INNER = range(PATCH), range(OUTPUT)
@@ -208,8 +208,8 @@ def _patches(step, first, count, v, v_stride):
 
 
 @compiled
-def _outputs(step, first, count, m, m_stride, sums):
-    """Y and its tail for tiles first ... first + count."""
+def _outputs(step, first, count, left, right, m, m_stride, sums):
+    """Y and its tail for tiles first ... first + count and filters left ... right."""
     filters, row = step.y.channels, step.y.row
     across = (step.y.width + OUTPUT - 1) // OUTPUT
     each = across * ((step.y.height + OUTPUT - 1) // OUTPUT)
@@ -218,7 +218,7 @@ def _outputs(step, first, count, m, m_stride, sums):
         n, place = (first + t) // each, (first + t) % each
         y = step.y.at + n * step.y.image + (place // across) * size * row + (place % across) * size * filters
         mask = step.mask + n * step.mask_image
-        for f in range(0, filters, WIDTH):
+        for f in range(left, right, WIDTH):
             at, bias, affine = m + t * filters + f, step.bias + f, step.affine + f
             if step.tail == PLAIN:
                 output_plain(at, m_stride, y + f, row, filters, bias, 0, 0, 0, filters)
@@ -234,13 +234,24 @@ def _outputs(step, first, count, m, m_stride, sums):
                 output_affine_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters)
 
 
+@compiled
+def _split(step, tiles, thread, threads):
+    """This thread's tiles first ... last and filters left ... right: few tiles are done by all, each some panels of filters."""
+    filters = step.y.channels
+    if tiles >= ROWS_WIDE * threads:
+        first, last = share(tiles, thread, threads)
+        return first, last, 0, filters
+    left, right = share((filters + WIDE - 1) // WIDE, thread, threads)
+    return 0, tiles if left < right else 0, left * WIDE, min(right * WIDE, filters)
+
+
 @Kernel
 def forward(step, thread, threads):
     """Convolve; step.y is what the tail leaves. Per-channel sums go to step.sums in float64."""
     step = step_at(step)
     channels, filters = step.x.channels, step.y.channels
     tiles = ((step.y.height + OUTPUT - 1) // OUTPUT) * ((step.y.width + OUTPUT - 1) // OUTPUT)
-    first, last = share(step.images * tiles, thread, threads)
+    first, last, left, right = _split(step, step.images * tiles, thread, threads)
     v_stride, m_stride = step.block * channels + WIDTH, step.block * filters + WIDTH
     v = step.scratch + thread * step.scratch_size
     m = v + POSITIONS * v_stride
@@ -251,9 +262,9 @@ def forward(step, thread, threads):
         count = min(step.block, last - first)
         _patches(step, first, count, v, v_stride)
         for p in range(POSITIONS):
-            product(v + p * v_stride, channels, step.packed + p * channels * filters, m + p * m_stride, filters, count, filters,
-                    channels)
-        _outputs(step, first, count, m, m_stride, sums)
+            product(v + p * v_stride, channels, step.packed + (p * filters + left) * channels, m + p * m_stride + left, filters,
+                    count, right - left, channels)
+        _outputs(step, first, count, left, right, m, m_stride, sums)
         if step.tail == SUMS or step.tail == RELU_SUMS:
             add_to_doubles(sums, sums + 2 * filters, 2 * filters // WIDTH)
         first += count

@@ -19,7 +19,7 @@ from tinyvgg.kernels.fast.elementwise import (
     SUMS,
 )
 from tinyvgg.kernels.fast.matrices import OUTPUT, POSITIONS
-from tinyvgg.kernels.fast.program import Weight
+from tinyvgg.kernels.fast.program import FROM_PACKED, FROM_WEIGHTS, Weight
 from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.tile import WIDE
 from tinyvgg.nn.fused.values import Normalizer, Value, parameter
@@ -102,8 +102,9 @@ class Convolution:
         name = self.conv.name
         taps = self.kernel_size[0] * self.kernel_size[1]
         kernel = winograd.pack if self.winograd else packing.pack
-        program.add(kernel, name, kernel=parameter(self.conv, "kernel"), **self.packed, depth=taps * self.channels,
-                    padded_depth=taps * self.channels, filters=self.filters, x=self.source.tensor, y=self.result)
+        program.add(kernel, name, when=FROM_WEIGHTS, kernel=parameter(self.conv, "kernel"), **self.packed,
+                    depth=taps * self.channels, padded_depth=taps * self.channels, filters=self.filters, x=self.source.tensor,
+                    y=self.result)
         batch = self.normalizer is not None and not self.normalizer.frozen(mode)
         if self.normalizer is not None and not batch:
             self.normalizer.prepare(program, self.result, mode)
@@ -186,9 +187,10 @@ class Convolution:
 
     def _backward_winograd(self, program, tail, gradients):
         name, c, f = self.conv.name, self.channels, self.filters
-        program.add(packing.transpose, name, kernel=parameter(self.conv, "kernel"), **self.turned, depth=c, filters=f,
-                    kernel_height=3, kernel_width=3)
-        program.add(winograd.pack, name, kernel=self.turned["packed"], **self.packed_back, x=self.result, y=self.source.tensor)
+        program.add(packing.transpose, name, when=FROM_WEIGHTS, kernel=parameter(self.conv, "kernel"), **self.turned, depth=c,
+                    filters=f, kernel_height=3, kernel_width=3)
+        program.add(winograd.pack, name, when=FROM_PACKED, kernel=self.turned["packed"], **self.packed_back, x=self.result,
+                    y=self.source.tensor)
         program.add(winograd.backward, name, x=self.source.tensor.shifted(*self.padding), packed=self.packed_back["packed"],
                     block=self.block,
                     want_gradient=gradients, **tail, **self._gradient_into(), **self.partial, **self.scratch)
@@ -207,7 +209,8 @@ class Convolution:
                         **self.partial)
             program.add(direct.gather_gradient, name, gradient=Weight(self.conv.gradients, "kernel"), **shape, **self.partial)
         if inputs:
-            program.add(packing.pack_transposed, name, kernel=parameter(self.conv, "kernel"), **self.packed_back, **shape)
+            program.add(packing.pack_transposed, name, when=FROM_WEIGHTS, kernel=parameter(self.conv, "kernel"),
+                        **self.packed_back, **shape)
             program.add(direct.input_gradient, name, g=self.through, packed=self.packed_back["packed"], **shape,
                         **self._gradient_into(),
                         **self.scratch)

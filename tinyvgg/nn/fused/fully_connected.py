@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyvgg.kernels.fast import fully_connected, packing
 from tinyvgg.kernels.fast.arena import whole_vectors
-from tinyvgg.kernels.fast.program import Weight
+from tinyvgg.kernels.fast.program import FROM_WEIGHTS, Weight
 from tinyvgg.nn.fused.values import Value, parameter
 
 
@@ -43,7 +43,7 @@ class FullyConnected:
     def forward(self, program, mode):
         """Add the steps from source to target."""
         name = self.dense.name
-        program.add(packing.pack, name, kernel=parameter(self.dense, "kernel"), **self.packed, depth=self.inputs,
+        program.add(packing.pack, name, when=FROM_WEIGHTS, kernel=parameter(self.dense, "kernel"), **self.packed, depth=self.inputs,
                     padded_depth=self.rows, filters=self.units)
         program.add(fully_connected.forward, name, x=self.source_flat, y=self.target_flat, packed=self.packed["packed"],
                     bias=self._bias(program),
@@ -56,7 +56,7 @@ class FullyConnected:
         weight = parameter(self.dense, "bias")
         if self.units == self.columns:
             return weight
-        program.add(packing.copy_row, self.dense.name, kernel=weight, packed=self.bias, filters=self.units)
+        program.add(packing.copy_row, self.dense.name, when=FROM_WEIGHTS, kernel=weight, packed=self.bias, filters=self.units)
         return self.bias
 
     def _mask(self, mode):
@@ -81,8 +81,8 @@ class FullyConnected:
                         partial=gradient if self.units == self.columns else self.partial, depth=self.inputs, filters=self.units,
                         **bias)
         if inputs:
-            program.add(packing.pack_transposed, name, kernel=parameter(self.dense, "kernel"), **self.packed_back,
-                        depth=self.inputs, filters=self.units)
+            program.add(packing.pack_transposed, name, when=FROM_WEIGHTS, kernel=parameter(self.dense, "kernel"),
+                        **self.packed_back, depth=self.inputs, filters=self.units)
             program.add(fully_connected.input_gradient, name, g=self.target_gradient, dx=self.source_gradient,
                         packed=self.packed_back["packed"])
             self.source.fresh()

@@ -5,7 +5,7 @@ from typing import Any
 from tinyvgg.kernels.fast import normalize
 from tinyvgg.kernels.fast.arena import Tensor, whole_vectors
 from tinyvgg.kernels.fast.fingerprint import STAMP
-from tinyvgg.kernels.fast.program import Setting, Weight
+from tinyvgg.kernels.fast.program import FROM_WEIGHTS, IN_ORDER, Setting, Weight
 
 NO_BORDER = (0, 0, 0, 0)
 
@@ -87,8 +87,8 @@ class Normalizer:
 
     def prepare(self, program, tensor, mode):
         """Scale and offset; in training from the sums that were taken."""
-        kernel = normalize.moving_affine if self.frozen(mode) else normalize.statistics
-        program.add(kernel, self.layer.name, **self._fields(tensor))
+        kernel, when = (normalize.moving_affine, FROM_WEIGHTS) if self.frozen(mode) else (normalize.statistics, IN_ORDER)
+        program.add(kernel, self.layer.name, when=when, **self._fields(tensor))
 
     def pull(self, program, tensor, common, mode, gradients):
         """Gradients of gamma and beta, and the slopes; `common` are the fields g, gate, pool."""
