@@ -1,63 +1,271 @@
-"""Bit-flip searches, random flips and defences on one model: python benchmarks/bitflip.py MODEL.tvq --data cifar10 --seeds 5 [--json]
+"""Bit flips on the zoo's light net, all tables of docs/bit-flips.md: python benchmarks/bitflip.py --data cifar10
 
-Prints, for each seed: seconds of the search, the first step at or below 11 % on its images, the accuracy on test images; random
-flips beside it; and what each defence of tinyvgg.faults.defences finds of the searched flips and gives back.
+Every task is measured once and kept in --out (benchmarks/results/bitflip.json); a stopped run goes on, --seconds N stops by itself
+between tasks, --only PREFIX takes some of them. Another model, or other data, begins anew. Then the tables are printed as Markdown;
+--docs FILE puts them between its two marks, --figures DIR draws the curves and the heat map.
 """
 import argparse
 import json
 import time
+from pathlib import Path
 
 import numpy as np
+from bitflip_tables import figures, tables
 
-from tinyvgg import data, faults, io
+from tinyvgg import data, faults, io, zoo
+from tinyvgg.faults.adaptive import evade_radar
 from tinyvgg.faults.defences import Crc, Radar, Ranges, Replicas, trial
+from tinyvgg.faults.plan import FlipPlan, Step, flips_of
+from tinyvgg.faults.victim import victim_of
+from tinyvgg.report import record
+
+SEEDS, FLIPS, CURVE, CHANCE = 5, 20, 500, 0.11
+FAULTS = {"set": {"fault": "set"}, "clear": {"fault": "clear"}, "zero_dword": {"fault": "zero_dword"}, "flash_ecc": {"memory": "flash_ecc"}}
+TENSORS = {"bias": "bias", "offset, multiplier": "requantisation"}
+DEFENCES = {"crc": Crc, "radar=512": lambda s: Radar(s, 512), "radar=128": lambda s: Radar(s, 128), "radar=32": lambda s: Radar(s, 32),
+            "ranges=32": lambda s: Ranges(s, 32), "replicas": Replicas}
+BOARD = ("", "crc", "radar=512", "radar=128", "radar=32", "ranges=32", "replicas", "crc,replicas")
 
 
-def measure(model, dataset, *, flips=20, seeds=5, n=500, trials=1):
-    """Return {"searches": rows, "random": rows, "defences": rows}."""
-    store, x, y = faults.open_store(model), dataset.x_test[:n], dataset.y_test[:n]
-    searches, defended = [], []
-    for seed in range(seeds):
-        xs, ys = faults.attacker_images(*dataset.part("train"), 128, seed)
-        started = time.perf_counter()
-        plan = faults.progressive_search(store, xs, ys, flips=flips, trials=trials, seed=seed)
-        seconds = time.perf_counter() - started
-        low = [i + 1 for i, step in enumerate(plan.steps) if step.accuracy <= 0.11]
+class Setting:
+    """The model in its forms, the data, and where plans in the making are kept."""
+
+    def __init__(self, entry, source, work):
+        from tinyvgg.quant.schemes import compress
+        self.network, self.dataset = zoo.load(entry), data.load(source)
+        self.work = work / record.sha256_arrays(*self.network.get_weights())[:12]
+        self.compress = lambda scheme: compress(self.network, scheme, *self.dataset.part("train", 512))
+        self.int8 = self.model("int8")
+        self.store = faults.open_store(self.int8)
+        self.facts = {"entry": entry, "sha256": self.int8.sha256, "data": self.dataset.name, "data_sha256": self.dataset.sha256,
+                      "versions": record.versions()}
+        self.x, self.y = self.dataset.part("test")
+        # As many of each class: who answers one class alone is right in a tenth.
+        few = np.sort(np.concatenate([np.flatnonzero(self.y == c)[:CURVE // 10] for c in range(10)]))
+        self.few = self.x[few], self.y[few]
+
+    def model(self, scheme):
+        """The network compressed, once."""
+        path = self.work / f"{scheme}.tvq"
+        if not path.exists():
+            self.compress(scheme).save(path)
+        return io.load_model(path)
+
+    def search(self, name, store, seed=0, **options):
+        """A plan (resumed where it was begun) and its CPU seconds, those of runs before included."""
+        xs, ys = faults.attacker_images(*self.dataset.part("train"), 128, seed)
+        started, out = time.process_time(), self.work / name.replace("/", "-").replace(", ", "-")
+        plan = faults.progressive_search(store, xs, ys, trials=1, seed=seed, out=out, **options)
+        with open(out / "seconds", "a+") as file:
+            print(time.process_time() - started, file=file)
+            file.seek(0)
+            return plan, sum(map(float, file))
+
+    def curve(self, store, plan):
+        """Accuracy on the first test images after 0, 1, ... steps."""
+        x, y = self.few
+        victim = victim_of(store, x)
+        found = [float((victim.logits.argmax(axis=1) == y).mean())]
+        for step in plan.steps:
+            victim.commit([flip.place for flip in step.flips])
+            found.append(float((victim.logits.argmax(axis=1) == y).mean()))
+        store.toggle(plan.net())
+        return found
+
+    def whole(self, store, plan):
+        """Accuracy on the whole test part."""
         plan.apply(store)
-        after = store.accuracy(x, y)
-        plan.revert(store)
-        searches.append({"work": "search", "seed": seed, "flips": len(plan.flips), "seconds": round(seconds, 1),
-                         "first_at_11": low[0] if low else None, "accuracy": after})
-        for name, defence in (("crc", Crc(store)), ("radar 512", Radar(store, 512)), ("radar 128", Radar(store, 128)),
-                              ("radar 32", Radar(store, 32)), ("ranges 32", Ranges(store, 32)), ("replicas", Replicas(store))):
-            defended.append({"work": name, "seed": seed, **trial(store, plan, defence, x, y)})
-    rows = faults.random_flips(store, x, y, counts=(flips,), seeds=seeds)
-    return {"clean": store.accuracy(x, y), "searches": searches, "random": rows, "defences": defended}
+        try:
+            return store.accuracy(self.x, self.y)
+        finally:
+            plan.revert(store)
+
+
+def searched(setting, name, store, seed=0, whole=True, **options):
+    """One search: its curve, its end, its flips."""
+    plan, seconds = setting.search(name, store, seed, **options)
+    curve = setting.curve(store, plan)
+    low, places = [i for i, a in enumerate(curve) if a <= CHANCE], [[list(f.place) for f in step.flips] for step in plan.steps]
+    return {"seed": seed, "steps": len(plan.steps), "hamming": plan.hamming, "cpu_seconds": round(seconds, 1), "curve": curve,
+            "reached": low[0] if low else None, "accuracy": setting.whole(store, plan) if whole else curve[-1],
+            "accuracy_20": setting.whole(store, plan_of(store, places, FLIPS)) if whole else None, "places": places, "bits": _bits(plan),
+            "stopped": plan.facts.get("stopped")}
+
+
+def _bits(plan):
+    """{bit: how often}."""
+    found = {}
+    for flip in plan.flips:
+        found[str(flip.bit)] = found.get(str(flip.bit), 0) + 1
+    return dict(sorted(found.items(), key=lambda item: -int(item[0])))
+
+
+def plan_of(store, places, count=None):
+    """The FlipPlan of a row's places, its first `count` steps."""
+    steps, now = [], {}
+    for step in places[:count]:
+        flips = []
+        for key, index, bit in step:
+            flips += flips_of(store, [*now.get((key, index), []), (key, index, bit)])[-1:]
+            now.setdefault((key, index), []).append((key, index, bit))
+        steps.append(Step(tuple(flips)))
+    return FlipPlan(store.name, store.sha256, store.form, "sram", steps)
+
+
+def clean(setting, rows):
+    return {"accuracy": setting.store.accuracy(setting.x, setting.y), "accuracy_500": setting.store.accuracy(*setting.few),
+            "n": len(setting.x), "float": faults.open_store(setting.network).accuracy(setting.x, setting.y)}
+
+
+def random_whole(setting, rows, seed):
+    return faults.random_flips(setting.store, setting.x, setting.y, counts=(FLIPS,), seeds=1, seed=seed)[0]
+
+
+def random_few(setting, rows, count):
+    return {"rows": faults.summarise(faults.random_flips(setting.store, *setting.few, counts=(count,), seeds=SEEDS))}
+
+
+def exponent(setting, rows):
+    """Bit 30 of weights of each layer, eight of either sign where |w| < 2: accuracy on the first test images."""
+    from tinyvgg.rng import generator
+    store, found = faults.open_store(setting.network), []
+    for key in (k for k in store.arrays if k.endswith("kernel")):
+        flat = store.arrays[key].reshape(-1)
+        for sign in (1, -1):
+            able = np.flatnonzero((np.abs(flat) < 2) & (np.sign(flat) == sign))
+            after = []
+            for index in generator(0, "benchmark", "exponent", key, str(sign)).choice(able, 8, replace=False):
+                store.toggle([(key, int(index), 30)])
+                after.append(store.accuracy(*setting.few))
+                store.toggle([(key, int(index), 30)])
+            found.append({"array": key, "sign": sign, "lowest": min(after), "median": float(np.median(after)), "highest": max(after)})
+    return {"rows": found, "clean": store.accuracy(*setting.few)}
+
+
+def shared(setting, rows, tensors):
+    model = setting.model("shared4")
+    store = faults.open_store(model)
+    name = f"shared4/{tensors}"
+    return {"clean": store.accuracy(*setting.few), "sha256": model.sha256, **searched(setting, name, store, whole=False, flips=10,
+                                                                                        tensors=tensors)}
+
+
+def shift(setting, rows):
+    """Every bit of every shift."""
+    xs, ys = setting.few
+    found = faults.sensitivity_map(setting.store, xs, ys, tensors=[k for k in setting.store.arrays if k.endswith("/tail_shift")], samples=None)
+    return {"rows": found}
+
+
+def heat(setting, rows, key):
+    xs, ys = faults.attacker_images(*setting.dataset.part("train"), 128, 0)
+    return {"rows": faults.sensitivity_map(setting.store, xs, ys, tensors=[key], samples=8)}
+
+
+def defended(setting, rows, name, seed):
+    store = setting.store
+    plan = plan_of(store, rows[f"search/{seed}"]["places"], FLIPS)
+    defence = DEFENCES[name](store)
+    row = trial(store, plan, defence, *setting.few)
+    if isinstance(defence, Radar):
+        row |= _zeroed(store, plan, defence)
+    return row
+
+
+def _zeroed(store, plan, radar):
+    """What share of each array's weights RADAR sets to zero."""
+    plan.apply(store)
+    groups = radar.groups(store)
+    plan.revert(store)
+    return {"zeroed": {key: len(groups.get(key, ())) / radar.counts[key] for key in radar.keys}}
+
+
+def adaptive(setting, rows, kind):
+    """Attackers who know that RADAR with groups of 128 watches the int8 weights."""
+    store, radar = setting.store, Radar(setting.store, 128)
+    if kind.startswith("pairs"):
+        plan = evade_radar(plan_of(store, rows["search/0"]["places"], FLIPS), store, radar, knows_key="without" not in kind)
+        row = {"steps": len(plan.steps), "hamming": plan.hamming, "accuracy": setting.whole(store, plan)}
+    else:
+        options = {"bits 0-6": {"only_bits": range(7)}, "bits 0-5": {"only_bits": range(6)}, "other arrays": {"tensors": "bias,requantisation"}}
+        row = searched(setting, f"adaptive/{kind}", store, flips=FLIPS, **options[kind])
+        plan = plan_of(store, row["places"])
+    return {**row, **{f"with {name}": trial(store, plan, made(store), *setting.few) for name, made in
+                      (("radar", lambda s: radar), ("crc", Crc), ("replicas", Replicas))}}
+
+
+def board(setting, rows, defence):
+    """The same network as firmware, constants in RAM: bytes, cycles of the check at the start and of an inference."""
+    from tinyvgg.board import Board
+    from tinyvgg.firmware.network import build_network
+    network = build_network(setting.int8, setting.work / "board", name="light", weights="ram", defence=defence)
+    with Board(f"virtual:{network.image.elf}") as there:
+        answers = there.infer(setting.x[:2])
+        check = there.check_constants(anew=False) if defence else {"cycles": 0, "found": 0}
+        clock = there.info.clock_hz
+    if check["found"] or not (answers.raw == setting.int8.integer_logits(setting.x[:2])).all():
+        raise AssertionError(f"{defence}: the unharmed board does not answer as its simulation")
+    return {"flash": network.image.flash_bytes, "ram": network.image.ram_bytes, "check_cycles": check["cycles"],
+            "inference_cycles": int(answers.cycles.mean()), "clock_hz": clock, "compiler": network.image.compiler}
+
+
+def tasks(setting):
+    """{name: function(setting, rows)}, in an order in which each comes after what it needs."""
+    def bind(function, *arguments, **options):
+        return lambda setting, rows: function(setting, rows, *arguments, **options)
+    found = {"clean": clean}
+    for seed in range(SEEDS):
+        found[f"search/{seed}"] = lambda setting, rows, seed=seed: searched(setting, f"search/{seed}", setting.store, seed, flips=FLIPS + 10)
+        found[f"random/{seed}"] = bind(random_whole, seed)
+    found |= {f"board/{name or 'none'}": bind(board, name) for name in BOARD}
+    for seed in range(SEEDS):
+        found |= {f"defence/{name}/{seed}": bind(defended, name, seed) for name in DEFENCES}
+    found |= {f"random few/{count}": bind(random_few, count) for count in (1, 10, 100, 1000)}
+    found |= {"exponent": exponent, "shared4/codebook": bind(shared, "codebook"), "shared4/index": bind(shared, "index"), "shift": shift}
+    for kind, options in {**{k: {"tensors": t} for k, t in TENSORS.items()}, **FAULTS}.items():
+        found[f"kind/{kind}"] = lambda setting, rows, kind=kind, options=options: searched(setting, f"kind/{kind}", setting.store, whole=False,
+                                                                                            flips=10, **options)
+    found |= {f"adaptive/{kind}": bind(adaptive, kind) for kind in ("pairs", "pairs without the key", "bits 0-6", "bits 0-5", "other arrays")}
+    found |= {f"heat/{key}": bind(heat, key) for key in setting.store.arrays if not key.endswith("/tail_shift")}
+    return found
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("model")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entry", default="light_cifar10", help="zoo entry (default light_cifar10)")
     parser.add_argument("--data", default="cifar10")
-    parser.add_argument("--flips", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--trials", type=int, default=1)
-    parser.add_argument("-n", type=int, default=500)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "bitflip.json")
+    parser.add_argument("--work", type=Path, default=Path("runs/bitflip-benchmark"), help="folder of plans in the making and of images")
+    parser.add_argument("--only", default="", help="tasks whose names begin so")
+    parser.add_argument("--seconds", type=float, help="begin no task after so many seconds")
+    parser.add_argument("--figures", type=Path, help="folder for the figures")
+    parser.add_argument("--docs", type=Path, help="page whose tables are replaced")
+    parser.add_argument("--json", action="store_true", help="print the rows")
     a = parser.parse_args()
-    found = measure(io.load_model(a.model), data.load(a.data), flips=a.flips, seeds=a.seeds, n=a.n, trials=a.trials)
+    setting, started = Setting(a.entry, a.data, a.work), time.monotonic()
+    kept = json.loads(a.out.read_text()) if a.out.exists() else {}
+    same = all(kept.get("facts", {}).get(k) == setting.facts[k] for k in ("sha256", "data_sha256"))
+    rows = kept["rows"] if same else {}
+    todo = [(name, task) for name, task in tasks(setting).items() if name not in rows and name.startswith(a.only)]
+    for i, (name, task) in enumerate(todo):
+        if a.seconds is not None and time.monotonic() - started > a.seconds:
+            print(f"{len(todo) - i} tasks are left: the same command goes on")
+            break
+        before = time.process_time()
+        rows[name] = task(setting, rows)
+        print(f"{name}: {time.process_time() - before:.1f} s of CPU", flush=True)
+        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
+        record.write_bytes(a.out, f'{{"facts": {json.dumps(setting.facts)},\n"rows": {{\n{lines}\n}}}}\n')
     if a.json:
-        print(json.dumps(found))
-        return
-    print(f"clean {found['clean']:.2%} on {a.n} test images")
-    for row in found["searches"]:
-        print(f"search, seed {row['seed']}: {row['flips']} flips in {row['seconds']} s, {row['accuracy']:.2%}, first at 11 %: {row['first_at_11']}")
-    print("random: " + ", ".join(f"{row['accuracy']:.2%}" for row in found["random"]))
-    for name in dict.fromkeys(row["work"] for row in found["defences"]):
-        rows = [row for row in found["defences"] if row["work"] == name]
-        seen = "" if rows[0]["found"] is None else f", {np.mean([r['found'] for r in rows]):.1f} of {a.flips} flips in groups found"
-        print(f"{name}: {rows[0]['bytes']} B, detected {sum(r['detected'] for r in rows)} of {len(rows)}{seen}, "
-              f"accuracy {np.median([r['accuracy_attacked'] for r in rows]):.2%} -> {np.median([r['accuracy_repaired'] for r in rows]):.2%}")
+        print(json.dumps(rows))
+    else:
+        print(tables(rows, setting.facts))
+    if a.docs:
+        begin, end = "<!-- begin of benchmarks/bitflip.py -->", "<!-- end of benchmarks/bitflip.py -->"
+        before, after = a.docs.read_text().split(begin)[0], a.docs.read_text().split(end)[1]
+        record.write_bytes(a.docs, f"{before}{begin}\n{tables(rows, setting.facts)}\n{end}{after}")
+    if a.figures:
+        figures(rows, a.figures)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 from pathlib import Path
 
 from tinyvgg.codegen.emit import identifier
-from tinyvgg.codegen.guard import guard_files
+from tinyvgg.codegen.guard import guard_code, guard_files
 from tinyvgg.codegen.program import build_program
 from tinyvgg.codegen.write import files
 from tinyvgg.errors import OptionError
@@ -40,7 +40,7 @@ def generate(model, folder, *, name=None, header=None, more_kernels=(), guard=No
     graph = graph_of(model)
     more_kernels = (*more_kernels, *(["tv_guard"] if guard else []))
     program = build_program(graph, identifier(graph.name)[:31] if name is None else name, more_kernels=more_kernels)
-    more_files = guard_files(program, guard) if guard else {}
-    for file, text in files(program, sha256=model_sha256(graph), header=header, more_files=more_files).items():
+    more = {"more_files": guard_files(program, guard), "more_code": guard_code(program)} if guard else {}
+    for file, text in files(program, sha256=model_sha256(graph), header=header, **more).items():
         write_bytes(Path(folder) / file, text)
     return program

@@ -1,9 +1,9 @@
 """Defences against faults in memory, as C: tables of a network's constants, and kernels/tv_guard.c which checks them.
 
-    crc        CRC-32 of every array; finds, repairs nothing
+    crc        CRC-32 of every array, and the shifts; finds, repairs nothing
     radar      signatures of groups of int8 weights (RADAR: Li et al., DATE 2021, arXiv:2101.08254); a group that differs is zeroed
     ranges     lowest and highest of each run of int8 weights; a weight beyond is set to the nearer end
-    replicas   two more copies of biases, tails and codebooks; the majority of each bit
+    replicas   two more copies of biases, tails, shifts and codebooks; the majority of each bit
 
 `tinyvgg.faults.defences` has the same four as models on the host.
 """
@@ -14,11 +14,12 @@ import numpy as np
 
 from tinyvgg.codegen.emit import array_text
 from tinyvgg.errors import OptionError
+from tinyvgg.quant.graph import Tail
 from tinyvgg.rng import generator
 
 NAMES = ("crc", "radar", "ranges", "replicas")
 SIZES = {"radar": 128, "ranges": 32}             # weights of a group, of a run
-REPLICATED = ("bias", "offset", "multiplier", "high", "gain", "shift", "codebook")
+REPLICATED = ("bias", "offset", "multiplier", "high", "gain", "shift", "codebook", "tail_shift")
 COLUMNS = 8                                      # the C sums up so many groups at a time
 
 
@@ -93,13 +94,30 @@ def guard_files(program, guard):
     header = (f"/* The checks of {name}'s constants: see tv_guard.h. */\n#ifndef {name.upper()}_GUARD_H\n#define {name.upper()}_GUARD_H\n\n"
               f'#include "tv_guard.h"\n\nextern const tv_guard {name}_guard;\n\n#endif\n')
     parts = [f'#include "{name}_guard.h"\n#include "{name}_weights.h"\n']
-    fields = []
+    fields, shifts = [], shifted(program)
+    if shifts and (guard.crc or guard.replicas):
+        copies = np.array(2 * [op.tail.shift for op in shifts], np.uint32)
+        parts += [f"extern TV_CONST uint32_t *const {name}_shifts[{len(shifts)}];\n",
+                  array_text(f"static const uint32_t shift_copies[{len(copies)}]", copies)]
+        fields.append(f"    .shifts = {{ {name}_shifts, shift_copies, {len(shifts)}u, {len(program.constants)}u, {int(guard.replicas)}u }}")
     for kind, table in tables.items():
         parts += [array_text(f"static const {ctype} {label}[{array.size}]", array) for label, ctype, array in table.arrays]
         parts.append(f"static const tv_guard_{kind} {kind}_table[{len(table.rows)}] = {{\n" + ",\n".join(table.rows) + "\n};\n")
         fields.append(f"    .{kind}s = {kind}_table, .{kind}_count = {len(table.rows)}u")
     parts.append(f"const tv_guard {name}_guard = {{\n" + ",\n".join(fields) + "\n};\n")
     return {f"{name}_guard.h": header, f"{name}_guard.c": "\n".join(parts)}
+
+
+def shifted(program):
+    """The ops whose struct holds the shift of an integer tail."""
+    return [op for op in program.layers if isinstance(getattr(op, "tail", None), Tail) and op.variant in ("direct", "direct_ram")]
+
+
+def guard_code(program):
+    """Return the C that the network's own file needs: where the shifts lie, in structs that no other file sees."""
+    places = ", ".join(f"&{program.symbol(op)}_layer.tail.shift" for op in shifted(program))
+    name = program.name
+    return f"extern TV_CONST uint32_t *const {name}_shifts[];\nTV_CONST uint32_t *const {name}_shifts[] = {{ {places} }};" if places else ""
 
 
 def guard_bytes(program, guard):

@@ -17,9 +17,9 @@ _HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_shared.h", "tv_tail.h", "tv_d
             "tv_fixed.h", "tv_conv2d_s16.h", "tv_winograd.h", "tv_winograd_run.h", "tv_winograd2.h", "tv_winograd4.h")
 
 
-def files(program, *, sha256="", header=None, more_files=None):
+def files(program, *, sha256="", header=None, more_files=None, more_code=""):
     """Return {file name: text} of a generated folder. `header` is the network's header, NAME.h unless given; more_files: sources
-    and headers that belong to it."""
+    and headers that belong to it; more_code: declarations of the network's own file."""
     header = header or f"{program.name}.h"
     facts = _facts(program, sha256, header)
     kernels = {f"{k}.c": _kernel(k) for k in program.kernels}
@@ -30,7 +30,7 @@ def files(program, *, sha256="", header=None, more_files=None):
     makefile = facts | {"objects": " ".join(s[:-2] + ".o" for s in sources),
                         "headers": " ".join([header, f"{program.name}_weights.h", *(k for k in kernels if k.endswith(".h"))])}
     return {header: _filled("network.h", facts),
-            f"{program.name}.c": _filled("network.c", facts | _code(program)),
+            f"{program.name}.c": _filled("network.c", facts | _code(program, more_code)),
             f"{program.name}_weights.h": _filled("weights.h", facts | {"declarations": _externs(program)}),
             f"{program.name}_weights.c": _weights(program, facts),
             **kernels,
@@ -125,7 +125,7 @@ def _pointer(program, name):
     return place if dtype_of(program.graph[name]) == "uint8" else f"(void *)({place})"
 
 
-def _code(program):
+def _code(program, more):
     declarations, calls = [program.steps[op.name].declaration for op in program.computed], []
     for number_, op in enumerate(program.layers):
         inputs = [_pointer(program, i) for i in op.inputs] or ["image"]
@@ -141,7 +141,7 @@ def _code(program):
             calls += ["    if (!probabilities) return TV_OK;"]
         calls += [f"    {call};", f"    observe(observer, {number_}u, {y}, {bytes_of(op)}u);"]
     names = ",\n".join(f'    "{_c_string(op.name)}"' for op in program.layers)
-    return {"declarations": "\n\n".join(declarations), "calls": "\n".join(calls), "layer_names": names}
+    return {"declarations": "\n\n".join([*declarations, *([more] if more else [])]), "calls": "\n".join(calls), "layer_names": names}
 
 
 def stream_table(program, stream):

@@ -164,9 +164,20 @@ static void check_replica(const tv_guard_replica *r, tv_guard_report *report)
     if (done) note(report, r->array, done, 1);
 }
 
+static void check_shifts(const tv_guard_shifts *s, tv_guard_report *report)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        const uint32_t a = *s->places[i], b = s->copies[i], c = s->copies[s->count + i], most = (a & b) | (a & c) | (b & c);
+        if (a == most) continue;
+        if (s->repairs) SET(*s->places[i], most);
+        note(report, s->array + i, s->repairs ? 4 : 0, (int)s->repairs);
+    }
+}
+
 uint32_t tv_guard_check(const tv_guard *guard, tv_guard_report *report)
 {
     report->found = report->repaired = report->harmed = report->array = 0;
+    check_shifts(&guard->shifts, report);
     for (uint32_t i = 0; i < guard->replica_count; i++) check_replica(&guard->replicas[i], report);
     for (uint32_t i = 0; i < guard->range_count; i++) check_range(&guard->ranges[i], report);
     for (uint32_t i = 0; i < guard->radar_count; i++) check_radar(&guard->radars[i], report);

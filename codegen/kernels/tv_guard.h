@@ -4,7 +4,8 @@
  *     if (tv_guard_check(&NAME_guard, &report)) { constants are harmed: do not believe what the network says }
  *
  * With -DTV_WEIGHTS_IN_RAM what can be repaired is repaired; constants in flash are only looked at. The order is replicas, ranges,
- * radar, crc: a CRC says what is wrong after the repairs. Layer structs, code and the tables themselves are not watched. */
+ * radar, crc: a CRC says what is wrong after the repairs. Of the layers' structs only the shifts are watched, by crc and replicas;
+ * code and the tables themselves are not. */
 #ifndef TV_GUARD_H
 #define TV_GUARD_H
 
@@ -39,7 +40,15 @@ typedef struct {
     uint32_t bytes, array;
 } tv_guard_replica;
 
+/* The shifts of the layers, which lie in their structs, and two copies of them; restored by the majority if `repairs`. */
 typedef struct {
+    TV_CONST uint32_t *const *places;
+    const uint32_t *copies;              /* 2 * count */
+    uint32_t count, array, repairs;
+} tv_guard_shifts;
+
+typedef struct {
+    tv_guard_shifts shifts;
     const tv_guard_replica *replicas;
     const tv_guard_range *ranges;
     const tv_guard_radar *radars;

@@ -28,4 +28,4 @@ def _(op: FloatAdd, program):
 def _step(op, program, kernel, ctype, fields, file):
     symbol = f"{program.symbol(op)}_layer"
     return Step(f"{kernel}(&{symbol}, (const {ctype} *const[]){{{{ {{inputs}} }}}}, {{y}})", (file,),
-                f"static const {kernel}_layer {symbol} = {initializer(fields)};")
+                f"static TV_CONST {kernel}_layer {symbol} = {initializer(fields)};")

@@ -44,7 +44,7 @@ def _(op: Conv2D, program):
     looked_up = 0 if not is_shared(op) else round_up(f, 2) if expand else 2
     scratch = (2 * round_up(block * pool[0] * pool[1], 2) + looked_up) * round_up(size, UNROLL)
     return Step(f"tv_conv2d_u8(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_u8", "tv_dot"),
-                f"static const tv_conv2d_u8_layer {symbol} = {initializer(fields)};", scratch, layer_row("tv_conv2d_u8", symbol))
+                f"static TV_CONST tv_conv2d_u8_layer {symbol} = {initializer(fields)};", scratch, layer_row("tv_conv2d_u8", symbol))
 
 
 @emit.register
@@ -55,4 +55,4 @@ def _(op: FloatConv2D, program):
               "tail": float_tail(program, op)}
     symbol = f"{program.symbol(op)}_layer"
     return Step(f"tv_conv2d_f32(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_f32",),
-                f"static const tv_conv2d_f32_layer {symbol} = {initializer(fields)};", (16 + 4 * is_shared(op)) * size)
+                f"static TV_CONST tv_conv2d_f32_layer {symbol} = {initializer(fields)};", (16 + 4 * is_shared(op)) * size)

@@ -27,7 +27,7 @@ def _(op: Dense, program):
     symbol, kernel = f"{program.symbol(op)}_layer", "tv_dense_s16" if op.output == "int16" else "tv_dense_u8"
     scratch = (2 + 2 * is_shared(op)) * round_up(inputs, UNROLL)
     return Step(f"{kernel}(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_dense_u8", "tv_dot"),
-                f"static const tv_dense_u8_layer {symbol} = {initializer(fields)};", scratch)
+                f"static TV_CONST tv_dense_u8_layer {symbol} = {initializer(fields)};", scratch)
 
 
 @emit.register
@@ -36,4 +36,4 @@ def _(op: FloatDense, program):
     fields = {"inputs": inputs, "outputs": outputs, **float_weights(program, op, "[O][I]"), "tail": float_tail(program, op)}
     symbol = f"{program.symbol(op)}_layer"
     return Step(f"tv_dense_f32(&{symbol}, {{x}}, {{y}})", ("tv_dense_f32",),
-                f"static const tv_dense_f32_layer {symbol} = {initializer(fields)};")
+                f"static TV_CONST tv_dense_f32_layer {symbol} = {initializer(fields)};")

@@ -34,4 +34,4 @@ def _(op: FloatDepthwiseConv2D, program):
 def _step(op, program, kernel, struct, fields, scratch):
     symbol = f"{program.symbol(op)}_layer"
     return Step(f"{kernel}(&{symbol}, {{x}}, {{y}}, {{scratch}})", (kernel,),
-                f"static const {struct} {symbol} = {initializer(fields)};", scratch)
+                f"static TV_CONST {struct} {symbol} = {initializer(fields)};", scratch)

@@ -19,4 +19,4 @@ def _(op: FloatImage, program):
     symbol = f"{program.symbol(op)}_layer"
     fields = {"count": math.prod(op.shape), "scale": float(op.scale), "shift": float(op.shift)}
     return Step(f"tv_affine_f32(&{symbol}, {{x}}, {{y}})", ("tv_elementwise_f32",),
-                f"static const tv_affine_f32_layer {symbol} = {initializer(fields)};")
+                f"static TV_CONST tv_affine_f32_layer {symbol} = {initializer(fields)};")

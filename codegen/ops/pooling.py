@@ -12,7 +12,7 @@ def _(op: AveragePool2D, program):
               "multiplier": int(op.multiplier), "shift": int(op.shift)}
     symbol = f"{program.symbol(op)}_layer"
     return Step(f"tv_average_pool2d_u8(&{symbol}, {{x}}, {{y}})", ("tv_pool_u8",),
-                f"static const tv_average_pool2d_u8_layer {symbol} = {initializer(fields)};")
+                f"static TV_CONST tv_average_pool2d_u8_layer {symbol} = {initializer(fields)};")
 
 
 @emit.register
@@ -33,5 +33,5 @@ def _(op: FloatAveragePool2D, program):
 def _window_only(op, program, kernel, file):
     symbol = f"{program.symbol(op)}_layer"
     fields = window(op, program.input_shapes(op)[0], op.pool_size)
-    return Step(f"{kernel}(&{symbol}, {{x}}, {{y}})", (file,), f"static const tv_window {symbol} = {initializer(fields)};",
+    return Step(f"{kernel}(&{symbol}, {{x}}, {{y}})", (file,), f"static TV_CONST tv_window {symbol} = {initializer(fields)};",
                 row=(f"&{symbol}", f"(void)scratch;\n    {kernel}(window, x, y);"))

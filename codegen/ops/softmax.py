@@ -24,4 +24,4 @@ def _(op: FloatSoftmax, program):
 
 def _step(op, program, kernel, struct, fields, file):
     symbol = f"{program.symbol(op)}_layer"
-    return Step(f"{kernel}(&{symbol}, {{x}}, {{y}})", (file,), f"static const {struct} {symbol} = {initializer(fields)};")
+    return Step(f"{kernel}(&{symbol}, {{x}}, {{y}})", (file,), f"static TV_CONST {struct} {symbol} = {initializer(fields)};")

@@ -59,8 +59,6 @@ def test_c_finds_and_repairs_what_the_model_does(model, name, tmp_path):
     store = open_store(model)
     defence, keys = DEFENCES[name](store), [k for k in store.arrays if not k.endswith("/tail_shift")]
     compiled, before = Compiled(model, store, name, tmp_path), {k: a.copy() for k, a in store.arrays.items()}
-    if name == "crc":
-        defence = Crc(store, keys)
     assert compiled.check().found == 0
     found = 0
     for seed in range(30):
@@ -70,7 +68,7 @@ def test_c_finds_and_repairs_what_the_model_does(model, name, tmp_path):
         report, seen = compiled.check(), defence.check(store)
         assert bool(report.found) == bool(seen), seed
         found += bool(seen)
-        assert report.harmed == (len(seen) if name == "crc" else 0)
+        assert report.harmed == (len(seen) if name == "crc" else 0) and bool(report.repaired) == bool(seen and name != "crc")
         defence.repair(store)
         for key in keys:
             assert (compiled.arrays[key] == store.arrays[key].reshape(-1)).all(), (seed, key)
@@ -92,6 +90,20 @@ def test_together_the_crc_has_the_last_word(model, tmp_path):
     assert report.harmed == 1 and report.repaired > 1
     names = [c.name for c in compiled.program.constants]
     assert names[report.array] == "dense_weights"
+
+
+@pytest.mark.parametrize("defence, harmed, cured", [("crc", 1, False), ("replicas", 0, True)])
+def test_shifts_are_watched_too(model, defence, harmed, cured, tmp_path):
+    store = open_store(model)
+    compiled = Compiled(model, store, defence, tmp_path)
+    keys = [k for k in store.arrays if k.endswith("/tail_shift")]
+    places = (ctypes.POINTER(ctypes.c_uint32) * len(keys)).in_dll(compiled.library, "network_shifts")
+    assert [p.contents.value for p in places] == [int(store.arrays[k][0]) for k in keys]
+    before = places[1].contents.value
+    places[1].contents.value = before ^ 2
+    report = compiled.check()
+    assert (report.found, report.harmed, report.array) == (1, harmed, len(compiled.program.constants) + 1)
+    assert (places[1].contents.value == before) == cured
 
 
 def test_constants_in_flash_are_only_looked_at(model, tmp_path):

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from tinyvgg.errors import OptionError
-from tinyvgg.faults.defences import Crc, Radar, Ranges, Replicas, trial
+from tinyvgg.faults.adaptive import evade_radar
+from tinyvgg.faults.defences import Crc, Radar, Ranges, Replicas, defences_of, trial
 from tinyvgg.faults.search import progressive_search
 from tinyvgg.faults.store import open_store
 
@@ -53,3 +54,22 @@ def test_what_a_search_leaves_and_a_defence_gives_back(quantized, images, answer
     row = trial(store, tails, Replicas(store), images, answers)
     assert row["accuracy_repaired"] == 1 and row["repaired"] >= 1
     assert not trial(store, tails, Radar(store, group=8), images, answers)["detected"]      # the adaptive attacker: unwatched arrays
+
+
+def test_an_attacker_who_knows_the_key_is_not_seen(quantized, images, answers):
+    """Partners that cancel in their group's sum: RADAR is silent, a CRC is not; without the key some pairs show."""
+    store = open_store(quantized)
+    plan, radar = progressive_search(quantized, images, answers, flips=4), Radar(store, group=8)
+    quiet = evade_radar(plan, store, radar)
+    assert quiet.steps and quiet.hamming == 2 * len(quiet.steps)
+    assert not trial(store, quiet, radar, images, answers)["detected"] and trial(store, quiet, Crc(store), images, answers)["detected"]
+    blind = [evade_radar(plan, store, Radar(store, 8, seed=s), knows_key=False) for s in range(6)]
+    assert any(trial(store, p, Radar(store, 8, seed=s), images, answers)["detected"] for s, p in enumerate(blind))
+
+
+def test_defences_by_name(quantized):
+    store = open_store(quantized)
+    found = defences_of(store, "crc,radar=16,ranges,replicas")
+    assert list(found) == ["crc", "radar=16", "ranges", "replicas"] and found["radar=16"].group == 16 and found["ranges"].group == 32
+    with pytest.raises(OptionError, match="there is no defence 'moat'"):
+        defences_of(store, "crc,moat")

@@ -120,11 +120,9 @@ def test_over_the_protocol_ram_is_written_and_flash_is_refused(built, tmp_path):
         assert np.array_equal(board.logits(x), expected)
         patch_board(plan, store, board, base, back=True)
         assert np.array_equal(board.logits(x), q.logits(x))
-        shift = next(key for key in store.arrays if key.endswith("/tail_shift"))
-        mixed = FlipPlan(store.name, store.sha256, "image", "sram",
-                         [*plan.steps, Step(tuple(flips_of(store, [(shift, 0, 1)])))])
+    with Board(link=Wire(open_link(f"virtual:{network.image.elf}"))) as board:
         with pytest.raises(OptionError, match="lies in flash"):
-            patch_board(mixed, store, board, base)
+            patch_board(plan, store, board, bases(store, network.image.elf))
         assert np.array_equal(board.logits(x), q.logits(x))
     patch_elf(plan, store, in_ram.image.elf, tmp_path / "flipped.elf")
     assert (tmp_path / "flipped.bin").exists()

@@ -113,8 +113,10 @@ def test_the_verb(quantized, images, answers, tmp_path, capsys):
     assert cli.main(["bitflip", "search", *common, "--flips", "3", "--out", str(tmp_path / "run"), "--memory", "file"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {"flips", "hamming", "accuracy_before", "accuracy_after", "plan"} <= set(found) and found["accuracy_after"] < found["accuracy_before"]
-    assert cli.main(["bitflip", "apply", *common, "--plan", str(tmp_path / "run"), "--patch", str(tmp_path / "b.tvq")]) == 0
-    assert json.loads(capsys.readouterr().out)["accuracy_after"] == found["accuracy_after"]
+    assert cli.main(["bitflip", "apply", *common, "--plan", str(tmp_path / "run"), "--patch", str(tmp_path / "b.tvq"),
+                     "--defence", "crc,ranges=8"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["accuracy_after"] == found["accuracy_after"] and again["defences"]["crc"]["detected"]
     assert load_plan(tmp_path / "run").hamming == found["hamming"] and (tmp_path / "b.tvq").exists()
     assert cli.main(["bitflip", "random", *common, "--flips", "1,50", "--seeds", "2"]) == 0
     assert len(json.loads(capsys.readouterr().out)["rows"]) == 4

@@ -15,7 +15,7 @@ its .h5. With --out, plan and rows are kept there, and the same command goes on 
     tinyvgg bitflip search light.tvq --goal stealthy --source 3 --target 5 --data cifar10
     tinyvgg bitflip random light.tvq --data cifar10 --flips 1,10,100,1000 --seeds 5 --json
     tinyvgg bitflip map light.tvq --data cifar10 --tensors all --samples 16 --out runs/map
-    tinyvgg bitflip apply light.tvq --plan runs/bfa --data cifar10
+    tinyvgg bitflip apply light.tvq --plan runs/bfa --data cifar10 --defence crc,radar=128,replicas
     tinyvgg bitflip apply build/light.elf --plan runs/bfa --data cifar10 --patch build/flipped.elf
     tinyvgg bitflip apply virtual:build/light.elf --plan runs/bfa --data cifar10
 """
@@ -54,6 +54,8 @@ def add_arguments(parser):
     parser.add_argument("--floor", type=float, metavar="SHARE", help="a search stops at this accuracy on its images")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="draws of random flips (default 5)")
     parser.add_argument("--samples", type=int, default=16, metavar="N", help="of a map: numbers of each array tried (default 16)")
+    parser.add_argument("--defence", default="", metavar="NAMES",
+                        help="of search and apply: what crc, radar=128, ranges=32 or replicas find of the flips and give back")
     parser.add_argument("--plan", metavar="PLAN", help="of apply: plan.json or the folder of a search")
     parser.add_argument("--patch", metavar="FILE", help="of apply (a file), and of search on an .elf: write the patched copy of MODEL there")
     parser.add_argument("-n", type=int, default=1000, metavar="N", help="number of test images (default 1000)")
@@ -67,6 +69,9 @@ def run(arguments):
     if min(arguments.n, arguments.images) < 1 or arguments.board_images < 0:
         raise OptionError(f"{arguments.n} test, {arguments.images} search and {arguments.board_images} board images were asked for; "
                           "expected 1 or more, and 0 or more for a board", "-n 1000")
+    if arguments.defence:
+        from tinyvgg.codegen.guard import parse_guard
+        parse_guard(arguments.defence)
     plan = None
     if arguments.action == "apply":
         if arguments.plan is None:
@@ -164,7 +169,8 @@ def _apply(arguments, target, plan):
 
 
 def _report(arguments, target, plan, dataset, x, y):
-    """Apply a plan, measure it on test images, and say what an ECC flash would make of it."""
+    """Apply a plan, measure it on test images, and say what an ECC flash and defences would make of it."""
+    from tinyvgg.faults.defences import defences_of, trial
     store = target.store
     before = store.accuracy(x, y)
     plan.apply(store)
@@ -172,10 +178,11 @@ def _report(arguments, target, plan, dataset, x, y):
     plan.revert(store)
     rows = plan.ecc(store, target.bases) if plan.form == "image" else []
     verdicts = {kind: sum(row["verdict"] == kind for row in rows) for kind in ("corrected", "nmi", "applied")}
+    defended = {name: trial(store, plan, defence, x, y) for name, defence in defences_of(store, arguments.defence).items()}
     tried, more = _tried(arguments, target, plan, x, y)
     result = {"flips": len(plan.flips), "steps": len(plan.steps), "hamming": plan.hamming, "accuracy_before": before,
               "accuracy_after": after, "plan": plan.as_dict(), "ecc": verdicts if rows else None, "memory": plan.memory, "n": len(x),
-              "data": dataset.name, "data_sha256": dataset.sha256, "sha256": store.sha256, **tried}
+              "data": dataset.name, "data_sha256": dataset.sha256, "sha256": store.sha256, "defences": defended, **tried}
     lines = [f"{i + 1:>4}  " + ", ".join(_flip_text(target, f) for f in step.flips[:4])
              + (f" and {len(step.flips) - 4} more" if len(step.flips) > 4 else "")
              + ("" if step.accuracy is None else f"   {step.accuracy:.1%} of the search's images") for i, step in enumerate(plan.steps)]
@@ -183,6 +190,9 @@ def _report(arguments, target, plan, dataset, x, y):
                  f"{dataset.name}")
     if rows:
         lines.append(f"in ECC flash: {verdicts['corrected']} double words corrected, {verdicts['nmi']} raise an NMI, {verdicts['applied']} applied")
+    for name, row in defended.items():
+        lines.append(f"{name}, {row['bytes']:,} bytes: " + (f"{row['accuracy_attacked']:.2%} -> {row['accuracy_repaired']:.2%}, {row['repaired']} "
+                     "numbers set" if row["repaired"] else "found, nothing repaired" if row["detected"] else "finds nothing"))
     if plan.facts.get("stopped"):
         lines.append(f"the search ended: {plan.facts['stopped']}")
     return result, "\n".join(lines + more)

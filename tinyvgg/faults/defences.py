@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from tinyvgg.codegen.guard import is_replicated, radar_groups, radar_key, radar_signatures, range_ends
+from tinyvgg.codegen.guard import SIZES, is_replicated, parse_guard, radar_groups, radar_key, radar_signatures, range_ends
 from tinyvgg.errors import OptionError
 
 
@@ -45,6 +45,7 @@ class Radar:
         self.keys = [key for key in store.arrays if key.endswith("/weights") and store.arrays[key].dtype == np.int8]
         if not self.keys:
             raise OptionError(f"{store.name} stores no int8 weights", "an int8 model")
+        self.group = group
         self.counts = {key: radar_groups(store.arrays[key].size, group) for key in self.keys}
         self.secrets = {key: radar_key(seed, key.rsplit("/", 1)[0]) for key in self.keys}
         self.signatures = {key: self._sign(store, key) for key in self.keys}
@@ -131,7 +132,16 @@ class Ranges:
         return done
 
 
-DEFENCES = {"crc": Crc, "radar": Radar, "replicas": Replicas, "ranges": Ranges}
+def defences_of(store, text):
+    """Return {name: defence} of "crc,radar=128,ranges,replicas", each made from `store` as it stands."""
+    made = {"crc": Crc, "replicas": Replicas, "radar": Radar, "ranges": Ranges}
+    found = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        guard = parse_guard(part)
+        name = part.partition("=")[0]
+        size = [getattr(guard, name)] if name in SIZES else []
+        found[part] = made[name](store, *size)
+    return found
 
 
 def trial(store, plan, defence, x, y):

@@ -1,0 +1,34 @@
+"""An attacker who knows the defence: a plan that RADAR's signatures do not show."""
+import numpy as np
+
+from tinyvgg.faults.plan import FlipPlan, Step, flips_of
+
+
+def evade_radar(plan, store, radar, *, knows_key=True):
+    """Return `plan` with a partner for each flip of an int8 weight that takes the flip out of its group's sum.
+
+    The partner is the same bit of another weight of the group, whose change has the other sign after the group's key; so the sum
+    is what it was, whatever bits the signature keeps. knows_key: without the key the attacker takes all signs for plus, and every
+    second pair does not cancel. A flip without a partner is left out, as is one of an array that RADAR does not watch.
+    """
+    taken, steps = set(plan.net()), []
+    for key, index, bit in plan.net():
+        partner = _partner(store, radar, key, index, bit, taken, knows_key) if key in radar.keys else None
+        if partner is not None:
+            taken.add((key, partner, bit))
+            steps.append(Step(tuple(flips_of(store, [(key, index, bit), (key, partner, bit)]))))
+    return FlipPlan(plan.model, plan.sha256, plan.form, plan.memory, steps, {"evades": f"radar, groups of {radar.group}"})
+
+
+def _partner(store, radar, key, index, bit, taken, knows_key):
+    """Another weight of the group of `index` whose flip of `bit` cancels in the group's sum, or None."""
+    groups, flat = radar.counts[key], store.arrays[key].reshape(-1)
+    members = np.arange(index % groups, len(flat), groups)
+    rows = members // groups
+    signs = np.where(radar.secrets[key] >> (rows % 32) & 1, -1, 1) if knows_key else np.ones(len(rows), int)
+    # A flip that sets a bit adds to the number, but for bit 7, which subtracts: alike within one bit, so only the sense counts.
+    senses = signs * np.where(flat[members] >> bit & 1, -1, 1)
+    mine = senses[members == index][0]
+    usable = store.usable(key)[members]
+    found = [int(m) for m, s, u in zip(members, senses, usable, strict=True) if s == -mine and u and (key, int(m), bit) not in taken]
+    return found[0] if found else None
