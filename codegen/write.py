@@ -14,7 +14,8 @@ from tinyvgg.quant.schedule import kept_rows
 HERE = Path(__file__).parent
 # Headers that a kernel file includes, beside tv_kernels.h.
 _HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_shared.h", "tv_tail.h", "tv_dot.h", "tv_float.h", "tv_guard.h", "tv_mac.h",
-            "tv_fixed.h", "tv_conv2d_s16.h", "tv_winograd.h", "tv_winograd_run.h", "tv_winograd2.h", "tv_winograd4.h")
+            "tv_fixed.h", "tv_conv2d_s16.h", "tv_winograd.h", "tv_winograd_run.h", "tv_winograd2.h", "tv_winograd4.h",
+            "tv_winograd4_m4.h")
 
 
 def files(program, *, sha256="", header=None, more_files=None, more_code=""):

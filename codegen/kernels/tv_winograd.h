@@ -3,6 +3,7 @@
  *
  * TV_TILE_ROWS TV_TILE_COLUMNS   tiles of the map         TV_BATCH   rows of tiles at a time
  * TV_POOL                        1: a max-pool 2x2 with stride 2 follows
+ * TV_WITH_TAIL, TV_WITH_RELU      1: the tail is bias, perhaps ReLU, and rounding; 1: there is a ReLU
  * TV_PADDED_WIDTH = TV_TILE_COLUMNS * TV_TILE + 2; TV_PADDED_CHANNELS a multiple of 4; TV_DEPTH half of it
  *
  * values  [TV_BATCH * TV_TILE_COLUMNS / 2, rounded up][places of a tile][TV_DEPTH][2 tiles] words: of each four channels 0 1 2 3
@@ -19,6 +20,7 @@
 #define TV_PAIRS ((TV_BATCH * TV_TILE_COLUMNS + 1) / 2)
 #define TV_VALUE_STEP (2 * TV_DEPTH)                     /* words from a place to the next */
 #define TV_LINE (TV_PADDED_WIDTH * TV_PADDED_CHANNELS)   /* bytes of a padded row */
+#define TV_LINE_TEXT TV_TEXT(TV_PADDED_WIDTH) "*" TV_TEXT(TV_PADDED_CHANNELS)
 
 void TV_MAC(const uint32_t *x, const uint32_t *w, int32_t *m, const int32_t *end, uint32_t w_step);
 void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);

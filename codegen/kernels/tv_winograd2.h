@@ -106,4 +106,10 @@ static inline void tv_result_tile(const tv_channel *channel, const int32_t *m, u
 #endif
 }
 
+static inline void tv_result_tiles(const tv_channel *channel, const int32_t *m, uint32_t row, uint32_t column, uint32_t count,
+                                   uint8_t *y, int falling)
+{
+    for (; count--; m += 4) tv_result_tile(channel, m, row, column++, y, falling);
+}
+
 #include "tv_winograd_run.h"

@@ -25,6 +25,35 @@
         t3 = r_ + (s_ << 1), t4 = r_ - (s_ << 1), t5 = (d5 - d3) - (s_ << 2);                              \
     } while (0)
 
+/* Whether the M4's own transforms can take the shape: see tv_winograd4_m4.h. */
+#define TV_FITS_OFFSETS (2 * TV_LINE + 5 * TV_PADDED_CHANNELS <= 4080 && TV_PADDED_CHANNELS <= 168 && TV_TILE_COLUMNS <= 65535)
+#define TV_EVEN_TILES (TV_POOL ? TV_OUT_HEIGHT % 2 == 0 && TV_OUT_WIDTH % 2 == 0 : TV_OUT_HEIGHT % 4 == 0 && TV_OUT_WIDTH % 4 == 0)
+#define TV_VALUES_IN_M4 (TV_DSP && TV_FITS_OFFSETS)
+#define TV_RESULTS_IN_M4 (TV_DSP && TV_EVEN_TILES && TV_WITH_TAIL && 4 * TV_FILTERS <= 4080 && TV_OUT_WIDTH * TV_FILTERS <= 65535)
+#if TV_DSP
+#include "tv_winograd4_m4.h"
+#endif
+
+#if TV_VALUES_IN_M4
+
+TV_VALUES_M4(tv_values_even, "")
+TV_VALUES_M4(tv_values_odd, ", ror #8")
+
+TV_HOT static void tv_transform(const uint8_t *rows, uint32_t batch, uint32_t *values)
+{
+    const int32_t back = 4 - 4 * TV_PLACES * TV_VALUE_STEP, on = -4;
+    for (uint32_t r = 0; r < batch; r++, rows += TV_TILE * TV_LINE) {
+        const uint32_t t = r * TV_TILE_COLUMNS;
+        for (uint32_t c = 0; c < TV_PADDED_CHANNELS; c += 4) {
+            uint32_t *to = tv_tile_values(values + c, t);
+            tv_values_even(rows + c, to, t & 1u ? on : back, t & 1u ? back : on);
+            tv_values_odd(rows + c, to + 2, t & 1u ? on : back, t & 1u ? back : on);
+        }
+    }
+}
+
+#else
+
 static inline void tv_column_6(const uint8_t *p, uint32_t *a, int odd)
 {
     uint32_t d[6];
@@ -63,6 +92,8 @@ TV_HOT static void tv_transform(const uint8_t *rows, uint32_t batch, uint32_t *v
         }
 }
 
+#endif
+
 #if TV_EXPAND
 /* H of three weights, two channels at a time, to `to` and on in steps. */
 static inline void tv_weights_6(uint32_t w0, uint32_t w1, uint32_t w2, uint32_t *to, uint32_t step)
@@ -91,6 +122,29 @@ static inline void tv_expand_pair(const int8_t *from, uint32_t *to, int odd)
     for (uint32_t i = 0; i < 6; i++, to += 24 * TV_DEPTH) tv_weights_6(w[3 * i], w[3 * i + 1], w[3 * i + 2], to, 4 * TV_DEPTH);
 }
 #endif
+
+#if TV_RESULTS_IN_M4
+
+TV_RESULTS_OF_M4(tv_rising_tiles, "lt")
+#if TV_POOL
+TV_RESULTS_OF_M4(tv_falling_tiles, "gt")
+#endif
+
+static inline void tv_result_tiles(const tv_channel *channel, const int32_t *m, uint32_t row, uint32_t column, uint32_t count,
+                                   uint8_t *y, int falling)
+{
+    y += TV_TILE_STEP * (row * TV_OUT_WIDTH + column) * TV_FILTERS;
+#if TV_POOL
+    if (falling) {
+        tv_falling_tiles(m, channel, y, count);
+        return;
+    }
+#endif
+    (void)falling;
+    tv_rising_tiles(m, channel, y, count);
+}
+
+#else
 
 /* A' E of six sums, each row without its common factor. */
 #define TV_RESULTS_6(m0, m1, m2, m3, m4, m5, r0, r1, r2, r3)                                               \
@@ -131,5 +185,13 @@ static inline void tv_result_tile(const tv_channel *channel, const int32_t *m, u
     (void)falling;
 #endif
 }
+
+static inline void tv_result_tiles(const tv_channel *channel, const int32_t *m, uint32_t row, uint32_t column, uint32_t count,
+                                   uint8_t *y, int falling)
+{
+    for (; count--; m += 4) tv_result_tile(channel, m, row, column++, y, falling);
+}
+
+#endif
 
 #include "tv_winograd_run.h"

@@ -20,25 +20,14 @@ static inline const uint32_t *tv_four_weights(const tv_fixed_layer *layer, uint3
 }
 #endif
 
+/* The tiles of a pair, one filter; the second one may begin the next row of tiles. */
 static inline void tv_result_pair(const tv_channel *channel, const int32_t *m, uint32_t row, uint32_t column, uint32_t count,
                                   uint8_t *y, int falling)
 {
-    for (uint32_t i = 0; i < count; i++, m += 4) {
-        tv_result_tile(channel, m, row, column, y, falling);
-        if (++column == TV_TILE_COLUMNS) row++, column = 0;
-    }
-}
-
-/* `count` tiles (1 or 2) from tile (row, column) on, four filters from f on. */
-TV_HOT static void tv_results(const tv_tail_u8 *tail, const int32_t *m, uint32_t row, uint32_t column, uint32_t count, uint32_t f,
-                              uint8_t *y)
-{
-    const uint32_t filters = TV_FILTERS - f < 4 ? TV_FILTERS - f : 4;
-    for (uint32_t i = 0; i < filters; i++) {
-        const tv_channel channel = tv_channel_of(tail, f + i);
-        if (TV_POOL && channel.multiplier < 0) tv_result_pair(&channel, m + i, row, column, count, y + f + i, 1);
-        else tv_result_pair(&channel, m + i, row, column, count, y + f + i, 0);
-    }
+    if (TV_TILE_COLUMNS % 2 && count == 2 && column + 1 == TV_TILE_COLUMNS) {
+        tv_result_tiles(channel, m, row, column, 1, y, falling);
+        tv_result_tiles(channel, m + 4, row + 1, 0, 1, y, falling);
+    } else tv_result_tiles(channel, m, row, column, count, y, falling);
 }
 
 TV_HOT void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, void *scratch)
@@ -53,9 +42,15 @@ TV_HOT void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, v
         tv_transform(rows, batch, values);
         for (uint32_t f = 0; f < TV_FILTERS; f += 4) {
             const uint32_t *w = tv_four_weights(layer, f, weights), *v = values;
+            const uint32_t filters = TV_FILTERS - f < 4 ? TV_FILTERS - f : 4;
+            tv_channel channels[4];
+            for (uint32_t i = 0; i < filters; i++) channels[i] = tv_channel_of(&layer->tail, f + i);
             for (uint32_t t = 0; t < tiles; t += 2, v += TV_PLACES * TV_VALUE_STEP) {
+                const uint32_t row = top + t / TV_TILE_COLUMNS, column = t % TV_TILE_COLUMNS, count = tiles - t < 2 ? 1 : 2;
                 TV_MAC(v, w, sums, sums + 8 * TV_PLACES, 4 * TV_DEPTH);
-                tv_results(&layer->tail, sums, top + t / TV_TILE_COLUMNS, t % TV_TILE_COLUMNS, tiles - t < 2 ? 1 : 2, f, y);
+                for (uint32_t i = 0; i < filters; i++)
+                    if (TV_POOL && channels[i].multiplier < 0) tv_result_pair(channels + i, sums + i, row, column, count, y + f + i, 1);
+                    else tv_result_pair(channels + i, sums + i, row, column, count, y + f + i, 0);
             }
         }
     }

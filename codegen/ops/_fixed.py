@@ -165,7 +165,8 @@ def _winograd(op, input_shape, base, expand):
         chunks = depth // unroll
     batch = int(np.clip(BATCH_BYTES // (columns * places * depth * 4), 1, rows))
     defines = {"TV_DEPTH": depth, "TV_COPY": 1, "TV_PADDED_WIDTH": width, "TV_PADDED_CHANNELS": channels,
-               "TV_TILE_ROWS": rows, "TV_TILE_COLUMNS": columns, "TV_BATCH": batch, "TV_POOL": int(op.pool is not None)}
+               "TV_TILE_ROWS": rows, "TV_TILE_COLUMNS": columns, "TV_BATCH": batch, "TV_POOL": int(op.pool is not None),
+               "TV_WITH_TAIL": int(op.tail.activation in ("none", "relu")), "TV_WITH_RELU": int(op.tail.activation == "relu")}
     values = round_up(batch * columns, 2) * places * depth * 4
     scratch = 32 * places + values + expand * 16 * places * depth + (tile * batch + 2) * width * channels
     laid = bytes_winograd(weights) if expand else words_winograd(weights, tile)
