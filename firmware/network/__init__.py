@@ -23,6 +23,7 @@ from tinyvgg.firmware.image import board_facts
 HERE = Path(__file__).parent
 TRACE, CRCS, CHECK = 0, 1, 2             # functions of tv_app_call
 WEIGHTS = ("flash", "ram")               # where constants lie while the board runs
+CODE = ("flash", "sram2")                # where the kernels that are made for their shape run
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,13 @@ class Network:
                 "constants_bytes": self.program.constant_bytes()}
 
 
-def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="flash", defence="", check_every=1,
+def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="flash", code="flash", defence="", check_every=1,
                   **options):
     """Build the firmware of a model (nn.Model, QuantizedModel, CompressedModel) as OUT/NAME.elf .bin .hex .map; return a Network.
 
     The model as it runs there is written beside it, as NAME.tvq: its simulation gives the board's bytes. weights: "flash", or
-    "ram" for constants that are copied there at the start, where they can be changed. defence: checks of the constants, as
+    "ram" for constants that are copied there at the start, where they can be changed. code: "flash", or "sram2" for kernels that
+    are copied there at the start: fetched without wait states (variables must then end below SRAM2). defence: checks of the constants, as
     "crc,radar=128,ranges,replicas" (codegen/guard.py), at the start, before every `check_every`-th inference (0: none) and on
     demand; while they find constants harmed, the board answers with that instead of a class. options: as of
     firmware.build.build. Raises BuildError where it does not fit: by how much, the largest layer, what to do.
@@ -53,6 +55,8 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
     name = check_name(identifier(graph.name)[:31] if name is None else name)
     if weights not in WEIGHTS:
         raise OptionError(f"weights in {weights!r}; expected {' or '.join(WEIGHTS)}", "--weights ram")
+    if code not in CODE:
+        raise OptionError(f"code in {code!r}; expected {' or '.join(CODE)}", "--code sram2")
     if check_every < 0:
         raise OptionError(f"a check every {check_every} inferences; expected 0 (at the start only) or more", "--check-every 1")
     _check_constants(graph, name, board, weights)
@@ -64,8 +68,8 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
         (Path(folder) / f"{name}_app.c").write_text(app, encoding="utf-8")
         try:
             image = build(sorted(Path(folder).glob("*.c")), out / name, board=board, include=[folder],
-                          defines=["TV_SECTIONS", *(["TV_WEIGHTS_IN_RAM"] if weights == "ram" else []), *options.pop("defines", ())],
-                          **options)
+                          defines=["TV_SECTIONS", *(["TV_WEIGHTS_IN_RAM"] if weights == "ram" else []),
+                                   *(["TV_RAMCODE"] if code == "sram2" else []), *options.pop("defines", ())], **options)
         except BuildError as error:
             raise _explained(error, program) from error
     deployed.save(out / f"{name}.tvq")

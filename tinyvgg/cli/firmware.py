@@ -49,6 +49,8 @@ def _add_build(verbs):
                        help="compile in the requests that read and write memory (for experiments)")
     build.add_argument("--weights", default="flash", choices=("flash", "ram"),
                        help="where constants lie while the board runs: in flash (default), or copied to RAM, where they can be changed")
+    build.add_argument("--code", default="flash", choices=("flash", "sram2"),
+                       help="where kernels made for their shape run: in flash (default), or copied to SRAM2, without wait states")
     build.add_argument("--defence", default="", metavar="NAMES",
                        help="check the constants: crc, radar=128, ranges=32, replicas, separated by commas (docs/bit-flips.md)")
     build.add_argument("--check-every", type=int, default=1, metavar="N",
@@ -63,7 +65,7 @@ def _build(arguments):
     model = open_classifier(arguments.model, arguments.input_range)
     note(arguments, "building (the first time compiles the runtime library too)")
     network = build_network(model, arguments.out, name=arguments.name, stack=arguments.stack, weights=arguments.weights,
-                            defence=arguments.defence, check_every=arguments.check_every,
+                            code=arguments.code, defence=arguments.defence, check_every=arguments.check_every,
                             memory_access=arguments.memory_access, **build_options(arguments))
     result = network.as_dict()
     text = (f"{result['elf']} ({result['compiler']}): {result['flash_bytes']:,} bytes of flash, {result['ram_bytes']:,} of RAM "
