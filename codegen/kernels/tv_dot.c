@@ -71,17 +71,46 @@ __attribute__((naked, noinline)) void tv_dot_2x2(const int16_t *patches __attrib
         "pop    {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n");
 }
 
-void tv_dot_1x2(const int16_t *patch, const int8_t *weights, const int8_t *end, int32_t sums[2])
+/* Eight weights of each filter. r3-r6 values, r7-r10 weights, r11 one of them widened, r12 and lr sums. */
+#define EIGHT                               \
+    "ldm    r0!, {r3, r4, r5, r6}\n\t"      \
+    "ldm    r1!, {r7, r8, r9, r10}\n\t"     \
+    "sxtb16 r11, r7\n\t"                    \
+    "smlad  r12, r3, r11, r12\n\t"          \
+    "sxtb16 r7, r7, ror #8\n\t"             \
+    "smlad  r12, r4, r7, r12\n\t"           \
+    "sxtb16 r11, r8\n\t"                    \
+    "smlad  lr, r3, r11, lr\n\t"            \
+    "sxtb16 r8, r8, ror #8\n\t"             \
+    "smlad  lr, r4, r8, lr\n\t"             \
+    "sxtb16 r11, r9\n\t"                    \
+    "smlad  r12, r5, r11, r12\n\t"          \
+    "sxtb16 r9, r9, ror #8\n\t"             \
+    "smlad  r12, r6, r9, r12\n\t"           \
+    "sxtb16 r11, r10\n\t"                   \
+    "smlad  lr, r5, r11, lr\n\t"            \
+    "sxtb16 r10, r10, ror #8\n\t"           \
+    "smlad  lr, r6, r10, lr\n\t"
+
+__attribute__((naked, noinline)) void tv_dot_1x2(const int16_t *patch __attribute__((unused)), const int8_t *weights __attribute__((unused)),
+                                                 const int8_t *end __attribute__((unused)), int32_t sums[2] __attribute__((unused)))
 {
-    int32_t s0 = 0, s1 = 0;
-    for (; weights != end; weights += 8, patch += 4) {
-        const uint32_t w0 = tv_load(weights), w1 = tv_load(weights + 4), x0 = tv_load(patch), x1 = tv_load(patch + 2);
-        s0 = tv_smlad(x0, tv_sxtb16(w0), s0);
-        s1 = tv_smlad(x0, tv_sxtb16(w1), s1);
-        s0 = tv_smlad(x1, tv_sxtb16_ror8(w0), s0);
-        s1 = tv_smlad(x1, tv_sxtb16_ror8(w1), s1);
-    }
-    sums[0] = s0, sums[1] = s1;
+    __asm__ volatile(
+        "push   {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
+        "mov    r12, #0\n\t"
+        "mov    lr, r12\n\t"
+        "sub    r3, r2, r1\n\t"
+        "tst    r3, #16\n\t"               /* an odd number of eights: begin with the second */
+        "bne    2f\n"
+        "1:\n\t"
+        EIGHT
+        "2:\n\t"
+        EIGHT
+        "cmp    r1, r2\n\t"
+        "bne    1b\n\t"
+        "ldr    r3, [sp]\n\t"
+        "strd   r12, lr, [r3]\n\t"
+        "pop    {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n");
 }
 
 #else
