@@ -114,6 +114,8 @@ def test_the_page_is_whole_accessible_and_alone(told):
     for value in (summary["data_sha256"], read_json(out / "train" / "result.json")["result"]["sha256"], summary["versions"]["numpy"]):
         assert value in text
     assert str(Path(__file__).parent.parent) not in text
+    kept = read_json(out / "results.json")
+    assert kept["results"] == {name: record["result"] for name, record in results(out).items()}
 
 
 def test_told_again_nothing_is_done_again(told, inputs):

@@ -109,7 +109,7 @@ def _settings(out, given, resume):
 
 
 def _finish(story, records):
-    """Write the page and return what there is."""
+    """Write the page and results.json, which has all that the page shows; return what there is."""
     from tinyvgg.demo.page import write_page
 
     told = {name: _told(record) for name, record in records.items()}
@@ -127,7 +127,7 @@ def _finish(story, records):
         "tools": toolchain(),
     }
     write_page(story, summary)
-    write_json(story.out / "summary.json", summary)
+    write_json(story.out / "results.json", {**summary, "results": {name: r for name, r in story.results.items() if r is not None}})
     return summary
 
 
