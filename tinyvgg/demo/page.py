@@ -106,7 +106,7 @@ def _record(story, summary):
         failed
         + html.paragraph(f"The whole story again; all random choices come from seed {settings['seed']}:")
         + f"<pre><code>{escape(' '.join(words))}</code></pre>"
-        + html.table("Stages and the seconds that they took here", ["stage", "", "seconds", "alone"], stages)
+        + html.table("Stages and the seconds that they took here", ["stage", "state", "seconds", "alone"], stages)
         + html.table("SHA-256 of what the figures are of", ["what", "SHA-256"], hashes)
         + html.table("Versions", ["package", "version"], versions)
     )

@@ -84,7 +84,7 @@ def _shots(story, result):
 
 def _named(story, label, scores):
     classes = story.dataset.classes
-    return f"{classes[label] if label < len(classes) else label} {100 * scores[label]:.0f} %"
+    return f"{classes[label] if label < len(classes) else label} {100 * scores[label]:.0f}\u00a0%"
 
 
 def _curves(result):

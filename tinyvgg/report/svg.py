@@ -9,7 +9,7 @@ from html import escape
 from itertools import count
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 480, 310, 54, 16, 46
-CHARACTER, LINE = 7.1, 17  # width of a character and height of a line of text
+CHARACTER, LINE = 7.6, 17  # width of a character and height of a line of text
 COLOURS = 8
 _ids = count()
 
@@ -58,8 +58,8 @@ def heat(values, down, across, *, title, description, y, x, unit="", most=None):
     left = 12 + LINE + CHARACTER * max(map(len, down), default=1)
     below = 30 + 0.75 * CHARACTER * max(map(len, across), default=1)
     cell = (WIDTH - RIGHT - left) / len(across)
-    height = 8 + min(cell, 30) * len(down) + below
-    parts, tall = [], min(cell, 30)
+    tall = max(min(cell, 30), 110 / len(down))          # few rows are tall enough for the axis' name beside them
+    parts, height = [], 8 + tall * len(down) + below
     for i, row in enumerate(values):
         parts.append(_text(left - 6, 8 + tall * (i + 0.5) + 4, down[i], "end"))
         for j, value in enumerate(row):

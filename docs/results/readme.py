@@ -1,0 +1,106 @@
+"""Write the README's figures from the files beside this one: python docs/results/readme.py
+
+demo-cifar10.json is the results.json of `tinyvgg demo --data cifar10 --out demo`; peers.json holds figures of other projects, with
+their sources. A test compares the README with what this prints.
+"""
+import json
+import re
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parent.parent / "README.md"
+
+
+def blocks():
+    """Return {name of a block of the README: its text}."""
+    told = json.loads((HERE / "demo-cifar10.json").read_text(encoding="utf-8"))
+    peers = json.loads((HERE / "peers.json").read_text(encoding="utf-8"))
+    return {"figures": figures(told["results"]), "beside": beside(told["results"], peers)}
+
+
+def figures(r):
+    """The figures of the story on CIFAR-10, each with its command."""
+    schemes, pgd = {row["scheme"]: row for row in r["compress"]["rows"]}, {row["source"]: row for row in r["attack"]["pgd"]}
+    built, run = ({row["scheme"]: row for row in r[stage]["rows"]} for stage in ("firmware", "board"))
+    shown = {(row["source"], row["victim"]): row for row in r["attack"]["transfer"]}
+    search, random = r["bitflip"]["search"], r["bitflip"]["random"]
+    evaluated = r["evaluate"]
+    rows = [["accuracy, float", f"{share(evaluated['accuracy'])} (95 % interval {interval(evaluated)}), {evaluated['n']:,} images",
+             evaluated["command"]]]
+    rows += [[f"accuracy, {name}", f"{share(row['accuracy'])} of {row['n']:,} images, {row['constants_bytes']:,} B of constants",
+              row["command"]] for name, row in schemes.items() if name in ("none", "int8", "shared4", "shared3")]
+    rows += [[f"firmware, {name}", f"{row['flash_bytes']:,} B of flash, {row['ram_bytes']:,} B of RAM", row["command"]]
+             for name, row in built.items() if "elf" in row]
+    rows += [[f"an image on the virtual board, {name}", f"{row['ms_per_image']:,.1f} ms, {row['cycles_per_image']:,.0f} cycles; "
+              f"{share(row['agreement'], 0)} of {row['n']} answers are the simulation's bytes", row["command"]] for name, row in run.items()]
+    rows += [[f"left by PGD-{r['attack']['steps']} at {r['attack']['eps']}, {name}",
+              f"{share(row['robust_accuracy'])} of {share(row['clean_accuracy'])}, {row['n']} images", row["command"]]
+             for name, row in pgd.items()]
+    transfer = shown["float", "int8"]
+    rows.append(["the float network's images shown to int8", f"{share(transfer['robust_accuracy'])} left", transfer["command"]])
+    rows += [[f"the same on the board, made against {row['source']}", f"{share(row['robust_accuracy'])} left of "
+              f"{share(row['clean_accuracy'])}, {row['n']} images", row["command"]] for row in r["attack"]["board"]]
+    before, last = r["bitflip"]["before"], random["rows"][-1]
+    rows.append([f"{search['rows'][-1]['flips']} searched bit flips, int8", f"{share(before)} to {share(search['accuracy_after'])}",
+                 search["command"]])
+    rows.append([f"{last['flips']:,} random bit flips, int8", f"{share(before)} to {share(last['median'])} (median)", random["command"]])
+    return table(["what", "figure", "command"], [[a, b, f"`{c}`"] for a, b, c in rows])
+
+
+def beside(r, peers):
+    """What this does beside the others, each number with its command or source."""
+    levels = {(row["rules"], row["compression"]): row for row in r["analyze"]["rows"]}
+    run, built = r["board"]["rows"][0], r["firmware"]["rows"][0]
+    nn, pgd, student = peers["cmsis_nn"], peers["pgd"], peers["student"]
+    none, high = (levels["xcubeai", level]["flash_bytes"] for level in ("none", "high"))
+    rows = [
+        ["needs", "numpy, numba, h5py, pyserial", "TensorFlow, cleverhans, X-CUBE-AI", "STM32CubeMX, a trained model",
+         "TensorFlow, a trained model", "PyTorch, TensorFlow or JAX"],
+        ["trains", "yes", "yes", "no", "no", "no"],
+        ["compresses", "8 to 2 bits on every layer, within a budget; X-CUBE-AI's levels", "X-CUBE-AI's levels",
+         "8 or 4 bits on dense layers; takes int8 models", "int8", "no"],
+        ["light net, flash", f"{built['flash_bytes']:,} B, the whole int8 image [1]", "X-CUBE-AI's",
+         f"{none:,} B (none), {high:,} B (high), by its rules [2]", f"{nn['flash_kb']} KB [3]", "-"],
+        ["light net, STM32L4R9 at 120 MHz", f"{run['ms_per_image']:,.0f} ms, modelled [4]",
+         f"{student['seconds_per_query']} s a query, wire and pause included [5]",
+         f"ResNet-8 of {peers['xcubeai_resnet8']['mmac']} MMAC: {peers['xcubeai_resnet8']['ms']} ms, measured [6]",
+         f"{nn['ms']} ms, modelled, without batch-norm [3]", "-"],
+        ["host and board compared", "byte for byte", "by accuracy", "by its validation", "no", "-"],
+        ["virtual board", "yes, the same ELF over its UART", "no", "no", "no", "-"],
+        ["attacks on floats", "14, re-checked, with flags", "FGM, PGD on another network", "no", "no", "many"],
+        [f"PGD-{pgd['steps']}, {pgd['images']} images, processor time", f"{pgd['ours_ms']:,} ms [7]", "-", "-", "-",
+         f"foolbox {pgd['foolbox_ms']:,} ms, torchattacks {pgd['torchattacks_ms']:,} ms [7]"],
+        ["attacks on integers and board", "through the rounding, by scores, by labels, replayed", "no", "no", "no", "by scores or labels"],
+        ["bit flips, ECC, defences in C", "yes", "described", "no", "no", "no"],
+    ]
+    notes = [f"`{built['command']}`", f"`{r['analyze']['command'].replace('RULES', 'xcubeai').replace('LEVEL', 'none')}`, and `high`; "
+             "its runtime is an estimate", f"{nn['source']}", f"`{run['command']}`, zero wait states", f"{student['source']}",
+             peers["xcubeai_resnet8"]["source"], f"`{pgd['command']}`, one thread each"]
+    header = ["", "tinyvgg", "student project", "X-CUBE-AI", "TFLite Micro, CMSIS-NN", "cleverhans, foolbox"]
+    return table(header, rows) + "\n\n" + "\n".join(f"{i}. {text}" for i, text in enumerate(notes, 1))
+
+
+def share(value, digits=2):
+    """0.8702 -> "87.02 %"."""
+    return f"{100 * value:.{digits}f} %"
+
+
+def interval(row):
+    """The 95 % interval in percent."""
+    return " to ".join(f"{100 * v:.2f}" for v in row["interval"])
+
+
+def table(header, rows):
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows))
+
+
+def filled(text):
+    """Return the README's text with its blocks as the files have them."""
+    for name, block in blocks().items():
+        text = re.sub(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda m, b=block: m[1] + b + m[2], text, flags=re.S)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
