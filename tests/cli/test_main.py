@@ -44,6 +44,8 @@ def test_a_full_disk_behind_standard_output(unbuffered):
 def test_a_mistyped_verb_is_guessed(capsys):
     assert cli.main(["evaluat"]) == 2
     assert "evaluate" in capsys.readouterr().err
+    assert cli.main(["--verison"]) == 2
+    assert "did you mean '--version'?" in capsys.readouterr().err
 
 
 def test_version_names_what_matters(capsys):

@@ -96,7 +96,7 @@ def _with_negative_values(argv):
 
 
 def _unknown(verb, known):
-    near = difflib.get_close_matches(verb, list(known), 1)
+    near = difflib.get_close_matches(verb, [*known, "--version", "--help"], 1)
     message = f"there is no verb {verb!r}" + (f"; did you mean {near[0]!r}?" if near else "; `tinyvgg` lists them")
     print(f"tinyvgg: {message}", file=sys.stderr)
     return 2

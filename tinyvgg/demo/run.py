@@ -12,7 +12,7 @@ from tinyvgg.attacks.result import plain
 from tinyvgg.demo.story import Settings, Story, read_json
 from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
 from tinyvgg.report.progress import Progress
-from tinyvgg.report.record import toolchain, versions, write_json
+from tinyvgg.report.record import sha256_file, toolchain, versions, write_json
 
 STAGES = ("train", "evaluate", "analyze", "compress", "codegen", "firmware", "board", "attack", "bitflip", "defence")
 
@@ -69,9 +69,9 @@ def _run(story, name, module, key, records):
 
 
 def _key(story, name, module, records):
-    """What a stage's result depends on: settings, this version, and the stages before it."""
+    """What a stage's result depends on: settings, this version, the stage's own code, and the stages before it."""
     before = {n: records[n]["key"] for n in (*module.NEEDS, *module.WISHES)}
-    text = json.dumps([name, __version__, story.settings.as_dict(), story.dataset.sha256, before], sort_keys=True)
+    text = json.dumps([name, __version__, sha256_file(module.__file__), story.settings.as_dict(), story.dataset.sha256, before], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
