@@ -71,7 +71,8 @@ def _run(story, name, module, key, records):
 def _key(story, name, module, records):
     """What a stage's result depends on: settings, this version, the stage's own code, and the stages before it."""
     before = {n: records[n]["key"] for n in (*module.NEEDS, *module.WISHES)}
-    text = json.dumps([name, __version__, sha256_file(module.__file__), story.settings.as_dict(), story.dataset.sha256, before], sort_keys=True)
+    code, settings = sha256_file(module.__file__), story.settings.as_dict()
+    text = json.dumps([name, __version__, code, settings, story.dataset.sha256, before], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -127,7 +128,8 @@ def _finish(story, records):
         "tools": toolchain(),
     }
     write_page(story, summary)
-    write_json(story.out / "results.json", {**summary, "results": {name: r for name, r in story.results.items() if r is not None}})
+    found = {name: result for name, result in story.results.items() if result is not None}
+    write_json(story.out / "results.json", {**summary, "results": found})
     return summary
 
 
