@@ -1,11 +1,12 @@
 """Flip bits of the integer network in memory, at random and searched, and let defences look."""
 
 from tinyvgg import faults
-from tinyvgg.faults.defences import DEFENCES, trial
+from tinyvgg.faults.defences import Crc, Radar, Ranges, Replicas, trial
 from tinyvgg.faults.images import attacker_images
 
 NEEDS, WISHES = ("compress",), ()
 SCHEME = "int8"
+DEFENCES = {"crc": Crc, "radar": Radar, "replicas": Replicas, "ranges": Ranges}
 
 
 def run(story):
