@@ -20,7 +20,7 @@ from tinyvgg.kernels.fast.elementwise import (
 )
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
-from tinyvgg.kernels.fast.tile import panel_product, panel_width, product, transposed_product
+from tinyvgg.kernels.fast.tile import blocked_product, panel_width, product, transposed_product
 
 
 def make_finish(kind):
@@ -64,9 +64,8 @@ def forward(step, thread, threads):
         j = 0
         while j < filters:
             width = panel_width(filters - j)
-            panel_product(source, step.stride_width * x.channels, x.row, step.packed + j * depth, buffer, width, y.width, width,
-                          k,
-                          step.kernel_height)
+            blocked_product(source, step.stride_width * x.channels, x.row, step.packed + j * depth, buffer, width, y.width,
+                            width, k, step.kernel_height)
             for lane in range(0, width, WIDTH):
                 f = j + lane
                 _finish(step, buffer + lane, width, target + f, f, mask + f, sums + f)

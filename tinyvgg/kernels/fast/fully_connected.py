@@ -2,7 +2,7 @@
 from tinyvgg.kernels.fast.elementwise import clear, load_float, share, store_float
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
-from tinyvgg.kernels.fast.tile import panel_product, panel_width, transposed_product
+from tinyvgg.kernels.fast.tile import blocked_product, panel_product, panel_width, transposed_product
 
 
 def make_finish(relu, masked):
@@ -53,7 +53,7 @@ def _forward_part(step, first, last, left, right):
         width = panel_width(y.row - j)
         if left <= j < right:
             at = y.at + first * y.row + j
-            panel_product(x.at + first * k, k, 0, step.packed + j * k, at, y.row, last - first, width, k, 1)
+            blocked_product(x.at + first * k, k, WIDTH, step.packed + j * k, at, y.row, last - first, width, WIDTH, k // WIDTH)
             for n in range(first, last):
                 _finish(step, y.at + n * y.row + j, step.bias + j, step.mask + n * step.mask_image + j, width // WIDTH)
         j += width
@@ -112,7 +112,6 @@ def input_gradient(step, thread, threads):
         j = 0
         while j < dx.row:
             width = panel_width(dx.row - j)
-            panel_product(g.at + first * g.row, g.row, 0, step.packed + j * g.row, dx.at + first * dx.row + j, dx.row,
-                          last - first, width,
-                          g.row, 1)
+            panel_product(g.at + first * g.row, g.row, step.packed + j * g.row, dx.at + first * dx.row + j, dx.row,
+                          last - first, width, g.row)
             j += width

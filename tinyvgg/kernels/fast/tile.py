@@ -17,8 +17,12 @@ WIDE, PAIR = WIDEST * WIDTH, 2 * WIDTH
 ROWS_WIDE, ROWS_PAIR, ROWS_ONE = ROWS[WIDEST], ROWS[2], ROWS[1]
 
 
-def make_tile(rows, columns, *, accumulate):
-    """Return the tile of rows x (columns * WIDTH) sums; they start from c, or from zero without `accumulate`."""
+def make_tile(rows, columns, *, accumulate=False, blocked=False):
+    """Return the tile of rows x (columns * WIDTH) sums; they start from c with `accumulate`, else from zero.
+
+    `blocked` sums each segment by itself, which rounds less than one long sum: Higham, "Accuracy and stability of numerical
+    algorithms" (2002), section 4.2.
+    """
     @machine
     def tile(e, a, a_row, a_k, a_segment, b, b_k, b_segment, c, c_row, k, segments):
         spots = [c + c_row * r + j * WIDTH for r in range(rows) for j in range(columns)]
@@ -31,17 +35,21 @@ def make_tile(rows, columns, *, accumulate):
 
         def segment(s, sums):
             a_s, b_s = a + s * a_segment, b + s * b_segment
-            return e.loop(k, sums, lambda i, sums: outer_product(a_s + i * a_k, b_s + i * b_k, sums))
+            first = [e.zero()] * len(sums) if blocked else sums
+            after = e.loop(k, first, lambda i, sums: outer_product(a_s + i * a_k, b_s + i * b_k, sums))
+            return [total + part for total, part in zip(sums, after, strict=True)] if blocked else after
 
         for total, spot in zip(e.loop(segments, start, segment), spots, strict=True):
             e.store(total, spot)
     return tile
 
 
-set_wide, set_wide_1 = make_tile(ROWS_WIDE, WIDEST, accumulate=False), make_tile(1, WIDEST, accumulate=False)
-set_pair, set_pair_1 = make_tile(ROWS_PAIR, 2, accumulate=False), make_tile(1, 2, accumulate=False)
-set_one, set_one_1 = make_tile(ROWS_ONE, 1, accumulate=False), make_tile(1, 1, accumulate=False)
-set_pair_4 = make_tile(4, 2, accumulate=False)
+set_wide, set_wide_1 = make_tile(ROWS_WIDE, WIDEST), make_tile(1, WIDEST)
+set_pair, set_pair_1, set_pair_4 = make_tile(ROWS_PAIR, 2), make_tile(1, 2), make_tile(4, 2)
+set_one, set_one_1 = make_tile(ROWS_ONE, 1), make_tile(1, 1)
+block_wide, block_wide_1 = make_tile(ROWS_WIDE, WIDEST, blocked=True), make_tile(1, WIDEST, blocked=True)
+block_pair, block_pair_1 = make_tile(ROWS_PAIR, 2, blocked=True), make_tile(1, 2, blocked=True)
+block_one, block_one_1 = make_tile(ROWS_ONE, 1, blocked=True), make_tile(1, 1, blocked=True)
 add_wide, add_wide_1 = make_tile(ROWS_WIDE, WIDEST, accumulate=True), make_tile(1, WIDEST, accumulate=True)
 add_pair, add_pair_1 = make_tile(ROWS_PAIR, 2, accumulate=True), make_tile(1, 2, accumulate=True)
 add_one, add_one_1 = make_tile(ROWS_ONE, 1, accumulate=True), make_tile(1, 1, accumulate=True)
@@ -56,32 +64,59 @@ def panel_width(columns_left):
 
 
 @compiled
-def panel_product(a, a_row, a_segment, b, c, c_row, rows, width, k, segments):
-    """c[rows, width] = sum over segments of a[rows, k] @ b[k, width]; b holds one packed panel, segment after segment."""
+def panel_product(a, a_row, b, c, c_row, rows, width, k):
+    """c[rows, width] = a[rows, k] @ b[k, width]; b holds one packed panel."""
     r = 0
     if width == WIDE:
         while r + ROWS_WIDE <= rows:
-            set_wide(a + r * a_row, a_row, 1, a_segment, b, WIDE, k * WIDE, c + r * c_row, c_row, k, segments)
+            set_wide(a + r * a_row, a_row, 1, 0, b, WIDE, 0, c + r * c_row, c_row, k, 1)
             r += ROWS_WIDE
         while r < rows:
-            set_wide_1(a + r * a_row, a_row, 1, a_segment, b, WIDE, k * WIDE, c + r * c_row, c_row, k, segments)
+            set_wide_1(a + r * a_row, a_row, 1, 0, b, WIDE, 0, c + r * c_row, c_row, k, 1)
             r += 1
     elif width == PAIR:
         while r + ROWS_PAIR <= rows:
-            set_pair(a + r * a_row, a_row, 1, a_segment, b, PAIR, k * PAIR, c + r * c_row, c_row, k, segments)
+            set_pair(a + r * a_row, a_row, 1, 0, b, PAIR, 0, c + r * c_row, c_row, k, 1)
             r += ROWS_PAIR
         while r + 4 <= rows:
-            set_pair_4(a + r * a_row, a_row, 1, a_segment, b, PAIR, k * PAIR, c + r * c_row, c_row, k, segments)
+            set_pair_4(a + r * a_row, a_row, 1, 0, b, PAIR, 0, c + r * c_row, c_row, k, 1)
             r += 4
         while r < rows:
-            set_pair_1(a + r * a_row, a_row, 1, a_segment, b, PAIR, k * PAIR, c + r * c_row, c_row, k, segments)
+            set_pair_1(a + r * a_row, a_row, 1, 0, b, PAIR, 0, c + r * c_row, c_row, k, 1)
             r += 1
     else:
         while r + ROWS_ONE <= rows:
-            set_one(a + r * a_row, a_row, 1, a_segment, b, WIDTH, k * WIDTH, c + r * c_row, c_row, k, segments)
+            set_one(a + r * a_row, a_row, 1, 0, b, WIDTH, 0, c + r * c_row, c_row, k, 1)
             r += ROWS_ONE
         while r < rows:
-            set_one_1(a + r * a_row, a_row, 1, a_segment, b, WIDTH, k * WIDTH, c + r * c_row, c_row, k, segments)
+            set_one_1(a + r * a_row, a_row, 1, 0, b, WIDTH, 0, c + r * c_row, c_row, k, 1)
+            r += 1
+
+
+@compiled
+def blocked_product(a, a_row, a_segment, b, c, c_row, rows, width, k, segments):
+    """c[rows, width] = the sum over segments of a[rows, k] @ b[k, width]; b holds one packed panel, segment after segment."""
+    r = 0
+    if width == WIDE:
+        while r + ROWS_WIDE <= rows:
+            block_wide(a + r * a_row, a_row, 1, a_segment, b, WIDE, k * WIDE, c + r * c_row, c_row, k, segments)
+            r += ROWS_WIDE
+        while r < rows:
+            block_wide_1(a + r * a_row, a_row, 1, a_segment, b, WIDE, k * WIDE, c + r * c_row, c_row, k, segments)
+            r += 1
+    elif width == PAIR:
+        while r + ROWS_PAIR <= rows:
+            block_pair(a + r * a_row, a_row, 1, a_segment, b, PAIR, k * PAIR, c + r * c_row, c_row, k, segments)
+            r += ROWS_PAIR
+        while r < rows:
+            block_pair_1(a + r * a_row, a_row, 1, a_segment, b, PAIR, k * PAIR, c + r * c_row, c_row, k, segments)
+            r += 1
+    else:
+        while r + ROWS_ONE <= rows:
+            block_one(a + r * a_row, a_row, 1, a_segment, b, WIDTH, k * WIDTH, c + r * c_row, c_row, k, segments)
+            r += ROWS_ONE
+        while r < rows:
+            block_one_1(a + r * a_row, a_row, 1, a_segment, b, WIDTH, k * WIDTH, c + r * c_row, c_row, k, segments)
             r += 1
 
 
@@ -91,7 +126,7 @@ def product(a, a_row, b, c, c_row, rows, columns, k):
     j = 0
     while j < columns:
         width = panel_width(columns - j)
-        panel_product(a, a_row, 0, b + j * k, c + j, c_row, rows, width, k, 1)
+        panel_product(a, a_row, b + j * k, c + j, c_row, rows, width, k)
         j += width
 
 
