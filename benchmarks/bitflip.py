@@ -162,6 +162,17 @@ def heat(setting, rows, key):
     return {"rows": faults.sensitivity_map(setting.store, xs, ys, tensors=[key], samples=8)}
 
 
+def clipped(setting, rows, deviations):
+    """The same search on the network with its outliers cut off."""
+    from tinyvgg.faults.hardening import clip_weights
+    from tinyvgg.quant.schemes import compress
+    path = setting.work / f"clipped{deviations}.tvq"
+    if not path.exists():
+        compress(clip_weights(setting.network, deviations), "int8", *setting.dataset.part("train", 512)).save(path)
+    store = faults.open_store(io.load_model(path))
+    return {"clean": store.accuracy(setting.x, setting.y), **searched(setting, f"clipped{deviations}", store, flips=FLIPS)}
+
+
 def defended(setting, rows, name, seed):
     store = setting.store
     plan = plan_of(store, rows[f"search/{seed}"]["places"], FLIPS)
@@ -226,6 +237,7 @@ def tasks(setting):
         found[f"kind/{kind}"] = lambda setting, rows, kind=kind, options=options: searched(setting, f"kind/{kind}", setting.store, whole=False,
                                                                                             flips=10, **options)
     found |= {f"adaptive/{kind}": bind(adaptive, kind) for kind in ("pairs", "pairs without the key", "bits 0-6", "bits 0-5", "other arrays")}
+    found |= {f"clipped/{deviations}": bind(clipped, deviations) for deviations in (3.0, 2.0)}
     found |= {f"heat/{key}": bind(heat, key) for key in setting.store.arrays if not key.endswith("/tail_shift")}
     return found
 

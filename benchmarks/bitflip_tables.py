@@ -25,7 +25,7 @@ def tables(rows, facts):
     parts = [f"Model {facts['entry']}, int8, SHA-256 {facts['sha256'][:12]}; {facts['data']}."]
     for title, make in (("Searched and random flips", _searches), ("What is flipped", _kinds), ("Bit 30 of float32 weights", _exponent),
                         ("Defences against 20 searched flips", _defences), ("What defences cost on the board", _board),
-                        ("Attackers who know RADAR", _adaptive), ("Worst arrays and bits", _heat)):
+                        ("Attackers who know RADAR", _adaptive), ("Outliers cut off", _clipped), ("Worst arrays and bits", _heat)):
         text = make(rows)
         if text:
             parts.append(f"## {title}\n{text}")
@@ -123,6 +123,16 @@ def _adaptive(rows):
                       percent(seen["radar"]["accuracy_repaired"]), percent(seen["replicas"]["accuracy_repaired"])])
     head = ["attacker", "bits", "accuracy", "radar=128 sees", "crc sees", "replicas see", "after radar", "after replicas"]
     return markdown(head, lines) if lines else ""
+
+
+def _clipped(rows):
+    found = of(rows, "clipped/")
+    if not found or "clean" not in rows or "search/0" not in rows:
+        return ""
+    plain = {**rows["search/0"], "clean": rows["clean"]["accuracy"], "accuracy": rows["search/0"]["accuracy_20"]}
+    lines = [[name if row is plain else f"{name} deviations", percent(row["clean"]), *(percent(row["curve"][min(n, len(row["curve"]) - 1)])
+              for n in (1, 2, 5, 10, 20)), percent(row["accuracy"])] for name, row in {"as trained": plain, **found}.items()]
+    return markdown(["kernels", "clean, all", "1 step", "2", "5", "10", "20", "20, all"], lines)
 
 
 def _heat(rows):

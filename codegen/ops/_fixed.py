@@ -61,7 +61,7 @@ def fixed_step(op, program):
     header = {"direct16": "tv_conv2d_s16.h"}.get(base, f"tv_{base}.h")
     text = f"/* {program.symbol(op)}: {op.variant}. */\n" + "\n".join(lines) + f'\n#include "{header}"\n'
     declaration = (f"void {symbol}(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);\n"
-                   f"static const tv_fixed_layer {program.symbol(op)}_layer = {initializer(fields)};")
+                   f"static TV_CONST tv_fixed_layer {program.symbol(op)}_layer = {initializer(fields)};")
     return Step(f"{symbol}(&{program.symbol(op)}_layer, {{x}}, {{y}}, {{scratch}})", (mac,), declaration, scratch,
                 sources={f"{symbol}.c": text})
 
@@ -118,7 +118,7 @@ def _direct16(op, input_shape, base, expand):
     if round_up(block, 2) % area:
         defines["TV_BLOCK"] = round_up(block, 2 * area)
     scratch = defines["TV_BLOCK"] * 4 * (4 + depth) + expand * 16 * depth + copy * math.prod(padded) * c
-    laid = _bytes16(weights) if expand else words16(weights, depth)
+    laid = bytes16(weights) if expand else words16(weights, depth)
     return defines, laid, f"tv_mac_{unroll}x{chunks}", scratch
 
 
@@ -138,7 +138,7 @@ def as_words(halves):
     return low | high << np.uint32(16)
 
 
-def _bytes16(weights):
+def bytes16(weights):
     """int8 weights (F, KH, KW, C) -> int8 [F/4][KH][4][KW * C rounded up to fours]."""
     f, kh, kw, c = weights.shape
     padded = np.zeros((round_up(f, 4), kh, round_up(kw * c, 4)), np.int8)

@@ -15,7 +15,7 @@ def compiled(store, images):
     program = build_program(store.original, "network")
     for constant in program.constants:
         key = next(k for k in store.arrays if store.constant(k) == f"network_{constant.name}")
-        constant.array[...] = store.arrays[key].reshape(constant.array.shape)
+        constant.array[...] = store.arrays[key].view(constant.array.dtype).reshape(constant.array.shape)
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files(program).items():
             (Path(folder) / name).write_text(text)

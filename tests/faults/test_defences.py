@@ -5,6 +5,7 @@ import pytest
 from tinyvgg.errors import OptionError
 from tinyvgg.faults.adaptive import evade_radar
 from tinyvgg.faults.defences import Crc, Radar, Ranges, Replicas, defences_of, trial
+from tinyvgg.faults.hardening import clip_weights
 from tinyvgg.faults.search import progressive_search
 from tinyvgg.faults.store import open_store
 
@@ -73,3 +74,18 @@ def test_defences_by_name(quantized):
     assert list(found) == ["crc", "radar=16", "ranges", "replicas"] and found["radar=16"].group == 16 and found["ranges"].group == 32
     with pytest.raises(OptionError, match="there is no defence 'moat'"):
         defences_of(store, "crc,moat")
+
+
+def test_clipped_weights_keep_within_their_channels_deviations(network):
+    before = [a.copy() for a in network.get_weights()]
+    clipped = clip_weights(network, 1.5)
+    for (key, array), (_, old) in zip(clipped.weights, network.weights, strict=True):
+        if key.endswith("kernel"):
+            limit = 1.5 * old.reshape(-1, old.shape[-1]).std(axis=0)
+            assert (np.abs(array) <= limit * (1 + 1e-6)).all() and (array != old).any()
+            assert (array == old)[np.abs(old) < limit].all()
+        else:
+            assert (array == old).all()
+    assert all((a == b).all() for a, b in zip(network.get_weights(), before, strict=True))
+    with pytest.raises(OptionError):
+        clip_weights(network, 0)

@@ -102,3 +102,43 @@ def test_flipped_simulation_is_flipped_c(scheme, request, images):
         store.toggle(places)
         assert (Session(store, images).logits == compiled(store, images)).all()
         store.toggle(places)
+
+
+@pytest.mark.parametrize("variant", ["direct16", "direct16_ram", "winograd2_ram", "winograd4_ram"])
+def test_fixed_kernels_are_flipped_where_they_keep_their_weights(variant, images):
+    """Weights and tails of a 3x3 network whose convolutions run by other kernels: simulation and compiled C agree in every logit."""
+    from dataclasses import replace
+
+    from tests.quant.networks import randomise
+    from tinyvgg import nn
+    from tinyvgg.codegen.variants import with_variants
+    from tinyvgg.nn import layers as L
+    from tinyvgg.quant import quantize
+    net = nn.Sequential([L.InputLayer((6, 6, 3)), L.Conv2D(5, 3, padding="same", activation="relu"), L.BatchNormalization(),
+                         L.Conv2D(6, 3, padding="same", activation="relu"), L.MaxPooling2D(), L.Flatten(),
+                         L.Dense(3, activation="softmax")], name="fixed")
+    graph = with_variants(quantize(randomise(net, np.random.default_rng(1), dead=0), images).graph,
+                          {"conv2d": variant, "conv2d_1": variant})
+    store = open_store(graph)
+    assert (store.logits(images) == open_store(replace(graph, ops=tuple(
+        replace(op, variant="direct") if hasattr(op, "variant") else op for op in graph.ops))).logits(images)).all()
+    keys = [k for k in store.arrays if not k.endswith("/tail_shift")]
+    assert store.usable("conv2d_1/weights").sum() == 6 * 9 * 5
+    changed = 0
+    for seed in range(3):
+        places = list(dict.fromkeys(some_bits(store, 10, seed, ["conv2d/weights", "conv2d_1/weights", *keys])))
+        session = Session(store, images)
+        trial = session.trial(changes_of(store, places))
+        store.toggle(places)
+        flipped = Session(store, images).logits
+        assert (flipped == compiled(store, images)).all() and (flipped == trial).all()
+        store.toggle(places)
+        changed += (flipped != session.logits).any()
+    assert changed
+
+
+def test_transformed_words_are_refused(quantized):
+    from tinyvgg.codegen.variants import with_variants
+    from tinyvgg.errors import NotYet
+    with pytest.raises(NotYet, match="runs as winograd4"):
+        open_store(with_variants(quantized.graph, {"conv2d": "winograd4"}))

@@ -23,7 +23,12 @@ def run(store, x):
 def accumulators(op, x):
     """The sums of products of an integer op, int32 (N, OH, OW, F) or (N, F)."""
     parts = [np.asarray(acc) for _, acc in accumulate(op, x)]
-    return np.concatenate(parts).astype(np.int32)
+    return _wrapped(np.concatenate(parts))
+
+
+def _wrapped(acc):
+    """Exact sums of any dtype as int32 modulo 2^32: flipped int16 weights reach beyond it."""
+    return acc.astype(np.int64).astype(np.int32) if acc.dtype == np.float64 else acc.astype(np.int32)
 
 
 class Session:
@@ -65,7 +70,7 @@ class Session:
             if self.keep:
                 acc = accumulators(op, *inputs)
                 return wrapping.finish(acc, op).reshape(-1, *op.shape), acc
-            parts = [wrapping.finish(acc.astype(np.int32), op) for _, acc in accumulate(op, *inputs)]
+            parts = [wrapping.finish(_wrapped(acc), op) for _, acc in accumulate(op, *inputs)]
             return np.concatenate(parts).reshape(-1, *op.shape), None
         with np.errstate(all="ignore"):
             return (simulate if self.store.is_integer else simulate_float)(op, *inputs), None

@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from tinyvgg.codegen.ops import _fixed
 from tinyvgg.codegen.ops._common import UNROLL, pair_blocks, round_up
 from tinyvgg.codegen.program import build_program
 from tinyvgg.errors import NotYet
@@ -16,22 +17,31 @@ from tinyvgg.quant.graph import DepthwiseConv2D, SharedWeights, Tail
 from tinyvgg.quant.packing import unpack_bits
 
 
+def is_fixed(op):
+    """Whether an op's kernel was made for its shape: int8 weights that are expanded in RAM ("..._ram"), or int16 ones."""
+    return getattr(op, "variant", "direct") not in ("direct", "direct_ram")
+
+
 class ImageStore(GraphStore):
-    """The arrays of a graph's C, named and laid out as in NAME_weights.c, and each integer layer's shift."""
+    """The arrays of a graph's C, named and laid out as in NAME_weights.c, and the shift of each integer layer whose struct has one."""
 
     form = "image"
 
     def __init__(self, graph):
         super().__init__(graph)
-        expanded = [op.name for op in graph.ops if getattr(op, "variant", "direct") not in ("direct", "direct_ram")]
-        if expanded:
-            raise NotYet(f"{expanded[0]!r} is not a direct convolution; the image's words are known for direct ones only", "--plan direct")
-        self.program = build_program(graph, "network")
+        for op in graph.ops:
+            if getattr(op, "variant", "direct") in ("winograd2", "winograd4"):
+                raise NotYet(f"{op.name!r} runs as {op.variant}, whose transformed words are weights of no convolution: their flips are not "
+                             "simulated", f"the variant {op.variant}_ram, direct16 or direct for that layer")
+        self.program, self._permutations = build_program(graph, "network"), {}
         for op in graph.ops:
             prefix = f"{self.program.symbol(op)}_"
             own = [c for c in self.program.constants if c.op == op.name]
             self.arrays.update({f"{op.name}/{c.name.removeprefix(prefix)}": np.array(c.array) for c in own})
-            if isinstance(getattr(op, "tail", None), Tail):
+            if is_fixed(op):                       # its shift is a number in the code
+                words = self.arrays[f"{op.name}/weights"]
+                self.arrays[f"{op.name}/weights"] = words.view(np.int16) if words.dtype == np.uint32 else words
+            elif isinstance(getattr(op, "tail", None), Tail):
                 self.arrays[f"{op.name}/tail_shift"] = np.array([op.tail.shift], np.uint32)
 
     @property
@@ -58,6 +68,11 @@ class ImageStore(GraphStore):
             return values.transpose(1, 2, 0)
         if not isinstance(op.tail, Tail):
             return values
+        if is_fixed(op):
+            places = self._places(op)
+            laid = np.zeros(places.shape, values.dtype)
+            laid[places >= 0] = values.reshape(-1)[places[places >= 0]]
+            return laid
         if values.dtype == np.int8:
             return pair_blocks(values.reshape(len(values), -1))
         f, k = len(values), prod(values.shape[1:])
@@ -72,9 +87,34 @@ class ImageStore(GraphStore):
             return stored.reshape(*shape[1:], shape[0]).transpose(2, 0, 1)
         if not isinstance(op.tail, Tail):
             return stored.reshape(shape)
+        if is_fixed(op):
+            places, flat = self._places(op), np.empty(prod(shape), stored.dtype)
+            flat[places[places >= 0]] = stored.reshape(-1)[places >= 0]
+            return flat.reshape(shape)
         f, k = shape[0], prod(shape[1:])
         rows = stored.reshape((f + f % 2) // 2, -1, 2, 4).transpose(0, 2, 1, 3).reshape(f + f % 2, -1)
         return rows[:f, :k].reshape(shape)
+
+    def _places(self, op):
+        """For each stored number of a fixed convolution the flat index of its weight, -1 for padding.
+
+        Found by laying out the indices themselves, six bits at a time and one more than they are, since 0 is padding.
+        """
+        if op.name not in self._permutations:
+            index, found = np.arange(prod(op.weights.shape)).reshape(op.weights.shape), 0
+            for digit in range(4):
+                laid = self._laid(op, (index >> 6 * digit & 63).astype(np.int8) + np.int8(1)).astype(np.int64)
+                found = found + (np.maximum(laid - 1, 0) << 6 * digit)
+            self._permutations[op.name] = np.where(laid > 0, found, -1)
+        return self._permutations[op.name]
+
+    def _laid(self, op, weights):
+        """int8 weights (F, KH, KW, C) as the kernel of a fixed convolution keeps them, flat."""
+        if op.variant == "direct16":
+            depth = self.arrays[f"{op.name}/weights"].size // (2 * round_up(len(weights), 4))
+            return _fixed.words16(weights, depth).reshape(-1).view(np.int16)
+        laid = _fixed.bytes16(weights) if op.variant == "direct16_ram" else _fixed.bytes_winograd(weights)
+        return np.ascontiguousarray(laid).reshape(-1)
 
     def indices(self, op, stored):
         """Indices (F, ...) from their packed bytes."""
@@ -85,7 +125,7 @@ class ImageStore(GraphStore):
         if not hasattr(op, "weights"):
             return op
         mine = {key.rsplit("/", 1)[1]: a for key, a in arrays.items() if key.rsplit("/", 1)[0] == op.name}
-        if isinstance(op.weights, SharedWeights):
+        if "codebook" in mine:
             weights = SharedWeights(mine["codebook"], self.indices(op, mine["indices"]), op.weights.bits)
             expanded = weights.expand()
         else:
@@ -95,7 +135,8 @@ class ImageStore(GraphStore):
         folded = op.input_zero * expanded.reshape(len(expanded), -1).sum(axis=1, dtype=np.int64)
         bias = (mine["bias"] if "bias" in mine else 0) + folded
         bias = ((bias + 2 ** 31) % 2 ** 32 - 2 ** 31).astype(np.int32)
-        tail = replace(op.tail, bias=bias, offset=mine["offset"], multiplier=mine["multiplier"], shift=int(mine["tail_shift"][0]),
+        shift = int(mine["tail_shift"][0]) if "tail_shift" in mine else op.tail.shift
+        tail = replace(op.tail, bias=bias, offset=mine["offset"], multiplier=mine["multiplier"], shift=shift,
                        high=mine.get("high", op.tail.high))
         return replace(op, weights=weights, tail=tail)
 
