@@ -1,29 +1,17 @@
 """What the README says is there: verbs, options, files, numbers of the zoo."""
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import PAGES, ROOT, commands
 from tinyvgg import cli, zoo
 from tinyvgg.zoo import pack
-
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def commands(path):
-    """Every line of a page's code blocks that calls tinyvgg, comments off."""
-    blocks = re.findall(r"```(?:sh|console)?\n(.*?)```", path.read_text(encoding="utf-8"), re.S)
-    blocks += re.findall(r"(?m)^ {4}(?=tinyvgg )(.*)$", path.read_text(encoding="utf-8"))
-    return [line.split("#")[0].removeprefix("$ ").strip() for block in blocks for line in block.splitlines()
-            if line.removeprefix("$ ").startswith("tinyvgg ")]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
 def test_every_command_exists_with_its_options(path, capsys):
-    for line in commands(path):
-        words = line.split()
-        verb = words[1]
+    for words in commands(path, marked=True):
+        line, verb = " ".join(words), words[1] if len(words) > 1 else "--help"
         if verb.startswith("-"):
             continue
         assert verb in cli.verbs(), line

@@ -1,0 +1,68 @@
+"""Sphinx: python -m sphinx -W docs docs/_build (extra `docs`)."""
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tinyvgg import __version__  # noqa: E402
+
+project, author, copyright = "tinyvgg", "the tinyvgg authors", "the tinyvgg authors, MIT licence"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_heading_anchors = 4
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"tinyvgg {version}"
+html_show_sphinx = False
+templates_path, html_static_path = [], []
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+python_maximum_signature_line_length = 90
+pygments_style = "friendly"
+suppress_warnings = ["toc.empty_glob"]
+
+
+def docstring_to_rst(lines):
+    """Our docstrings are plain text: escape what reStructuredText would read as markup, keep indented blocks as they are."""
+    indents = [len(line) - len(line.lstrip()) for line in lines]
+    out, literal = [], False
+    for line, indent in zip(lines, indents, strict=True):
+        if line.strip() and indent >= 4 and not literal:
+            out += ["", "::", ""]
+            literal = True
+        elif line.strip() and indent < 4 and literal:
+            out.append("")
+            literal = False
+        out.append(line if literal else _escaped(line.strip()))
+    return out
+
+
+def _escaped(line):
+    """One line of prose: `code` becomes ``code``, every other special character stands for itself."""
+    parts = re.split(r"(`[^`]+`)", line)
+    return "".join(f"`{part}`" if part[:1] == "`" and len(part) > 2 else re.sub(r"([\\*|_`])", r"\\\1", part) for part in parts)
+
+
+def links_out_of_docs(app, docname, source):
+    """A link to a file of the repository, outside this folder, becomes its path: the pages travel without the repository."""
+    source[0] = re.sub(r"\[([^\]]+)\]\(\.\./([^)#\s]+)[^)]*\)", r"\1 (`\2`)", source[0])
+    if docname == "command-line":
+        source[0] += "".join(f"\n## {verb}\n\n```text\n{text}\n```\n" for verb, text in help_of_verbs().items())
+
+
+def help_of_verbs():
+    """{verb: its docstring} of every verb, as `tinyvgg VERB --help` begins."""
+    import importlib
+
+    from tinyvgg import cli
+    return {verb: importlib.import_module(f"tinyvgg.cli.{verb}").__doc__.strip() for verb in cli.verbs()}
+
+
+def setup(app):
+    def on_docstring(app, what, name, thing, options, lines):
+        lines[:] = docstring_to_rst(lines)
+    app.connect("autodoc-process-docstring", on_docstring)
+    app.connect("source-read", links_out_of_docs)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,12 @@
+"""Checks for your own work: layers' gradients and kernels, an integer model beside its C, the exercises of the notebooks.
+
+    from tinyvgg import testing
+    testing.check_layer(MyLayer(), (2, 5, 5, 3))
+    testing.assert_bit_exact(quantized, images)
+    testing.exercises.check("conv_gradient", my_function)
+"""
+from tinyvgg.testing import exercises
+from tinyvgg.testing.bit_exact import assert_bit_exact
+from tinyvgg.testing.layers import check_gradient, check_layer, compare_kernels
+
+__all__ = ["assert_bit_exact", "check_gradient", "check_layer", "compare_kernels", "exercises"]
