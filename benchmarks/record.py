@@ -1,0 +1,54 @@
+"""Run tinyvgg commands and keep their results for the pages: benchmarks/results/NAME.json.
+
+    python benchmarks/record.py analyze_base none="tinyvgg analyze base --compression none" high="tinyvgg analyze base --compression high"
+
+Each command is run with --json. The file holds "command" (this line), versions, and under "rows" for each key its command and result.
+Commands with the same key as before replace it; others stay.
+"""
+import argparse
+import io
+import json
+import shlex
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from tinyvgg import cli
+from tinyvgg.report.record import versions, write_json
+
+RESULTS = Path(__file__).resolve().parent / "results"
+LEFT_OUT = ("seconds", "source", "layers", "per_class", "changes", "versions")
+
+
+def record(name, commands, folder=RESULTS):
+    """Run {key: command line} and write them into folder/NAME.json; return its content."""
+    path = folder / f"{name}.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
+    for key, line in commands.items():
+        kept["rows"][key] = {"command": line, **result_of(line)}
+    line = " ".join([f"python benchmarks/record.py {name}", *(f"{key}={shlex.quote(row['command'])}" for key, row in kept["rows"].items())])
+    kept = {"command": line, "versions": versions(), "rows": kept["rows"]}
+    write_json(path, kept)
+    return kept
+
+
+def result_of(line):
+    """What a tinyvgg command prints with --json, without what differs from run to run and what no page shows."""
+    out = io.StringIO()
+    with redirect_stdout(out):
+        code = cli.main([*shlex.split(line)[1:], "--json", "--quiet"])
+    if code:
+        raise SystemExit(f"{line} ended with exit code {code}")
+    return {key: value for key, value in json.loads(out.getvalue()).items() if key not in LEFT_OUT}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("commands", nargs="+", metavar="KEY=COMMAND")
+    arguments = parser.parse_args()
+    record(arguments.name, dict(text.split("=", 1) for text in arguments.commands))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
