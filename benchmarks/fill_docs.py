@@ -9,8 +9,8 @@ A result file is JSON with "command", what printed it, and its figures. In a pag
     ...
     <!-- table end -->
 
-one column for each "header: format" (a row's keys; ":-" in front of a header aligns left, numbers stand right), "-" where a row has
-not the key, and a number is
+one column for each "header: format" of a row's keys (columns of numbers stand right; "-" where a row has not the key), and a
+number is
 
     <!-- value: spine.json layers.0.cycles {:,} -->4,609,847<!-- end -->
 """

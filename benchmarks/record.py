@@ -1,8 +1,8 @@
 """Run tinyvgg commands and keep their results for the pages: benchmarks/results/NAME.json.
 
-    python benchmarks/record.py analyze_base none="tinyvgg analyze base --compression none" high="tinyvgg analyze base --compression high"
+    python benchmarks/record.py analyze_base none="tinyvgg analyze base --compression none"
 
-Each command is run with --json. The file holds "command" (this line), versions, and under "rows" for each key its command and result.
+Each command is run with --json. The file holds "command" (this line), versions, and under "rows" each key's command and result.
 Commands with the same key as before replace it; others stay.
 """
 import argparse
@@ -26,8 +26,8 @@ def record(name, commands, folder=RESULTS):
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
     for key, line in commands.items():
         kept["rows"][key] = {"command": line, **result_of(line)}
-    line = " ".join([f"python benchmarks/record.py {name}", *(f"{key}={shlex.quote(row['command'])}" for key, row in kept["rows"].items())])
-    kept = {"command": line, "versions": versions(), "rows": kept["rows"]}
+    words = [f"{key}={shlex.quote(row['command'])}" for key, row in kept["rows"].items()]
+    kept = {"command": " ".join(["python benchmarks/record.py", name, *words]), "versions": versions(), "rows": kept["rows"]}
     write_json(path, kept)
     return kept
 

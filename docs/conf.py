@@ -20,6 +20,7 @@ templates_path, html_static_path = [], []
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 python_maximum_signature_line_length = 90
+highlight_language = "none"
 pygments_style = "friendly"
 suppress_warnings = ["toc.empty_glob"]
 

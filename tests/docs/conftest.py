@@ -6,7 +6,7 @@ from tests.docs.pages import ROOT
 
 
 def write_cifar10(folder, generator, *, train=1100, test=40):
-    """The binary layout: a byte of label, 3,072 of the image, planes first. Colours follow the label, so it can be learnt a little."""
+    """The binary layout: a byte of label, 3,072 of the image, planes first. Brightness follows the label a little."""
     folder.mkdir(parents=True)
     names = [(f"data_batch_{i}.bin", train // 5) for i in range(1, 6)] + [("test_batch.bin", test)]
     for name, n in names:
@@ -41,7 +41,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def place(prepared, tmp_path, monkeypatch):
-    """A copy of the prepared folder as the current one, with its CIFAR-10 in $TINYVGG_DATA and the repository's files beside it."""
+    """A copy of the prepared folder as the current one, its CIFAR-10 in $TINYVGG_DATA, the repository's folders beside it."""
     import shutil
     folder = tmp_path / "place"
     shutil.copytree(prepared, folder)

@@ -44,7 +44,8 @@ def test_a_result_names_its_command(name):
 
 @pytest.mark.parametrize("damage", [("5,372,584", "5,372,585"), ("| none |", "| some |")])
 def test_a_changed_number_is_found(damage, tmp_path):
-    (tmp_path / "r.json").write_text(json.dumps({"command": "x", "rows": {"none": {"bytes": 5372584, "share": 0.125}, "low": {"bytes": 7}}}))
+    rows = {"none": {"bytes": 5372584, "share": 0.125}, "low": {"bytes": 7}}
+    (tmp_path / "r.json").write_text(json.dumps({"command": "x", "rows": rows}))
     page = "<!-- table: r.json rows | level: {key} | B: {bytes:,} | share: {share:.1%} -->\n<!-- table end -->\nIn all " \
            "<!-- value: r.json rows.none.bytes {:,} --><!-- end --> bytes.\n"
     right = fill_docs.filled(page, tmp_path)

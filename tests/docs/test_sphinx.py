@@ -14,8 +14,8 @@ def html(tmp_path_factory):
     for package in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(package, reason='the pages are built with the extra docs: pip install ".[docs]"')
     out = tmp_path_factory.mktemp("html")
-    done = subprocess.run([sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", out / "doctrees", ROOT / "docs", out / "html"],
-                          capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", out / "doctrees", ROOT / "docs", out / "html"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr[-4000:]
     return out / "html"
 
@@ -27,9 +27,9 @@ def test_every_page_is_there(html):
 
 def test_the_api_has_signatures_and_docstrings(html):
     text = (html / "api.html").read_text(encoding="utf-8")
-    for name in ("tinyvgg.attacks.pgd.pgd", "tinyvgg.quant.model.quantize", "tinyvgg.analyze.maps.look", "tinyvgg.nn.classifier.Classifier.vjp",
-                 "tinyvgg.board.classifier.Board", "tinyvgg.testing.layers.check_layer"):
-        assert f'id="{name}"' in text, name
+    for name in ("attacks.pgd.pgd", "quant.model.quantize", "analyze.maps.look", "nn.classifier.Classifier.vjp",
+                 "board.classifier.Board", "testing.layers.check_layer"):
+        assert f'id="tinyvgg.{name}"' in text, name
     assert "y[n,i,j,f] = b[f] + sum" in text.replace("<br/>", ""), "an equation of a docstring lost its form"
 
 

@@ -1,6 +1,6 @@
 """Runs a notebook's code cells in order in one namespace, as Jupyter would, without Jupyter.
 
-At an exercise the blank cell is run first, and its check must fail; then the solution takes its place, and the same check must pass.
+At an exercise the blank cell is run first, and its check must fail; then the solution in its place, and the same check must pass.
 """
 import json
 import re

@@ -1,3 +1,6 @@
+import numpy as np
+
+
 # %% conv_forward
 def conv_forward(x, kernel, bias):
     kh, kw = kernel.shape[:2]

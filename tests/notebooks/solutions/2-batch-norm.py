@@ -1,3 +1,6 @@
+import numpy as np
+
+
 # %% gain_and_shift
 def gain_and_shift(gamma, beta, mean, variance, epsilon):
     gain = gamma / np.sqrt(variance + epsilon)

@@ -1,3 +1,6 @@
+import numpy as np
+
+
 # %% eps_in_units
 def eps_in_units(grey_levels, low, high):
     return grey_levels / 255 * (high - low)

@@ -1,3 +1,6 @@
+import numpy as np
+
+
 # %% scale_and_zero
 def scale_and_zero(low, high):
     low, high = min(low, 0.0), max(high, 0.0)

@@ -1,3 +1,6 @@
+import numpy as np
+
+
 # %% flip_int8
 def flip_int8(value, bit):
     byte = (value & 0xFF) ^ (1 << bit)

@@ -20,7 +20,7 @@ def checksum(data):
 
 # %% arena_bytes
 def arena_bytes(sizes):
-    return max(a + b for a, b in zip(sizes, sizes[1:])) if len(sizes) > 1 else sizes[0]
+    return max(a + b for a, b in zip(sizes, sizes[1:], strict=False)) if len(sizes) > 1 else sizes[0]
 
 
 # %% milliseconds

@@ -17,7 +17,7 @@ def exercise(function):
 
 
 def check(name, answer):
-    """Check the `answer` (a function or a value) to the exercise `name` of a notebook; print that it is right, or raise NotYetRight."""
+    """Check the `answer`, a function, to the exercise `name` of a notebook; print that it is right, or raise NotYetRight."""
     if name not in EXERCISES:
         raise OptionError(f"there is no exercise {name!r}; there are {', '.join(EXERCISES)}")
     EXERCISES[name](answer)

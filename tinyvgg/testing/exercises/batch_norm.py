@@ -27,7 +27,7 @@ def gain_and_shift(answer):
 def fold_before(answer):
     """answer(kernel, bias, gain, shift) -> kernel, bias of conv, then norm, as one convolution."""
     generator = np.random.default_rng(2)
-    x, kernel, bias = generator.standard_normal((2, 5, 5, 3)), generator.standard_normal((3, 3, 3, 4)), generator.standard_normal(4)
+    x, kernel, bias = (generator.standard_normal(shape) for shape in ((2, 5, 5, 3), (3, 3, 3, 4), 4))
     gain, shift = _norm(generator, 4)
     k, b = several(answer(kernel, bias, gain, shift), 2)
     equal(np.shape(k), kernel.shape, "the kernel keeps its shape (KH, KW, C, F)")
@@ -39,12 +39,12 @@ def fold_before(answer):
 def fold_forward(answer):
     """answer(kernel, bias, gain, shift) -> kernel, bias of norm, then conv without padding, as one convolution."""
     generator = np.random.default_rng(3)
-    x, kernel, bias = generator.standard_normal((2, 5, 5, 3)), generator.standard_normal((3, 3, 3, 4)), generator.standard_normal(4)
+    x, kernel, bias = (generator.standard_normal(shape) for shape in ((2, 5, 5, 3), (3, 3, 3, 4), 4))
     gain, shift = _norm(generator, 3)
     k, b = several(answer(kernel, bias, gain, shift), 2)
     equal(np.shape(k), kernel.shape, "the kernel keeps its shape (KH, KW, C, F)")
     equal(reference.conv2d(x, np.asarray(k), np.asarray(b)), reference.conv2d(gain * x + shift, kernel, bias),
-          "gain and shift belong to the input's channels: kernel[:, :, c, :] takes gain[c], and the shifts meet every weight once")
+          "gain and shift belong to the input's channels: kernel[:, :, c, :] takes gain[c], the shifts meet every weight once")
 
 
 @exercise

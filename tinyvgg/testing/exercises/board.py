@@ -19,8 +19,8 @@ def cobs(answer):
         found = answer(data)
         expect(found is not None, "nothing was returned: fill in the blank")
         expect(b"\0" not in bytes(found), f"{data!r}: a zero byte is left")
-        expect(bytes(found) == out, f"{data[:12]!r} became {bytes(found)[:14]!r}; expected {out[:14]!r}: each run of non-zero bytes "
-               "stands behind its length + 1")
+        expect(bytes(found) == out, f"{data[:12]!r} became {bytes(found)[:14]!r}; expected {out[:14]!r}: each run of non-zero "
+               "bytes stands behind its length + 1")
 
 
 @exercise

@@ -18,7 +18,7 @@ def conv_forward(answer):
     """answer(x, kernel, bias) -> y, stride 1, no padding."""
     for x, kernel, bias in _cases():
         equal(answer(x, kernel, bias), reference.conv2d(x, kernel, bias),
-              f"y for images {x.shape} and a kernel {kernel.shape} differs from the definition: correlate, do not flip the kernel")
+              f"y for images {x.shape} and a kernel {kernel.shape} is not the definition's: correlate, do not flip the kernel")
 
 
 @exercise
@@ -88,4 +88,4 @@ def winograd_1d(answer):
     found = answer([_Counted(v, "data", tally) for v in d], [_Counted(v, "filter", tally) for v in g])
     equal([getattr(v, "value", v) for v in found], right, "the same with other numbers")
     products = len(tally)
-    expect(products <= 4, f"right, but with {products} multiplications of data by filter; four are enough: m1 = (d0 - d2) g0, ...")
+    expect(products <= 4, f"right, but with {products} products of data by filter; four are enough: m1 = (d0 - d2) g0, ...")

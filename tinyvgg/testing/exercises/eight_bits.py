@@ -10,7 +10,7 @@ def scale_and_zero(answer):
     for low, high in ((-1.0, 1.0), (0.0, 6.0), (2.0, 6.0), (-3.0, -1.0), (-0.1, 5.0)):
         scale, zero = several(answer(low, high), 2)
         a, b = min(low, 0.0), max(high, 0.0)
-        equal(scale, (b - a) / 255, f"the scale for {low}..{high}: the range is widened to hold 0, a border of zeros must be exact")
+        equal(scale, (b - a) / 255, f"the scale for {low}..{high}: the range must hold 0, a border of zeros is exact")
         expect(float(zero) == int(zero), f"the zero point is {zero}; it is a whole number, so that real 0 has a level of its own")
         equal(zero, round(-a / ((b - a) / 255)), f"the zero point for {low}..{high}: the level of real 0")
 
@@ -30,8 +30,8 @@ def smmulr(answer):
 def multiplier(answer):
     """answer(factor, shift) -> the integer m with m * 2^shift / 2^32 nearest to factor."""
     for factor, shift in ((0.0123, 4), (-0.5, 0), (0.75, 1), (1e-6, 7)):
-        equal(answer(factor, shift), round(factor * 2 ** (32 - shift)), "the accumulator is shifted left first, so m is the smaller",
-              tolerance=0)
+        equal(answer(factor, shift), round(factor * 2 ** (32 - shift)),
+              "the accumulator is shifted left first, so m is the smaller", tolerance=0)
 
 
 @exercise
@@ -50,7 +50,8 @@ def nearest_entry(answer):
     """answer(values, codebook) -> indices of the nearest entries; codebook ascending."""
     book = np.array([-2.0, -0.5, 0.1, 3.0])
     values = np.array([[-5.0, -1.3, -1.2], [0.0, 1.5, 1.6], [3.0, 99.0, -0.19]])
-    equal(answer(values, book), np.abs(values[..., None] - book).argmin(axis=-1), "the nearest entry, also beyond both ends", tolerance=0)
+    equal(answer(values, book), np.abs(values[..., None] - book).argmin(axis=-1), "the nearest entry, also beyond both ends",
+          tolerance=0)
 
 
 @exercise

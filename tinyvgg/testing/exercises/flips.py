@@ -11,8 +11,8 @@ def flip_int8(answer):
     """answer(value, bit) -> the int8 value with that bit flipped, bit 7 the sign."""
     for value, bit in itertools.product((-128, -127, -1, 0, 1, 64, 127), range(8)):
         expected = int(np.array(value, np.int8).view(np.uint8) ^ np.uint8(1 << bit))
-        equal(answer(value, bit), expected - 256 * (expected > 127), f"{value}, bit {bit}: in two's complement bit 7 is worth -128",
-              tolerance=0)
+        equal(answer(value, bit), expected - 256 * (expected > 127),
+              f"{value}, bit {bit}: in two's complement bit 7 is worth -128", tolerance=0)
 
 
 @exercise
@@ -27,7 +27,8 @@ def flip_float32(answer):
 def hamming_encode(answer):
     """answer(data bits (4,)) -> (8,): p1 p2 d1 p3 d2 d3 d4 and the parity of all."""
     for data in itertools.product((0, 1), repeat=4):
-        equal(answer(np.array(data)), _encode(data), f"data {data}: p1 = d1+d2+d4, p2 = d1+d3+d4, p3 = d2+d3+d4, modulo 2", tolerance=0)
+        equal(answer(np.array(data)), _encode(data), f"data {data}: p1 = d1+d2+d4, p2 = d1+d3+d4, p3 = d2+d3+d4, modulo 2",
+              tolerance=0)
 
 
 @exercise
@@ -40,7 +41,7 @@ def hamming_decode(answer):
             damaged[list(places)] ^= 1
             found, verdict = several(answer(damaged), 2)
             expect(verdict == ("ok", "corrected", "detected")[len(places)],
-                   f"{len(places)} flips at {places}: said {verdict!r}. Odd parity means one flip; a syndrome with even parity, two")
+                   f"{len(places)} flips at {places}: said {verdict!r}. Odd parity: one flip; a syndrome and even parity: two")
             if len(places) < 2:
                 equal(found, data, f"a flip at {places}: the syndrome is the place, counted from 1", tolerance=0)
 
