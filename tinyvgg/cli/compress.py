@@ -29,6 +29,7 @@ def add_arguments(parser):
     parser.add_argument("--calibration", choices=CALIBRATIONS, default="best", help="ranges of activations (default best)")
     parser.add_argument("--calibration-images", type=int, default=512, metavar="N", help="training images for it (default 512)")
     parser.add_argument("--finetune", type=int, default=0, metavar="EPOCHS", help="quantisation-aware training (default 0)")
+    parser.add_argument("--learning-rate", type=float, default=1e-4, metavar="RATE", help="of fine-tuning (default 1e-4)")
     parser.add_argument("--fixed-indices", action="store_true", help="fine-tuning: only codebooks and tails learn")
     parser.add_argument("-n", type=int, metavar="N", help="only the first N test images")
     add_common(parser)
@@ -37,7 +38,8 @@ def add_arguments(parser):
 def run(arguments):
     a = arguments
     options = {"codebook": a.codebook, "per": a.per, "calibration": a.calibration, "calibration_images": a.calibration_images,
-               "epochs": a.finetune, "fixed_indices": a.fixed_indices, "max_drop": a.max_drop, "seed": a.seed, "quiet": a.quiet}
+               "epochs": a.finetune, "learning_rate": a.learning_rate, "fixed_indices": a.fixed_indices,
+               "max_drop": a.max_drop, "seed": a.seed, "quiet": a.quiet}
     result = compress_file(a.model, a.scheme, a.out, a.data, n=a.n, input_range=a.input_range,
                            flash=parse_size(a.flash), **options)
     print_result(arguments, result, _text(result))

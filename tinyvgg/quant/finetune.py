@@ -74,7 +74,7 @@ def start_codebooks(graph, quantise, *, fixed=False):
 
 
 def finetune(
-    graph, ranges, x, y, *, books=None, epochs=1, batch_size=64, learning_rate=2e-4, imitate=0.5, augment=None, seed=0, quiet=True
+    graph, ranges, x, y, *, books=None, epochs=1, batch_size=64, learning_rate=1e-4, imitate=0.5, augment=None, seed=0, quiet=True
 ):
     """Train a float Graph for its integers; return the new float Graph and {op: (int8 entries, scale)} for `sharer(entries=...)`.
 

@@ -43,7 +43,7 @@ class Options:
     calibration_images: int = 512  # the first so many of x
     epochs: int = 0  # of fine-tuning
     fixed_indices: bool = False  # fine-tuning: indices into codebooks stay as they are
-    learning_rate: float = 2e-4
+    learning_rate: float = 1e-4  # by benchmarks/finetune_rate.py, on training images held out
     flash: int | None = None  # auto: bytes of constants
     max_drop: float | None = None  # auto: points of accuracy that may be lost, on training images
     seed: int = 0
@@ -57,6 +57,9 @@ class Options:
             raise OptionError(f"there is no calibration {self.calibration!r}; expected one of {allowed}", "--calibration best")
         if self.max_drop is not None and not np.isfinite(self.max_drop):
             raise OptionError(f"a drop of {self.max_drop} points was allowed; expected a number", "--max-drop 0.5")
+        if not 0 < self.learning_rate < 1:
+            raise OptionError(f"a learning rate of {self.learning_rate} was asked for; expected a number in 0..1",
+                              "--learning-rate 1e-4")
         if self.fixed_indices and not self.epochs:
             raise OptionError("fixed indices were asked for without fine-tuning, which they are about", "--finetune 2")
         if self.calibration_images < 1 or self.epochs < 0:

@@ -1,0 +1,51 @@
+"""At which learning rate fine-tuning helps codebooks most: judged on training images that it does not see, never on test images.
+
+    python benchmarks/finetune_rate.py --data cifar10 --bits 4 --rates 3e-5,1e-4,2e-4 --images 24000
+
+Prints a JSON row for each rate: accuracy on the last 4,000 training images, and how far the answers diverge from the float
+network's (Kullback-Leibler, nats; the network itself was trained on these images, so the divergence says more than the accuracy).
+"""
+import argparse
+import json
+
+import numpy as np
+
+from tinyvgg import data
+from tinyvgg.cli._classifier import open_classifier
+from tinyvgg.quant.calibrate import as_float_images
+from tinyvgg.quant.fuse import fuse
+from tinyvgg.quant.schemes import Options, divergence, finished, prepare
+from tinyvgg.quant.sharing import sharer
+from tinyvgg.quant.simulate_float import run_float
+
+HELD_OUT = 4000
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="light_cifar10", help="a network or zoo entry (default light_cifar10)")
+    parser.add_argument("--data", default="cifar10", help="default cifar10")
+    parser.add_argument("--bits", type=int, default=4)
+    parser.add_argument("--rates", default="3e-5,1e-4,2e-4")
+    parser.add_argument("--images", type=int, default=24000, help="training images that are seen (default 24000)")
+    parser.add_argument("--epochs", type=int, default=1)
+    a = parser.parse_args()
+    x, y = data.load(a.data).part("train")
+    y = np.asarray(y).reshape(-1)
+    held_x, held_y = x[-HELD_OUT:], y[-HELD_OUT:]
+    x, y = x[:min(a.images, len(x) - HELD_OUT)], y[:min(a.images, len(y) - HELD_OUT)]
+    graph, quantise = fuse(open_classifier(a.model)), sharer(a.bits)
+    prepared = prepare(graph, x[:512], quantise=quantise, calibration="error")
+    batches = (as_float_images(held_x[i:i + 200], graph) for i in range(0, len(held_x), 200))
+    reference = np.concatenate([run_float(graph, batch) for batch in batches])
+    for rate in map(float, a.rates.split(",")):
+        options = Options(epochs=a.epochs, learning_rate=rate, quiet=True)
+        logits = finished(prepared, x, y, quantise, {}, options).logits(held_x)
+        row = {"bits": a.bits, "learning_rate": rate, "images": len(x), "epochs": a.epochs,
+               "accuracy": float((logits.argmax(axis=1) == held_y).mean()),
+               "float_accuracy": float((reference.argmax(axis=1) == held_y).mean()), "divergence": divergence(reference, logits)}
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
