@@ -24,7 +24,8 @@ def data(mini, images, tmp_path):
 def test_build_evaluate_profile_validate(mini, data, tmp_path, capsys):
     mini[1].save(tmp_path / "mini.tvq")
     mini[0].save(tmp_path / "mini.npz")
-    code, out, _ = call(capsys, "firmware", "build", tmp_path / "mini.tvq", "--out", tmp_path / "build", "--json", "--quiet")
+    code, out, _ = call(capsys, "firmware", "build", tmp_path / "mini.tvq", "--plan", "direct", "--out", tmp_path / "build",
+                        "--json", "--quiet")
     built = json.loads(out)
     assert code == 0 and built["sha256"] == mini[1].sha256 and {"flash_bytes", "ram_bytes", "elf"} <= set(built)
     port = f"virtual:{built['elf']}"
@@ -56,7 +57,8 @@ def test_mistakes(mini, url, data, tmp_path, capsys):
             (("codegen", model, "--out", tmp_path / "c", "--name", "cifar-10"), "no name for a C identifier"),
             (("firmware", "export", model, "--out", tmp_path / "e", "--name", "int"), "no name for a C identifier"),
             (("firmware", "build", model, "--flash", "12Q"), "a size of '12Q'"),
-            (("firmware", "build", model, "--out", tmp_path / "b", "--flash", "8K"), "are missing"),
+            (("firmware", "build", model, "--plan", "direct", "--out", tmp_path / "b", "--flash", "8K"), "are missing"),
+            (("firmware", "build", model, "--out", tmp_path / "b", "--flash", "8K"), "holds it back"),
             (("board", "evaluate", "--port", url, "--data", data, "--model", "light.h5"), "is not a .tvq"),
             (("board", "validate", "--port", "virtual:nowhere.elf", "--data", data), "nothing to compare")]:
         code, out, err = call(capsys, *words)

@@ -1,16 +1,17 @@
-"""Make a model a board's firmware: build an image, flash it, or export C for an application of your own
+"""Make a model a board's firmware: plan its kernels, build an image, flash it, or export C for an application of your own
 
-    tinyvgg firmware build light.tvq --out build               build/light.elf .bin .hex .map, and build/light.tvq
+    tinyvgg firmware plan light.tvq --flash 640K --out plan     a kernel for each layer: plan/plan.json, plan/plan.png
+    tinyvgg firmware build light.tvq --plan plan/plan.json      build/light.elf .bin .hex .map, and build/light.tvq
+    tinyvgg firmware build light.tvq --out build                the fastest plan that leaves a tenth of the board to spare
     tinyvgg firmware flash build/light.elf                     with STM32CubeProgrammer, OpenOCD, st-flash or pyOCD
     tinyvgg firmware export light.tvq --name cifar10 --out out  for CubeIDE and CMake, with X-CUBE-AI's client calls
 
 Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the options of one.
 """
-import argparse
 
 from tinyvgg.cli._classifier import add_model, open_classifier
-from tinyvgg.cli._common import add_common, note, parse_size, print_result
-from tinyvgg.errors import NotYet
+from tinyvgg.cli._common import add_common, note, print_result
+from tinyvgg.cli._firmware_plan import add_build_options, add_plan, build_options, planned
 
 
 def add_arguments(parser):
@@ -23,20 +24,6 @@ def add_arguments(parser):
 def run(arguments):
     """Run the sub-verb."""
     return arguments.work(arguments)
-
-
-def add_build_options(parser):
-    """Options that decide how an image is built."""
-    parser.add_argument("--board", default="stm32l4r9i-disco", help="default stm32l4r9i-disco")
-    parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"), help="default: zig, else arm-none-eabi-gcc")
-    parser.add_argument("--flash", metavar="SIZE", help="budget of the whole image, as 512K (KiB) or in bytes")
-    parser.add_argument("--ram", metavar="SIZE", help="budget of variables, stack and arena, as 64K or in bytes")
-
-
-def build_options(arguments):
-    """Return the keyword arguments of build_network that the options stand for."""
-    return {"board": arguments.board, "compiler": arguments.compiler, "flash": parse_size(arguments.flash),
-            "ram": parse_size(arguments.ram, "--ram 64K")}
 
 
 def _add_build(verbs):
@@ -55,6 +42,9 @@ def _add_build(verbs):
                        help="check the constants: crc, radar=128, ranges=32, replicas, separated by commas (docs/bit-flips.md)")
     build.add_argument("--check-every", type=int, default=1, metavar="N",
                        help="check before every N-th inference (default 1; 0: at the start and on demand only)")
+    build.add_argument("--plan", default="auto", metavar="PLAN", help="plan.json of firmware plan; direct (the smallest kernels); auto "
+                       "(default): as the .tvq says, else the fastest within the budgets, or nine tenths of the board; with "
+                       "--weights ram, --defence or --memory-access direct")
     add_build_options(build)
     add_common(build, seed=False)
     build.set_defaults(work=_build)
@@ -64,6 +54,7 @@ def _build(arguments):
     from tinyvgg.firmware.network import build_network
     model = open_classifier(arguments.model, arguments.input_range)
     note(arguments, "building (the first time compiles the runtime library too)")
+    model = planned(arguments, model)
     network = build_network(model, arguments.out, name=arguments.name, stack=arguments.stack, weights=arguments.weights,
                             code=arguments.code, defence=arguments.defence, check_every=arguments.check_every,
                             memory_access=arguments.memory_access, **build_options(arguments))
@@ -108,14 +99,4 @@ def _export(arguments):
     print_result(arguments, result, text)
 
 
-def _add_plan(verbs):
-    plan = verbs.add_parser("plan", help="a kernel for each layer within a budget: not in this version yet")
-    plan.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    plan.set_defaults(work=_plan)
-
-
-def _plan(arguments):
-    raise NotYet("firmware plan is not in this version yet: every layer runs the direct kernel", "tinyvgg firmware build MODEL")
-
-
-ACTIONS = [_add_build, _add_plan, _add_flash, _add_export]
+ACTIONS = [_add_build, add_plan, _add_flash, _add_export]

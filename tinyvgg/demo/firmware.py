@@ -31,7 +31,7 @@ def run(story):
 
 
 def _one(story, scheme, folder):
-    command = f"tinyvgg firmware build {story.tvq(scheme)} --name {scheme} --out {folder}"
+    command = f"tinyvgg firmware build {story.tvq(scheme)} --plan direct --name {scheme} --out {folder}"
     try:
         network = build_network(story.compressed(scheme), folder, name=scheme, board=BOARD)
     except BuildError as error:

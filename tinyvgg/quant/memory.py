@@ -63,6 +63,12 @@ def plan_memory(graph, *, align=4, scratch=None, keep_image=False, streams=()):
     return min(plans, key=lambda plan: plan.size)
 
 
+def alive(graph, streams=()):
+    """Return {op: bytes of the tensors that are alive while it runs, its own result among them}; a stream's ops run together."""
+    buffers = _live(graph, {}, False, streams)
+    return {name: sum(b.size for b in buffers if b.first <= t <= b.last) for name, t in _positions(graph, streams).items()}
+
+
 def _best_layout(buffers, align):
     """The smallest of a few greedy layouts, checked."""
     orders = (lambda b: (-b.size, b.first), lambda b: (b.first, -b.size), lambda b: (-(b.last - b.first), -b.size),
@@ -95,8 +101,7 @@ def writes_over_input(op):
 
 def _live(graph, scratch, keep_image, streams):
     """Buffers with their lifetimes, results joined to the inputs that they are written over; a stream's ops run as its last one."""
-    position = {op.name: i for i, op in enumerate(graph.ops)}
-    position |= {name: position[stream[-1]] for stream in streams for name in stream}
+    position = _positions(graph, streams)
     rows = {name: n for stream in streams for name, n in kept_rows(graph, stream).items()}
     last_read = dict(position)
     for op in graph.ops:
@@ -130,6 +135,12 @@ def _live(graph, scratch, keep_image, streams):
             buffers[over] = Buffer((*old.names, op.name), old.size, old.first, last_read[op.name])
     buffers += [Buffer((f"{name}/scratch",), size, position[name], position[name]) for name, size in scratch.items() if size]
     return buffers
+
+
+def _positions(graph, streams):
+    """{op: when it runs}: its number, of a stream's ops the last one's."""
+    position = {op.name: i for i, op in enumerate(graph.ops)}
+    return position | {name: position[stream[-1]] for stream in streams for name in stream}
 
 
 def _chased(graph, buffers, streams, align):

@@ -41,6 +41,20 @@ def layer_bars(names, sizes, operations, path, *, title=""):
     save(fig, path)
 
 
+def plan_front(rows, chosen, path, *, title=""):
+    """Draw plans of an image: time against flash, colours by RAM. rows, chosen: dicts with ms, flash_bytes, ram_bytes."""
+    fig = figure(6.5, 4.2)
+    axes = fig.subplots()
+    points = axes.scatter([r["flash_bytes"] / 1000 for r in rows], [r["ms"] for r in rows], s=22,
+                          c=[r["ram_bytes"] / 1000 for r in rows], cmap="viridis")
+    axes.scatter([chosen["flash_bytes"] / 1000], [chosen["ms"]], s=120, facecolors="none", edgecolors="#cc3311", linewidths=1.8)
+    axes.annotate("the plan", (chosen["flash_bytes"] / 1000, chosen["ms"]), (8, 6), textcoords="offset points", color="#cc3311")
+    axes.set(xlabel="flash, KB", ylabel="inference, ms (zero wait states)", title=title, ylim=(0, None))
+    axes.grid(alpha=0.3)
+    fig.colorbar(points, label="RAM, KB")
+    save(fig, path)
+
+
 def training_curves(history, path):
     """Draw loss and accuracy by epoch, of training and validation, from the rows of a run's history."""
     fig = figure(8, 3.2)

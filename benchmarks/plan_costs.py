@@ -1,0 +1,167 @@
+"""Fit the planner's costs to the virtual board: cycles of each kind of kernel, bytes of code; writes boards/*/costs.toml.
+
+    python benchmarks/plan_costs.py                        zig, and gcc where it is there
+    python benchmarks/plan_costs.py --compiler gcc --limit 3 --samples runs/costs.jsonl     three builds more; resumes
+
+Every network is built once for each variant, on all layers that take it, and answers one image. Cycles do not depend on the
+weights or the image but by a few branches, so networks are untrained and images are noise.
+"""
+import argparse
+import sys
+import tempfile
+import tomllib
+from collections import defaultdict
+from functools import lru_cache
+
+import numpy as np
+from scipy.optimize import nnls
+
+from tinyvgg import models, nn
+from tinyvgg.board import Board
+from tinyvgg.board.evaluator import profile_board
+from tinyvgg.codegen.variants import variants, with_variants
+from tinyvgg.errors import BuildError
+from tinyvgg.firmware.build import find_compiler
+from tinyvgg.firmware.costs import LAYER_RAM, measure
+from tinyvgg.firmware.image import board_facts
+from tinyvgg.firmware.network import build_network, float_place
+from tinyvgg.nn import layers as L
+from tinyvgg.quant.graph import VARIANTS, Conv2D
+from tinyvgg.quant.model import QuantizedModel
+from tinyvgg.quant.schemes import compress
+from tinyvgg.report.record import append_line, read_lines, write_bytes
+from tinyvgg.report.tables import table
+
+BOARD = "stm32l4r9i-disco"
+LARGEST = 100_000           # weights of a layer, 8 bytes each as winograd4
+SHARED_CODE = 150           # bytes of a layer's struct and call, where layers share a kernel
+SMALL = 30_000              # cycles below which a layer's share of error matters less
+HEAD = """# What the planner knows of kernels on this board: written by benchmarks/plan_costs.py, from the virtual board's cycles.
+# COMPILER.cycles.KIND: cycles for each of what is counted (firmware/costs.py). code: bytes of flash of a layer's code.
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--compiler", choices=("zig", "gcc"), help="default: both, where they are there")
+    parser.add_argument("--samples", metavar="FILE", help="keep measurements here, and take up those that are there")
+    parser.add_argument("--limit", type=int, metavar="N", help="measure at most N images, and fit only when all are there")
+    arguments = parser.parse_args()
+    path = board_facts(BOARD).folder / "costs.toml"
+    found = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for compiler in [arguments.compiler] if arguments.compiler else ["zig", "gcc"]:
+        try:
+            find_compiler(compiler)
+        except BuildError as error:
+            say(f"{compiler}: {error.problem}")
+            continue
+        rows, complete = collect(compiler, arguments.samples, arguments.limit)
+        if complete:
+            found[compiler] = fit(rows)
+            write_bytes(path, HEAD + "".join(as_toml(name, found[name]) for name in sorted(found)))
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def mixed():
+    """A network of what the others lack: odd sizes, no padding, strides, depthwise, pools of their own, leaky ReLU."""
+    x = node = nn.Input((31, 27, 3))
+    node = L.Conv2D(10, 3, strides=2, activation="relu")(node)
+    node = L.BatchNormalization()(L.Conv2D(24, 3, padding="same", activation="relu6")(node))
+    node = L.DepthwiseConv2D(3, padding="same", activation="leaky_relu")(node)
+    node = L.Add()([node, L.Conv2D(24, 1)(node)])
+    node = L.MaxPooling2D(2, strides=1, padding="same")(node)
+    node = L.Conv2D(40, 3, activation="relu")(node)
+    node = L.AveragePooling2D(2)(node)
+    node = L.MaxPooling2D(2)(L.Conv2D(20, 3, padding="same")(node))
+    node = L.Dense(33, activation="relu")(L.Flatten()(node))
+    return nn.Model(x, L.Dense(7, activation="softmax")(node), name="mixed")
+
+
+NETWORKS = {"light": models.light, "resnet8": models.resnet8, "mixed": mixed}
+VARIED = {"int8": tuple(v for v in VARIANTS if v != "direct_ram"), "shared4": ("direct", "direct_ram"),
+          "shared3": ("direct", "direct_ram")}
+
+
+@lru_cache
+def integers(network, scheme):
+    """The integer graph of a network of NETWORKS."""
+    model = NETWORKS[network]()
+    x = np.random.default_rng(0).integers(0, 256, (8, *model.input_shape), dtype=np.uint8)
+    return compress(model, scheme, x, calibration="minmax").graph
+
+
+def varied(graph, variant):
+    """The graph with a variant wherever it can run, as far as the flash goes."""
+    convolutions = [op for op in graph.ops if isinstance(op, Conv2D)]
+    if variant == "winograd4":
+        convolutions = [op for op in convolutions if op.weights.size < LARGEST]
+    return with_variants(graph, {op.name: variant for op in convolutions if variant in variants(op, graph[op.inputs[0]].shape)})
+
+
+def collect(compiler, samples=None, limit=None):
+    """Return (rows of `measured`, whether they are all)."""
+    known = {tuple(row["what"]): row for row in (read_lines(samples) if samples else [])}
+    wanted = [(compiler, n, scheme, v) for n in NETWORKS for scheme, row in VARIED.items() for v in row]
+    for what in [w for w in wanted if w not in known][:limit]:
+        known[what] = {"what": what, **measured(compiler, varied(integers(*what[1:3]), what[3]))}
+        say(f"{' '.join(what)}: {sum(c for _, _, c in known[what]['layers']):,.0f} cycles")
+        if samples:
+            append_line(samples, known[what])
+    return [known[w] for w in wanted if w in known], all(w in known for w in wanted)
+
+
+def measured(compiler, graph):
+    """Build a graph and run it: {"layers": [(kind, counts, cycles)], "code": flash without constants, "ram": without arena}."""
+    with tempfile.TemporaryDirectory() as folder:
+        network = build_network(QuantizedModel(graph), folder, name="network", compiler=compiler)
+        x = np.random.default_rng(1).integers(0, 256, (1, *graph.input_shape), dtype=np.uint8)
+        with Board(f"virtual:{network.image.elf}") as board:
+            cycles = {row["layer"]: row["cycles"] for row in profile_board(board, x)["layers"]}
+    layers = [(*measure(graph, op.name, getattr(op, "variant", "direct"))[:2], cycles[op.name]) for op in network.program.layers]
+    return {"layers": layers, "code": network.image.flash_bytes - network.program.constant_bytes(),
+            "ram": network.image.ram_bytes - float_place(network.program)[1]}
+
+
+def fit(measurements):
+    """Return the table as plain data, and say how well it fits."""
+    by_kind, cycles, worst, lines = defaultdict(list), {}, 0.0, []
+    for kind, counted, took in (layer for row in measurements for layer in row["layers"]):
+        by_kind[kind].append((counted, took))
+    for kind, rows in sorted(by_kind.items()):
+        names = list(rows[0][0])
+        a = np.array([[counted[n] for n in names] for counted, _ in rows], float)
+        b = np.array([took for _, took in rows], float)
+        weight = 1 / (b + SMALL)
+        solution = nnls(a * weight[:, None], b * weight)[0]
+        cycles[kind] = {n: round(float(v), 4) for n, v in zip(names, solution, strict=True)}
+        off = np.abs(a @ solution - b) / (b + SMALL)
+        worst = max(worst, float(off.max()))
+        lines.append([kind, len(rows), f"{100 * off.mean():.1f}", f"{100 * off.max():.1f}"])
+    say(table(["kind", "layers", "mean error %", "largest"], lines))
+    used = [[layer[0] for layer in row["layers"]] for row in measurements]
+    own = sorted(k for k in by_kind if k.startswith(("direct16", "winograd")))       # kinds whose layers have code of their own
+    shared = np.array([SHARED_CODE * sum(k not in own for k in kinds) for kinds in used])
+    a = np.array([[1, *(kinds.count(k) for k in own)] for kinds in used], float)
+    b = np.array([row["code"] for row in measurements], float) - shared
+    solution = nnls(a, b)[0]
+    off = a @ solution - b
+    ram = [row["ram"] - LAYER_RAM * (len(row["layers"]) + 1) for row in measurements]
+    say(f"code: base {solution[0]:,.0f} bytes, off by {off.min():,.0f} to {off.max():,.0f} bytes; "
+        f"RAM beside the arena {min(ram)} to {max(ram)} bytes")
+    code = dict.fromkeys(sorted(by_kind), SHARED_CODE) | {k: round(v) for k, v in zip(own, solution[1:], strict=True)}
+    return {"base_flash": round(solution[0]), "base_ram": max(ram), "tolerance": round(worst, 3), "code": code, "cycles": cycles}
+
+
+def as_toml(compiler, found):
+    """A table of plain numbers as TOML."""
+    lines = [f"\n[{compiler}]", *(f"{k} = {found[k]}" for k in ("base_flash", "base_ram", "tolerance"))]
+    lines += [f"\n[{compiler}.code]", *(f"{k} = {v}" for k, v in found["code"].items()), f"\n[{compiler}.cycles]"]
+    lines += [f"{k} = {{ " + ", ".join(f"{n} = {v}" for n, v in row.items()) + " }" for k, row in found["cycles"].items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Plans of an image: made for a board and budgets, applied to a model, kept in a file.
+
+    made = make_plan(tinyvgg.load_model("light.tvq"), flash=640 * 1024)
+    made.plan.cycles, made.plan.flash_bytes, made.front            # the plan chosen, and all that no other beats
+    build_network(apply_plan(model, made.plan), "build")
+"""
+import dataclasses
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tinyvgg.codegen.variants import variants, with_variants
+from tinyvgg.errors import BudgetError, BuildError, FormatError, OptionError
+from tinyvgg.firmware.build import find_compiler
+from tinyvgg.firmware.costs import load_table
+from tinyvgg.firmware.image import board_facts
+from tinyvgg.firmware.network import build_network
+from tinyvgg.firmware.planner import Plan, Planner, undominated
+from tinyvgg.quant.memory import alive
+from tinyvgg.quant.model import QuantizedModel
+from tinyvgg.quant.schedule import FACT, Schedule, with_schedule
+from tinyvgg.quant.tvq import graph_sha256
+from tinyvgg.report.record import write_json
+
+FORMAT = "tinyvgg.plan"
+SPARE = 0.9                 # share of the board's memories that a plan without budgets may use
+TRIES = 6                   # images linked until one keeps the budgets
+
+
+@dataclass(frozen=True)
+class Made:
+    """What make_plan chose, and from what: `predicted` as the formulas say, `plan` with the sizes of the linked image."""
+    plan: Plan
+    predicted: Plan
+    front: list
+    costs: dict
+    board: str
+    compiler: str
+    clock_hz: int
+    sha256: str
+
+    def ms(self, plan):
+        """Milliseconds of a Plan's inference, at zero wait states."""
+        return 1000 * plan.cycles / self.clock_hz
+
+    def layers(self):
+        """One row a layer of the plan: variant, predicted cycles, flash and scratch, and the stream it runs in."""
+        streams = {name: i + 1 for i, s in enumerate(self.plan.streams) for name in s}
+        rows = []
+        for name, row in self.costs.items():
+            variant = self.plan.variants.get(name, "direct")
+            cost = row[variant]
+            rows.append({"layer": name, "variant": variant, "cycles": round(cost.cycles), "flash_bytes": cost.flash,
+                         "scratch_bytes": cost.scratch, "stream": streams.get(name)})
+        return rows
+
+    def as_dict(self):
+        """Return plain data, which `save` writes and `read_plan` reads."""
+        def row(plan):
+            return {**dataclasses.asdict(plan), "ms": self.ms(plan)}
+        return {"format": FORMAT, "board": self.board, "compiler": self.compiler, "clock_hz": self.clock_hz,
+                "model_sha256": self.sha256, "plan": row(self.plan), "predicted": row(self.predicted), "layers": self.layers(),
+                "front": [row(p) for p in self.front]}
+
+    def save(self, path):
+        """Write plan.json."""
+        write_json(path, self.as_dict())
+
+
+def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, ram=None, target_ms=None, **options):
+    """Choose a kernel for each layer of an integer model within budgets of the whole image; return Made.
+
+    flash, ram: bytes; without them nine tenths of the board's. Without target_ms the fastest plan is taken, with it the one of
+    the least flash (then RAM) that answers in so many milliseconds. The chosen plan is linked, so its sizes are those of the
+    image. options: as of build_network (stack ...). Raises BudgetError, with the least that can be met, where no plan fits.
+    """
+    facts, compiler = board_facts(board), find_compiler(compiler)[0]
+    if target_ms is not None and not target_ms > 0:
+        raise OptionError(f"a target of {target_ms} ms; expected more than 0", "--target-ms 150")
+    limits = {"flash": flash or int(SPARE * facts.flash["length"]), "ram": ram or int(SPARE * facts.ram["length"])}
+    planner = Planner(model.graph, _with_stack(load_table(board, compiler), options.get("stack", 4096)))
+    cycles = None if target_ms is None else target_ms * facts.clock_hz / 1000
+    room = dict(limits)
+    for _ in range(TRIES):
+        front = planner.front(**room)
+        if not front or cycles is not None and front[0].cycles > cycles:
+            raise refusal(planner, limits, cycles, facts)
+        chosen = _preferred(front, cycles)
+        plan = _linked(model, chosen, board, compiler, options)
+        over = {k: getattr(plan, f"{k}_bytes") - limits[k] for k in limits}
+        if max(over.values()) <= 0:
+            whole = undominated([plan, *planner.front(**limits)])
+            return Made(plan, chosen, whole, planner.costs, board, compiler, facts.clock_hz, plain_sha256(model.graph))
+        room = {k: room[k] - max(0, over[k]) for k in room}
+    raise refusal(planner, limits, cycles, facts)
+
+
+def _with_stack(table, stack):
+    """The Table for another stack than the 4096 bytes that it was measured with."""
+    return replace(table, base_ram=table.base_ram + stack - 4096)
+
+
+def _preferred(front, cycles):
+    """The fastest plan; with a limit of cycles the least flash within it, then RAM."""
+    if cycles is None:
+        return front[0]
+    return min((p for p in front if p.cycles <= cycles), key=lambda p: (p.flash_bytes, p.ram_bytes, p.cycles))
+
+
+def _linked(model, plan, board, compiler, options):
+    """The Plan with the sizes of its image."""
+    with tempfile.TemporaryDirectory(prefix="tinyvgg-") as folder:
+        try:
+            network = build_network(apply_plan(model, plan), folder, name="network", board=board, compiler=compiler, **options)
+        except BuildError as error:
+            if "missing" not in error.problem and "lacks" not in error.problem:
+                raise
+            facts = board_facts(board)
+            return replace(plan, flash_bytes=max(plan.flash_bytes, facts.flash["length"] + 1))
+    return replace(plan, flash_bytes=network.image.flash_bytes, ram_bytes=network.image.ram_bytes,
+                   arena_bytes=network.program.arena_bytes)
+
+
+def refusal(planner, limits, cycles, facts):
+    """Return the BudgetError that says the least that can be met, and which layer holds it back."""
+    name, costs = planner.graph.name, planner.costs
+    least = {layer: min(c.flash for c in row.values()) for layer, row in costs.items()}
+    total = planner.table.base_flash + sum(least.values())
+    smaller = "fewer bits a weight: tinyvgg compress MODEL --scheme shared4 --finetune 1 --data DATA --out SMALL.tvq"
+    if total > limits["flash"]:
+        worst = max(least, key=least.get)
+        return BudgetError(f"no plan of {name!r} fits {limits['flash']:,} bytes of flash; the least is about {total:,}, and "
+                           f"{worst!r} holds it back, with {least[worst]:,} bytes", smaller)
+    streams = planner.stream_sets()[-1]
+    smallest = min((planner.smallest(s) for s in planner.stream_sets()), key=lambda p: p.ram_bytes)
+    if smallest.ram_bytes > limits["ram"]:
+        beside, choices = alive(planner.graph, streams), planner.choices(streams)
+        needs = {layer: beside[layer] + min(c.scratch for c in row.values()) for layer, row in choices.items()}
+        worst = max(needs, key=needs.get)
+        return BudgetError(f"no plan of {name!r} fits {limits['ram']:,} bytes of RAM; the least is about {smallest.ram_bytes:,}, "
+                           f"and {worst!r} holds it back, with {needs[worst]:,} bytes of maps and scratch",
+                           "a smaller --stack, or a smaller network")
+    fitting = planner.front(**limits)
+    if not fitting:
+        best = min(planner.front(ram=limits["ram"]), key=lambda p: p.flash_bytes)
+        worst = max(least, key=least.get)
+        return BudgetError(f"no plan of {name!r} fits {limits['flash']:,} bytes of flash together with {limits['ram']:,} of RAM; "
+                           f"with so much RAM the least flash is about {best.flash_bytes:,}, and {worst!r} holds it back", smaller)
+    took = {layer: costs[layer][fitting[0].variants.get(layer, "direct")].cycles for layer in costs}
+    worst, fastest = max(took, key=took.get), 1000 * fitting[0].cycles / facts.clock_hz
+    wanted = f"answers in {1000 * cycles / facts.clock_hz:.1f} ms" if cycles else "keeps the budgets when linked"
+    return BudgetError(f"no plan of {name!r} within {limits['flash']:,} bytes of flash and {limits['ram']:,} of RAM {wanted}; the "
+                       f"least is about {fastest:.1f} ms, and {worst!r} holds it back, with "
+                       f"{1000 * took[worst] / facts.clock_hz:.1f} ms",
+                       f"--target-ms {fastest * 1.02:.0f}, or more flash or RAM")
+
+
+# --- applying and reading -------------------------------------------------------------------------------------------------
+
+
+def apply_plan(model, plan):
+    """Return the QuantizedModel that runs as a Plan says: the same answers, byte for byte."""
+    graph = plain_graph(model.graph)
+    names = {op.name: op for op in graph.ops}
+    for name, variant in plan.variants.items():
+        op = names.get(name)
+        if op is None or not hasattr(op, "variant") or variant not in variants(op, names[op.inputs[0]].shape):
+            raise FormatError(f"the plan has {name[:60]!r} run as {str(variant)[:20]!r}, which this model cannot",
+                              "a plan made for it: tinyvgg firmware plan MODEL --out DIR")
+    planned = with_variants(graph, plan.variants)
+    return QuantizedModel(with_schedule(planned, Schedule(plan.streams)), float_graph=model.float_graph)
+
+
+def plain_graph(graph):
+    """Return a Graph with every layer direct and no stream."""
+    graph = with_variants(graph, {op.name: "direct" for op in graph.ops if hasattr(op, "variant")})
+    return replace(graph, facts={k: v for k, v in graph.facts.items() if k != FACT})
+
+
+def plain_sha256(graph):
+    """SHA-256 of a Graph without its plan: of what all its plans share."""
+    return graph_sha256(plain_graph(graph))
+
+
+def is_planned(graph):
+    """Whether a Graph says itself how it runs."""
+    return FACT in graph.facts or any(getattr(op, "variant", "direct") != "direct" for op in graph.ops)
+
+
+def read_plan(path, model):
+    """Read the Plan that `save` wrote; FormatError if it is damaged or was made for another model."""
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size > 2 ** 24:
+        raise FormatError(f"{path} is not there, or is no plan", "tinyvgg firmware plan MODEL --out DIR")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != FORMAT:
+            raise KeyError("format")
+        made, row = str(found["model_sha256"]), found["plan"]
+        streams = tuple(tuple(map(str, stream)) for stream in row["streams"])
+        numbers = {k: int(row[k]) for k in ("cycles", "flash_bytes", "ram_bytes", "arena_bytes")}
+        plan = Plan({str(k): str(v) for k, v in row["variants"].items()}, streams, **numbers)
+    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path} is no plan of tinyvgg", "tinyvgg firmware plan MODEL --out DIR") from error
+    if made != plain_sha256(model.graph):
+        raise FormatError(f"{path} was made for another model than {model.graph.name!r}", "tinyvgg firmware plan MODEL --out DIR")
+    return plan

@@ -1,0 +1,154 @@
+"""Which kernel each layer runs as: every plan that no other beats in cycles, flash and RAM.
+
+Cycles and flash add up over layers, so within a limit of the arena the choice is a multiple-choice knapsack, solved by keeping,
+layer by layer, each (flash, cycles) that no other beats (Kellerer, Pferschy, Pisinger, 2004, chapter 11). The arena does not add
+up: the search is repeated for several limits of it, and for several sets of layers that run row by row, found greedily.
+"""
+import math
+from dataclasses import dataclass
+
+from tinyvgg.codegen.variants import variants
+from tinyvgg.errors import OptionError
+from tinyvgg.firmware.costs import LAYER_RAM, Table, layer_cost
+from tinyvgg.quant.graph import Graph
+from tinyvgg.quant.memory import alive, plan_memory
+from tinyvgg.quant.schedule import chains
+
+GRAIN = 256                 # bytes of flash: of plans that differ by less, the faster is kept
+LEVELS = 10                 # limits of the arena that are tried
+KEPT = 24                   # plans kept of each limit
+
+
+@dataclass(frozen=True)
+class Plan:
+    """{layer: variant}, the chains that run row by row, and what is predicted: cycles, bytes of flash and RAM of the whole image,
+    of the arena."""
+    variants: dict
+    streams: tuple[tuple[str, ...], ...]
+    cycles: int
+    flash_bytes: int
+    ram_bytes: int
+    arena_bytes: int
+
+    def beats(self, other):
+        """Whether this plan is nowhere worse than another."""
+        return self.cycles <= other.cycles and self.flash_bytes <= other.flash_bytes and self.ram_bytes <= other.ram_bytes
+
+
+class Planner:
+    """The search over one integer Graph. `costs`: {layer: {variant: Cost}}, of every layer of the graph."""
+
+    def __init__(self, graph: Graph, table: Table):
+        if type(graph.ops[0]).__name__ != "Image":
+            raise OptionError(f"{graph.name!r} computes with floats; plans are for integer models",
+                              "tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
+        self.graph, self.table = graph, table
+        self.costs = {op.name: {v: layer_cost(graph, op.name, v, table) for v in variants(op, graph[op.inputs[0]].shape)}
+                      for op in graph.ops[1:]}
+        self._arenas = {}
+
+    def front(self, *, flash=None, ram=None):
+        """Return the Plans within the budgets (bytes, of the whole image) that no other beats, the fastest first."""
+        found = []
+        for streams in self.stream_sets():
+            need = {name: {v: c.scratch for v, c in row.items()} for name, row in self.choices(streams).items()}
+            beside = alive(self.graph, streams)
+            levels = sorted({beside[name] + scratch for name, row in need.items() for scratch in row.values()})
+            for level in _spread([n for n in levels if n >= _least(need, beside)], LEVELS):
+                found += self.within(streams, level, beside, flash)
+        found = [p for p in found if (flash is None or p.flash_bytes <= flash) and (ram is None or p.ram_bytes <= ram)]
+        return undominated(found)
+
+    def choices(self, streams):
+        """{layer: {variant: Cost}} with what a stream allows: kernels that can run row by row."""
+        inside = {name for stream in streams for name in stream}
+        return {name: {v: c for v, c in row.items() if v == "direct" or name not in inside} for name, row in self.costs.items()}
+
+    def within(self, streams, level, beside, flash):
+        """The Plans of one set of streams whose layers need at most `level` bytes beside what is alive."""
+        rows = [(0, 0.0, ())]
+        choices = self.choices(streams)
+        for name, row in choices.items():
+            fitting = [(v, c) for v, c in row.items() if beside[name] + c.scratch <= level]
+            rows = _fewer([(f + c.flash, n + c.cycles, (*chosen, v)) for f, n, chosen in rows for v, c in fitting])
+        limit = math.inf if flash is None else flash - self.table.base_flash
+        rows = [row for row in rows if row[0] <= limit]
+        return [self.plan(dict(zip(choices, chosen, strict=True)), streams) for _, _, chosen in _spread(rows, KEPT)]
+
+    def plan(self, chosen, streams):
+        """The Plan of {layer: variant}."""
+        costs = {name: self.costs[name][variant] for name, variant in chosen.items()}
+        arena, ram = self.memory({name: c.scratch for name, c in costs.items()}, streams)
+        return Plan({n: v for n, v in chosen.items() if hasattr(self.graph[n], "variant")}, streams,
+                    round(sum(c.cycles for c in costs.values())), self.table.base_flash + sum(c.flash for c in costs.values()),
+                    self.table.base_ram + ram + LAYER_RAM * (len(costs) - sum(len(s) - 1 for s in streams) + 1), arena)
+
+    def memory(self, scratch, streams):
+        """(bytes of the arena, the same with room for an image of floats) as code generation and firmware lay it out."""
+        inside = {name: stream[-1] for stream in streams for name in stream}
+        owned = {}
+        for name, size in scratch.items():
+            owned[inside.get(name, name)] = max(owned.get(inside.get(name, name), 0), size)
+        key = (streams, tuple(owned.items()))
+        if key not in self._arenas:
+            plan = plan_memory(self.graph, align=8, scratch=owned, streams=streams)
+            arena, image = -(-plan.size // 8) * 8, self.graph.ops[0]
+            floats, offset = 4 * math.prod(image.shape), plan.offsets[image.name]
+            place = 0 if offset >= floats else offset
+            self._arenas[key] = arena, max(arena, -(-(place + floats) // 8) * 8)
+        return self._arenas[key]
+
+    def stream_sets(self):
+        """Sets of streams, each with a smaller arena than the one before, from none on: the best one is added while one helps."""
+        sets, smallest = [()], self._least_arena(())
+        candidates = [chain[i:j] for chain in chains(self.graph) for i in range(len(chain)) for j in range(i + 2, len(chain) + 1)]
+        candidates = [c for c in candidates if all("direct" in self.costs[name] for name in c)]
+        while True:
+            free = [c for c in candidates if not any(set(c) & set(s) for s in sets[-1])]
+            sizes = {c: self._least_arena((*sets[-1], c)) for c in free}
+            best = min(sizes, key=sizes.get, default=None)
+            if best is None or sizes[best] >= smallest:
+                return sets
+            smallest = sizes[best]
+            sets.append((*sets[-1], best))
+
+    def smallest(self, streams):
+        """The Plan of the least scratch in every layer."""
+        return self.plan({name: min(row, key=lambda v: row[v].scratch) for name, row in self.choices(streams).items()}, streams)
+
+    def _least_arena(self, streams):
+        scratch = {name: min(c.scratch for c in row.values()) for name, row in self.choices(streams).items()}
+        return self.memory(scratch, streams)[0]
+
+
+def undominated(plans):
+    """Return the Plans that no other beats, the fastest first."""
+    kept = []
+    for plan in sorted(plans, key=lambda p: (p.cycles, p.flash_bytes, p.ram_bytes)):
+        if not any(other.beats(plan) for other in kept):
+            kept.append(plan)
+    return kept
+
+
+def _least(need, beside):
+    """The smallest limit of the arena within which every layer has a variant."""
+    return max(beside[name] + min(row.values()) for name, row in need.items())
+
+
+def _fewer(rows):
+    """The (flash, cycles, chosen) that no other beats, flash ascending; of those within GRAIN bytes the fastest."""
+    kept = []
+    for row in sorted(rows, key=lambda r: r[:2]):
+        if kept and row[1] >= kept[-1][1]:
+            continue
+        if len(kept) > 1 and row[0] - kept[-2][0] < GRAIN:
+            kept.pop()
+        kept.append(row)
+    return kept
+
+
+def _spread(rows, count):
+    """At most `count` of the rows, the first and the last among them."""
+    if len(rows) <= count:
+        return rows
+    return [rows[round(i * (len(rows) - 1) / (count - 1))] for i in range(count)]

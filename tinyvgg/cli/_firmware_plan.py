@@ -1,0 +1,132 @@
+"""`tinyvgg firmware plan`, and how `firmware build` follows a plan."""
+from pathlib import Path
+
+from tinyvgg.cli._classifier import add_model, images_for, open_classifier
+from tinyvgg.cli._common import add_common, note, parse_size, print_result
+from tinyvgg.errors import OptionError, require
+
+ROWS = 12                   # plans of the front that are printed
+
+
+def add_build_options(parser):
+    """Options that decide how an image is built."""
+    parser.add_argument("--board", default="stm32l4r9i-disco", help="default stm32l4r9i-disco")
+    parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"), help="default: zig, else arm-none-eabi-gcc")
+    parser.add_argument("--flash", metavar="SIZE", help="budget of the whole image, as 512K (KiB) or in bytes")
+    parser.add_argument("--ram", metavar="SIZE", help="budget of variables, stack and arena, as 64K or in bytes")
+
+
+def build_options(arguments):
+    """Return the keyword arguments of build_network and make_plan that the options stand for."""
+    return {"board": arguments.board, "compiler": arguments.compiler, "flash": parse_size(arguments.flash),
+            "ram": parse_size(arguments.ram, "--ram 64K")}
+
+
+def add_plan(verbs):
+    """Add the sub-verb."""
+    plan = verbs.add_parser("plan", help="a kernel for each layer within budgets of flash, RAM and time")
+    add_model(plan)
+    plan.add_argument("--target-ms", type=float, metavar="MS", help="the least flash that answers in so many milliseconds "
+                      "(default: the fastest within the budgets)")
+    plan.add_argument("--data", metavar="DATA", help="measure the accuracy on its test images; calibrates where MODEL is a network")
+    plan.add_argument("-n", type=int, metavar="N", help="only the first N test images")
+    plan.add_argument("--scheme", default="int8", help="how a MODEL that is a network becomes integers (default int8)")
+    plan.add_argument("--stack", type=int, default=4096, help="bytes of stack (default 4096)")
+    plan.add_argument("--out", metavar="DIR", help="write plan.json and the figure plan.png there (and MODEL's .tvq, if it was made)")
+    add_build_options(plan)
+    add_common(plan)
+    plan.set_defaults(work=_plan)
+
+
+def _plan(arguments):
+    if arguments.out:
+        require("matplotlib", "plot")
+    model, made_here = _integers(arguments)
+    result, made = plan_file(model, arguments.data, n=arguments.n, target_ms=arguments.target_ms, stack=arguments.stack,
+                             **build_options(arguments))
+    if arguments.out:
+        folder = Path(arguments.out)
+        made.save(folder / "plan.json")
+        from tinyvgg.report.plots import plan_front
+        plan_front(result["front"], result["plan"], folder / "plan.png", title=f"plans of {model.graph.name}, {made.compiler}")
+        result["files"] = [str(folder / "plan.json"), str(folder / "plan.png")]
+        if made_here:
+            model.save(folder / "model.tvq")
+            result["files"].append(str(folder / "model.tvq"))
+    print_result(arguments, result, _text(result))
+
+
+def plan_file(model, data=None, *, n=None, **options):
+    """Plan an integer model; return (plain data: plan, layers, front, accuracy on the data's test images, firmware.plan.Made).
+
+    options: as of firmware.plan.make_plan. Every plan of a model gives the same answers, so the accuracy is one for all.
+    """
+    from tinyvgg.firmware.plan import make_plan
+    made = make_plan(model, **options)
+    result = made.as_dict()
+    accuracy = None if data is None else _accuracy(model, data, n)
+    for row in (result["plan"], *result["front"]):
+        row["accuracy"] = accuracy
+    return result, made
+
+
+def _integers(arguments):
+    """(the integer model, whether it was made here)."""
+    model = open_classifier(arguments.model, arguments.input_range)
+    if not hasattr(model, "layers"):
+        return model, False
+    if arguments.data is None:
+        raise OptionError(f"{arguments.model} is a network of floats; plans are for integers, which need the images it was trained on",
+                          "--data cifar10, or tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
+    from tinyvgg import data
+    from tinyvgg.quant.schemes import compress
+    note(arguments, f"compressing: {arguments.scheme}, calibrated on 512 training images")
+    x, y = images_for(model, data.load(arguments.data), "train", 512)
+    return compress(model, arguments.scheme, x, y, seed=arguments.seed), True
+
+
+def _accuracy(model, data_name, n):
+    from tinyvgg import data
+    from tinyvgg.train import evaluate
+    return evaluate(model, *images_for(model, data.load(data_name), "test", n))["accuracy"]
+
+
+def _text(result):
+    from tinyvgg.report.tables import table
+    plan, front, clock = result["plan"], result["front"], result["clock_hz"]
+    shown = front if len(front) <= ROWS else [front[round(i * (len(front) - 1) / (ROWS - 1))] for i in range(ROWS)]
+    shown = sorted([r for r in shown if r["variants"] != plan["variants"] or r["streams"] != plan["streams"]] + [plan],
+                   key=lambda r: (r["cycles"], r["flash_bytes"]))
+    rows = [["*" if r is plan else "", f"{r['cycles']:,}", f"{1000 * r['cycles'] / clock:.1f}", f"{r['flash_bytes']:,}",
+             f"{r['ram_bytes']:,}", f"{r['arena_bytes']:,}", "-" if r["accuracy"] is None else f"{100 * r['accuracy']:.2f}"] for r in shown]
+    layers = [[r["layer"], r["variant"], f"{r['cycles']:,}", f"{r['flash_bytes']:,}", f"{r['scratch_bytes']:,}",
+               "" if r["stream"] is None else str(r["stream"])] for r in result["layers"]]
+    lines = [table(["", "cycles", "ms", "flash B", "RAM B", "arena B", "accuracy %"], rows), "",
+             table(["layer", "kernel", "cycles", "flash B", "scratch B", "row by row"], layers), "",
+             f"* the plan ({result['compiler']}): sizes of the linked image; cycles by formula, at zero wait states"]
+    if len(front) > len(shown):
+        lines.append(f"{len(front)} plans that no other beats; --json has them all")
+    if "files" in result:
+        lines += [f"wrote {', '.join(result['files'])}", f"Next: tinyvgg firmware build MODEL --plan {result['files'][0]}"]
+    return "\n".join(lines)
+
+
+def planned(arguments, model):
+    """Return the model of `firmware build` as --plan has it run; models of floats have no plans."""
+    from tinyvgg.quant.model import QuantizedModel
+    wanted = arguments.plan
+    if not isinstance(model, QuantizedModel):
+        if wanted != "auto":
+            raise OptionError(f"{arguments.model} computes with floats; plans are for integer models",
+                              "tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
+        return model
+    from tinyvgg.firmware.plan import apply_plan, is_planned, make_plan, plain_graph, read_plan
+    if wanted == "direct":
+        return QuantizedModel(plain_graph(model.graph), float_graph=model.float_graph)
+    if wanted != "auto":
+        return apply_plan(model, read_plan(wanted, model))
+    if is_planned(model.graph) or arguments.weights != "flash" or arguments.defence or arguments.memory_access:
+        return model
+    made = make_plan(model, **build_options(arguments), stack=arguments.stack)
+    note(arguments, f"plan: {made.plan.cycles:,} cycles by formula; tinyvgg firmware plan shows the others")
+    return apply_plan(model, made.plan)
