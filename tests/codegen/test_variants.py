@@ -92,9 +92,10 @@ def test_random_graphs(model, seed, bits):
 
 
 @pytest.mark.slow
-@settings(max_examples=200, **COMPILED)
+@pytest.mark.parametrize("part", range(8))
+@settings(max_examples=25, **COMPILED)
 @given(st.one_of(convolutions(), models()), st.integers(0, 2 ** 16), st.integers(0, 8))
-def test_many_random_graphs(model, seed, bits):
+def test_many_random_graphs(part, model, seed, bits):
     check_host(model, seed, bits)
 
 
@@ -111,10 +112,11 @@ def test_on_the_board(compiler, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("part", range(5))
 @pytest.mark.parametrize("compiler", BOARD_COMPILERS)
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.one_of(convolutions(), models()), st.integers(0, 2 ** 16), st.sampled_from([0, 0, 3]))
-def test_many_on_the_board(compiler, tmp_path_factory, model, seed, bits):
+def test_many_on_the_board(compiler, part, tmp_path_factory, model, seed, bits):
     pytest.importorskip("unicorn")
     check_board(model, seed, bits, tmp_path_factory.mktemp("board"), compiler)
 
