@@ -20,8 +20,9 @@ class Cost:
 def variants(op, input_shape):
     """Return the names of VARIANTS that the op, on an input of `input_shape` (H, W, C) or (n,), can run as; "direct" always.
 
-    direct_ram looks a codebook up into RAM, once a layer. The other "..._ram" keep int8 weights in flash, also those of a
-    codebook, and widen or transform them in RAM, four filters at a time.
+    direct_ram looks a codebook up into RAM, once a layer. The other "..._ram" keep int8 weights in flash, or a codebook of the
+    layer with indices of up to 4 bits, and look up, widen or transform in RAM, four filters at a time. Variants without
+    "_ram" hold the weights of a codebook looked up and widened, like any others.
     """
     if not isinstance(op, Conv2D):
         return ("direct",)

@@ -5,14 +5,15 @@
  * weights [F/4][TV_DEPTH][4] words. A row of the kernel is KERNEL_WIDTH * CHANNELS bytes; each four of them, 0 1 2 3, become the
  * words (0, 2) and (1, 3), as UXTB16 gives them; what is left over: one (0, -), two (0, 1), three (0, 2) (1, -).
  * Where TV_EXPAND is 1 they are int8, [F/4][rows][4 filters][bytes of a row, in fours].
- * scratch: words of four filters [TV_DEPTH][4] if TV_EXPAND, sums [TV_BLOCK][4], columns [TV_BLOCK / 2][TV_DEPTH][2], and the
- * padded input if TV_COPY. */
+ * scratch: words of four filters [TV_DEPTH][4] if TV_EXPAND, sums [TV_BLOCK][4], columns [TV_BLOCK / 2][TV_DEPTH][2], bytes of four
+ * filters if TV_INDEX_BITS, and the padded input if TV_COPY. */
 #include "tv_fixed.h"
 
 void TV_MAC(const uint32_t *x, const uint32_t *w, int32_t *m, const int32_t *end, uint32_t w_step);
 void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
 
 #define TV_RUN (TV_KERNEL_WIDTH * TV_CHANNELS)
+#define TV_FOUR_BYTES (4 * TV_KERNEL_HEIGHT * ((TV_RUN + 3) / 4 * 4))        /* int8 weights of four filters */
 #define TV_AREA (TV_POOL_HEIGHT * TV_POOL_WIDTH)
 
 /* What the filters meet at one place, into every second word from `to`. */
@@ -89,8 +90,9 @@ TV_HOT void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, v
     uint32_t *weights = (uint32_t *)scratch;
     int32_t *sums = (int32_t *)(weights + (TV_EXPAND ? 4 * TV_DEPTH : 0));
     uint32_t *columns = (uint32_t *)(sums + 4 * TV_BLOCK);
+    int8_t *bytes = (int8_t *)(columns + TV_BLOCK * TV_DEPTH);
 #if TV_COPY
-    uint8_t *padded = (uint8_t *)(columns + TV_BLOCK * TV_DEPTH);
+    uint8_t *padded = (uint8_t *)bytes + (TV_INDEX_BITS ? TV_FOUR_BYTES : 0);
     tv_pad(x, 0, TV_PADDED_HEIGHT, padded);
     x = padded;
 #endif
@@ -98,8 +100,12 @@ TV_HOT void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, v
         const uint32_t left = TV_OUT_HEIGHT * TV_OUT_WIDTH * TV_AREA - first, count = left < TV_BLOCK ? left : TV_BLOCK;
         tv_columns(x, first, count, columns);
         for (uint32_t f = 0; f < TV_FILTERS; f += 4) {
+#if TV_INDEX_BITS
+            tv_widen_four(tv_look_up_four(layer, f, TV_FOUR_BYTES, bytes), weights);
+#elif TV_EXPAND
+            tv_widen_four((const int8_t *)layer->weights + f / 4 * TV_FOUR_BYTES, weights);
+#endif
 #if TV_EXPAND
-            tv_widen_four((const int8_t *)layer->weights + f * TV_KERNEL_HEIGHT * ((TV_RUN + 3) / 4 * 4), weights);
             TV_MAC(columns, weights, sums, sums + 4 * ((count + 1) & ~1u), 0);
 #else
             TV_MAC(columns, (const uint32_t *)layer->weights + f * TV_DEPTH, sums, sums + 4 * ((count + 1) & ~1u), 0);
@@ -107,5 +113,5 @@ TV_HOT void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, v
             tv_finish_four(&layer->tail, f, sums, count / TV_AREA, y + first / TV_AREA * TV_FILTERS);
         }
     }
-    (void)weights;
+    (void)weights, (void)bytes;
 }

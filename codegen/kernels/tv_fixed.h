@@ -8,6 +8,7 @@
  * TV_PADDED_HEIGHT TV_PADDED_WIDTH TV_PADDED_CHANNELS   the input as the kernel reads it, a copy where TV_COPY is 1
  * TV_ACTIVATION TV_SHIFT            of the tail      TV_EXPAND     1: the weights are widened or transformed to scratch, four
  *                                                                  filters at a time; 0: they are in flash as they are used
+ * TV_INDEX_BITS                     where TV_EXPAND is 1: 0, or the weights are indices of so many bits into a codebook
  * TV_DEPTH                          words of two products for one filter at one place (tv_mac.h) */
 #ifndef TV_FIXED_H
 #define TV_FIXED_H
@@ -51,6 +52,21 @@ static inline int32_t tv_larger(int32_t a, int32_t b, int falling)
 {
     return falling ? (b < a ? b : a) : (b > a ? b : a);
 }
+
+#if TV_INDEX_BITS
+/* Four filters' `count` weights, a multiple of 8, looked up to `to`; each index has TV_INDEX_BITS bits (1..4), first in the high ones. */
+TV_HOT static const int8_t *tv_look_up_four(const tv_fixed_layer *layer, uint32_t f, uint32_t count, int8_t *to)
+{
+    const uint8_t *at = (const uint8_t *)layer->weights + f / 4 * (count / 8) * TV_INDEX_BITS;
+    const int8_t *const codebook = layer->codebook;
+    for (uint32_t n = 0; n < count; n += 8) {
+        uint32_t word = 0;
+        for (uint32_t i = 0; i < TV_INDEX_BITS; i++) word = word << 8 | *at++;
+        for (uint32_t i = 0; i < 8; i++) to[n + i] = codebook[word >> (7 - i) * TV_INDEX_BITS & ((1u << TV_INDEX_BITS) - 1u)];
+    }
+    return to;
+}
+#endif
 
 #if TV_COPY
 /* Copy whole words, or bytes where a pixel is none. */

@@ -100,8 +100,9 @@ void tv_conv2d_u8(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint8_t *y,
 
 /* A layer whose kernel is made for its shape: see tv_fixed.h. */
 typedef struct {
-    const void *weights;                 /* as the kernel takes them */
+    const void *weights;                 /* as the kernel takes them; or indices into `codebook`, of 2^bits entries */
     tv_tail_u8 tail;
+    const int8_t *codebook;
 } tv_fixed_layer;
 
 /* Each channel c has `multiplier` = F / C filters, c * multiplier + 0..: weights int8 [KH][KW][F], or shared with rows [F][KH*KW]. */

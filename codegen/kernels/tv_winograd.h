@@ -10,7 +10,8 @@
  *         the words (0, 2) and (1, 3), as UXTB16 gives them
  * weights [F/4][places][TV_DEPTH][4 filters] words; where TV_EXPAND is 1 int8 [F/4][C/4][4 filters][9][4 channels]
  * sums    [places][2 tiles][4 filters]
- * scratch: sums, values, weights of four filters if TV_EXPAND, padded rows [TV_BATCH * TV_TILE + 2][TV_PADDED_WIDTH][channels] */
+ * scratch: sums, values, weights of four filters if TV_EXPAND, padded rows [TV_BATCH * TV_TILE + 2][TV_PADDED_WIDTH][channels], and
+ * four filters' bytes if TV_INDEX_BITS */
 #ifndef TV_WINOGRAD_H
 #define TV_WINOGRAD_H
 

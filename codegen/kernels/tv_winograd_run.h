@@ -1,10 +1,15 @@
 /* The course of a Winograd convolution, the same for both tiles: pad, transform values; four filters at a time: multiply, transform back. */
 
 #if TV_EXPAND
-/* Four filters' int8 weights to words [places][TV_DEPTH][4]. */
-TV_HOT static const uint32_t *tv_four_weights(const tv_fixed_layer *layer, uint32_t f, uint32_t *to)
+/* Four filters' int8 weights, looked up to `bytes` where they are indices, to words [places][TV_DEPTH][4]. */
+TV_HOT static const uint32_t *tv_four_weights(const tv_fixed_layer *layer, uint32_t f, uint32_t *to, int8_t *bytes)
 {
+#if TV_INDEX_BITS
+    const int8_t *from = tv_look_up_four(layer, f, 36 * TV_PADDED_CHANNELS, bytes);
+#else
     const int8_t *from = (const int8_t *)layer->weights + f * 9 * TV_PADDED_CHANNELS;
+    (void)bytes;
+#endif
     for (uint32_t c = 0; c < TV_PADDED_CHANNELS / 4; c++)
         for (uint32_t i = 0; i < 4; i++, from += 36) {
             tv_expand_pair(from, to + 8 * c + i, 0);
@@ -13,9 +18,9 @@ TV_HOT static const uint32_t *tv_four_weights(const tv_fixed_layer *layer, uint3
     return to;
 }
 #else
-static inline const uint32_t *tv_four_weights(const tv_fixed_layer *layer, uint32_t f, const uint32_t *unused)
+static inline const uint32_t *tv_four_weights(const tv_fixed_layer *layer, uint32_t f, const uint32_t *to, const int8_t *bytes)
 {
-    (void)unused;
+    (void)to, (void)bytes;
     return (const uint32_t *)layer->weights + f * TV_PLACES * TV_DEPTH;
 }
 #endif
@@ -35,13 +40,14 @@ TV_HOT void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, v
     int32_t *sums = (int32_t *)scratch;
     uint32_t *values = (uint32_t *)(sums + 8 * TV_PLACES), *weights = values + TV_PAIRS * TV_PLACES * TV_VALUE_STEP;
     uint8_t *rows = (uint8_t *)(weights + (TV_EXPAND ? TV_PLACES * TV_DEPTH * 4 : 0));
+    int8_t *bytes = (int8_t *)(rows + (TV_BATCH * TV_TILE + 2) * TV_LINE);
     for (uint32_t top = 0; top < TV_TILE_ROWS; top += TV_BATCH) {
         const uint32_t batch = TV_TILE_ROWS - top < TV_BATCH ? TV_TILE_ROWS - top : TV_BATCH;
         const uint32_t tiles = batch * TV_TILE_COLUMNS;
         tv_pad(x, TV_TILE * top, TV_TILE * batch + 2, rows);
         tv_transform(rows, batch, values);
         for (uint32_t f = 0; f < TV_FILTERS; f += 4) {
-            const uint32_t *w = tv_four_weights(layer, f, weights), *v = values;
+            const uint32_t *w = tv_four_weights(layer, f, weights, bytes), *v = values;
             const uint32_t filters = TV_FILTERS - f < 4 ? TV_FILTERS - f : 4;
             tv_channel channels[4];
             for (uint32_t i = 0; i < filters; i++) channels[i] = tv_channel_of(&layer->tail, f + i);

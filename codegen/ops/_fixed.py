@@ -7,18 +7,20 @@ import math
 import numpy as np
 
 from tinyvgg.codegen.emit import initializer
-from tinyvgg.codegen.ops._common import ACTIVATIONS, integer_tail, map_shape, round_up
+from tinyvgg.codegen.ops._common import ACTIVATIONS, integer_tail, is_shared, map_shape, round_up
 from tinyvgg.codegen.program import Step
 from tinyvgg.errors import NotYet
 from tinyvgg.quant.bounds import accumulator_bounds
 from tinyvgg.quant.graph import weights_of
+from tinyvgg.quant.packing import pack_bits
 
-RAM = "_ram"                # variants that keep int8 weights in flash and widen or transform them in RAM
+RAM = "_ram"                # variants that keep int8 weights or codebooks in flash and widen or transform them in RAM
 TILES = {"winograd2": 2, "winograd4": 4}
 BITS = {"winograd2": 2, "winograd4": 6}         # below the accumulator's unit, which must still fit 32 bits
 DEEPEST = 24                # words of products that the inner loop unrolls, where it is not unrolled at one go
 AT_ONE_GO = 64
-BATCH_BYTES = 48 << 10      # of transformed values at a time
+BATCH_BYTES = 48 << 10      # of transformed values at a time; where weights are transformed each time, more at a time
+BATCH_BYTES_RAM = 80 << 10
 BLOCK_BYTES = 12 << 10      # of gathered columns at a time
 
 
@@ -52,11 +54,14 @@ def fixed_step(op, program):
         raise NotYet(f"the variant {op.variant} cannot take {op.name!r}: {why}", 'variant "direct"')
     base, expand = op.variant.removesuffix(RAM), op.variant.endswith(RAM)
     make = _direct16 if base == "direct16" else _winograd
-    defines, weights, mac, scratch = make(op, program.input_shapes(op)[0], base, expand)
+    defines, layout, mac, scratch = make(op, program.input_shapes(op)[0], base, expand)
     symbol = f"{program.name}_{program.symbol(op)}"
-    fields = {"weights": program.constant(op, "weights", weights),
-              "tail": integer_tail(program, op, weights_of(op), op.input_zero)}
+    bits, four = (index_bits(op, base), layout(weights_of(op)[:4]).size) if expand else (0, 0)
+    fields = indices(program, op, layout) if bits else {"weights": program.constant(op, "weights", layout(weights_of(op)))}
+    fields["tail"] = integer_tail(program, op, weights_of(op), op.input_zero)
+    scratch += four if bits else 0
     lines = [f"#define {key} {value}" for key, value in {"TV_NAME": symbol, **_shape(op, program), "TV_EXPAND": int(expand),
+                                                           "TV_INDEX_BITS": bits,
                                                            "TV_MAC": mac, **defines}.items()]
     header = {"direct16": "tv_conv2d_s16.h"}.get(base, f"tv_{base}.h")
     text = f"/* {program.symbol(op)}: {op.variant}. */\n" + "\n".join(lines) + f'\n#include "{header}"\n'
@@ -64,6 +69,25 @@ def fixed_step(op, program):
                    f"static TV_CONST tv_fixed_layer {program.symbol(op)}_layer = {initializer(fields)};")
     return Step(f"{symbol}(&{program.symbol(op)}_layer, {{x}}, {{y}}, {{scratch}})", (mac,), declaration, scratch,
                 sources={f"{symbol}.c": text})
+
+
+def index_bits(op, base):
+    """Bits of the indices where a "_ram" variant looks weights up, four filters at a time; 0 where they are stored as int8.
+
+    One codebook of up to 16 entries for the layer, and no weights but its own: rows of fours of bytes.
+    """
+    _, _, kw, c = op.weights.shape
+    if not is_shared(op) or op.weights.codebook.ndim != 1 or op.weights.bits > 4:
+        return 0
+    return 0 if (c if base in TILES else kw * c) % 4 else int(op.weights.bits)
+
+
+def indices(program, op, layout):
+    """Fields of tv_fixed_layer: a codebook of 2^bits entries (the last one fills up), indices in the layout of weights, packed."""
+    shared = op.weights
+    codebook = np.pad(shared.codebook, (0, (1 << shared.bits) - len(shared.codebook)), mode="edge")
+    packed = pack_bits(layout(shared.indices), shared.bits)
+    return {"codebook": program.constant(op, "codebook", codebook), "weights": program.constant(op, "indices", packed)}
 
 
 def _shape(op, program):
@@ -118,8 +142,8 @@ def _direct16(op, input_shape, base, expand):
     if round_up(block, 2) % area:
         defines["TV_BLOCK"] = round_up(block, 2 * area)
     scratch = defines["TV_BLOCK"] * 4 * (4 + depth) + expand * 16 * depth + copy * math.prod(padded) * c
-    laid = bytes16(weights) if expand else words16(weights, depth)
-    return defines, laid, f"tv_mac_{unroll}x{chunks}", scratch
+    layout = bytes16 if expand else lambda w: words16(w, depth)
+    return defines, layout, f"tv_mac_{unroll}x{chunks}", scratch
 
 
 def words16(weights, depth):
@@ -139,9 +163,9 @@ def as_words(halves):
 
 
 def bytes16(weights):
-    """int8 weights (F, KH, KW, C) -> int8 [F/4][KH][4][KW * C rounded up to fours]."""
+    """Bytes of weights, or indices, (F, KH, KW, C) -> [F/4][KH][4][KW * C rounded up to fours]."""
     f, kh, kw, c = weights.shape
-    padded = np.zeros((round_up(f, 4), kh, round_up(kw * c, 4)), np.int8)
+    padded = np.zeros((round_up(f, 4), kh, round_up(kw * c, 4)), weights.dtype)
     padded[:f, :, :kw * c] = weights.reshape(f, kh, -1)
     return padded.reshape(-1, 4, kh, padded.shape[2]).transpose(0, 2, 1, 3)
 
@@ -163,20 +187,20 @@ def _winograd(op, input_shape, base, expand):
     if unroll * chunks != depth:
         unroll, chunks = max(n for n in range(1, AT_ONE_GO + 1) if depth % n == 0), 0
         chunks = depth // unroll
-    batch = int(np.clip(BATCH_BYTES // (columns * places * depth * 4), 1, rows))
+    batch = int(np.clip((BATCH_BYTES_RAM if expand else BATCH_BYTES) // (columns * places * depth * 4), 1, rows))
     defines = {"TV_DEPTH": depth, "TV_COPY": 1, "TV_PADDED_WIDTH": width, "TV_PADDED_CHANNELS": channels,
                "TV_TILE_ROWS": rows, "TV_TILE_COLUMNS": columns, "TV_BATCH": batch, "TV_POOL": int(op.pool is not None),
                "TV_WITH_TAIL": int(op.tail.activation in ("none", "relu")), "TV_WITH_RELU": int(op.tail.activation == "relu")}
     values = round_up(batch * columns, 2) * places * depth * 4
     scratch = 32 * places + values + expand * 16 * places * depth + (tile * batch + 2) * width * channels
-    laid = bytes_winograd(weights) if expand else words_winograd(weights, tile)
-    return defines, laid, f"tv_mac_{unroll}x{chunks}", scratch
+    layout = bytes_winograd if expand else lambda w: words_winograd(w, tile)
+    return defines, layout, f"tv_mac_{unroll}x{chunks}", scratch
 
 
 def _padded(weights):
     """Weights (F, 3, 3, C) with F and C rounded up to fours by zeros."""
     f, kh, kw, c = weights.shape
-    padded = np.zeros((round_up(f, 4), kh, kw, round_up(c, 4)), np.int8)
+    padded = np.zeros((round_up(f, 4), kh, kw, round_up(c, 4)), weights.dtype)
     padded[:f, :, :, :c] = weights
     return padded
 
@@ -191,7 +215,7 @@ def words_winograd(weights, tile):
 
 
 def bytes_winograd(weights):
-    """int8 weights (F, 3, 3, C) -> int8 [F/4][C/4][4 filters][9][4 channels]."""
+    """Bytes of weights, or indices, (F, 3, 3, C) -> [F/4][C/4][4 filters][9][4 channels]."""
     padded = _padded(weights)
     f, _, _, c = padded.shape
     return padded.reshape(f // 4, 4, 9, c // 4, 4).transpose(0, 3, 1, 2, 4)

@@ -131,6 +131,22 @@ def test_light(light, images, variant):
     assert_same(changed, HostModel(changed, flags=FAST), images[:4])
 
 
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5])
+def test_codebooks(bits):
+    """Indices are looked up in RAM where rows are of whole words and a codebook serves the layer; else weights stand as int8."""
+    model = nn.Sequential([L.InputLayer((7, 6, 4)), L.Conv2D(8, 3, padding="same", activation="relu"), L.Conv2D(6, 3),
+                           L.Conv2D(3, 3), L.Flatten(), L.Dense(2)])
+    generator = np.random.default_rng(bits)
+    x = generator.integers(0, 256, (3, 7, 6, 4), dtype=np.uint8)
+    graph = shared(quantize(randomise(model, generator), x).graph, bits, generator, by_channel=False)
+    for variant in ("direct16_ram", "winograd2_ram", "winograd4_ram"):
+        names = list(possible(graph))
+        changed = QuantizedModel(with_variants(graph, dict.fromkeys(names, variant)))
+        assert_same(changed, HostModel(changed, flags=FAST), x)
+        tail, weights = 2 * 4 * 8, 8 * 36                                # offset, multiplier
+        assert variant_cost(graph, names[0], variant).constants - tail == (weights * bits // 8 + 2 ** bits if bits < 5 else weights)
+
+
 def test_extremes():
     """The largest sums that are proven to fit do fit: weights and images at their ends, accumulators near 2^25."""
     model = nn.Sequential([L.InputLayer((4, 4, 64)), L.Conv2D(4, 3, padding="same"), L.Flatten(), L.Dense(2)])

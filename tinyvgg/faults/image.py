@@ -38,6 +38,9 @@ class ImageStore(GraphStore):
             prefix = f"{self.program.symbol(op)}_"
             own = [c for c in self.program.constants if c.op == op.name]
             self.arrays.update({f"{op.name}/{c.name.removeprefix(prefix)}": np.array(c.array) for c in own})
+            if is_fixed(op) and f"{op.name}/weights" not in self.arrays:
+                raise NotYet(f"{op.name!r} runs as {op.variant} and looks its codebook up there: flips of its indices are not simulated",
+                             "the variant direct_ram or direct for that layer")
             if is_fixed(op):                       # its shift is a number in the code
                 words = self.arrays[f"{op.name}/weights"]
                 self.arrays[f"{op.name}/weights"] = words.view(np.int16) if words.dtype == np.uint32 else words
