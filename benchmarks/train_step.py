@@ -6,7 +6,12 @@ needs PyTorch. On a machine that others use, --cpu-time compares the processor t
 number of threads and the same weights; PyTorch runs channels_last, with malloc told to keep its
 memory (it allocates large results anew at each step, we do not). ratio = peer_ms / ours_ms of each pair, so above 1 we are
 faster.
-Rows with a child process of their own: train-avx2 (both limited to AVX2), cold-start, memory, busy-neighbour.
+
+Before each timed call, of either side, nothing runs for 20 ms and one call goes untimed. PyTorch's OpenMP threads keep a core
+busy for milliseconds after their last call, which the other side would pay for if its turn came at once; and a program that
+trains or predicts calls one library again and again, so that its threads are awake. --no-pause leaves both out.
+Rows with a child process of their own: train-avx2 (both limited to AVX2), cold-start, memory, busy-neighbour, and tensorflow
+(where it is installed, or with --tensorflow PYTHON in another interpreter): the two libraries' own processes take turns there.
 """
 import argparse
 import json
@@ -22,6 +27,7 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "107
 AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+sse4.2,+popcnt,+bmi,+bmi2",
         "ATEN_CPU_CAPABILITY": "avx2",
         "ONEDNN_MAX_CPU_ISA": "AVX2"}
+SETTLE = 0.02           # seconds
 WORKS = [("train", "light", 64), ("train", "light", 256), ("pgd", "light", 64), ("infer", "light", 1), ("infer", "light", 64),
          ("infer", "light", 256), ("train-base", "base", 64), ("train-notebook", "notebook", 64),
          ("train-resnet8", "resnet8", 64)]
@@ -34,6 +40,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cpu-time", action="store_true", help="one thread each, processor time instead of wall time")
+    parser.add_argument("--no-pause", action="store_true", help="time each call at once after the other side's")
     parser.add_argument("--only", help="names of rows, with commas between")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -72,8 +79,16 @@ def compare(work, name, batch, options):
         theirs(), ours()
     inner = 40 if batch == 1 else 1
     timer = time.process_time if options.cpu_time else time.perf_counter
-    times = [(clock(ours, inner, timer), clock(theirs, inner, timer)) for _ in range(options.repeats)]
+    times = [tuple(settled(f, inner, timer, options) for f in (ours, theirs)) for _ in range(options.repeats)]
     return row(work, batch, times)
+
+
+def settled(function, inner, timer, options):
+    """Seconds for one call, once the other side's threads have gone to sleep and this side's are awake."""
+    if not options.no_pause:
+        time.sleep(SETTLE)
+        function()
+    return clock(function, inner, timer)
 
 
 def row(work, batch, times, peer="torch"):
@@ -129,7 +144,7 @@ def version():
 def child(name, options, **environment):
     """Run this file as a child that does one thing and prints it as JSON."""
     command = [sys.executable, __file__, "--child", name, "--repeats", str(options.repeats), "--threads", str(options.threads)]
-    command += ["--cpu-time"] * options.cpu_time
+    command += ["--cpu-time"] * options.cpu_time + ["--no-pause"] * options.no_pause
     result = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
     if result.returncode:
         sys.exit(f"{name}: the child failed\n{result.stderr[-2000:]}")

@@ -100,7 +100,8 @@ class Value:
         return Value(self.emitter, self.emitter.builder.select(condition, self.value, self._like(otherwise)))
 
     def positive(self):
-        return self.emitter.builder.fcmp_ordered(">", self.value, self._like(0.0))
+        """Whether above 0, or NaN: a ReLU lets the gradient of a broken value through, where it is seen."""
+        return self.emitter.builder.fcmp_unordered(">", self.value, self._like(0.0))
 
     def negative(self):
         return self.emitter.builder.fcmp_ordered("<", self.value, self._like(0.0))

@@ -43,8 +43,8 @@ class FullyConnected:
     def forward(self, program, mode):
         """Add the steps from source to target."""
         name = self.dense.name
-        program.add(packing.pack, name, when=FROM_WEIGHTS, kernel=parameter(self.dense, "kernel"), **self.packed, depth=self.inputs,
-                    padded_depth=self.rows, filters=self.units)
+        program.add(packing.pack, name, when=FROM_WEIGHTS, kernel=parameter(self.dense, "kernel"), **self.packed,
+                    depth=self.inputs, padded_depth=self.rows, filters=self.units)
         program.add(fully_connected.forward, name, x=self.source_flat, y=self.target_flat, packed=self.packed["packed"],
                     bias=self._bias(program),
                     gate=self.relu, **self._mask(mode))
