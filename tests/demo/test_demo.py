@@ -16,6 +16,7 @@ import pytest
 from tests.quant.networks import randomise
 from tinyvgg import cli, data, demo, errors, nn
 from tinyvgg.demo.story import read_json
+from tinyvgg.io import load_model
 from tinyvgg.nn import layers as L
 
 TIMES = ("seconds", "host_ms", "wire_ms_per_image", "total_ms_per_image")
@@ -63,7 +64,7 @@ def test_every_stage_is_told(told):
     assert all(summary["stages"][name]["done"] for name in demo.STAGES) and summary["failed"] == []
     found = {name: record["result"] for name, record in results(out).items()}
     assert found["codegen"]["same"] == found["codegen"]["n"] > 0
-    assert [row["agreement"] for row in found["board"]["rows"]] == [1.0, 1.0]
+    assert [row["agreement"] for row in found["board"]["rows"]] == [1.0, 1.0] and found["firmware"]["rows"][0]["plan"]["front"]
     assert found["attack"]["board"] and not any(row["different"] for row in found["attack"]["board"])
     assert {row["scheme"] for row in found["compress"]["rows"]} > {"none", "low", "medium", "high", "int8", "shared4"}
     assert sum(part["bytes"] for part in found["firmware"]["map"]) <= found["firmware"]["rows"][0]["flash_bytes"]
@@ -179,6 +180,21 @@ def test_an_interrupt_keeps_what_is_done(inputs, tmp_path, monkeypatch):
     assert (tmp_path / "demo" / "train" / "result.json").exists()
     summary = demo.demo(tmp_path / "demo", stages=["evaluate"], resume=True)
     assert summary["stages"]["evaluate"]["done"] and "skipped" in summary["stages"]["board"]
+
+
+def test_another_network_under_the_same_name_is_told_anew(inputs, told, tmp_path):
+    model, out = tmp_path / "model.h5", tmp_path / "demo"
+    shutil.copy(inputs[0], model)
+    stages, sizes = ["attack", "bitflip"], {"data": inputs[1], "model": str(model), "quick": True}
+    demo.demo(out, stages=stages, **sizes)
+    first = results(out)
+    other = load_model(model)
+    other.set_weights([1.02 * w for w in other.get_weights()])
+    other.save(model)
+    assert demo.demo(out, stages=stages, **sizes)["stages"]["bitflip"]["done"]
+    second = results(out)
+    assert second["bitflip"]["result"]["sha256"] != first["bitflip"]["result"]["sha256"]
+    assert second["train"]["result"]["sha256"] != first["train"]["result"]["sha256"]
 
 
 def test_the_commands_give_the_numbers_of_the_page(told, capsys):

@@ -57,7 +57,11 @@ def test_ticks_are_round(values, log, expected):
 def test_labels_do_not_cover_each_other():
     near = [("first scheme", 10, 50, "g"), ("second scheme", 10.1, 50.1, "g"), ("third scheme", 10.2, 50, "g"), ("far", 20, 60, "g")]
     root = ElementTree.fromstring(svg.scatter(near, title="t", description="d", x="x", y="y"))
-    boxes = [(float(t.get("x")), float(t.get("y")), svg.CHARACTER * len(t.text)) for t in root.iter("text") if t.text in {p[0] for p in near}]
+    boxes = []
+    for text in (t for t in root.iter("text") if t.text in {p[0] for p in near}):
+        wide = svg.CHARACTER * len(text.text)
+        left = float(text.get("x")) - wide * {"start": 0, "middle": 0.5, "end": 1}[text.get("text-anchor")]
+        boxes.append((left, float(text.get("y")), wide))
     assert len(boxes) == 4
     for i, (x, y, wide) in enumerate(boxes):
         assert all(x + wide <= a or a + w <= x or abs(y - b) >= 13.9 for a, b, w in boxes[i + 1:])

@@ -19,7 +19,7 @@ def run(story):
             row = _evaluate(story, built, n)
             rows.append(row)
             if row["agreement"] != 1:
-                failed.append(f"the board with {row['scheme']} differs from the simulation: images {row['different']}")
+                failed.append(f"the board with {row['name']} differs from the simulation: images {row['different']}")
     if rows:
         with Board(rows[0]["port"]) as board:
             profile = profile_board(board, story.images("test", 1)[0])
@@ -32,7 +32,7 @@ def run(story):
 
 
 def _evaluate(story, built, n):
-    port, scheme = f"virtual:{built['elf']}", built["scheme"]
+    port, name = f"virtual:{built['elf']}", built["name"]
     x, y = story.images("test", n)
     with Board(port) as board:
         found = evaluate_board(
@@ -40,7 +40,7 @@ def _evaluate(story, built, n):
             x,
             y,
             model=model_beside(port),
-            out=story.folder("board") / f"{scheme}.jsonl",
+            out=story.folder("board") / f"{name}.jsonl",
             classes=story.dataset.classes,
             seed=story.settings.seed,
             quiet=story.quiet,
@@ -59,7 +59,8 @@ def _evaluate(story, built, n):
         "sha256",
     )
     return {
-        "scheme": scheme,
+        "name": name,
+        "scheme": built["scheme"],
         "port": port,
         **{key: found[key] for key in kept},
         "command": f"tinyvgg board evaluate --port {port} --data {story.data} -n {n}",

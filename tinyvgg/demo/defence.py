@@ -24,7 +24,10 @@ def run(story):
 
 
 def _one(story, name, options, model, store, plan, x, y):
-    folder, file = story.folder("defence"), f"{SCHEME}_{'_'.join(part.split('=')[0] for part in (options or 'bare').split(','))}"
+    folder, file = (
+        story.folder("defence"),
+        f"{SCHEME}_{'_'.join(part.split('=')[0] for part in (options or 'bare').split(','))}",
+    )
     network = build_network(model, folder, name=file, defence=options, weights="ram", memory_access=True)
     with Board(f"virtual:{network.image.elf}") as board:
         before = board.infer(x)
@@ -35,7 +38,7 @@ def _one(story, name, options, model, store, plan, x, y):
         except DeviceError as error:
             after, refused = None, error.problem
     command = (
-        f"tinyvgg firmware build {story.tvq(SCHEME)} --name {file} --weights ram --memory-access "
+        f"tinyvgg firmware build {story.tvq(SCHEME)} --name {file} --plan direct --weights ram --memory-access "
         f"{f'--defence {options} ' if options else ''}--out {folder}"
     )
     return {

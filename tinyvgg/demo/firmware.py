@@ -1,42 +1,85 @@
-"""Build firmware for the STM32L4R9 and map what lies in its flash."""
+"""Plan kernels, build firmware for the STM32L4R9, and map what lies in its flash."""
 
-from tinyvgg.errors import BuildError, MissingExtra
+from dataclasses import dataclass
+
+from tinyvgg.errors import BudgetError, BuildError, MissingExtra
 from tinyvgg.firmware.build import find_compiler
 from tinyvgg.firmware.elf import Elf
 from tinyvgg.firmware.image import board_facts
 from tinyvgg.firmware.network import build_network
+from tinyvgg.firmware.plan import apply_plan, make_plan
 
 NEEDS, WISHES = ("compress",), ()
-SCHEMES, BOARD = ("int8", "shared4", "none"), "stm32l4r9i-disco"
+BOARD = "stm32l4r9i-disco"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An image to build: its name in C, the scheme of its model, whether its kernels are planned, a budget of flash in KiB."""
+
+    name: str
+    scheme: str
+    planned: bool = True
+    flash: int | None = None
+
+
+IMAGES = (
+    Wanted("int8_fast", "int8"),
+    Wanted("int8_512k", "int8", flash=512),
+    Wanted("int8_direct", "int8", planned=False),
+    Wanted("shared4", "shared4"),
+    Wanted("none", "none", planned=False),
+)
 
 
 def run(story):
-    """Return one row an image: its sizes and files, or why it cannot be built; and the flash map of the first."""
+    """Return one row an image: its sizes and files, or why it cannot be built; the plans; the flash map of the first."""
     try:
         find_compiler()
     except BuildError as error:
         raise MissingExtra(error.problem, error.hint) from error
-    folder, facts = story.folder("firmware"), board_facts(BOARD)
-    rows = [_one(story, scheme, folder) for scheme in SCHEMES[: 2 if story.settings.quick else None]]
+    facts = board_facts(BOARD)
+    rows = [_one(story, wanted) for wanted in (IMAGES[:1] + IMAGES[3:4] if story.settings.quick else IMAGES)]
     built = [row for row in rows if "elf" in row]
     return {
         "rows": rows,
         "flash_bytes": facts.flash["length"],
         "ram_bytes": facts.ram["length"],
-        "map": flash_map(built[0]["elf"], built[0]["scheme"], facts) if built else [],
-        "failed": [
-            f"no firmware for {row['scheme']}: {row['refused']}" for row in rows if "elf" not in row and row["scheme"] != "none"
-        ],
+        "map": flash_map(built[0]["elf"], built[0]["name"], facts) if built else [],
+        "failed": [f"no image {row['name']}: {row['refused']}" for row in rows if "elf" not in row and row["scheme"] == "int8"],
     }
 
 
-def _one(story, scheme, folder):
-    command = f"tinyvgg firmware build {story.tvq(scheme)} --plan direct --name {scheme} --out {folder}"
+def _one(story, wanted):
+    """Plan and build one image."""
+    folder, model, made = story.folder("firmware"), story.compressed(wanted.scheme), None
+    budget = f" --flash {wanted.flash}K" if wanted.flash else ""
+    row = {
+        "name": wanted.name,
+        "scheme": wanted.scheme,
+        "command": f"tinyvgg firmware build {story.tvq(wanted.scheme)} --name {wanted.name}{budget} "
+        f"--plan {'auto' if wanted.planned else 'direct'} --out {folder}",
+    }
+    flash = wanted.flash and 1024 * wanted.flash
     try:
-        network = build_network(story.compressed(scheme), folder, name=scheme, board=BOARD)
-    except BuildError as error:
-        return {"scheme": scheme, "refused": error.problem, "command": command}
-    return {"scheme": scheme, **network.as_dict(), "command": command}
+        if wanted.planned:
+            made = make_plan(model, board=BOARD, flash=flash)
+            model = apply_plan(model, made.plan)
+        network = build_network(model, folder, name=wanted.name, board=BOARD, flash=flash)
+    except (BuildError, BudgetError) as error:
+        return {**row, "refused": error.problem}
+    return {**row, **network.as_dict(), **_planned(story, wanted, made, budget)}
+
+
+def _planned(story, wanted, made, budget):
+    """What the plan says: predicted cycles, kernels of layers, and all plans that no other beats."""
+    if made is None:
+        return {"plan": None}
+    command = (
+        f"tinyvgg firmware plan {story.tvq(wanted.scheme)}{budget} --out {story.folder('firmware') / f'plan_{wanted.name}'}"
+    )
+    front = [{"ms": made.ms(plan), "flash_bytes": plan.flash_bytes, "ram_bytes": plan.ram_bytes} for plan in made.front]
+    return {"plan": {"command": command, "ms": made.ms(made.plan), "front": front, "layers": made.layers()}}
 
 
 def flash_map(path, name, facts):

@@ -56,7 +56,7 @@ def _tiles(r):
         row = next(row for row in r["compress"]["rows"] if row["scheme"] == "int8")
         yield _percent(row["accuracy"]), f"accuracy of the 8-bit network, on {row['n']:,}"
     if r["firmware"] and "elf" in r["firmware"]["rows"][0]:
-        yield f"{r['firmware']['rows'][0]['flash_bytes'] / 1000:,.0f} KB", "flash of its whole image"
+        yield f"{r['firmware']['rows'][0]['flash_bytes'] / 1000:,.0f} KB", "flash of its fastest image, code and all"
     if r["board"] and r["board"]["rows"]:
         yield f"{r['board']['rows'][0]['ms_per_image']:,.0f} ms", "an image at 120 MHz (modelled cycles)"
     if r["attack"]:

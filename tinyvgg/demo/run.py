@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import shutil
 import time
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
@@ -57,6 +59,7 @@ def _run(story, name, module, key, records):
         if "result" not in records[need]:
             why = records[need].get("skipped", "it was not run")
             return {"key": None, "skipped": f"it needs the stage {need}: {why}", "install": records[need].get("install", "")}
+    _begin(story.folder(name), key)
     started = time.perf_counter()
     try:
         result = plain(module.run(story))
@@ -68,11 +71,20 @@ def _run(story, name, module, key, records):
     return record
 
 
+def _begin(folder, key):
+    """What a stop left in a stage's folder is gone on with, but not what was begun with other settings or another network."""
+    begun = read_json(folder / "begun.json")
+    if begun is not None and begun.get("key") != key:
+        shutil.rmtree(folder)
+    write_json(folder / "begun.json", {"key": key})
+
+
 def _key(story, name, module, records):
-    """What a stage's result depends on: settings, this version, the stage's own code, and the stages before it."""
+    """What a stage's result depends on: settings, version and the stage's own code, data, network, and the stages before it."""
     before = {n: records[n]["key"] for n in (*module.NEEDS, *module.WISHES)}
-    code, settings = sha256_file(module.__file__), story.settings.as_dict()
-    text = json.dumps([name, __version__, code, settings, story.dataset.sha256, before], sort_keys=True)
+    settings = {**story.settings.as_dict(), **asdict(story.sizes)}
+    hashes = sha256_file(module.__file__), story.dataset.sha256, story.chosen_sha256
+    text = json.dumps([name, __version__, settings, hashes, before], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -177,8 +177,8 @@ def bitflip(story, result):
     text = (
         f"Bits of the {result['scheme']} network's constants are flipped where they lie in memory. A search by gradients over "
         f"{search['images']} training images finds the ones that hurt; accuracies are of {result['n']:,} test images. In the "
-        f"chip's ECC flash {ecc['corrected']} of the searched double words would be corrected, {ecc['nmi']} would stop the board, "
-        f"{ecc['applied']} would pass."
+        f"chip's ECC flash {ecc['corrected']} of the searched double words would be corrected, {ecc['nmi']} would stop the "
+        f"board, {ecc['applied']} would pass."
     )
     commands = "\n".join((search["command"], result["random"]["command"]))
     flips = [[i + 1, f["tensor"], f["index"], f["bit"], f["old"], f["new"]] for i, f in enumerate(result["flips"])]
@@ -216,7 +216,17 @@ def defence(story, result):
         "refuses to answer, RADAR sets a harmed group of weights to zero, ranges set a strange weight back to the nearest usual "
         "one, replicas vote over biases and tails."
     )
-    header = ["defence", "flash B", "RAM B", "ms an image", "of it check", "before %", "after the flips %", "arrays found", "bytes repaired"]
+    header = [
+        "defence",
+        "flash B",
+        "RAM B",
+        "ms an image",
+        "of it check",
+        "before %",
+        "after the flips %",
+        "arrays found",
+        "bytes repaired",
+    ]
     rows = []
     for row in result["rows"]:
         report = row["report"] or {"found": "-", "repaired": "-"}

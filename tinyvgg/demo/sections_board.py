@@ -7,9 +7,10 @@ from tinyvgg.report import html, svg
 def codegen(story, result):
     """Files, sizes, and the comparison with the simulation."""
     text = (
-        f"The integer network as {len(result['files'])} files of C99 without malloc: {result['constants_bytes']:,} bytes of "
-        f"constants, {result['arena_bytes']:,} bytes of arena, {result['macc']:,} multiplications of weights. Compiled here it gives "
-        f"the simulation's very bytes for {result['same']:,} of {result['n']:,} test images ({result['host_ms']:.2f} ms each)."
+        f"The integer network as {len(result['files'])} files of C99 without malloc: {result['constants_bytes']:,} "
+        f"bytes of constants, {result['arena_bytes']:,} bytes of arena, {result['macc']:,} multiplications of weights. "
+        f"Compiled here it gives the simulation's very bytes for {result['same']:,} of {result['n']:,} test images "
+        f"({result['host_ms']:.2f} ms each)."
     )
     rows = [[r["layer"], f"{r['bytes']:,}", f"{r['macc']:,}"] for r in result["layers"]]
     return (
@@ -23,7 +24,7 @@ def firmware(story, result):
     """Sizes of the images, and the map of the first one's flash."""
     rows = [
         [
-            r["scheme"],
+            r["name"],
             r["compiler"],
             f"{r['flash_bytes']:,}",
             f"{r['constants_bytes']:,}",
@@ -31,7 +32,7 @@ def firmware(story, result):
             f"{r['arena_bytes']:,}",
         ]
         if "elf" in r
-        else [r["scheme"], r["refused"], "-", "-", "-", "-"]
+        else [r["name"], r["refused"], "-", "-", "-", "-"]
         for r in result["rows"]
     ]
     text = (
@@ -45,20 +46,46 @@ def firmware(story, result):
         parts_of = [(p["name"], p["start"], p["bytes"], p["kind"]) for p in result["map"]]
         largest = max(result["map"], key=lambda p: p["bytes"])
         told = f"The largest part is {largest['name']} with {largest['bytes']:,} bytes."
-        chart = svg.strip(parts_of, top, title=f"Flash of the {first['scheme']} image", description=told)
+        chart = svg.strip(parts_of, top, title=f"Flash of the image {first['name']}", description=told)
         parts.append(
             _figures(
                 html.figure(
                     chart,
-                    f"Map of the {first['scheme']} image's flash, its first {top // 1024} KiB by address; beyond "
+                    f"Map of the flash of {first['name']}, its first {top // 1024} KiB by address; beyond "
                     f"lies nothing up to {result['flash_bytes'] // 1024:,} KiB. {told}",
                     first["command"],
                     wide=True,
                 )
             )
         )
-    header = ["scheme", "compiler", "flash B", "of it constants B", "RAM B", "of it arena B"]
+    parts.append(_plans(story, result))
+    header = ["image", "compiler", "flash B", "of it constants B", "RAM B", "of it arena B"]
     return "".join(parts) + html.table("Images", header, rows) + html.again(*(r["command"] for r in result["rows"]))
+
+
+def _plans(story, result):
+    """The plans that no other beats, flash against milliseconds, and the kernels of the first image."""
+    planned = [r for r in result["rows"] if r.get("plan")]
+    if not planned:
+        return ""
+    first = planned[0]
+    front = sorted(first["plan"]["front"], key=lambda p: p["ms"])
+    series = {"plans that no other beats": sorted((p["flash_bytes"] / 1000, p["ms"]) for p in front)}
+    for row in planned:
+        if row["scheme"] == first["scheme"]:
+            series[row["name"]] = [(row["flash_bytes"] / 1000, row["plan"]["ms"])]
+    told = f"{len(front)} plans, from {front[0]['ms']:.0f} to {front[-1]['ms']:.0f} ms."
+    chart = svg.lines(series, title="Plans", description=told, x="flash of the whole image (KB)", y="ms an image, by formula")
+    keys = ("cycles", "flash_bytes", "scratch_bytes")
+    kernels = [[r["layer"], r["variant"], *(f"{r[key]:,}" for key in keys)] for r in first["plan"]["layers"]]
+    return _figures(
+        html.figure(
+            chart,
+            f"A kernel for each layer, chosen within budgets of flash and RAM. {told}",
+            first["plan"]["command"],
+            wide=True,
+        )
+    ) + html.table(f"Kernels of {first['name']}", ["layer", "kernel", "cycles by formula", "flash B", "scratch B"], kernels)
 
 
 def board(story, result):
@@ -69,17 +96,23 @@ def board(story, result):
     first = rows[0]
     text = (
         f"The very image that a real board would be flashed with runs instruction by instruction, and is asked over its USART. "
-        f"The {first['scheme']} image answers {100 * first['agreement']:.0f} % of {first['n']} test images with the simulation's "
+        f"The image {first['name']} answers {100 * first['agreement']:.0f} % of {first['n']} test images with the simulation's "
         f"bytes; {100 * first['accuracy']:.1f} % are right. Instructions are exact; cycles are a model of the Cortex-M4 at zero "
         "wait states, good to 10 to 20 %."
     )
     points = [
-        (r["scheme"], r["ms_per_image"], 100 * accuracy[r["scheme"]], "floats" if r["scheme"] == "none" else "integers")
+        (r["name"], r["ms_per_image"], 100 * accuracy[r["scheme"]], "floats" if r["scheme"] == "none" else "integers")
         for r in rows
     ]
     told = "; ".join(f"{p[0]} {p[1]:,.0f} ms, {p[2]:.1f} %" for p in points)
     chart = svg.scatter(
-        points, title="Accuracy against milliseconds", description=told, x="ms an image at 120 MHz", y="accuracy (%)", most=100
+        points,
+        title="Accuracy against milliseconds",
+        description=told,
+        x="ms an image at 120 MHz (logarithmic)",
+        y="accuracy (%)",
+        log_x=True,
+        most=100,
     )
     layers = [(r["layer"], r["ms"], "") for r in result["profile"]["layers"] if r["ms"] >= 0.005]
     slow = max(layers, key=lambda r: r[1])
@@ -90,10 +123,10 @@ def board(story, result):
         x="ms",
         number="{:,.2f}",
     )
-    header = ["scheme", "images", "same bytes %", "right %", "instructions", "cycles", "ms", "ms on the wire"]
+    header = ["image", "images", "same bytes %", "right %", "instructions", "cycles", "ms", "ms on the wire"]
     cells = [
         [
-            r["scheme"],
+            r["name"],
             r["n"],
             f"{100 * r['agreement']:.0f}",
             f"{100 * r['accuracy']:.1f}",
@@ -112,7 +145,7 @@ def board(story, result):
                 "Accuracy (simulated, of all test images of the stage before) against time of an inference on the board.",
                 *[r["command"] for r in rows[:1]],
             ),
-            html.figure(bars, f"Time by layer of the {first['scheme']} image.", result["profile_command"]),
+            html.figure(bars, f"Time by layer of {first['name']}.", result["profile_command"]),
         )
         + html.table("An image on the board, means", header, cells)
         + html.again(*(r["command"] for r in rows))

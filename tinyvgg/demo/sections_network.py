@@ -7,8 +7,8 @@ def train(story, result):
     """The curves of the training, or why there are none."""
     if result["trained"]:
         text = (
-            f"A network of {result['parameters']:,} parameters learns from {result['images']:,} training images, a tenth of them held "
-            "out for validation."
+            f"A network of {result['parameters']:,} parameters learns from {result['images']:,} training images, a tenth of them "
+            "held out for validation."
         )
     else:
         text = f"The network {result['model']} ({result['parameters']:,} parameters) was trained before; it is taken as it is."
@@ -103,9 +103,9 @@ def analyze(story, result):
     ]
     command = result["command"].replace("RULES", "xcubeai").replace("LEVEL", "none")
     text = (
-        f"Before anything is built: what the network takes on the {first['board']} ({first['board_flash_bytes']:,} bytes of flash, "
-        f"{first['board_ram_bytes']:,} of RAM). X-CUBE-AI's rules are ST's counts of its own levels, which compress dense layers "
-        "alone; its runtime is an estimate. Ours are of the integer network; code is not counted in them."
+        f"Before anything is built: what the network takes on the {first['board']} ({first['board_flash_bytes']:,} bytes of "
+        f"flash, {first['board_ram_bytes']:,} of RAM). X-CUBE-AI's rules are ST's counts of its own levels, which compress dense "
+        "layers alone; its runtime is an estimate. Ours are of the integer network; code is not counted in them."
     )
     header = ["rules", "compression", "parameters", "MACC", "weights B", "flash B", "RAM B", "fits"]
     return (

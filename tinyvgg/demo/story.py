@@ -11,6 +11,7 @@ from tinyvgg import zoo
 from tinyvgg.data.dataset import model_input, rescale
 from tinyvgg.errors import FormatError
 from tinyvgg.io import load_model
+from tinyvgg.report.record import sha256_file
 
 ZOO = "light_cifar10"  # the network that CIFAR-10 is shown, where no other is named
 
@@ -22,19 +23,19 @@ class Sizes:
     epochs: int = 4
     limit: int | None = None  # training images
     test: int | None = None  # None: all
-    compressed: int = 2000  # test images for each compressed model
-    host: int = 200
-    board: int = 64
+    compressed: int = 1000  # test images for each compressed model
+    host: int = 100
+    board: int = 32
     attacked: int = 200
     steps: int = 40
-    curve: int = 100
+    curve: int = 50
     curve_steps: int = 20
-    replayed: int = 16
-    flipped: int = 500
+    replayed: int = 8
+    flipped: int = 300
     random: tuple = (1, 10, 100, 1000)
-    draws: int = 5
+    draws: int = 3
     searched: int = 20
-    search_images: int = 128
+    search_images: int = 64
 
 
 QUICK = Sizes(
@@ -104,10 +105,26 @@ class Story:
         return self.settings.model or (ZOO if self.dataset.name == "cifar10" else None)
 
     @cached_property
+    def chosen_sha256(self):
+        """SHA-256 of the file of the model that was named, None where one is to be trained."""
+        if self.chosen is None:
+            return None
+        path = zoo.path(self.chosen) if self.is_zoo(self.chosen) else Path(self.chosen)
+        path = path / "model.h5" if path.is_dir() else path
+        if not path.is_file():
+            raise FormatError(f"there is no model {self.chosen!r}", f"a model file, or one of the zoo: {', '.join(zoo.names())}")
+        return sha256_file(path)
+
+    @staticmethod
+    def is_zoo(spec):
+        """Whether a model is named by its entry in the zoo."""
+        return spec in zoo.names() and not Path(spec).exists()
+
+    @cached_property
     def model(self):
         """The float network."""
         spec = self.results["train"]["model"]
-        return zoo.load(spec) if spec in zoo.names() and not Path(spec).exists() else load_model(spec)
+        return zoo.load(spec) if self.is_zoo(spec) else load_model(spec)
 
     @property
     def model_name(self):

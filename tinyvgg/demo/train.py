@@ -1,7 +1,5 @@
 """Train a small network, or take the one that is there."""
 
-from pathlib import Path
-
 from tinyvgg import zoo
 from tinyvgg.errors import OptionError
 from tinyvgg.io import load_model
@@ -51,9 +49,8 @@ def run(story):
 
 def _ready(story, spec):
     """A zoo entry or a file: nothing is trained, its card tells how it was."""
-    named = spec in zoo.names() and not Path(spec).exists()
-    path, card = (zoo.path(spec), zoo.card(spec)) if named else (Path(spec), {})
-    model = zoo.load(spec) if named else load_model(spec)
+    card = zoo.card(spec) if story.is_zoo(spec) else {}
+    model = zoo.load(spec) if story.is_zoo(spec) else load_model(spec)
     x, y = story.dataset.part("test") if len(story.dataset.x_test) else story.dataset.part("train")
     same = card.get("data", {}).get("test_sha256") == sha256_arrays(x, y)
     if not hasattr(model, "layers"):
@@ -64,7 +61,7 @@ def _ready(story, spec):
         "command": card.get("command", ""),
         "history": card.get("history", []),
         "parameters": model.count_params(),
-        "sha256": sha256_file(path if path.is_file() else path / "model.h5"),
+        "sha256": story.chosen_sha256,
         "weights_sha256": sha256_arrays(*model.get_weights()),
         "seed": card.get("seed"),
         "note": card["data"]["note"] if same else "",

@@ -283,11 +283,13 @@ def _label(name, x, y, taken, top):
     """Write a point's name where it covers nothing yet: beside it, above or below, and ever farther."""
     wide = CHARACTER * len(name)
     rows = [4, -9, 17, -22, 30, -35, 43]
-    places = [(dx, dy) for dy in rows for dx in ((9, -9 - wide) if dy == 4 else (-wide / 2, 7, -7 - wide))]
-    for dx, dy in places:
-        box = x + dx, y + dy - 11, x + dx + wide, y + dy + 3
+    beside, around = ((9, "start"), (-9, "end")), ((0, "middle"), (7, "start"), (-7, "end"))
+    places = [(dx, dy, anchor) for dy in rows for dx, anchor in (beside if dy == 4 else around)]
+    for dx, dy, anchor in places:
+        left = x + dx - wide * {"start": 0, "middle": 0.5, "end": 1}[anchor]
+        box = left, y + dy - 11, left + wide, y + dy + 3
         inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= top - 8 and box[3] <= HEIGHT - BOTTOM
         if inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
             break
     taken.append(box)
-    return _text(x + dx, y + dy, name)
+    return _text(x + dx, y + dy, name, anchor)

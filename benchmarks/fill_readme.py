@@ -1,27 +1,29 @@
-"""Write the README's figures from the files beside this one: python docs/results/readme.py
+"""Write the README's figures from the files in results/: python benchmarks/fill_readme.py
 
-demo-cifar10.json is the results.json of `tinyvgg demo --data cifar10 --out demo`; peers.json holds figures of other projects, with
+demo_cifar10.json is the results.json of `tinyvgg demo --data cifar10 --out demo`; peers.json holds figures of other projects, with
 their sources. A test compares the README with what this prints.
 """
 import json
 import re
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-README = HERE.parent.parent / "README.md"
+from tinyvgg import zoo
+
+RESULTS = Path(__file__).resolve().parent / "results"
+README = RESULTS.parent.parent / "README.md"
 
 
 def blocks():
     """Return {name of a block of the README: its text}."""
-    told = json.loads((HERE / "demo-cifar10.json").read_text(encoding="utf-8"))
-    peers = json.loads((HERE / "peers.json").read_text(encoding="utf-8"))
-    return {"figures": figures(told["results"]), "beside": beside(told["results"], peers)}
+    told = json.loads((RESULTS / "demo_cifar10.json").read_text(encoding="utf-8"))
+    peers = json.loads((RESULTS / "peers.json").read_text(encoding="utf-8"))
+    return {"figures": figures(told["results"]), "beside": beside(told["results"], peers), "zoo": the_zoo()}
 
 
 def figures(r):
     """The figures of the story on CIFAR-10, each with its command."""
     schemes, pgd = {row["scheme"]: row for row in r["compress"]["rows"]}, {row["source"]: row for row in r["attack"]["pgd"]}
-    built, run = ({row["scheme"]: row for row in r[stage]["rows"]} for stage in ("firmware", "board"))
+    built, run = ({row["name"]: row for row in r[stage]["rows"]} for stage in ("firmware", "board"))
     shown = {(row["source"], row["victim"]): row for row in r["attack"]["transfer"]}
     search, random = r["bitflip"]["search"], r["bitflip"]["random"]
     evaluated = r["evaluate"]
@@ -78,6 +80,19 @@ def beside(r, peers):
              peers["xcubeai_resnet8"]["source"], f"`{pgd['command']}`, one thread each"]
     header = ["", "tinyvgg", "student project", "X-CUBE-AI", "TFLite Micro, CMSIS-NN", "cleverhans, foolbox"]
     return table(header, rows) + "\n\n" + "\n".join(f"{i}. {text}" for i, text in enumerate(notes, 1))
+
+
+def the_zoo():
+    """The zoo's cards in a sentence and a table."""
+    cards = [zoo.card(name) for name in zoo.names()]
+    light = next(card for card in cards if card["name"] == "light_cifar10")["test"]
+    rows = [[f"[`{card['name']}`](tinyvgg/zoo/{card['name']}.md)", card["architecture"], f"{card['parameters']:,}",
+             share(card["test"]["accuracy"]), interval(card["test"])] for card in cards]
+    return (f"`light_cifar10` has {share(light['accuracy'])} test accuracy (95 % interval {interval(light)}; "
+            "`tinyvgg evaluate light_cifar10 --data DATA`). DATA was\nCIFAR-10 whose pixels went through JPEG (quality 75), with 5,000 of "
+            "the 10,000 test images: these figures are not comparable with ones on the\noriginal images. Each name leads to a card with "
+            "the command that trained it; [the attacks' page](docs/attacks.md) says what attacks leave.\n\n"
+            + table(["name", "network", "parameters", "test accuracy", "95 % interval"], rows))
 
 
 def share(value, digits=2):
