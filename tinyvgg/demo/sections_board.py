@@ -124,19 +124,7 @@ def board(story, result):
         number="{:,.2f}",
     )
     header = ["image", "images", "same bytes %", "right %", "instructions", "cycles", "ms", "ms on the wire"]
-    cells = [
-        [
-            r["name"],
-            r["n"],
-            f"{100 * r['agreement']:.0f}",
-            f"{100 * r['accuracy']:.1f}",
-            f"{r['instructions_per_image']:,.0f}",
-            f"{r['cycles_per_image']:,.0f}",
-            f"{r['ms_per_image']:,.2f}",
-            f"{r['wire_ms_per_image']:,.2f}",
-        ]
-        for r in rows
-    ]
+    cells = [_measured(r) for r in rows]
     return (
         html.paragraph(text)
         + _figures(
@@ -150,3 +138,10 @@ def board(story, result):
         + html.table("An image on the board, means", header, cells)
         + html.again(*(r["command"] for r in rows))
     )
+
+
+def _measured(row):
+    """One image's cells: shares in percent, counts and milliseconds an image."""
+    shares = [f"{100 * row['agreement']:.0f}", f"{100 * row['accuracy']:.1f}"]
+    counts = [f"{row[key]:,.0f}" for key in ("instructions_per_image", "cycles_per_image")]
+    return [row["name"], row["n"], *shares, *counts, f"{row['ms_per_image']:,.2f}", f"{row['wire_ms_per_image']:,.2f}"]
