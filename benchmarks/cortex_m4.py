@@ -25,20 +25,21 @@ from tinyvgg.board import Board
 from tinyvgg.board.evaluator import profile_board
 from tinyvgg.board.virtual.flash import WaitStates
 from tinyvgg.codegen import variants, with_variants
+from tinyvgg.firmware.costs import load_table
 from tinyvgg.firmware.network import build_network
+from tinyvgg.firmware.plan import apply_plan, make_plan
+from tinyvgg.firmware.planner import Planner
 from tinyvgg.quant.model import QuantizedModel
+from tinyvgg.quant.schedule import schedule_of
 from tinyvgg.quant.schemes import compress
 from tinyvgg.report.record import versions, write_json
 from tinyvgg.report.tables import table
 
-# Variants in order of preference, and those of single layers (of the light net) that go before.
-PLANS = {
-    "direct": (("direct",), {}),
-    "direct16": (("direct16",), {}),
-    "fastest": (("winograd4", "direct16"), {"conv2d_5": "winograd2"}),
-    "fastest in 640 KiB": (("winograd4", "direct16"), {"conv2d_3": "winograd4_ram", "conv2d_4": "winograd4_ram",
-                                                       "conv2d_5": "winograd2_ram"}),
-}
+LEAST = "least"             # a budget that is a little more than the least that can be met
+# One variant wherever it can run, or the budgets of firmware.plan.make_plan.
+PLANS = {"direct": "direct", "direct16": "direct16", "fastest": {}, "fastest in 640 KiB": {"flash": 640 * 1024},
+         "smallest RAM": {"ram": LEAST}, "smallest flash": {"flash": LEAST}}
+LEEWAY = {"flash": 6144, "ram": 512}
 MEASURED = {"resnet8": {"X-CUBE-AI 7.3, measured (MLPerf Tiny v1.0)": 27_228_000,
                         "microTVM with CMSIS-NN, measured (MLPerf Tiny v1.0)": 46_746_000}}
 LINES = (8, 16, 32)
@@ -92,40 +93,46 @@ def accuracy(model, dataset, n):
     say(f"accuracy on {len(x)} test images: float {right[0]:.2f} %, integers (every plan) {right[1]:.2f} %")
 
 
-def planned(graph, plan):
-    """The Graph with the plan's variant of each layer."""
-    preferred, single = PLANS[plan]
-    chosen = {}
-    for op in graph.ops[1:]:
-        possible = variants(op, graph[op.inputs[0]].shape)
-        wanted = (single.get(op.name), *preferred) if graph.name == "light" else preferred
-        chosen[op.name] = next((v for v in wanted if v in possible), "direct")
-    return with_variants(graph, {name: v for name, v in chosen.items() if hasattr(graph[name], "variant")})
+def planned(model, plan, compiler):
+    """The model as a plan of PLANS has it run."""
+    wanted = PLANS[plan]
+    if isinstance(wanted, str):
+        taken = {op.name: wanted for op in model.graph.ops[1:] if wanted in variants(op, model.graph[op.inputs[0]].shape)}
+        graph = with_variants(model.graph, {name: v for name, v in taken.items() if hasattr(model.graph[name], "variant")})
+        return QuantizedModel(graph, float_graph=model.float_graph)
+    if LEAST in wanted.values():
+        front = Planner(model.graph, load_table("stm32l4r9i-disco", compiler)).front()
+        wanted = {what: min(getattr(p, f"{what}_bytes") for p in front) + LEEWAY[what] for what in wanted}
+    return apply_plan(model, make_plan(model, compiler=compiler, **wanted).plan)
 
 
 def measure(model, plan, compiler, x, *, waits):
     """Build and run one plan: print its table, return its rows."""
-    graph = planned(model.graph, plan)
-    changed = QuantizedModel(graph, float_graph=model.float_graph)
+    changed = planned(model, plan, compiler)
+    graph = changed.graph
     with tempfile.TemporaryDirectory() as folder:
-        images = {code: build_network(changed, folder, name=f"network_{code}", compiler=compiler, code=code).image
-                  for code in (("flash", "sram2") if waits else ("flash",))}
+        networks = {code: build_network(changed, folder, name=f"network_{code}", compiler=compiler, code=code)
+                    for code in (("flash", "sram2") if waits else ("flash",))}
+        images = {code: network.image for code, network in networks.items()}
         with Board(f"virtual:{images['flash'].elf}") as board:
             same = int((board.infer(x).raw == model.integer_logits(x)).all(axis=1).sum())
             profile = profile_board(board, x[:1])
-        rows = show(graph, plan, compiler, images["flash"], profile, f"{same} of {len(x)}")
+        rows = show(graph, plan, compiler, networks["flash"], profile, f"{same} of {len(x)}")
         if waits:
             rows += show_waits(graph, plan, compiler, images, x[:1])
     return rows
 
 
-def show(graph, plan, compiler, image, profile, same):
-    say(f"\n{graph.name}, {plan}, {compiler}: {image.flash_bytes:,} bytes of flash, {image.ram_bytes:,} of RAM; "
-        f"{same} images have the simulation's answer")
-    light = set(CMSIS_NN) <= {row["layer"] for row in profile["layers"]}
+def show(graph, plan, compiler, network, profile, same):
+    image, arena = network.image, network.program.arena_bytes
+    say(f"\n{graph.name} ({graph.facts.get('scheme')}), {plan}, {compiler}: {image.flash_bytes:,} bytes of flash, "
+        f"{image.ram_bytes:,} of RAM (arena {arena:,}); {same} images have the simulation's answer")
+    light = set(CMSIS_NN) <= {op.name for op in graph.ops}
     lines, rows, about = [], [], {"model": graph.name, "plan": plan, "compiler": compiler, "batch": 1}
     for row in profile["layers"][1:]:
-        peer, variant = CMSIS_NN.get(row["layer"]) if light else None, getattr(graph[row["layer"]], "variant", "")
+        members = schedule_of(graph).stream_of(row["layer"]) or (row["layer"],)
+        peer = [sum(counts) for counts in zip(*(CMSIS_NN[name] for name in members), strict=True)] if light else None
+        variant = getattr(graph[row["layer"]], "variant", "") + (f", {len(members)} row by row" if len(members) > 1 else "")
         theirs = [f"{peer[0]:,}", f"{peer[1]:,}", f"{peer[1] / row['cycles']:.2f}"] if peer else ["", "", ""]
         lines.append([row["layer"], variant, f"{row['instructions'] or 0:,.0f}", f"{row['cycles']:,.0f}", *theirs])
         rows.append({"work": f"{graph.name} {row['layer']} ({variant}), {plan}, {compiler}", **about, "layer": row["layer"],
@@ -136,7 +143,8 @@ def show(graph, plan, compiler, image, profile, same):
     peers = {CMSIS: sum(c for _, c in CMSIS_NN.values())} if light else MEASURED.get(graph.name, {None: None})
     for peer, theirs in peers.items():
         rows.append({"work": f"{graph.name}, {plan}, {compiler}", **about, "cycles": cycles, "ours_ms": profile["ms_per_image"],
-                     "flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes, **against(peer, theirs, cycles)})
+                     "flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes, "arena_bytes": arena,
+                     "scheme": graph.facts.get("scheme"), **against(peer, theirs, cycles)})
         beside = f"; {peer}: {theirs:,} ({theirs / cycles:.2f})" if peer else ""
         say(f"whole network: {cycles:,.0f} cycles, {profile['ms_per_image']:.1f} ms at zero wait states{beside}")
     return rows

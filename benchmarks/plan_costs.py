@@ -81,8 +81,8 @@ def mixed():
 
 
 NETWORKS = {"light": models.light, "resnet8": models.resnet8, "mixed": mixed}
-VARIED = {"int8": tuple(v for v in VARIANTS if v != "direct_ram"), "shared4": ("direct", "direct_ram"),
-          "shared3": ("direct", "direct_ram")}
+LOOKED_UP = ("direct", *(v for v in VARIANTS if v.endswith("_ram")))
+VARIED = {"int8": tuple(v for v in VARIANTS if v != "direct_ram"), "shared4": LOOKED_UP, "shared3": LOOKED_UP}
 
 
 @lru_cache
@@ -131,8 +131,8 @@ def fit(measurements):
     for kind, counted, took in (layer for row in measurements for layer in row["layers"]):
         by_kind[kind].append((counted, took))
     for kind, rows in sorted(by_kind.items()):
-        names = list(rows[0][0])
-        a = np.array([[counted[n] for n in names] for counted, _ in rows], float)
+        names = list(dict.fromkeys(n for counted, _ in rows for n in counted))
+        a = np.array([[counted.get(n, 0) for n in names] for counted, _ in rows], float)
         b = np.array([took for _, took in rows], float)
         weight = 1 / (b + SMALL)
         solution = nnls(a * weight[:, None], b * weight)[0]

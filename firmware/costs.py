@@ -44,7 +44,7 @@ def load_table(board, compiler="zig"):
 def layer_cost(graph, name, variant, table):
     """Return the Cost of the layer called `name` of a Graph if it ran as `variant`."""
     kind, counted, constants, scratch = measure(graph, name, variant)
-    cycles = sum(n * table.cycles[kind][what] for what, n in counted.items()) if kind in table.cycles else 0.0
+    cycles = sum(n * table.cycles[kind].get(what, 0.0) for what, n in counted.items()) if kind in table.cycles else 0.0
     return Cost(cycles, constants + table.code.get(kind, 0), scratch)
 
 
@@ -120,4 +120,5 @@ def _fixed(op, input_shape, step):
              "products": round_up(tiles, 2) * f * words, "calls": round_up(tiles, 2) * f * places // 4}
     if op.variant.endswith("_ram"):
         found["expanded"] = times * f * words
+        found["looked_up"] = times * f * math.prod(op.weights.shape[1:]) if shape["INDEX_BITS"] else 0
     return found

@@ -145,13 +145,13 @@ def refusal(planner, limits, cycles, facts):
     if not fitting:
         best = min(planner.front(ram=limits["ram"]), key=lambda p: p.flash_bytes)
         worst = max(least, key=least.get)
-        return BudgetError(f"no plan of {name!r} fits {limits['flash']:,} bytes of flash together with {limits['ram']:,} of RAM; "
+        return BudgetError(f"no plan of {name!r} fits {limits['flash']:,} bytes of flash with {limits['ram']:,} of RAM; "
                            f"with so much RAM the least flash is about {best.flash_bytes:,}, and {worst!r} holds it back", smaller)
     took = {layer: costs[layer][fitting[0].variants.get(layer, "direct")].cycles for layer in costs}
     worst, fastest = max(took, key=took.get), 1000 * fitting[0].cycles / facts.clock_hz
     wanted = f"answers in {1000 * cycles / facts.clock_hz:.1f} ms" if cycles else "keeps the budgets when linked"
-    return BudgetError(f"no plan of {name!r} within {limits['flash']:,} bytes of flash and {limits['ram']:,} of RAM {wanted}; the "
-                       f"least is about {fastest:.1f} ms, and {worst!r} holds it back, with "
+    return BudgetError(f"no plan of {name!r} within {limits['flash']:,} bytes of flash and {limits['ram']:,} of RAM {wanted}; "
+                       f"the least is about {fastest:.1f} ms, and {worst!r} holds it back, with "
                        f"{1000 * took[worst] / facts.clock_hz:.1f} ms",
                        f"--target-ms {fastest * 1.02:.0f}, or more flash or RAM")
 

@@ -26,13 +26,13 @@ def add_plan(verbs):
     """Add the sub-verb."""
     plan = verbs.add_parser("plan", help="a kernel for each layer within budgets of flash, RAM and time")
     add_model(plan)
-    plan.add_argument("--target-ms", type=float, metavar="MS", help="the least flash that answers in so many milliseconds "
+    plan.add_argument("--target-ms", type=float, metavar="MS", help="the least flash that answers in so many ms "
                       "(default: the fastest within the budgets)")
-    plan.add_argument("--data", metavar="DATA", help="measure the accuracy on its test images; calibrates where MODEL is a network")
+    plan.add_argument("--data", metavar="DATA", help="accuracy on its test images; calibrates where MODEL is a network")
     plan.add_argument("-n", type=int, metavar="N", help="only the first N test images")
     plan.add_argument("--scheme", default="int8", help="how a MODEL that is a network becomes integers (default int8)")
     plan.add_argument("--stack", type=int, default=4096, help="bytes of stack (default 4096)")
-    plan.add_argument("--out", metavar="DIR", help="write plan.json and the figure plan.png there (and MODEL's .tvq, if it was made)")
+    plan.add_argument("--out", metavar="DIR", help="write plan.json and plan.png there (and model.tvq where it was made here)")
     add_build_options(plan)
     add_common(plan)
     plan.set_defaults(work=_plan)
@@ -76,7 +76,7 @@ def _integers(arguments):
     if not hasattr(model, "layers"):
         return model, False
     if arguments.data is None:
-        raise OptionError(f"{arguments.model} is a network of floats; plans are for integers, which need the images it was trained on",
+        raise OptionError(f"{arguments.model} is a network of floats; plans are for integers, made with the images it learnt from",
                           "--data cifar10, or tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
     from tinyvgg import data
     from tinyvgg.quant.schemes import compress
@@ -98,7 +98,8 @@ def _text(result):
     shown = sorted([r for r in shown if r["variants"] != plan["variants"] or r["streams"] != plan["streams"]] + [plan],
                    key=lambda r: (r["cycles"], r["flash_bytes"]))
     rows = [["*" if r is plan else "", f"{r['cycles']:,}", f"{1000 * r['cycles'] / clock:.1f}", f"{r['flash_bytes']:,}",
-             f"{r['ram_bytes']:,}", f"{r['arena_bytes']:,}", "-" if r["accuracy"] is None else f"{100 * r['accuracy']:.2f}"] for r in shown]
+             f"{r['ram_bytes']:,}", f"{r['arena_bytes']:,}", "-" if r["accuracy"] is None else f"{100 * r['accuracy']:.2f}"]
+            for r in shown]
     layers = [[r["layer"], r["variant"], f"{r['cycles']:,}", f"{r['flash_bytes']:,}", f"{r['scratch_bytes']:,}",
                "" if r["stream"] is None else str(r["stream"])] for r in result["layers"]]
     lines = [table(["", "cycles", "ms", "flash B", "RAM B", "arena B", "accuracy %"], rows), "",

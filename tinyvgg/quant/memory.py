@@ -66,7 +66,8 @@ def plan_memory(graph, *, align=4, scratch=None, keep_image=False, streams=()):
 def alive(graph, streams=()):
     """Return {op: bytes of the tensors that are alive while it runs, its own result among them}; a stream's ops run together."""
     buffers = _live(graph, {}, False, streams)
-    return {name: sum(b.size for b in buffers if b.first <= t <= b.last) for name, t in _positions(graph, streams).items()}
+    positions = _positions(graph, streams)
+    return {name: sum(b.size for b in buffers if b.first <= t <= b.last) for name, t in positions.items()}
 
 
 def _best_layout(buffers, align):
