@@ -22,7 +22,6 @@ autodoc_typehints = "none"
 python_maximum_signature_line_length = 90
 highlight_language = "none"
 pygments_style = "friendly"
-suppress_warnings = ["toc.empty_glob"]
 
 
 def docstring_to_rst(lines):
