@@ -55,10 +55,14 @@ def _mark(lines, start):
 
 def commands(path, *, marked=False):
     """Return the tinyvgg commands of a page, as lists of words; with `marked`, those that are not run too."""
-    lines = []
-    for block in blocks(path):
-        if block.language in ("", "sh", "console") and (marked or block.reason is None):
-            lines += re.sub(r"\\\n\s*", " ", block.text).splitlines()
+    return [words for block in blocks(path) for words in commands_of(block, marked=marked)]
+
+
+def commands_of(block, *, marked=False):
+    """The same of one Block."""
+    if block.language not in ("", "sh", "console") or block.reason is not None and not marked:
+        return []
+    lines = re.sub(r"\\\n\s*", " ", block.text).splitlines()
     found = [shlex.split(_without_comment(line.removeprefix("$ "))) for line in lines if re.match(r"(\$ )?tinyvgg( |$)", line)]
     return [words for words in found if marked or not any(part in " ".join(words) for part in ELSEWHERE)]
 

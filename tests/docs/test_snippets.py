@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.docs.pages import PAGES, REASONS, blocks, commands
+from tests.docs.pages import PAGES, REASONS, ROOT, blocks, commands, commands_of
 from tinyvgg import cli
 
 
@@ -16,14 +16,19 @@ def snippets(path):
     return [block for block in blocks(path) if block.language == "python"]
 
 
-@named([p for p in PAGES if any(block.reason is None for block in snippets(p))])
-def test_snippets_run(path, place):
-    """In order, in one namespace, with a model, images and labels at hand."""
+def namespace():
+    """What snippets find at hand: a model, images, labels."""
     import tinyvgg
     from tinyvgg import zoo
     model, images = zoo.load("light_cifar10"), np.load("x.npy")[:8]
-    names = {"__name__": "__main__", "np": np, "tinyvgg": tinyvgg, "model": model, "other_model": model, "images": images,
-             "x": images.astype(np.float32) / 255, "y": model.labels(images / np.float32(255)), "g": np.ones((8, 10), np.float32)}
+    return {"__name__": "__main__", "np": np, "tinyvgg": tinyvgg, "model": model, "other_model": model, "images": images,
+            "x": images.astype(np.float32) / 255, "y": model.labels(images / np.float32(255)), "g": np.ones((8, 10), np.float32)}
+
+
+@named([p for p in PAGES if any(block.reason is None for block in snippets(p))])
+def test_snippets_run(path, place):
+    """In order, in one namespace."""
+    names = namespace()
     for number, block in enumerate(snippets(path), 1):
         if block.reason is None:
             exec(compile(block.text, f"{path.name}, snippet {number}", "exec"), names)
@@ -45,18 +50,22 @@ def test_python_is_marked_as_such(path):
 @named([p for p in PAGES if commands(p)])
 @pytest.mark.slow
 def test_commands_run(path, place, capfd):
-    """In order, in a folder with what they name, on a small CIFAR-10."""
+    """In order, snippets between them too, in a folder with what they name, on a small CIFAR-10."""
     pytest.importorskip("unicorn", reason="commands of firmware and boards need the extra board")
-    for words in commands(path):
-        code = cli.main([*words[1:]])
-        said = capfd.readouterr()
-        assert code in (0, 1) and "Traceback" not in said.err, f"{' '.join(words)}\n{said.err[-1500:]}"
-        assert code == 0 or "crosscheck" in words or "validate" in words, f"{' '.join(words)}\n{said.out[-800:]}{said.err[-800:]}"
+    names = namespace()
+    for block in blocks(path):
+        if block.language == "python" and block.reason is None:
+            exec(compile(block.text, path.name, "exec"), names)
+        for words in commands_of(block):
+            capfd.readouterr()
+            code = cli.main(words[1:])
+            said = capfd.readouterr()
+            assert "Traceback" not in said.err, f"{' '.join(words)}\n{said.err[-1500:]}"
+            assert code == 0 or code == 1 and "validate" in words, f"{' '.join(words)}\n{said.out[-800:]}{said.err[-800:]}"
 
 
 @named(PAGES)
 def test_scripts_that_commands_name_are_there(path):
-    from tests.docs.pages import ROOT
     for block in blocks(path):
         for script in re.findall(r"python (?:-m pytest )?((?:benchmarks|tests)/[\w/.]+\.py)", block.text):
             assert (ROOT / script).is_file(), script
