@@ -1,8 +1,8 @@
 """Bit flips on the zoo's light net, all tables of docs/bit-flips.md: python benchmarks/bitflip.py --data cifar10
 
 Every task is measured once and kept in --out (benchmarks/results/bitflip.json); a stopped run goes on, --seconds N stops by itself
-between tasks, --only PREFIX takes some of them. Another model, or other data, begins anew. Then the tables are printed as Markdown;
---docs FILE puts them between its two marks, --figures DIR draws the curves and the heat map.
+after so many of CPU (between tasks, or steps of a search), --only PREFIX takes some of them. Another model, or other data, begins anew.
+Then the tables are printed as Markdown; --docs FILE puts them between its two marks, --figures DIR draws the curves and the heat map.
 """
 import argparse
 import json
@@ -27,11 +27,16 @@ DEFENCES = {"crc": Crc, "radar=512": lambda s: Radar(s, 512), "radar=128": lambd
 BOARD = ("", "crc", "radar=512", "radar=128", "radar=32", "ranges=32", "replicas", "crc,replicas")
 
 
+class Later(Exception):
+    """The time is used up; what was done is kept."""
+
+
 class Setting:
     """The model in its forms, the data, and where plans in the making are kept."""
 
-    def __init__(self, entry, source, work):
+    def __init__(self, entry, source, work, seconds=None):
         from tinyvgg.quant.schemes import compress
+        self.seconds = seconds
         self.network, self.dataset = zoo.load(entry), data.load(source)
         self.work = work / record.sha256_arrays(*self.network.get_weights())[:12]
         self.compress = lambda scheme: compress(self.network, scheme, *self.dataset.part("train", 512))
@@ -54,12 +59,21 @@ class Setting:
     def search(self, name, store, seed=0, **options):
         """A plan (resumed where it was begun) and its CPU seconds, those of runs before included."""
         xs, ys = faults.attacker_images(*self.dataset.part("train"), 128, seed)
-        started, out = time.process_time(), self.work / name.replace("/", "-").replace(", ", "-")
-        plan = faults.progressive_search(store, xs, ys, trials=1, seed=seed, out=out, **options)
-        with open(out / "seconds", "a+") as file:
-            print(time.process_time() - started, file=file)
-            file.seek(0)
-            return plan, sum(map(float, file))
+        out, most = self.work / name.replace("/", "-").replace(", ", "-"), options.pop("flips")
+        kept = len(faults.load_plan(out).steps) if (out / "plan.json").exists() else 0
+        for flips in [*range(min(kept + 2, most), most, 2), most]:
+            started = time.process_time()
+            plan = faults.progressive_search(store, xs, ys, flips=flips, trials=1, seed=seed, out=out, **options)
+            with open(out / "seconds", "a") as file:
+                print(time.process_time() - started, file=file)
+            if flips < most:
+                self.check_time()
+        return plan, sum(map(float, (out / "seconds").read_text().split()))
+
+    def check_time(self):
+        """Raise Later where the time is used up."""
+        if self.seconds is not None and time.process_time() > self.seconds:
+            raise Later
 
     def curve(self, store, plan):
         """Accuracy on the first test images after 0, 1, ... steps."""
@@ -249,22 +263,24 @@ def main():
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "bitflip.json")
     parser.add_argument("--work", type=Path, default=Path("runs/bitflip-benchmark"), help="folder of plans in the making and of images")
     parser.add_argument("--only", default="", help="tasks whose names begin so")
-    parser.add_argument("--seconds", type=float, help="begin no task after so many seconds")
+    parser.add_argument("--seconds", type=float, help="stop after so many seconds of CPU")
     parser.add_argument("--figures", type=Path, help="folder for the figures")
     parser.add_argument("--docs", type=Path, help="page whose tables are replaced")
     parser.add_argument("--json", action="store_true", help="print the rows")
     a = parser.parse_args()
-    setting, started = Setting(a.entry, a.data, a.work), time.monotonic()
+    setting = Setting(a.entry, a.data, a.work, a.seconds)
     kept = json.loads(a.out.read_text()) if a.out.exists() else {}
     same = all(kept.get("facts", {}).get(k) == setting.facts[k] for k in ("sha256", "data_sha256"))
     rows = kept["rows"] if same else {}
     todo = [(name, task) for name, task in tasks(setting).items() if name not in rows and name.startswith(a.only)]
     for i, (name, task) in enumerate(todo):
-        if a.seconds is not None and time.monotonic() - started > a.seconds:
-            print(f"{len(todo) - i} tasks are left: the same command goes on")
-            break
         before = time.process_time()
-        rows[name] = task(setting, rows)
+        try:
+            setting.check_time()
+            rows[name] = task(setting, rows)
+        except Later:
+            print(f"{len(todo) - i} tasks are left: the same command goes on")
+            return
         print(f"{name}: {time.process_time() - before:.1f} s of CPU", flush=True)
         lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
         record.write_bytes(a.out, f'{{"facts": {json.dumps(setting.facts)},\n"rows": {{\n{lines}\n}}}}\n')

@@ -86,12 +86,11 @@ static inline uint32_t add_halves(uint32_t a, uint32_t b) { return ((a + b) & 0x
 static inline uint32_t subtract_halves(uint32_t a, uint32_t b) { return ((a - b) & 0xFFFFu) | ((a >> 16) - (b >> 16)) << 16; }
 #endif
 
-/* Four weights as they are stored; those beyond the end are 0. */
-static uint32_t four(const int8_t *weights, uint32_t at, uint32_t count)
+/* Up to four weights as they are stored; those beyond the end are 0. */
+static uint32_t last(const int8_t *weights, const int8_t *end)
 {
     uint32_t word = 0;
-    if (at + 4 <= count) return tv_load(weights + at);
-    for (uint32_t i = 0; at + i < count; i++) word |= (uint32_t)(uint8_t)weights[at + i] << 8 * i;
+    for (uint32_t i = 0; i < 4 && weights + i < end; i++) word |= (uint32_t)(uint8_t)weights[i] << 8 * i;
     return word;
 }
 
@@ -99,8 +98,10 @@ static uint32_t four(const int8_t *weights, uint32_t at, uint32_t count)
 static void sum_groups(const tv_guard_radar *r, uint32_t g, uint32_t sums[4])
 {
     uint32_t a = 0, b = 0, c = 0, d = 0, key = r->key;
-    for (uint32_t at = g; at < r->count; at += r->groups, key = key >> 1 | key << 31) {
-        const uint32_t low = four(r->weights, at, r->count), high = four(r->weights, at + 4, r->count);
+    const uint32_t rows = r->count < g + 8 ? 0 : (r->count - g - 8) / r->groups + 1, step = r->groups;
+    const int8_t *w = r->weights + g, *const end = r->weights + r->count;
+    for (uint32_t row = 0; row < rows; row++, w += step, key = key >> 1 | key << 31) {
+        const uint32_t low = tv_load(w), high = tv_load(w + 4);
         if (key & 1u) {
             a = subtract_halves(a, tv_sxtb16(low)), b = subtract_halves(b, tv_sxtb16_ror8(low));
             c = subtract_halves(c, tv_sxtb16(high)), d = subtract_halves(d, tv_sxtb16_ror8(high));
@@ -108,6 +109,13 @@ static void sum_groups(const tv_guard_radar *r, uint32_t g, uint32_t sums[4])
             a = add_halves(a, tv_sxtb16(low)), b = add_halves(b, tv_sxtb16_ror8(low));
             c = add_halves(c, tv_sxtb16(high)), d = add_halves(d, tv_sxtb16_ror8(high));
         }
+    }
+    if (g + rows * step < r->count) {            /* a row that ends within these groups */
+        const uint32_t low = last(w, end), high = g + rows * step + 4 < r->count ? last(w + 4, end) : 0;
+        a = key & 1u ? subtract_halves(a, tv_sxtb16(low)) : add_halves(a, tv_sxtb16(low));
+        b = key & 1u ? subtract_halves(b, tv_sxtb16_ror8(low)) : add_halves(b, tv_sxtb16_ror8(low));
+        c = key & 1u ? subtract_halves(c, tv_sxtb16(high)) : add_halves(c, tv_sxtb16(high));
+        d = key & 1u ? subtract_halves(d, tv_sxtb16_ror8(high)) : add_halves(d, tv_sxtb16_ror8(high));
     }
     sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
 }
@@ -135,19 +143,43 @@ static void check_radar(const tv_guard_radar *r, tv_guard_report *report)
 }
 
 /* --- ranges and replicas ------------------------------------------------------------------------------------------------------ */
+static uint32_t clamp(TV_CONST int8_t *weight, int32_t low, int32_t high)
+{
+    const int32_t w = *weight;
+    if (w >= low && w <= high) return 0;
+    SET(*weight, (int8_t)(w < low ? low : high));
+    return 1;
+}
+
+/* Whether one of four weights lies beyond; low and high four times in a word. */
+static inline int beyond(uint32_t weights, uint32_t low, uint32_t high)
+{
+#if TV_DSP
+    uint32_t clamped, flags;
+    __asm__("ssub8 %1, %2, %3\n\t"               /* each byte of weights, low: the larger */
+            "sel   %0, %2, %3\n\t"
+            "ssub8 %1, %4, %0\n\t"               /* of high, that: the smaller */
+            "sel   %0, %0, %4"
+            : "=&r"(clamped), "=&r"(flags) : "r"(weights), "r"(low), "r"(high) : "cc");
+    return clamped != weights;
+#else
+    (void)weights, (void)low, (void)high;
+    return 1;
+#endif
+}
+
 static void check_range(const tv_guard_range *r, tv_guard_report *report)
 {
     uint32_t done = 0;
     const int8_t *ends = r->ends;
     for (uint32_t first = 0; first < r->count; first += r->run, ends += 2) {
         const uint32_t end = r->count - first < r->run ? r->count : first + r->run;
-        const int32_t low = ends[0], high = ends[1];
-        for (uint32_t i = first; i < end; i++) {
-            const int32_t w = r->weights[i];
-            if (w >= low && w <= high) continue;
-            SET(r->weights[i], (int8_t)(w < low ? low : high));
-            done++;
-        }
+        const uint32_t low = (uint8_t)ends[0] * 0x01010101u, high = (uint8_t)ends[1] * 0x01010101u;
+        uint32_t i = first;
+        for (; i + 4 <= end; i += 4)
+            if (beyond(tv_load(r->weights + i), low, high))
+                for (uint32_t j = i; j < i + 4; j++) done += clamp(r->weights + j, ends[0], ends[1]);
+        for (; i < end; i++) done += clamp(r->weights + i, ends[0], ends[1]);
     }
     if (done) note(report, r->array, done, 1);
 }

@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults.conftest import tiny_network
 from tinyvgg.errors import DeviceError, OptionError
-from tinyvgg.faults.defences import Radar
+from tinyvgg.faults.defences import Radar, Ranges
 from tinyvgg.faults.elf import bases, patch_board
 from tinyvgg.faults.plan import FlipPlan, Step, flips_of
 from tinyvgg.faults.store import open_store
@@ -61,6 +61,26 @@ def test_in_ram_replicas_give_back_and_radar_zeroes(tiny, tmp_path):
         assert np.array_equal(board.logits(x), store.logits(x))
         report = board.check_constants(anew=False)
         assert report["harmed"] == 0 and report["found"] == 1
+
+
+def test_in_ram_weights_are_put_back_into_their_ranges(tiny, tmp_path):
+    """The core's own instructions for four bytes at a time, beside the model: bit 7 of every weight of a layer in turn."""
+    from tinyvgg.board import Board
+    q, x = tiny
+    network = build_network(q, tmp_path, name="tiny", defence="ranges=8", weights="ram", check_every=0)
+    store, key = open_store(q), "conv2d_1/weights"
+    ranges, base, clean = Ranges(store, 8), bases(store, network.image.elf), store.arrays[key].copy()
+    with Board(f"virtual:{network.image.elf}") as board:
+        machine = board.link.machine
+        for index in range(0, clean.size, 7):
+            store.toggle([(key, index, 7)])
+            machine.write(base[key], store.arrays[key].tobytes())
+            found, done = bool(ranges.check(store)), ranges.repair(store)
+            report = board.check_constants()
+            assert (report["found"], report["repaired"]) == (found, done)
+            assert machine.read(base[key], clean.size) == store.arrays[key].tobytes()
+            store.arrays[key][...] = clean
+            store.changed({key})
 
 
 def test_checks_now_and_then_and_never(tiny, tmp_path):
