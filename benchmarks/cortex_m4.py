@@ -1,21 +1,37 @@
 """What each layer costs on the Cortex-M4, plan by plan, beside CMSIS-NN's recorded figures.
 
     python benchmarks/cortex_m4.py                                       the light and resnet8 nets, untrained
-    python benchmarks/cortex_m4.py --model light.tvq --data cifar10 --accuracy 2000 --json benchmarks/results/cortex_m4.json
+    python benchmarks/cortex_m4.py --model light.tvq --model resnet8 --data cifar10 --accuracy 5000 \
+        --json benchmarks/results/cortex_m4.json --docs docs/cortex-m4.md
 
-Rows of --json: {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...}.
+--json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same work in it are
+replaced, others stay, so that it may be filled in parts. --docs FILE puts its tables between the marks of that page.
 
 A plan is a kernel for each layer. For each plan and compiler: flash and RAM of the whole image, exact instructions and modelled
-cycles of each layer at zero wait states; for the fastest plan then the same with 5 wait states, its code in flash and in SRAM2, for
-each assumed size of a cache line. The board's answers are compared with the simulation's. CMSIS-NN 99f736a6 was recorded once on the light
-net's shapes (gcc -O3, random weights, without batch-norm), X-CUBE-AI and microTVM on resnet8 by MLPerf Tiny (v1.0,
+cycles of each layer at zero wait states; for the fastest plan then the same with 5 wait states, its code in flash and in SRAM2,
+for each assumed size of a cache line. The board's answers are compared with the simulation's. CMSIS-NN 99f736a6 was recorded
+once on the light net's shapes (gcc -O3, random weights, without batch-norm), X-CUBE-AI and microTVM on resnet8 by MLPerf Tiny
+(v1.0, NUCLEO-L4R5ZI, measured at 120 MHz).
+
+--json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same work in it are
+replaced, others stay, so that it may be filled in parts. --docs FILE puts its tables between the marks of that page.
+
+A plan is a kernel for each layer. For each plan and compiler: flash and RAM of the whole image, exact instructions and modelled
+cycles of each layer at zero wait states; for the fastest plan then the same with 5 wait states, its code in flash and in SRAM2,
+for each assumed size of a cache line. The board's answers are compared with the simulation's. CMSIS-NN 99f736a6 was recorded once
+on the light net's shapes (gcc -O3, random weights, without batch-norm), X-CUBE-AI and microTVM on resnet8 by MLPerf Tiny (v1.0,
 NUCLEO-L4R5ZI, measured at 120 MHz).
+
+--json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same work in it
+are replaced, others stay, so that it may be filled in parts. --docs FILE puts its tables between the marks of that page.
 """
 import argparse
 import json
 import sys
 import tempfile
+from pathlib import Path
 
+import cortex_m4_tables
 import numpy as np
 from spine import CLOCK_KHZ, CMSIS_NN, compilers
 from spine import PEER as CMSIS
@@ -47,50 +63,67 @@ LINES = (8, 16, 32)
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", action="append", help="an integer .tvq (default: light and resnet8, untrained)")
+    parser.add_argument("--model", action="append", default=[],
+                        help="an integer .tvq, or the name of an untrained net (default: light and resnet8)")
     parser.add_argument("--data", default="shapes", help="images (default shapes)")
     parser.add_argument("--plan", action="append", choices=PLANS, help="default: all")
     parser.add_argument("--compiler", action="append", choices=("zig", "gcc"), help="default: those that are there")
     parser.add_argument("--board", type=int, default=2, metavar="N", help="images on the virtual board (default 2)")
-    parser.add_argument("--accuracy", type=int, default=0, metavar="N", help="accuracy on so many test images, float and integer")
-    parser.add_argument("--wait-states", default="fastest", help="plans to run with wait states too: fastest (default), all or none")
-    parser.add_argument("--json", metavar="FILE", help="write the rows to FILE")
+    parser.add_argument("--accuracy", type=int, default=0, metavar="N", help="accuracy on so many test images")
+    parser.add_argument("--wait-states", default="fastest", choices=(*PLANS, "all", "none"),
+                        help="plan to run with wait states too (default fastest)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="rows that FILE gets")
+    parser.add_argument("--docs", type=Path, metavar="FILE", help="page whose tables are replaced by those of all rows in --json")
     arguments = parser.parse_args()
-    dataset, rows = data.load(arguments.data), []
-    for model in opened(arguments.model, dataset):
+    saved = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {"rows": []}
+    dataset, rows, facts = data.load(arguments.data), [], saved.get("facts", {})
+    for model, trained in opened(arguments.model, dataset):
         say(f"\n=== {model.graph.name}")
-        accuracy(model, dataset, arguments.accuracy)
+        if arguments.accuracy and trained:
+            facts.setdefault("accuracy", {})[model.graph.name] = accuracy(model, dataset, arguments.accuracy)
         x, _ = dataset.part("test", arguments.board)
         for plan in arguments.plan or PLANS:
             for compiler in arguments.compiler or compilers():
                 rows += measure(model, plan, compiler, x, waits=arguments.wait_states in ("all", plan))
+    rows = merged(saved["rows"], rows)
     if arguments.json:
-        write_json(arguments.json, {"command": " ".join(["python", "benchmarks/cortex_m4.py", *sys.argv[1:]]),
-                                    "versions": versions(), "rows": rows})
+        write_json(arguments.json, {"versions": versions(), "facts": facts, "rows": rows})
     else:
         print(json.dumps(rows))
+    if arguments.docs:
+        cortex_m4_tables.put(arguments.docs, rows, facts)
+
+
+def merged(old, new):
+    """Rows with the new ones in place of those of the same work, ordered by model, plan, compiler."""
+    found = {(r["work"], r["peer"]): r for r in [*old, *new]}
+    order = list(PLANS)
+    return sorted(found.values(), key=lambda r: (r["model"], order.index(r["plan"]), r["compiler"] != "zig"))
 
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def opened(paths, dataset):
-    if paths:
-        return [load_model(p) for p in paths]
+def opened(names, dataset):
+    """Yield (integer model, whether it is trained): files, and untrained nets calibrated on a few training images."""
     x, _ = dataset.part("train", 64)
-    return [compress(models.build(name), "int8", x, calibration="minmax") for name in ("light", "resnet8")]
+    for name in names or ["light", "resnet8"]:
+        if Path(name).exists():
+            yield load_model(name), True
+        else:
+            yield compress(models.build(name), "int8", x, calibration="minmax"), False
 
 
 def accuracy(model, dataset, n):
-    """Say what share of n test images the integer model and its float graph get right: every plan has the integers' share."""
-    if not n:
-        return
+    """Return a sentence: what share of n test images the integer model (so every plan) and its float graph get right."""
     from tinyvgg.quant.compressed import CompressedModel
     x, y = dataset.part("test", n)
-    right = [100 * float((m.labels(x) == np.asarray(y).reshape(-1)).mean())
-             for m in (CompressedModel(model.float_graph), model)]
-    say(f"accuracy on {len(x)} test images: float {right[0]:.2f} %, integers (every plan) {right[1]:.2f} %")
+    right = [100 * float((m.labels(x) == np.asarray(y).reshape(-1)).mean()) for m in (CompressedModel(model.float_graph), model)]
+    text = (f"Accuracy of {model.graph.name} on {len(x):,} test images: float {right[0]:.2f} %, integers, whatever the plan, "
+            f"{right[1]:.2f} %.")
+    say(text)
+    return text
 
 
 def planned(model, plan, compiler):
@@ -172,7 +205,7 @@ def show_waits(graph, plan, compiler, images, x):
                           f"{cycles / CLOCK_KHZ:.1f}"])
             rows.append({"work": f"{graph.name}, {plan}, {compiler}, 5 wait states, lines of {line} bytes, code in {code}",
                          "model": graph.name, "plan": plan, "compiler": compiler, "batch": 1, "cycles": cycles,
-                         "ours_ms": cycles / CLOCK_KHZ, **against(None, None, cycles), **stalls})
+                         "code": code, "line": line, "ours_ms": cycles / CLOCK_KHZ, **against(None, None, cycles), **stalls})
     say(table(["code in", "line", "instruction stalls*", "data stalls*", "cycles", "ms"], lines))
     say("* of everything that the board did for the image, the line's protocol included")
     return rows

@@ -1,0 +1,57 @@
+"""The tables of docs/cortex-m4.md from the rows of benchmarks/cortex_m4.py."""
+BEGIN, END = "<!-- begin of benchmarks/cortex_m4.py -->", "<!-- end of benchmarks/cortex_m4.py -->"
+
+
+def put(path, rows, facts):
+    """Put the tables between the two marks of a page."""
+    from tinyvgg.report.record import write_bytes
+    text = path.read_text(encoding="utf-8")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    write_bytes(path, f"{before}{BEGIN}\n{tables(rows, facts)}\n{END}{after}")
+
+
+def tables(rows, facts):
+    """Markdown: the plans, the layers of the fastest one, the wait states."""
+    whole = [r for r in rows if "flash_bytes" in r]
+    parts = [*facts.get("accuracy", {}).values(),
+             "Whole images, at zero wait states; flash and RAM with firmware, stack and buffers:", plans(whole)]
+    layers = [r for r in rows if r.get("layer") and r["model"] == "light" and r["plan"] == "fastest"]
+    if layers:
+        parts += ["The light net's fastest plan, layer by layer (CMSIS-NN: gcc, without batch-norm; pools in their layers):",
+                  by_layer(layers)]
+    waits = [r for r in rows if r.get("line")]
+    if waits:
+        parts += ["The fastest plans with 5 wait states, for each assumed line of the caches, kernels in flash and in SRAM2:",
+                  by_line(waits)]
+    return "\n\n".join(p for p in parts if p)
+
+
+def markdown(head, lines):
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in (head, ["---"] * len(head), *lines))
+
+
+def plans(rows):
+    lines = []
+    for r in rows:
+        beside = f"{r['ratio']:.2f}x {r['peer']}" if r["peer"] else ""
+        lines.append([r["model"], r["plan"], r["compiler"], f"{r['flash_bytes']:,}", f"{r['ram_bytes']:,}", f"{r['cycles']:,.0f}",
+                      f"{r['ours_ms']:.1f}", beside])
+    return markdown(["model", "plan", "compiler", "flash", "RAM", "cycles", "ms", "as fast as"], lines)
+
+
+def by_layer(rows):
+    compilers = list(dict.fromkeys(r["compiler"] for r in rows))
+    found = {(r["layer"], r["compiler"]): r for r in rows}
+    lines = []
+    for layer in dict.fromkeys(r["layer"] for r in rows):
+        of = [found[layer, c] for c in compilers]
+        theirs = f"{of[0]['peer_ms'] * 120_000:,.0f}" if of[0]["peer_ms"] else ""
+        lines.append([layer, of[0]["variant"], *(f"{r[k]:,.0f}" for r in of for k in ("instructions", "cycles")), theirs])
+    of_each = [f"{k} ({c})" for c in compilers for k in ("instructions", "cycles")]
+    return markdown(["layer", "kernel", *of_each, "CMSIS-NN cycles"], lines)
+
+
+def by_line(rows):
+    lines = [[r["model"], r["compiler"], r["code"], r["line"], f"{r['cycles']:,}", f"{r['ours_ms']:.1f}"] for r in rows
+             if r["plan"] == "fastest"]
+    return markdown(["model", "compiler", "kernels in", "line", "cycles", "ms"], lines)
