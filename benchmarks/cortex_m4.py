@@ -4,26 +4,14 @@
     python benchmarks/cortex_m4.py --model light.tvq --model resnet8 --data cifar10 --accuracy 5000 \
         --json benchmarks/results/cortex_m4.json --docs docs/cortex-m4.md
 
---json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same work in it are
-replaced, others stay, so that it may be filled in parts. --docs FILE puts its tables between the marks of that page.
-
 A plan is a kernel for each layer. For each plan and compiler: flash and RAM of the whole image, exact instructions and modelled
 cycles of each layer at zero wait states; for the fastest plan then the same with 5 wait states, its code in flash and in SRAM2,
 for each assumed size of a cache line. The board's answers are compared with the simulation's. CMSIS-NN 99f736a6 was recorded
 once on the light net's shapes (gcc -O3, random weights, without batch-norm), X-CUBE-AI and microTVM on resnet8 by MLPerf Tiny
 (v1.0, NUCLEO-L4R5ZI, measured at 120 MHz).
 
---json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same work in it are
-replaced, others stay, so that it may be filled in parts. --docs FILE puts its tables between the marks of that page.
-
-A plan is a kernel for each layer. For each plan and compiler: flash and RAM of the whole image, exact instructions and modelled
-cycles of each layer at zero wait states; for the fastest plan then the same with 5 wait states, its code in flash and in SRAM2,
-for each assumed size of a cache line. The board's answers are compared with the simulation's. CMSIS-NN 99f736a6 was recorded once
-on the light net's shapes (gcc -O3, random weights, without batch-norm), X-CUBE-AI and microTVM on resnet8 by MLPerf Tiny (v1.0,
-NUCLEO-L4R5ZI, measured at 120 MHz).
-
---json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same work in it
-are replaced, others stay, so that it may be filled in parts. --docs FILE puts its tables between the marks of that page.
+--json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same work in
+it are replaced, others stay, so that it may be filled in parts. --docs FILE puts its tables between the marks of that page.
 """
 import argparse
 import json
