@@ -47,6 +47,7 @@ LEEWAY = {"flash": 6144, "ram": 512}
 MEASURED = {"resnet8": {"X-CUBE-AI 7.3, measured (MLPerf Tiny v1.0)": 27_228_000,
                         "microTVM with CMSIS-NN, measured (MLPerf Tiny v1.0)": 46_746_000}}
 LINES = (8, 16, 32)
+COMMAND = "python benchmarks/cortex_m4.py --model light.tvq --model resnet8 --data cifar10 --accuracy 5000"
 
 
 def main():
@@ -75,7 +76,7 @@ def main():
                 rows += measure(model, plan, compiler, x, waits=arguments.wait_states in ("all", plan))
     rows = merged(saved["rows"], rows)
     if arguments.json:
-        write_json(arguments.json, {"versions": versions(), "facts": facts, "rows": rows})
+        write_json(arguments.json, {"command": COMMAND, "versions": versions(), "facts": facts, "rows": rows})
     else:
         print(json.dumps(rows))
     if arguments.docs:
