@@ -144,7 +144,8 @@ def test_codebooks(bits):
         changed = QuantizedModel(with_variants(graph, dict.fromkeys(names, variant)))
         assert_same(changed, HostModel(changed, flags=FAST), x)
         tail, weights = 2 * 4 * 8, 8 * 36                                # offset, multiplier
-        assert variant_cost(graph, names[0], variant).constants - tail == (weights * bits // 8 + 2 ** bits if bits < 5 else weights)
+        expected = weights * bits // 8 + 2 ** bits if bits < 5 else weights
+        assert variant_cost(graph, names[0], variant).constants - tail == expected
 
 
 def test_extremes():
@@ -191,3 +192,29 @@ def test_transformed_weights(tile):
     u = h @ w[4, :, :, 6].astype(np.int64) @ h.T
     assert np.array_equal((words[1, :, 2, 0] >> 16).astype(np.int16), u.ravel())     # filter 4; word 2 holds channels 4 and 6
     assert as_words(np.array([[1, -1]], np.int16))[0] == 0xFFFF0001 and lanes(7).tolist() == [[0, 2], [1, 3], [4, 6], [5, -1]]
+
+
+def cycles_and_flash(name, compiler, folder, preferred, single):
+    """(modelled cycles an image, bytes of flash) of an untrained net, each layer as the first variant of `preferred` it takes."""
+    from tinyvgg import models as networks
+    from tinyvgg.board import Board
+    from tinyvgg.board.evaluator import profile_board
+    from tinyvgg.firmware.network import build_network
+    x = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    graph = quantize(networks.build(name), x).graph
+    chosen = {layer: single.get(layer, next(v for v in preferred if v in can)) for layer, can in possible(graph).items()}
+    image = build_network(QuantizedModel(with_variants(graph, chosen)), folder, name="claim", compiler=compiler).image
+    with Board(f"virtual:{image.elf}") as board:
+        return profile_board(board, x[:1])["cycles_per_image"], image.flash_bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", BOARD_COMPILERS)
+@pytest.mark.parametrize("name, single, most, flash", [
+    ("light", {"conv2d_5": "winograd2"}, 12_500_000, 2 << 20),
+    ("light", {"conv2d_3": "winograd4_ram", "conv2d_4": "winograd4_ram", "conv2d_5": "winograd2_ram"}, 22_000_000, 640 << 10),
+    ("resnet8", {}, 16_000_000, 2 << 20)])
+def test_claims(name, single, most, flash, compiler, tmp_path):
+    pytest.importorskip("unicorn")
+    cycles, used = cycles_and_flash(name, compiler, tmp_path, ("winograd4", "direct16"), single)
+    assert cycles <= most and used <= flash

@@ -23,6 +23,9 @@ therefore pool the accumulators (largest, or smallest where multiplier < 0) and 
 Zero points. sum (x - z) w = sum x w - z sum w, also at a border, which holds z: a kernel may leave x as it is and start from
 bias - z * sum(w), modulo 2^32.
 
+Variants. A convolution's `variant` names the kernel that C and firmware use for it. All variants compute these integers, Winograd's too
+(codegen/kernels/tv_winograd4.h says why); code generation refuses one that cannot, because a sum could leave its range.
+
 Overflow. `check_graph` proves for every channel, from the weights and x in 0..255, that acc + bias and each partial sum, (acc +
 bias) << shift (leaky: one bit more) and activation(v) + offset stay within int32; lowering never makes a graph that fails it.
 """
