@@ -69,3 +69,12 @@ def test_scripts_that_commands_name_are_there(path):
     for block in blocks(path):
         for script in re.findall(r"python (?:-m pytest )?((?:benchmarks|tests)/[\w/.]+\.py)", block.text):
             assert (ROOT / script).is_file(), script
+
+
+def test_the_api_page_covers_every_package():
+    import configparser
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = re.findall(r"automodule:: (\S+)", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
+    for package in set(config["options"]["packages"].split()) - {"tinyvgg"}:
+        assert any(name == package or name.startswith(package + ".") for name in listed), f"docs/api.md names nothing of {package}"
