@@ -78,7 +78,9 @@ def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, r
     facts, compiler = board_facts(board), find_compiler(compiler)[0]
     if target_ms is not None and not target_ms > 0:
         raise OptionError(f"a target of {target_ms} ms; expected more than 0", "--target-ms 150")
-    limits = {"flash": flash or int(SPARE * facts.flash["length"]), "ram": ram or int(SPARE * facts.ram["length"])}
+    given = {"flash": flash, "ram": ram}
+    lengths = {"flash": facts.flash["length"], "ram": facts.ram["length"]}
+    limits = {k: min(given[k], n) if given[k] else int(SPARE * n) for k, n in lengths.items()}
     planner = Planner(model.graph, _with_stack(load_table(board, compiler), options.get("stack", 4096)))
     cycles = None if target_ms is None else target_ms * facts.clock_hz / 1000
     room = dict(limits)
@@ -90,8 +92,7 @@ def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, r
         plan = _linked(model, chosen, board, compiler, options)
         over = {k: getattr(plan, f"{k}_bytes") - limits[k] for k in limits}
         if max(over.values()) <= 0:
-            whole = undominated([plan, *planner.front(**limits)])
-            return Made(plan, chosen, whole, planner.costs, board, compiler, facts.clock_hz, plain_sha256(model.graph))
+            return Made(plan, chosen, undominated([plan, *front]), planner.costs, board, compiler, facts.clock_hz, plain_sha256(model.graph))
         room = {k: room[k] - max(0, over[k]) for k in room}
     raise refusal(planner, limits, cycles, facts)
 
@@ -116,8 +117,8 @@ def _linked(model, plan, board, compiler, options):
         except BuildError as error:
             if "missing" not in error.problem and "lacks" not in error.problem:
                 raise
-            facts = board_facts(board)
-            return replace(plan, flash_bytes=max(plan.flash_bytes, facts.flash["length"] + 1))
+            facts, where = board_facts(board), "ram" if "RAM" in error.problem else "flash"
+            return replace(plan, **{f"{where}_bytes": max(getattr(plan, f"{where}_bytes"), getattr(facts, where)["length"] + 1)})
     return replace(plan, flash_bytes=network.image.flash_bytes, ram_bytes=network.image.ram_bytes,
                    arena_bytes=network.program.arena_bytes)
 
