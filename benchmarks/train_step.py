@@ -14,6 +14,7 @@ Rows with a child process of their own: train-avx2 (both limited to AVX2), cold-
 (where it is installed, or with --tensorflow PYTHON in another interpreter): the two libraries' own processes take turns there.
 """
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -31,7 +32,7 @@ SETTLE = 0.02           # seconds
 WORKS = [("train", "light", 64), ("train", "light", 256), ("pgd", "light", 64), ("infer", "light", 1), ("infer", "light", 64),
          ("infer", "light", 256), ("train-base", "base", 64), ("train-notebook", "notebook", 64),
          ("train-resnet8", "resnet8", 64)]
-CHILDREN = ("train-avx2", "cold-start", "memory", "busy-neighbour", "error")
+CHILDREN = ("train-avx2", "cold-start", "memory", "busy-neighbour", "error", "tensorflow")
 
 
 def main():
@@ -41,6 +42,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cpu-time", action="store_true", help="one thread each, processor time instead of wall time")
     parser.add_argument("--no-pause", action="store_true", help="time each call at once after the other side's")
+    parser.add_argument("--tensorflow", metavar="PYTHON", help="an interpreter that has TensorFlow")
     parser.add_argument("--only", help="names of rows, with commas between")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -184,6 +186,36 @@ def busy_rows(options):
         neighbour.kill()
 
 
+def tensorflow_rows(options):
+    """Training and inference beside TensorFlow, which works in its own process and takes turns with ours."""
+    python = options.tensorflow or (sys.executable if importlib.util.find_spec("tensorflow") else None)
+    for work, batch in (("train", 64), ("infer", 1), ("infer", 64)) if python else ():
+        yield beside_tensorflow(python, work, batch, options)
+
+
+def beside_tensorflow(python, work, batch, options):
+    """Time one work of light, ours and TensorFlow's by turns."""
+    from tinyvgg import models
+    with tempfile.TemporaryDirectory() as folder:
+        models.light().save(Path(folder) / "light.h5")
+        command = [python, Path(__file__).with_name("tensorflow_peer.py"), Path(folder) / "light.h5", work, str(batch),
+                   str(options.threads)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as peer:
+            number, (ours, _) = peer.stdout.readline().strip(), pair(work, "light", batch, options.threads)
+            if not number:
+                sys.exit(f"TensorFlow's side failed; to see why: {' '.join(map(str, command))}")
+            ours()
+            times = []
+            for _ in range(options.repeats):
+                mine = settled(ours, 40 if batch == 1 else 1, time.perf_counter, options)
+                time.sleep(SETTLE)
+                peer.stdin.write("\n")
+                peer.stdin.flush()
+                times.append((mine, float(peer.stdout.readline())))
+            peer.stdin.close()
+    return {**row(work, batch, times), "peer": f"tensorflow {number}"}
+
+
 def error_rows(options):
     """Errors against float64 (our definition in NumPy), ours and PyTorch's, largest over largest."""
     for what, (ours, peer) in child("error", options).items():
@@ -301,7 +333,7 @@ CHILD = {"train": lambda options: compare("train", "light", 64, options), "first
          "first-step-peer": first_step_peer,
          "memory": memory, "memory-peer": memory_peer, "error": errors}
 CHILD_ROWS = {"train-avx2": avx2_rows, "cold-start": cold_rows, "memory": memory_rows, "busy-neighbour": busy_rows,
-              "error": error_rows}
+              "error": error_rows, "tensorflow": tensorflow_rows}
 
 
 def table(rows):

@@ -23,7 +23,8 @@ blocks = st.fixed_dictionaries({
 networks = st.fixed_dictionaries({
     "images": st.integers(2, 6), "size": st.tuples(st.integers(5, 13), st.integers(5, 13)),
     "channels": st.sampled_from([3, 16, 32]), "blocks": st.lists(blocks, min_size=1, max_size=2),
-    "units": st.sampled_from([16, 24]), "dense_dropout": st.sampled_from([0, 0.4]), "training": st.booleans(), "seed": st.integers(0, 99)})
+    "units": st.sampled_from([16, 24]), "dense_dropout": st.sampled_from([0, 0.4]), "training": st.booleans(),
+    "seed": st.integers(0, 99)})
 EVERYTHING = {"images": 5, "size": (12, 9), "channels": 16, "units": 24, "dense_dropout": 0.4, "training": True, "seed": 0,
               "blocks": [{"filters": 32, "kernel_size": 3, "strides": 1, "padding": "same", "use_bias": True, "relu": "before",
                           "dropout": 0.3, "norm": {}, "pool": True}]}

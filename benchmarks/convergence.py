@@ -1,0 +1,75 @@
+"""Does Winograd's rounding cost accuracy? One recipe, several seeds, the fast kernels beside the precise ones.
+
+    python benchmarks/convergence.py --data cifar10 --limit 6000 --epochs 10 --seeds 3 --out runs/convergence.jsonl
+
+trains the light net from the same weights, on the same batches and dropout masks, once with F(4x4,3x3) and once with direct
+convolutions (TINYVGG_PRECISE=1), and classifies the test images. Rows are appended to --out as they are done; a stopped run goes
+on where it was. The last line is the mean difference over the seeds and its 95 % interval (Student's t): "the same within noise"
+is an interval that holds 0.
+"""
+import argparse
+import json
+import math
+import os
+import statistics
+
+from tinyvgg import data, models
+from tinyvgg.report.record import append_line, read_lines
+from tinyvgg.report.tables import table
+from tinyvgg.train import evaluate, fit
+
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}    # 97.5 %, by seeds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--limit", type=int, default=6000, help="training images")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3, choices=STUDENT)
+    parser.add_argument("--out", default="runs/convergence.jsonl")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    dataset = data.load(options.data)
+    recipe = {"data": dataset.name, "limit": options.limit, "epochs": options.epochs}
+    rows = [row for row in read_lines(options.out) if all(row[key] == value for key, value in recipe.items())]
+    for seed in range(options.seeds):
+        for kernels in ("fast", "precise"):
+            if not any(row["seed"] == seed and row["kernels"] == kernels for row in rows):
+                rows.append({**recipe, "seed": seed, "kernels": kernels, **train(dataset, kernels, seed, options)})
+                append_line(options.out, rows[-1])
+    result = {**recipe, **difference([row for row in rows if row["seed"] < options.seeds])}
+    print(json.dumps([*rows, result], indent=1) if options.json else text(rows, result))
+
+
+def train(dataset, kernels, seed, options):
+    """Train with one set of kernels; return the last loss and the accuracy on the test images."""
+    os.environ["TINYVGG_PRECISE"] = str(int(kernels == "precise"))
+    model = models.light(seed=seed)
+    history = fit(model, dataset.x_train[:options.limit], dataset.y_train[:options.limit], epochs=options.epochs, batch_size=64,
+                  optimizer="adam", learning_rate=1e-3, schedule="cosine", augment="flip,shift4", seed=seed)
+    result = evaluate(model, dataset.x_test, dataset.y_test)
+    return {"loss": round(history[-1]["loss"], 4), "accuracy": result["accuracy"], "interval": result["interval"]}
+
+
+def difference(rows):
+    """The mean of fast - precise over the seeds, in points, with its interval."""
+    by_seed = {}
+    for row in rows:
+        by_seed.setdefault(row["seed"], {})[row["kernels"]] = 100 * row["accuracy"]
+    points = [pair["fast"] - pair["precise"] for pair in by_seed.values()]
+    mean, half = statistics.mean(points), STUDENT[len(points)] * statistics.stdev(points) / math.sqrt(len(points))
+    return {"difference": round(mean, 3), "interval": [round(mean - half, 3), round(mean + half, 3)],
+            "same_within_noise": mean - half <= 0 <= mean + half}
+
+
+def text(rows, result):
+    """The rows as a table, and the difference."""
+    lines = [[row["kernels"], row["seed"], f"{row['loss']:.4f}", f"{row['accuracy']:.4f}"] for row in rows]
+    low, high = result["interval"]
+    return (f"{table(['kernels', 'seed', 'loss', 'test accuracy'], lines)}\n"
+            f"fast - precise: {result['difference']:+.2f} points, 95 % interval {low:+.2f} .. {high:+.2f}")
+
+
+if __name__ == "__main__":
+    main()
