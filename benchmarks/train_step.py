@@ -17,6 +17,7 @@ import argparse
 import importlib.util
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def main():
     parser.add_argument("--no-pause", action="store_true", help="time each call at once after the other side's")
     parser.add_argument("--tensorflow", metavar="PYTHON", help="an interpreter that has TensorFlow")
     parser.add_argument("--only", help="names of rows, with commas between")
+    parser.add_argument("--out", metavar="FILE.json", help="write the rows there too, sorted for the pages in docs/")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.threads = 1 if options.cpu_time else options.threads
@@ -59,6 +61,8 @@ def main():
     for found in all_rows(options, wanted):
         rows.append(found)
         print(json.dumps(found), file=sys.stderr, flush=True)
+    if options.out:
+        write(options, rows)
     print(json.dumps(rows, indent=1) if options.json else table(rows))
 
 
@@ -200,7 +204,8 @@ def beside_tensorflow(python, work, batch, options):
         models.light().save(Path(folder) / "light.h5")
         command = [python, Path(__file__).with_name("tensorflow_peer.py"), Path(folder) / "light.h5", work, str(batch),
                    str(options.threads)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as peer:
+        with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as peer:
             number, (ours, _) = peer.stdout.readline().strip(), pair(work, "light", batch, options.threads)
             if not number:
                 sys.exit(f"TensorFlow's side failed; to see why: {' '.join(map(str, command))}")
@@ -334,6 +339,25 @@ CHILD = {"train": lambda options: compare("train", "light", 64, options), "first
          "memory": memory, "memory-peer": memory_peer, "error": errors}
 CHILD_ROWS = {"train-avx2": avx2_rows, "cold-start": cold_rows, "memory": memory_rows, "busy-neighbour": busy_rows,
               "error": error_rows, "tensorflow": tensorflow_rows}
+
+
+def write(options, rows):
+    """The rows as a result file (see fill_docs.py): timings, errors, and the two single ones by their names."""
+    from tinyvgg.report.record import versions, write_json
+    single = {row["work"].replace("-", "_"): row for row in rows if row["work"] in ("cold-start", "memory")}
+    arguments = [f" --only {options.only}"] * bool(options.only) + [" --tensorflow PYTHON"] * bool(options.tensorflow)
+    write_json(options.out, {
+        "command": f"python benchmarks/train_step.py --threads {options.threads}{''.join(arguments)}", "processor": processor(),
+        "versions": versions(), **single, "errors": [row for row in rows if row["work"] == "error"],
+        "rows": [row for row in rows if row["work"] not in ("cold-start", "memory", "error")]})
+
+
+def processor():
+    """The processor's name and how many cores this process may use."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    wide = "AVX-512" if any("avx512f" in line for line in lines) else "no AVX-512"
+    return f"{name}, {os.cpu_count()} cores, {wide}"
 
 
 def table(rows):
