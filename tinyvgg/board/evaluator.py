@@ -164,6 +164,23 @@ def profile_board(board, x):
                        for n, c, k in zip(names, mean[1:], _means(instructions, len(names)), strict=True)]}
 
 
+MODELS = {"zero wait states": None, "5 wait states, lines of 16 bytes": 16}
+
+
+def profile_model(elf, x, sha256):
+    """Return {what is assumed of the flash: the profile of the image `elf` on the virtual board}, to hold beside a real one's.
+
+    Raises LinkError unless the image holds the model `sha256`.
+    """
+    from tinyvgg.board.classifier import Board
+    from tinyvgg.board.virtual.flash import WaitStates
+    found = {}
+    for name, line in MODELS.items():
+        with Board(f"virtual:{elf}", sha256=sha256, wait_states=line and WaitStates(line)) as board:
+            found[name] = profile_board(board, x)
+    return found
+
+
 def _means(rows, count):
     """Mean of each column, None where there is none (the image's conversion is counted with the first layer)."""
     return [float(np.mean(column)) if column and None not in column else None

@@ -128,16 +128,35 @@ def _add_profile(verbs):
     profile = verbs.add_parser("profile", help="cycles of each layer; stack and arena in use")
     _add_port(profile)
     profile.add_argument("-n", type=int, default=3, metavar="N", help="images (default 3)")
+    profile.add_argument("--beside", metavar="ELF",
+                         help="the image that the board runs: the modelled cycles of each layer beside the board's")
     add_common(profile)
     profile.set_defaults(work=_profile)
 
 
 def _profile(arguments):
-    from tinyvgg.board.evaluator import profile_board
+    from tinyvgg.board.evaluator import profile_board, profile_model
     with _board(arguments, arguments.port) as board:
         x = _images(arguments, board.input_shape, arguments.n)[0]
         result = profile_board(board, x)
-    print_result(arguments, result, _profile_text(result))
+        sha256 = board.info.sha256
+    text = _profile_text(result)
+    if arguments.beside:
+        result["models"] = profile_model(arguments.beside, x, sha256)
+        text += "\n\n" + _beside_text(result)
+    print_result(arguments, result, text)
+
+
+def _beside_text(result):
+    """The board's cycles beside those of the models of it."""
+    from tinyvgg.report.tables import table
+    models = result["models"]
+    lines = []
+    for i, row in enumerate([*result["layers"], {"layer": "whole network", "cycles": result["cycles_per_image"]}]):
+        theirs = [[*m["layers"], {"cycles": m["cycles_per_image"]}][i]["cycles"] for m in models.values()]
+        ratios = [part for c in theirs for part in (f"{c:,.0f}", f"{row['cycles'] / c:.2f}" if c else "-")]
+        lines.append([row["layer"], f"{row['cycles']:,.0f}", *ratios])
+    return table(["layer", "board", *(part for name in models for part in (name, "board / model"))], lines)
 
 
 def _profile_text(result):
