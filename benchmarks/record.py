@@ -21,14 +21,14 @@ LEFT_OUT = ("seconds", "source", "layers", "per_class", "changes", "versions")
 
 
 def record(name, commands, folder=RESULTS):
-    """Run {key: command line} and write them into folder/NAME.json; return its content."""
+    """Run {key: command line} and write each into folder/NAME.json as it is done; return its content."""
     path = folder / f"{name}.json"
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else {}
     for key, line in commands.items():
-        kept["rows"][key] = {"command": line, **result_of(line)}
-    words = [f"{key}={shlex.quote(row['command'])}" for key, row in kept["rows"].items()]
-    kept = {"command": " ".join(["python benchmarks/record.py", name, *words]), "versions": versions(), "rows": kept["rows"]}
-    write_json(path, kept)
+        rows[key] = {"command": line, **result_of(line)}
+        words = [f"{key}={shlex.quote(row['command'])}" for key, row in rows.items()]
+        kept = {"command": " ".join(["python benchmarks/record.py", name, *words]), "versions": versions(), "rows": rows}
+        write_json(path, kept)
     return kept
 
 
