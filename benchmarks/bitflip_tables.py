@@ -37,7 +37,7 @@ def _searches(rows):
     if not found or "clean" not in rows:
         return ""
     clean, lines = rows["clean"], []
-    for count in (0, 1, 2, 5, 10, 15, 20, 25, 30):
+    for count in (0, 1, 2, 5, 10, 15, 20, 25):
         at = [row["curve"][min(count, len(row["curve"]) - 1)] for row in found.values()]
         few = rows.get(f"random few/{count}")
         lines.append([count, spread(at), "" if few is None else spread([few["rows"][0][k] for k in ("lowest", "median", "highest")])])
@@ -84,7 +84,7 @@ def _exponent(rows):
         return ""
     lines = [[r["array"], "+" if r["sign"] > 0 else "-", percent(r["median"]), percent(r["lowest"]), percent(r["highest"])]
              for r in rows["exponent"]["rows"]]
-    return f"Without a flip {percent(rows['exponent']['clean'])}.\n\n" + markdown(["array", "sign", "median of 8", "lowest", "highest"], lines)
+    return f"Without a flip {percent(rows['exponent']['clean'])}.\n\n" + markdown(["array", "sign", "median of 4", "lowest", "highest"], lines)
 
 
 def _defences(rows):
