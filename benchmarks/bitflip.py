@@ -19,6 +19,7 @@ from tinyvgg.faults.plan import FlipPlan, Step, flips_of
 from tinyvgg.faults.victim import victim_of
 from tinyvgg.report import record
 
+COMMAND = "python benchmarks/bitflip.py --data cifar10 --docs docs/bit-flips.md --figures docs/figures"
 SEEDS, FLIPS, CURVE, CHANCE = 5, 20, 500, 0.11
 FAULTS = {"set": {"fault": "set"}, "clear": {"fault": "clear"}, "zero_dword": {"fault": "zero_dword"}, "flash_ecc": {"memory": "flash_ecc"}}
 TENSORS = {"bias": "bias", "offset, multiplier": "requantisation"}
@@ -288,7 +289,8 @@ def main():
         print(f"{name}: {time.process_time() - before:.1f} s of CPU", flush=True)
         rows = {**kept(a.out, setting.facts), name: rows[name]}            # another run may have added some
         lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
-        record.write_bytes(a.out, f'{{"facts": {json.dumps(setting.facts)},\n"rows": {{\n{lines}\n}}}}\n')
+        head = f'"command": {json.dumps(COMMAND)},\n"facts": {json.dumps(setting.facts)}'
+        record.write_bytes(a.out, f'{{{head},\n"rows": {{\n{lines}\n}}}}\n')
     if a.json:
         print(json.dumps(rows))
     else:
