@@ -31,9 +31,14 @@ def markdown(head, lines):
 
 
 def plans(rows):
-    lines = []
+    """One line a plan and compiler, all peers in its last cell; a plan that comes out as another one of the model is left out."""
+    found = {}
     for r in rows:
-        beside = f"{r['ratio']:.2f}x {r['peer']}" if r["peer"] else ""
+        found.setdefault((r["model"], r["compiler"], r["cycles"], r["flash_bytes"]), []).append(r)
+    lines = []
+    for of in found.values():
+        r = of[0]
+        beside = "; ".join(f"{p['ratio']:.2f}x {p['peer']}" for p in of if p["peer"] and p["plan"] == r["plan"])
         lines.append([r["model"], r["plan"], r["compiler"], f"{r['flash_bytes']:,}", f"{r['ram_bytes']:,}", f"{r['cycles']:,.0f}",
                       f"{r['ours_ms']:.1f}", beside])
     return markdown(["model", "plan", "compiler", "flash", "RAM", "cycles", "ms", "as fast as"], lines)
