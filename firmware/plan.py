@@ -17,6 +17,7 @@ from tinyvgg.firmware.costs import load_table
 from tinyvgg.firmware.image import board_facts
 from tinyvgg.firmware.network import build_network
 from tinyvgg.firmware.planner import Plan, Planner, undominated
+from tinyvgg.quant.blob import constant_bytes
 from tinyvgg.quant.memory import alive
 from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.quant.schedule import FACT, Schedule, with_schedule
@@ -128,7 +129,8 @@ def refusal(planner, limits, cycles, facts):
     name, costs = planner.graph.name, planner.costs
     least = {layer: min(c.flash for c in row.values()) for layer, row in costs.items()}
     total = planner.table.base_flash + sum(least.values())
-    smaller = "fewer bits a weight: tinyvgg compress MODEL --scheme shared4 --finetune 1 --data DATA --out SMALL.tvq"
+    for_weights = max(1024, limits["flash"] - total + sum(constant_bytes(planner.graph).values()))
+    smaller = f"fewer bits a weight: tinyvgg compress MODEL --scheme auto --flash {for_weights} --data DATA --out SMALL.tvq"
     if total > limits["flash"]:
         worst = max(least, key=least.get)
         return BudgetError(f"no plan of {name!r} fits {limits['flash']:,} bytes of flash; the least is about {total:,}, and "
