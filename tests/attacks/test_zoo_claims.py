@@ -14,7 +14,7 @@ def light():
         x, y = data.load("cifar10").part("test", 1000)
     except errors.TinyVGGError:
         pytest.skip("CIFAR-10 is not at hand (TINYVGG_DATA)")
-    return zoo.load("light_cifar10"), model_input(x, (0, 1)), y
+    return zoo.load("light_cifar10_plain"), model_input(x, (0, 1)), y
 
 
 def test_an_undefended_network_has_no_robust_accuracy(light):
