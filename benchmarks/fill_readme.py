@@ -52,7 +52,9 @@ def figures(r):
 def beside(r, peers):
     """What this does beside the others, each number with its command or source."""
     levels = {(row["rules"], row["compression"]): row for row in r["analyze"]["rows"]}
-    run, built = r["board"]["rows"][0], r["firmware"]["rows"][0]
+    run, built = ([row for row in r[stage]["rows"] if row["scheme"] == "int8"] for stage in ("board", "firmware"))
+    flash, times = (", ".join(texts) for texts in ([f"{row['flash_bytes']:,} B" for row in built],
+                                                   [f"{row['ms_per_image']:,.0f} ms" for row in run]))
     nn, pgd, student = peers["cmsis_nn"], peers["pgd"], peers["student"]
     none, high = (levels["xcubeai", level]["flash_bytes"] for level in ("none", "high"))
     rows = [
@@ -61,9 +63,9 @@ def beside(r, peers):
         ["trains", "yes", "yes", "no", "no", "no"],
         ["compresses", "8 to 2 bits on every layer, within a budget; X-CUBE-AI's levels", "X-CUBE-AI's levels",
          "8 or 4 bits on dense layers; takes int8 models", "int8", "no"],
-        ["light net, flash", f"{built['flash_bytes']:,} B, the whole int8 image [1]", "X-CUBE-AI's",
+        ["light net, flash", f"{flash}: whole int8 images, the fastest first [1]", "X-CUBE-AI's",
          f"{none:,} B (none), {high:,} B (high), by its rules [2]", f"{nn['flash_kb']} KB [3]", "-"],
-        ["light net, STM32L4R9 at 120 MHz", f"{run['ms_per_image']:,.0f} ms, modelled [4]",
+        ["light net, STM32L4R9 at 120 MHz", f"{times}: the same images, modelled [4]",
          f"{student['seconds_per_query']} s a query, wire and pause included [5]",
          f"ResNet-8 of {peers['xcubeai_resnet8']['mmac']} MMAC: {peers['xcubeai_resnet8']['ms']} ms, measured [6]",
          f"{nn['ms']} ms, modelled, without batch-norm [3]", "-"],
@@ -75,8 +77,8 @@ def beside(r, peers):
         ["attacks on integers and board", "through the rounding, by scores, by labels, replayed", "no", "no", "no", "by scores or labels"],
         ["bit flips, ECC, defences in C", "yes", "described", "no", "no", "no"],
     ]
-    notes = [f"`{built['command']}`", f"`{r['analyze']['command'].replace('RULES', 'xcubeai').replace('LEVEL', 'none')}`, and `high`; "
-             "its runtime is an estimate", f"{nn['source']}", f"`{run['command']}`, zero wait states", f"{student['source']}",
+    notes = [", ".join(f"`{row['command']}`" for row in built), f"`{r['analyze']['command'].replace('RULES', 'xcubeai').replace('LEVEL', 'none')}`, and `high`; "
+             "its runtime is an estimate", f"{nn['source']}", ", ".join(f"`{row['command']}`" for row in run) + ": zero wait states", f"{student['source']}",
              peers["xcubeai_resnet8"]["source"], f"`{pgd['command']}`, one thread each"]
     header = ["", "tinyvgg", "student project", "X-CUBE-AI", "TFLite Micro, CMSIS-NN", "cleverhans, foolbox"]
     return table(header, rows) + "\n\n" + "\n".join(f"{i}. {text}" for i, text in enumerate(notes, 1))

@@ -27,7 +27,7 @@ IMAGES = (
     Wanted("int8_fast", "int8"),
     Wanted("int8_512k", "int8", flash=512),
     Wanted("int8_direct", "int8", planned=False),
-    Wanted("shared4", "shared4"),
+    Wanted("shared4_256k", "shared4", flash=256),
     Wanted("none", "none", planned=False),
 )
 
