@@ -59,7 +59,7 @@ def _run(story, name, module, key, records):
         if "result" not in records[need]:
             why = records[need].get("skipped", "it was not run")
             return {"key": None, "skipped": f"it needs the stage {need}: {why}", "install": records[need].get("install", "")}
-    _begin(story.folder(name), key)
+    _begin(story.folder(name), _key(story, name, module, records, wishes=False))
     started = time.perf_counter()
     try:
         result = plain(module.run(story))
@@ -72,16 +72,16 @@ def _run(story, name, module, key, records):
 
 
 def _begin(folder, key):
-    """What a stop left in a stage's folder is gone on with, but not what was begun with other settings or another network."""
+    """Go on with what a stop left in a stage's folder, but not with what was begun with other settings or another network."""
     begun = read_json(folder / "begun.json")
     if begun is not None and begun.get("key") != key:
         shutil.rmtree(folder)
     write_json(folder / "begun.json", {"key": key})
 
 
-def _key(story, name, module, records):
+def _key(story, name, module, records, *, wishes=True):
     """What a stage's result depends on: settings, version and the stage's own code, data, network, and the stages before it."""
-    before = {n: records[n]["key"] for n in (*module.NEEDS, *module.WISHES)}
+    before = {n: records[n]["key"] for n in (*module.NEEDS, *(module.WISHES if wishes else ()))}
     settings = {**story.settings.as_dict(), **asdict(story.sizes)}
     hashes = sha256_file(module.__file__), story.dataset.sha256, story.chosen_sha256
     text = json.dumps([name, __version__, settings, hashes, before], sort_keys=True)
