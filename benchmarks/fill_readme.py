@@ -115,7 +115,7 @@ def table(header, rows):
 def filled(text):
     """Return the README's text with its blocks as the files have them."""
     for name, block in blocks().items():
-        text = re.sub(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda m, b=block: m[1] + b + m[2], text, flags=re.S)
+        text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m, b=block: f"{m[1]}{b}\n{m[2]}", text, flags=re.S)
     return text
 
 
