@@ -43,6 +43,12 @@ def test_positions_are_those_of_the_values():
     assert y0 == pytest.approx(svg.HEIGHT - svg.BOTTOM, abs=0.1)
 
 
+def test_zeros_of_a_matrix_are_written_where_they_mean_something():
+    rows = [[0, None], [0, 3]], ["a", "b"], ["c", "d"]
+    words = {"title": "t", "description": "d", "y": "y", "x": "x"}
+    assert svg.heat(*rows, **words).count(">0<") == 0 and svg.heat(*rows, **words, zeros=True).count(">0<") == 2
+
+
 def test_the_front_joins_what_no_other_beats():
     assert svg._staircase([(1, 1), (2, 0), (3, 5), (4, 4), (5, 5), (6, 6)]) == [(1, 1), (3, 1), (3, 5), (6, 5), (6, 6)]
 

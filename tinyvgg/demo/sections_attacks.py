@@ -118,6 +118,7 @@ def _transfer(result):
         x="shown to",
         description="Accuracy left, in percent, by source and victim.",
         unit=" %",
+        zeros=True,
         most=100,
     )
     return html.figure(

@@ -52,8 +52,11 @@ def scatter(points, *, title, description, x, y, log_x=False, most=None):
     return plot.svg(title, description)
 
 
-def heat(values, down, across, *, title, description, y, x, unit="", most=None):
-    """Draw a matrix as coloured cells with their numbers; None and 0 stay blank. most: the value of the strongest colour."""
+def heat(values, down, across, *, title, description, y, x, unit="", most=None, zeros=False):
+    """Draw a matrix as coloured cells with their numbers; None stays blank, and 0 without `zeros`.
+
+    most: the value of the strongest colour.
+    """
     most = most or max((v for row in values for v in row if v is not None), default=1) or 1
     left = 12 + LINE + CHARACTER * max(map(len, down), default=1)
     below = 30 + 0.75 * CHARACTER * max(map(len, across), default=1)
@@ -68,7 +71,7 @@ def heat(values, down, across, *, title, description, y, x, unit="", most=None):
                 f'<rect class="cell" x="{left + j * cell:.1f}" y="{8 + i * tall:.1f}" width="{cell - 1:.1f}" '
                 f'height="{tall - 1:.1f}" fill-opacity="{0.06 + 0.94 * share:.3f}"/>'
             )
-            if value:
+            if value or zeros and value is not None:
                 kind = "text strong" if share > 0.55 else "text"
                 parts.append(_text(left + (j + 0.5) * cell, 8 + tall * (i + 0.5) + 4, f"{value:.0f}{unit}", "middle", kind))
     bottom = 8 + tall * len(down) + 14
