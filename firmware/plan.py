@@ -93,7 +93,8 @@ def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, r
         plan = _linked(model, chosen, board, compiler, options)
         over = {k: getattr(plan, f"{k}_bytes") - limits[k] for k in limits}
         if max(over.values()) <= 0:
-            return Made(plan, chosen, undominated([plan, *front]), planner.costs, board, compiler, facts.clock_hz, plain_sha256(model.graph))
+            whole = undominated([plan, *front])
+            return Made(plan, chosen, whole, planner.costs, board, compiler, facts.clock_hz, plain_sha256(model.graph))
         room = {k: room[k] - max(0, over[k]) for k in room}
     raise refusal(planner, limits, cycles, facts)
 
@@ -149,7 +150,7 @@ def refusal(planner, limits, cycles, facts):
         best = min(planner.front(ram=limits["ram"]), key=lambda p: p.flash_bytes)
         worst = max(least, key=least.get)
         return BudgetError(f"no plan of {name!r} fits {limits['flash']:,} bytes of flash with {limits['ram']:,} of RAM; "
-                           f"with so much RAM the least flash is about {best.flash_bytes:,}, and {worst!r} holds it back", smaller)
+                           f"with that RAM the least flash is about {best.flash_bytes:,}; {worst!r} holds it back", smaller)
     took = {layer: costs[layer][fitting[0].variants.get(layer, "direct")].cycles for layer in costs}
     worst, fastest = max(took, key=took.get), 1000 * fitting[0].cycles / facts.clock_hz
     wanted = f"answers in {1000 * cycles / facts.clock_hz:.1f} ms" if cycles else "keeps the budgets when linked"

@@ -76,7 +76,7 @@ def _integers(arguments):
     if not hasattr(model, "layers"):
         return model, False
     if arguments.data is None:
-        raise OptionError(f"{arguments.model} is a network of floats; plans are for integers, made with the images it learnt from",
+        raise OptionError(f"{arguments.model} is a network of floats; plans are for integers, made with images it learnt from",
                           "--data cifar10, or tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
     from tinyvgg import data
     from tinyvgg.quant.schemes import compress
