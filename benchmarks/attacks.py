@@ -1,6 +1,6 @@
 """PGD-40 on our kernels beside foolbox and torchattacks on PyTorch: the same weights and images, batch by batch in turns.
 
-    pip install torch foolbox torchattacks && python benchmarks/attacks.py --model light_cifar10 --data cifar10 -n 1000 [--json]
+    pip install torch foolbox torchattacks && python benchmarks/attacks.py --model light_cifar10 --data cifar10 -n 1000 [--json | --out FILE.json]
 
 All go through all 40 steps of every image (no early stop), L-inf 8/255, step 2/255, no random start, with as many threads; ours
 also looks at its images again, as every attack here does. Each batch is attacked by each in turn; ratio = peer_ms / ours_ms, the
@@ -31,6 +31,7 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--cpu-time", action="store_true", help="one thread each, processor time instead of wall time")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", metavar="FILE.json", help="write the rows there too, for the pages")
     options = parser.parse_args()
     options.threads = 1 if options.cpu_time else options.threads
     if os.environ.get("TINYVGG_NUM_THREADS") != str(options.threads) or "MALLOC_TRIM_THRESHOLD_" not in os.environ:
@@ -38,6 +39,8 @@ def main():
                   {**os.environ, **MALLOC, "TINYVGG_NUM_THREADS": str(options.threads)})
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     rows = compare(options)
+    if options.out:
+        write(options, rows)
     print(json.dumps(rows) if options.json else "\n".join(map(line, rows)))
 
 
@@ -76,6 +79,18 @@ def row(options, seconds, right, peer, difference):
             "ratio": round(statistics.median(b / a for a, b in zip(seconds["tinyvgg"], seconds[peer], strict=True)), 2),
             "early_stop_ms": milliseconds["early_stop"], "robust_ours": right["tinyvgg"] / n, "robust_peer": right[peer] / n,
             "logits_difference": difference}
+
+
+def write(options, rows):
+    """The rows as a result file (see fill_docs.py)."""
+    from importlib.metadata import version
+
+    from tinyvgg.report.record import versions, write_json
+    model = f" --model {options.model}" if options.model else ""
+    clock = " --cpu-time" if options.cpu_time else f" --threads {options.threads}"
+    write_json(options.out, {
+        "command": f"python benchmarks/attacks.py{model} --data {options.data} -n {options.n} --batch {options.batch}{clock}",
+        "versions": {**versions(), **{name: version(name) for name in ("torch", *PEERS)}}, "rows": rows})
 
 
 def line(row):

@@ -4,7 +4,7 @@
 
 trains the light net from the same weights, on the same batches and dropout masks, once with F(4x4,3x3) and once with direct
 convolutions (TINYVGG_PRECISE=1), and classifies the test images. Rows are appended to --out as they are done; a stopped run goes
-on where it was. The last line is the mean difference over the seeds and its 95 % interval (Student's t): "the same within noise"
+on where it was. --results FILE.json gets all of them, for the pages. The last line is the mean difference over the seeds and its 95 % interval (Student's t): "the same within noise"
 is an interval that holds 0.
 """
 import argparse
@@ -14,7 +14,7 @@ import os
 import statistics
 
 from tinyvgg import data, models
-from tinyvgg.report.record import append_line, read_lines
+from tinyvgg.report.record import append_line, read_lines, versions, write_json
 from tinyvgg.report.tables import table
 from tinyvgg.train import evaluate, fit
 
@@ -28,6 +28,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3, choices=STUDENT)
     parser.add_argument("--out", default="runs/convergence.jsonl")
+    parser.add_argument("--results", metavar="FILE.json", help="write the rows and their difference there")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     dataset = data.load(options.data)
@@ -38,8 +39,12 @@ def main():
             if not any(row["seed"] == seed and row["kernels"] == kernels for row in rows):
                 rows.append({**recipe, "seed": seed, "kernels": kernels, **train(dataset, kernels, seed, options)})
                 append_line(options.out, rows[-1])
-    result = {**recipe, **difference([row for row in rows if row["seed"] < options.seeds])}
-    print(json.dumps([*rows, result], indent=1) if options.json else text(rows, result))
+    result = difference([row for row in rows if row["seed"] < options.seeds])
+    if options.results:
+        settings = " ".join(f"--{key} {value}" for key, value in recipe.items())
+        write_json(options.results, {"command": f"python benchmarks/convergence.py {settings} --seeds {options.seeds}",
+                                     "versions": versions(), "rows": rows, **result})
+    print(json.dumps([*rows, {**recipe, **result}], indent=1) if options.json else text(rows, result))
 
 
 def train(dataset, kernels, seed, options):

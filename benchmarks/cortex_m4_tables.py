@@ -1,4 +1,4 @@
-"""The tables of docs/cortex-m4.md from the rows of benchmarks/cortex_m4.py."""
+"""The tables of docs/cortex-m4.md, and that of the plain kernels in docs/c-code.md, from the rows of benchmarks/cortex_m4.py."""
 BEGIN, END = "<!-- begin of benchmarks/cortex_m4.py -->", "<!-- end of benchmarks/cortex_m4.py -->"
 
 
@@ -24,6 +24,12 @@ def tables(rows, facts):
         parts += ["The fastest plans with 5 wait states, for each assumed line of the caches, kernels in flash and in SRAM2:",
                   by_line(waits)]
     return "\n\n".join(p for p in parts if p)
+
+
+def direct(rows, facts):
+    """Markdown: the light net where every layer runs as `direct`."""
+    rows = [r for r in rows if r["model"] == "light" and r["plan"] == "direct"]
+    return by_layer([r for r in rows if r.get("layer")]) + "\n\n" + plans([r for r in rows if "flash_bytes" in r])
 
 
 def markdown(head, lines):

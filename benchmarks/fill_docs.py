@@ -12,9 +12,14 @@ A result file is JSON with "command", what printed it, and its figures. In a pag
 one column for each "header: format" of a row's keys (columns of numbers stand right; "-" where a row has not the key), and a
 number is
 
-    <!-- value: spine.json layers.0.cycles {:,} -->4,609,847<!-- end -->
+    <!-- value: train_step.json memory.ours_mb {:,} -->283<!-- end -->
+
+Tables that take more than rows and formats have their own script: they stand between <!-- begin of benchmarks/bitflip.py --> and
+<!-- end of benchmarks/bitflip.py -->, and bitflip_tables.py makes them from bitflip.json, by its function `tables` or by one that is
+named in the first of the two marks: <!-- begin of benchmarks/cortex_m4.py direct -->.
 """
 import argparse
+import importlib
 import json
 import re
 import sys
@@ -23,7 +28,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
 TABLE = re.compile(r"(<!-- table: (\S+) (\S+) \|(.*?) -->\n).*?(<!-- table end -->)", re.S)
-VALUE = re.compile(r"(<!-- value: (\S+) (\S+) (\{[^}]*\}) -->).*?(<!-- end -->)", re.S)
+GENERATED = re.compile(r"(<!-- begin of (benchmarks/\w+\.py) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S)
+VALUE = re.compile(r"(<!-- value: (\S+) (\S+) (`?\{[^}]*\}`?) -->).*?(<!-- end -->)", re.S)
 
 
 def pages():
@@ -33,8 +39,16 @@ def pages():
 
 def filled(text, results=RESULTS):
     """Return a page's text with every table and value as the result files have them."""
+    text = GENERATED.sub(lambda m: f"{m[1]}{_generated(results, Path(m[2]).stem, m[3] or 'tables')}\n{m[4]}", text)
     text = TABLE.sub(lambda m: m[1] + _table(_look_up(results / m[2], m[3]), m[4]) + m[5], text)
     return VALUE.sub(lambda m: m[1] + _shown(m[4], (_look_up(results / m[2], m[3]),), {}) + m[5], text)
+
+
+def _generated(results, name, function):
+    """What a function of NAME_tables.py makes of NAME.json."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    kept = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+    return getattr(importlib.import_module(f"{name}_tables"), function)(kept["rows"], kept["facts"])
 
 
 def _look_up(path, place):

@@ -1,7 +1,7 @@
 """Write the README's figures from the files in results/: python benchmarks/fill_readme.py
 
-demo_cifar10.json is the results.json of `tinyvgg demo --data cifar10 --out demo`; peers.json holds figures of other projects, with
-their sources. A test compares the README with what this prints.
+demo_cifar10.json is the results.json of `tinyvgg demo --data cifar10 --out demo`; attack_speed.json is by attacks.py; peers.json holds
+figures of other projects, with their sources. A test compares the README with what this prints.
 """
 import json
 import re
@@ -15,9 +15,9 @@ README = RESULTS.parent.parent / "README.md"
 
 def blocks():
     """Return {name of a block of the README: its text}."""
-    told = json.loads((RESULTS / "demo_cifar10.json").read_text(encoding="utf-8"))
-    peers = json.loads((RESULTS / "peers.json").read_text(encoding="utf-8"))
-    return {"figures": figures(told["results"]), "beside": beside(told["results"], peers), "zoo": the_zoo()}
+    told, peers, speed = (json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+                          for name in ("demo_cifar10", "peers", "attack_speed"))
+    return {"figures": figures(told["results"]), "beside": beside(told["results"], peers, speed), "zoo": the_zoo()}
 
 
 def figures(r):
@@ -49,13 +49,13 @@ def figures(r):
     return table(["what", "figure", "command"], [[a, b, f"`{c}`"] for a, b, c in rows])
 
 
-def beside(r, peers):
+def beside(r, peers, speed):
     """What this does beside the others, each number with its command or source."""
     levels = {(row["rules"], row["compression"]): row for row in r["analyze"]["rows"]}
     run, built = ([row for row in r[stage]["rows"] if row["scheme"] == "int8"] for stage in ("board", "firmware"))
     flash, times = (", ".join(texts) for texts in ([f"{row['flash_bytes']:,} B" for row in built],
                                                    [f"{row['ms_per_image']:,.0f} ms" for row in run]))
-    nn, pgd, student = peers["cmsis_nn"], peers["pgd"], peers["student"]
+    nn, student, pgd = peers["cmsis_nn"], peers["student"], speed["rows"][0]
     none, high = (levels["xcubeai", level]["flash_bytes"] for level in ("none", "high"))
     rows = [
         ["needs", "numpy, numba, h5py, pyserial", "TensorFlow, cleverhans, X-CUBE-AI", "STM32CubeMX, a trained model",
@@ -72,14 +72,14 @@ def beside(r, peers):
         ["host and board compared", "byte for byte", "by accuracy", "by its validation", "no", "-"],
         ["virtual board", "yes, the same ELF over its UART", "no", "no", "no", "-"],
         ["attacks on floats", "14, re-checked, with flags", "FGM, PGD on another network", "no", "no", "many"],
-        [f"PGD-{pgd['steps']}, {pgd['images']} images, processor time", f"{pgd['ours_ms']:,} ms [7]", "-", "-", "-",
-         f"foolbox {pgd['foolbox_ms']:,} ms, torchattacks {pgd['torchattacks_ms']:,} ms [7]"],
+        [f"{pgd['work']}, a batch of {pgd['batch']} images, {pgd['clock']} time", f"{pgd['ours_ms']:,.0f} ms [7]", "-", "-", "-",
+         ", ".join(f"{row['peer']} {row['peer_ms']:,.0f} ms" for row in speed["rows"]) + " [7]"],
         ["attacks on integers and board", "through the rounding, by scores, by labels, replayed", "no", "no", "no", "by scores or labels"],
         ["bit flips, ECC, defences in C", "yes", "described", "no", "no", "no"],
     ]
     notes = [", ".join(f"`{row['command']}`" for row in built), f"`{r['analyze']['command'].replace('RULES', 'xcubeai').replace('LEVEL', 'none')}`, and `high`; "
              "its runtime is an estimate", f"{nn['source']}", ", ".join(f"`{row['command']}`" for row in run) + ": zero wait states", f"{student['source']}",
-             peers["xcubeai_resnet8"]["source"], f"`{pgd['command']}`, one thread each"]
+             peers["xcubeai_resnet8"]["source"], f"`{speed['command']}`, one thread each, medians"]
     header = ["", "tinyvgg", "student project", "X-CUBE-AI", "TFLite Micro, CMSIS-NN", "cleverhans, foolbox"]
     return table(header, rows) + "\n\n" + "\n".join(f"{i}. {text}" for i, text in enumerate(notes, 1))
 

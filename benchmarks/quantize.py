@@ -3,7 +3,8 @@
     python benchmarks/quantize.py --model light_cifar10 --data cifar10 --finetune 2 --out runs/quantize --figure pareto.png
     python benchmarks/quantize.py --model light.h5 --data cifar10 --tflite-python venv/bin/python     # one that has tensorflow
 
-Rows are appended to OUT/rows.jsonl as they are done; a stopped run goes on where it was. Drop: points of accuracy lost against
+Rows are appended to OUT/rows.jsonl as they are done; a stopped run goes on where it was, and --results FILE.json gets all of
+them, for the pages. Drop: points of accuracy lost against
 the float network on the same test images. Bytes: constants (weights, codebooks, biases, tails); TensorFlow Lite: the whole file.
 """
 
@@ -20,8 +21,8 @@ import numpy as np
 from tinyvgg import data as data_module
 from tinyvgg.cli._classifier import images_for, open_classifier
 from tinyvgg.quant.memory import plan_memory
-from tinyvgg.quant.schemes import compress, constants
-from tinyvgg.report.record import append_line, read_lines
+from tinyvgg.quant.schemes import Options, compress, constants
+from tinyvgg.report.record import append_line, read_lines, versions, write_json
 from tinyvgg.report.tables import table
 from tinyvgg.train import evaluate
 
@@ -84,6 +85,7 @@ def parse():
     parser.add_argument("--only", action="append", metavar="ROW", help="only this row (may be given more than once)")
     parser.add_argument("--tflite-python", metavar="PYTHON", help="an interpreter with tensorflow, for TensorFlow Lite's row")
     parser.add_argument("--out", default="runs/quantize", help="folder of the rows (default runs/quantize)")
+    parser.add_argument("--results", type=Path, metavar="FILE.json", help="write the rows there")
     parser.add_argument("--figure", metavar="FILE.png", help="draw accuracy against bytes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
@@ -107,9 +109,15 @@ def tflite(arguments, x_calibration, x_test, y_test, floats):
 
 
 def show(arguments, rows):
-    """Print the rows, in the order of ROWS; draw them if asked."""
+    """Print the rows, in the order of ROWS; write and draw them if asked."""
     order = ["float32", "TensorFlow Lite int8", *(name for name, *_ in ROWS)]
     rows = sorted(rows, key=lambda row: order.index(row["name"]))
+    if arguments.results:
+        settings = f"--model {arguments.model} --data {arguments.data} --finetune {arguments.finetune}"
+        settings += f" --train-images {arguments.train_images}" * bool(arguments.train_images)
+        settings += " --tflite-python PYTHON" * any("TensorFlow" in row["name"] for row in rows)
+        write_json(arguments.results, {"command": f"python benchmarks/quantize.py {settings} --out {arguments.out}",
+                                       "versions": versions(), "learning_rate": Options().learning_rate, "rows": rows})
     if arguments.json:
         print(json.dumps(rows))
     else:

@@ -1,25 +1,30 @@
 """How far our PGD is from foolbox's and ART's on one small model with shared weights: prints the largest differences.
 
-    pip install foolbox adversarial-robustness-toolbox && python benchmarks/interop/attack_equality.py [--json]
+    pip install foolbox adversarial-robustness-toolbox && python benchmarks/interop/attack_equality.py [--json | --out FILE.json]
 
 compat: the loop of attacks.compat.pgd_loop in that library's order. own: attacks.pgd, which never leaves the ball by a rounding.
+Both by the reference kernels.
 """
 import argparse
 import json
+from importlib.metadata import version
 
 import numpy as np
 
-from tinyvgg import attacks
+from tinyvgg import attacks, kernels
 from tinyvgg.attacks.compat.pgd_loop import pgd_loop
 from tinyvgg.interop import art, foolbox
 from tinyvgg.nn import Sequential
 from tinyvgg.nn.layers import Conv2D, Dense, Flatten, InputLayer
+from tinyvgg.report.record import versions, write_json
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", metavar="FILE.json", help="write the rows there too, for the pages")
     arguments = parser.parse_args()
+    kernels.use("reference")
     net = Sequential([InputLayer((8, 8, 3)), Conv2D(8, 3, activation="relu"), Flatten(), Dense(10)], seed=1)
     g = np.random.default_rng(0)
     x = g.uniform(0, 1, (32, 8, 8, 3)).astype(np.float32)
@@ -33,6 +38,10 @@ def main():
             own = attacks.pgd(net, x, y, eps=eps, step=step, norm=norm, loss="ce_plain", keep="last", early_stop=False).x_adv
             rows.append({"work": f"PGD {norm}", "peer": library, "compat": float(np.abs(ours - theirs).max()),
                          "equal_bits": bool(np.array_equal(ours, theirs)), "own": float(np.abs(own - theirs).max())})
+    if arguments.out:
+        peers = {name: version(name) for name in ("foolbox", "adversarial-robustness-toolbox")}
+        write_json(arguments.out, {"command": "python benchmarks/interop/attack_equality.py", "versions": {**versions(), **peers},
+                                   "rows": rows})
     if arguments.json:
         print(json.dumps(rows))
     for row in [] if arguments.json else rows:

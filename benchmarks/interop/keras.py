@@ -1,6 +1,6 @@
 """Our files in Keras 2.15 and Keras 3, and Keras 2's files repaired for Keras 3: the largest differences, measured there.
 
-    python benchmarks/interop/keras.py --venvs DIR [--fixtures DIR] [--json]
+    python benchmarks/interop/keras.py --venvs DIR [--fixtures DIR] [--json | --out FILE.json]
 
 Makes two virtual environments in DIR (tensorflow-cpu 2.15.1 with Keras 2.15, tensorflow-cpu 2.20 with Keras 3) unless they are
 there: DIR/venv-keras2 and DIR/venv-keras3, about 3 GB. Rows: {"work", "keras", "difference", "limit", "ok", "detail"}.
@@ -22,11 +22,13 @@ from tinyvgg import models, rng  # noqa: E402
 from tinyvgg.errors import TinyVGGError  # noqa: E402
 from tinyvgg.io.keras_h5 import convert  # noqa: E402
 from tinyvgg.nn.losses import cross_entropy  # noqa: E402
+from tinyvgg.report.record import versions, write_json  # noqa: E402
 from tinyvgg.report.tables import table  # noqa: E402
 from tinyvgg.train import optimizers  # noqa: E402
 
 PACKAGES = {"2": ["tensorflow-cpu==2.15.1", "keras==2.15.0"], "3": ["tensorflow-cpu==2.20.0"]}
 LIMIT = 1e-5
+BEFORE = {"opens": "opened", "without_training": "opened without its training only", "refused": "refused"}
 
 
 def main(argv=None):
@@ -34,18 +36,23 @@ def main(argv=None):
     parser.add_argument("--venvs", type=Path, required=True, metavar="DIR", help="folder of the two environments")
     parser.add_argument("--fixtures", type=Path, metavar="DIR", help="files that Keras wrote")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--out", metavar="FILE.json", help="write the rows there, for the pages; needs --fixtures")
     arguments = parser.parse_args(argv)
     pythons = {version: environment(arguments.venvs, version) for version in PACKAGES}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        rows = []
+        rows, before = [], {}
         for version, python in pythons.items():
             # Keras 3 drops the slots of any .h5, its own too; from .keras it goes on.
             ending = {"2": ".h5", "3": ".keras"}[version]
             tasks = our_models(folder) + [resumption(folder, ending, dtype) for dtype in ("float32", "float64")]
             rows += ask(python, version, tasks)
         if arguments.fixtures:
-            rows += repaired(arguments.fixtures / "keras2", pythons, folder)
+            more, before = repaired(arguments.fixtures / "keras2", pythons, folder)
+            rows += more
+    if arguments.out:
+        write_json(arguments.out, {"command": "python benchmarks/interop/keras.py --venvs DIR --fixtures DIR", "versions": versions(),
+                                   "ours": by_version(rows), "repaired": {"before": before, "after": after_repair(rows)}, "rows": rows})
     if arguments.json:
         print(json.dumps(rows))
     else:
@@ -146,12 +153,12 @@ def trained(model):
 # --- Keras 2's files, repaired ---
 
 def repaired(fixtures, pythons, folder):
-    """Which of Keras 2's files Keras 3 refuses as they are, and what both say to them after `convert`."""
+    """What both say to Keras 2's files after `convert`, as rows; how many Keras 3 refuses as they are, and how many it opens."""
     files = [p for p in sorted([*fixtures.glob("*.h5"), *fixtures.glob("*.keras")])
              if not p.name.endswith("weights.h5") and p.with_suffix(".npz").exists()]
     raw = {compiled: ask(pythons["3"], "3", [{"work": p.name, "task": "predict", "file": str(p), "compile": compiled,
                                               "vectors": str(p.with_suffix(".npz"))} for p in files]) for compiled in (False, True)}
-    rows, tasks = [], []
+    rows, tasks, found = [], [], {"files": len(files), "opens": 0, "without_training": 0, "refused": 0}
     for path, bare, whole in zip(files, raw[False], raw[True], strict=True):
         target = folder / f"repaired_{path.name}"
         try:
@@ -159,11 +166,42 @@ def repaired(fixtures, pythons, folder):
         except TinyVGGError as error:
             rows.append({"work": f"convert {path.name}", "keras": "-", "difference": None, "limit": LIMIT, "ok": False, "detail": error.problem})
             continue
-        before = ("opens" if whole["ok"] else "without its training only" if bare["ok"] else "refused") + " by Keras 3"
+        before = "opens" if whole["ok"] else "without_training" if bare["ok"] else "refused"
+        found[before] += 1
         limit = 2e-2 if "mixed" in path.name else LIMIT       # half precision rounds differently in the two versions
-        tasks.append({"work": f"{path.name} ({before}), repaired", "task": "predict", "file": str(target), "compile": True,
+        tasks.append({"work": f"{path.name} ({BEFORE[before]} by Keras 3), repaired", "task": "predict", "file": str(target), "compile": True,
                       "vectors": str(path.with_suffix(".npz")), "limit": limit})
-    return rows + [row for version in pythons for row in ask(pythons[version], version, tasks)]
+    return rows + [row for version in pythons for row in ask(pythons[version], version, tasks)], found
+
+
+# --- for the pages ---
+
+def by_version(rows):
+    """A row for each model and each training that goes on: the largest difference in either version of Keras."""
+    found = {}
+    for row in rows:
+        if row["work"].endswith(": predictions"):
+            what = f"{row['work'].split('.')[0]} (`.h5`, `.keras`, `.weights.h5`): predictions"
+        elif row["work"].startswith("training goes on"):
+            dtype = row["work"].split(" in ")[1].split(": ")[0]
+            what = f"training goes on, {dtype}: {'first loss' if dtype == 'float32' else 'three losses'}"
+        else:
+            continue
+        of = found.setdefault(what, {"what": what})
+        key = f"keras{row['keras'][0]}"
+        of[key] = max(row["difference"], of.get(key, 0)) if row["ok"] else None
+    return list(found.values())
+
+
+def after_repair(rows):
+    """For each version of Keras: of how many repaired files it opens how many, and the largest difference of predictions."""
+    found = {}
+    for row in (r for r in rows if r["work"].endswith("repaired")):
+        of = found.setdefault(row["keras"], {"files": 0, "opened": 0, "difference": 0, "half_precision_difference": 0})
+        key = "half_precision_difference" if row["limit"] > LIMIT else "difference"
+        of["files"], of["opened"] = of["files"] + 1, of["opened"] + row["ok"]
+        of[key] = max(of[key], row["difference"] or 0)
+    return found
 
 
 if __name__ == "__main__":

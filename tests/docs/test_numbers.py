@@ -3,9 +3,12 @@ import importlib.util
 import json
 import re
 import shlex
+import tomllib
+from pathlib import Path
 
 import pytest
 
+from tests.docs.measurements import unproven
 from tests.docs.pages import ROOT
 from tinyvgg import cli
 
@@ -18,8 +21,13 @@ def script(name):
 
 
 fill_docs, record = script("fill_docs"), script("record")
-PAGES = [p for p in fill_docs.pages() if re.search("<!-- (table|value): ", p.read_text(encoding="utf-8"))]
-NAMED = sorted({m[1] for p in PAGES for m in re.finditer(r"<!-- (?:table|value): (\S+) ", p.read_text(encoding="utf-8"))})
+ALL_PAGES = [*(p for p in fill_docs.pages() if "_build" not in p.parts), ROOT / "CHANGELOG.md"]
+PAGES = [p for p in ALL_PAGES if re.search("<!-- (table|value|begin of)[ :]", p.read_text(encoding="utf-8"))]
+NOT_MEASURED = tomllib.loads(Path(__file__).with_name("not_measured.toml").read_text(encoding="utf-8"))
+EVERYWHERE = NOT_MEASURED.pop("every page")
+RESULTS = sorted((ROOT / "benchmarks" / "results").iterdir())
+# The story's commands stand beside its figures; peers.json has a source for each figure.
+WITHOUT_COMMAND = ("demo_cifar10.json", "peers.json")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
@@ -36,10 +44,55 @@ def test_every_mark_is_understood(path):
     assert text.count("<!-- value: ") == len(fill_docs.VALUE.findall(text)) == text.count("<!-- end -->")
 
 
-@pytest.mark.parametrize("name", NAMED)
-def test_a_result_names_its_command(name):
-    words = shlex.split(json.loads((ROOT / "benchmarks" / "results" / name).read_text(encoding="utf-8"))["command"])
-    assert words[0] == "tinyvgg" and words[1] in cli.verbs() or words[0] == "python" and (ROOT / words[1]).is_file()
+def allowed(path):
+    """The exact words that excuse numbers of a page."""
+    return [*EVERYWHERE, *NOT_MEASURED.get(path.relative_to(ROOT).as_posix(), {})]
+
+
+@pytest.mark.parametrize("path", ALL_PAGES, ids=lambda p: p.stem)
+def test_what_looks_measured_comes_from_a_result_file(path):
+    excused = allowed(path)
+    found = [] if "whole_page" in excused else unproven(path.read_text(encoding="utf-8"), excused)
+    assert not found, (f"{path.name}: {', '.join(f'{number!r} in line {line}' for line, number in found)}: put a measured figure into a "
+                       "mark (benchmarks/fill_docs.py), one that is not measured into tests/docs/not_measured.toml")
+
+
+def test_every_excuse_is_needed():
+    texts = {path: path.read_text(encoding="utf-8") for path in ALL_PAGES}
+    for exact in EVERYWHERE:
+        assert any(needed(exact, text, allowed(path)) for path, text in texts.items()), f"nothing needs {exact!r}"
+    for name, own in NOT_MEASURED.items():
+        for exact in own:
+            assert needed(exact, texts[ROOT / name], allowed(ROOT / name)), f"not_measured.toml: nothing in {name} needs {exact!r}"
+
+
+def needed(exact, text, excused):
+    if exact == "whole_page":
+        return bool(unproven(text))
+    return len(unproven(text, [other for other in excused if other != exact])) > len(unproven(text, excused))
+
+
+PLANTED = ["It takes 3.2 ms.", "It is 2.18 times as fast.", "| conv2d | 1.02 |", "All of 431,744 are there.", "A share of 88 %",
+           "It differs by 5.8e-06.", "`tinyvgg x` printed `+0.55 points`.", "It needs 12 KB more.", "    PGD: 133 ms"]
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_planted_figure_is_found(planted):
+    page = f"# A page\n\nIn 2019 three of 36 layers, version 2.15.0, F(4x4, 3x3).\n\n{planted}\n"
+    (found,) = unproven(page)
+    assert found[0] == 5
+    for begin, end in (("<!-- table: r.json rows | a: {a} -->\n", "\n<!-- table end -->"), ("<!-- value: r.json a {} -->", "<!-- end -->")):
+        assert not unproven(page.replace(planted, begin + planted + end))
+    assert not unproven(page, [planted])
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda p: p.stem)
+def test_a_result_names_its_command(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"/(tmp|opt|home|work|root|mnt)/", text), "a path of a machine"
+    if path.name not in WITHOUT_COMMAND:
+        told = shlex.split(json.loads(text)["command"])
+        assert told[0] == "tinyvgg" and told[1] in cli.verbs() or told[0] == "python" and (ROOT / told[1]).is_file()
 
 
 @pytest.mark.parametrize("damage", [("5,372,584", "5,372,585"), ("| none |", "| some |")])

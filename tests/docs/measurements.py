@@ -1,0 +1,27 @@
+"""Which numbers of a page look measured and stand in no mark, so that no result file vouches for them."""
+import re
+
+MARKED = [re.compile(pattern, re.S | re.M) for pattern in (
+    r"^ *```.*?^ *```", r"<!-- table: .*?<!-- table end -->", r"<!-- value: .*?<!-- end -->",
+    r"<!-- begin of (\S+) ?\w* -->.*?<!-- end of \1 -->",                                    # benchmarks/fill_docs.py fills these
+    r"<!-- (beside|figures|zoo) -->.*?<!-- /\1 -->", r"<!-- zoo table -->.*?<!-- zoo table end -->",    # as do fill_readme.py, the cards
+    r"<!--.*?-->")]
+NUMBER = r"(?<![\w.,/^])[-+]?\d[\d,]*(?:\.\d+)?"
+UNIT = (r"%|per cent\b|(?:[ munµ]?s|seconds?|minutes?|hours?|days?|M? ?cycles|instructions|points|times|images a second|FLOP/s|GFLOP/s"
+        r"|B|KB|MB|GB|KiB|MiB|[kM]?bytes?)\b")
+LOOKS_MEASURED = re.compile("|".join((
+    rf"{NUMBER} ?(?:{UNIT})", rf"{NUMBER}e[-+]?\d+",                                   # 3.2 ms, 5.8e-06
+    r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w.])",                                          # 431,744
+    r"(?<=\| )[-+]?\d+\.\d+(?= [|(])")))                                                # a cell of a table: | 1.02 |
+
+
+def unproven(text, allowed=()):
+    """Return (line number, number) of everything that looks measured and stands neither in a mark nor within allowed words."""
+    spans = [m.span() for pattern in [*MARKED, *map(words, allowed)] for m in pattern.finditer(text)]
+    return [(text.count("\n", 0, m.start()) + 1, m[0]) for m in LOOKS_MEASURED.finditer(text)
+            if not any(start <= m.start() and m.end() <= end for start, end in spans)]
+
+
+def words(exact):
+    """A pattern of these words, also where a line breaks between them."""
+    return re.compile(r"\s+".join(map(re.escape, exact.split())))
