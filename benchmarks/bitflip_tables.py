@@ -139,7 +139,10 @@ def _heat(rows):
     found = [r for row in of(rows, "heat/").values() for r in row["rows"] if r["tried"]]
     ranked = sorted(found, key=lambda r: -r["worst_drop"])[:12]
     lines = [[r["tensor"], r["bit"], f"{100 * r['mean_drop']:.1f}", f"{100 * r['worst_drop']:.1f}", r["tried"]] for r in ranked]
-    return markdown(["array", "bit", "mean points lost", "worst", "tried"], lines) if lines else ""
+    if not lines:
+        return ""
+    mapped = ", ".join(dict.fromkeys(r["tensor"] for r in found))
+    return f"Of {mapped}:\n\n" + markdown(["array", "bit", "mean points lost", "worst", "tried"], lines)
 
 
 def figures(rows, folder):
