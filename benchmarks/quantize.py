@@ -10,6 +10,7 @@ the float network on the same test images. Bytes: constants (weights, codebooks,
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -116,6 +117,8 @@ def show(arguments, rows):
         settings = f"--model {arguments.model} --data {arguments.data} --finetune {arguments.finetune}"
         settings += f" --train-images {arguments.train_images}" * bool(arguments.train_images)
         settings += " --tflite-python PYTHON" * any("TensorFlow" in row["name"] for row in rows)
+        found = [row["name"] for row in rows if row["name"] in order[2:]]
+        settings += "".join(f" --only {shlex.quote(name)}" for name in found if len(found) < len(ROWS))
         write_json(arguments.results, {"command": f"python benchmarks/quantize.py {settings} --out {arguments.out}",
                                        "versions": versions(), "learning_rate": Options().learning_rate, "rows": rows})
     if arguments.json:
