@@ -1,11 +1,11 @@
 """Whether the engine learns as well as PyTorch: one recipe, both engines, several seeds, Welch's interval of the difference.
 
-    python benchmarks/learning.py --data DATA [--recipe zoo] [--epochs 5] [--limit 20000] [--seeds 5] [--out FILE] [--json]
+    python benchmarks/learning.py --data DATA [--recipe zoo] [--epochs 5] [--limit 20000] [--seeds 5] [--rows FILE] [--out FILE]
 
 needs PyTorch and SciPy. Each seed gives both engines the same first weights, order of images and augmentation; dropout draws
 its own. zoo: AdamW 2e-3, weight decay .02 on kernels, cosine with one epoch of warm-up, flips, shifts, cutout, no dropout.
-student: Adam 1e-3, no augmentation, the student project's dropout rates. Each finished training is a line of --out; a second
-call trains only what is missing.
+student: Adam 1e-3, no augmentation, the student project's dropout rates. Each finished training is a line of --rows; a
+second call trains only what is missing. --out takes the summary that docs/zoo.md shows.
 """
 import argparse
 import hashlib
@@ -23,7 +23,7 @@ from torch_peer import Peer
 from tinyvgg import data, models, rng, train
 from tinyvgg.data.augment import Augment
 from tinyvgg.data.batches import batches
-from tinyvgg.report.record import append_line, read_lines
+from tinyvgg.report.record import append_line, read_lines, versions, write_json
 from tinyvgg.train import optimizers, recipe, schedules
 
 RECIPES = {
@@ -103,7 +103,7 @@ def measure(arguments, dataset):
     chosen = np.sort(rng.generator(0, "limit").permutation(len(x))[:arguments.limit])
     settings = {"recipe": arguments.recipe, "epochs": arguments.epochs, "images": len(chosen), "torch": torch.__version__,
                 "data": hashlib.sha256(x[chosen].tobytes()).hexdigest()[:16]}
-    rows = [r for r in (read_lines(arguments.out) if arguments.out else []) if all(r.get(k) == v for k, v in settings.items())]
+    rows = [r for r in (read_lines(arguments.rows) if arguments.rows else []) if all(r.get(k) == v for k, v in settings.items())]
     for seed in range(arguments.seeds):
         for name, engine in (("tinyvgg", ours), ("torch", theirs)):
             if any((r["engine"], r["seed"]) == (name, seed) for r in rows):
@@ -114,8 +114,8 @@ def measure(arguments, dataset):
                    "test_images": len(test[0]), "seconds": round(time.perf_counter() - started, 1)}
             rows.append(row)
             print(f"{name}, seed {seed}: {row['accuracy']:.2%} in {row['seconds']:.0f} s", file=sys.stderr)
-            if arguments.out:
-                append_line(arguments.out, row)
+            if arguments.rows:
+                append_line(arguments.rows, row)
     return [row for row in rows if row["seed"] < arguments.seeds]
 
 
@@ -138,21 +138,31 @@ def main():
     parser.add_argument("--limit", type=int, default=20000)
     parser.add_argument("--seeds", type=int, default=5, help="at least 2")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rows", type=Path, help="file that gets a line for each finished training")
+    parser.add_argument("--out", type=Path, help="JSON file of the summaries, one a recipe")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     rows = measure(arguments, data.load(arguments.data))
     found = {name: [r["accuracy"] for r in rows if r["engine"] == name] for name in ("tinyvgg", "torch")}
     difference, low, high = welch(found["tinyvgg"], found["torch"])
-    summary = {"recipe": arguments.recipe, "epochs": arguments.epochs, "images": rows[0]["images"], "seeds": arguments.seeds,
-               "tinyvgg": found["tinyvgg"], "torch": found["torch"], "difference": difference, "welch_95": [low, high]}
-    if arguments.json:
-        print(json.dumps(summary))
-        return
     for name, values in found.items():
         print(f"{name}: mean {np.mean(values):.2%}, " + ", ".join(f"{v:.2%}" for v in values))
     print(f"difference {100 * difference:+.2f} points, 95 % interval {100 * low:+.2f} to {100 * high:+.2f}")
+    if arguments.out:
+        summary = {"recipe": arguments.recipe, "epochs": arguments.epochs, "images": rows[0]["images"], "seeds": arguments.seeds,
+                   **found, "mean": {name: float(np.mean(values)) for name, values in found.items()},
+                   "points": 100 * difference, "welch_95": [100 * low, 100 * high]}
+        keep(arguments, summary)
+
+
+def keep(arguments, summary):
+    """Write the summary into --out, where summaries of other recipes stay."""
+    path = arguments.out
+    kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    command = (f"python benchmarks/learning.py --data {arguments.data} --recipe {arguments.recipe} --epochs {arguments.epochs} "
+               f"--limit {arguments.limit} --seeds {arguments.seeds}")
+    rows = [row for row in kept if row["recipe"] != arguments.recipe] + [{"command": command, **summary}]
+    write_json(path, {"command": command, "torch": torch.__version__, "versions": versions(), "rows": rows})
 
 
 if __name__ == "__main__":

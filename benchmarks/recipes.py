@@ -1,36 +1,40 @@
-"""What pays in training the light net: one change a row, judged on held-out training images, never on test images.
+"""What pays in training: one change a row, judged on held-out training images, never on test images.
 
-    python benchmarks/recipes.py --data DATA [--epochs 8] [--limit 30000] [--only NAME,NAME] [--out FILE] [--json]
+    python benchmarks/recipes.py --data DATA [--epochs 8] [--limit 30000] [--only NAME,NAME] [--runs DIR] [--out FILE]
 
 Each row is a `tinyvgg train` command, printed with its result: accuracy on 5,000 training images that were held out, with its
-95 % interval. A finished row is a line of --out; a second call trains only what is missing.
+95 % interval. Teachers are runs of this script, so they never saw these images either. A finished row is kept in --out at once;
+a second call trains only what is missing.
 """
 import argparse
+import io
 import json
 import shlex
-import subprocess
 import sys
-import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 
+from tinyvgg import cli
 from tinyvgg.report.interval import wilson
-from tinyvgg.report.record import append_line, read_lines
+from tinyvgg.report.record import versions, write_json
 
 HELD_OUT = 5000
-# name: (the row that it changes, options; a later option replaces an earlier one)
+# name: (the row that it changes, options; a later option replaces an earlier one; {runs} is the folder of the runs)
 ROWS = {
     "student": (None, "--arch light --optimizer adam --learning-rate 1e-3 --batch-size 64"),
-    "no dropout": ("student", "--dropout 0"),
-    "cosine": ("no dropout", "--learning-rate 2e-3 --schedule cosine --warmup 1"),
-    "flips and shifts": ("cosine", "--augment flip,shift4"),
-    "weight decay": ("flips and shifts", "--optimizer adamw --weight-decay 0.02"),
-    "cutout": ("weight decay", "--augment flip,shift4,cutout8"),
+    "no-dropout": ("student", "--dropout 0"),
+    "cosine": ("no-dropout", "--learning-rate 2e-3 --schedule cosine --warmup 1"),
+    "flips-shifts": ("cosine", "--augment flip,shift4"),
+    "weight-decay": ("flips-shifts", "--optimizer adamw --weight-decay 0.02"),
+    "cutout": ("weight-decay", "--augment flip,shift4,cutout8"),
     "average": ("cutout", "--ema 0.999"),
-    "batch 128": ("average", "--batch-size 128 --learning-rate 3e-3"),
+    "batch-128": ("average", "--batch-size 128 --learning-rate 3e-3"),
     "momentum": ("average", "--optimizer momentum --learning-rate 0.05 --weight-decay 0.005"),
-    "label smoothing": ("average", "--label-smoothing 0.1"),
-    "some dropout": ("average", "--dropout 0.1"),
-    "distillation": ("batch 128", "--distill base_cifar10 --temperature 4 --teacher-share 0.9"),
+    "smoothing": ("average", "--label-smoothing 0.1"),
+    "some-dropout": ("average", "--dropout 0.1"),
+    "base": ("batch-128", "--arch base"),
+    "base-dropout": ("base", "--dropout 0,0.3"),
+    "distillation": ("batch-128", "--distill {runs}/base --temperature 4 --teacher-share 0.9"),
 }
 
 
@@ -41,22 +45,32 @@ def options(name):
     return (options(parent) if parent else {}) | dict(zip(words[::2], words[1::2], strict=True))
 
 
-def command(name, epochs, limit):
-    """Return the `tinyvgg train` command of a row, without --data and --out."""
-    chosen = options(name) | {"--epochs": epochs, "--limit": limit, "--validation": HELD_OUT, "--seed": 0}
-    return "tinyvgg train " + " ".join(f"{key} {value}" for key, value in chosen.items())
+def command(name, arguments):
+    """Return the `tinyvgg train` command of a row."""
+    chosen = options(name) | {"--data": arguments.data, "--epochs": arguments.epochs, "--limit": arguments.limit,
+                              "--validation": HELD_OUT, "--out": f"{{runs}}/{name}"}
+    return "tinyvgg train " + " ".join(f"{key} {value}" for key, value in chosen.items()).format(runs=arguments.runs)
 
 
-def measure(name, line, data):
-    """Run a row's command in a process of its own; return its row."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-m", *shlex.split(line), "--data", data, "--out", f"{folder}/run", "--json"]
-        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-    result = json.loads(done.stdout)
+def measure(name, line):
+    """Run a row's command, from where it was stopped if it was; return its row."""
+    out = io.StringIO()
+    with redirect_stdout(out):
+        code = cli.main([*shlex.split(line)[1:], "--resume", "--json"])
+    if code:
+        raise SystemExit(f"{line} ended with exit code {code}")
+    result = json.loads(out.getvalue())
     low, high = wilson(round(result["val_accuracy"] * HELD_OUT), HELD_OUT)
-    return {"work": "recipe", "name": name, "changes": ROWS[name][0], "command": line, "val_accuracy": result["val_accuracy"],
-            "interval": [low, high], "val_loss": result["val_loss"], "accuracy": result["accuracy"],
-            "data_sha256": result["data_sha256"], "weights_sha256": result["weights_sha256"]}
+    return {"name": name, "changes": ROWS[name][0], "options": ROWS[name][1].format(runs="runs"), "command": line,
+            "val_accuracy": result["val_accuracy"], "interval": [low, high], "val_loss": result["val_loss"],
+            "accuracy": result["accuracy"], "data_sha256": result["data_sha256"], "weights_sha256": result["weights_sha256"]}
+
+
+def kept_rows(path):
+    """Return the rows of an earlier call by their commands."""
+    if path is None or not path.exists():
+        return {}
+    return {row["command"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
 
 
 def main():
@@ -65,29 +79,30 @@ def main():
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--limit", type=int, default=30000)
     parser.add_argument("--only", help="names of rows, with commas between")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--runs", default="runs/recipes", help="folder of the runs (default runs/recipes)")
+    parser.add_argument("--out", type=Path, help="JSON file of the rows")
     arguments = parser.parse_args()
     names = arguments.only.split(",") if arguments.only else list(ROWS)
     unknown = [name for name in names if name not in ROWS]
     if unknown:
         parser.error(f"there is no row {unknown[0]!r}; the rows are {', '.join(ROWS)}")
-    known = {row["command"]: row for row in (read_lines(arguments.out) if arguments.out else [])}
-    rows = []
+    rows = kept_rows(arguments.out)
     for name in names:
-        line = command(name, arguments.epochs, arguments.limit)
-        row = known.get(line)
-        if row is None:
-            row = measure(name, line, arguments.data)
-            if arguments.out:
-                append_line(arguments.out, row)
-        rows.append(row)
-        if not arguments.json:
-            low, high = row["interval"]
-            print(f"{name:18} {100 * row['val_accuracy']:.2f} % ({100 * low:.2f} to {100 * high:.2f})  {line}", flush=True)
-    if arguments.json:
-        print(json.dumps(rows, indent=1))
+        line = command(name, arguments)
+        row = rows[line] = rows.get(line) or measure(name, line)
+        if arguments.out:
+            write_json(arguments.out, record(arguments, rows))
+        low, high = row["interval"]
+        print(f"{name:18} {100 * row['val_accuracy']:.2f} % ({100 * low:.2f} to {100 * high:.2f})  {line}", flush=True)
+
+
+def record(arguments, rows):
+    """What the result file holds: the command, versions, and the rows in the order of ROWS."""
+    line = f"python benchmarks/recipes.py --data {arguments.data} --epochs {arguments.epochs} --limit {arguments.limit}"
+    order = list(ROWS)
+    return {"command": line, "versions": versions(), "epochs": arguments.epochs, "images": arguments.limit - HELD_OUT,
+            "rows": sorted(rows.values(), key=lambda row: order.index(row["name"]))}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

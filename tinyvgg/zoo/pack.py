@@ -39,6 +39,8 @@ def pack(run, name, data_spec, *, note="", folder=FOLDER):
             "test": {key: result[key] for key in ("n", "accuracy", "interval", "loss", "ece", "per_class")},
             "history": [{key: round(value, 5) for key, value in row.items() if isinstance(value, int | float)} for row in history],
             "versions": config["versions"], "packed_with": versions()}
+    if "teachers" in config:
+        card["teachers"] = config["teachers"]
     write_json(folder / f"{name}.json", card)
     write_bytes(folder / f"{name}.md", page(card))
     return card
@@ -59,13 +61,14 @@ def page(card):
     test, low_high = card["test"], " to ".join(f"{100 * v:.2f}" for v in card["test"]["interval"])
     classes = ", ".join(f"{row['class']} {100 * row['accuracy']:.1f}" for row in test["per_class"])
     low, high = card["input_range"]
+    teachers = "".join(f"| teacher {t['name']}, SHA-256 of its weights | `{t['weights_sha256']}` |\n" for t in card.get("teachers", []))
     return (f"# {card['name']}\n\n"
             f"{card['architecture']}, {card['parameters']:,} parameters; RGB images in {low:g}..{high:g}, channels last.\n\n"
             f"| | |\n|---|---|\n"
             f"| test accuracy | {100 * test['accuracy']:.2f} % of {test['n']:,} images (95 % interval {low_high}) |\n"
             f"| test loss | {test['loss']:.4f} |\n| expected calibration error | {test['ece']:.4f} |\n"
             f"| per class, % | {classes} |\n| training images | {card['data']['train_images']:,} |\n"
-            f"| hours | {card['hours']} |\n| seed | {card['seed']} |\n| SHA-256 | `{card['sha256']}` |\n\n"
+            f"| hours | {card['hours']} |\n| seed | {card['seed']} |\n| SHA-256 | `{card['sha256']}` |\n{teachers}\n"
             f"Data: {card['data']['name']}. {card['data']['note']}\n\nTrained by\n\n    {card['command']}\n\n"
             f"and evaluated by `tinyvgg evaluate {card['name']} --data DATA`.\n")
 
