@@ -23,6 +23,15 @@ def test_an_entry_is_what_its_card_says(name):
 
 
 @pytest.mark.parametrize("name", zoo.names())
+def test_teachers_are_entries_as_they_were(name):
+    """Or the card's command would train another network."""
+    card = zoo.card(name)
+    for teacher in card.get("teachers", []):
+        assert teacher["name"] in card["command"]
+        assert zoo.card(teacher["name"])["weights_sha256"] == teacher["weights_sha256"]
+
+
+@pytest.mark.parametrize("name", zoo.names())
 def test_the_accuracy_of_the_card_is_measured_again(name, cifar):
     card, (x, y) = zoo.card(name), cifar.part("test")
     if sha256_arrays(x, y) != card["data"]["test_sha256"]:
@@ -42,10 +51,13 @@ def test_pack_and_a_swapped_file(tmp_path, monkeypatch):
     run = tmp_path / "run"
     x, y = data.load("shapes").part("train", 64)
     model = models.resnet8()
-    model.fit(x, y, epochs=1, out=run, quiet=True, record={"settings": {"arch": "resnet8", "data": "shapes", "seed": 0, "swa": False}})
+    teachers = [{"name": "large", "weights_sha256": "12ab" * 16}]
+    model.fit(x, y, epochs=1, out=run, quiet=True,
+              record={"settings": {"arch": "resnet8", "data": "shapes", "seed": 0, "swa": False}, "teachers": teachers})
     card = pack(run, "small", "shapes", note="Generated.", folder=tmp_path)
     assert card["command"] == "tinyvgg train --arch resnet8 --data DATA --seed 0 --out RUN"
-    assert json.loads((tmp_path / "small.json").read_text()) == card
+    assert json.loads((tmp_path / "small.json").read_text()) == card and card["teachers"] == teachers
+    assert f"teacher large, SHA-256 of its weights | `{teachers[0]['weights_sha256']}`" in (tmp_path / "small.md").read_text()
     assert [row["epoch"] for row in card["history"]] == [1] and card["history"][0]["loss"] > 0
     monkeypatch.setattr(zoo, "FOLDER", tmp_path)
     images = x[:3].astype(np.float32) / 255
