@@ -48,6 +48,44 @@ def test_a_mistyped_verb_is_guessed(capsys):
     assert "did you mean '--version'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command, problem, hint", [
+    ("train --epocs 3", "tinyvgg train: there is no option --epocs; did you mean --epochs?", "tinyvgg train --help"),
+    ("train --epochs 3", "tinyvgg train: --out must be given.", "tinyvgg train --arch light"),
+    ("train --out x --epochs three", "tinyvgg train: --epochs is 'three'; expected a whole number.", "tinyvgg train --help"),
+    ("train --out x y", "tinyvgg train: 'y' is one word too many.", "tinyvgg train --help"),
+    ("train --arch lihgt --out x", "tinyvgg train: --arch is 'lihgt'; expected one of light, base, notebook, resnet8; did you mean light?",
+     "tinyvgg train --help"),
+    ("train --out", "tinyvgg train: --out was given no value.", "tinyvgg train --help"),
+    ("board evalute", "tinyvgg board: ACTION is 'evalute'; expected one of demo, run, info, evaluate, profile, validate; "
+     "did you mean evaluate?", "tinyvgg board --help"),
+    ("board evaluate", "tinyvgg board evaluate: --port or --build must be given.", "tinyvgg board evaluate --"),
+    ("board evaluate --port x --modle y", "tinyvgg board evaluate: there is no option --modle; did you mean --model?",
+     "tinyvgg board evaluate --help"),
+    ("board evaluate --port x --build y", "tinyvgg board evaluate: --build and --port exclude each other.", "tinyvgg board evaluate --help"),
+    ("attack", "tinyvgg attack: NAME and MODEL must be given.", "tinyvgg attack pgd runs/first"),
+    ("summary light_cifar01", "tinyvgg: there is neither a file 'light_cifar01' here nor a network of that name in the zoo, which has", None),
+    ("attack pgd light_cifar10 --data shapes -n 2 --budget -1", "tinyvgg: budget is -1; expected a whole number, 0 or more", None)])
+def test_a_mistake_is_one_sentence_with_the_nearest_word(command, problem, hint, capsys):
+    assert cli.main(command.split()) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith(problem) and "usage" not in told.err
+    assert hint is None or told.err.splitlines()[1].startswith(f"Try: {hint}") and len(told.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("words", [(verb, action) for verb in NESTED for action in cli.parser_of(verb).of_action])
+def test_help_of_each_action_has_an_example(words, capsys):
+    assert cli.main([*words, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.count(f"tinyvgg {' '.join(words)} ") >= 2 or words == ("board", "demo") and "    tinyvgg board demo\n" in out
+    assert all(option in out for option in ("--json", "--seed", "--quiet", "--trace"))
+
+
+def test_help_before_the_verb(capsys):
+    assert cli.main(["help", "train"]) == 0
+    first = capsys.readouterr().out
+    assert cli.main(["train", "--help"]) == 0 and capsys.readouterr().out == first
+
+
 def test_version_names_what_matters(capsys):
     assert cli.main(["--version"]) == 0
     out = capsys.readouterr().out

@@ -5,7 +5,6 @@ example) and two functions: `add_arguments(parser)` and `run(arguments)`, which 
 Results go to standard output (`--json` for machines), progress to standard error.
 Exit codes: 0 done, 1 a check failed, 2 wrong input.
 """
-import argparse
 import ast
 import difflib
 import importlib
@@ -15,6 +14,7 @@ import sys
 from pathlib import Path
 
 from tinyvgg._version import __version__
+from tinyvgg.cli._parser import Parser
 from tinyvgg.errors import TinyVGGError
 
 FLOW = ("demo", "data", "train", "evaluate", "summary", "look", "convert", "analyze", "compress", "codegen", "firmware", "board",
@@ -61,6 +61,8 @@ def _sentence(error):
 
 
 def _dispatch(argv):
+    if argv[:1] == ["help"] and argv[1:]:
+        argv = [*argv[1:], "--help"]
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_overview())
         return 0
@@ -71,17 +73,19 @@ def _dispatch(argv):
     known = verbs()
     if verb not in known:
         return _unknown(verb, known)
-    module = importlib.import_module(f"tinyvgg.cli.{verb}")
-    first, _, description = (module.__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(prog=f"tinyvgg {verb}", description=f"{first}\n{description}",
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    module.add_arguments(parser)
-    parser.add_argument("--trace", action="store_true", help="show the whole traceback of an error")
     try:
-        arguments = parser.parse_args(_with_negative_values(rest))
+        arguments = parser_of(verb).parse_args(_with_negative_values(rest))
     except SystemExit as stop:
         return stop.code or 0
-    return module.run(arguments) or 0
+    return importlib.import_module(f"tinyvgg.cli.{verb}").run(arguments) or 0
+
+
+def parser_of(verb):
+    """Return the Parser of `tinyvgg VERB`."""
+    module = importlib.import_module(f"tinyvgg.cli.{verb}")
+    parser = Parser(prog=f"tinyvgg {verb}", description=module.__doc__)
+    module.add_arguments(parser)
+    return parser
 
 
 def _with_negative_values(argv):

@@ -69,6 +69,9 @@ def with_gradients(model, kind=None):
 def _open(spec):
     from tinyvgg import io, zoo
     if spec.isidentifier() and not Path(spec).exists():
+        if spec not in zoo.names():
+            raise OptionError(f"there is neither a file {spec!r} here nor a network of that name in the zoo, which has "
+                              f"{', '.join(zoo.names())}")
         return zoo.load(spec)
     return io.load_model(spec)
 

@@ -5,11 +5,12 @@ import sys
 
 
 def add_common(parser, *, seed=True):
-    """Add --seed, --json and --quiet, which every verb has; seed=False says that nothing in it is random."""
+    """Add --seed, --json, --quiet and --trace, which every verb has; seed=False says that nothing in it is random."""
     parser.add_argument("--seed", type=int, default=0, help="whole number that fixes every random choice (default 0)" if seed else
                         "accepted as by every verb; nothing here is random")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    parser.add_argument("--trace", action="store_true", help="show the whole traceback of an error")
 
 
 def print_result(arguments, result, text):

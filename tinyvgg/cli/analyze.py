@@ -1,4 +1,4 @@
-"""What a model costs on a board: parameters, MACC, flash and RAM per layer, and what would help.
+"""What a model costs on a board: parameters, MACC, flash and RAM per layer, and what would help
 
 MODEL is a Keras .h5 (only its configuration is read), another model file, the folder of a run, a zoo entry, or the name of an
 architecture (light, base, notebook, resnet8). `--rules xcubeai` counts as ST's X-CUBE-AI does, to the byte where its reports
@@ -22,7 +22,7 @@ from tinyvgg.report.tables import table
 
 
 def add_arguments(parser):
-    parser.add_argument("model", nargs="?", help="model file, folder of a run, zoo entry, or an architecture's name")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="model file, folder of a run, zoo entry, or an architecture's name")
     parser.add_argument("--board", default="stm32l4r9i-disco", help="name of a board, or a .toml file that describes one")
     parser.add_argument("--boards", action="store_true", help="list the boards that are known")
     parser.add_argument("--rules", choices=RULES, default="xcubeai", help="whose counts (default xcubeai)")

@@ -55,7 +55,7 @@ def add_arguments(parser):
                         help="of an integer model: through its rounding (default), or none, as its C code")
     parser.add_argument("--victims", metavar="A,B", help="of transfer: the other models")
     parser.add_argument("-n", type=int, default=1000, metavar="N", help="number of test images (default 1000)")
-    parser.add_argument("--batch-size", type=int, default=128, help="images at a time (default 128)")
+    parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at a time (default 128)")
     parser.add_argument("--budget", type=int, metavar="Q", help="queries in all; then stop and keep what was found")
     parser.add_argument("--out", metavar="RUN", help="folder for images, result and figures")
     add_common(parser)

@@ -33,7 +33,7 @@ GOALS = ("any", "class", "pair", "stealthy", "image")
 
 
 def add_arguments(parser):
-    parser.add_argument("action", choices=ACTIONS, help="what to do")
+    parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=f"what to do: {', '.join(ACTIONS)}")
     add_model(parser, board=True)
     parser.add_argument("--elf", metavar="FILE", help="of a serial port: the .elf that the board runs, for the addresses")
     parser.add_argument("--tvq", metavar="FILE", help="of an .elf or a port: its model (default: the .tvq beside the .elf)")

@@ -1,4 +1,4 @@
-"""A board, real or virtual: build a demonstration and talk to it, run an image without hardware, ask who is there.
+"""Talk to a board, real or virtual: accuracy, cycles of each layer, the first layer that differs; or serve a virtual one
 
     tinyvgg board demo                                          builds the demonstration firmware, runs it on a virtual board
     tinyvgg board run build/cifar10.elf --port socket://localhost:4404    serves a virtual board to other programs
@@ -16,19 +16,17 @@ from tinyvgg.cli._common import add_common, note, print_result
 
 
 def add_arguments(parser):
-    """Add the sub-verbs."""
-    verbs = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for add in ACTIONS:
-        add(verbs)
+    """Add the actions."""
+    parser.add_actions(ACTIONS)
 
 
 def run(arguments):
-    """Run the sub-verb."""
+    """Run the action."""
     return arguments.work(arguments)
 
 
-def _add_demo(verbs):
-    demo = verbs.add_parser("demo", help="build the demonstration firmware and talk to it")
+def _add_demo(add_parser):
+    demo = add_parser("demo", help="build the demonstration firmware and talk to it")
     demo.add_argument("--out", default="runs/board-demo", help="folder for the image (default runs/board-demo)")
     demo.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"), help="default: zig, else arm-none-eabi-gcc")
     demo.add_argument("--port", help="a board that holds the demonstration (default: a virtual one)")
@@ -54,9 +52,9 @@ def _demo(arguments):
     print_result(arguments, result, describe(result))
 
 
-def _add_run(verbs):
-    serve = verbs.add_parser("run", help="serve a virtual board with an image on a pty or a socket")
-    serve.add_argument("elf", help="the image (.elf)")
+def _add_run(add_parser):
+    serve = add_parser("run", help="serve a virtual board with an image on a pty or a socket")
+    serve.add_argument("elf", metavar="ELF", help="the image (.elf)")
     serve.add_argument("--port", default="socket://localhost:4404", help="pty, or socket://HOST:PORT (default socket://localhost:4404)")
     serve.add_argument("--timed", action="store_true", help="keep the baud rate's time, and lose bytes that nobody reads")
     serve.add_argument("--strict", action="store_true", help="check alignment and divisors too (slower)")
@@ -93,8 +91,8 @@ def _run(arguments):
     return 1 if fault else 0
 
 
-def _add_info(verbs):
-    info = verbs.add_parser("info", help="ask which firmware answers at a port")
+def _add_info(add_parser):
+    info = add_parser("info", help="ask which firmware answers at a port")
     info.add_argument("--port", required=True, help="/dev/ttyACM0, COM3, socket://HOST:PORT, virtual:FILE.elf")
     info.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student"))
     info.add_argument("--baud", type=int, default=115200, help="rate to work at (default 115200)")

@@ -1,4 +1,4 @@
-"""Set what X-CUBE-AI wrote beside a model: where they differ, and why.
+"""Set what X-CUBE-AI wrote beside a model: where they differ, and why
 
 REPORT is a text report, a console log of STM32CubeMX, one of the JSON files, or the folder that holds them; the generated C and
 network_val_io.npz in the same folder are compared too. MODEL is the .h5 that X-CUBE-AI was given, the folder of a run, a zoo
@@ -22,7 +22,7 @@ from tinyvgg.report.tables import table
 
 
 def add_arguments(parser):
-    parser.add_argument("report", help="a report, a log, a JSON file, or the folder that holds them")
+    parser.add_argument("report", metavar="REPORT", help="a report, a log, a JSON file, or the folder that holds them")
     parser.add_argument("--model", help="model file, folder of a run, zoo entry, or an architecture's name")
     parser.add_argument("--generated", metavar="DIR", help="folder of network.c and network_data_params.c, if not the report's")
     parser.add_argument("--validation", metavar="NPZ", help="network_val_io.npz, if not in the report's folder")

@@ -11,7 +11,8 @@ from tinyvgg.errors import OptionError
 
 
 def add_arguments(parser):
-    parser.add_argument("action", choices=("info", "download"), help="what a data set holds, or fetch CIFAR-10 (170 MB)")
+    parser.add_argument("action", choices=("info", "download"), metavar="ACTION",
+                        help="info: what a data set holds; download: fetch CIFAR-10 (170 MB)")
     parser.add_argument("--data", metavar="DATA", help="info: which data set (default: cifar10 if found, else shapes)")
     parser.add_argument("--out", metavar="FOLDER", help="download: where to (default $TINYVGG_DATA, else ./data)")
     parser.add_argument("--url", help="download: another address of the archive")

@@ -20,7 +20,7 @@ def add_arguments(parser):
                         "(default cifar10, else shapes)")
     parser.add_argument("--part", choices=("test", "train"), default="test", help="which images (default test)")
     parser.add_argument("-n", type=int, metavar="N", help="only the first N images")
-    parser.add_argument("--batch-size", type=int, default=256, help="images at a time (default 256)")
+    parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="images at a time (default 256)")
     add_common(parser)
 
 

@@ -1,10 +1,10 @@
 """Make a model a board's firmware: plan its kernels, build an image, flash it, or export C for an application of your own
 
-    tinyvgg firmware plan light.tvq --flash 640K --out plan     a kernel for each layer: plan/plan.json, plan/plan.png
-    tinyvgg firmware build light.tvq --plan plan/plan.json      build/light.elf .bin .hex .map, and build/light.tvq
-    tinyvgg firmware build light.tvq --out build                the fastest plan that leaves a tenth of the board to spare
-    tinyvgg firmware flash build/light.elf                     with STM32CubeProgrammer, OpenOCD, st-flash or pyOCD
-    tinyvgg firmware export light.tvq --name cifar10 --out out  for CubeIDE and CMake, with X-CUBE-AI's client calls
+    tinyvgg firmware plan light.tvq --flash 640K --out plan      a kernel for each layer: plan/plan.json, plan/plan.png
+    tinyvgg firmware build light.tvq --plan plan/plan.json       build/light.elf .bin .hex .map, and build/light.tvq
+    tinyvgg firmware build light.tvq --out build                 the fastest plan that leaves a tenth of the board to spare
+    tinyvgg firmware flash build/light.elf                       with STM32CubeProgrammer, OpenOCD, st-flash or pyOCD
+    tinyvgg firmware export light.tvq --name cifar10 --out out   for CubeIDE and CMake, with X-CUBE-AI's client calls
 
 Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the options of one.
 """
@@ -15,19 +15,17 @@ from tinyvgg.cli._firmware_plan import add_build_options, add_plan, build_option
 
 
 def add_arguments(parser):
-    """Add the sub-verbs."""
-    verbs = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for add in ACTIONS:
-        add(verbs)
+    """Add the actions."""
+    parser.add_actions(ACTIONS)
 
 
 def run(arguments):
-    """Run the sub-verb."""
+    """Run the action."""
     return arguments.work(arguments)
 
 
-def _add_build(verbs):
-    build = verbs.add_parser("build", help="network and firmware base -> an image")
+def _add_build(add_parser):
+    build = add_parser("build", help="network and firmware base -> an image")
     add_model(build)
     build.add_argument("--out", default="build", metavar="DIR", help="folder to write (default build)")
     build.add_argument("--name", help="name of the image and of the network in C (default: the model's)")
@@ -66,8 +64,8 @@ def _build(arguments):
     print_result(arguments, result, text)
 
 
-def _add_flash(verbs):
-    flash = verbs.add_parser("flash", help="write an image into a real board")
+def _add_flash(add_parser):
+    flash = add_parser("flash", help="write an image into a real board")
     flash.add_argument("elf", metavar="ELF", help="the image (.elf)")
     flash.add_argument("--board", default="stm32l4r9i-disco", help="default stm32l4r9i-disco")
     flash.add_argument("--tool", default="auto",
@@ -82,8 +80,8 @@ def _flash(arguments):
     print_result(arguments, {"elf": arguments.elf, "command": command}, f"flashed {arguments.elf} with {command[0]}")
 
 
-def _add_export(verbs):
-    export = verbs.add_parser("export", help="C for CubeIDE and CMake, with X-CUBE-AI's client calls")
+def _add_export(add_parser):
+    export = add_parser("export", help="C for CubeIDE and CMake, with X-CUBE-AI's client calls")
     add_model(export)
     export.add_argument("--name", default="network", help="name of the network in C, as X-CUBE-AI's (default network)")
     export.add_argument("--out", required=True, metavar="DIR", help="folder to write")

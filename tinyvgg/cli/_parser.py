@@ -1,0 +1,73 @@
+"""The parser of a verb: help with examples for each of its actions, and a mistake told in one sentence, with the nearest right word."""
+import argparse
+import difflib
+import re
+
+EXAMPLE = re.compile(r"^(?:example: +| +)(tinyvgg .*)$", re.MULTILINE)
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser whose description is a verb's docstring. What it says of wrong words is a sentence, with exit code 2.
+
+    of_action: {name: Parser} of a verb's actions; empty where it has none.
+    """
+
+    def __init__(self, *, description="", **options):
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        self.of_action = {}
+
+    def add_actions(self, adders):
+        """Give the verb its actions. Each of `adders` is called with add_parser(name, help=...)."""
+        verbs = self.add_subparsers(dest="action", required=True, metavar="ACTION")
+        self.of_action = verbs.choices
+
+        def add_parser(name, help):
+            examples = [line for line in EXAMPLE.findall(self.description) if line.split()[2:3] == [name]]
+            return verbs.add_parser(name, help=help, description="\n".join([help, "", *(f"    {line}" for line in examples)]))
+        for add in adders:
+            add(add_parser)
+
+    def parse_args(self, args=None, namespace=None):
+        """As argparse's; an unknown option is told before a missing one, by the action that it was given to."""
+        parser = self.of_action.get(args[0], self) if args else self
+        for word in args or ():
+            name = word.split("=")[0]
+            if name.startswith("--") and not any(known.startswith(name) for known in parser._option_string_actions):
+                parser.error(f"there is no option {name}{_nearest(name, parser._option_string_actions)}")
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            parser.error(f"{unknown[0]!r} is one word too many")
+        return found
+
+    def error(self, message):
+        """Print the mistake and what to try, and exit with code 2."""
+        hint = f"{self.prog} --help"
+        for pattern, say in SENTENCES.items():
+            match = re.fullmatch(pattern, message)
+            if match:
+                message = say(*match.groups())
+                if "required" in pattern:
+                    hint = next((re.split(" {3,}", example)[0] for example in EXAMPLE.findall(self.description)), hint)
+                break
+        self.exit(2, f"{self.prog}: {message}{'' if message.endswith('?') else '.'}\nTry: {hint}\n")
+
+
+def _choice(name, word, listed):
+    known = [text.strip("'") for text in listed.split(", ")]
+    return f"{name} is {word!r}; expected one of {', '.join(known)}{_nearest(word, known)}"
+
+
+def _nearest(word, known):
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+KINDS = {"int": "a whole number", "float": "a number"}
+SENTENCES = {               # what argparse says -> what is told
+    r"the following arguments are required: (.*)": lambda names: f"{names.replace(', ', ' and ')} must be given",
+    r"one of the arguments (.*) is required": lambda names: f"{names.replace(' ', ' or ')} must be given",
+    r"argument (\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)": _choice,
+    r"argument (\S+): invalid (\w+) value: (.*)": lambda name, kind, word: f"{name} is {word}; expected {KINDS.get(kind, kind)}",
+    r"argument (\S+): expected one argument": lambda name: f"{name} was given no value",
+    r"argument (\S+): not allowed with argument (\S+)": lambda name, other: f"{name} and {other} exclude each other",
+}
