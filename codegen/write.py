@@ -142,7 +142,8 @@ def _code(program, more):
             calls += ["    if (!probabilities) return TV_OK;"]
         calls += [f"    {call};", f"    observe(observer, {number_}u, {y}, {bytes_of(op)}u);"]
     names = ",\n".join(f'    "{_c_string(op.name)}"' for op in program.layers)
-    return {"declarations": "\n\n".join([*declarations, *([more] if more else [])]), "calls": "\n".join(calls), "layer_names": names}
+    arena = "    uint8_t *const a = (uint8_t *)arena;\n" if re.search(r"\ba\b", "".join(calls)) else ""
+    return {"arena_pointer": arena, "declarations": "\n\n".join([*declarations, *([more] if more else [])]), "calls": "\n".join(calls), "layer_names": names}
 
 
 def stream_table(program, stream):

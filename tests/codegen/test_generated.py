@@ -34,6 +34,14 @@ def fixed(rng):
     return with_variants(graph, {op.name: v for op, v in zip(graph.ops[1:], VARIANTS[2:], strict=False)})
 
 
+def one_layer():
+    """A graph from image to logits without anything between: it needs no arena."""
+    from tinyvgg import nn
+    from tinyvgg.nn import layers as L
+    from tinyvgg.quant.fuse import fuse
+    return fuse(nn.Sequential([L.InputLayer((9, 8, 3)), L.Flatten(), L.Dense(10, activation="softmax")]))
+
+
 @pytest.fixture(scope="module")
 def folders(small, tmp_path_factory):
     """Folders of the same small net as floats, int8, and codebooks."""
@@ -45,6 +53,7 @@ def folders(small, tmp_path_factory):
               "float_shared": shared(fuse(small), 4, rng, by_channel=False),
               "probabilities": quantize(small, x, softmax="float").graph}
     graphs["fixed"] = fixed(rng)
+    graphs["one_layer"] = one_layer()
     root = tmp_path_factory.mktemp("generated")
     for name, graph in graphs.items():
         codegen.generate(graph, root / name, name=name)
