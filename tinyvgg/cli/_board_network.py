@@ -6,7 +6,8 @@ def _add_port(parser, *, build=False):
     where = parser.add_mutually_exclusive_group(required=True) if build else parser
     where.add_argument("--port", required=not build, help="/dev/ttyACM0, COM3, socket://HOST:PORT, virtual:FILE.elf")
     if build:
-        where.add_argument("--build", metavar="MODEL", help="build this model's firmware and run it on a virtual board")
+        where.add_argument("--build", metavar="MODEL",
+                           help="build this model's firmware, as firmware build does, and run it on a virtual board")
         parser.add_argument("--scheme", default="int8", help="with --build: how a float model is compressed (default int8)")
         parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"),
                             help="with --build (default: zig, else gcc)")
@@ -43,8 +44,8 @@ def _images(arguments, shape, n):
 
 
 # --- evaluate ------------------------------------------------------------------------------------------------------------
-def _add_evaluate(verbs):
-    evaluate = verbs.add_parser("evaluate", help="accuracy, agreement with the simulation, time; resumes after a cut")
+def _add_evaluate(add_parser):
+    evaluate = add_parser("evaluate", help="accuracy, agreement with the simulation, time; resumes after a cut")
     _add_port(evaluate, build=True)
     evaluate.add_argument("-n", type=int, default=1000, metavar="N", help="images (default 1000)")
     evaluate.add_argument("--out", metavar="DIR",
@@ -87,6 +88,7 @@ def _built(arguments, out):
 
     from tinyvgg import data
     from tinyvgg.cli._classifier import open_classifier
+    from tinyvgg.cli._firmware_plan import fastest
     from tinyvgg.firmware.network import build_network
     from tinyvgg.quant.schemes import FLOAT, compress
     model = open_classifier(arguments.build)
@@ -95,6 +97,7 @@ def _built(arguments, out):
         note(arguments, f"compressing: {arguments.scheme}{with_images}")
         x, y = (None, None) if arguments.scheme in FLOAT else data.load(arguments.data).part("train", 512)
         model = compress(model, arguments.scheme, x, y, seed=arguments.seed)
+    model = fastest(arguments, model, compiler=arguments.compiler)
     network = build_network(model, out or Path("build"), compiler=arguments.compiler)
     note(arguments, f"built {network.image.elf} with {network.image.compiler}: {network.image.flash_bytes:,} bytes of flash, "
                     f"{network.image.ram_bytes:,} of RAM")
@@ -124,8 +127,8 @@ def _evaluation_text(result):
 
 
 # --- profile -------------------------------------------------------------------------------------------------------------
-def _add_profile(verbs):
-    profile = verbs.add_parser("profile", help="cycles of each layer; stack and arena in use")
+def _add_profile(add_parser):
+    profile = add_parser("profile", help="cycles of each layer; stack and arena in use")
     _add_port(profile)
     profile.add_argument("-n", type=int, default=3, metavar="N", help="images (default 3)")
     profile.add_argument("--beside", metavar="ELF",
@@ -174,8 +177,8 @@ def _profile_text(result):
 
 
 # --- validate --------------------------------------------------------------------------------------------------------------
-def _add_validate(verbs):
-    validate = verbs.add_parser("validate", help="ST's metrics against the .h5; the first layer that differs from the simulation")
+def _add_validate(add_parser):
+    validate = add_parser("validate", help="ST's metrics against the .h5; the first layer that differs from the simulation")
     _add_port(validate)
     validate.add_argument("--reference", metavar="MODEL", help="the original model (.h5), for the metrics")
     validate.add_argument("-n", type=int, default=10, metavar="N", help="images (default 10)")

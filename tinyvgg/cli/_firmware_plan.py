@@ -22,9 +22,9 @@ def build_options(arguments):
             "ram": parse_size(arguments.ram, "--ram 64K")}
 
 
-def add_plan(verbs):
+def add_plan(add_parser):
     """Add the sub-verb."""
-    plan = verbs.add_parser("plan", help="a kernel for each layer within budgets of flash, RAM and time")
+    plan = add_parser("plan", help="a kernel for each layer within budgets of flash, RAM and time")
     add_model(plan)
     plan.add_argument("--target-ms", type=float, metavar="MS", help="the least flash that answers in so many ms "
                       "(default: the fastest within the budgets)")
@@ -121,13 +121,22 @@ def planned(arguments, model):
             raise OptionError(f"{arguments.model} computes with floats; plans are for integer models",
                               "tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
         return model
-    from tinyvgg.firmware.plan import apply_plan, is_planned, make_plan, plain_graph, read_plan
+    from tinyvgg.firmware.plan import apply_plan, plain_graph, read_plan
     if wanted == "direct":
         return QuantizedModel(plain_graph(model.graph), float_graph=model.float_graph)
     if wanted != "auto":
         return apply_plan(model, read_plan(wanted, model))
-    if is_planned(model.graph) or arguments.weights != "flash" or arguments.defence or arguments.memory_access:
+    if arguments.weights != "flash" or arguments.defence or arguments.memory_access:
         return model
-    made = make_plan(model, **build_options(arguments), stack=arguments.stack)
+    return fastest(arguments, model, **build_options(arguments), stack=arguments.stack)
+
+
+def fastest(arguments, model, **options):
+    """Return the model as the fastest plan within the budgets has it run; one of floats, or with a plan of its own, as it is."""
+    from tinyvgg.firmware.plan import apply_plan, is_planned, make_plan
+    from tinyvgg.quant.model import QuantizedModel
+    if not isinstance(model, QuantizedModel) or is_planned(model.graph):
+        return model
+    made = make_plan(model, **options)
     note(arguments, f"plan: {made.plan.cycles:,} cycles by formula; tinyvgg firmware plan shows the others")
     return apply_plan(model, made.plan)
