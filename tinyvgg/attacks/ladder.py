@@ -42,7 +42,7 @@ def ladder(model, x, y, *, eps, norm="linf", version="fast", seed=0, batch_size=
     eps, norm = parse_eps(eps), parse_norm(norm)
     if version not in VERSIONS:
         raise OptionError(f"there is no ladder {version!r}; expected fast or standard")
-    victim = Victim(model)
+    victim = Victim(model, budget=budget)
     x = checked_images(x, victim)
     clean = victim.predictions(x, batch_size)
     y = checked_labels(y, x, victim.n_classes)

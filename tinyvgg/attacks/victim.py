@@ -2,6 +2,7 @@
 import numpy as np
 
 from tinyvgg.attacks import losses
+from tinyvgg.attacks.checks import count
 from tinyvgg.errors import BudgetError, DataError, GradientError, OptionError
 
 SMALLEST = 1e-30  # probabilities below this are taken as this when their logarithm is needed
@@ -38,7 +39,7 @@ class Victim:
     """
 
     def __init__(self, model, *, budget=None):
-        self.model, self.budget = model, budget
+        self.model, self.budget = model, None if budget is None else count(budget, "budget", least=0)
         self.bounds, self.n_classes = checked_bounds(model), checked_classes(model)
         if not any(hasattr(model, name) for name in ("logits", "scores", "labels")):
             raise OptionError(
