@@ -1,24 +1,11 @@
-"""What the README says is there: verbs, options, files, numbers of the zoo."""
+"""What the README says is there: files, numbers of the zoo."""
 import re
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, commands
-from tinyvgg import cli, zoo
+from tests.docs.pages import PAGES, ROOT
+from tinyvgg import zoo
 from tinyvgg.zoo import pack
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
-def test_every_command_exists_with_its_options(path, capsys):
-    for words in commands(path, marked=True):
-        line, verb = " ".join(words), words[1] if len(words) > 1 else "--help"
-        if verb.startswith("-"):
-            continue
-        assert verb in cli.verbs(), line
-        assert cli.main([verb, *([words[2]] if verb in ("board", "firmware") and len(words) > 2 else []), "--help"]) == 0, line
-        known = capsys.readouterr().out
-        for option in re.findall(r"(?<=\s)--[a-z-]+", line):
-            assert option in known, f"{option} of: {line}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)

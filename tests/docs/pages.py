@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REASONS = ("needs a board", "needs the network", "needs X-CUBE-AI's files", "needs other packages", "takes minutes", "takes hours")
 ELSEWHERE = {"data download": "needs the network", "firmware flash": "needs a board", "/dev/tty": "needs a board",
              "crosscheck": "needs X-CUBE-AI's files; tests/xcubeai runs it"}
@@ -70,3 +70,9 @@ def commands_of(block, *, marked=False):
 def _without_comment(line):
     """The command of a line: what stands after # or after three spaces is said about it."""
     return re.split(r" #| {3,}(?=[a-z])", line)[0]
+
+
+def spans(path, program="tinyvgg"):
+    """Return the commands of a program that stand within the text of a page, `tinyvgg ...`, as lists of words."""
+    text = re.sub(r"```.*?```|<!--.*?-->", "", path.read_text(encoding="utf-8"), flags=re.S)
+    return [shlex.split(span) for span in re.findall(rf"`({program}(?: [^`]*)?)`", text)]
