@@ -25,7 +25,7 @@ def main():
     parser.add_argument("--model", default="light_cifar10_plain")
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("-n", type=int, default=1000)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    parser.add_argument("--out", type=Path, default=Path("runs/attack_scale.json"), metavar="FILE.json", help="default runs/attack_scale.json")
     a = parser.parse_args()
     model = open_classifier(a.model)
     x, y = data.load(a.data).part("test", a.n)
