@@ -11,7 +11,7 @@ UNIT = (r"%|per cent\b|(?:[ munµ]?s|seconds?|minutes?|hours?|days?|M? ?cycles|i
         r"|B|KB|MB|GB|KiB|MiB|[kM]?bytes?)\b")
 LOOKS_MEASURED = re.compile("|".join((
     rf"{NUMBER} ?(?:{UNIT})", rf"{NUMBER}e[-+]?\d+",                                   # 3.2 ms, 5.8e-06
-    r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w.])",                                          # 431,744
+    r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?!\w|[.,]\d|\s+(?:test |training |validation )?images)",    # 431,744, not 5,000 test images
     r"(?<=\| )[-+]?\d+\.\d+(?= [|(])")))                                                # a cell of a table: | 1.02 |
 
 

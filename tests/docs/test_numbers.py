@@ -72,7 +72,7 @@ def needed(exact, text, excused):
     return len(unproven(text, [other for other in excused if other != exact])) > len(unproven(text, excused))
 
 
-PLANTED = ["It takes 3.2 ms.", "It is 2.18 times as fast.", "| conv2d | 1.02 |", "All of 431,744 are there.", "A share of 88 %",
+PLANTED = ["It takes 3.2 ms.", "It is 2.18 times as fast.", "| conv2d | 1.02 |", "The image has 431,744.", "A share of 88 %",
            "It differs by 5.8e-06.", "`tinyvgg x` printed `+0.55 points`.", "It needs 12 KB more.", "    PGD: 133 ms"]
 
 
