@@ -247,6 +247,6 @@ def defence(story, result):
     commands = [row["command"] for row in result["rows"]]
     return (
         html.paragraph(text)
-        + html.table("The same flips on four images", header, rows)
+        + html.table(f"The same flips in {len(rows)} firmware images", header, rows)
         + html.again(*commands, f"tinyvgg demo --resume --stage defence --out {story.out}")
     )

@@ -295,4 +295,4 @@ def _label(name, x, y, taken, top):
         if inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
             break
     taken.append(box)
-    return _text(x + dx, y + dy, name, anchor)
+    return _text(x + dx, y + dy, name, anchor, "text name")
