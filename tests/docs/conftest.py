@@ -7,7 +7,7 @@ from tests.docs.pages import ROOT
 
 def write_cifar10(folder, generator, *, train=1100, test=40):
     """The binary layout: a byte of label, 3,072 of the image, planes first. Brightness follows the label a little."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     names = [(f"data_batch_{i}.bin", train // 5) for i in range(1, 6)] + [("test_batch.bin", test)]
     for name, n in names:
         y = generator.permutation(np.arange(n) % 10).astype(np.uint8)

@@ -4,8 +4,13 @@ import re
 import numpy as np
 import pytest
 
+from tests.docs.conftest import write_cifar10
 from tests.docs.pages import PAGES, REASONS, ROOT, blocks, commands, commands_of
 from tinyvgg import cli
+
+# Pages whose commands and snippets take up to ten seconds of one core, which is measured; the others' are run with -m slow.
+QUICK = ("adding-a-board", "command-line", "cortex-m4", "integer-model", "keras-files", "x-cube-ai")
+IMAGES = {"attacks": 1100}          # training images, where a command holds 1,000 of them out
 
 
 def named(pages):
@@ -47,11 +52,13 @@ def test_python_is_marked_as_such(path):
         assert block.language == "python" or not re.search(r"(?m)^(from|import) tinyvgg", block.text), block.text
 
 
-@named([p for p in PAGES if commands(p)])
-@pytest.mark.slow
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem, marks=[] if p.stem in QUICK else pytest.mark.slow)
+                                  for p in PAGES if commands(p)])
 def test_commands_run(path, place, capfd):
     """In order, snippets between them too, in a folder with what they name, on a small CIFAR-10."""
     pytest.importorskip("unicorn", reason="commands of firmware and boards need the extra board")
+    if path.stem in IMAGES:
+        write_cifar10(place / "data" / "cifar-10-batches-bin", np.random.default_rng(0), train=IMAGES[path.stem])
     names = namespace()
     for block in blocks(path):
         if block.language == "python" and block.reason is None:
@@ -77,4 +84,5 @@ def test_the_api_page_covers_every_package():
     config.read(ROOT / "setup.cfg")
     listed = re.findall(r"automodule:: (\S+)", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
     for package in set(config["options"]["packages"].split()) - {"tinyvgg"}:
-        assert any(name == package or name.startswith(package + ".") for name in listed), f"docs/api.md names nothing of {package}"
+        found = any(name == package or name.startswith(package + ".") for name in listed)
+        assert found, f"docs/api.md names nothing of {package}"
