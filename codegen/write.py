@@ -143,7 +143,8 @@ def _code(program, more):
         calls += [f"    {call};", f"    observe(observer, {number_}u, {y}, {bytes_of(op)}u);"]
     names = ",\n".join(f'    "{_c_string(op.name)}"' for op in program.layers)
     arena = "    uint8_t *const a = (uint8_t *)arena;\n" if re.search(r"\ba\b", "".join(calls)) else ""
-    return {"arena_pointer": arena, "declarations": "\n\n".join([*declarations, *([more] if more else [])]), "calls": "\n".join(calls), "layer_names": names}
+    return {"arena_pointer": arena, "declarations": "\n\n".join([*declarations, *([more] if more else [])]),
+            "calls": "\n".join(calls), "layer_names": names}
 
 
 def stream_table(program, stream):
@@ -180,7 +181,8 @@ def _weights(program, facts):
     if program.in_one_struct:
         members = [_about(c) + array_text(f".{c.name}", c.array, end=",") for c in program.constants]
         return f"{head}TV_CONST {program.name}_weights_type {program.name}_weights TV_WEIGHTS = {{\n{''.join(members)}}};\n"
-    return head + "\n".join(_about(c) + array_text(f"TV_CONST {c.ctype} {program.name}_{c.name}[{c.array.size}] TV_WEIGHTS", c.array)
+    return head + "\n".join(_about(c) + array_text(f"TV_CONST {c.ctype} {program.name}_{c.name}[{c.array.size}] TV_WEIGHTS",
+                                                   c.array)
                             for c in program.constants)
 
 

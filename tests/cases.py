@@ -1,4 +1,4 @@
-"""One row a layer and setting: it buys shape, gradients on both kernels in both modes, fast == reference, configuration round trip."""
+"""One row a layer and setting: it buys shape, gradients by both kernels in both modes, fast == reference, and configuration."""
 from dataclasses import dataclass
 from typing import Any
 

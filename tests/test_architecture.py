@@ -21,7 +21,8 @@ COLUMNS = [
 ]
 # (importer, imported): a convenience method that imports inside the function.
 EXCEPTIONS = {("nn.classifier", "train"), ("nn.classifier", "io"), ("__init__", "io"), ("testing.bit_exact", "codegen")}
-SOURCES = sorted(p for folder in ("tinyvgg", "codegen", "firmware") for p in (ROOT / folder).rglob("*.py") if "build" not in p.parts)
+SOURCES = sorted(p for folder in ("tinyvgg", "codegen", "firmware") for p in (ROOT / folder).rglob("*.py")
+                 if "build" not in p.parts)
 
 
 def module_name(path):

@@ -46,7 +46,9 @@ def test_wheel_holds_the_tree(wheel):
 
 
 def test_wheel_runs_away_from_the_checkout(clean, tmp_path):
-    place = run(clean, "-c", "import tinyvgg, tinyvgg.codegen, tinyvgg.firmware; print(tinyvgg.__file__, tinyvgg.codegen.__file__)", cwd=tmp_path)
+    place = run(clean, "-c",
+                "import tinyvgg, tinyvgg.codegen, tinyvgg.firmware; print(tinyvgg.__file__, tinyvgg.codegen.__file__)",
+                cwd=tmp_path)
     assert str(ROOT / "tinyvgg") not in place and str(ROOT / "codegen") not in place
     assert "train" in run(clean, "-m", "tinyvgg", "--help", cwd=tmp_path)
     assert "numba" in run(clean, "-m", "tinyvgg", "--version", cwd=tmp_path)
@@ -54,5 +56,6 @@ def test_wheel_runs_away_from_the_checkout(clean, tmp_path):
 
 @pytest.mark.slow
 def test_wheel_trains(clean, tmp_path):
-    run(clean, "-m", "tinyvgg", "train", "--arch", "light", "--data", "shapes", "--epochs", "1", "--out", tmp_path / "run", "--quiet", cwd=tmp_path)
+    run(clean, "-m", "tinyvgg", "train", "--arch", "light", "--data", "shapes", "--epochs", "1", "--out", tmp_path / "run",
+        "--quiet", cwd=tmp_path)
     assert (tmp_path / "run" / "history.csv").exists()

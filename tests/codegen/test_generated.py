@@ -29,7 +29,8 @@ def fixed(rng):
     from tinyvgg.nn import layers as L
     from tinyvgg.quant.graph import VARIANTS
     convolutions = [L.Conv2D(6, 3, padding="same", activation="relu6" if i % 2 else "relu") for i in range(len(VARIANTS) - 2)]
-    model = nn.Sequential([L.InputLayer((7, 9, 3)), *convolutions, L.MaxPooling2D(), L.Flatten(), L.Dense(3, activation="softmax")])
+    model = nn.Sequential([L.InputLayer((7, 9, 3)), *convolutions, L.MaxPooling2D(), L.Flatten(),
+                           L.Dense(3, activation="softmax")])
     graph = quantize(randomise(model, rng), rng.integers(0, 256, (4, 7, 9, 3), dtype=np.uint8)).graph
     return with_variants(graph, {op.name: v for op, v in zip(graph.ops[1:], VARIANTS[2:], strict=False)})
 

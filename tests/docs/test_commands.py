@@ -78,8 +78,9 @@ def test_the_examples_of_a_verb_are_understood(verb):
 
 
 def test_a_wrong_word_is_noticed(capsys):
-    for command in ("tinyvgg trian --out x", "tinyvgg train --epoch 3 --out x", "tinyvgg firmware mend light.tvq", "tinyvgg attack pdg m",
-                    "tinyvgg train --arch lihgt --out x", "tinyvgg compress m --scheme int9 --out x", "tinyvgg codegen light.tvq"):
+    for command in ("tinyvgg trian --out x", "tinyvgg train --epoch 3 --out x", "tinyvgg firmware mend light.tvq",
+                    "tinyvgg attack pdg m", "tinyvgg train --arch lihgt --out x", "tinyvgg compress m --scheme int9 --out x",
+                    "tinyvgg codegen light.tvq"):
         with pytest.raises((AssertionError, SystemExit)):
             check(shlex.split(command))
 
@@ -88,7 +89,8 @@ def test_a_wrong_word_is_noticed(capsys):
 def python_commands(path):
     """The words after `python` of every such command of a page, in blocks and within its text."""
     found = [re.split(r" #| {3,}", line)[0] for block in blocks(path) if block.language in ("", "sh", "console")
-             for line in re.sub(r"\\\n\s*", " ", block.text).splitlines()] + [shlex.join(words) for words in spans(path, "python")]
+             for line in re.sub(r"\\\n\s*", " ", block.text).splitlines()]
+    found += [shlex.join(words) for words in spans(path, "python")]
     pattern = r"(?:[\w./]*/)?python3? ((?:-m (?:tinyvgg|pytest)|benchmarks/|tests/).*)"
     return sorted({tuple(shlex.split(m[1])) for m in map(re.compile(pattern).match, found) if m})
 
@@ -158,5 +160,6 @@ def test_tests_that_a_page_names_are_there(words):
 
 def test_there_are_commands_of_python_to_ask():
     assert any(words[0] == "benchmarks/cortex_m4.py" and "--accuracy" in words for words in SCRIPTS)
-    assert any("tinyvgg.zoo.pack" in words for words in SCRIPTS) and any("tests/codegen/test_variants.py" in words for words in TESTS)
+    assert any("tinyvgg.zoo.pack" in words for words in SCRIPTS)
+    assert any("tests/codegen/test_variants.py" in words for words in TESTS)
     assert all(Path(words[0]).suffix == ".py" or words[0] == "-m" for words in SCRIPTS)

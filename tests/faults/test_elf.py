@@ -23,7 +23,8 @@ def built(tmp_path_factory):
     from tinyvgg.firmware.network import build_network
     x = np.random.default_rng(7).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
     model = nn.Sequential([L.InputLayer((16, 16, 3)), L.Conv2D(6, 3, strides=2, padding="same", activation="relu"),
-                           L.BatchNormalization(), L.Conv2D(9, 3, padding="same", activation="relu"), L.MaxPooling2D(), L.Flatten(),
+                           L.BatchNormalization(), L.Conv2D(9, 3, padding="same", activation="relu"), L.MaxPooling2D(),
+                           L.Flatten(),
                            L.Dense(10, activation="softmax")], name="mini")
     q = quantize(randomise(model, np.random.default_rng(3), dead=0), x)
     return q, x, build_network(q, tmp_path_factory.mktemp("firmware"), name="mini", memory_access=True)
@@ -57,7 +58,8 @@ def test_a_patched_elf_answers_as_the_simulation(built, tmp_path):
     q, x, network = built
     store = open_store(q)
     shift = next(key for key in store.arrays if key.endswith("/tail_shift"))
-    plan = FlipPlan(store.name, store.sha256, "image", "sram", [Step(tuple(flips_of(store, [(shift, 0, 1), ("dense/offset", 2, 9)])))])
+    plan = FlipPlan(store.name, store.sha256, "image", "sram",
+                    [Step(tuple(flips_of(store, [(shift, 0, 1), ("dense/offset", 2, 9)])))])
     with pytest.raises(FormatError):
         patch_elf(plan, open_store(quantize_other(q)), network.image.elf, tmp_path / "b.elf")
     assert patch_elf(plan, store, network.image.elf, tmp_path / "b.elf") == plan.hamming
@@ -200,9 +202,12 @@ def test_the_verb_on_an_image_and_on_a_port(built, tmp_path, capsys):
     assert flash["board"]["accuracy_after"] == flash["board"]["accuracy_before"] == 1
     assert run("map", f"virtual:{elf}", "--tensors", "bias", "--samples", "2")["board"]["agreement"] == 1
     (tmp_path / "lone.elf").write_bytes(network.image.elf.read_bytes())
-    for words, *wrong in (("is not there", "search", str(tmp_path / "lone.elf")), ("is an image", "search", elf, "--memory", "file"),
-                          ("addresses .* not known", "search", "socket://localhost:1"), ("is for files", "apply", f"virtual:{elf}", "--plan",
-                           str(tmp_path / "run"), "--patch", "b.elf"), ("patched already", "apply", str(tmp_path / "b.elf"), "--tvq",
+    for words, *wrong in (("is not there", "search", str(tmp_path / "lone.elf")),
+                          ("is an image", "search", elf, "--memory", "file"),
+                          ("addresses .* not known", "search", "socket://localhost:1"),
+                          ("is for files", "apply", f"virtual:{elf}", "--plan",
+                           str(tmp_path / "run"), "--patch", "b.elf"),
+                          ("patched already", "apply", str(tmp_path / "b.elf"), "--tvq",
                            str(network.tvq), "--plan", str(tmp_path / "run"))):
         assert cli.main(["bitflip", *wrong, *common]) == 2
         message = capsys.readouterr().err

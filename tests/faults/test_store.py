@@ -106,7 +106,7 @@ def test_flipped_simulation_is_flipped_c(scheme, request, images):
 
 @pytest.mark.parametrize("variant", ["direct16", "direct16_ram", "winograd2_ram", "winograd4_ram"])
 def test_fixed_kernels_are_flipped_where_they_keep_their_weights(variant, images):
-    """Weights and tails of a 3x3 network whose convolutions run by other kernels: simulation and compiled C agree in every logit."""
+    """Weights and tails of a 3x3 network whose layers run by other kernels: simulation and compiled C agree in every logit."""
     from dataclasses import replace
 
     from tests.quant.networks import randomise

@@ -11,7 +11,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-JUNK = [None, -1, 0, 1e308, 10 ** 18, 10 ** 400, "", "x" * 100_000, [], {}, [[]], True, float("nan"), {"class_name": "Dense"}, ["a", 0, 0]]
+JUNK = [None, -1, 0, 1e308, 10 ** 18, 10 ** 400, "", "x" * 100_000, [], {}, [[]], True, float("nan"), {"class_name": "Dense"},
+        ["a", 0, 0]]
 
 
 def mutated(data, ending, random):
@@ -103,7 +104,8 @@ def huge_dataset(file, groups, datasets, random):
     name, parent, shape = data.name, data.parent, data.shape
     del parent[name]
     huge = _pick([(1 << 40,), (1 << 20, 1 << 20), (100_000, 10_000), (*shape, 1 << 34)], random)
-    filters = {"chunks": tuple(min(n, 64) for n in huge), "compression": _pick([None, "gzip"], random)} if random.random() < 0.7 else {}
+    filters = {"chunks": tuple(min(n, 64) for n in huge),
+               "compression": _pick([None, "gzip"], random)} if random.random() < 0.7 else {}
     parent.create_dataset(name, shape=huge, dtype="f4", **filters)
 
 
@@ -123,7 +125,8 @@ def links(file, groups, datasets, random):
 def wrong_type(file, groups, datasets, random):
     group = _pick(groups, random)
     key = _pick([*group.attrs, "model_config", "weight_names", "layer_names", "tinyvgg", "keras_version"], random)
-    group.attrs[key] = _pick([3.5, np.arange(5), np.zeros((0,)), b"\xff\xfe", "[" * 100_000, "9" * 10_000, np.zeros((1000, 100), "S9"), "{}", "null"],
+    group.attrs[key] = _pick([3.5, np.arange(5), np.zeros((0,)), b"\xff\xfe", "[" * 100_000, "9" * 10_000,
+                              np.zeros((1000, 100), "S9"), "{}", "null"],
                              random)
 
 

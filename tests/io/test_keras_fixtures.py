@@ -34,7 +34,8 @@ def distance(found, expected):
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-@pytest.mark.parametrize(("path", "stem", "ending"), [f for f in FILES if f[1] not in REFUSED], ids=lambda v: getattr(v, "name", None))
+@pytest.mark.parametrize(("path", "stem", "ending"), [f for f in FILES if f[1] not in REFUSED],
+                         ids=lambda v: getattr(v, "name", None))
 def test_answers_are_keras(path, stem, ending):
     model = opened(path, stem, ending)
     vectors = path.with_name(f"{stem}.npz")
@@ -53,7 +54,8 @@ def test_answers_are_keras(path, stem, ending):
             assert distance(gradient, v["grad_x"]) < 1e-4
 
 
-@pytest.mark.parametrize(("path", "stem", "ending"), [f for f in FILES if f[1] in REFUSED], ids=lambda v: getattr(v, "name", None))
+@pytest.mark.parametrize(("path", "stem", "ending"), [f for f in FILES if f[1] in REFUSED],
+                         ids=lambda v: getattr(v, "name", None))
 def test_what_is_lacking_is_named(path, stem, ending):
     with pytest.raises(NotYet) as caught:
         opened(path, stem, ending)
@@ -86,7 +88,8 @@ def test_list_of_files(capsys):
     assert {r[0].split("/")[1].split(".")[0].removesuffix("_weights") for r in rows if r[1] == "refused"} == set(REFUSED)
 
 
-@pytest.mark.parametrize(("path", "stem", "ending"), [f for f in FILES if "weights" not in f[2]], ids=lambda v: getattr(v, "name", None))
+@pytest.mark.parametrize(("path", "stem", "ending"), [f for f in FILES if "weights" not in f[2]],
+                         ids=lambda v: getattr(v, "name", None))
 @pytest.mark.parametrize("target", ["out.h5", pytest.param("out.keras", marks=pytest.mark.slow)])
 def test_converted_files_hold_the_same(path, stem, ending, target, tmp_path):
     before = keras_h5.read(path)
@@ -101,7 +104,8 @@ def test_converted_files_hold_the_same(path, stem, ending, target, tmp_path):
         return
     one, two = tinyvgg.load_model(path), tinyvgg.load_model(tmp_path / target)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(one.get_weights(), two.get_weights(), strict=True))
-    assert [getattr(la, "unbiased_moving_variance", 0) for la in one.layers] == [getattr(lb, "unbiased_moving_variance", 0) for lb in two.layers]
+    unbiased = [[getattr(layer, "unbiased_moving_variance", 0) for layer in model.layers] for model in (one, two)]
+    assert unbiased[0] == unbiased[1]
 
 
 @pytest.mark.parametrize("version", ["keras2", "keras3"])

@@ -18,7 +18,8 @@ from tinyvgg.train import optimizers
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS, MEGABYTES = 5, 1000
 OURS = ("chain.h5", "graph.h5", "chain.keras", "graph.keras", "chain.weights.h5")
-THEIRS = ("keras2/light_slim.h5", "keras3/v_residual.h5", "keras3/v_nested.keras", "keras2/v_bn_flags.weights.h5", "keras2/v_nested_weights.h5")
+THEIRS = ("keras2/light_slim.h5", "keras3/v_residual.h5", "keras3/v_nested.keras", "keras2/v_bn_flags.weights.h5",
+          "keras2/v_nested_weights.h5")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,8 @@ def ours(tmp_path_factory):
     """Two small networks with their optimizers, in every format."""
     folder = tmp_path_factory.mktemp("whole")
     chain = nn.Sequential([layers.InputLayer((8, 8, 2)), layers.Conv2D(3, 3, activation="relu"), layers.SpatialDropout2D(0.2),
-                           layers.BatchNormalization(), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(4, activation="softmax")])
+                           layers.BatchNormalization(), layers.MaxPooling2D(), layers.Flatten(),
+                           layers.Dense(4, activation="softmax")])
     start = nn.Input((8, 8, 2))
     left = layers.BatchNormalization()(layers.Conv2D(3, 3, padding="same")(start))
     joined = layers.Concatenate()([layers.Add()([left, layers.DepthwiseConv2D(1, use_bias=False)(left)]), start])
@@ -42,7 +44,7 @@ def ours(tmp_path_factory):
 
 
 def fuzz(source, model, start, stop):
-    """Run the worker over mutations start..stop and return its rows; a crash or a hang is a row too, and the work goes on after it."""
+    """Run the worker over mutations start..stop and return its rows; a crash or a hang is a row too, and it goes on."""
     rows = []
     while start < stop:
         rows += _watch(source, model, start, stop)
@@ -70,7 +72,8 @@ def _watch(source, model, start, stop):
         if line is None:
             process.wait()
             if process.returncode:
-                rows.append({**current, "outcome": f"FAULT exit {process.returncode} {''.join(errors)[-300:]}", "seconds": 0, "megabytes": 0})
+                rows.append({**current, "outcome": f"FAULT exit {process.returncode} {''.join(errors)[-300:]}", "seconds": 0,
+                             "megabytes": 0})
             break
         current = json.loads(line)
         if "outcome" in current:
@@ -85,7 +88,8 @@ def check(rows, count, capsys):
     faults = [r for r in rows if r["outcome"].startswith("FAULT") or r["seconds"] > SECONDS or r["megabytes"] > MEGABYTES]
     outcomes = Counter(r["outcome"] for r in rows)
     with capsys.disabled():
-        print(f"\n{count} mutations, {len({r['kind'] for r in rows})} kinds: {dict(outcomes)}; slowest {max(r['seconds'] for r in rows):.2f} s, "
+        print(f"\n{count} mutations, {len({r['kind'] for r in rows})} kinds: {dict(outcomes)}; "
+              f"slowest {max(r['seconds'] for r in rows):.2f} s, "
               f"most memory {max(r['megabytes'] for r in rows):.0f} MB")
     assert not faults, faults[:5]
 

@@ -43,7 +43,8 @@ def numbered(v, prefix):
 def train(model, optimizer, v):
     losses = []
     for i in (1, 2, 3):
-        loss, gradient = cross_entropy(model.forward_logits(v["x"][16 * i:16 * i + 16], training=True), v["y"][16 * i:16 * i + 16])
+        loss, gradient = cross_entropy(model.forward_logits(v["x"][16 * i:16 * i + 16], training=True),
+                                       v["y"][16 * i:16 * i + 16])
         model.backward_logits(gradient)
         optimizer.step(model)
         losses.append(loss)
@@ -60,7 +61,8 @@ def agreeing(model, expected):
 @pytest.mark.parametrize(("stem", "answers", "gradients"), [("light_slim", 3e-4, 1e-3), ("light", 1e-5, 2e-3)])
 def test_one_step(version, stem, answers, gradients):
     v = vectors(version, stem)
-    model = opened(fixtures.FOLDER / ("keras2" if stem == "light" else version) / f"{stem}.h5")     # light: both began at Keras 2's
+    folder = fixtures.FOLDER / ("keras2" if stem == "light" else version)     # light: both began at Keras 2's
+    model = opened(folder / f"{stem}.h5")
     for layer in model.layers:
         if layer.state:
             assert layer.unbiased_moving_variance == (version == "keras2" or stem == "light")      # read from the file

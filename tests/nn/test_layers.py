@@ -122,7 +122,8 @@ class ShiftedByOne(layers.MaxPooling2D):
         return np.roll(super().backward(dy, parameters=parameters), 1, axis=1)
 
 
-@pytest.mark.parametrize("planted, shape", [(WrongGradient(3), (2, 5)), (ForgetsTheBatch(), (2, 3, 3, 2)), (ShiftedByOne(), (1, 4, 4, 2))])
+@pytest.mark.parametrize("planted, shape",
+                         [(WrongGradient(3), (2, 5)), (ForgetsTheBatch(), (2, 3, 3, 2)), (ShiftedByOne(), (1, 4, 4, 2))])
 def test_planted_wrong_gradients_are_caught(planted, shape):
     with pytest.raises(AssertionError, match="gradient is wrong"):
         testing.check_layer(planted, shape, training=True)

@@ -9,7 +9,8 @@ import pytest
 from tinyvgg import errors, kernels, models, nn, testing
 from tinyvgg.nn import layers
 
-COUNTS = {"light": (409_418, 24_625_792), "base": (1_344_042, 32_609_280), "notebook": (378_122, 101_012_480), "resnet8": (78_666, 12_501_632)}
+COUNTS = {"light": (409_418, 24_625_792), "base": (1_344_042, 32_609_280), "notebook": (378_122, 101_012_480),
+          "resnet8": (78_666, 12_501_632)}
 
 
 def images(n, shape=(32, 32, 3), seed=0):
@@ -60,7 +61,8 @@ def test_vjp_of_whole_networks(name, backend):
     model = models.build(name).astype(np.float64)
     generator = np.random.default_rng(0)
     with kernels.use(backend):
-        testing.check_gradient(lambda v: model.logits(v), lambda dy: model.vjp(x, dy), x := generator.random((2, 32, 32, 3)), generator)
+        testing.check_gradient(lambda v: model.logits(v), lambda dy: model.vjp(x, dy), x := generator.random((2, 32, 32, 3)),
+                               generator)
 
 
 def test_vjp_batches_and_functions():

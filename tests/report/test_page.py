@@ -13,7 +13,8 @@ CHARTS = {
     "lines": svg.lines({"a & b": [(1, 10), (2, 20, 15, 25)], "<c>": [(1, 5)]}, title="t", description="d", x="x", y="y"),
     "one point": svg.lines({"a": [(3, 7)]}, title="t", description="d", x="x", y="y", log_x=True),
     "ruled": svg.lines({"a": [(1, 0), (1000, 1)]}, title="t", description="d", x="x", y="y", log_x=True, rule=(0.1, "r")),
-    "scatter": svg.scatter([(f"point {i}", 10.0 ** i, i % 3, "ab"[i % 2]) for i in range(7)], title="t", description="d", x="x", y="y",
+    "scatter": svg.scatter([(f"point {i}", 10.0 ** i, i % 3, "ab"[i % 2]) for i in range(7)], title="t", description="d", x="x",
+                           y="y",
                            log_x=True, most=2),
     "heat": svg.heat([[1, None], [0, 3]], ["a", "b"], ["long name", "d"], title="t", description="d", y="y", x="x"),
     "bars": svg.bars([("a", 0, "g"), ("b", 0, "h")], title="t", description="d", x="x"),
@@ -26,9 +27,11 @@ def test_a_chart_is_well_formed_and_stays_in_its_frame(name):
     root = ElementTree.fromstring(CHARTS[name])
     left, top, width, height = map(float, root.get("viewBox").split())
     assert root.find("title").text == "t" and root.find("desc").text == "d"
-    numbers = [(element.tag, key, float(element.get(key))) for element in root.iter() for key in ("x", "y", "cx", "cy", "x1", "y1")
+    numbers = [(element.tag, key, float(element.get(key))) for element in root.iter()
+               for key in ("x", "y", "cx", "cy", "x1", "y1")
                if element.get(key)]
-    assert numbers and all(np.isfinite(value) and -2 <= value <= (width if "x" in key else height) + 2 for _, key, value in numbers)
+    assert numbers
+    assert all(np.isfinite(value) and -2 <= value <= (width if "x" in key else height) + 2 for _, key, value in numbers)
     for element in root.iter("polyline"):
         for pair in element.get("points").split():
             x, y = map(float, pair.split(","))
@@ -54,14 +57,16 @@ def test_the_front_joins_what_no_other_beats():
 
 
 @pytest.mark.parametrize("values, log, expected", [
-    ((0, 10), False, [0, 2.5, 5, 7.5, 10]), ((0.5, 0.52), False, [0.5, 0.505, 0.51, 0.515, 0.52]), ((1, 1000), True, [1, 10, 100, 1000]),
+    ((0, 10), False, [0, 2.5, 5, 7.5, 10]), ((0.5, 0.52), False, [0.5, 0.505, 0.51, 0.515, 0.52]),
+    ((1, 1000), True, [1, 10, 100, 1000]),
     ((100, 1000), True, [100, 200, 500, 1000])])
 def test_ticks_are_round(values, log, expected):
     assert svg._Axis(values, log=log).ticks() == pytest.approx(expected)
 
 
 def test_labels_do_not_cover_each_other():
-    near = [("first scheme", 10, 50, "g"), ("second scheme", 10.1, 50.1, "g"), ("third scheme", 10.2, 50, "g"), ("far", 20, 60, "g")]
+    near = [("first scheme", 10, 50, "g"), ("second scheme", 10.1, 50.1, "g"), ("third scheme", 10.2, 50, "g"),
+            ("far", 20, 60, "g")]
     root = ElementTree.fromstring(svg.scatter(near, title="t", description="d", x="x", y="y"))
     boxes = []
     for text in (t for t in root.iter("text") if t.text in {p[0] for p in near}):

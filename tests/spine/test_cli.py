@@ -42,19 +42,22 @@ def test_build_evaluate_profile_validate(mini, data, tmp_path, capsys):
     result = json.loads(call(capsys, *beside, "--json")[1])
     zero, slow = (result["models"][name]["cycles_per_image"] for name in result["models"])
     assert zero == result["cycles_per_image"] < slow and "board / model" in call(capsys, *beside)[1]
-    code, out, _ = call(capsys, "board", "validate", "--port", port, "--data", data, "-n", 2, "--reference", tmp_path / "mini.npz", "--json")
+    code, out, _ = call(capsys, "board", "validate", "--port", port, "--data", data, "-n", 2, "--reference",
+                        tmp_path / "mini.npz", "--json")
     assert code == 0 and json.loads(out)["passed"] and json.loads(out)["metrics"]["cos"] > 0.9
 
 
 def test_evaluate_builds_what_firmware_build_builds(mini, data, tmp_path, capsys):
     """--build: the same plan, so the same cycles."""
     mini[1].save(tmp_path / "mini.tvq")
-    built = json.loads(call(capsys, "firmware", "build", tmp_path / "mini.tvq", "--out", tmp_path / "build", "--json", "--quiet")[1])
+    built = json.loads(call(capsys, "firmware", "build", tmp_path / "mini.tvq", "--out", tmp_path / "build", "--json",
+                            "--quiet")[1])
     one = ("board", "evaluate", "--data", data, "-n", 1, "--json", "--quiet")
     here = json.loads(call(capsys, *one, "--build", tmp_path / "mini.tvq", "--out", tmp_path / "run")[1])
     there = json.loads(call(capsys, *one, "--port", f"virtual:{built['elf']}")[1])
     assert here["cycles_per_image"] == there["cycles_per_image"] and here["agreement"] == 1.0
-    direct = json.loads(call(capsys, "firmware", "build", tmp_path / "mini.tvq", "--plan", "direct", "--out", tmp_path / "d", "--json")[1])
+    direct = json.loads(call(capsys, "firmware", "build", tmp_path / "mini.tvq", "--plan", "direct", "--out", tmp_path / "d",
+                             "--json")[1])
     assert json.loads(call(capsys, *one, "--port", f"virtual:{direct['elf']}")[1])["cycles_per_image"] > here["cycles_per_image"]
 
 
@@ -62,7 +65,8 @@ def test_codegen_and_export(mini, tmp_path, capsys):
     mini[1].save(tmp_path / "mini.tvq")
     code, out, _ = call(capsys, "codegen", tmp_path / "mini.tvq", "--out", tmp_path / "c", "--name", "net", "--json")
     assert code == 0 and set(json.loads(out)["files"]) == {p.name for p in (tmp_path / "c").iterdir()}
-    code, out, _ = call(capsys, "firmware", "export", tmp_path / "mini.tvq", "--name", "cifar10", "--out", tmp_path / "e", "--json")
+    code, out, _ = call(capsys, "firmware", "export", tmp_path / "mini.tvq", "--name", "cifar10", "--out", tmp_path / "e",
+                        "--json")
     assert code == 0 and "cifar10_tinyvgg.h" in json.loads(out)["files"]
 
 

@@ -1,4 +1,4 @@
-"""What MODEL of `bitflip` names: a model file, the ELF of an image, or the port of a board; and a plan tried on the image itself."""
+"""What MODEL of `bitflip` names: a model file, the ELF of an image, or a port; and a plan tried on the image itself."""
 import contextlib
 import tempfile
 from dataclasses import dataclass
@@ -40,16 +40,19 @@ def opened_target(arguments, form):
         yield Target(model, faults.open_store(model, form))
         return
     if form != "image":
-        raise OptionError(f"the memory file is a model's own file; {spec} is an image", "--memory sram, or the .tvq beside the image")
+        raise OptionError(f"the memory file is a model's own file; {spec} is an image",
+                          "--memory sram, or the .tvq beside the image")
     if elf is None:
-        raise OptionError(f"the addresses of the weights behind {spec} are not known", "--elf FILE.elf, the image that the board runs")
+        raise OptionError(f"the addresses of the weights behind {spec} are not known",
+                          "--elf FILE.elf, the image that the board runs")
     model = _model_of(elf, arguments.tvq)
     store = faults.open_store(model)
     from tinyvgg.faults.elf import bases
     target = Target(model, store, elf, bases(store, elf))
     with contextlib.ExitStack() as stack:
         if is_url(spec):
-            target.board = stack.enter_context(_board(spec, target, arguments.tensors or ("all" if arguments.action == "map" else "weights")))
+            tensors = arguments.tensors or ("all" if arguments.action == "map" else "weights")
+            target.board = stack.enter_context(_board(spec, target, tensors))
         yield target
 
 
@@ -63,7 +66,8 @@ def _model_of(elf, given):
     from tinyvgg.io import load_model
     path = Path(given) if given else elf.with_suffix(".tvq")
     if not path.exists():
-        raise FormatError(f"{path} is not there: the model of {elf.name}", "--tvq FILE.tvq, which firmware build wrote beside the image")
+        raise FormatError(f"{path} is not there: the model of {elf.name}",
+                          "--tvq FILE.tvq, which firmware build wrote beside the image")
     return load_model(path)
 
 
@@ -128,7 +132,8 @@ def _only(plan, store, places):
 def _on_board(target, plan, x, patch, keep):
     from tinyvgg.faults.elf import patch_board
     if patch:
-        raise OptionError(f"--patch {patch} is for files; {target.board.link.url} is a board", "--keep leaves the flips in its memory")
+        raise OptionError(f"--patch {patch} is for files; {target.board.link.url} is a board",
+                          "--keep leaves the flips in its memory")
     before = target.board.logits(x)
     patch_board(plan, target.store, target.board, target.bases)
     try:

@@ -1,4 +1,4 @@
-"""The parser of a verb: help with examples for each of its actions, and a mistake told in one sentence, with the nearest right word."""
+"""The parser of a verb: examples for each of its actions, and a mistake told in one sentence with the nearest right word."""
 import argparse
 import difflib
 import re

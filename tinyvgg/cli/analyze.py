@@ -22,7 +22,8 @@ from tinyvgg.report.tables import table
 
 
 def add_arguments(parser):
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="model file, folder of a run, zoo entry, or an architecture's name")
+    parser.add_argument("model", nargs="?", metavar="MODEL",
+                        help="model file, folder of a run, zoo entry, or an architecture's name")
     parser.add_argument("--board", default="stm32l4r9i-disco", help="name of a board, or a .toml file that describes one")
     parser.add_argument("--boards", action="store_true", help="list the boards that are known")
     parser.add_argument("--rules", choices=RULES, default="xcubeai", help="whose counts (default xcubeai)")

@@ -1,7 +1,7 @@
 """Flip bits of a model's weights and report what is left of its accuracy
 
   random   N bits at random, for each N in --flips 1,10,100 and several seeds: the baseline
-  search   the bits that hurt most, one after another (progressive bit search, BFA), on 128 training images; accuracy on test images
+  search   the bits that hurt most, one after another (progressive bit search, BFA), on 128 training images; accuracy on test ones
   map      what one flip costs, array by array and bit by bit
   apply    a plan of `search` to a model (accuracy), and with --patch to a copy of its file
 MODEL is a model, the .elf of its firmware (with the .tvq beside it, or --tvq) or a board's port (virtual:X.elf, or /dev/ttyACM0
@@ -44,9 +44,11 @@ def add_arguments(parser):
     parser.add_argument("--flips", default=None, metavar="N", help="steps of a search (default 20); random: counts as 1,10,100")
     parser.add_argument("--memory", default="sram", help="sram (default), flash_ecc, laser_set or file")
     parser.add_argument("--fault", default="flip", help="flip (default), set, clear or zero_dword")
-    parser.add_argument("--tensors", default=None, help="weights (default), codebook, index, bias, requantisation, batchnorm, all, or arrays")
+    parser.add_argument("--tensors", default=None,
+                        help="weights (default), codebook, index, bias, requantisation, batchnorm, all, or arrays")
     parser.add_argument("--bits", metavar="A,B", help="only these bits of each number, as 0,1,2,3,4,5,6")
-    parser.add_argument("--goal", default="any", choices=GOALS, help="what a search wants (default any: as many errors as it can)")
+    parser.add_argument("--goal", default="any", choices=GOALS,
+                        help="what a search wants (default any: as many errors as it can)")
     parser.add_argument("--target", type=int, metavar="CLASS", help="of the other goals: the class that images shall become")
     parser.add_argument("--source", type=int, metavar="CLASS", help="the class whose images shall become it")
     parser.add_argument("--images", type=int, default=128, metavar="N", help="images of a search or map (default 128)")
@@ -57,7 +59,8 @@ def add_arguments(parser):
     parser.add_argument("--defence", default="", metavar="NAMES",
                         help="of search and apply: what crc, radar=128, ranges=32 or replicas find of the flips and give back")
     parser.add_argument("--plan", metavar="PLAN", help="of apply: plan.json or the folder of a search")
-    parser.add_argument("--patch", metavar="FILE", help="of apply (a file), and of search on an .elf: write the patched copy of MODEL there")
+    parser.add_argument("--patch", metavar="FILE",
+                        help="of apply (a file), and of search on an .elf: write the patched copy of MODEL there")
     parser.add_argument("-n", type=int, default=1000, metavar="N", help="number of test images (default 1000)")
     parser.add_argument("--out", metavar="RUN", help="folder for plan, rows and figures")
     add_common(parser)
@@ -132,19 +135,24 @@ def _random(arguments, target):
     from tinyvgg import faults
     counts = _numbers(arguments.flips or "1,10,20,100,1000", "--flips", "--flips 1,10,100")
     if min(counts) < 1 or arguments.seeds < 1:
-        raise OptionError(f"{arguments.flips} flips and {arguments.seeds} seeds were asked for; expected 1 or more", "--flips 20 --seeds 5")
+        raise OptionError(f"{arguments.flips} flips and {arguments.seeds} seeds were asked for; expected 1 or more",
+                          "--flips 20 --seeds 5")
     store, (dataset, x, y) = target.store, _images(arguments, target.model)
     before, settings = store.accuracy(x, y), _settings(arguments)
-    rows = faults.random_flips(store, x, y, counts=counts, seeds=arguments.seeds, out=_file(arguments, "random.jsonl"), bases=target.bases,
+    rows = faults.random_flips(store, x, y, counts=counts, seeds=arguments.seeds, out=_file(arguments, "random.jsonl"),
+                               bases=target.bases,
                                **settings)
     lines = [f"accuracy before {before:.2%} on {len(x)} test images of {dataset.name}"]
     for row in (summary := faults.summarise(rows)):
         found = "the board stops" if row["median"] is None else f"median {row['median']:.2%} ({row['lowest']:.2%} to {row['highest']:.2%})"
-        lines.append(f"{row['flips']:>7} random flips: {found}" + (f", {row['stopped']} draws raise an NMI" if row["stopped"] else ""))
+        stopped = f", {row['stopped']} draws raise an NMI" if row["stopped"] else ""
+        lines.append(f"{row['flips']:>7} random flips: {found}{stopped}")
     last = summary[-1]
-    plan = faults.random_plan(store, counts[-1], arguments.seed, **{k: v for k, v in settings.items() if k not in ("seed", "quiet")})
+    plan = faults.random_plan(store, counts[-1], arguments.seed,
+                              **{k: v for k, v in settings.items() if k not in ("seed", "quiet")})
     tried, more = _tried(arguments, target, plan, x, y)
-    result = {"flips": last["flips"], "hamming": last["flips"], "accuracy_before": before, "accuracy_after": last["median"], "plan": None,
+    result = {"flips": last["flips"], "hamming": last["flips"], "accuracy_before": before, "accuracy_after": last["median"],
+              "plan": None,
               "rows": rows, "summary": summary, "memory": arguments.memory, "n": len(x), "sha256": store.sha256, **tried}
     return result, "\n".join(lines + [f"the first draw of {counts[-1]} flips {line}" for line in more])
 
@@ -155,7 +163,8 @@ def _search(arguments, target):
     flips = _numbers(20 if arguments.flips is None else arguments.flips, "--flips", "--flips 20")
     trials = None if arguments.trials == "all" else _numbers(arguments.trials, "--trials", "--trials 3")[0]
     xs, ys = faults.attacker_images(*images_for(target.model, dataset, "train"), arguments.images, arguments.seed)
-    plan = faults.progressive_search(store, xs, ys, flips=flips[0], goal=arguments.goal, target=arguments.target, source=arguments.source,
+    plan = faults.progressive_search(store, xs, ys, flips=flips[0], goal=arguments.goal, target=arguments.target,
+                                     source=arguments.source,
                                      trials=trials, floor=arguments.floor, out=arguments.out, **_settings(arguments))
     return _report(arguments, target, plan, dataset, x, y)
 
@@ -181,11 +190,13 @@ def _report(arguments, target, plan, dataset, x, y):
     defended = {name: trial(store, plan, defence, x, y) for name, defence in defences_of(store, arguments.defence).items()}
     tried, more = _tried(arguments, target, plan, x, y)
     result = {"flips": len(plan.flips), "steps": len(plan.steps), "hamming": plan.hamming, "accuracy_before": before,
-              "accuracy_after": after, "plan": plan.as_dict(), "ecc": verdicts if rows else None, "memory": plan.memory, "n": len(x),
+              "accuracy_after": after, "plan": plan.as_dict(), "ecc": verdicts if rows else None, "memory": plan.memory,
+              "n": len(x),
               "data": dataset.name, "data_sha256": dataset.sha256, "sha256": store.sha256, "defences": defended, **tried}
     lines = [f"{i + 1:>4}  " + ", ".join(_flip_text(target, f) for f in step.flips[:4])
              + (f" and {len(step.flips) - 4} more" if len(step.flips) > 4 else "")
-             + ("" if step.accuracy is None else f"   {step.accuracy:.1%} of the search's images") for i, step in enumerate(plan.steps)]
+             + ("" if step.accuracy is None else f"   {step.accuracy:.1%} of the search's images")
+             for i, step in enumerate(plan.steps)]
     lines.append(f"{len(plan.flips)} flips, {plan.hamming} bits differ; accuracy {before:.2%} -> {after:.2%} on {len(x)} test images of "
                  f"{dataset.name}")
     if rows:
@@ -226,7 +237,8 @@ def _map(arguments, target):
     place = [(worst["tensor"], worst["worst_index"], worst["bit"])]
     plan = FlipPlan(store.name, store.sha256, store.form, arguments.memory, [Step(tuple(flips_of(store, place)))])
     tried, more = _tried(arguments, target, plan, xs, ys)
-    result = {"flips": 1, "hamming": 1, "accuracy_before": before, "accuracy_after": before - worst["worst_drop"], "plan": None, "rows": rows,
+    result = {"flips": 1, "hamming": 1, "accuracy_before": before, "accuracy_after": before - worst["worst_drop"], "plan": None,
+              "rows": rows,
               "n": len(xs), "memory": arguments.memory, "sha256": store.sha256, **tried}
     head = f"accuracy before {before:.2%} on {len(xs)} training images; the worst rows:"
     return result, "\n".join([head, *lines, *(f"the worst flip {line}" for line in more)])

@@ -25,7 +25,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--stage",
         metavar="A,B",
-        help="only these and what they need: train, evaluate, analyze, compress, codegen, firmware, board, attack, bitflip, defence",
+        help="only these and what they need: train, evaluate, analyze, compress, codegen, firmware, board, attack, bitflip, "
+        "defence",
     )
     parser.add_argument("--quick", action="store_true", help="a few images and steps: shows that everything works, no more")
     parser.add_argument("--resume", action="store_true", help="go on with the story in --out, with its settings")

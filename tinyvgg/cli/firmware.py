@@ -40,7 +40,8 @@ def _add_build(add_parser):
                        help="check the constants: crc, radar=128, ranges=32, replicas, separated by commas (docs/bit-flips.md)")
     build.add_argument("--check-every", type=int, default=1, metavar="N",
                        help="check before every N-th inference (default 1; 0: at the start and on demand only)")
-    build.add_argument("--plan", default="auto", metavar="PLAN", help="plan.json of firmware plan; direct (the smallest kernels); auto "
+    build.add_argument("--plan", default="auto", metavar="PLAN",
+                       help="plan.json of firmware plan; direct (the smallest kernels); auto "
                        "(default): as the .tvq says, else the fastest within the budgets, or nine tenths of the board; with "
                        "--weights ram, --defence or --memory-access direct")
     add_build_options(build)
