@@ -8,8 +8,8 @@ from tests.docs.conftest import write_cifar10
 from tests.docs.pages import PAGES, REASONS, ROOT, blocks, commands, commands_of
 from tinyvgg import cli
 
-# Pages whose commands and snippets take up to ten seconds of one core, which is measured; the others' are run with -m slow.
-QUICK = ("adding-a-board", "command-line", "cortex-m4", "integer-model", "keras-files", "x-cube-ai")
+# Pages whose commands run in the usual suite: those of up to five seconds of one core, measured, and the README's of half a minute.
+USUAL = ("README", "adding-a-board", "command-line", "cortex-m4", "integer-model", "keras-files", "x-cube-ai")
 IMAGES = {"attacks": 1100}          # training images, where a command holds 1,000 of them out
 
 
@@ -52,7 +52,7 @@ def test_python_is_marked_as_such(path):
         assert block.language == "python" or not re.search(r"(?m)^(from|import) tinyvgg", block.text), block.text
 
 
-@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem, marks=[] if p.stem in QUICK else pytest.mark.slow)
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem, marks=[] if p.stem in USUAL else pytest.mark.slow)
                                   for p in PAGES if commands(p)])
 def test_commands_run(path, place, capfd):
     """In order, snippets between them too, in a folder with what they name, on a small CIFAR-10."""
