@@ -1,4 +1,4 @@
-"""The tables of docs/cortex-m4.md, and that of the plain kernels in docs/c-code.md, from the rows of benchmarks/cortex_m4.py."""
+"""The tables of docs/cortex-m4.md, and those of the plain kernels and of chains in docs/c-code.md, from the rows of benchmarks/cortex_m4.py."""
 BEGIN, END = "<!-- begin of benchmarks/cortex_m4.py -->", "<!-- end of benchmarks/cortex_m4.py -->"
 
 
@@ -30,6 +30,14 @@ def direct(rows, facts):
     """Markdown: the light net where every layer runs as `direct`."""
     rows = [r for r in rows if r["model"] == "light" and r["plan"] == "direct"]
     return by_layer([r for r in rows if r.get("layer")]) + "\n\n" + plans([r for r in rows if "flash_bytes" in r])
+
+
+def row_by_row(rows, facts):
+    """Markdown: the light net without a chain of layers, and in the plan of least RAM, which has one."""
+    rows = [r for r in rows if r["model"] == "light" and r["plan"] in ("direct", "smallest RAM") and "flash_bytes" in r]
+    return markdown(["plan", "compiler", "arena", "RAM", "flash", "cycles"],
+                    [[r["plan"], r["compiler"], *(f"{r[k]:,.0f}" for k in ("arena_bytes", "ram_bytes", "flash_bytes", "cycles"))]
+                     for r in rows])
 
 
 def markdown(head, lines):
