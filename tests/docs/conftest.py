@@ -1,8 +1,9 @@
-"""A folder with the files that pages speak of: a small CIFAR-10 of random images, networks, a compressed model."""
+"""A folder with the files that pages speak of: a small CIFAR-10 of random images, networks, a report by X-CUBE-AI's layout."""
 import numpy as np
 import pytest
 
 from tests.docs.pages import ROOT
+from tests.xcubeai import samples
 
 
 def write_cifar10(folder, generator, *, train=1100, test=40):
@@ -30,10 +31,13 @@ def prepared(tmp_path_factory):
     train.fit(model, x.astype(np.float32) / 255, np.arange(32) % 10, epochs=1, optimizer=adam, learning_rate=None, quiet=True)
     model = zoo.load("light_cifar10")
     model.save(folder / "light.h5", optimizer=adam)
-    for name in ("other.h5", "theirs.h5", "old_keras2.h5", "third.h5", "in.h5"):
+    for name in ("other.h5", "theirs.h5", "old_keras2.h5", "third.h5", "in.h5", "out.h5"):
         model.save(folder / name)
     models.light(seed=1).save(folder / "other.weights.h5")
     models.build("base").save(folder / "base.h5")
+    for report in (folder / "report.txt", folder / "App" / "network_generate_report.txt"):
+        report.parent.mkdir(exist_ok=True)
+        report.write_text(samples.V8)
     quantize(model, x).save(folder / "light.tvq")
     np.save(folder / "x.npy", x)
     return folder

@@ -12,8 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REASONS = ("needs a board", "needs the network", "needs X-CUBE-AI's files", "needs other packages", "takes minutes",
            "takes hours")
-ELSEWHERE = {"data download": "needs the network", "firmware flash": "needs a board", "/dev/tty": "needs a board",
-             "crosscheck": "needs X-CUBE-AI's files; tests/xcubeai runs it"}
+ELSEWHERE = {"data download": "needs the network", "firmware flash": "needs a board", "/dev/tty": "needs a board"}
 MARK = re.compile(r"<!-- not run: (.*?) -->")
 FENCE = re.compile(r"( *)```(\{[^}]*\}|[a-z-]*)")
 

@@ -3,6 +3,7 @@
 Scripts of benchmarks/ are asked with their own parser and stopped before they work.
 """
 import argparse
+import configparser
 import importlib
 import importlib.util
 import json
@@ -59,6 +60,20 @@ def check(words):
 def test_every_command_is_understood(path):
     for words in commands(path, marked=True):
         check(words)
+
+
+def test_the_first_command_of_the_readme_is_understood():
+    """It installs extras that there are, then tells the story; the line of the quick start is the same in parts."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    texts = [path.read_text(encoding="utf-8") for path in PAGES]
+    lists = [names for text in texts for names in re.findall(r'pip install [^\n]*"(?:\.|tinyvgg)\[([\w,]+)\]"', text)]
+    extras = {name for names in lists for name in names.split(",")}
+    assert extras and extras <= set(config["options.extras_require"]), extras
+    commands = re.findall(r"\.venv/bin/(tinyvgg [^&\n]*)", texts[0])
+    assert commands
+    for command in commands:
+        check(shlex.split(command))
 
 
 @named
