@@ -110,6 +110,15 @@ def test_a_changed_number_is_found(damage, tmp_path):
     assert wrong != right and fill_docs.filled(wrong, tmp_path) == right
 
 
+@pytest.mark.parametrize("page", ["bit-flips", "cortex-m4", "c-code"])
+def test_a_changed_number_of_a_generated_table_is_found(page):
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    block = fill_docs.GENERATED.search(text)[0]
+    number = re.search(r"\d[\d,.]{3,}\d", block.split("| --- |")[1])[0]
+    wrong = text.replace(block, block.replace(number, f"{number}1"))
+    assert wrong != text and fill_docs.filled(wrong) == text
+
+
 def test_the_recorder_keeps_command_and_result(tmp_path):
     kept = record.record("small", {"light": "tinyvgg analyze light --compression none"}, tmp_path)
     assert kept == json.loads((tmp_path / "small.json").read_text()) and kept["rows"]["light"]["macc"] > 1e7
