@@ -1,9 +1,9 @@
 """Whether the engine learns as well as PyTorch: one recipe, both engines, several seeds, Welch's interval of the difference.
 
-    python benchmarks/learning.py --data DATA [--recipe zoo] [--epochs 5] [--limit 20000] [--seeds 5] [--rows FILE] [--out FILE]
+    python benchmarks/learning.py --data DATA [--recipe augmented] [--epochs 5] [--limit 20000] [--seeds 5] [--rows FILE] [--out FILE]
 
 needs PyTorch and SciPy. Each seed gives both engines the same first weights, order of images and augmentation; dropout draws
-its own. zoo: AdamW 2e-3, weight decay .02 on kernels, cosine with one epoch of warm-up, flips, shifts, cutout, no dropout.
+its own. augmented: AdamW 2e-3, weight decay .02 on kernels, cosine with one epoch of warm-up, flips, shifts, cutout, no dropout.
 student: Adam 1e-3, no augmentation, the student project's dropout rates. Each finished training is a line of --rows; a
 second call trains only what is missing. --out takes the summary that docs/zoo.md shows.
 """
@@ -27,7 +27,7 @@ from tinyvgg.report.record import append_line, read_lines, versions, write_json
 from tinyvgg.train import optimizers, recipe, schedules
 
 RECIPES = {
-    "zoo": {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02, "schedule": "cosine", "warmup": 1,
+    "augmented": {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02, "schedule": "cosine", "warmup": 1,
             "augment": "flip,shift4,cutout8", "dropout": "0"},
     "student": {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant", "warmup": 0,
                 "augment": "none", "dropout": None},
@@ -133,7 +133,7 @@ def welch(a, b):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="cifar10")
-    parser.add_argument("--recipe", choices=sorted(RECIPES), default="zoo")
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="augmented")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--limit", type=int, default=20000)
     parser.add_argument("--seeds", type=int, default=5, help="at least 2")

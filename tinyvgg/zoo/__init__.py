@@ -6,7 +6,8 @@
     zoo.path("light_cifar10")          # its .h5, which Keras opens too
     zoo.card("light_cifar10")          # how it was trained, on what, and how well it does
 
-An entry is NAME.h5 with NAME.json, its card, which NAME.md shows as a page; `python -m tinyvgg.zoo.pack` makes the three of a run.
+An entry is NAME.h5 with NAME.json, its card, which NAME.md shows as a page; `python -m tinyvgg.zoo.pack` makes all three of
+a run.
 """
 import json
 from pathlib import Path

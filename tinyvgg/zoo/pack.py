@@ -1,6 +1,7 @@
-"""Make a zoo entry of a training run: python -m tinyvgg.zoo.pack RUN NAME --data DATA [--note "..."]
+"""Make a zoo entry of a training run: python -m tinyvgg.zoo.pack RUN NAME --data DATA [--after RUN1] [--note "..."]
 
-Evaluates the run's model on the test images of DATA and writes NAME.h5 (without optimizer), NAME.json and NAME.md.
+Evaluates the run's model on the test images of DATA and writes NAME.h5 (without optimizer), NAME.json and NAME.md. A run that
+began with the weights of another one, or was taught by it, names that one as --after: the card has both commands and histories.
 """
 import argparse
 import json
@@ -15,45 +16,62 @@ from tinyvgg.train import evaluate
 from tinyvgg.zoo import FOLDER
 
 
-def pack(run, name, data_spec, *, note="", folder=FOLDER):
-    """Write the entry `name` from the folder of a finished run and return its card."""
-    run, folder = Path(run), Path(folder)
+def pack(run, name, data_spec, *, after=None, note="", folder=FOLDER):
+    """Write the entry `name` from the folder of a finished run, and of the one before it, and return its card."""
+    folder, runs = Path(folder), [Path(part) for part in (after, run) if part is not None]
+    configs = [_config(part) for part in runs]
+    model, dataset = load_model(runs[-1] / "model.h5"), data.load(data_spec)
+    result = evaluate(model, *dataset.part("test"), classes=dataset.classes)
+    file = folder / f"{name}.h5"
+    save_model(model, file)
+    card = {"name": name, "sha256": sha256_file(file), "weights_sha256": sha256_arrays(*model.get_weights()),
+            "architecture": configs[-1]["settings"]["arch"], "parameters": model.count_params(),
+            "input_range": list(model.input_range), **_training(runs, configs), "data": _data(dataset, configs[-1], note),
+            "test": {key: result[key] for key in ("n", "accuracy", "interval", "loss", "ece", "per_class")},
+            "versions": configs[-1]["versions"], "packed_with": versions()}
+    write_json(folder / f"{name}.json", card)
+    write_bytes(folder / f"{name}.md", page(card))
+    return card
+
+
+def _training(runs, configs):
+    """The card's command (a line each), seed, hours, teachers if there were any, and history, of one run after the other."""
+    outs = [part.name for part in runs[:-1]] + ["RUN"]
+    rows = [row for part in runs for row in read_lines(part / "history.jsonl")]
+    teachers = {teacher["name"]: teacher for config in configs for teacher in config.get("teachers", [])}
+    told = {"command": "\n".join(command(config["settings"], out) for config, out in zip(configs, outs, strict=True)),
+            "seed": configs[-1]["settings"]["seed"], "hours": round(sum(row["seconds"] for row in rows) / 3600, 2)}
+    told |= {"teachers": list(teachers.values())} if teachers else {}
+    numbers = [{key: value for key, value in row.items() if isinstance(value, int | float)} for row in rows]
+    return told | {"history": [{key: round(value, 5) for key, value in row.items()} for row in numbers]}
+
+
+def _data(dataset, config, note):
+    """Which images the run saw and was judged on."""
+    x, y = dataset.part("test")
+    return {"name": dataset.name, "train_images": config["training"]["images"], "test_images": len(y),
+            "train_sha256": config["training"]["data_sha256"], "test_sha256": sha256_arrays(x, y), "note": note}
+
+
+def _config(run):
+    """Return the config.json of a finished run."""
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FormatError(f"{run} is not the folder of a training run ({error})") from error
     if not (run / "model.h5").is_file():
         raise FormatError(f"{run} has no model.h5: the run is not finished", f"tinyvgg train --resume --out {run}")
-    model, dataset = load_model(run / "model.h5"), data.load(data_spec)
-    x, y = dataset.part("test")
-    result = evaluate(model, x, y, classes=dataset.classes)
-    file = folder / f"{name}.h5"
-    save_model(model, file)
-    history = read_lines(run / "history.jsonl")
-    seconds = sum(row["seconds"] for row in history)
-    card = {"name": name, "sha256": sha256_file(file), "weights_sha256": sha256_arrays(*model.get_weights()),
-            "architecture": config["settings"]["arch"], "parameters": model.count_params(), "input_range": list(model.input_range),
-            "command": command(config["settings"]), "seed": config["settings"]["seed"], "hours": round(seconds / 3600, 2),
-            "data": {"name": dataset.name, "train_images": config["training"]["images"], "test_images": result["n"],
-                     "train_sha256": config["training"]["data_sha256"], "test_sha256": sha256_arrays(x, y), "note": note},
-            "test": {key: result[key] for key in ("n", "accuracy", "interval", "loss", "ece", "per_class")},
-            "history": [{key: round(value, 5) for key, value in row.items() if isinstance(value, int | float)} for row in history],
-            "versions": config["versions"], "packed_with": versions()}
-    if "teachers" in config:
-        card["teachers"] = config["teachers"]
-    write_json(folder / f"{name}.json", card)
-    write_bytes(folder / f"{name}.md", page(card))
-    return card
+    return config
 
 
-def command(settings):
-    """Return the command line that repeats a run of these settings."""
+def command(settings, out="RUN"):
+    """Return the command line that repeats a run of these settings in the folder `out`."""
     words = ["tinyvgg train"]
     for key, value in settings.items():
         if value is not None and value is not False:
             text = "DATA" if key == "data" else value
             words.append(f"--{key.replace('_', '-')}" + ("" if value is True else f" {text}"))
-    return " ".join([*words, "--out RUN"])
+    return " ".join([*words, f"--out {out}"])
 
 
 def page(card):
@@ -61,7 +79,9 @@ def page(card):
     test, low_high = card["test"], " to ".join(f"{100 * v:.2f}" for v in card["test"]["interval"])
     classes = ", ".join(f"{row['class']} {100 * row['accuracy']:.1f}" for row in test["per_class"])
     low, high = card["input_range"]
-    teachers = "".join(f"| teacher {t['name']}, SHA-256 of its weights | `{t['weights_sha256']}` |\n" for t in card.get("teachers", []))
+    commands = card["command"].replace("\n", "\n    ")
+    teachers = "".join(f"| teacher {teacher['name']}, SHA-256 of its weights | `{teacher['weights_sha256']}` |\n"
+                       for teacher in card.get("teachers", []))
     return (f"# {card['name']}\n\n"
             f"{card['architecture']}, {card['parameters']:,} parameters; RGB images in {low:g}..{high:g}, channels last.\n\n"
             f"| | |\n|---|---|\n"
@@ -69,7 +89,7 @@ def page(card):
             f"| test loss | {test['loss']:.4f} |\n| expected calibration error | {test['ece']:.4f} |\n"
             f"| per class, % | {classes} |\n| training images | {card['data']['train_images']:,} |\n"
             f"| hours | {card['hours']} |\n| seed | {card['seed']} |\n| SHA-256 | `{card['sha256']}` |\n{teachers}\n"
-            f"Data: {card['data']['name']}. {card['data']['note']}\n\nTrained by\n\n    {card['command']}\n\n"
+            f"Data: {card['data']['name']}. {card['data']['note']}\n\nTrained by\n\n    {commands}\n\n"
             f"and evaluated by `tinyvgg evaluate {card['name']} --data DATA`.\n")
 
 
@@ -88,10 +108,11 @@ def main(argv=None):
     parser.add_argument("run")
     parser.add_argument("name")
     parser.add_argument("--data", required=True)
+    parser.add_argument("--after", help="the run whose model this one began with or learned from")
     parser.add_argument("--note", default="", help="what a reader must know of the data")
     arguments = parser.parse_args(argv)
     try:
-        card = pack(arguments.run, arguments.name, arguments.data, note=arguments.note)
+        card = pack(arguments.run, arguments.name, arguments.data, after=arguments.after, note=arguments.note)
     except TinyVGGError as error:
         sys.exit(f"tinyvgg: {error}")
     print(page(card))
