@@ -44,6 +44,13 @@ def test_every_mark_is_understood(path):
     assert text.count("<!-- value: ") == len(fill_docs.VALUE.findall(text)) == text.count("<!-- end -->")
 
 
+@pytest.mark.parametrize("path", ALL_PAGES, ids=lambda p: p.stem)
+def test_marks_of_one_page_stand_in_no_other(path):
+    """Elsewhere nothing would fill them, nor compare."""
+    marks = set(re.findall(r"<!-- (beside|figures|zoo|zoo table) -->", path.read_text(encoding="utf-8")))
+    assert marks == {"README.md": {"beside", "figures", "zoo"}, "docs/zoo.md": {"zoo table"}}.get(path.relative_to(ROOT).as_posix(), set())
+
+
 def allowed(path):
     """The exact words that excuse numbers of a page."""
     return [*EVERYWHERE, *NOT_MEASURED.get(path.relative_to(ROOT).as_posix(), {})]
