@@ -7,10 +7,11 @@ MARKED = [re.compile(pattern, re.S | re.M) for pattern in (
     r"<!-- (beside|figures|zoo) -->.*?<!-- /\1 -->", r"<!-- zoo table -->.*?<!-- zoo table end -->",    # as do fill_readme.py, the cards
     r"<!--.*?-->")]
 NUMBER = r"(?<![\w.,/^])[-+]?\d[\d,]*(?:\.\d+)?"
-UNIT = (r"%|per cent\b|(?:[ munµ]?s|seconds?|minutes?|hours?|days?|M? ?cycles|instructions|points|times|images a second|FLOP/s|GFLOP/s"
+UNIT = (r"%|per cent\b|(?:[mnuµ]?s|seconds?|minutes?|hours?|days?|M? ?cycles|instructions|points|times|images a second|FLOP/s|GFLOP/s"
         r"|B|KB|MB|GB|KiB|MiB|[kM]?bytes?)\b")
 LOOKS_MEASURED = re.compile("|".join((
     rf"{NUMBER} ?(?:{UNIT})", rf"{NUMBER}e[-+]?\d+",                                   # 3.2 ms, 5.8e-06
+    rf"{NUMBER} (?:out )?of (?:the |all )?{NUMBER}",                                    # 637 of 1,000
     r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?!\w|[.,]\d|\s+(?:test |training |validation )?images)",    # 431,744, not 5,000 test images
     r"(?<=\| )[-+]?\d+\.\d+(?= [|(])")))                                                # a cell of a table: | 1.02 |
 

@@ -81,7 +81,7 @@ def needed(exact, text, excused):
 
 
 PLANTED = ["It takes 3.2 ms.", "It is 2.18 times as fast.", "| conv2d | 1.02 |", "The image has 431,744.", "A share of 88 %",
-           "It differs by 5.8e-06.", "`tinyvgg x` printed `+0.55 points`.", "It needs 12 KB more.", "    PGD: 133 ms"]
+           "It differs by 5.8e-06.", "`tinyvgg x` printed `+0.55 points`.", "It needs 12 KB more.", "22 of 35 files", "    PGD: 133 ms"]
 
 
 @pytest.mark.parametrize("planted", PLANTED)
