@@ -1,13 +1,14 @@
 """Write the README's figures from the files in results/: python benchmarks/fill_readme.py
 
-demo_cifar10.json is the results.json of `tinyvgg demo --data cifar10 --out demo`; attack_speed.json is by attacks.py; peers.json holds
-figures of other projects, with their sources. A test compares the README with what this prints.
+demo_cifar10.json is the results.json of `tinyvgg demo --data cifar10 --out demo-cifar10`, accuracy.json is by record.py, of that story's
+networks; cortex_m4.json and attack_speed.json are by the scripts of these names; peers.json holds figures of other projects, with their
+sources. A test compares the README with what this prints.
 """
 import json
 import re
 from pathlib import Path
 
-from tinyvgg import zoo
+from tinyvgg import attacks, zoo
 
 RESULTS = Path(__file__).resolve().parent / "results"
 README = RESULTS.parent.parent / "README.md"
@@ -15,26 +16,30 @@ README = RESULTS.parent.parent / "README.md"
 
 def blocks():
     """Return {name of a block of the README: its text}."""
-    told, peers, speed = (json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-                          for name in ("demo_cifar10", "peers", "attack_speed"))
-    return {"figures": figures(told["results"]), "beside": beside(told["results"], peers, speed), "zoo": the_zoo()}
+    told, accuracy, peers, speed, cycles = (json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+                                            for name in ("demo_cifar10", "accuracy", "peers", "attack_speed", "cortex_m4"))
+    r = told["results"]
+    return {"figures": figures(r, accuracy["rows"]), "beside": beside(r, peers, speed, cycles), "limits": limits(r, peers, cycles),
+            "zoo": the_zoo()}
 
 
-def figures(r):
-    """The figures of the story on CIFAR-10, each with its command."""
+def figures(r, also):
+    """The figures of the story on CIFAR-10, each with its command; `also`: accuracies of its networks on other numbers of images."""
     schemes, pgd = {row["scheme"]: row for row in r["compress"]["rows"]}, {row["source"]: row for row in r["attack"]["pgd"]}
     built, run = ({row["name"]: row for row in r[stage]["rows"]} for stage in ("firmware", "board"))
     shown = {(row["source"], row["victim"]): row for row in r["attack"]["transfer"]}
     search, random = r["bitflip"]["search"], r["bitflip"]["random"]
-    evaluated = r["evaluate"]
-    rows = [["accuracy, float", f"{share(evaluated['accuracy'])} (95 % interval {interval(evaluated)}), {evaluated['n']:,} images",
-             evaluated["command"]]]
+    rows = [[f"accuracy, {name}", f"{share(row['accuracy'])} (95 % interval {interval(row)}), {row['n']:,} images", row["command"]]
+            for name, row in (("float", r["evaluate"]), ("int8", also["int8"]))]
+    rows.append(["accuracy, float, on the images of the rows below", f"{share(also['float']['accuracy'])} of {also['float']['n']:,} images",
+                 also["float"]["command"]])
     rows += [[f"accuracy, {name}", f"{share(row['accuracy'])} of {row['n']:,} images, {row['constants_bytes']:,} B of constants",
               row["command"]] for name, row in schemes.items() if name in ("none", "int8", "shared4", "shared3")]
     rows += [[f"firmware, {name}", f"{row['flash_bytes']:,} B of flash, {row['ram_bytes']:,} B of RAM", row["command"]]
              for name, row in built.items() if "elf" in row]
     rows += [[f"an image on the virtual board, {name}", f"{row['ms_per_image']:,.1f} ms, {row['cycles_per_image']:,.0f} cycles; "
-              f"{share(row['agreement'], 0)} of {row['n']} answers are the simulation's bytes", row["command"]] for name, row in run.items()]
+              f"{round(row['agreement'] * row['n'])} of {row['n']} answers are the simulation's bytes{few(row['n'])}", row["command"]]
+             for name, row in run.items()]
     rows += [[f"left by PGD-{r['attack']['steps']} at {r['attack']['eps']}, {name}",
               f"{share(row['robust_accuracy'])} of {share(row['clean_accuracy'])}, {row['n']} images", row["command"]]
              for name, row in pgd.items()]
@@ -49,7 +54,7 @@ def figures(r):
     return table(["what", "figure", "command"], [[a, b, f"`{c}`"] for a, b, c in rows])
 
 
-def beside(r, peers, speed):
+def beside(r, peers, speed, cycles):
     """What this does beside the others, each number with its command or source."""
     levels = {(row["rules"], row["compression"]): row for row in r["analyze"]["rows"]}
     run, built = ([row for row in r[stage]["rows"] if row["scheme"] == "int8"] for stage in ("board", "firmware"))
@@ -64,24 +69,43 @@ def beside(r, peers, speed):
         ["compresses", "8 to 2 bits on every layer, within a budget; X-CUBE-AI's levels", "X-CUBE-AI's levels",
          "8 or 4 bits on dense layers; takes int8 models", "int8", "no"],
         ["light net, flash", f"{flash}: whole int8 images, the fastest first [1]", "X-CUBE-AI's",
-         f"{none:,} B (none), {high:,} B (high), by its rules [2]", f"{nn['flash_kb']} KB [3]", "-"],
-        ["light net, STM32L4R9 at 120 MHz", f"{times}: the same images, modelled [4]",
+         f"{none:,} B (none), {high:,} B (high), by its rules [2]", f"{nn['flash_kb']} KB, recorded once [3]", "-"],
+        ["light net, STM32L4R9 at 120 MHz", f"{times}: the same images, modelled at zero wait states; the first {waiting(cycles)} with the "
+         "flash's five, by assumed cache line [4]",
          f"{student['seconds_per_query']} s a query, wire and pause included [5]",
          f"ResNet-8 of {peers['xcubeai_resnet8']['mmac']} MMAC: {peers['xcubeai_resnet8']['ms']} ms, measured [6]",
-         f"{nn['ms']} ms, modelled, without batch-norm [3]", "-"],
+         f"{nn['ms']} ms, modelled once at zero wait states, without batch-norm [3]", "-"],
         ["host and board compared", "byte for byte", "by accuracy", "by its validation", "no", "-"],
         ["virtual board", "yes, the same ELF over its UART", "no", "no", "no", "-"],
-        ["attacks on floats", "14, re-checked, with flags", "FGM, PGD on another network", "no", "no", "many"],
+        ["attacks on floats", f"{len(set(attacks.ATTACKS) - {'noise', 'ladder'})}, re-checked, with flags", "FGM, PGD on another network", "no", "no", "many"],
         [f"{pgd['work']}, a batch of {pgd['batch']} images, {pgd['clock']} time", f"{pgd['ours_ms']:,.0f} ms [7]", "-", "-", "-",
          ", ".join(f"{row['peer']} {row['peer_ms']:,.0f} ms" for row in speed["rows"]) + " [7]"],
         ["attacks on integers and board", "through the rounding, by scores, by labels, replayed", "no", "no", "no", "by scores or labels"],
         ["bit flips, ECC, defences in C", "yes", "described", "no", "no", "no"],
     ]
-    notes = [", ".join(f"`{row['command']}`" for row in built), f"`{r['analyze']['command'].replace('RULES', 'xcubeai').replace('LEVEL', 'none')}`, and `high`; "
-             "its runtime is an estimate", f"{nn['source']}", ", ".join(f"`{row['command']}`" for row in run) + ": zero wait states", f"{student['source']}",
-             peers["xcubeai_resnet8"]["source"], f"`{speed['command']}`, one thread each, medians"]
-    header = ["", "tinyvgg", "student project", "X-CUBE-AI", "TFLite Micro, CMSIS-NN", "cleverhans, foolbox"]
+    notes = [", ".join(f"`{row['command']}`" for row in built),
+             f"`{levels['xcubeai', 'none']['command']}`, and `high`; its runtime is an estimate", nn["source"],
+             ", ".join(f"`{row['command']}`" for row in run) + f": zero wait states; `{cycles['command']}`: with five",
+             student["source"], peers["xcubeai_resnet8"]["source"], f"`{speed['command']}`, one thread each, medians"]
+    header = ["", "tinyvgg", "student project", "X-CUBE-AI", "CMSIS-NN", "cleverhans, foolbox"]
     return table(header, rows) + "\n\n" + "\n".join(f"{i}. {text}" for i, text in enumerate(notes, 1))
+
+
+def waiting(cycles):
+    """The fastest plan with the flash's wait states, from the best to the worst of the assumed cache lines."""
+    times = [row["ours_ms"] for row in cycles["rows"] if row.get("line") and row["code"] == "flash"
+             and (row["model"], row["plan"], row["compiler"]) == ("light", "fastest", "zig")]
+    return f"{min(times):,.0f} to {max(times):,.0f} ms"
+
+
+def limits(r, peers, cycles):
+    """How far the modelled milliseconds may be from silicon."""
+    modelled, measured = peers["cmsis_nn_resnet8"][0], peers["cmsis_nn_resnet8"][-1]
+    return (f"- No board was at hand: the firmware ran on the virtual board alone. Its instruction counts are exact; its cycles are a model\n"
+            f"  at zero wait states, which is optimistic: the {r['board']['rows'][0]['ms_per_image']:,.0f} ms above become {waiting(cycles)} with "
+            f"the flash's five, by assumed cache\n  line, and CMSIS-NN's convolutions on ResNet-8, {modelled['ms']} ms in this model, took "
+            f"{measured['ms']} ms with the rest of the network\n  on silicon ([the cycles](docs/cortex-m4.md)). Registers follow ST's "
+            "headers; no silicon has confirmed the start-up.")
 
 
 def the_zoo():
@@ -95,6 +119,11 @@ def the_zoo():
             "the 10,000 test images: these figures are not comparable with ones on the\noriginal images. Each name leads to a card with "
             "the command that trained it; [the attacks' page](docs/attacks.md) says what attacks leave.\n\n"
             + table(["name", "network", "parameters", "test accuracy", "95 % interval"], rows))
+
+
+def few(n):
+    """Said of so few images that their share of right answers says nothing."""
+    return " (too few for an accuracy)" if n < 30 else ""
 
 
 def share(value, digits=2):

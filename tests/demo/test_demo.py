@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,11 +35,11 @@ def inputs(tmp_path_factory):
                           name="mini")
     randomise(model, np.random.default_rng(3), dead=0)
     model.fit(*shapes.part("train", 1000), epochs=2, quiet=True)
-    model.save(folder / "mini.h5")
+    model.save(folder / "mini net.h5")
     arrays = {"X": shapes.x_train[:600], "Y": shapes.y_train[:600], "XT": shapes.x_test[:60], "YT": shapes.y_test[:60]}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
-    return str(folder / "mini.h5"), ",".join(str(folder / f"{name}.npy") for name in arrays)
+    return str(folder / "mini net.h5"), ",".join(str(folder / f"{name}.npy") for name in arrays)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def told(inputs, tmp_path_factory):
     """(folder, summary) of a story that was told whole."""
     pytest.importorskip("ziglang")
     pytest.importorskip("unicorn")
-    out = tmp_path_factory.mktemp("story") / "demo"
+    out = tmp_path_factory.mktemp("story") / "the demo"
     return out, demo.demo(out, model=inputs[0], data=inputs[1], quick=True)
 
 
@@ -213,10 +215,93 @@ def test_the_commands_give_the_numbers_of_the_page(told, capsys):
             (found["attack"]["board"][1]["command"], "accuracy", found["attack"]["board"][1]["robust_accuracy"]),
             (found["board"]["rows"][0]["command"], "cycles_per_image", found["board"]["rows"][0]["cycles_per_image"]),
             (found["bitflip"]["search"]["command"], "accuracy_after", found["bitflip"]["search"]["accuracy_after"]),
-            (found["analyze"]["command"].replace("RULES", "xcubeai").replace("LEVEL", "high"), "weights_bytes",
-             found["analyze"]["rows"][3]["weights_bytes"])):
+            (found["analyze"]["rows"][3]["command"], "weights_bytes", found["analyze"]["rows"][3]["weights_bytes"])):
         assert cli.main([*shlex.split(command)[1:], "--json", "--quiet"]) == 0, command
         assert json.loads(capsys.readouterr().out)[key] == pytest.approx(value), command
+
+
+def shown_commands(text):
+    """The commands of a page, as lists of words: those that repeat a figure, and those of the table of stages."""
+    blocks = re.findall(r"<pre><code>(.*?)</code></pre>", text, re.S) + re.findall(r"<td>(tinyvgg .*?)</td>", text)
+    return [shlex.split(line) for block in blocks for line in unescape(block).splitlines()]
+
+
+def understood(words):
+    """Whether the command line takes a command as it stands: nothing is left for a reader to fill in, no path falls apart."""
+    parser = cli.parser_of(words[1])
+    parser, rest = (parser.of_action[words[2]], words[3:]) if parser.of_action and words[2] in parser.of_action else (parser, words[2:])
+    parser.parse_args(rest)
+    return words[0] == "tinyvgg" and not [word for word in words if re.fullmatch("[A-Z]{2,}", word)]
+
+
+def test_every_command_of_the_page_can_be_typed(told):
+    """In a folder with a space. Each section names one; those of the defences are their stages."""
+    out, _ = told
+    text = (out / "report.html").read_text(encoding="utf-8")
+    sections = dict(re.findall(r'<section id="(\w+)".*?>(.*?)</section>', text, re.S))
+    assert all(shown_commands(section) for name, section in sections.items() if name != "train")
+    found = shown_commands(text)
+    assert len(found) >= 60 and all(understood(words) for words in found)
+    assert any(str(out) in words for words in found) and not any(str(out.name).split()[-1] in words for words in found)
+    for stage in ("codegen", "bitflip", "defence"):
+        assert f"--again --stage {stage} " in sections[stage]
+    for command in ("tinyvgg train --data DATA --out RUN", "tinyvgg evaluate the demo/int8.tvq --data shapes"):
+        with pytest.raises((AssertionError, SystemExit)):
+            assert understood(shlex.split(command)), command
+
+
+def test_the_command_of_a_card_is_filled_in(tmp_path):
+    demo.demo(tmp_path / "a demo", model="light_cifar10", data="shapes", quick=True, stages=["train"])
+    text = (tmp_path / "a demo" / "report.html").read_text(encoding="utf-8")
+    (words,) = {tuple(words) for words in shown_commands(text) if words[1] == "train"}
+    assert understood(list(words)) and words[words.index("--data") + 1] == "cifar10"
+
+
+def test_again_does_a_stage_anew(inputs, tmp_path):
+    out = tmp_path / "demo"
+    common = {"model": inputs[0], "data": inputs[1], "quick": True, "stages": ["analyze"]}
+    demo.demo(out, **common)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
+    demo.demo(out, stages=["analyze"], resume=True, again=True)
+    after = {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
+    assert {path.parent.name for path in before if before[path] != after[path]} == {"analyze"} and len(before) == len(after) == 2
+
+
+def test_results_of_other_code_are_not_kept(inputs, tmp_path, monkeypatch):
+    from tinyvgg.demo import run
+    common = {"model": inputs[0], "data": inputs[1], "quick": True, "stages": ["train"]}
+    first = demo.demo(tmp_path / "demo", **common) and results(tmp_path / "demo")["train"]["key"]
+    monkeypatch.setattr(run, "sources_sha256", lambda: "of other code")
+    second = demo.demo(tmp_path / "demo", **common) and results(tmp_path / "demo")["train"]["key"]
+    assert first != second
+
+
+def test_the_code_that_counts_is_all_but_what_shows_it(tmp_path, monkeypatch):
+    from tinyvgg.demo import sources
+    for name, text in (("quant/lower.py", "a"), ("cli/demo.py", "b"), ("kernels/k.c", "c")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(sources.importlib, "import_module", lambda name: SimpleNamespace(__file__=str(tmp_path / "__init__.py")))
+    found = []
+    for name in ("quant/lower.py", "cli/demo.py", "quant/lower.py", "kernels/k.c"):
+        found.append(sources.sources_sha256.__wrapped__())
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "d")
+    found.append(sources.sources_sha256.__wrapped__())
+    assert found[1] == found[2] and len(set(found)) == 4
+
+
+def test_another_story_in_the_folder_is_told_by_name(inputs, tmp_path, capsys, monkeypatch):
+    """Data and network as they were taken, also where they were not named; --resume would not give what was asked for."""
+    from tinyvgg.demo import run
+    monkeypatch.setattr(run.cifar10, "find", lambda: None)
+    out = tmp_path / "demo"
+    demo.demo(out, stages=["train"], quick=True, model="light_cifar10")
+    monkeypatch.setattr(run.cifar10, "find", lambda: tmp_path)
+    for arguments, words in ((["--model", "light_cifar10"], "holds a story with data shapes; this is one with cifar10"),
+                             (["--data", "shapes"], "holds a story with model light_cifar10; this is one with trained by itself")):
+        assert cli.main(["demo", "--quiet", "--quick", "--out", str(out), *arguments]) == 2
+        said = capsys.readouterr().err
+        assert words in said and "Try: another --out" in said and "--resume" not in said, said
 
 
 def test_what_an_extra_lacks_is_said_and_made_up_for(inputs, tmp_path, monkeypatch, capsys):

@@ -10,6 +10,7 @@ The same command goes on after a stop; --resume takes the settings that DIR bega
     tinyvgg demo --model light_cifar10_nfgsm --data cifar10 --out runs/robust
     tinyvgg demo --resume --out demo
     tinyvgg demo --stage attack --out demo              that stage alone, with what it needs
+    tinyvgg demo --resume --again --stage attack --out demo    the same anew, though it is done
 """
 
 from tinyvgg.cli._common import add_common, print_result
@@ -30,6 +31,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--quick", action="store_true", help="a few images and steps: shows that everything works, no more")
     parser.add_argument("--resume", action="store_true", help="go on with the story in --out, with its settings")
+    parser.add_argument("--again", action="store_true", help="do these stages anew, also where they are done")
     add_common(parser)
 
 
@@ -47,6 +49,7 @@ def run(arguments):
         seed=a.seed,
         quick=a.quick,
         resume=a.resume,
+        again=a.again,
         quiet=a.quiet,
     )
     print_result(arguments, result, _text(result))
@@ -59,7 +62,6 @@ def _text(result):
         lines.append(
             f"{name:<10}{stage['seconds']:>8.1f} s"
             if stage["done"]
-            else f"{name:<10}skipped: {stage['skipped']}"
-            + (f"\n            Try: {stage['install']}" if stage["install"] else "")
+            else f"{name:<10}skipped: {stage['skipped']}" + (f"\n            Try: {stage['install']}" if stage["install"] else "")
         )
     return "\n".join([*lines, *(f"! {text}" for text in result["failed"]), result["report"]])

@@ -13,5 +13,6 @@ def run(story):
     for rules in ("xcubeai", "tinyvgg"):
         for level in LEVELS:
             found = analyze(story.model, board=BOARD, rules=rules, compression=level).as_dict()
-            rows.append({**found, "layers": found["layers"] if level == "none" else []})
-    return {"rows": rows, "command": f"tinyvgg analyze {story.model_name} --board {BOARD} --rules RULES --compression LEVEL"}
+            command = f"tinyvgg analyze {story.model_name} --board {BOARD} --rules {rules} --compression {level}"
+            rows.append({**found, "layers": found["layers"] if level == "none" else [], "command": command})
+    return {"rows": rows}

@@ -1,5 +1,6 @@
 """Attack the float network and the integer one; show the images to the others and to the board."""
 
+import shlex
 from dataclasses import fields, replace
 
 import numpy as np
@@ -43,9 +44,7 @@ def run(story):
         "pgd": [_row(story, name, result) for name, result in results.items()],
         "curves": {name: _curve(story, name, source, x, y) for name, source in sources.items()},
         "transfer": [
-            _shown(story, source, result, victim, model)
-            for source, result in results.items()
-            for victim, model in models.items()
+            _shown(story, source, result, victim, model) for source, result in results.items() for victim, model in models.items()
         ],
         "board": board,
         "board_missing": missing,
@@ -54,7 +53,7 @@ def run(story):
 
 
 def _name(story, name):
-    return story.model_name if name == "float" else str(story.tvq(name))
+    return story.model_name if name == "float" else story.tvq_name(name)
 
 
 def _pgd(story, name, source, x, y):
@@ -76,7 +75,7 @@ def _row(story, name, result):
     summary = result.summary()
     command = (
         f"tinyvgg attack pgd {_name(story, name)} --data {story.data} --norm linf --eps {EPS} --step {STEP} "
-        f"--steps {story.sizes.steps} -n {len(result)}{story.seed} --out {story.folder('attack') / name}"
+        f"--steps {story.sizes.steps} -n {len(result)}{story.seed} --out {story.inside('attack', name)}"
     )
     return {"source": name, **{key: summary[key] for key in KEPT}, "command": command}
 
@@ -97,7 +96,7 @@ def _curve(story, name, source, x, y):
     )
     command = (
         f"tinyvgg attack curve {_name(story, name)} --data {story.data} --norm linf --eps {','.join(RADII)} "
-        f"--steps {story.sizes.curve_steps} -n {n}{story.seed} --out {folder}"
+        f"--steps {story.sizes.curve_steps} -n {n}{story.seed} --out {story.inside('attack', folder.name)}"
     )
     return {"rows": rows, "command": command}
 
@@ -109,7 +108,7 @@ def _shown(story, source, result, victim, model):
         "source": source,
         "victim": victim,
         **_shares(seen),
-        "command": f"tinyvgg evaluate {_name(story, victim)} --data {story.folder('attack') / source}",
+        "command": f"tinyvgg evaluate {_name(story, victim)} --data {story.inside('attack', source)}",
     }
 
 
@@ -137,7 +136,7 @@ def _on_the_board(story, results, model):
                 "n": len(part),
                 **_shares(seen),
                 "different": told,
-                "command": f"tinyvgg evaluate {port} --data {folder}",
+                "command": f"tinyvgg evaluate {shlex.quote(port)} --data {story.inside('attack', folder.name)}",
             }
         )
     return rows, ""

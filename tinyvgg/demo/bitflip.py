@@ -18,8 +18,8 @@ def run(story):
     random = _random(story, store, x, y)
     plan = _search(story, store)
     command = (
-        f"tinyvgg bitflip search {story.tvq(SCHEME)} --data {story.data} --flips {sizes.searched} "
-        f"--images {sizes.search_images} -n {len(x)}{story.seed} --out {story.folder('bitflip') / 'search'}"
+        f"tinyvgg bitflip search {story.tvq_name(SCHEME)} --data {story.data} --flips {sizes.searched} "
+        f"--images {sizes.search_images} -n {len(x)}{story.seed} --out {story.inside('bitflip', 'search')}"
     )
     return {
         "scheme": SCHEME,
@@ -36,6 +36,7 @@ def run(story):
         "flips": [vars(flip) for flip in plan.flips],
         "ecc": _verdicts(plan, store),
         "defences": [_defend(name, kind, store, plan, x, y) for name, kind in DEFENCES.items()],
+        "defences_command": story.again("bitflip"),
         "sha256": store.sha256,
     }
 
@@ -53,8 +54,8 @@ def _random(story, store, x, y):
         quiet=story.quiet,
     )
     command = (
-        f"tinyvgg bitflip random {story.tvq(SCHEME)} --data {story.data} --flips {','.join(map(str, sizes.random))} "
-        f"--seeds {sizes.draws} -n {len(x)}{story.seed} --out {folder}"
+        f"tinyvgg bitflip random {story.tvq_name(SCHEME)} --data {story.data} --flips {','.join(map(str, sizes.random))} "
+        f"--seeds {sizes.draws} -n {len(x)}{story.seed} --out {story.inside('bitflip', folder.name)}"
     )
     return {"rows": faults.summarise(rows), "command": command}
 

@@ -1,11 +1,13 @@
 """Run the images on a virtual board, over its serial line."""
 
+import shlex
+
 from tinyvgg.board import Board
 from tinyvgg.board.evaluator import evaluate_board, model_beside, profile_board
 from tinyvgg.errors import require
 
 NEEDS, WISHES = ("firmware",), ()
-FEW = 3  # images for the times of the images after the first
+FEW = 3  # test images for each firmware after the first: enough for its time, too few for an accuracy
 
 
 def run(story):
@@ -27,7 +29,9 @@ def run(story):
         "rows": rows,
         "profile": profile,
         "failed": failed,
-        "profile_command": f"tinyvgg board profile --port {rows[0]['port']} --data {story.data} -n 1" if rows else "",
+        "profile_command": f"tinyvgg board profile --port {shlex.quote(rows[0]['port'])} --data {story.data} -n 1"
+        if rows
+        else "",
     }
 
 
@@ -63,5 +67,5 @@ def _evaluate(story, built, n):
         "scheme": built["scheme"],
         "port": port,
         **{key: found[key] for key in kept},
-        "command": f"tinyvgg board evaluate --port {port} --data {story.data} -n {n}",
+        "command": f"tinyvgg board evaluate --port {shlex.quote(port)} --data {story.data} -n {n}",
     }

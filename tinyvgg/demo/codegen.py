@@ -38,5 +38,6 @@ def run(story):
         "failed": []
         if same == len(x)
         else [f"the compiled C differs from the simulation for {len(x) - same} of {len(x)} images"],
-        "command": f"tinyvgg codegen {story.tvq(SCHEME)} --out {folder}",
+        "command": f"tinyvgg codegen {story.tvq_name(SCHEME)} --out {story.inside('codegen', SCHEME)}",
+        "compared_command": story.again("codegen"),
     }

@@ -13,9 +13,7 @@ SCHEMES = ("none", "low", "medium", "high", "int8", "shared8", "shared4", "share
 def run(story):
     """Return one row a scheme: bytes of constants, arena, accuracy with its interval; the models lie in DIR/compress."""
     log, progress = story.folder("compress") / "rows.jsonl", Progress(len(SCHEMES), "compress", "schemes", quiet=story.quiet)
-    known = {
-        row["scheme"]: row for row in read_lines(log) if row.get("model_sha256") == story.results["train"]["weights_sha256"]
-    }
+    known = {row["scheme"]: row for row in read_lines(log) if row.get("model_sha256") == story.results["train"]["weights_sha256"]}
     rows = []
     for scheme in SCHEMES:
         path = story.tvq(scheme)
@@ -38,7 +36,10 @@ def _one(story, scheme):
     model.save(path)
     n = story.count(story.sizes.compressed)
     found = evaluate(model, *story.images("test", n))
-    command = f"tinyvgg compress {story.model_name} --scheme {scheme} --data {story.data} -n {n}{story.seed} --out {path}"
+    command = (
+        f"tinyvgg compress {story.model_name} --scheme {scheme} --data {story.data} -n {n}{story.seed} "
+        f"--out {story.tvq_name(scheme)}"
+    )
     return {
         "scheme": scheme,
         "integer": hasattr(model, "integer_logits"),

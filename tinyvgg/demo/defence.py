@@ -20,7 +20,8 @@ def run(story):
     store, plan = faults.open_store(model), faults.load_plan(story.folder("bitflip") / "search")
     x, y = story.images("test", story.count(story.sizes.replayed))
     rows = [_one(story, name, options, model, store, plan, x, y) for name, options in DEFENCES.items()]
-    return {"rows": rows, "n": len(x), "flips": plan.hamming, "plan": str(story.folder("bitflip") / "search")}
+    search = str(story.folder("bitflip") / "search")
+    return {"rows": rows, "n": len(x), "flips": plan.hamming, "plan": search, "command": story.again("defence")}
 
 
 def _one(story, name, options, model, store, plan, x, y):
@@ -38,8 +39,8 @@ def _one(story, name, options, model, store, plan, x, y):
         except DeviceError as error:
             after, refused = None, error.problem
     command = (
-        f"tinyvgg firmware build {story.tvq(SCHEME)} --name {file} --plan direct --weights ram --memory-access "
-        f"{f'--defence {options} ' if options else ''}--out {folder}"
+        f"tinyvgg firmware build {story.tvq_name(SCHEME)} --name {file} --plan direct --weights ram --memory-access "
+        f"{f'--defence {options} ' if options else ''}--out {story.inside('defence')}"
     )
     return {
         "defence": name,

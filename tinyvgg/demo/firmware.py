@@ -57,8 +57,8 @@ def _one(story, wanted):
     row = {
         "name": wanted.name,
         "scheme": wanted.scheme,
-        "command": f"tinyvgg firmware build {story.tvq(wanted.scheme)} --name {wanted.name}{budget} "
-        f"--plan {'auto' if wanted.planned else 'direct'} --out {folder}",
+        "command": f"tinyvgg firmware build {story.tvq_name(wanted.scheme)} --name {wanted.name}{budget} "
+        f"--plan {'auto' if wanted.planned else 'direct'} --out {story.inside('firmware')}",
     }
     flash = wanted.flash and 1024 * wanted.flash
     try:
@@ -76,7 +76,7 @@ def _planned(story, wanted, made, budget):
     if made is None:
         return {"plan": None}
     command = (
-        f"tinyvgg firmware plan {story.tvq(wanted.scheme)}{budget} --out {story.folder('firmware') / f'plan_{wanted.name}'}"
+        f"tinyvgg firmware plan {story.tvq_name(wanted.scheme)}{budget} --out {story.inside('firmware', f'plan_{wanted.name}')}"
     )
     front = [{"ms": made.ms(plan), "flash_bytes": plan.flash_bytes, "ram_bytes": plan.ram_bytes} for plan in made.front]
     return {"plan": {"command": command, "ms": made.ms(made.plan), "front": front, "layers": made.layers()}}

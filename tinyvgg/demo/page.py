@@ -1,5 +1,6 @@
 """The page of a story: what matters most at the top, a section a stage, and what is needed to repeat it at the end."""
 
+import shlex
 from html import escape
 
 from tinyvgg.demo import sections_attacks, sections_board, sections_network
@@ -85,17 +86,17 @@ def _record(story, summary):
     words = [
         "tinyvgg demo",
         f"--data {story.data}",
-        *([f"--model {settings['model']}"] if settings["model"] else []),
+        *([f"--model {shlex.quote(settings['model'])}"] if settings["model"] else []),
         *(["--quick"] if settings["quick"] else []),
         *([f"--seed {settings['seed']}"] if settings["seed"] else []),
-        f"--out {story.out}",
+        f"--out {story.inside()}",
     ]
     stages = [
         [
             name,
             "done" if told["done"] else "skipped",
             f"{told['seconds']:.1f}" if told["done"] else "-",
-            f"tinyvgg demo --resume --stage {name} --out {story.out}",
+            story.again(name),
         ]
         for name, told in summary["stages"].items()
     ]
@@ -106,7 +107,7 @@ def _record(story, summary):
         failed
         + html.paragraph(f"The whole story again; all random choices come from seed {settings['seed']}:")
         + f"<pre><code>{escape(' '.join(words))}</code></pre>"
-        + html.table("Stages and the seconds that they took here", ["stage", "state", "seconds", "alone"], stages)
+        + html.table("Stages and the seconds that they took here", ["stage", "state", "seconds", "anew"], stages)
         + html.table("SHA-256 of what the figures are of", ["what", "SHA-256"], hashes)
         + html.table("Versions", ["package", "version"], versions)
     )

@@ -4,30 +4,33 @@ import hashlib
 import json
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 
 from tinyvgg import rng
 from tinyvgg._version import __version__
 from tinyvgg.attacks.result import plain
+from tinyvgg.data import cifar10
+from tinyvgg.demo.sources import sources_sha256
 from tinyvgg.demo.story import Settings, Story, read_json
 from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
 from tinyvgg.report.progress import Progress
-from tinyvgg.report.record import sha256_file, toolchain, versions, write_json
+from tinyvgg.report.record import toolchain, versions, write_json
 
 STAGES = ("train", "evaluate", "analyze", "compress", "codegen", "firmware", "board", "attack", "bitflip", "defence")
 
 
-def demo(out="runs/demo", *, data=None, model=None, stages=None, seed=0, quick=False, resume=False, quiet=True):
+def demo(out="runs/demo", *, data=None, model=None, stages=None, seed=0, quick=False, resume=False, again=False, quiet=True):
     """Run the stages that are not done yet and write OUT/report.html; return what there is as plain data.
 
     data, model, seed, quick: see Settings. stages: names, to run these alone and what they need. resume: take the settings that
-    OUT began with. A stage whose extra is not installed is skipped, with the reason; one that a stop interrupted goes on.
+    OUT began with. again: do these stages anew, also where they are done. A stage whose extra is not installed is skipped, with
+    the reason; one that a stop interrupted goes on.
     Returns {"out", "report", "stages": {name: {"done", "seconds"} or {"skipped", "install"}}, "failed": [sentences], ...}.
     Raises OptionError where OUT holds a story with other settings.
     """
-    settings = _settings(Path(out), Settings(None if data is None else str(data), model, seed, quick), resume)
+    settings = _settings(Path(out), _with_data(Settings(None if data is None else str(data), model, seed, quick)), resume)
     wanted = _with_needs(STAGES if stages is None else stages)
     story = Story(out, settings, quiet=quiet)
     if len(story.dataset.x_train) == 0:  # what is wrong with the data is said before anything is written
@@ -40,11 +43,12 @@ def demo(out="runs/demo", *, data=None, model=None, stages=None, seed=0, quick=F
         module = import_module(f"tinyvgg.demo.{name}")
         key = _key(story, name, module, records)
         kept = read_json(story.folder(name) / "result.json")
-        if kept and kept.get("key") == key and "result" in kept:
+        anew = again and name in (STAGES if stages is None else stages)
+        if kept and kept.get("key") == key and "result" in kept and not anew:
             records[name] = kept
         elif name in wanted:
             say(f"{STAGES.index(name) + 1}/{len(STAGES)} {name}: {module.__doc__.splitlines()[0].rstrip('.')}")
-            records[name] = _run(story, name, module, key, records)
+            records[name] = _run(story, name, module, key, records, anew)
             if "skipped" in records[name]:
                 say(f"    skipped: {records[name]['skipped']}. Try: {records[name]['install']}")
         else:
@@ -53,13 +57,13 @@ def demo(out="runs/demo", *, data=None, model=None, stages=None, seed=0, quick=F
     return _finish(story, records)
 
 
-def _run(story, name, module, key, records):
+def _run(story, name, module, key, records, anew):
     """Run one stage and keep its result, or say why it is skipped."""
     for need in module.NEEDS:
         if "result" not in records[need]:
             why = records[need].get("skipped", "it was not run")
             return {"key": None, "skipped": f"it needs the stage {need}: {why}", "install": records[need].get("install", "")}
-    _begin(story.folder(name), _key(story, name, module, records, wishes=False))
+    _begin(story.folder(name), _key(story, name, module, records, wishes=False), anew)
     started = time.perf_counter()
     try:
         result = plain(module.run(story))
@@ -71,19 +75,19 @@ def _run(story, name, module, key, records):
     return record
 
 
-def _begin(folder, key):
-    """Go on with what a stop left in a stage's folder, but not with what was begun with other settings or another network."""
+def _begin(folder, key, anew):
+    """Go on with what a stop left in a stage's folder, but not with what was begun with other settings, code or network."""
     begun = read_json(folder / "begun.json")
-    if begun is not None and begun.get("key") != key:
+    if begun is not None and (anew or begun.get("key") != key):
         shutil.rmtree(folder)
     write_json(folder / "begun.json", {"key": key})
 
 
 def _key(story, name, module, records, *, wishes=True):
-    """What a stage's result depends on: settings, version and the stage's own code, data, network, and the stages before it."""
+    """What a stage's result depends on: settings, version and code of the package, data, network, and the stages before it."""
     before = {n: records[n]["key"] for n in (*module.NEEDS, *(module.WISHES if wishes else ()))}
     settings = {**story.settings.as_dict(), **asdict(story.sizes)}
-    hashes = sha256_file(module.__file__), story.dataset.sha256, story.chosen_sha256
+    hashes = sources_sha256(), story.dataset.sha256, story.chosen_sha256
     text = json.dumps([name, __version__, settings, hashes, before], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -96,6 +100,11 @@ def _with_needs(stages):
             raise OptionError(f"there is no stage {name!r}; expected {', '.join(STAGES)}", "--stage attack")
         stages += [n for n in import_module(f"tinyvgg.demo.{name}").NEEDS if n not in stages]
     return set(stages)
+
+
+def _with_data(settings):
+    """The settings with their data named, so that a story stays with them when others come into sight."""
+    return settings if settings.data is not None else replace(settings, data="cifar10" if cifar10.find() else "shapes")
 
 
 def _settings(out, given, resume):
@@ -112,13 +121,20 @@ def _settings(out, given, resume):
         before = Settings(**kept)
     except TypeError as error:
         raise FormatError(f"{out / 'demo.json'} is not the settings of a story", "another --out") from error
+    before = _with_data(before)
     if not resume and before != given:
-        name = next(key for key, value in given.as_dict().items() if kept[key] != value)
+        name = next(key for key, value in given.as_dict().items() if getattr(before, key) != value)
+        there, this = (_shown(settings, name) for settings in (before, given))
         raise OptionError(
-            f"{out} holds a story with {name} {kept[name]}; this is one with {getattr(given, name)}",
-            "--resume, or another --out",
+            f"{out} holds a story with {name} {there}; this is one with {this}",
+            "another --out" if name in ("data", "model") else "--resume, or another --out",
         )
     return before
+
+
+def _shown(settings, name):
+    value = getattr(settings, name)
+    return (Story("", settings).chosen or "trained by itself") if name == "model" and value is None else value
 
 
 def _finish(story, records):

@@ -53,9 +53,7 @@ def _shots(story, result):
     low, high = shown.bounds
     cards = []
     for i in chosen:
-        clean, bad = (
-            np.clip(255 * (a[i] - low) / (high - low), 0, 255).round().astype(np.uint8) for a in (shown.x, shown.x_adv)
-        )
+        clean, bad = (np.clip(255 * (a[i] - low) / (high - low), 0, 255).round().astype(np.uint8) for a in (shown.x, shown.x_adv))
         step = shown.x_adv[i].astype(np.float64) - shown.x[i]
         change = np.clip(127.5 + 127.5 * step / max(np.abs(step).max(), 1e-12), 0, 255).astype(np.uint8)
         before, after = (
@@ -109,22 +107,23 @@ def _transfer(result):
     sources = list(dict.fromkeys(r["source"] for r in result["transfer"]))
     victims = list(dict.fromkeys(r["victim"] for r in result["transfer"]))
     left = {(r["source"], r["victim"]): 100 * r["robust_accuracy"] for r in result["transfer"]}
+    clean = {r["victim"]: 100 * r["clean_accuracy"] for r in result["transfer"]}
     chart = svg.heat(
-        [[left[s, v] for v in victims] for s in sources],
-        sources,
+        [[clean[v] for v in victims], *([left[s, v] for v in victims] for s in sources)],
+        ["clean images", *sources],
         victims,
         title="Transfer",
         y="made against",
         x="shown to",
-        description="Accuracy left, in percent, by source and victim.",
+        description="Accuracy on clean images, and what is left of it, in percent, by source and victim.",
         unit=" %",
         zeros=True,
         most=100,
     )
     return html.figure(
         chart,
-        "Accuracy left (%) when images made against one network (down) are shown to another (across). int8 on "
-        "int8 is the straight-through attack; float on int8 is transfer.",
+        "Accuracy (%) of each network (across) on the clean images, and what is left when images made against one network (down) "
+        "are shown to it. int8 on int8 is the straight-through attack; float on int8 is transfer.",
         "\n".join(r["command"] for r in result["transfer"]),
     )
 
@@ -206,7 +205,8 @@ def _defences(result):
         ]
         for r in result["defences"]
     ]
-    return html.table("Defences against the searched flips, modelled on this machine", header, rows)
+    caption = f"Defences against the searched flips, modelled on this machine; accuracies of {result['n']:,} test images"
+    return html.table(caption, header, rows) + html.again(result["defences_command"])
 
 
 def defence(story, result):
@@ -247,6 +247,6 @@ def defence(story, result):
     commands = [row["command"] for row in result["rows"]]
     return (
         html.paragraph(text)
-        + html.table(f"The same flips in {len(rows)} firmware images", header, rows)
-        + html.again(*commands, f"tinyvgg demo --resume --stage defence --out {story.out}")
+        + html.table(f"The same {result['flips']} flips in each of {len(rows)} firmware images", header, rows)
+        + html.again(*commands, result["command"])
     )

@@ -101,7 +101,7 @@ def analyze(story, result):
             ("macc", "MACC by layer", "MACC (thousands)"),
         )
     ]
-    command = result["command"].replace("RULES", "xcubeai").replace("LEVEL", "none")
+    command = first["command"]
     text = (
         f"Before anything is built: what the network takes on the {first['board']} ({first['board_flash_bytes']:,} bytes of "
         f"flash, {first['board_ram_bytes']:,} of RAM). X-CUBE-AI's rules are ST's counts of its own levels, which compress dense "
@@ -111,7 +111,7 @@ def analyze(story, result):
     return (
         html.paragraph(text)
         + html.table("Flash and RAM by level of compression", header, rows)
-        + html.again(result["command"])
+        + html.again(*(r["command"] for r in result["rows"]))
         + _figures(
             html.figure(bars[0], "Where the bytes are, before compression.", command),
             html.figure(bars[1], "Where the multiplications are, as X-CUBE-AI counts them.", command),

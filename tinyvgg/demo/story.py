@@ -139,13 +139,23 @@ class Story:
         """The file of a compressed model."""
         return self.folder("compress") / f"{scheme}.tvq"
 
+    def tvq_name(self, scheme):
+        """The same as a command names it."""
+        return shlex.quote(str(self.tvq(scheme)))
+
+    def inside(self, *parts):
+        """A place in the story's folder as a command names it."""
+        return shlex.quote(str(self.out.joinpath(*parts)))
+
+    def again(self, stage):
+        """The command that does a stage anew, for figures that no other verb prints."""
+        return f"tinyvgg demo --resume --again --stage {stage} --out {self.inside()}"
+
     def images(self, part, n=None):
         """The first n images and labels of a part, as models take them: bytes, or floats in the model's range."""
         x, y = self.dataset.part(part, n)
         if x.shape[1:] != tuple(self.model.input_shape):
-            raise FormatError(
-                f"{self.dataset.name} has images of {x.shape[1:]}; the model takes {tuple(self.model.input_shape)}"
-            )
+            raise FormatError(f"{self.dataset.name} has images of {x.shape[1:]}; the model takes {tuple(self.model.input_shape)}")
         return (x if x.dtype.kind == "u" else rescale(x, self.dataset.pixel_range, self.model.input_range)), y
 
     def float_images(self, n):

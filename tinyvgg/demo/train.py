@@ -31,7 +31,7 @@ def run(story):
     limit = f" --limit {images}" if sizes.limit else ""
     command = (
         f"tinyvgg train {words} --data {story.data} --epochs {sizes.epochs}{limit} --classes {given['classes']}{story.seed} "
-        f"--out {out}"
+        f"--out {story.inside('train')}"
     )
     return {
         "model": done["model"],
@@ -58,7 +58,7 @@ def _ready(story, spec):
     return {
         "model": spec,
         "trained": False,
-        "command": card.get("command", ""),
+        "command": _told(card.get("command", ""), story.data if same else card.get("data", {}).get("name", ""), story),
         "history": card.get("history", []),
         "parameters": model.count_params(),
         "sha256": story.chosen_sha256,
@@ -66,3 +66,9 @@ def _ready(story, spec):
         "seed": card.get("seed"),
         "note": card["data"]["note"] if same else "",
     }
+
+
+def _told(command, data, story):
+    """The command of a card, which leaves open where its data lie and where the run goes."""
+    words = {"DATA": data, "RUN": story.inside("trained-again")}
+    return " ".join(words.get(word, word) for word in command.split())
