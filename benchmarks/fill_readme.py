@@ -64,10 +64,10 @@ def beside(r, peers, speed, cycles):
     none, high = (levels["xcubeai", level]["flash_bytes"] for level in ("none", "high"))
     rows = [
         ["needs", "numpy, numba, h5py, pyserial", "TensorFlow, cleverhans, X-CUBE-AI", "STM32CubeMX, a trained model",
-         "TensorFlow, a trained model", "PyTorch, TensorFlow or JAX"],
+         "a C compiler, an int8 model", "PyTorch, TensorFlow or JAX"],
         ["trains", "yes", "yes", "no", "no", "no"],
         ["compresses", "8 to 2 bits on every layer, within a budget; X-CUBE-AI's levels", "X-CUBE-AI's levels",
-         "8 or 4 bits on dense layers; takes int8 models", "int8", "no"],
+         "8 or 4 bits on dense layers; takes int8 models", "no, takes int8 models", "no"],
         ["light net, flash", f"{flash}: whole int8 images, the fastest first [1]", "X-CUBE-AI's",
          f"{none:,} B (none), {high:,} B (high), by its rules [2]", f"{nn['flash_kb']} KB, recorded once [3]", "-"],
         ["light net, STM32L4R9 at 120 MHz", f"{times}: the same images, modelled at zero wait states; the first {waiting(cycles)} with the "
@@ -104,7 +104,7 @@ def limits(r, peers, cycles):
     return (f"- No board was at hand: the firmware ran on the virtual board alone. Its instruction counts are exact; its cycles are a model\n"
             f"  at zero wait states, which is optimistic: the {r['board']['rows'][0]['ms_per_image']:,.0f} ms above become {waiting(cycles)} with "
             f"the flash's five, by assumed cache\n  line, and CMSIS-NN's convolutions on ResNet-8, {modelled['ms']} ms in this model, took "
-            f"{measured['ms']} ms with the rest of the network\n  on silicon ([the cycles](docs/cortex-m4.md)). Registers follow ST's "
+            f"{measured['ms']} ms on silicon, in another\n  version and with the rest of the network ([the cycles](docs/cortex-m4.md)). Registers follow ST's "
             "headers; no silicon has confirmed the start-up.")
 
 

@@ -1,9 +1,12 @@
 """The README's figures are those of the committed result files, which name their commands."""
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
+
+from tinyvgg import attacks
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -44,3 +47,27 @@ def test_the_files_are_of_whole_stories():
     told = json.loads((RESULTS / "demo_cifar10.json").read_text(encoding="utf-8"))
     assert told["results"]["train"]["sha256"] == zoo.card("light_cifar10")["sha256"]
     assert told["results"]["evaluate"]["accuracy"] == pytest.approx(zoo.card("light_cifar10")["test"]["accuracy"], abs=0.0005)
+
+
+def test_the_readme_can_be_followed_in_order(readme):
+    """The story on CIFAR-10 does not land on that of the first command, and its figures are of its own folder."""
+    text, told = (path.read_text(encoding="utf-8") for path in (readme.README, RESULTS / "demo_cifar10.json"))
+    (first,) = re.findall(r"\.venv/bin/tinyvgg demo --out (\S+)", text)
+    (second,) = re.findall(r"`tinyvgg demo --data cifar10 --out (\S+)`", text)
+    assert first != second == json.loads(told)["out"]
+    assert set(re.findall(r"[ :]([\w-]+)/(?:compress|firmware|attack|bitflip)/", readme.blocks()["figures"])) == {second}
+    assert text.index(". .venv/bin/activate") < text.index("## The flow, verb by verb")
+
+
+def test_the_cycles_are_told_with_wait_states(readme):
+    """The milliseconds at zero wait states do not stand alone, in the table nor in the limits."""
+    rows = json.loads((RESULTS / "cortex_m4.json").read_text(encoding="utf-8"))["rows"]
+    times = [round(row["ours_ms"]) for row in rows if row["work"].startswith("light, fastest, zig, 5 wait states")
+             and row["code"] == "flash"]
+    said = f"{min(times)} to {max(times)} ms"
+    assert len(times) == 3 and all(said in readme.blocks()[name] for name in ("beside", "limits"))
+
+
+def test_attacks_are_counted(readme):
+    (count,) = re.findall(r"\| attacks on floats \| (\d+), ", readme.blocks()["beside"])
+    assert int(count) == len([name for name in attacks.ATTACKS if name not in ("noise", "ladder")]) >= 10
