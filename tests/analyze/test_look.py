@@ -97,12 +97,20 @@ def test_the_verb_draws_and_prints(files, capsys):
     (["--scheme", "int7"], "--scheme is 'int7'"),
     (["--against", "nothing.tvq"], "no model file"),
     (["--channels", "0"], "expected 1 or more"),
-    (["--out", "look.gif2"], "expected .png"),
+    (["--out", "look.gif"], "expected .png, .svg or .pdf"),
 ])
 def test_mistakes(files, capsys, extra, words):
     assert main(["look", files[0], "--data", files[1], "--quiet", *extra]) == 2
     said = capsys.readouterr().err
     assert words in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("extra", [["--attack", "foo"], ["--eps", "-1"], ["--out", "x.gif"]])
+def test_a_wrong_word_is_told_before_anything_is_made(files, monkeypatch, extra):
+    def never(*arguments, **options):
+        raise AssertionError("the model was compressed before the mistake was told")
+    monkeypatch.setattr("tinyvgg.quant.schemes.compress", never)
+    assert main(["look", files[0], "--data", files[1], *extra]) == 2
 
 
 def test_two_integer_models_or_a_strange_one_are_refused(files, network, capsys):

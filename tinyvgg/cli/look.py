@@ -12,6 +12,7 @@ range, the signal-to-noise ratio of the integers in dB, the distance that the at
 from tinyvgg.cli._classifier import add_model, images_for, open_classifier, with_gradients
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.errors import OptionError
+from tinyvgg.report.plots import check_figure
 
 CALIBRATION_IMAGES = 512
 
@@ -34,6 +35,9 @@ def run(arguments):
     a = arguments
     if a.channels < 1:
         raise OptionError(f"--channels is {a.channels}; expected 1 or more")
+    if a.out:
+        check_figure(a.out)
+    _attack_of(a.attack, a.eps)
     model = open_classifier(a.model, a.input_range)
     against = None if a.against is None else open_classifier(a.against)
     result, seen, classes = look_at(model, a.data, image=a.image, against=against, scheme=a.scheme, attack=a.attack, eps=a.eps,
@@ -60,9 +64,10 @@ def look_at(model, data=None, *, image=0, against=None, scheme=None, attack="pgd
     images, labels = images_for(model, dataset, "test")
     if not 0 <= image < len(images):
         raise OptionError(f"--image is {image}; {dataset.name} has test images 0 to {len(images) - 1}")
+    chosen = _attack_of(attack, eps)
     integer = _integer(model, against, scheme, dataset, seed)
     x, y = model_input(images[image : image + 1], model.bounds), labels[image : image + 1]
-    attacked = None if attack == "none" else _attacked(model, x, y, attack, eps, seed)
+    attacked = None if chosen is None else chosen[0](with_gradients(model), x, y, seed=seed, **chosen[1])
     seen = look(model, x[0], None if attacked is None else attacked.x_adv[0], integer=integer)
     names = [str(c) for c in dataset.classes] if dataset.n_classes == model.n_classes else list(map(str, range(model.n_classes)))
     result = {"image": image, "data": dataset.name, "data_sha256": dataset.sha256, "true": names[int(y[0])],
@@ -98,16 +103,18 @@ def _integer(model, against, scheme, dataset, seed):
     return compress(model, scheme or "int8", x, seed=seed)
 
 
-def _attacked(model, x, y, name, eps, seed):
-    """The AttackResult of one image."""
+def _attack_of(name, eps):
+    """(the attack of that name, its settings), or None for none; a wrong name or radius is told."""
     import inspect
 
     from tinyvgg import attacks
+    from tinyvgg.attacks.norms import parse_eps
+    if name == "none":
+        return None
     if name not in attacks.ATTACKS:
         raise OptionError(f"there is no attack {name!r}; expected none or one of {', '.join(attacks.ATTACKS)}")
     function = attacks.ATTACKS[name]
-    settings = {"eps": eps} if "eps" in inspect.signature(function).parameters else {}
-    return function(with_gradients(model), x, y, seed=seed, **settings)
+    return function, {"eps": parse_eps(eps)} if "eps" in inspect.signature(function).parameters else {}
 
 
 def _title(result):

@@ -10,11 +10,16 @@ def figure(width, height):
     return require("matplotlib.figure", "plot").Figure(figsize=(width, height), layout="constrained")
 
 
+def check_figure(path):
+    """Raise OptionError unless `path` ends as a figure does."""
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise OptionError(f"{path} has no ending of a figure that is known; expected .png, .svg or .pdf", f"{path.stem}.png")
+
+
 def save(fig, path):
     """Write a figure to `path` (.png, .svg, .pdf), whole or not at all; equal figures give equal bytes."""
-    formats = fig.canvas.get_supported_filetypes()
-    if Path(path).suffix.lower()[1:] not in formats:
-        raise OptionError(f"{path} has no ending of a figure that is known; expected .png, .svg or .pdf")
+    check_figure(path)
     with atomic_path(path) as temporary:
         dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
         fig.savefig(temporary, dpi=150, metadata=dated.get(temporary.suffix))

@@ -2,11 +2,12 @@
 
 import difflib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 from tinyvgg.errors import FormatError, OptionError
 
+HINT = "title, mcu, core, clock_hz, flash_bytes, ram_bytes, as in tinyvgg/analyze/boards/"
 
 @dataclass(frozen=True)
 class Board:
@@ -39,12 +40,15 @@ def load(name):
             f"--board {near[0]}" if near else "a .toml file of your own, see tinyvgg/analyze/boards/",
         )
     try:
-        board = Board(name=path.stem, **tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
-        raise FormatError(
-            f"{path} does not describe a board: {error}",
-            "title, mcu, core, clock_hz, flash_bytes, ram_bytes, as in tinyvgg/analyze/boards/",
-        ) from error
+        described = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FormatError(f"{path} does not describe a board: {error}", HINT) from error
+    known = {field.name: field.default is MISSING for field in fields(Board) if field.name != "name"}
+    missing = [key for key, needed in known.items() if needed and key not in described]
+    if missing or not set(described) <= set(known):
+        found = f"it lacks {', '.join(missing)}" if missing else f"no board has {sorted(set(described) - set(known))[0]}"
+        raise FormatError(f"{path} does not describe a board: {found}", HINT)
+    board = Board(name=path.stem, **described)
     if not all(isinstance(v, int) and v > 0 for v in (board.clock_hz, board.flash_bytes, board.ram_bytes)):
         raise FormatError(f"{path}: clock_hz, flash_bytes and ram_bytes must be positive whole numbers")
     return board
