@@ -7,7 +7,7 @@ from tinyvgg.codegen.program import build_program
 from tinyvgg.codegen.write import files
 from tinyvgg.errors import OptionError
 from tinyvgg.quant.graph import Graph
-from tinyvgg.report.record import write_bytes
+from tinyvgg.report.record import check_folder, write_bytes
 
 HERE = Path(__file__).parent
 
@@ -35,8 +35,9 @@ def generate(model, folder, *, name=None, header=None, more_kernels=(), guard=No
 
     name: a C identifier, by default the model's own name; header: file name of the header, NAME.h by default; more_kernels:
     kernel files to write beside those that the network needs; guard: a guard.Guard, the defences of its constants to write too.
-    Two runs write the same bytes. Raises OptionError for a name that is none, NotYet for an op without an emitter.
+    Two runs write the same bytes. Raises OptionError for a name that is none, WriteError where `folder` is a file, NotYet for an op without an emitter.
     """
+    check_folder(folder)
     graph = graph_of(model)
     more_kernels = (*more_kernels, *(["tv_guard"] if guard else []))
     program = build_program(graph, identifier(graph.name)[:31] if name is None else name, more_kernels=more_kernels)

@@ -338,6 +338,9 @@ def test_wrong_input(inputs, told, tmp_path, capsys):
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / "demo.json").write_text('{"colour": 1}')
+    for name, value in (("data", 3), ("model", 3), ("seed", "0"), ("seed", -1), ("quick", "yes")):
+        (tmp_path / f"wrong-{name}-{value}").mkdir()
+        (tmp_path / f"wrong-{name}-{value}" / "demo.json").write_text(json.dumps({"data": None, name: value}))
     images = inputs[1].split(",")
     np.save(tmp_path / "small.npy", np.zeros((20, 8, 8, 3), np.uint8))
     np.save(tmp_path / "labels.npy", np.zeros(20, np.int64))
@@ -350,6 +353,7 @@ def test_wrong_input(inputs, told, tmp_path, capsys):
             (["--out", str(out), *common[:-1]], "holds a story with quick True"),
             (["--out", str(file), *common], "is a file"),
             (["--resume", "--out", str(damaged)], "not the settings of a story"),
+            *((["--resume", "--out", str(folder)], "not the settings of a story: ") for folder in tmp_path.glob("wrong-*")),
             (["--data", "nowhere", "--out", str(tmp_path / "c")], "no data 'nowhere'"),
             (["--model", "no.h5", "--data", inputs[1], "--quick", "--out", str(tmp_path / "d")], "no.h5"),
             (["--model", compressed, "--data", inputs[1], "--quick", "--out", str(tmp_path / "e")], "compressed already"),

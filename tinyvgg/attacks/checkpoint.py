@@ -20,6 +20,7 @@ class Checkpoint:
         self.folder = None if folder is None else Path(folder)
         if self.folder is None:
             return
+        record.check_folder(self.folder)
         goals = () if task.target is None else (task.target,)
         mark = plain({**task.config, "seed": task.seed, "model_sha256": model_sha256(task.model),
                       "data_sha256": record.sha256_arrays(task.x, task.y, *goals)})

@@ -18,6 +18,8 @@ from tinyvgg.errors import OptionError
 
 
 def add_arguments(parser):
+    from tinyvgg.demo import STAGES
+
     parser.add_argument(
         "--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10, else shapes)"
     )
@@ -26,8 +28,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--stage",
         metavar="A,B",
-        help="only these and what they need: train, evaluate, analyze, compress, codegen, firmware, board, attack, bitflip, "
-        "defence",
+        help=f"only these and what they need: {', '.join(STAGES)}",
     )
     parser.add_argument("--quick", action="store_true", help="a few images and steps: shows that everything works, no more")
     parser.add_argument("--resume", action="store_true", help="go on with the story in --out, with its settings")

@@ -11,7 +11,7 @@ from pathlib import Path
 from tinyvgg.data import cifar10
 from tinyvgg.errors import DataError, WriteError
 from tinyvgg.report.progress import Progress
-from tinyvgg.report.record import atomic_path, sha256_file
+from tinyvgg.report.record import atomic_path, check_folder, sha256_file
 
 BLOCK = 1 << 18
 TIMEOUT = 30                                # seconds without a byte
@@ -29,6 +29,7 @@ def download(folder=None, *, url=cifar10.URL, size=cifar10.BYTES, sha256=cifar10
     if target.is_dir():
         cifar10.load(target)                # raises where it is damaged
         return target
+    check_folder(folder)
     archive = folder / url.rsplit("/", 1)[-1]
     try:
         folder.mkdir(parents=True, exist_ok=True)

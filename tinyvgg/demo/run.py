@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 
-from tinyvgg import rng
 from tinyvgg._version import __version__
 from tinyvgg.attacks.result import plain
 from tinyvgg.data import cifar10
@@ -16,7 +15,7 @@ from tinyvgg.demo.sources import sources_sha256
 from tinyvgg.demo.story import Settings, Story, read_json
 from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
 from tinyvgg.report.progress import Progress
-from tinyvgg.report.record import toolchain, versions, write_json
+from tinyvgg.report.record import check_folder, toolchain, versions, write_json
 
 STAGES = ("train", "evaluate", "analyze", "compress", "codegen", "firmware", "board", "attack", "bitflip", "defence")
 
@@ -109,9 +108,7 @@ def _with_data(settings):
 
 def _settings(out, given, resume):
     """The settings of the story in `out`: those given, which must be those it began with; all of them with `resume`."""
-    rng.generator(given.seed)
-    if out.exists() and not out.is_dir():
-        raise OptionError(f"{out} is a file; expected a folder for the story", "--out runs/demo")
+    check_folder(out)
     kept = read_json(out / "demo.json") if out.exists() else None
     if kept is None:
         if resume:
@@ -119,8 +116,9 @@ def _settings(out, given, resume):
         return given
     try:
         before = Settings(**kept)
-    except TypeError as error:
-        raise FormatError(f"{out / 'demo.json'} is not the settings of a story", "another --out") from error
+    except (TypeError, OptionError) as error:
+        why = f": {error.problem}" if isinstance(error, OptionError) else ""
+        raise FormatError(f"{out / 'demo.json'} is not the settings of a story{why}", "another --out") from error
     before = _with_data(before)
     if not resume and before != given:
         name = next(key for key, value in given.as_dict().items() if getattr(before, key) != value)

@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 from tinyvgg import data as data_module
-from tinyvgg import zoo
+from tinyvgg import rng, zoo
 from tinyvgg.data.dataset import model_input, rescale
-from tinyvgg.errors import FormatError
+from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.io import load_model
 from tinyvgg.report.record import sha256_file
 
@@ -67,6 +67,13 @@ class Settings:
     model: str | None = None
     seed: int = 0
     quick: bool = False
+
+    def __post_init__(self):
+        rng.generator(self.seed)  # raises for what is no seed
+        for name, kind in self.__annotations__.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise OptionError(f"{name} is {value!r}; expected {getattr(kind, '__name__', kind)}")
 
     def as_dict(self):
         """Return plain data."""

@@ -47,9 +47,20 @@ def _give_usual_mode(name):
         os.chmod(name, 0o666 & ~mask)
 
 
+def check_folder(path, option="--out"):
+    """Raise WriteError where a folder is to be written and `path`, or what it would lie in, is a file."""
+    file = next((place for place in (Path(path), *Path(path).parents) if os.path.isfile(place)), None)
+    if file is not None:
+        raise WriteError(f"{file} is a file; expected a folder", f"another name with {option}")
+
+
 def _write_error(path, error):
     if isinstance(error, WriteError):
         return error
+    try:
+        check_folder(Path(path).parent)
+    except WriteError as found:
+        return found
     return WriteError(f"{path} cannot be written: {error.strerror or error}", "another folder with --out, or free some space")
 
 
