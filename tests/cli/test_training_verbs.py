@@ -138,6 +138,22 @@ def test_evaluate_gives_one_answer_for_every_form_of_the_data(run, cifar, tmp_pa
     assert np.allclose(losses, losses[0], rtol=1e-4)
 
 
+def test_a_name_of_the_zoo_is_a_model_everywhere(cifar, tmp_path, monkeypatch):
+    from tinyvgg import io, zoo
+    assert call("convert", "light_cifar10", tmp_path / "c.h5", "--data", cifar, "--validation",
+                f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}", "-n", 2, "--quiet") == 0
+    wanted = zoo.load("light_cifar10").get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(io.load_model(tmp_path / "c.h5").get_weights(), wanted, strict=True))
+    begun = []
+
+    def stop(model, *arguments, **options):
+        begun.append(model)
+        raise KeyboardInterrupt
+    monkeypatch.setattr("tinyvgg.train.recipe.fit", stop)
+    assert call("train", "--weights", "light_cifar10", "--data", cifar, "--out", tmp_path / "r") == 130
+    assert all(np.array_equal(a, b) for a, b in zip(begun[0].get_weights(), wanted, strict=True))
+
+
 def test_data_info(cifar, capsys):
     assert call("data", "info", "--data", cifar, "--json") == 0
     result = json.loads(capsys.readouterr().out)
@@ -170,7 +186,10 @@ MISTAKES = {
     "train --out {tmp}/r --data {data} --weights {tmp}/none.npz": "there is no model file",
     "train --out {tmp}/r --data {data} --classes 9": "label 9 of image 9; expected 0 to 8",
     "train --out {data}/test_batch.bin --data {data}": "is a file",
-    "train --out {data}/test_batch.bin/r --data {data}": "cannot be written",
+    "train --out {data}/test_batch.bin/r --data {data}": "test_batch.bin is a file; expected a folder",
+    "train --out {tmp}/r --data {data} --weights light_cifar01": "nor a network of that name in the zoo",
+    "train --out {tmp}/r --data {data} --weights light_cifar10 --arch resnet8": "the model has 17 layers with weights",
+    "train --out {tmp}/r --data {data} --distill light_cifar10,": "--distill is 'light_cifar10,', which has an empty name",
     "evaluate {tmp}/none.npz --data {data}": "there is no model file",
     "evaluate {tmp} --data {data}": "holds no model",
     "evaluate {data}/test_batch.bin --data {data}": "neither HDF5",
@@ -183,7 +202,14 @@ MISTAKES = {
     "data info --data ~stranger/d": "there is no data",
     "data info --data " + 300 * "d": 20 * "d",
     "data info --data cifar100": "CIFAR-100; expected CIFAR-10",
-    "data download --out {data}/test_batch.bin": "cannot be written",
+    "data info --url http://127.0.0.1": "--url belongs to download; info has none",
+    "data download --data {data}": "--data belongs to info; download has none",
+    "data download --out {data}/test_batch.bin": "test_batch.bin is a file; expected a folder",
+    "attack fgsm {run} --data {data} --out {data}/test_batch.bin": "test_batch.bin is a file; expected a folder",
+    "codegen {run} --out {data}/test_batch.bin": "test_batch.bin is a file; expected a folder",
+    "convert light_cifar10 {tmp}/out.txt": "out.txt",
+    "convert light_cifar01 {tmp}/out.h5": "nor a network of that name in the zoo",
+    "firmware build {tmp}/none.tvq --out {tmp}/b": "Try: tinyvgg compress MODEL --scheme int8",
     "data download --out {tmp}/d --url http://127.0.0.1:9/a.tar.gz": "could not be fetched",
 }
 

@@ -68,16 +68,23 @@ def with_gradients(model, kind=None):
 
 def _open(spec):
     from tinyvgg import io, zoo
-    if spec.isidentifier() and not Path(spec).exists():
-        if spec not in zoo.names():
-            raise OptionError(f"there is neither a file {spec!r} here nor a network of that name in the zoo, which has "
-                              f"{', '.join(zoo.names())}")
+    if spec in zoo.names() and not Path(spec).exists():
         return zoo.load(spec)
-    return io.load_model(spec)
+    return io.load_model(model_file(spec))
+
+
+def model_file(spec):
+    """Return the path of the model that `spec` names: that of the zoo's entry, else `spec` as it is."""
+    from tinyvgg import zoo
+    found = zoo_path(spec)
+    if found.isidentifier() and not Path(found).exists():
+        raise OptionError(f"there is neither a file {spec!r} here nor a network of that name in the zoo, which has "
+                          f"{', '.join(zoo.names())}")
+    return found
 
 
 def zoo_path(spec):
-    """Return the path of the zoo entry that `spec` names, or `spec` as it is."""
+    """Return the path of the zoo entry that `spec` names, or `spec` as it is, which may also be an architecture."""
     from tinyvgg import zoo
     return str(zoo.path(spec)) if not Path(spec).exists() and spec in zoo.names() else spec
 

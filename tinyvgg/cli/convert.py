@@ -1,7 +1,7 @@
 """Write a Keras file that the other version opens too
 
-OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description. Says
-what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and --validation also write the
+OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description, or a zoo
+entry. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and --validation also write the
 two arrays that its "Validation inputs" and "Validation outputs" want.
 
     tinyvgg convert keras2.h5 both.h5
@@ -12,7 +12,7 @@ from tinyvgg.errors import OptionError
 
 
 def add_arguments(parser):
-    parser.add_argument("source", metavar="IN", help="Keras file with a description: .h5 or .keras")
+    parser.add_argument("source", metavar="IN", help="Keras file with a description (.h5 or .keras), or zoo entry")
     parser.add_argument("target", metavar="OUT", help="file to write: .h5, .keras or .weights.h5")
     parser.add_argument("--for", dest="to", choices=("keras", "x-cube-ai"), default="keras",
                         help="who will open OUT (default keras)")
@@ -26,10 +26,11 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    from tinyvgg.cli._classifier import model_file
     from tinyvgg.io.keras_h5 import convert
     if arguments.validation is not None:
         _paths(arguments.validation)
-    changes = convert(arguments.source, arguments.target, to=arguments.to, float32=arguments.float32)
+    changes = convert(model_file(arguments.source), arguments.target, to=arguments.to, float32=arguments.float32)
     result = {"source": arguments.source, "target": arguments.target, "changes": changes}
     if arguments.validation is not None:
         result["validation"] = _validation(arguments)
@@ -40,15 +41,14 @@ def run(arguments):
 
 
 def _validation(arguments):
-    from tinyvgg import data, io
-    from tinyvgg.cli._classifier import images_for, parse_range
+    from tinyvgg import data
+    from tinyvgg.cli._classifier import images_for, open_classifier
     from tinyvgg.data.dataset import model_input
     from tinyvgg.io.keras_h5.convert import write_validation
     if arguments.n < 1:
         raise OptionError(f"-n is {arguments.n}; expected at least 1")
     x_path, y_path = _paths(arguments.validation)
-    settings = {} if arguments.input_range is None else {"input_range": parse_range(arguments.input_range)}
-    model = io.load_model(arguments.source, **settings)
+    model = open_classifier(arguments.source, arguments.input_range)
     x, y = images_for(model, data.load(arguments.data), "test", arguments.n)
     write_validation(model, model_input(x, model.input_range), y, x_path, y_path)
     return {"files": [x_path, y_path], "n": len(y)}

@@ -37,7 +37,7 @@ def add_arguments(parser):
     add("--limit", type=int, metavar="N", help="train on N images, drawn by the seed")
     add("--keep", choices=("last", "best"), help="which epoch's weights the model gets, best by validation (default last)")
     add("--patience", type=int, metavar="N", help="stop when the validation loss was not better for N epochs")
-    add("--weights", metavar="FILE", help="start from the weights of this model of the same architecture")
+    add("--weights", metavar="MODEL", help="start from the weights of this model of the same architecture")
     add("--adversarial", choices=("nfgsm", "fgsm_rs", "pgd", "trades"), help="train on attacked images (pgd: 7 steps)")
     add("--eps", metavar="E", help="of --adversarial: L-inf radius in the unit of the model's images (default 8/255)")
     add("--distill", metavar="MODELS", help="learn from these networks too: files, runs or names of the zoo, with commas")
@@ -48,13 +48,13 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from tinyvgg.cli._classifier import open_classifier
+    from tinyvgg.cli._classifier import model_file, open_classifier
     from tinyvgg.train.recipe import train_run
     from tinyvgg.train.settings import DEFAULTS
     given = {name: getattr(arguments, name) for name in DEFAULTS}
     try:
         result = train_run(arguments.out, given, DEFAULTS, resume=arguments.resume, quiet=arguments.quiet,
-                           open_model=open_classifier)
+                           open_model=open_classifier, find_weights=model_file)
     except KeyboardInterrupt:
         if (Path(arguments.out) / "config.json").is_file():
             note(arguments, f"\ngo on with: tinyvgg train --resume --out {arguments.out}")

@@ -57,7 +57,9 @@ def model_path(path):
             raise FormatError(f"the folder {path} holds no model; expected one of {', '.join(RUN_FILES)}")
         return found[0]
     if not path.is_file():
-        raise FormatError(f"there is no model file {str(path)!r}", "tinyvgg train --data shapes --out runs/first")
+        hint = (f"tinyvgg compress MODEL --scheme int8 --data DATA --out {path}" if path.suffix == ".tvq" else
+                "tinyvgg train --data shapes --out runs/first")
+        raise FormatError(f"there is no model file {str(path)!r}", hint)
     return path
 
 

@@ -18,17 +18,18 @@ from tinyvgg.train.evaluate import evaluate
 from tinyvgg.train.fit import fit
 
 
-def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load_model):
+def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load_model,
+              find_weights=str):
     """Train by settings (see cli/train.py for their names) in the folder `out`; return the result as plain data.
 
     given: {name: value, or None where the user said nothing}. A resumed run takes what its config.json says; what was given
-    beside must agree. open_model: finds each teacher that `distill` names.
+    beside must agree. open_model: finds each teacher that `distill` names. find_weights: gives the path of what `weights` names.
     """
     out = Path(out)
     settings = _settings(out, given, defaults, resume)
     dataset = data_module.load(settings["data"])
     settings["data"] = settings["data"] or dataset.name
-    model = build(settings, dataset)
+    model = build(settings, dataset, find_weights)
     x, y = training_images(settings, dataset, model)
     callbacks = _callbacks(settings, out)
     guard = next((c for c in callbacks if isinstance(c, CollapseGuard)), None)
@@ -48,7 +49,7 @@ def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load
     return _result(out, settings, dataset, model, history)
 
 
-def build(settings, dataset):
+def build(settings, dataset, find_weights=str):
     """Return the untrained model that `settings` describe; the labels of a data set must be among its classes."""
     labels = np.concatenate([dataset.y_train, dataset.y_test])
     try:
@@ -59,7 +60,7 @@ def build(settings, dataset):
     if settings["dropout"] is not None:
         set_dropout(model, settings["dropout"])
     if settings["weights"] is not None:
-        load_weights(model, settings["weights"])
+        load_weights(model, find_weights(settings["weights"]))
     return model
 
 
@@ -148,6 +149,8 @@ def _distillation(settings, model, open_model, record):
         raise OptionError(f"--distill and {other} were both given; expected one source of targets")
     chosen = {"temperature": settings["temperature"], "share": settings["teacher_share"]}
     names = settings["distill"].split(",")
+    if not all(names):
+        raise OptionError(f"--distill is {settings['distill']!r}, which has an empty name", "--distill base_cifar10")
     distillation = Distillation(*map(open_model, names), **{k: v for k, v in chosen.items() if v is not None})
     distillation.check(model)
     record["teachers"] = [{"name": name, "weights_sha256": sha256_arrays(*teacher.get_weights())}
