@@ -33,6 +33,21 @@ def test_pgd_then_evaluate(toy, files, tmp_path, capsys):
     assert (tmp_path / "run" / "images.png").stat().st_size > 1000
 
 
+def test_a_saved_attack_is_shown_as_it_was_asked_for(files, tmp_path, capsys):
+    run = str(tmp_path / "run")
+    assert main(["attack", "fgsm", files[0], "--data", files[1], "-n", "100000", "--out", run]) == 0
+    told = capsys.readouterr()
+    n = int(told.out.split(" images")[0].split()[-1])
+    assert f"-n 100000 asks for more images than there are; these are all {n}" in told.err
+    assert main(["evaluate", files[0], "--data", run, "-n", "5", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["n"] == 5 and told.err == ""
+    for extra, words in ((["-n", "0"], "n is 0; expected"), (["--batch-size", "0"], "batch_size is 0; expected"),
+                         (["--part", "train"], "has no training images")):
+        assert main(["evaluate", files[0], "--data", run, *extra]) == 2
+        assert words in capsys.readouterr().err
+
+
 def test_text_and_studies(files, tmp_path, capsys):
     common = [files[0], "--data", files[1], "-n", "24", "--quiet"]
     assert main(["attack", "ladder", *common, "--eps", "0.03"]) == 0
@@ -58,6 +73,13 @@ def test_text_and_studies(files, tmp_path, capsys):
     (["pgd", "--attack", "fgsm"], "belongs to a study"),
     (["transfer"], "--victims"),
     (["matrix", "--target", "2"], "--target does not belong"),
+    (["pgd", "--eps", "eight"], "Try: 8/255, eight grey levels"),
+    (["pgd", "--grid", "0"], "grid is 0; expected a whole number, 1 or more"),
+    (["pgd", "--grid", "-3"], "grid is -3; expected a whole number, 1 or more"),
+    (["pgd", "--grid", "7"], "do not lie on the grid of 7 steps"),
+    (["pgd", "--victims", "light_cifar10"], "--victims belongs to transfer; pgd has none"),
+    (["curve", "--budget", "9"], "--budget belongs to an attack; curve is a study"),
+    (["presets", "--norm", "l2"], "presets has settings of its own"),
 ])
 def test_mistakes(files, capsys, extra, words):
     assert main(["attack", extra[0], files[0], "--data", files[1], *extra[1:], "--quiet"]) == 2

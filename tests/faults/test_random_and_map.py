@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from tinyvgg import io
+from tinyvgg.cli import main
 from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.faults.baseline import draw, random_flips, summarise
 from tinyvgg.faults.files import patch_file
@@ -127,3 +128,19 @@ def test_the_verb(quantized, images, answers, tmp_path, capsys):
                   ["search", "--tensors", "wheights"], ["search", "--goal", "class", "--target", "11"]):
         assert cli.main(["bitflip", wrong[0], *common, *wrong[1:]]) == 2
         assert capsys.readouterr().err.startswith("tinyvgg: ")
+
+
+@pytest.mark.parametrize("command, words", [
+    ("random --goal class", "--goal belongs to search; random has none"),
+    ("map --bits 3", "--bits belongs to random, search; map has none"),
+    ("apply --plan x --memory file", "--memory belongs to random, search, map; apply has none"),
+    ("search --floor 7", "floor is 7; expected a share of the images, 0 to 1.\nTry: 0.07"),
+    ("search --floor -1", "floor is -1; expected a share")])
+def test_options_of_other_actions_are_refused(command, words, quantized, images, answers, tmp_path, capsys):
+    quantized.save(tmp_path / "tiny.tvq")
+    np.save(tmp_path / "x.npy", images)
+    np.save(tmp_path / "y.npy", answers)
+    action, *rest = command.split()
+    data = f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}"
+    assert main(["bitflip", action, str(tmp_path / "tiny.tvq"), *rest, "--data", data, "-n", "8", "--quiet"]) == 2
+    assert words in capsys.readouterr().err

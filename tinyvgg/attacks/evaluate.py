@@ -2,6 +2,7 @@
 import numpy as np
 
 from tinyvgg.attacks import norms as measure
+from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.task import Found, Task
 from tinyvgg.attacks.victim import Victim
@@ -117,21 +118,24 @@ def model_sha256(model):
     return record.sha256_arrays(*weights()) if callable(weights) else None
 
 
-def replay(model, result, *, batch_size=128):
-    """Show another classifier the images of a saved attack; return an AttackResult of its answers (no new search).
+def replay(model, result, *, n=None, batch_size=128):
+    """Show another classifier the first n (default: all) images of a saved attack; return an AttackResult of its answers.
 
-    Images are rescaled from the range of the attack to that of `model`. A model that takes 8-bit images only sees x_adv_u8.
+    Nothing is searched anew. Images are rescaled from the range of the attack to that of `model`. A model that takes 8-bit images
+    only sees x_adv_u8.
     """
+    batch_size, n = count(batch_size, "batch_size"), len(result) if n is None else count(n, "n")
     victim = Victim(model)
-    x, adv = (_rescale(a, result.bounds, victim.bounds, victim.dtype) for a in (result.x, result.x_adv))
-    if int(result.y.max(initial=0)) >= victim.n_classes:
-        raise DataError(f"the attack has labels up to {int(result.y.max())}; this model has classes 0 to {victim.n_classes - 1}")
+    x, adv = (_rescale(a[:n], result.bounds, victim.bounds, victim.dtype) for a in (result.x, result.x_adv))
+    y, target, done = (None if a is None else a[:n] for a in (result.y, result.target, result.done))
+    if int(y.max(initial=0)) >= victim.n_classes:
+        raise DataError(f"the attack has labels up to {int(y.max())}; this model has classes 0 to {victim.n_classes - 1}")
     scale = (victim.bounds[1] - victim.bounds[0]) / (result.bounds[1] - result.bounds[0])
     eps, norm = result.config.get("eps"), result.config.get("norm", "linf")
     found = Found(x)
-    found.adv, found.done = adv, result.done
+    found.adv, found.done = adv, done
     config = {**result.config, "replayed_from": result.model_sha256}
-    return recheck(Task(f"replay of {result.name}", model, x, result.y, result.target, victim.predictions(x, batch_size),
+    return recheck(Task(f"replay of {result.name}", model, x, y, target, victim.predictions(x, batch_size),
                         None if eps is None else eps * scale * (1 + measure.TOLERANCE), norm, config, result.seed,
                         batch_size=batch_size), found)
 

@@ -10,6 +10,7 @@ from tinyvgg.errors import OptionError
 
 NORMS = ("linf", "l2", "l1")
 TOLERANCE = 1e-6  # relative excess over eps that float32 rounding is allowed, when a result is checked
+EPS_HINT = "8/255, eight grey levels of images in 0..1"
 _ALIASES = {"inf": "linf", "linfinity": "linf", "l_inf": "linf", "2": "l2", "1": "l1", "l_2": "l2", "l_1": "l1"}
 
 
@@ -30,13 +31,13 @@ def parse_eps(value, name="eps"):
         try:
             number = float(parts[1]) / float(parts[2] or 1)
         except (TypeError, ValueError, ZeroDivisionError):
-            raise OptionError(f"{name} is {value!r}; expected a number or a fraction", f'{name}="8/255"') from None
+            raise OptionError(f"{name} is {value!r}; expected a number or a fraction", EPS_HINT) from None
     try:
         number = float(number)
     except (TypeError, ValueError):
-        raise OptionError(f"{name} is {value!r}; expected a number or a fraction", f'{name}="8/255"') from None
+        raise OptionError(f"{name} is {value!r}; expected a number or a fraction", EPS_HINT) from None
     if not number >= 0:
-        raise OptionError(f"{name} is {value}; expected 0 or more, in the unit of the images", f'{name}="8/255"')
+        raise OptionError(f"{name} is {value}; expected 0 or more, in the unit of the images", EPS_HINT)
     return number
 
 

@@ -20,6 +20,7 @@ def pgd(model, x, y, *, eps, norm="linf", step=None, steps=40, target=None, loss
     Further options: see run. Returns an AttackResult.
     """
     eps, norm, steps, restarts = parse_eps(eps), parse_norm(norm), count(steps, "steps"), count(restarts, "restarts")
+    grid = None if grid is None else count(grid, "grid")
     length, climbed = parse_length(step, 2.5 * eps / steps), losses.get(loss)
     if keep not in ("best", "last"):
         raise OptionError(f"keep is {keep!r}; expected best or last")

@@ -24,7 +24,7 @@ def curve(arguments, attack, settings, model, x, y, classes):
 def transfer(arguments, attack, settings, model, x, y, classes):
     """One model's images against others."""
     from tinyvgg import attacks
-    if not arguments.victims:
+    if not arguments.victims or not all(arguments.victims.split(",")):
         raise OptionError("transfer needs other models", "--victims OTHER.h5,THIRD.h5")
     with ExitStack() as stack:
         others = {spec: stack.enter_context(opened(spec, arguments.input_range)) for spec in arguments.victims.split(",")}
@@ -70,6 +70,8 @@ def steps(arguments, attack, settings, model, x, y, classes):
 def presets(arguments, attack, settings, model, x, y, classes):
     """The student notebook's settings beside corrected ones."""
     from tinyvgg.attacks import presets as module
+    if arguments.attack is not None or settings != {"eps": "8/255"}:
+        raise OptionError("presets has settings of its own; it takes no other", "the same with --data, -n and --batch-size alone")
     rows = module.compare(model, x, y, batch_size=arguments.batch_size, quiet=arguments.quiet)
     return {"rows": rows}, module.text(rows)
 

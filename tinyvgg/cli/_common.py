@@ -38,6 +38,12 @@ def note(arguments, text):
         print(text, file=sys.stderr, flush=True)
 
 
+def note_fewer(arguments, n):
+    """Say so where there are only `n` images, fewer than -n asks for."""
+    if arguments.n is not None and n < arguments.n:
+        note(arguments, f"-n {arguments.n} asks for more images than there are; these are all {n}")
+
+
 def parse_size(text, option="--flash 256K"):
     """Return bytes for 262144, "256K" (KiB) or "1M" (MiB); None stays None."""
     from tinyvgg.errors import OptionError

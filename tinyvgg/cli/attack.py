@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tinyvgg.cli._attack_studies import STUDIES
 from tinyvgg.cli._classifier import add_model, images_for, opened, with_gradients
-from tinyvgg.cli._common import add_common, print_result
+from tinyvgg.cli._common import add_common, note_fewer, print_result
 from tinyvgg.errors import MissingExtra, OptionError
 
 SETTINGS = {                    # option -> (type, help); passed on only to attacks that have it
@@ -54,7 +54,7 @@ def add_arguments(parser):
     parser.add_argument("--gradients", choices=("straight-through", "none"),
                         help="of an integer model: through its rounding (default), or none, as its C code")
     parser.add_argument("--victims", metavar="A,B", help="of transfer: the other models")
-    parser.add_argument("-n", type=int, default=1000, metavar="N", help="number of test images (default 1000)")
+    parser.add_argument("-n", type=int, metavar="N", help="number of test images (default 1000)")
     parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at a time (default 128)")
     parser.add_argument("--budget", type=int, metavar="Q", help="queries in all; then stop and keep what was found")
     parser.add_argument("--out", metavar="RUN", help="folder for images, result and figures")
@@ -66,10 +66,14 @@ def run(arguments):
     name = arguments.name
     if name not in attacks.ATTACKS and name not in STUDIES:
         raise OptionError(f"there is no attack {name!r}; expected one of {', '.join([*attacks.ATTACKS, *STUDIES])}")
+    if arguments.victims is not None and name != "transfer":
+        raise OptionError(f"--victims belongs to transfer; {name} has none", f"tinyvgg attack transfer {arguments.model} --victims ...")
     if name not in STUDIES:
         if arguments.attack is not None:
             raise OptionError(f"--attack belongs to a study; {name} is an attack itself", f"one of {', '.join(STUDIES)}")
         return _attack(arguments, attacks.ATTACKS[name])
+    if arguments.budget is not None:
+        raise OptionError(f"--budget belongs to an attack; {name} is a study, which has none", "the same without --budget")
     inner = arguments.attack or "pgd"
     if inner not in attacks.ATTACKS or inner == "ladder" and name == "matrix":
         raise OptionError(f"--attack is {inner!r}; expected one of {', '.join(attacks.ATTACKS)}")
@@ -113,7 +117,8 @@ def model_and_images(arguments, model):
     from tinyvgg.data import model_input
     model = with_gradients(model, arguments.gradients)
     dataset = data.load(arguments.data)
-    x, y = images_for(model, dataset, "test", arguments.n)
+    x, y = images_for(model, dataset, "test", 1000 if arguments.n is None else arguments.n)
+    note_fewer(arguments, len(x))
     return model, model_input(x, model.bounds), y, dataset.classes
 
 

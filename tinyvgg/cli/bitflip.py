@@ -25,11 +25,17 @@ import numpy as np
 
 from tinyvgg.cli._bitflip_targets import addresses_of, on_image, opened_target
 from tinyvgg.cli._classifier import add_model, images_for
-from tinyvgg.cli._common import add_common, print_result
+from tinyvgg.cli._common import add_common, note_fewer, print_result
 from tinyvgg.errors import MissingExtra, OptionError
 
 ACTIONS = ("random", "search", "map", "apply")
 GOALS = ("any", "class", "pair", "stealthy", "image")
+OF_ACTIONS = {                  # option -> (the actions that have it, what it is where nothing is said)
+    "flips": (("random", "search"), None), "seeds": (("random",), 5), "bits": (("random", "search"), None),
+    "memory": (("random", "search", "map"), "sram"), "fault": (("random", "search", "map"), "flip"),
+    "tensors": (("random", "search", "map"), None), "images": (("search", "map"), 128), "samples": (("map",), 16),
+    "goal": (("search",), "any"), "target": (("search",), None), "source": (("search",), None), "trials": (("search",), "3"),
+    "floor": (("search",), None), "defence": (("search", "apply"), ""), "plan": (("apply",), None)}
 
 
 def add_arguments(parser):
@@ -41,22 +47,20 @@ def add_arguments(parser):
                         help="of an .elf or a port: test images that the board itself classifies (default 20; 0: none)")
     parser.add_argument("--keep", action="store_true", help="of a port: leave the flips in the board's memory")
     parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10)")
-    parser.add_argument("--flips", default=None, metavar="N", help="steps of a search (default 20); random: counts as 1,10,100")
-    parser.add_argument("--memory", default="sram", help="sram (default), flash_ecc, laser_set or file")
-    parser.add_argument("--fault", default="flip", help="flip (default), set, clear or zero_dword")
-    parser.add_argument("--tensors", default=None,
-                        help="weights (default), codebook, index, bias, requantisation, batchnorm, all, or arrays")
+    parser.add_argument("--flips", metavar="N", help="steps of a search (default 20); random: counts as 1,10,100")
+    parser.add_argument("--memory", help="sram (default), flash_ecc, laser_set or file")
+    parser.add_argument("--fault", help="flip (default), set, clear or zero_dword")
+    parser.add_argument("--tensors", help="weights (default), codebook, index, bias, requantisation, batchnorm, all, or arrays")
     parser.add_argument("--bits", metavar="A,B", help="only these bits of each number, as 0,1,2,3,4,5,6")
-    parser.add_argument("--goal", default="any", choices=GOALS,
-                        help="what a search wants (default any: as many errors as it can)")
+    parser.add_argument("--goal", choices=GOALS, help="what a search wants (default any: as many errors as it can)")
     parser.add_argument("--target", type=int, metavar="CLASS", help="of the other goals: the class that images shall become")
     parser.add_argument("--source", type=int, metavar="CLASS", help="the class whose images shall become it")
-    parser.add_argument("--images", type=int, default=128, metavar="N", help="images of a search or map (default 128)")
-    parser.add_argument("--trials", default="3", metavar="N", help="bits of each array tried at each step, or all (default 3)")
+    parser.add_argument("--images", type=int, metavar="N", help="images of a search or map (default 128)")
+    parser.add_argument("--trials", metavar="N", help="bits of each array tried at each step, or all (default 3)")
     parser.add_argument("--floor", type=float, metavar="SHARE", help="a search stops at this accuracy on its images")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="draws of random flips (default 5)")
-    parser.add_argument("--samples", type=int, default=16, metavar="N", help="of a map: numbers of each array tried (default 16)")
-    parser.add_argument("--defence", default="", metavar="NAMES",
+    parser.add_argument("--seeds", type=int, metavar="N", help="draws of random flips (default 5)")
+    parser.add_argument("--samples", type=int, metavar="N", help="of a map: numbers of each array tried (default 16)")
+    parser.add_argument("--defence", metavar="NAMES",
                         help="of search and apply: what crc, radar=128, ranges=32 or replicas find of the flips and give back")
     parser.add_argument("--plan", metavar="PLAN", help="of apply: plan.json or the folder of a search")
     parser.add_argument("--patch", metavar="FILE",
@@ -69,6 +73,7 @@ def add_arguments(parser):
 def run(arguments):
     from tinyvgg import faults
     from tinyvgg.faults.memories import memory_of
+    _complete(arguments)
     if min(arguments.n, arguments.images) < 1 or arguments.board_images < 0:
         raise OptionError(f"{arguments.n} test, {arguments.images} search and {arguments.board_images} board images were asked for; "
                           "expected 1 or more, and 0 or more for a board", "-n 1000")
@@ -88,11 +93,21 @@ def run(arguments):
     print_result(arguments, result, text)
 
 
+def _complete(arguments):
+    """Refuse an option of another action, and put in what was not said."""
+    for name, (actions, default) in OF_ACTIONS.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, default)
+        elif arguments.action not in actions:
+            raise OptionError(f"--{name} belongs to {', '.join(actions)}; {arguments.action} has none", f"the same without --{name}")
+
+
 def _images(arguments, model):
     """Return the data set and test images."""
     from tinyvgg import data
     dataset = data.load(arguments.data)
     x, y = images_for(model, dataset, "test", arguments.n)
+    note_fewer(arguments, len(x))
     return dataset, x, np.asarray(y).reshape(-1)
 
 
@@ -220,8 +235,7 @@ def _map(arguments, target):
     store, dataset = target.store, data.load(arguments.data)
     xs, ys = faults.attacker_images(*images_for(target.model, dataset, "train"), arguments.images, arguments.seed)
     settings = _settings(arguments, "all")
-    if settings.pop("only_bits") is not None:
-        raise OptionError("a map takes every bit", "the same without --bits")
+    del settings["only_bits"]
     rows = faults.sensitivity_map(store, xs, ys, samples=arguments.samples, out=_file(arguments, "map.jsonl"), **settings)
     if arguments.out:
         from tinyvgg.report.fault_plots import heat_map

@@ -22,6 +22,11 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    strange = {"info": ("out", "url", "size", "sha256"), "download": ("data",)}[arguments.action]
+    for name in strange:
+        if getattr(arguments, name) is not None:
+            other = "info" if arguments.action == "download" else "download"
+            raise OptionError(f"--{name} belongs to {other}; {arguments.action} has none", f"tinyvgg data {other} --{name} ...")
     result = info(arguments.data) if arguments.action == "info" else _download(arguments)
     print_result(arguments, result, _text(result))
 

@@ -11,7 +11,8 @@ to this model. MODEL may be a board; one that speaks the student protocol has sc
 from pathlib import Path
 
 from tinyvgg.cli._classifier import add_model, images_for, opened
-from tinyvgg.cli._common import add_common, print_result
+from tinyvgg.cli._common import add_common, note_fewer, print_result
+from tinyvgg.errors import OptionError
 
 
 def add_arguments(parser):
@@ -29,6 +30,7 @@ def run(arguments):
         return _replay(arguments)
     result = evaluate_model(arguments.model, arguments.data, part=arguments.part, n=arguments.n, quiet=arguments.quiet,
                             input_range=arguments.input_range, batch_size=arguments.batch_size)
+    note_fewer(arguments, result["n"])
     print_result(arguments, result, _text(result))
 
 
@@ -36,9 +38,12 @@ def _replay(arguments):
     """Show the images of a saved attack to the model."""
     from tinyvgg import attacks
     from tinyvgg.cli.attack import text_of
+    if arguments.part == "train":
+        raise OptionError(f"{arguments.data} is a saved attack, which has no training images", "the same without --part")
     attack = attacks.load(arguments.data)
     with opened(arguments.model, arguments.input_range) as model:
-        result = attacks.replay(model, attack, batch_size=arguments.batch_size)
+        result = attacks.replay(model, attack, n=arguments.n, batch_size=arguments.batch_size)
+    note_fewer(arguments, len(result))
     name = result.name.removeprefix("replay of ")
     print_result(arguments, {"data": name, "accuracy": result.robust_accuracy, **result.summary()}, text_of(result))
 
@@ -46,7 +51,6 @@ def _replay(arguments):
 def evaluate_model(model, data=None, *, part="test", n=None, input_range=None, batch_size=256, quiet=True):
     """Return train.evaluate's result for a model (path or URL, or the classifier itself) on a data set (spec, or a DataSet)."""
     from tinyvgg import data as data_module
-    from tinyvgg.errors import OptionError
     from tinyvgg.train import evaluate
     if batch_size < 1:
         raise OptionError(f"--batch-size is {batch_size}; expected at least 1")

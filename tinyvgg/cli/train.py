@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tinyvgg.cli._common import add_common, note, print_result
 
+
 def add_arguments(parser):
     add = parser.add_argument
     add("--out", required=True, metavar="RUN", help="folder of the run")

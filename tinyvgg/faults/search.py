@@ -40,6 +40,8 @@ def progressive_search(model, x, y, *, flips=20, goal="any", target=None, source
     store = model if isinstance(model, Store) else open_store(model, place.form)
     if flips < 1 or trials is not None and trials < 1 or labels not in ("true", "predicted"):
         raise OptionError(f"{flips} flips, {trials} trials and {labels!r} labels; expected 1 or more, and true or predicted")
+    if floor is not None and not 0 <= floor <= 1:
+        raise OptionError(f"floor is {floor:g}; expected a share of the images, 0 to 1", f"{floor / 100:g}" if 1 < floor <= 100 else "0.1")
     keys, victim, y = store.select(tensors), victim_of(store, x), np.asarray(y).reshape(-1)
     goals = objective(goal, victim.logits.argmax(axis=1) if labels == "predicted" else y, store.n_classes, target=target, source=source,
                       keep=keep)
