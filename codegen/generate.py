@@ -35,7 +35,8 @@ def generate(model, folder, *, name=None, header=None, more_kernels=(), guard=No
 
     name: a C identifier, by default the model's own name; header: file name of the header, NAME.h by default; more_kernels:
     kernel files to write beside those that the network needs; guard: a guard.Guard, the defences of its constants to write too.
-    Two runs write the same bytes. Raises OptionError for a name that is none, WriteError where `folder` is a file, NotYet for an op without an emitter.
+    Two runs write the same bytes. Raises OptionError for a name that is none, WriteError where `folder` is a file, NotYet for an op
+    without an emitter.
     """
     check_folder(folder)
     graph = graph_of(model)

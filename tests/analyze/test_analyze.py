@@ -281,7 +281,7 @@ def test_boards(tmp_path):
     own.write_text("title = 3\n")
     with pytest.raises(FormatError, match="it lacks mcu, core, clock_hz, flash_bytes, ram_bytes"):
         boards.load(str(own))
-    own.write_text('title = "M"\nmcu = "m"\ncore = "cortex-m4f"\nclock_hz = 1000000\nflash_bytes = 1024\nram_bytes = 1024\nrom = 1\n')
+    own.write_text('title = "M"\nmcu = "m"\ncore = "m4"\nclock_hz = 1000000\nflash_bytes = 1024\nram_bytes = 1024\nrom = 1\n')
     with pytest.raises(FormatError, match="no board has rom"):
         boards.load(str(own))
     with pytest.raises(OptionError, match="stm32l4r9i-disco"):

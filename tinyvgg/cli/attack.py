@@ -67,7 +67,7 @@ def run(arguments):
     if name not in attacks.ATTACKS and name not in STUDIES:
         raise OptionError(f"there is no attack {name!r}; expected one of {', '.join([*attacks.ATTACKS, *STUDIES])}")
     if arguments.victims is not None and name != "transfer":
-        raise OptionError(f"--victims belongs to transfer; {name} has none", f"tinyvgg attack transfer {arguments.model} --victims ...")
+        raise OptionError(f"--victims belongs to transfer; {name} has none", "the same without --victims")
     if name not in STUDIES:
         if arguments.attack is not None:
             raise OptionError(f"--attack belongs to a study; {name} is an attack itself", f"one of {', '.join(STUDIES)}")

@@ -50,7 +50,8 @@ def add_arguments(parser):
     parser.add_argument("--flips", metavar="N", help="steps of a search (default 20); random: counts as 1,10,100")
     parser.add_argument("--memory", help="sram (default), flash_ecc, laser_set or file")
     parser.add_argument("--fault", help="flip (default), set, clear or zero_dword")
-    parser.add_argument("--tensors", help="weights (default), codebook, index, bias, requantisation, batchnorm, all, or arrays")
+    parser.add_argument("--tensors",
+                        help="weights (default), codebook, index, bias, requantisation, batchnorm, all, or arrays")
     parser.add_argument("--bits", metavar="A,B", help="only these bits of each number, as 0,1,2,3,4,5,6")
     parser.add_argument("--goal", choices=GOALS, help="what a search wants (default any: as many errors as it can)")
     parser.add_argument("--target", type=int, metavar="CLASS", help="of the other goals: the class that images shall become")
@@ -99,7 +100,8 @@ def _complete(arguments):
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
         elif arguments.action not in actions:
-            raise OptionError(f"--{name} belongs to {', '.join(actions)}; {arguments.action} has none", f"the same without --{name}")
+            raise OptionError(f"--{name} belongs to {', '.join(actions)}; {arguments.action} has none",
+                              f"the same without --{name}")
 
 
 def _images(arguments, model):

@@ -1,8 +1,8 @@
 """Write a Keras file that the other version opens too
 
 OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description, or a zoo
-entry. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and --validation also write the
-two arrays that its "Validation inputs" and "Validation outputs" want.
+entry. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and --validation
+also write the two arrays that its "Validation inputs" and "Validation outputs" want.
 
     tinyvgg convert keras2.h5 both.h5
     tinyvgg convert light.h5 st.h5 --for x-cube-ai --data cifar10 --validation X.npy,Y.npy -n 100
