@@ -91,6 +91,18 @@ def test_every_package_is_listed():
     assert listed == found
 
 
+def test_the_design_page_knows_every_package():
+    """Its line of imports is COLUMNS, its table has a row for each folder."""
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    line = text.split("never imports one to its right:")[1].split("`Model.fit`")[0]
+    told = [{name.strip() for name in names.split(",")} for names in line.split("|")]
+    private = {"_version", "__main__", "__init__"}
+    assert told == [(names | ({"report.html"} if "demo" in names else set())) - private for names in (
+        {"errors", "rng"}, *COLUMNS[1:])]
+    rows = "".join(row.split("|")[1] for row in text.splitlines() if row.startswith("| `"))
+    assert all(f"{name}/`" in rows or f"{name}.py`" in rows for names in COLUMNS for name in names - private)
+
+
 def test_import_is_light():
     code = ("import sys, time; t = time.perf_counter(); import tinyvgg; print(time.perf_counter() - t);"
             "assert not {'numba', 'h5py', 'serial', 'matplotlib'} & set(sys.modules)")

@@ -178,3 +178,23 @@ def test_there_are_commands_of_python_to_ask():
     assert any("tinyvgg.zoo.pack" in words for words in SCRIPTS)
     assert any("tests/codegen/test_variants.py" in words for words in TESTS)
     assert all(Path(words[0]).suffix == ".py" or words[0] == "-m" for words in SCRIPTS)
+
+
+# --- what a real board is asked -------------------------------------------------------------------------------------------
+@named
+def test_a_board_is_compared_with_the_model_of_its_image(path):
+    """The SHA-256 that a board tells covers the plan: --model is the .tvq that `firmware build` writes beside the .elf."""
+    image = None
+    for words in commands(path, marked=True):
+        if words[1:3] == ["firmware", "flash"]:
+            image = Path(words[3])
+        if words[1:2] == ["board"] and any(word.startswith("/dev/tty") for word in words) and "--model" in words and image:
+            assert Path(words[words.index("--model") + 1]) == image.with_suffix(".tvq"), words
+
+
+def test_pages_compare_boards():
+    """What the test above looks for is there."""
+    for name in ("README.md", "docs/quick-start.md", "docs/firmware.md"):
+        found = commands(ROOT / name, marked=True)
+        assert any(words[1:3] == ["firmware", "flash"] for words in found)
+        assert any(words[1] == "board" and "--model" in words and "/dev/ttyACM0" in words for words in found), name
