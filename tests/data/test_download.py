@@ -135,7 +135,7 @@ def test_no_server(tmp_path, url):
 
 def test_folder_that_is_a_file(serve, tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(TinyVGGError, match="cannot be written"):
+    with pytest.raises(TinyVGGError, match="is a file; expected a folder"):
         download.download(tmp_path / "file", url=serve(BODY).url, **CHECK)
 
 

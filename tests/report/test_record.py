@@ -21,7 +21,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(WriteError, match="cannot be written"):
+    with pytest.raises(WriteError, match="out is a file; expected a folder"):
         record.write_bytes(tmp_path / "out" / "x", b"")
     with pytest.raises(WriteError):
         record.append_line(tmp_path / "out" / "x", {})
