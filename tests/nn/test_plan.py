@@ -102,6 +102,28 @@ def test_inference_is_the_layers(name):
     assert relative(model.logits(x[3:4]), want[3:4]) < F4
 
 
+@pytest.mark.parametrize("size", [1, 7, 11, 16, 21, 40])
+@pytest.mark.parametrize("count", [1, 2, 5, 70])
+def test_rows_that_are_no_whole_vectors(size, count):
+    """The caller's rows lie one right after the other, and what follows the last is nobody's business."""
+    model = Sequential([layers.InputLayer((size,)), layers.Dense(9, activation="relu"), layers.Dense(3)])
+    assert model.plan() is not None
+    block = np.full(count * size + 64, np.nan, np.float32)
+    x = block[:count * size].reshape(count, size)
+    x[:] = np.random.default_rng(0).uniform(-1, 1, x.shape)
+    dlogits = np.random.default_rng(1).standard_normal((count, 3)).astype(np.float32)
+    one, two = (model.layers[i].parameters for i in (-2, -1))
+    hidden = x @ one["kernel"] + one["bias"]
+    expected = np.maximum(hidden, 0) @ two["kernel"] + two["bias"]
+    np.testing.assert_allclose(model.logits(x), expected, rtol=1e-4, atol=1e-5)
+    dx = (dlogits @ two["kernel"].T * (hidden > 0)) @ one["kernel"].T
+    np.testing.assert_allclose(model.vjp(x, dlogits), dx, rtol=1e-4, atol=1e-5)
+    model.forward_logits(x, training=True)
+    model.backward_logits(dlogits)
+    np.testing.assert_allclose(model.layers[-2].gradients["kernel"], x.T @ (dlogits @ two["kernel"].T * (hidden > 0)), rtol=1e-4,
+                               atol=1e-5)
+
+
 def test_weights_are_looked_at_again():
     """Replaced or changed in place: the next prediction sees it."""
     model = models.light()

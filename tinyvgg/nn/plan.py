@@ -126,7 +126,10 @@ class Instance:
             raise ShapeError(f"the gradient by the logits has shape {np.shape(dlogits)}; expected {(count, *self.output.shape)}")
         self._flat(self.output.gradient, count, self.output.shape[0])[:] = dlogits
         self._program(mode, parameters, inputs).run(pool, count)
-        return self.arena.view(self.input.gradient, count).reshape(count, *self.input.shape).copy() if inputs else None
+        if not inputs:
+            return None
+        dx = self.arena.view(self.input.gradient, count)[..., :self.input.shape[-1]]
+        return dx.reshape(count, *self.input.shape).copy()
 
     def _program(self, mode, *backward):
         """Return the program of a mode, or with (parameters, inputs) its way back."""
@@ -146,8 +149,8 @@ class Instance:
         return program
 
     def _outside(self, at, value):
-        """The caller's array of images as a tensor."""
-        height, width, channels = value.size
+        """The caller's array of images as a tensor: without the zeros that fill up a row of ours."""
+        height, width, channels = value.shape if len(value.shape) == 3 else (1, 1, *value.shape)
         return Tensor(at, width * channels, height * width * channels, height, width, channels)
 
     def _flat(self, tensor, count, columns):
