@@ -61,7 +61,7 @@ def measure(name, line):
         raise SystemExit(f"{line} ended with exit code {code}")
     result = json.loads(out.getvalue())
     low, high = wilson(round(result["val_accuracy"] * HELD_OUT), HELD_OUT)
-    return {"name": name, "changes": ROWS[name][0], "options": ROWS[name][1].format(runs="runs"), "command": line,
+    return {"name": name, "changes": ROWS[name][0] or "-", "options": ROWS[name][1].format(runs="runs"), "command": line,
             "val_accuracy": result["val_accuracy"], "interval": [low, high], "val_loss": result["val_loss"],
             "accuracy": result["accuracy"], "data_sha256": result["data_sha256"], "weights_sha256": result["weights_sha256"]}
 
