@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinyvgg import kernels
 from tinyvgg.cli import main
 from tinyvgg.report.record import sha256_file
 
@@ -51,6 +52,7 @@ def test_train_result_and_folder(run, cifar, capsys):
     assert {"checkpoint.npz", "config.json", "history.csv", "history.jsonl", "curves.png"} <= {p.name for p in run.iterdir()}
     config = json.loads((run / "config.json").read_text())
     assert config["settings"]["seed"] == 3 and config["data"]["sha256"] == result["data_sha256"] and "numpy" in config["versions"]
+    assert config["kernels"] == "fast" and config["threads"] == kernels.threads() >= 1
 
 
 def test_same_command_same_weights(run, cifar, tmp_path, capsys):

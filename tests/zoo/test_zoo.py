@@ -65,6 +65,7 @@ def test_pack_and_a_swapped_file(tmp_path, monkeypatch):
     assert card["command"] == "tinyvgg train --arch resnet8 --data DATA --seed 0 --out RUN"
     assert json.loads((tmp_path / "small.json").read_text()) == card and card["teachers"] == teachers
     assert f"teacher large, SHA-256 of its weights | `{teachers[0]['weights_sha256']}`" in (tmp_path / "small.md").read_text()
+    assert f"Trained with TINYVGG_NUM_THREADS={card['threads']} by\n" in (tmp_path / "small.md").read_text()
     assert [row["epoch"] for row in card["history"]] == [1] and card["history"][0]["loss"] > 0
     monkeypatch.setattr(zoo, "FOLDER", tmp_path)
     images = x[:3].astype(np.float32) / 255

@@ -1,14 +1,15 @@
 """The folder of a training run.
 
 checkpoint.npz is the run: written whole after each epoch, it decides where a resumed run goes on. history.csv is written from
-it; history.jsonl has the same rows with the time that each took. config.json says what was asked for, with seed, versions and
-the SHA-256 of the data. model.* comes at the end.
+it; history.jsonl has the same rows with the time that each took. config.json says what was asked for, with seed, versions,
+kernels and their threads (which decide last bits) and the SHA-256 of the data. model.* comes at the end.
 """
 import csv
 import io
 import json
 from pathlib import Path
 
+from tinyvgg import kernels
 from tinyvgg.errors import DataError, OptionError
 from tinyvgg.io import DEFAULT_SUFFIX, load_checkpoint, save_checkpoint, save_model
 from tinyvgg.report.record import append_line, read_lines, sha256_arrays, versions, write_bytes, write_json
@@ -40,7 +41,8 @@ class RunFolder:
         self._remove_leftovers()
         if self.checkpoint.exists():
             self._restore(load_checkpoint(self.checkpoint))
-        write_json(self.config, {**self.record, "training": self.settings, "model": t.model.get_config(), "versions": versions()})
+        write_json(self.config, {**self.record, "training": self.settings, "model": t.model.get_config(),
+                                 "kernels": kernels.active(), "threads": kernels.threads(), "versions": versions()})
 
     def epoch_done(self, row, seconds):
         """Save everything that decides the next epoch, then what people read."""

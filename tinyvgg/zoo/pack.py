@@ -35,13 +35,14 @@ def pack(run, name, data_spec, *, after=None, note="", folder=FOLDER):
 
 
 def _training(runs, configs):
-    """The card's command (a line each), seed, hours, teachers if there were any, and history, of one run after the other."""
+    """The card's command (a line each), seed, hours, teachers if there were any, threads and history, of one run after the other."""
     outs = [part.name for part in runs[:-1]] + ["RUN"]
     rows = [row for part in runs for row in read_lines(part / "history.jsonl")]
     teachers = {teacher["name"]: teacher for config in configs for teacher in config.get("teachers", [])}
     told = {"command": "\n".join(command(config["settings"], out) for config, out in zip(configs, outs, strict=True)),
             "seed": configs[-1]["settings"]["seed"], "hours": round(sum(row["seconds"] for row in rows) / 3600, 2)}
     told |= {"teachers": list(teachers.values())} if teachers else {}
+    told |= {"threads": configs[-1]["threads"]} if configs[-1].get("threads") else {}
     numbers = [{key: value for key, value in row.items() if isinstance(value, int | float)} for row in rows]
     return told | {"history": [{key: round(value, 5) for key, value in row.items()} for row in numbers]}
 
@@ -82,6 +83,7 @@ def page(card):
     commands = card["command"].replace("\n", "\n    ")
     teachers = "".join(f"| teacher {teacher['name']}, SHA-256 of its weights | `{teacher['weights_sha256']}` |\n"
                        for teacher in card.get("teachers", []))
+    threads = f" with TINYVGG_NUM_THREADS={card['threads']}" if "threads" in card else ""
     return (f"# {card['name']}\n\n"
             f"{card['architecture']}, {card['parameters']:,} parameters; RGB images in {low:g}..{high:g}, channels last.\n\n"
             f"| | |\n|---|---|\n"
@@ -89,7 +91,7 @@ def page(card):
             f"| test loss | {test['loss']:.4f} |\n| expected calibration error | {test['ece']:.4f} |\n"
             f"| per class, % | {classes} |\n| training images | {card['data']['train_images']:,} |\n"
             f"| hours | {card['hours']} |\n| seed | {card['seed']} |\n| SHA-256 | `{card['sha256']}` |\n{teachers}\n"
-            f"Data: {card['data']['name']}. {card['data']['note']}\n\nTrained by\n\n    {commands}\n\n"
+            f"Data: {card['data']['name']}. {card['data']['note']}\n\nTrained{threads} by\n\n    {commands}\n\n"
             f"and evaluated by `tinyvgg evaluate {card['name']} --data DATA`.\n")
 
 
