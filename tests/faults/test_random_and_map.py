@@ -132,6 +132,8 @@ def test_the_verb(quantized, images, answers, tmp_path, capsys):
 
 @pytest.mark.parametrize("command, words", [
     ("random --goal class", "--goal belongs to search; random has none"),
+    ("map --patch x.tvq", "--patch belongs to random, search, apply; map has none"),
+    ("search --patch x.tvq", "--patch of search is for an .elf; "),
     ("map --bits 3", "--bits belongs to random, search; map has none"),
     ("apply --plan x --memory file", "--memory belongs to random, search, map; apply has none"),
     ("search --floor 7", "floor is 7; expected a share of the images, 0 to 1.\nTry: 0.07"),

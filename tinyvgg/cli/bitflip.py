@@ -35,7 +35,8 @@ OF_ACTIONS = {                  # option -> (the actions that have it, what it i
     "memory": (("random", "search", "map"), "sram"), "fault": (("random", "search", "map"), "flip"),
     "tensors": (("random", "search", "map"), None), "images": (("search", "map"), 128), "samples": (("map",), 16),
     "goal": (("search",), "any"), "target": (("search",), None), "source": (("search",), None), "trials": (("search",), "3"),
-    "floor": (("search",), None), "defence": (("search", "apply"), ""), "plan": (("apply",), None)}
+    "floor": (("search",), None), "defence": (("search", "apply"), ""), "plan": (("apply",), None),
+    "patch": (("random", "search", "apply"), None)}
 
 
 def add_arguments(parser):
@@ -65,8 +66,8 @@ def add_arguments(parser):
                         help="of search and apply: what crc, radar=128, ranges=32 or replicas find of the flips and give back")
     parser.add_argument("--plan", metavar="PLAN", help="of apply: plan.json or the folder of a search")
     parser.add_argument("--patch", metavar="FILE",
-                        help="of apply (a file), and of search on an .elf: write the patched copy of MODEL there")
-    parser.add_argument("-n", type=int, default=1000, metavar="N", help="number of test images (default 1000)")
+                        help="of apply, and of random and search on an .elf: write the patched copy of MODEL there")
+    parser.add_argument("-n", type=int, default=1000, metavar="N", help="number of test images (default 1000); a map takes --images")
     parser.add_argument("--out", metavar="RUN", help="folder for plan, rows and figures")
     add_common(parser)
 
@@ -89,6 +90,9 @@ def run(arguments):
         arguments.memory, arguments.tensors = plan.memory, ",".join({flip.tensor for flip in plan.flips}) or None
     place, _ = memory_of(arguments.memory)
     with opened_target(arguments, place.form) as target:
+        if arguments.patch and arguments.action != "apply" and not target.is_image:
+            raise OptionError(f"--patch of {arguments.action} is for an .elf; {arguments.model} is a model file",
+                              "--out RUN, then bitflip apply --plan RUN --patch FILE")
         work = {"random": _random, "search": _search, "map": _map, "apply": _apply}[arguments.action]
         result, text = work(arguments, target, *([plan] if plan else []))
     print_result(arguments, result, text)
