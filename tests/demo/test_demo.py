@@ -1,4 +1,5 @@
 """The whole story on a network of seconds: every stage, the page, resuming, each stage alone, what is missing, what is wrong."""
+import importlib.util
 import json
 import re
 import shlex
@@ -11,6 +12,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -377,3 +379,18 @@ def test_the_whole_story_without_cifar10(tmp_path):
     assert accuracy > 0.95 and found["compress"]["rows"][4]["accuracy"] > accuracy - 0.02
     assert found["attack"]["pgd"][0]["robust_accuracy"] < 0.5
     assert found["attack"]["curves"]["float"]["rows"][-1]["robust_accuracy"] < 0.3
+
+
+def test_the_picture_of_a_page(told, tmp_path):
+    """benchmarks/picture.py cuts images and charts out of the page, and refuses a page that has none."""
+    spec = importlib.util.spec_from_file_location("picture", Path(__file__).parents[2] / "benchmarks" / "picture.py")
+    spec.loader.exec_module(picture := importlib.util.module_from_spec(spec))
+    page = (told[0] / "report.html").read_text(encoding="utf-8")
+    drawn = ElementTree.fromstring(picture.picture(page))
+    spaces = {"svg": "http://www.w3.org/2000/svg"}
+    assert len(drawn.findall("svg:svg", spaces)) == len(picture.CHARTS)
+    images = drawn.findall("svg:image", spaces)
+    assert len(images) == 3 * min(picture.SHOTS, page.count('<div class="shot">')) > 0
+    assert all(image.get("href") in page for image in images) and "--s0: #" in drawn.find("svg:style", spaces).text
+    with pytest.raises(SystemExit, match="no chart 'Accuracy against eps'"):
+        picture.picture(page.replace("Accuracy against eps", "Accuracy"))
