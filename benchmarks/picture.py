@@ -6,10 +6,10 @@ generated images: the picture holds its images.
 """
 import argparse
 import re
-import sys
 from html import escape, unescape
 from pathlib import Path
 
+from tinyvgg.errors import FormatError, TinyVGGError
 from tinyvgg.report.record import write_bytes
 
 CHARTS = {"Accuracy against eps": "accuracy that PGD leaves, by size of the attack",
@@ -20,11 +20,11 @@ SHOT = re.compile(r'<div><img[^>]*?src="(data:image/png;base64,[A-Za-z0-9+/=]+)"
 
 
 def picture(page):
-    """Return the SVG for the text of a report.html; SystemExit where it lacks a piece."""
+    """Return the SVG for the text of a report.html; FormatError where it lacks a piece."""
     style = "\n".join(RULES.findall(_between(page, "<style>", "</style>")))
     shots = [SHOT.findall(text) for text in page.split('<div class="shot">')[1:SHOTS + 1]]
     if not shots or any(len(shot) != 3 for shot in shots):
-        sys.exit("the page has no attacked images; expected the report.html of a whole story")
+        raise FormatError("the page has no attacked images", "the report.html of a whole story")
     top = SIDE + 2 * GAP + 40
     parts = [_frame(GAP / 2, GAP / 2, WIDTH - GAP, top - GAP)]
     wide = (WIDTH - GAP * 2) / SHOTS
@@ -53,13 +53,13 @@ def _chart(page, title):
     """The ((width, height), content) of the page's chart of this title."""
     found = re.search(rf'<svg viewBox="0 0 (\d+) (\d+)"[^>]*><title[^>]*>{title}</title>(.*?)</svg>', page, re.S)
     if found is None:
-        sys.exit(f"the page has no chart '{title}'; expected the report.html of a whole story")
+        raise FormatError(f"the page has no chart '{title}'", "the report.html of a whole story")
     return (int(found[1]), int(found[2])), re.sub("<desc.*?</desc>", "", found[3])
 
 
 def _between(text, start, end):
     if start not in text or end not in text.split(start, 1)[1]:
-        sys.exit(f"the page has no {start}; expected the report.html that tinyvgg demo writes")
+        raise FormatError(f"the page has no {start}", "the report.html that tinyvgg demo writes")
     return text.split(start, 1)[1].split(end, 1)[0]
 
 
@@ -79,10 +79,11 @@ def main():
     parser.add_argument("out", type=Path, help="the SVG")
     arguments = parser.parse_args()
     try:
-        page = (arguments.story / "report.html").read_text(encoding="utf-8")
-    except OSError as error:
-        sys.exit(f"{arguments.story} has no report.html ({error.strerror}); expected the folder of a story: tinyvgg demo --out demo")
-    write_bytes(arguments.out, picture(page))
+        write_bytes(arguments.out, picture((arguments.story / "report.html").read_text(encoding="utf-8")))
+    except TinyVGGError as error:
+        parser.error(str(error))
+    except (OSError, UnicodeDecodeError) as error:
+        parser.error(f"{arguments.story}/report.html cannot be read ({error}); expected the folder of tinyvgg demo --out demo")
     print(arguments.out)
 
 

@@ -18,7 +18,7 @@ from tinyvgg import cli
 from tinyvgg.report.interval import wilson
 from tinyvgg.report.record import versions, write_json
 
-HELD_OUT = 5000
+HELD_OUT, RUNS = 5000, "runs/recipes"
 # name: (the row that it changes, options; a later option replaces an earlier one; {runs} is the folder of the runs)
 ROWS = {
     "student": (None, "--arch light --optimizer adam --learning-rate 1e-3 --batch-size 64"),
@@ -61,7 +61,7 @@ def measure(name, line):
         raise SystemExit(f"{line} ended with exit code {code}")
     result = json.loads(out.getvalue())
     low, high = wilson(round(result["val_accuracy"] * HELD_OUT), HELD_OUT)
-    return {"name": name, "changes": ROWS[name][0] or "-", "options": ROWS[name][1].format(runs="runs"), "command": line,
+    return {"name": name, "changes": ROWS[name][0] or "-", "options": ROWS[name][1].format(runs=RUNS), "command": line,
             "val_accuracy": result["val_accuracy"], "interval": [low, high], "val_loss": result["val_loss"],
             "accuracy": result["accuracy"], "data_sha256": result["data_sha256"], "weights_sha256": result["weights_sha256"]}
 
@@ -79,7 +79,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--limit", type=int, default=30000)
     parser.add_argument("--only", help="names of rows, with commas between")
-    parser.add_argument("--runs", default="runs/recipes", help="folder of the runs (default runs/recipes)")
+    parser.add_argument("--runs", default=RUNS, help=f"folder of the runs (default {RUNS})")
     parser.add_argument("--out", type=Path, help="JSON file of the rows")
     arguments = parser.parse_args()
     names = arguments.only.split(",") if arguments.only else list(ROWS)

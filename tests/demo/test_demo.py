@@ -392,5 +392,5 @@ def test_the_picture_of_a_page(told, tmp_path):
     images = drawn.findall("svg:image", spaces)
     assert len(images) == 3 * min(picture.SHOTS, page.count('<div class="shot">')) > 0
     assert all(image.get("href") in page for image in images) and "--s0: #" in drawn.find("svg:style", spaces).text
-    with pytest.raises(SystemExit, match="no chart 'Accuracy against eps'"):
+    with pytest.raises(errors.FormatError, match="no chart 'Accuracy against eps'"):
         picture.picture(page.replace("Accuracy against eps", "Accuracy"))

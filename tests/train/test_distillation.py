@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from tests.train import tiny
-from tinyvgg import models, train
+from tinyvgg import kernels, models, train
 from tinyvgg.cli import main
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn.losses import cross_entropy
 from tinyvgg.train.distillation import Distillation
+from tinyvgg.train.run import RunFolder
 
 
 def test_loss_by_hand():
@@ -79,8 +80,16 @@ def test_a_teacher_of_other_classes():
         Distillation(models.light(classes=7)).check(models.light())
 
 
-def test_the_verb(tmp_path, capsys):
-    """A run with a teacher records it, and finds it again by the record when it is resumed."""
+def stopped_after(epoch_done):
+    """A user's Ctrl-C when the first epoch is on the disk."""
+    def stop(self, row, seconds):
+        epoch_done(self, row, seconds)
+        raise KeyboardInterrupt
+    return stop
+
+
+def test_the_verb(tmp_path, capsys, monkeypatch):
+    """A run with a teacher records it, finds it again when it is resumed, ends in the same bytes, and takes no other one."""
     teacher = models.resnet8(seed=5)
     teacher.save(tmp_path / "teacher.h5")
     x, y = np.random.default_rng(0).integers(0, 255, (64, 32, 32, 3), np.uint8), np.arange(64) % 10
@@ -92,8 +101,20 @@ def test_the_verb(tmp_path, capsys):
     whole = json.loads(capsys.readouterr().out)
     teachers = json.loads((tmp_path / "whole" / "config.json").read_text())["teachers"]
     assert [t["name"] for t in teachers] == [str(tmp_path / "teacher.h5")] and len(teachers[0]["weights_sha256"]) == 64
-    assert main(["train", "--resume", "--quiet", "--json", "--out", str(tmp_path / "whole")]) == 0
+    half = str(tmp_path / "half")
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "epoch_done", stopped_after(RunFolder.epoch_done))
+        assert main([*command, "--epochs", "2", "--out", half]) == 130
+    models.resnet8(seed=6).save(tmp_path / "teacher.h5")
+    assert main(["train", "--resume", "--quiet", "--json", "--out", half]) == 2
+    assert "the teachers are not those that" in capsys.readouterr().err
+    teacher.save(tmp_path / "teacher.h5")
+    monkeypatch.setenv("TINYVGG_NUM_THREADS", "3" if kernels.threads() != 3 else "2")       # asked only here: the pool runs as before
+    assert main(["train", "--resume", "--quiet", "--json", "--out", half]) == 0
     assert json.loads(capsys.readouterr().out)["weights_sha256"] == whole["weights_sha256"]
+    config = json.loads((tmp_path / "half" / "config.json").read_text())
+    assert config["teachers"] == teachers and [(r["epoch"], r["threads"]) for r in config["resumed"]] == [(1, kernels.threads())]
+    assert config["threads"] != kernels.threads()
     assert main([*command, "--epochs", "1", "--label-smoothing", "0.1", "--out", str(tmp_path / "two")]) == 2
     assert "--distill and --label-smoothing were both given" in capsys.readouterr().err
     assert main(["train", "--temperature", "2", "--out", str(tmp_path / "three"), "--data", "shapes"]) == 2

@@ -1,13 +1,15 @@
 """Every entry is what its card says; pack makes entries of runs."""
+import importlib.util
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tinyvgg import data, errors, models, zoo
 from tinyvgg.report.record import sha256_arrays
-from tinyvgg.zoo.pack import pack
+from tinyvgg.zoo.pack import main, pack
 
 
 @pytest.mark.parametrize("name", zoo.names())
@@ -73,6 +75,8 @@ def test_pack_and_a_swapped_file(tmp_path, monkeypatch):
     second = pack(run, "second", "shapes", after=run, folder=tmp_path)
     assert second["command"] == card["command"].replace("--out RUN", "--out run") + "\n" + card["command"]
     assert len(second["history"]) == 2 and second["command"].replace("\n", "\n    ") in (tmp_path / "second.md").read_text()
+    with pytest.raises(errors.OptionError, match="has an entry small already"):
+        pack(run, "small", "shapes", folder=tmp_path)
     (tmp_path / "second.h5").unlink()
     (tmp_path / "small.h5").write_bytes((tmp_path / "small.h5").read_bytes() + b" ")
     with pytest.raises(errors.FormatError, match="SHA-256"):
@@ -81,3 +85,88 @@ def test_pack_and_a_swapped_file(tmp_path, monkeypatch):
         zoo.load("lite")
     with pytest.raises(errors.FormatError, match="not the folder"):
         pack(tmp_path, "x", "shapes")
+
+
+def a_run(path, **settings):
+    """A training run's folder as the command line leaves it, of an untrained network."""
+    path.mkdir(parents=True)
+    models.resnet8().save(path / "model.h5")
+    settings = {"arch": "resnet8", "data": "shapes", "seed": 0, **settings}
+    config = {"settings": settings, "training": {"images": 9, "data_sha256": "0" * 64}, "threads": 2, "versions": {}}
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "history.jsonl").write_text('{"epoch": 1, "loss": 1.0, "seconds": 2}\n')
+    return path
+
+
+def test_a_card_calls_runs_by_their_names(tmp_path, monkeypatch):
+    """--after is made first, as a folder of its name; what else a run learned from must be an entry."""
+    first = a_run(tmp_path / "runs" / "first")
+    second = a_run(tmp_path / "runs" / "second", weights=f"{first}/model.h5", distill=f"{first},light_cifar10")
+    card = pack(second, "two", "shapes", after=first, folder=tmp_path)
+    lines = card["command"].splitlines()
+    assert lines[0].endswith("--out first") and str(tmp_path) not in card["command"]
+    assert "--weights first/model.h5 " in lines[1] and "--distill first,light_cifar10 " in lines[1] and lines[1].endswith("--out RUN")
+    assert card["threads"] == 2
+    with pytest.raises(errors.FormatError, match="first/model.h5, which is no entry of the zoo"):
+        pack(second, "alone", "shapes", folder=tmp_path)
+    config = json.loads((second / "config.json").read_text()) | {"resumed": [{"epoch": 1, "threads": 1}]}
+    (second / "config.json").write_text(json.dumps(config))
+    assert "threads" not in pack(second, "mixed", "shapes", after=first, folder=tmp_path)
+
+
+def test_what_cannot_be_packed_leaves_nothing(tmp_path, capsys):
+    run = a_run(tmp_path / "run")
+    x, y = data.load("shapes").part("test", 8)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    one_part = f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}"
+    python = a_run(tmp_path / "python")
+    (python / "config.json").write_text("{}")
+    other = a_run(tmp_path / "other")
+    (other / "config.json").write_text((run / "config.json").read_text().replace('{"settings"', '{"data": {"sha256": "12"}, "settings"'))
+    for folder, spec, name, words in ((run, one_part, "x", "has no test images"), (python, "shapes", "x", "no settings for the card"),
+                                      (other, "shapes", "x", "is not the data that the run"), (run, "shapes", "a/b", "cannot be the name"),
+                                      (tmp_path / "none", "shapes", "x", "is not the folder of a training run")):
+        with pytest.raises(errors.TinyVGGError, match=words):
+            pack(folder, name, spec, folder=tmp_path)
+        assert not list(tmp_path.glob("*.h5")) and not list(tmp_path.glob("*.json"))
+    with pytest.raises(SystemExit) as stop:
+        main([str(tmp_path / "none"), "x", "--data", "shapes"])
+    assert stop.value.code == 2 and capsys.readouterr().err.startswith("tinyvgg: ")
+
+
+@pytest.fixture(scope="module")
+def script():
+    """benchmarks/repeat.py"""
+    spec = importlib.util.spec_from_file_location("repeat", Path(__file__).parents[2] / "benchmarks" / "repeat.py")
+    spec.loader.exec_module(repeat := importlib.util.module_from_spec(spec))
+    return repeat
+
+
+def test_a_command_is_held_against_its_card(script, tmp_path, monkeypatch):
+    """One epoch of a small card anew is the same; a card of other figures is not."""
+    x, y = data.load("shapes").part("train", 64)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    source = script.resolved(f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}")
+    line = "tinyvgg train --arch resnet8 --data DATA --epochs 2 --validation 0 --seed 4 --out RUN"
+    (tmp_path / "a").mkdir()
+    rows = [{key: round(row[key], 5) for key in script.SHOWN} for row in script.train(line, source, tmp_path / "a", 1, None)]
+    card = {"command": line, "threads": 1, "history": rows}
+    monkeypatch.setattr(script.zoo, "card", lambda name: card)
+    (tmp_path / "b").mkdir()
+    result = script.repeat("small", source, 1, tmp_path / "b")
+    assert result["same"] and result["epochs"] == 1 and result["of"] == 2 and result["now"] == rows[0]
+    card["history"] = [{**rows[0], "loss": rows[0]["loss"] + 1e-5}]
+    (tmp_path / "c").mkdir()
+    assert not script.repeat("small", source, 1, tmp_path / "c")["same"]
+
+
+@pytest.mark.parametrize("words, told", [("light_cifar10 --epochs 0", "--epochs is '0'"), ("light_cifar10 --data nosuch", "nosuch"),
+                                         ("lite --epochs 1", "invalid choice"), ("light_cifar10_nfgsm", "on how many threads"),
+                                         ("light_cifar10 --data shapes --out setup.cfg", "is not a file of this script")])
+def test_wrong_words_to_repeat(words, told, script, capsys, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    with pytest.raises(SystemExit) as stop:
+        script.arguments_of(words.split())
+    assert stop.value.code == 2 and told in capsys.readouterr().err

@@ -17,7 +17,7 @@ from tinyvgg.nn.losses import cross_entropy, log_softmax
 class Distillation:
     """A batch_hook for fit that adds the teachers' logits to the labels, and the loss that takes both.
 
-    teachers: classifiers of the same images and classes, in inference mode; they are not changed. temperature: above 0. share:
+    teachers: classifiers of the same images and classes, in inference mode; they are not changed. temperature: 0.01 to 1000. share:
     of the teachers in the loss, 0 to 1. Raises OptionError or ShapeError.
 
         distillation = Distillation(zoo.load("base_cifar10"))
@@ -25,8 +25,8 @@ class Distillation:
     """
 
     def __init__(self, *teachers, temperature=4.0, share=0.9):
-        if not (np.isfinite(temperature) and temperature > 0):
-            raise OptionError(f"the temperature is {temperature}; expected a number above 0", "4")
+        if not 0.01 <= temperature <= 1000:
+            raise OptionError(f"the temperature is {temperature}; expected 0.01 to 1000", "4")
         if not 0 <= share <= 1:
             raise OptionError(f"the teacher's share of the loss is {share}; expected 0 to 1", "0.9")
         self.teachers, self.temperature, self.share = teachers, float(temperature), float(share)

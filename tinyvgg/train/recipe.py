@@ -29,7 +29,8 @@ def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load
     settings = _settings(out, given, defaults, resume)
     dataset = data_module.load(settings["data"])
     settings["data"] = settings["data"] or dataset.name
-    model = build(settings, dataset, find_weights)
+    begun = resume and (out / "checkpoint.npz").is_file()          # which has weights of its own
+    model = build(settings | {"weights": None} if begun else settings, dataset, find_weights)
     x, y = training_images(settings, dataset, model)
     callbacks = _callbacks(settings, out)
     guard = next((c for c in callbacks if isinstance(c, CollapseGuard)), None)
@@ -148,13 +149,17 @@ def _distillation(settings, model, open_model, record):
         other = "--adversarial" if settings["adversarial"] is not None else "--label-smoothing"
         raise OptionError(f"--distill and {other} were both given; expected one source of targets")
     chosen = {"temperature": settings["temperature"], "share": settings["teacher_share"]}
-    names = settings["distill"].split(",")
+    names = [name.strip() for name in settings["distill"].split(",")]
     if not all(names):
         raise OptionError(f"--distill is {settings['distill']!r}, which has an empty name", "--distill base_cifar10")
-    distillation = Distillation(*map(open_model, names), **{k: v for k, v in chosen.items() if v is not None})
+    teachers = [open_model(name) for name in names]
+    for name, teacher in zip(names, teachers, strict=True):
+        if not hasattr(teacher, "get_weights"):
+            raise OptionError(f"the teacher {name} is a compressed model; expected a network of floats", "the .h5 it was made from")
+    distillation = Distillation(*teachers, **{k: v for k, v in chosen.items() if v is not None})
     distillation.check(model)
     record["teachers"] = [{"name": name, "weights_sha256": sha256_arrays(*teacher.get_weights())}
-                          for name, teacher in zip(names, distillation.teachers, strict=True)]
+                          for name, teacher in zip(names, teachers, strict=True)]
     return {"batch_hook": distillation, "loss": distillation.loss}
 
 

@@ -2,7 +2,8 @@
 
 checkpoint.npz is the run: written whole after each epoch, it decides where a resumed run goes on. history.csv is written from
 it; history.jsonl has the same rows with the time that each took. config.json says what was asked for, with seed, versions,
-kernels and their threads (which decide last bits) and the SHA-256 of the data. model.* comes at the end.
+kernels and their threads (which decide last bits; those of the start, and under "resumed" others that it went on with) and the
+SHA-256 of the data. model.* comes at the end.
 """
 import csv
 import io
@@ -39,10 +40,11 @@ class RunFolder:
                          "augment": str(t.augment), "average": None if t.average is None else [t.average.kind, t.average.decay],
                          "data_sha256": sha256_arrays(t.x, t.y)}
         self._remove_leftovers()
+        machine = {"kernels": kernels.active(), "threads": kernels.threads(), "versions": versions()}
         if self.checkpoint.exists():
             self._restore(load_checkpoint(self.checkpoint))
-        write_json(self.config, {**self.record, "training": self.settings, "model": t.model.get_config(),
-                                 "kernels": kernels.active(), "threads": kernels.threads(), "versions": versions()})
+            machine = self._as_begun(machine)
+        write_json(self.config, {**self.record, "training": self.settings, "model": t.model.get_config(), **machine})
 
     def epoch_done(self, row, seconds):
         """Save everything that decides the next epoch, then what people read."""
@@ -89,6 +91,20 @@ class RunFolder:
             if before.get(key) != value:
                 raise OptionError(f"{self.path} began with {key} {before.get(key)}, and is to go on with {value}",
                                   "--resume with the settings of the start, or another folder")
+
+    def _as_begun(self, machine):
+        """Refuse other teachers than the run began with; return what it began on, with `machine` under "resumed" if that differs."""
+        try:
+            before = json.loads(self.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return machine
+        if before.get("teachers") != _plain(self.record.get("teachers")):
+            raise OptionError(f"the teachers are not those that {self.path} began with (the SHA-256 of their weights differs)",
+                              "--resume with the same files, or another folder")
+        begun = {key: before[key] for key in (*machine, "resumed") if key in before}
+        if any(before.get(key, value) != value for key, value in machine.items()):
+            begun["resumed"] = [*before.get("resumed", []), {"epoch": self.trainer.epoch, **machine}]
+        return {**machine, **begun}
 
     def _write_history(self):
         columns = list(dict.fromkeys(key for row in self.trainer.history for key in row))

@@ -1,7 +1,8 @@
-"""Make a zoo entry of a training run: python -m tinyvgg.zoo.pack RUN NAME --data DATA [--after RUN1] [--note "..."]
+"""Make a zoo entry of a training run: python -m tinyvgg.zoo.pack RUN NAME --data DATA [--after RUN1] [--note "..."] [--replace]
 
 Evaluates the run's model on the test images of DATA and writes NAME.h5 (without optimizer), NAME.json and NAME.md. A run that
 began with the weights of another one, or was taught by it, names that one as --after: the card has both commands and histories.
+Other teachers must be entries of the zoo, which whoever repeats the command has too.
 """
 import argparse
 import json
@@ -9,24 +10,36 @@ import sys
 from pathlib import Path
 
 from tinyvgg import data, zoo
-from tinyvgg.errors import FormatError, TinyVGGError
+from tinyvgg.errors import DataError, FormatError, OptionError, TinyVGGError
 from tinyvgg.io import load_model, save_model
 from tinyvgg.report.record import read_lines, sha256_arrays, sha256_file, versions, write_bytes, write_json
 from tinyvgg.train import evaluate
 from tinyvgg.zoo import FOLDER
 
 
-def pack(run, name, data_spec, *, after=None, note="", folder=FOLDER):
-    """Write the entry `name` from the folder of a finished run, and of the one before it, and return its card."""
+def pack(run, name, data_spec, *, after=None, note="", folder=FOLDER, replace=False):
+    """Write the entry `name` from the folder of a finished run, and of the one before it, and return its card.
+
+    Raises OptionError if there is such an entry and not `replace`, FormatError for a folder that is no run of the command line,
+    DataError for data that the run was not trained on or that has no test images.
+    """
     folder, runs = Path(folder), [Path(part) for part in (after, run) if part is not None]
-    configs = [_config(part) for part in runs]
-    model, dataset = load_model(runs[-1] / "model.h5"), data.load(data_spec)
-    result = evaluate(model, *dataset.part("test"), classes=dataset.classes)
     file = folder / f"{name}.h5"
+    if not name.isidentifier():
+        raise OptionError(f"{name!r} cannot be the name of an entry; expected letters, digits and _", "my_light")
+    if file.exists() and not replace:
+        raise OptionError(f"the zoo has an entry {name} already", "another name, or --replace")
+    configs = [_config(part) for part in runs]
+    model, dataset = load_model(runs[-1] / "model.h5"), _tested(data_spec, configs)
+    result = evaluate(model, *dataset.part("test"), classes=dataset.classes)
+    known = {str(path): part.name for part in runs[:-1] for path in (part, part / "model.h5")}
+    for config in configs:
+        _name_sources(config, known)
+    history = _training(runs, configs)
     save_model(model, file)
     card = {"name": name, "sha256": sha256_file(file), "weights_sha256": sha256_arrays(*model.get_weights()),
             "architecture": configs[-1]["settings"]["arch"], "parameters": model.count_params(),
-            "input_range": list(model.input_range), **_training(runs, configs), "data": _data(dataset, configs[-1], note),
+            "input_range": list(model.input_range), **history, "data": _data(dataset, configs[-1], note),
             "test": {key: result[key] for key in ("n", "accuracy", "interval", "loss", "ece", "per_class")},
             "versions": configs[-1]["versions"], "packed_with": versions()}
     write_json(folder / f"{name}.json", card)
@@ -42,9 +55,43 @@ def _training(runs, configs):
     told = {"command": "\n".join(command(config["settings"], out) for config, out in zip(configs, outs, strict=True)),
             "seed": configs[-1]["settings"]["seed"], "hours": round(sum(row["seconds"] for row in rows) / 3600, 2)}
     told |= {"teachers": list(teachers.values())} if teachers else {}
-    told |= {"threads": configs[-1]["threads"]} if configs[-1].get("threads") else {}
+    told |= _threads(configs)
     numbers = [{key: value for key, value in row.items() if isinstance(value, int | float)} for row in rows]
     return told | {"history": [{key: round(value, 5) for key, value in row.items()} for row in numbers]}
+
+
+def _threads(configs):
+    """{"threads": n} if all runs were made by fast kernels on n threads, from start to end."""
+    found = {part.get("threads") for config in configs for part in (config, *config.get("resumed", []))}
+    return {"threads": found.pop()} if len(found) == 1 and None not in found else {}
+
+
+def _name_sources(config, known):
+    """Call what a run began with or learned from by its name in the card: entries of the zoo, and runs `known` as {path: name}."""
+    settings = config["settings"]
+    weights, teachers = settings.get("weights"), [name.strip() for name in (settings.get("distill") or "").split(",") if name]
+    for path in filter(None, [weights, *teachers]):
+        if path not in known and path not in zoo.names():
+            raise FormatError(f"the run learned from {path}, which is no entry of the zoo: its card's command could not be followed",
+                              "--after with that run, or pack it first and train with its name")
+    names = {path: f"{name}/model.h5" if path.endswith("model.h5") else name for path, name in known.items()}
+    if weights:
+        settings["weights"] = names.get(weights, weights)
+    if teachers:
+        settings["distill"] = ",".join(names.get(path, path) for path in teachers)
+    for teacher in config.get("teachers", []):
+        teacher["name"] = names.get(teacher["name"], teacher["name"])
+
+
+def _tested(data_spec, configs):
+    """The data set, which must be that of the runs and have test images."""
+    dataset = data.load(data_spec)
+    if dataset.one_part or not len(dataset.x_test):
+        raise DataError(f"{data_spec} has no test images, and a card needs their accuracy", "a data set in two parts, as cifar10")
+    for config in configs:
+        if config.get("data", {}).get("sha256", dataset.sha256) != dataset.sha256:
+            raise DataError(f"{data_spec} is not the data that the run was trained on (its SHA-256 differs)", "the --data of the run")
+    return dataset
 
 
 def _data(dataset, config, note):
@@ -60,6 +107,9 @@ def _config(run):
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FormatError(f"{run} is not the folder of a training run ({error})") from error
+    if not {"arch", "data", "seed"} <= config.get("settings", {}).keys():
+        raise FormatError(f"{run} is not a run of the command line: its config.json has no settings for the card's command",
+                          "tinyvgg train --out RUN")
     if not (run / "model.h5").is_file():
         raise FormatError(f"{run} has no model.h5: the run is not finished", f"tinyvgg train --resume --out {run}")
     return config
@@ -97,11 +147,11 @@ def page(card):
 
 def table():
     """Return all entries as a Markdown table, best first."""
-    rows = ["| entry | test accuracy, % | 95 % interval | loss | calibration error | parameters |", "|---|---|---|---|---|---|"]
+    rows = ["| entry | test accuracy, % | 95 % interval | loss | calibration error | parameters | hours |", "|---|---|---|---|---|---|---|"]
     for card in sorted(map(zoo.card, zoo.names()), key=lambda card: -card["test"]["accuracy"]):
         test, (low, high) = card["test"], card["test"]["interval"]
         rows.append(f"| [`{card['name']}`](../tinyvgg/zoo/{card['name']}.md) | {100 * test['accuracy']:.2f} | "
-                    f"{100 * low:.2f} to {100 * high:.2f} | {test['loss']:.3f} | {test['ece']:.3f} | {card['parameters']:,} |")
+                    f"{100 * low:.2f} to {100 * high:.2f} | {test['loss']:.3f} | {test['ece']:.3f} | {card['parameters']:,} | {card['hours']:.2f} |")
     return "\n".join(rows)
 
 
@@ -112,11 +162,13 @@ def main(argv=None):
     parser.add_argument("--data", required=True)
     parser.add_argument("--after", help="the run whose model this one began with or learned from")
     parser.add_argument("--note", default="", help="what a reader must know of the data")
+    parser.add_argument("--replace", action="store_true", help="an entry of the same name")
     arguments = parser.parse_args(argv)
     try:
-        card = pack(arguments.run, arguments.name, arguments.data, after=arguments.after, note=arguments.note)
+        card = pack(arguments.run, arguments.name, arguments.data, after=arguments.after, note=arguments.note, replace=arguments.replace)
     except TinyVGGError as error:
-        sys.exit(f"tinyvgg: {error}")
+        print(f"tinyvgg: {error}", file=sys.stderr)
+        sys.exit(2)
     print(page(card))
 
 
