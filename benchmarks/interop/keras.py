@@ -18,7 +18,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tinyvgg import models, rng  # noqa: E402
+from tinyvgg import data, models, rng, zoo  # noqa: E402
 from tinyvgg.errors import TinyVGGError  # noqa: E402
 from tinyvgg.io.keras_h5 import convert  # noqa: E402
 from tinyvgg.nn.losses import cross_entropy  # noqa: E402
@@ -45,7 +45,7 @@ def main(argv=None):
         for version, python in pythons.items():
             # Keras 3 drops the slots of any .h5, its own too; from .keras it goes on.
             ending = {"2": ".h5", "3": ".keras"}[version]
-            tasks = our_models(folder) + [resumption(folder, ending, dtype) for dtype in ("float32", "float64")]
+            tasks = our_models(folder) + zoo_entries(folder) + [resumption(folder, ending, dtype) for dtype in ("float32", "float64")]
             rows += ask(python, version, tasks)
         if arguments.fixtures:
             more, before = repaired(arguments.fixtures / "keras2", pythons, folder)
@@ -97,6 +97,16 @@ def our_models(folder):
             model.save(path)
             tasks.append({"work": f"{name}{ending}: predictions", "task": "predict", "file": str(path),
                           "vectors": str(folder / f"{name}.npz"), "compile": True, "built_from": str(folder / f"{name}.h5") if ending == ".weights.h5" else None})
+    return tasks
+
+
+def zoo_entries(folder):
+    """Return the tasks that compare what each entry of the zoo answers to generated images."""
+    images, tasks = data.load("shapes").part("test", 64)[0].astype(np.float32) / 255, []
+    for name in zoo.names():
+        np.savez(folder / f"zoo_{name}.npz", x=images, pred=zoo.load(name).predict(images))
+        tasks.append({"work": f"zoo {name}: predictions", "task": "predict", "file": str(zoo.path(name)), "compile": False,
+                      "vectors": str(folder / f"zoo_{name}.npz")})
     return tasks
 
 
@@ -180,7 +190,9 @@ def by_version(rows):
     """A row for each model and each training that goes on: the largest difference in either version of Keras."""
     found = {}
     for row in rows:
-        if row["work"].endswith(": predictions"):
+        if row["work"].startswith("zoo "):
+            what = f"the zoo's `{row['work'].split()[1][:-1]}`: predictions"
+        elif row["work"].endswith(": predictions"):
             what = f"{row['work'].split('.')[0]} (`.h5`, `.keras`, `.weights.h5`): predictions"
         elif row["work"].startswith("training goes on"):
             dtype = row["work"].split(" in ")[1].split(": ")[0]
