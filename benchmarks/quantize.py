@@ -23,7 +23,7 @@ from tinyvgg import data as data_module
 from tinyvgg.cli._classifier import images_for, open_classifier
 from tinyvgg.quant.memory import plan_memory
 from tinyvgg.quant.schemes import Options, compress, constants
-from tinyvgg.report.record import append_line, read_lines, versions, write_json
+from tinyvgg.report.record import append_line, read_lines, sha256_arrays, versions, write_json
 from tinyvgg.report.tables import table
 from tinyvgg.train import evaluate
 
@@ -120,7 +120,8 @@ def show(arguments, rows):
         found = [row["name"] for row in rows if row["name"] in order[2:]]
         settings += "".join(f" --only {shlex.quote(name)}" for name in found if len(found) < len(ROWS))
         write_json(arguments.results, {"command": f"python benchmarks/quantize.py {settings} --out {arguments.out}",
-                                       "versions": versions(), "learning_rate": Options().learning_rate, "rows": rows})
+                                       "versions": versions(), "model_sha256": sha256_arrays(*open_classifier(arguments.model).get_weights()),
+                                       "learning_rate": Options().learning_rate, "rows": rows})
     if arguments.json:
         print(json.dumps(rows))
     else:

@@ -13,7 +13,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from tinyvgg import cli
+from tinyvgg import cli, zoo
 from tinyvgg.report.record import versions, write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -33,13 +33,18 @@ def record(name, commands, folder=RESULTS):
 
 
 def result_of(line):
-    """What a tinyvgg command prints with --json, without what differs from run to run and what no page shows."""
+    """What a tinyvgg command prints with --json, without what differs from run to run and what no page shows.
+
+    Beside it stands the SHA-256 of the weights, where the command's model is an entry of the zoo.
+    """
     out = io.StringIO()
     with redirect_stdout(out):
         code = cli.main([*shlex.split(line)[1:], "--json", "--quiet"])
     if code:
         raise SystemExit(f"{line} ended with exit code {code}")
-    return {key: value for key, value in json.loads(out.getvalue()).items() if key not in LEFT_OUT}
+    result = {key: value for key, value in json.loads(out.getvalue()).items() if key not in LEFT_OUT}
+    models = [word for word in shlex.split(line)[2:] if word in zoo.names()]
+    return {"model_sha256": zoo.card(models[0])["weights_sha256"], **result} if models else result
 
 
 def main():

@@ -98,7 +98,8 @@ def main(argv=None):
         new.append(row)
         rows = [*(other for other in rows if other["command"] != row["command"]), row]
         if arguments.out:
-            write_json(arguments.out, {"versions": versions(), "rows": rows})
+            names = " ".join(dict.fromkeys(other["entry"] for other in rows))
+            write_json(arguments.out, {"command": f"python benchmarks/repeat.py {names} --data cifar10", "versions": versions(), "rows": rows})
     print(table(["entry", "threads", "epochs", "loss, card", "loss, now", "same"],
                 [[row["entry"], row["threads"], f"{row['epochs']} of {row['of']}", row["card"]["loss"], row["now"]["loss"],
                   "yes" if row["same"] else "no"] for row in new]))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.measurements import unproven
 from tests.docs.pages import ROOT
-from tinyvgg import cli
+from tinyvgg import cli, zoo
 
 
 def script(name):
@@ -131,6 +131,33 @@ def test_the_recorder_keeps_command_and_result(tmp_path):
     again = record.record("small", {"base": "tinyvgg analyze base --compression none"}, tmp_path)
     assert set(again["rows"]) == {"light", "base"} and again["rows"]["light"] == kept["rows"]["light"]
     assert again["command"].startswith("python benchmarks/record.py small light='tinyvgg analyze light")
+
+
+def measured_on(node):
+    """Yield (command, SHA-256 of the weights or None) of every result that a command on an entry of the zoo gave."""
+    if isinstance(node, list):
+        for value in node:
+            yield from measured_on(value)
+    elif isinstance(node, dict):
+        command = node.get("command")
+        models = [word for word in shlex.split(command)[2:] if word in zoo.names()] if isinstance(command, str) else []
+        if models and "rows" not in node:
+            yield models[0], node.get("model_sha256")
+        for value in node.values():
+            yield from measured_on(value)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "adversarial_training", "attacks", "student"])
+def test_figures_of_the_zoo_are_of_its_present_weights(name):
+    """A network that was trained anew under its old name makes its figures stale."""
+    found = list(measured_on(json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))))
+    assert found and all(sha256 == zoo.card(entry)["weights_sha256"] for entry, sha256 in found)
+
+
+def test_the_schemes_are_of_the_present_network():
+    kept = json.loads((ROOT / "benchmarks" / "results" / "quantize.json").read_text(encoding="utf-8"))
+    entry = re.search(r"--model (\w+)", kept["command"])[1]
+    assert kept["model_sha256"] == zoo.card(entry)["weights_sha256"]
 
 
 def test_what_can_be_repeated_in_seconds_is():
