@@ -5,6 +5,7 @@ import pytest
 from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.faults import bits
 from tinyvgg.faults.objective import objective
+from tinyvgg.faults.plan import load_plan
 from tinyvgg.faults.search import progressive_search
 from tinyvgg.faults.store import open_store
 from tinyvgg.faults.victim import victim_of
@@ -117,6 +118,12 @@ def test_objectives(quantized, images, answers):
 def test_a_search_that_cannot_go_on_stops(quantized, images, answers):
     plan = progressive_search(quantized, images, answers, flips=3, tensors="bias", only_bits=[])
     assert not plan.steps and "raise the score" in plan.facts["stopped"]
+
+
+def test_bits_as_a_range_are_kept_in_the_plan(quantized, images, answers, tmp_path):
+    plan = progressive_search(quantized, images, answers, flips=2, only_bits=range(6), out=tmp_path)
+    assert plan.flips and all(flip.bit < 6 for flip in plan.flips)
+    assert load_plan(tmp_path).facts["only_bits"] == [0, 1, 2, 3, 4, 5]
 
 
 def test_float_networks(network, images):

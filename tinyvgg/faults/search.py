@@ -45,8 +45,9 @@ def progressive_search(model, x, y, *, flips=20, goal="any", target=None, source
     keys, victim, y = store.select(tensors), victim_of(store, x), np.asarray(y).reshape(-1)
     goals = objective(goal, victim.logits.argmax(axis=1) if labels == "predicted" else y, store.n_classes, target=target, source=source,
                       keep=keep)
-    settings = {"goal": goal, "target": target, "source": source, "keep": keep, "tensors": keys, "only_bits": only_bits, "fault": fault,
-                "memory": memory, "trials": trials, "labels": labels, "seed": seed, "images": len(x),
+    only_bits = None if only_bits is None else [int(bit) for bit in only_bits]          # a range would not become JSON
+    settings = {"goal": goal, "target": target, "source": source, "keep": keep, "tensors": keys, "only_bits": only_bits,
+                "fault": fault, "memory": memory, "trials": trials, "labels": labels, "seed": seed, "images": len(x),
                 "images_sha256": record.sha256_arrays(np.asarray(x), y)}
     plan = _begin(store, place, settings, out)
     search = _Search(victim, goals, keys, fault, place.together, trials, only_bits)
