@@ -71,6 +71,15 @@ def test_a_network_that_has_no_integers_is_shown_layer_by_layer():
     assert np.allclose(seen.logits["float_clean"], model.logits(x[None])[0], atol=1e-5)
 
 
+def test_each_use_of_a_layer_is_shown_and_the_same_layers_for_every_image():
+    """ReLU changes the attacked image alone; the layer is there in both columns. A dropout is in neither."""
+    start, relu, tanh = nn.Input((2,)), L.ReLU(), L.Activation("tanh", name="t")
+    model = nn.Model(start, tanh(tanh(tanh(L.Dropout(0.5)(relu(start))))), input_range=(-1, 1))
+    seen = look(model, np.array([0.5, 1.0], np.float32), np.array([0.5, -1.0], np.float32))
+    assert [layer.name for layer in seen.layers] == ["input_layer", "re_lu", "t", "t_use2", "t_use3"]
+    assert all(set(layer.maps) == {"float_clean", "float_attacked"} for layer in seen.layers)
+
+
 def test_the_verb_draws_and_prints(files, capsys):
     model, data, folder = files
     out = folder / "look.png"

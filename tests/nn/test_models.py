@@ -123,6 +123,46 @@ def test_a_model_survives_pickle_and_deepcopy():
         np.testing.assert_array_equal(twin.logits(x), model.logits(x))
 
 
+def test_a_deep_chain_is_copied_without_recursion():
+    chain = nn.Sequential([layers.InputLayer((2,)), *(layers.Dense(2) for _ in range(400))])
+    x = images(3, (2,))
+    for twin in (pickle.loads(pickle.dumps(chain)), copy.deepcopy(chain), chain.astype(np.float32)):
+        np.testing.assert_array_equal(twin.logits(x), chain.logits(x))
+        assert twin.layers[1] is twin.nodes[1].layer is not chain.layers[1] and twin.layers[-1] is twin.output.layer
+
+
+@pytest.mark.parametrize("options", [{"name": "image"}, {}], ids=str)
+def test_a_chain_is_a_model_whose_nodes_follow_each_other(options):
+    chain = nn.Sequential([layers.Dense(3, input_shape=(4,), **options), layers.Dropout(0.5), layers.Dense(2)])
+    assert [n.inputs for n in chain.nodes[1:]] == [(n,) for n in chain.nodes[:-1]]
+    assert len(set(chain.call_names().values())) == 4
+    assert [row["name"] for row in nn.summary_rows(chain)] == [layer.name for layer in chain.layers]
+    assert nn.count_macc(chain) == 4 * 3 + 3 * 2
+
+
+def test_a_network_of_nothing_but_a_softmax():
+    start = nn.Input((6,))
+    x = np.random.default_rng(0).random((3, 6), dtype=np.float32)
+    for model in (nn.Model(start, layers.Softmax()(start)), nn.Sequential([layers.InputLayer((6,)), layers.Softmax()])):
+        np.testing.assert_array_equal(model.logits(x), x)
+        np.testing.assert_array_equal(model.predict(x), kernels.softmax(x))
+        np.testing.assert_array_equal(model.vjp(x, x), x)
+        model.forward(x, training=True)
+        np.testing.assert_array_equal(model.backward(x), kernels.softmax_backward(x, x))
+
+
+def test_a_softmax_that_is_used_twice_ends_the_network():
+    """In Keras' order of layers the shared softmax is not the last one."""
+    start, softmax = nn.Input((3,)), layers.Softmax()
+    dense = layers.Dense(3)
+    model = nn.Model(start, softmax(dense(softmax(start))))
+    assert model.layers[-1] is dense and model.ends_in_softmax
+    x = images(4, (3,))
+    logits = kernels.softmax(x) @ dense.parameters["kernel"]
+    np.testing.assert_allclose(model.logits(x), logits, rtol=1e-5)
+    np.testing.assert_allclose(model.predict(x), kernels.softmax(logits), rtol=1e-5)
+
+
 def test_no_images_is_an_answer_too():
     assert models.light().logits(np.zeros((0, 32, 32, 3), np.float32)).shape == (0, 10)
 

@@ -119,21 +119,14 @@ def _float_side(model, integer):
 
 def _layer_by_layer(model, x):
     """x (1, H, W, C) -> {layer: its result}, without layers that leave everything as it is at inference."""
-    values, x = {}, model.check_images(x)
-    if not hasattr(model, "nodes"):
-        before = x
-        for layer in model.layers:
-            after = layer.forward(before, training=False)
-            if not (values and after.shape == before.shape and np.array_equal(after, before)):
-                values[layer.name] = after
-            before = after
-        return values
-    results = {model.input: x}
-    for node in (n for n in model.nodes if n.inputs):
-        inputs = [results[n] for n in node.inputs]
-        results[node] = node.layer.forward(inputs if len(inputs) > 1 else inputs[0], training=False)
-        values[node.layer.name if node.layer.name not in values else f"{node.layer.name} again"] = results[node]
-    return {model.input.layer.name: x, **values}
+    values, results = {}, {model.input: model.check_images(x)}
+    for node, name in model.call_names().items():
+        if node.inputs:
+            inputs = [results[n] for n in node.inputs]
+            results[node] = node.layer.forward(inputs if node.layer.joins else inputs[0], training=False)
+        if not any(results[node] is results[n] for n in node.inputs):           # a layer of the identity hands its input on
+            values[name] = results[node]
+    return values
 
 
 def _real(op, q):
@@ -160,8 +153,8 @@ def _names(traces, integer, model):
     graph = integer.graph if integer is not None else getattr(model, "graph", None)
     if graph is not None:
         return [(op.name, type(op).__name__.removeprefix("Float")) for op in graph.ops]
-    kinds = {layer.name: type(layer).__name__ for layer in model.layers}
-    return [(name, kinds[name.removesuffix(" again")]) for name in traces["float_clean"]]
+    kinds = {name: type(node.layer).__name__ for node, name in model.call_names().items()}
+    return [(name, kinds[name]) for name in traces["float_clean"]]
 
 
 def _layer(name, kind, traces, integer, codes):

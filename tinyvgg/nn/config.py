@@ -1,7 +1,7 @@
 """From plain data back to a network: the inverse of get_config."""
 from tinyvgg.errors import FormatError, TinyVGGError
 from tinyvgg.nn.graph import connect, input_node
-from tinyvgg.nn.layers import LAYERS, Add, Concatenate, InputLayer
+from tinyvgg.nn.layers import LAYERS, InputLayer
 from tinyvgg.nn.model import Model
 from tinyvgg.nn.sequential import Sequential
 
@@ -45,5 +45,5 @@ def _wire(descriptions, layers):
             nodes.append(input_node(layer))
         else:
             sources = [nodes[int(i)] for i in description["inputs"]]
-            nodes.append(connect(layer, sources if isinstance(layer, Add | Concatenate) else sources[0]))
+            nodes.append(connect(layer, sources if layer.joins else sources[0]))
     return next(n for n in nodes if not n.inputs), nodes[-1]

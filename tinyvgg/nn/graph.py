@@ -13,6 +13,12 @@ class Node:
     inputs: tuple[Any, ...]
     shape: tuple[int, ...]
 
+    @property
+    def input_shape(self):
+        """What the layer's `output_shape` and `macc` take: a shape, or a list of them where the layer joins values."""
+        shapes = [node.shape for node in self.inputs] or [self.shape]
+        return shapes if self.layer.joins else shapes[0]
+
 
 def Input(shape, *, name=None):  # noqa: N802 (Keras' name)
     """Return the node of an input of `shape`, without the batch: Input((32, 32, 3))."""
@@ -33,6 +39,20 @@ def connect(layer, inputs):
                          "nn.Input((32, 32, 3)) for a graph, layer.forward(x) for arrays")
     shapes = [n.shape for n in nodes]
     return Node(layer, tuple(nodes), tuple(layer.output_shape(shapes if isinstance(inputs, list | tuple) else shapes[0])))
+
+
+def as_calls(nodes):
+    """Return [(layer, places of its inputs in `nodes`, shape)] for nodes that stand each after its inputs."""
+    place = {node: i for i, node in enumerate(nodes)}
+    return [(node.layer, tuple(place[n] for n in node.inputs), node.shape) for node in nodes]
+
+
+def from_calls(calls):
+    """The nodes of which `as_calls` gives these calls."""
+    nodes = []
+    for layer, places, shape in calls:
+        nodes.append(Node(layer, tuple(nodes[i] for i in places), shape))
+    return nodes
 
 
 def topological(output):

@@ -1,14 +1,12 @@
-"""Networks as graphs of layers; nn/sequential.py has the plain chain, which is easier to read first."""
+"""Networks as graphs of layers; nn/sequential.py makes the graph of a plain chain."""
 import re
 from collections import Counter
 
 from tinyvgg import rng
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn.classifier import Classifier
-from tinyvgg.nn.graph import Node, layer_order, topological
-from tinyvgg.nn.layers import Add, Concatenate, Softmax
-
-JOINS = (Add, Concatenate)      # layers that take a list of arrays
+from tinyvgg.nn.graph import Node, as_calls, from_calls, layer_order, topological
+from tinyvgg.nn.layers import Softmax
 
 
 class Model(Classifier):
@@ -33,9 +31,10 @@ class Model(Classifier):
             raise ShapeError("the output is the input itself; expected a layer between them")
         self.layers = self._ordered_layers()
         self._name_layers()
-        for index, layer in enumerate(self.layers):
-            for node in (n for n in self.nodes if n.layer is layer):        # a later use must fit what the first one built
-                layer.ensure_built(_shape_into(node), rng.generator(seed, "init", index))
+        index = {id(layer): i for i, layer in enumerate(self.layers)}
+        for node in self.nodes:                                             # a later use must fit what the first one built
+            if id(node.layer) in index:
+                node.layer.ensure_built(node.input_shape, rng.generator(seed, "init", index[id(node.layer)]))
 
     @property
     def input_shape(self):
@@ -50,29 +49,37 @@ class Model(Classifier):
     @property
     def ends_in_softmax(self):
         """Whether the last layer is a softmax or has one as its activation."""
-        return softmax_kind(self.layers[-1]) is not None
+        return softmax_kind(self.output.layer) is not None
 
-    # --- the two functions that Sequential writes more simply ---
+    def call_names(self):
+        """Return {node: its layer's name}; from a layer's second use on with "_use2", "_use3" behind it."""
+        uses, names = Counter(), {}
+        for node in self.nodes:
+            uses[id(node.layer)] += 1
+            use = uses[id(node.layer)]
+            names[node] = node.layer.name if use == 1 else f"{node.layer.name}_use{use}"
+        return names
 
     def _forward(self, x, training):
         """Run every node on x (N, ...) up to the logits."""
         values, tape = {self.input: x}, []
         for node, layer in self._logit_nodes():
             arguments = [values[n] for n in node.inputs]
-            values[node] = layer.forward(arguments if isinstance(layer, JOINS) else arguments[0], training=training)
+            values[node] = layer.forward(arguments if layer.joins else arguments[0], training=training)
             tape.append((node, layer, layer.saved))
         self.saved = tape
-        return values[tape[-1][0]]
+        return values[tape[-1][0] if tape else self.input]
 
     def _backward(self, dy, parameters):
         """Pull dy back through the nodes of the last _forward; where a value went two ways, its gradients are summed."""
-        tape, sums, seen = self.saved, {self.saved[-1][0]: dy}, {}
+        tape, seen = self.saved, {}
+        sums = {tape[-1][0] if tape else self.input: dy}
         for node, layer, saved in reversed(tape):
             layer.saved = saved
             dx = layer.backward(sums.pop(node), parameters=parameters)
             if parameters:
                 seen[id(layer.gradients)] = _add_gradients(layer.gradients, seen.get(id(layer.gradients)))
-            for source, part in zip(node.inputs, dx if isinstance(layer, JOINS) else [dx], strict=True):
+            for source, part in zip(node.inputs, dx if layer.joins else [dx], strict=True):
                 sums[source] = sums[source] + part if source in sums else part
         return sums[self.input]
 
@@ -86,8 +93,8 @@ class Model(Classifier):
 
     def _ordered_layers(self):
         """The layers in Keras' order, which is not that of execution where branches differ in length."""
-        layers, place = {id(n.layer): n.layer for n in self.nodes}, {n: i for i, n in enumerate(self.nodes)}
-        calls = [(id(n.layer), [place[i] for i in n.inputs]) for n in self.nodes]
+        layers = {id(n.layer): n.layer for n in self.nodes}
+        calls = [(id(layer), places) for layer, places, _ in as_calls(self.nodes)]
         return [layers[key] for key in layer_order(calls, [len(calls) - 1])]
 
     def _name_layers(self):
@@ -107,13 +114,20 @@ class Model(Classifier):
 
     def get_config(self):
         """Return the architecture as plain data, from which nn.model_from_config builds it again."""
-        names = {}
-        nodes = []
-        for node in self.nodes:
-            names[node] = len(nodes)
-            nodes.append({"layer": node.layer.name, "inputs": [names[n] for n in node.inputs]})
+        nodes = [{"layer": layer.name, "inputs": list(places)} for layer, places, _ in as_calls(self.nodes)]
         return {"class_name": "Model", "name": self.name, "input_range": list(self.input_range),
                 "layers": [layer_config(layer) for layer in self.layers], "nodes": nodes}
+
+    def __getstate__(self):
+        """The nodes as a flat list: a chain of nodes would be copied by recursion, which ends after some hundred layers."""
+        state = super().__getstate__()
+        del state["input"], state["output"], state["nodes"]
+        return {**state, "calls": as_calls(self.nodes)}
+
+    def __setstate__(self, state):
+        self.nodes = from_calls(state.pop("calls"))
+        self.input, self.output = next(n for n in self.nodes if not n.inputs), self.nodes[-1]
+        super().__setstate__(state)
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.name!r}: {len(self.layers)} layers, {self.count_params():,} parameters>"
@@ -124,13 +138,6 @@ def _single(nodes, what):
     if len(nodes) != 1 or not isinstance(nodes[0], Node):
         raise ShapeError(f"a model here has one input and one output; got {len(nodes)} {what}", "nn.Input((32, 32, 3))")
     return nodes[0]
-
-
-def _shape_into(node):
-    shapes = [n.shape for n in node.inputs]
-    if not shapes:
-        return node.shape
-    return shapes if isinstance(node.layer, JOINS) else shapes[0]
 
 
 def _add_gradients(gradients, before):

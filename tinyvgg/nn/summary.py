@@ -4,22 +4,14 @@
 def summary_rows(model):
     """Return a dict a layer: name, type, output_shape (without the batch), parameters, macc; a shared layer's MACC is its sum."""
     rows = []
-    for layer, shapes in _shapes_into(model):
-        outputs = [layer.output_shape(shape) for shape in shapes]
-        rows.append({"name": layer.name, "type": layer.class_name or type(layer).__name__, "output_shape": list(outputs[-1]),
-                     "parameters": sum(a.size for _, a in layer.weights), "macc": sum(layer.macc(shape) for shape in shapes)})
-    return rows
-
-
-def _shapes_into(model):
-    """(layer, [shape of its input at each use]) in order."""
-    if not hasattr(model, "nodes"):
-        return [(layer, [shape]) for layer, shape in zip(model.layers, model._shapes, strict=False)]
-    uses = {layer.name: [] for layer in model.layers}
+    uses = {}
     for node in model.nodes:
-        shapes = [n.shape for n in node.inputs] or [node.shape]
-        uses[node.layer.name].append(shapes if len(shapes) > 1 else shapes[0])
-    return [(layer, uses[layer.name]) for layer in model.layers]
+        uses.setdefault(id(node.layer), []).append(node)
+    for layer in model.layers:
+        nodes = uses[id(layer)]
+        rows.append({"name": layer.name, "type": layer.class_name or type(layer).__name__, "output_shape": list(nodes[-1].shape),
+                     "parameters": sum(a.size for _, a in layer.weights), "macc": sum(layer.macc(n.input_shape) for n in nodes)})
+    return rows
 
 
 def count_macc(model):

@@ -44,21 +44,8 @@ def fuse(model):
 
 def _steps(model):
     """(layer, name of its result, names of its inputs, shape of its result) in order."""
-    if not hasattr(model, "nodes"):
-        before, steps = None, []
-        for layer, shape in zip(model.layers, model._shapes[1:], strict=True):
-            if before is None and not isinstance(layer, L.InputLayer):
-                steps.append((L.InputLayer(model.input_shape), "image", [], model.input_shape))
-                before = "image"
-            steps.append((layer, layer.name, [] if before is None else [before], shape))
-            before = layer.name
-        return steps
-    names, steps = {}, []
-    for node in model.nodes:
-        count = sum(1 for n in names if n.layer is node.layer)
-        names[node] = node.layer.name + (f"_use{count + 1}" if count else "")
-        steps.append((node.layer, names[node], [names[n] for n in node.inputs], node.shape))
-    return steps
+    names = model.call_names()
+    return [(node.layer, name, [names[n] for n in node.inputs], node.shape) for node, name in names.items()]
 
 
 def _uses(model):

@@ -9,9 +9,8 @@ from tinyvgg.io.keras_h5.flatten import Branch, Description, Leaf
 from tinyvgg.io.keras_h5.layers import layer_settings, neutral, regularized
 from tinyvgg.nn import Model, Sequential
 from tinyvgg.nn.config import layer_from_config
-from tinyvgg.nn.graph import connect, input_node
-from tinyvgg.nn.layers import Add, BatchNormalization, Concatenate, InputLayer
-from tinyvgg.nn.model import JOINS
+from tinyvgg.nn.graph import as_calls, connect, input_node
+from tinyvgg.nn.layers import BatchNormalization, InputLayer
 
 FLOATS = {"float32": np.float32, "float64": np.float64}
 _OF_OURS = ("unbiased_moving_variance",)        # settings of layers here that Keras has not
@@ -60,16 +59,14 @@ class Plan:
         layer = self.layers[index]
         if isinstance(layer, InputLayer):
             return input_node(layer)
-        if not isinstance(layer, Add | Concatenate) and len(sources) != 1:
+        if not layer.joins and len(sources) != 1:
             raise NotYet(f"layer {leaf.name!r} ({leaf.class_name}) is called on {len(sources)} inputs; the engine takes one")
         if not sources:
             raise FormatError(f"layer {leaf.name!r} ({leaf.class_name}) is called on nothing")
-        return connect(layer, sources if isinstance(layer, JOINS) else sources[0])
+        return connect(layer, sources if layer.joins else sources[0])
 
     def _shape_into(self, index):
-        node = next(n for n, (leaf, _) in zip(self.nodes, self.description.calls, strict=True) if leaf == index)
-        shapes = [n.shape for n in node.inputs] or [node.shape]
-        return shapes if isinstance(node.layer, JOINS) else shapes[0]
+        return next(n for n, (leaf, _) in zip(self.nodes, self.description.calls, strict=True) if leaf == index).input_shape
 
 
 def make_layer(leaf):
@@ -123,8 +120,7 @@ def describe(model):
     if found.chain:
         found.calls = [(i, (i - 1,) if i else ()) for i in range(len(model.layers))]
     else:
-        place = {node: i for i, node in enumerate(model.nodes)}
-        found.calls = [(number[id(node.layer)], tuple(place[n] for n in node.inputs)) for node in model.nodes]
+        found.calls = [(number[id(layer)], places) for layer, places, _ in as_calls(model.nodes)]
     if found.chain and not isinstance(model.layers[0], InputLayer):
         _prepend_input(found, model)
     found.inputs, found.outputs = [i for i, (_, s) in enumerate(found.calls) if not s], [len(found.calls) - 1]

@@ -67,7 +67,7 @@ class _Shapes:
                 return layer.shape, 0
             if None in inputs or not inputs:
                 return None, None
-            shape = inputs if isinstance(layer, build.JOINS) else inputs[0]
+            shape = inputs if layer.joins else inputs[0]
             return tuple(layer.output_shape(shape)), layer.macc(shape)
         except TinyVGGError:
             return None, None

@@ -22,7 +22,6 @@ from tinyvgg.nn.layers import (
     ReLU,
     SpatialDropout2D,
 )
-from tinyvgg.nn.sequential import Sequential
 
 
 class NoMatch(Exception):
@@ -40,12 +39,6 @@ class Link:
 
 def links(model):
     """Return the calls up to the logits, each after those that it reads."""
-    if isinstance(model, Sequential):
-        shape, found = model.input_shape, []
-        for layer in model._logit_layers():
-            found.append(Link(layer, (len(found) - 1,), (shape,), tuple(layer.output_shape(shape))))
-            shape = found[-1].shape
-        return found
     place = {model.input: -1}
     found = []
     for node, layer in model._logit_nodes():

@@ -44,6 +44,7 @@ class Layer(PerThread):
 
     options = ()
     class_name = None       # the name in files, where it is not the class's own
+    joins = False           # takes a list of arrays (and of shapes), gives back a list of gradients
 
     def __init__(self, *, name=None, trainable=True, input_shape=None, **unknown):
         super().__init__()

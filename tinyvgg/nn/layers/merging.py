@@ -8,6 +8,8 @@ from tinyvgg.nn.layers.base import Layer
 class Add(Layer):
     """The sum of arrays of one shape."""
 
+    joins = True
+
     def output_shape(self, input_shape):
         if not isinstance(input_shape, list) or len(input_shape) < 2 or any(s != input_shape[0] for s in input_shape):
             raise ShapeError(f"Add {self.name or ''} got inputs of shapes {input_shape}; expected a list of two or more equal shapes")
@@ -28,6 +30,7 @@ class Concatenate(Layer):
     """Arrays one after another along the last axis."""
 
     options = ("axis",)
+    joins = True
 
     def __init__(self, axis=-1, **common):
         super().__init__(**common)
