@@ -46,12 +46,12 @@ def one_layer():
 @pytest.fixture(scope="module")
 def folders(small, tmp_path_factory):
     """Folders of the same small net as floats, int8, and codebooks."""
-    from tests.codegen.test_host import shared
+    from tinyvgg.testing.networks import share_weights
     from tinyvgg.quant.fuse import fuse
     x = np.random.default_rng(1).integers(0, 256, (8, 9, 8, 3), dtype=np.uint8)
     q, rng = quantize(small, x), np.random.default_rng(0)
-    graphs = {"floats": fuse(small), "int8": q.graph, "shared3": shared(q.graph, 3, rng, by_channel=True),
-              "float_shared": shared(fuse(small), 4, rng, by_channel=False),
+    graphs = {"floats": fuse(small), "int8": q.graph, "shared3": share_weights(q.graph, 3, rng, by_channel=True),
+              "float_shared": share_weights(fuse(small), 4, rng, by_channel=False),
               "probabilities": quantize(small, x, softmax="float").graph}
     graphs["fixed"] = fixed(rng)
     graphs["one_layer"] = one_layer()

@@ -1,6 +1,5 @@
 """The C of a model against its simulation: integers byte for byte, floats within 1e-5 of the largest."""
 import ctypes
-import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -17,7 +16,7 @@ from tinyvgg.codegen.generate import HERE
 from tinyvgg.codegen.host import find_compiler
 from tinyvgg.errors import BuildError, ShapeError
 from tinyvgg.quant import quantize
-from tinyvgg.quant.graph import SharedWeights, weights_of
+from tinyvgg.testing.networks import share_weights
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "fixedpoint.json"
 FAST = ("-O1",)             # compiles faster; the bytes do not depend on it
@@ -35,22 +34,6 @@ def assert_same(model, host, x):
     assert np.array_equal(host.raw_logits(x), model.integer_logits(x))
 
 
-def shared(graph, bits, generator, *, by_channel):
-    """The graph with every layer's weights as indices into random codebooks near the weights."""
-    def share(op):
-        w = weights_of(op)
-        rows = w.reshape(len(w), -1) if by_channel else w.reshape(1, -1)
-        count = int(generator.integers(1, 2 ** bits + 1))
-        codebook = np.sort(generator.integers(-30, 31, (len(rows), count)).astype(w.dtype), axis=1)
-        if w.dtype.kind == "f":
-            codebook *= np.float32(np.abs(w).max() / 30 + 1e-3)
-        distance = np.abs(rows[:, :, None].astype(np.float64) - codebook[:, None])
-        indices = distance.argmin(axis=-1).astype(np.uint8).reshape(w.shape)
-        return dataclasses.replace(op, weights=SharedWeights(codebook if by_channel else codebook[0], indices, bits))
-    ops = tuple(share(op) if hasattr(op, "weights") else op for op in graph.ops)
-    return dataclasses.replace(graph, ops=ops)
-
-
 def check_random(model, seed, softmax, bits, by_channel):
     from tinyvgg.quant.model import QuantizedModel
     generator = np.random.default_rng(seed)
@@ -58,7 +41,7 @@ def check_random(model, seed, softmax, bits, by_channel):
     x[0] = generator.choice([0, 255])
     q = quantize(model, x[1:], softmax=softmax)
     if bits:
-        q = QuantizedModel(shared(q.graph, bits, generator, by_channel=by_channel))
+        q = QuantizedModel(share_weights(q.graph, bits, generator, by_channel=by_channel))
     assert_same(q, HostModel(q, flags=FAST), x)
 
 
@@ -83,7 +66,7 @@ def check_random_float(model, seed, bits, by_channel):
     x = generator.uniform(low, high, (3, *model.input_shape)).astype(np.float32)
     graph = fuse(model)
     if bits:
-        graph = shared(graph, bits, generator, by_channel=by_channel)
+        graph = share_weights(graph, bits, generator, by_channel=by_channel)
     got, expected = HostModel(graph, flags=FAST).trace(x), run_float(graph, x.astype(np.float64), keep=True)
     for name, values in got.items():
         assert np.abs(values - expected[name]).max() <= 1e-5 * np.abs(expected[name]).max() + 1e-7, name

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.codegen.test_host import FAST, assert_same, shared
+from tests.codegen.test_host import FAST, assert_same
 from tests.quant.networks import models
 from tinyvgg.codegen import HostModel
 from tinyvgg.errors import FormatError
 from tinyvgg.quant import quantize
 from tinyvgg.quant.graph import Conv2D
 from tinyvgg.quant.model import QuantizedModel
+from tinyvgg.testing.networks import share_weights
 from tinyvgg.quant.schedule import Schedule, chains, schedule_of, with_schedule
 from tinyvgg.quant.tvq import graph_sha256
 
@@ -28,7 +29,7 @@ def expanded(graph):
 def test_random_graphs_with_expanded_weights(model, seed, bits, by_channel):
     generator = np.random.default_rng(seed)
     x = generator.integers(0, 256, (3, *model.input_shape), dtype=np.uint8)
-    q = QuantizedModel(expanded(shared(quantize(model, x).graph, bits, generator, by_channel=by_channel)))
+    q = QuantizedModel(expanded(share_weights(quantize(model, x).graph, bits, generator, by_channel=by_channel)))
     assert_same(q, HostModel(q, flags=FAST), x)
 
 
@@ -37,7 +38,7 @@ def check_streams(model, seed, bits):
     x = generator.integers(0, 256, (3, *model.input_shape), dtype=np.uint8)
     graph = quantize(model, x).graph
     if bits:
-        graph = shared(graph, bits, generator, by_channel=False)
+        graph = share_weights(graph, bits, generator, by_channel=False)
     streams = []
     for chain in chains(graph):
         first, last = sorted(generator.choice(len(chain) + 1, 2, replace=False))

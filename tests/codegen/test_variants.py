@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.codegen.test_host import assert_same, shared
+from tests.codegen.test_host import assert_same
 from tests.quant.networks import models, randomise
 from tinyvgg import nn
 from tinyvgg.codegen import HostModel, generate, variant_cost, variants, with_variants
@@ -17,6 +17,7 @@ from tinyvgg.nn import layers as L
 from tinyvgg.quant import quantize
 from tinyvgg.quant.graph import VARIANTS, Tail
 from tinyvgg.quant.model import QuantizedModel
+from tinyvgg.testing.networks import share_weights
 
 FAST = ("-O1",)
 COMPILED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -60,7 +61,7 @@ def varied(model, seed, bits=0):
     x[0] = generator.choice([0, 255])
     graph = quantize(model, x[1:]).graph
     if bits:
-        graph = shared(graph, bits, generator, by_channel=False)
+        graph = share_weights(graph, bits, generator, by_channel=False)
     return x, QuantizedModel(graph), QuantizedModel(draw_variants(graph, generator))
 
 
@@ -138,7 +139,7 @@ def test_codebooks(bits):
                            L.Conv2D(3, 3), L.Flatten(), L.Dense(2)])
     generator = np.random.default_rng(bits)
     x = generator.integers(0, 256, (3, 7, 6, 4), dtype=np.uint8)
-    graph = shared(quantize(randomise(model, generator), x).graph, bits, generator, by_channel=False)
+    graph = share_weights(quantize(randomise(model, generator), x).graph, bits, generator, by_channel=False)
     for variant in ("direct16_ram", "winograd2_ram", "winograd4_ram"):
         names = list(possible(graph))
         changed = QuantizedModel(with_variants(graph, dict.fromkeys(names, variant)))

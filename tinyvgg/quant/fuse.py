@@ -270,6 +270,8 @@ def _global_max(work, layer, name, inputs, shape):
 
 
 def _add(work, layer, name, inputs, shape):
+    if any(work.ops[work.holder[i]].shape != shape for i in inputs):
+        raise NotYet(f"the integer model has no Add of a flattened map ({name!r})", "Add before Flatten, or a Dense between them")
     work.put(FloatAdd(name=name, inputs=tuple(work.holder[i] for i in inputs), shape=shape))
 
 

@@ -1,0 +1,336 @@
+"""Random networks from the whole layer set, float and integer: one generator for every check that wants a graph nobody chose.
+
+    model = random_network(7)                       # seed 7: the same network on every machine
+    model = random_network(7, chain=True)           # a Sequential
+    model = random_network(7, integer=True)         # of layers that the integer model has
+    q = random_integer_network(7)                   # quantised, with a random scheme, codebooks and kernel variants
+
+`source` is a seed, or a random.Random: hypothesis.strategies.randoms(use_true_random=False) gives one whose draws it shrinks.
+To add a layer: a function below, and a row in IMAGE_BLOCKS or VECTOR_BLOCKS; a test holds the rows against nn.layers.LAYERS.
+"""
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tinyvgg import nn
+from tinyvgg.errors import NotYet, QuantError
+from tinyvgg.nn import layers as L
+
+CHANNELS = (1, 2, 3, 4, 5, 8, 16, 17, 33)                # whole vectors of any machine, and what is left over
+SMOOTH = ("elu", "silu", "sigmoid", "tanh", "softmax")
+INTEGER_ACTIVATIONS = ("relu", "relu6", "leaky_relu", "linear")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One step: make(node, draw) -> node. `integer`: the integer model has it; `joins`: it is no chain of layers."""
+    make: Any
+    integer: bool = False
+    joins: bool = False
+
+
+class Draw:
+    """A random.Random's draws, and the kind of network they are for; what a block gets."""
+
+    def __init__(self, source, *, integer=False, chain=False, widest=33):
+        drawn = source if isinstance(source, random.Random) else random.Random(source)
+        self.random, self.choice, self.randint, self.shuffle = drawn.random, drawn.choice, drawn.randint, drawn.shuffle
+        self.integer, self.chain, self.widest = integer, chain, widest
+
+    def channels(self):
+        """A number of channels, filters or units."""
+        return self.choice([n for n in CHANNELS if n <= self.widest])
+
+    def one_of(self, table, node):
+        """The node that a block of the table makes of `node`."""
+        allowed = [b for b in table.values() if (b.integer or not self.integer) and not (b.joins and self.chain)]
+        return self.choice(allowed).make(node, self)
+
+
+def random_network(source, *, integer=False, chain=False, blocks=4, largest=9, widest=33, input_shape=None):
+    """Return a nn.Model (a Sequential with `chain`) of 1 to `blocks` random blocks and a head, every weight random.
+
+    source: int seed or random.Random. integer: only what quant lowers. largest: of the image's height and width; widest: of
+    filters and units. input_shape: (H, W, C), drawn if None; without `integer` one in twenty is (n,).
+    """
+    draw = Draw(source, integer=integer, chain=chain, widest=widest)
+    smallest = 3 if integer else 1
+    if input_shape is None and not integer and draw.random() < 0.05:
+        input_shape = (draw.randint(1, 40),)
+    elif input_shape is None:
+        input_shape = draw.randint(smallest, largest), draw.randint(smallest, largest), draw.choice((1, 2, 3, 3, 4, 16))
+    start = node = nn.Input(input_shape)
+    for _ in range(draw.randint(1, blocks) if len(input_shape) == 3 else 0):
+        node = draw.one_of(IMAGE_BLOCKS, node)
+    node = _head(node, draw)
+    settings = {"seed": draw.randint(0, 2 ** 16), "input_range": draw.choice(((0.0, 1.0), (-1.0, 1.0)))}
+    model = nn.Sequential(_chain_of(node), **settings) if chain else nn.Model(start, node, **settings)
+    return randomise(model, np.random.default_rng(draw.randint(0, 2 ** 32)), dead=draw.choice((0, 0.1)))
+
+
+def randomise(model, generator, *, dead=0.1):
+    """Give batch-norms gains of both signs, some near 0 or 0, biases everywhere, and some channels without weights; return model."""
+    for layer in model.layers:
+        for name, array in layer.parameters.items():
+            if name == "gamma":
+                array[...] = generator.choice([-1, 1], array.shape) * generator.uniform(0.3, 1.5, array.shape)
+                array[generator.random(array.shape) < 0.1] *= 10.0 ** -generator.integers(2, 9)
+                array[generator.random(array.shape) < 0.03] = 0
+            elif name in ("beta", "bias"):
+                array[...] = generator.normal(0, 0.5, array.shape)
+            elif name == "alpha":
+                array[...] = generator.uniform(-0.5, 1.0, array.shape)
+            elif generator.random() < 0.5:
+                array[..., generator.random(array.shape[-1]) < dead] = 0
+        for array in layer.state.values():
+            array[...] = generator.uniform(0.02, 0.5, array.shape)
+    return model
+
+
+def random_images(shape, count, generator):
+    """Return (count, *shape) uint8 of extremes (all 0, which is -128 as int8; all 255; both; an edge) and noise, for an integer model."""
+    x = generator.integers(0, 256, (count, *shape), dtype=np.uint8)
+    edge = np.zeros(shape, np.uint8)
+    edge[shape[0] // 2:] = 255
+    extremes = [np.zeros(shape), np.full(shape, 255), generator.choice([0, 255], shape), edge]
+    for i, image in enumerate(extremes[:max(0, count - 1)]):
+        x[i] = image
+    return x
+
+
+def random_integer_network(source, **settings):
+    """Return a QuantizedModel of random_network(source, integer=True): int8 or codebooks, an integer or a float softmax, and a
+    kernel variant drawn for each layer that has a choice. What cannot be quantised (a range without 0) is drawn again."""
+    from tinyvgg.codegen import variants, with_variants
+    from tinyvgg.quant import QuantizedModel
+    drawn = source if isinstance(source, random.Random) else random.Random(source)
+    graph = None
+    while graph is None:
+        graph = _integer_graph(drawn, settings)
+    possible = {op.name: variants(op, graph[op.inputs[0]].shape) for op in graph.ops[1:]}
+    chosen = {name: drawn.choice(found) for name, found in possible.items() if len(found) > 1}
+    return QuantizedModel(with_variants(graph, chosen) if chosen else graph)
+
+
+def _integer_graph(drawn, settings):
+    """The Graph of one draw, or None."""
+    from tinyvgg.quant import quantize
+    model = random_network(drawn, integer=True, **settings)
+    generator = np.random.default_rng(drawn.randint(0, 2 ** 32))
+    images = random_images(model.input_shape, 6, generator)[drawn.choice((0, 2, 4)):]
+    try:
+        graph = quantize(model, images, softmax=drawn.choice(("integer", "float"))).graph
+    except (NotYet, QuantError):
+        return None
+    if drawn.random() < 0.4:
+        graph = share_weights(graph, drawn.randint(1, 8), generator, by_channel=drawn.random() < 0.5)
+    return graph
+
+
+def share_weights(graph, bits, generator, *, by_channel):
+    """Return the integer or float Graph with every layer's weights as indices into random codebooks of up to 2^bits near them."""
+    from tinyvgg.quant.graph import SharedWeights, weights_of
+
+    def share(op):
+        w = weights_of(op)
+        rows = w.reshape(len(w), -1) if by_channel else w.reshape(1, -1)
+        count = int(generator.integers(1, 2 ** bits + 1))
+        codebook = np.sort(generator.integers(-30, 31, (len(rows), count)).astype(w.dtype), axis=1)
+        if w.dtype.kind == "f":
+            codebook *= np.float32(np.abs(w).max() / 30 + 1e-3)
+        distance = np.abs(rows[:, :, None].astype(np.float64) - codebook[:, None])
+        indices = distance.argmin(axis=-1).astype(np.uint8).reshape(w.shape)
+        return replace(op, weights=SharedWeights(codebook if by_channel else codebook[0], indices, bits))
+    return replace(graph, ops=tuple(share(op) if hasattr(op, "weights") else op for op in graph.ops))
+
+
+# --- how a network is put together ------------------------------------------------------------------------------------------
+
+
+def _head(node, draw):
+    """From an image or a vector to the logits, (classes,)."""
+    if len(node.shape) == 3:
+        node = draw.choice((_flat, _mean, _largest))(node, draw)
+    for _ in range(draw.choice((0, 0, 1, 2))):
+        node = draw.one_of(VECTOR_BLOCKS, node)
+    if node.inputs and not draw.integer and draw.random() < 0.05:
+        return node
+    end = draw.choice((None, "softmax", "layer"))
+    node = L.Dense(draw.randint(2, 5), activation=end if end == "softmax" else None, use_bias=draw.random() < 0.8)(node)
+    return L.Softmax()(node) if end == "layer" else node
+
+
+def _chain_of(node):
+    """The layers of a node that each have one input, first to last."""
+    layers = [node.layer]
+    while node.inputs:
+        node = node.inputs[0]
+        layers.append(node.layer)
+    return layers[::-1]
+
+
+def _activation(draw):
+    return draw.choice(INTEGER_ACTIVATIONS if draw.integer or draw.random() < 0.6 else SMOOTH)
+
+
+def _window(node, draw, *, dilated=False, largest=3):
+    """Settings of a window that leaves something of the node's image."""
+    h, w, _ = node.shape
+    padding, strides, dilation = draw.choice(("same", "valid")), draw.choice((1, 1, 2, (1, 2), (3, 1))), 1
+    size = tuple(draw.randint(1, largest if padding == "same" else min(largest, n)) for n in (h, w))
+    if dilated and strides == 1 and padding == "same" and draw.random() < 0.2:
+        dilation = draw.choice((2, (1, 2)))
+    return size, {"padding": padding, "strides": strides, **({"dilation_rate": dilation} if dilated else {})}
+
+
+# --- blocks: make(node, draw) -> node --------------------------------------------------------------------------------
+
+
+def _conv(node, draw):
+    size, settings = _window(node, draw, dilated=True, largest=draw.choice((3, 3, 5)))
+    groups, filters = 1, draw.channels()
+    if not draw.integer and draw.random() < 0.15:
+        groups = draw.choice([g for g in (1, 2, 3, 4) if node.shape[2] % g == 0])
+        filters = groups * draw.randint(1, 5)
+    inside = draw.choice((None, _activation(draw)))
+    return _followed(L.Conv2D(filters, size, groups=groups, activation=inside, use_bias=draw.random() < 0.7, **settings)(node), draw)
+
+
+def _depthwise(node, draw):
+    size, settings = _window(node, draw)
+    return _followed(L.DepthwiseConv2D(size, depth_multiplier=draw.randint(1, 2), use_bias=draw.random() < 0.7, **settings)(node), draw)
+
+
+def _separable(node, draw):
+    size, settings = _window(node, draw)
+    return _followed(L.SeparableConv2D(draw.channels(), size, depth_multiplier=draw.randint(1, 2), **settings)(node), draw)
+
+
+def _followed(node, draw):
+    """Activation, batch-norm, dropout in any order, each perhaps; then perhaps a pool, and one more batch-norm."""
+    steps = [_activate, _normalise, lambda n, d: draw.choice((L.Dropout, L.SpatialDropout2D))(0.3)(n)]
+    draw.shuffle(steps)
+    for step in steps:
+        node = step(node, draw) if draw.random() < 0.6 else node
+    if min(node.shape[:2]) >= 2 and draw.random() < 0.4:
+        node = L.MaxPooling2D(2)(node)
+        node = L.BatchNormalization()(node) if draw.random() < 0.25 else node
+    return node
+
+
+def _activate(node, draw):
+    shared = draw.choice((None, (1, 2))) if len(node.shape) == 3 else None
+    kinds = [lambda: L.Activation(_activation(draw)), L.ReLU, L.ReLU6, lambda: L.LeakyReLU(draw.choice((0.1, 0.3)))]
+    if not draw.integer:
+        kinds += [lambda: L.ReLU(max_value=1.0, negative_slope=0.2, threshold=0.3), lambda: L.ELU(0.7), L.SiLU, L.Sigmoid, L.Tanh,
+                  L.Softmax, lambda: L.PReLU(shared_axes=shared)]
+    return draw.choice(kinds)()(node)
+
+
+def _normalise(node, draw):
+    return L.BatchNormalization(scale=draw.random() < 0.9, center=draw.random() < 0.9, momentum=draw.choice((0.99, 0.7)),
+                                epsilon=draw.choice((1e-3, 1e-2)), trainable=draw.random() < 0.9)(node)
+
+
+def _pool(node, draw):
+    size, settings = _window(node, draw)
+    return L.MaxPooling2D(size, **settings)(node)
+
+
+def _average(node, draw):
+    size, settings = _window(node, draw)
+    if draw.integer:
+        size, settings = tuple(min(2, n) for n in node.shape[:2]), {"strides": draw.randint(1, 2)}
+    return L.AveragePooling2D(size, **settings)(node)
+
+
+def _residual(node, draw):
+    """A sum of two or three paths, one of them the value itself."""
+    paths = [node]
+    for _ in range(draw.randint(1, 2)):
+        path = L.Conv2D(node.shape[2], draw.choice((1, 3)), padding="same")(node)
+        paths.append(L.BatchNormalization()(path) if draw.random() < 0.5 else path)
+    node = L.Add()(paths)
+    return L.Activation(_activation(draw))(node) if draw.random() < 0.5 else node
+
+
+def _concatenated(node, draw):
+    other = L.Conv2D(draw.channels(), draw.choice((1, 3)), padding="same", activation=draw.choice((None, "relu")))(node)
+    return L.Concatenate()([node, other] if draw.random() < 0.5 else [other, node, other])
+
+
+def _twice(node, draw):
+    """One layer at two places: its weights are shared, its gradients summed."""
+    layer = L.Conv2D(node.shape[2], 3, padding="same")
+    return layer(L.Activation("relu")(layer(node)))
+
+
+def _padded(node, draw):
+    padding = draw.choice((1, (1, 2), ((1, 0), (0, 2))))
+    return L.Conv2D(draw.channels(), draw.choice((1, 2)))(L.ZeroPadding2D(padding)(node))
+
+
+def _rescaled(node, draw):
+    return L.Rescaling(draw.choice((2.0, 0.5)), draw.choice((0.0, -0.1 if draw.integer else -1.0)))(node)
+
+
+def _kept(node, draw):
+    """A global pool that leaves an image of one pixel, and a convolution of it."""
+    pool = draw.choice((L.GlobalAveragePooling2D, L.GlobalMaxPooling2D))
+    return L.Conv2D(draw.channels(), 1)(pool(keepdims=True)(node))
+
+
+def _rows(node, draw):
+    """A dense layer along the rows of an image taken as a list of pixels, and back to an image."""
+    h, w, _ = node.shape
+    units = draw.channels()
+    rows = L.Dense(units, activation=_activation(draw))(L.Reshape((h * w, -1))(node))
+    return L.Reshape((h, w, units))(rows)
+
+
+def _flat(node, draw):
+    return draw.choice((L.Flatten, lambda: L.Reshape((-1,))))()(node)
+
+
+def _mean(node, draw):
+    return L.GlobalAveragePooling2D()(node)
+
+
+def _largest(node, draw):
+    return L.GlobalMaxPooling2D()(node)
+
+
+def _dense(node, draw):
+    inside = draw.choice((None, _activation(draw)))
+    node = L.Dense(draw.channels(), activation=inside, use_bias=draw.random() < 0.8)(node)
+    for step in (_activate, _normalise, lambda n, d: L.Dropout(0.4)(n)):
+        node = step(node, draw) if draw.random() < 0.3 else node
+    return node
+
+
+def _normalised_vector(node, draw):
+    return L.BatchNormalization()(node)
+
+
+def _dense_sum(node, draw):
+    return L.Add()([node, L.Dense(node.shape[0], activation=_activation(draw))(node)])
+
+
+def _dense_beside(node, draw):
+    return L.Concatenate()([node, L.Dense(draw.channels())(node)])
+
+
+IMAGE_BLOCKS = {
+    "conv": Block(_conv, integer=True), "conv, more": Block(_conv, integer=True), "depthwise": Block(_depthwise, integer=True),
+    "separable": Block(_separable, integer=True), "max pool": Block(_pool, integer=True), "average pool": Block(_average, integer=True),
+    "residual": Block(_residual, integer=True, joins=True), "concatenate": Block(_concatenated, joins=True),
+    "shared layer": Block(_twice, integer=True, joins=True), "zero padding": Block(_padded, integer=True),
+    "rescaling": Block(_rescaled, integer=True), "global, kept": Block(_kept, integer=True), "rows": Block(_rows),
+    "activation": Block(_activate), "batch norm": Block(_normalise, integer=True),
+}
+VECTOR_BLOCKS = {
+    "dense": Block(_dense, integer=True), "batch norm": Block(_normalised_vector, integer=True),
+    "dense sum": Block(_dense_sum, integer=True, joins=True), "dense beside": Block(_dense_beside, joins=True),
+}
