@@ -46,7 +46,7 @@ def one_layer():
 @pytest.fixture(scope="module")
 def folders(small, tmp_path_factory):
     """Folders of the same small net as floats, int8, and codebooks."""
-    from tinyvgg.testing.networks import share_weights
+    from tinyvgg.testing.integer_networks import share_weights
     from tinyvgg.quant.fuse import fuse
     x = np.random.default_rng(1).integers(0, 256, (8, 9, 8, 3), dtype=np.uint8)
     q, rng = quantize(small, x), np.random.default_rng(0)

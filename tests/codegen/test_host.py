@@ -16,7 +16,7 @@ from tinyvgg.codegen.generate import HERE
 from tinyvgg.codegen.host import find_compiler
 from tinyvgg.errors import BuildError, ShapeError
 from tinyvgg.quant import quantize
-from tinyvgg.testing.networks import share_weights
+from tinyvgg.testing.integer_networks import share_weights
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "fixedpoint.json"
 FAST = ("-O1",)             # compiles faster; the bytes do not depend on it

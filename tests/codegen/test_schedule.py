@@ -13,7 +13,7 @@ from tinyvgg.errors import FormatError
 from tinyvgg.quant import quantize
 from tinyvgg.quant.graph import Conv2D
 from tinyvgg.quant.model import QuantizedModel
-from tinyvgg.testing.networks import share_weights
+from tinyvgg.testing.integer_networks import share_weights
 from tinyvgg.quant.schedule import Schedule, chains, schedule_of, with_schedule
 from tinyvgg.quant.tvq import graph_sha256
 

@@ -17,7 +17,7 @@ from tinyvgg.nn import layers as L
 from tinyvgg.quant import quantize
 from tinyvgg.quant.graph import VARIANTS, Tail
 from tinyvgg.quant.model import QuantizedModel
-from tinyvgg.testing.networks import share_weights
+from tinyvgg.testing.integer_networks import share_weights
 
 FAST = ("-O1",)
 COMPILED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
