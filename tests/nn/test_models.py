@@ -8,6 +8,7 @@ import pytest
 
 from tinyvgg import errors, kernels, models, nn, testing
 from tinyvgg.nn import layers
+from tinyvgg.nn.graph import call_names
 
 COUNTS = {"light": (409_418, 24_625_792), "base": (1_344_042, 32_609_280), "notebook": (378_122, 101_012_480),
           "resnet8": (78_666, 12_501_632)}
@@ -135,7 +136,7 @@ def test_a_deep_chain_is_copied_without_recursion():
 def test_a_chain_is_a_model_whose_nodes_follow_each_other(options):
     chain = nn.Sequential([layers.Dense(3, input_shape=(4,), **options), layers.Dropout(0.5), layers.Dense(2)])
     assert [n.inputs for n in chain.nodes[1:]] == [(n,) for n in chain.nodes[:-1]]
-    assert len(set(chain.call_names().values())) == 4
+    assert len(set(call_names(chain.nodes).values())) == 4
     assert [row["name"] for row in nn.summary_rows(chain)] == [layer.name for layer in chain.layers]
     assert nn.count_macc(chain) == 4 * 3 + 3 * 2
 

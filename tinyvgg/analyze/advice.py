@@ -5,6 +5,11 @@ import math
 from dataclasses import dataclass
 
 from tinyvgg.analyze.analysis import measure
+from tinyvgg.analyze.description import describe
+from tinyvgg.errors import TinyVGGError
+from tinyvgg.io.keras_h5.lacking import Cost
+from tinyvgg.nn.graph import connect, input_node, topological
+from tinyvgg.nn.layers import GlobalAveragePooling2D
 
 # What the integer graph of this library can hold.
 INTEGER = ("input", "conv", "dense", "batch_norm", "activation", "pool", "add", "concatenate", "reshape", "pad")
@@ -54,98 +59,59 @@ def _changes(operations, now):
     for level in ("low", "medium", "high"):
         if level != now.compression:
             yield against(f"compression {level}", again(operations, level))
-    if now.rules == "xcubeai" and all(op.kind in INTEGER for op in operations):
+    runs = all(op.kind in INTEGER and not isinstance(op.node and op.node.layer, Cost) for op in operations)
+    if now.rules == "xcubeai" and runs:
         integers = measure(operations, now.board, "tinyvgg", "none")
         yield Change(
             "8-bit integers (tinyvgg compress --scheme int8; code of the runtime as it is)",
             now.weights_bytes - integers.weights_bytes,
             now.activations_bytes - integers.activations_bytes,
         )
-    hidden = [op for op in operations if op.kind == "dense"][:-1]  # the last one has a unit for each class
-    for op in hidden:
-        if op.output_shape[-1] >= 32 and (half := _half(operations, op.name)):
-            units = op.output_shape[-1]
-            yield against(f"{op.layer}: {units // 2} units instead of {units} (train again)", again(half))
+    dense = list(dict.fromkeys(op.node.layer for op in operations if op.kind == "dense" and op.node))
+    for layer in dense[:-1]:  # the last one has a unit for each class
+        units = getattr(layer, "units", 0)
+        if units >= 32 and (half := _rewired(operations, layer, _with(layer, units=units // 2))):
+            yield against(f"{layer.name}: {units // 2} units instead of {units} (train again)", again(half))
     if pooled := _global_pool(operations):
         yield against("a global average pool instead of flatten (train again)", again(pooled))
-    if smaller := _stride(operations):
-        first = next(op for op in operations if op.kind == "conv")
+    first = next((op for op in operations if op.kind == "conv" and op.node and _steps_by_one(op.node.layer)), None)
+    if first and (smaller := _rewired(operations, first.node.layer, _with(first.node.layer, strides=(2, 2)))):
         yield against(f"{first.layer}: strides 2 (train again)", again(smaller))
 
 
-def _half(operations, name):
-    """Halve the units of a dense layer, and what the layers after it read."""
-    changed = copy.deepcopy(operations)
-    index = next(i for i, op in enumerate(changed) if op.name == name)
-    units = changed[index].output_shape[-1] // 2
-    kernel = changed[index].parameters["kernel"]
-    changed[index].parameters["kernel"] = (*kernel[:-1], units)
-    if "bias" in changed[index].parameters:
-        changed[index].parameters["bias"] = (units,)
-    return _propagate(changed, index, (*changed[index].output_shape[:-1], units))
+def _steps_by_one(layer):
+    """Whether a layer is a convolution of images that may step by 2."""
+    return getattr(layer, "strides", ()) == (1, 1) and layer.dilation_rate == (1, 1)
 
 
 def _global_pool(operations):
     """Replace the first flatten of an image by a global average pool."""
-    changed = copy.deepcopy(operations)
-    for i, op in enumerate(changed):
-        if op.kind == "reshape" and len(op.input_shape) == 3 and math.prod(op.input_shape[:2]) > 1 and len(op.output_shape) == 1:
-            op.kind, op.settings = "pool", {"pool_size": op.input_shape[:2], "strides": op.input_shape[:2], "function": "average"}
-            return _propagate(changed, i, op.input_shape[-1:])
+    for op in operations:
+        if op.kind == "reshape" and op.node and len(op.input_shape) == 3 and len(op.output_shape) == 1:
+            if math.prod(op.input_shape[:2]) > 1:
+                return _rewired(operations, op.node.layer, GlobalAveragePooling2D(name=op.layer))
     return None
 
 
-def _stride(operations):
-    """Let the first convolution of stride 1 step by 2: only in a chain, where every size after it follows."""
-    changed = copy.deepcopy(operations)
-    for i, op in enumerate(changed):
-        if op.kind == "conv" and len(op.output_shape) == 3 and max(op.settings["strides"]) == 1:
-            op.settings = {**op.settings, "strides": (2, 2)}
-            return _propagate(changed, i, (*(-(-n // 2) for n in op.output_shape[:2]), op.output_shape[-1]))
-    return None
+def _with(layer, **settings):
+    """A copy of a layer, without arrays, with other settings."""
+    twin = copy.copy(layer)
+    twin.built = False
+    vars(twin).update(settings)
+    return twin
 
 
-def _propagate(operations, index, shape):
-    """Give operation `index` a new output shape and let it run through a chain; None where the graph branches."""
-    if any(len(op.inputs) > 1 for op in operations):
+def _rewired(operations, old, new):
+    """Describe the network with layer `new` in the place of `old`; None where the shapes no longer fit."""
+    layers, order, made = {id(old): new}, {}, {}
+    for op in reversed(operations):
+        if op.node not in order:
+            order |= dict.fromkeys(topological(op.node))
+    try:
+        for node in order:
+            layer = layers.setdefault(id(node.layer), _with(node.layer))
+            inputs = [made[n] for n in node.inputs]
+            made[node] = connect(layer, inputs if layer.joins else inputs[0]) if inputs else input_node(layer)
+    except TinyVGGError:
         return None
-    operations[index].output_shape = shape
-    for op in operations[index + 1 :]:
-        op.input_shape = shape
-        shape = _next_shape(op, shape)
-        if shape is None or min(shape) < 1:
-            return None
-        op.output_shape = shape
-    return operations
-
-
-def _next_shape(op, shape):
-    if op.kind == "dense":
-        op.parameters["kernel"] = (shape[-1], op.parameters["kernel"][-1])
-        return (*shape[:-1], op.output_shape[-1])
-    if op.kind == "reshape":
-        return (math.prod(shape),) if len(op.output_shape) == 1 else None
-    if op.kind == "batch_norm":
-        op.keras_parameters = op.keras_parameters // op.parameters["scale"][0] * shape[-1]
-        op.parameters = {name: shape[-1:] for name in op.parameters}
-        return shape
-    if op.kind == "activation":
-        return shape if not op.parameters else None
-    if op.kind in ("conv", "pool"):
-        return _windowed(op, shape)
-    return None
-
-
-def _windowed(op, shape):
-    if len(shape) < 2:
-        return None
-    strides = op.settings["strides"]
-    if op.kind == "pool" and len(op.output_shape) == 1:
-        op.settings = {**op.settings, "pool_size": shape[:-1], "strides": shape[:-1]}
-        return shape[-1:]
-    window = op.settings["pool_size" if op.kind == "pool" else "kernel_size"]
-    if op.settings.get("same"):
-        size = tuple(-(-n // s) for n, s in zip(shape[:-1], strides, strict=True))
-    else:
-        size = tuple((n - k) // s + 1 for n, k, s in zip(shape[:-1], window, strides, strict=True))
-    return (*size, op.output_shape[-1])
+    return describe(list(made.values()))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.nn.graph import call_names
 
 COLUMNS = ("float_clean", "integer_clean", "float_attacked", "integer_attacked")
 
@@ -120,7 +121,7 @@ def _float_side(model, integer):
 def _layer_by_layer(model, x):
     """x (1, H, W, C) -> {layer: its result}, without layers that leave everything as it is at inference."""
     values, results = {}, {model.input: model.check_images(x)}
-    for node, name in model.call_names().items():
+    for node, name in call_names(model.nodes).items():
         if node.inputs:
             inputs = [results[n] for n in node.inputs]
             results[node] = node.layer.forward(inputs if node.layer.joins else inputs[0], training=False)
@@ -153,7 +154,7 @@ def _names(traces, integer, model):
     graph = integer.graph if integer is not None else getattr(model, "graph", None)
     if graph is not None:
         return [(op.name, type(op).__name__.removeprefix("Float")) for op in graph.ops]
-    kinds = {name: type(node.layer).__name__ for node, name in model.call_names().items()}
+    kinds = {name: type(node.layer).__name__ for node, name in call_names(model.nodes).items()}
     return [(name, kinds[name]) for name in traces["float_clean"]]
 
 

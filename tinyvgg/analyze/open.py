@@ -3,25 +3,41 @@
 from pathlib import Path
 
 from tinyvgg.analyze.description import describe
-from tinyvgg.analyze.keras_config import describe_h5
-from tinyvgg.errors import DataError
+from tinyvgg.errors import DataError, FormatError
 
 
 def describe_path(name):
     """Describe the model in a file, or an architecture by its name ("base") -> list of Operation.
 
-    Of a Keras .h5 only the configuration is read, so networks that this library cannot run are described too.
+    Of Keras' files only the configuration is read, so networks that this library cannot run are described too.
     """
-    from tinyvgg import models
+    from tinyvgg import io, models
 
-    path = Path(name)
-    if not path.exists():
+    if not Path(name).exists():
         if str(name) in models.MODELS:
             return describe(models.build(str(name)))
         known = ", ".join(models.MODELS)
         raise DataError(f"there is no {name}", f"a model's file, the folder of a run, a zoo entry, or one of {known}")
-    if path.suffix.lower() in (".h5", ".hdf5"):
-        return describe_h5(path)
-    from tinyvgg.io import load_model
+    path = io.model_path(name)
+    return describe_h5(path) if io.kind_of(path) in ("h5", "keras") else describe(io.load_model(path))
 
-    return describe(load_model(path))
+
+def describe_h5(path):
+    """Describe the network in a Keras file (.h5 or .keras, Keras 1 to 3) -> list of Operation; weights are not read."""
+    from tinyvgg.io.keras_h5.archive import open_archive
+
+    with open_archive(path) as archive:
+        if archive.config is None:
+            raise FormatError(
+                f"{path} holds weights without a description of the model", "a whole model saved by Keras: model.save('model.h5')"
+            )
+        return describe_config(archive.config)
+
+
+def describe_config(config):
+    """Describe the plain data of a model_config -> list of Operation."""
+    from tinyvgg.io.keras_h5.describe import costed_nodes
+    from tinyvgg.io.keras_h5.hdf5 import damage
+
+    with damage("the model_config"):
+        return describe(costed_nodes(config))

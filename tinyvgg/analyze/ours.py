@@ -22,10 +22,8 @@ def costs(operations, *, compression="none"):
         kernel = math.prod(op.parameters.get("kernel", (0,))) + math.prod(op.parameters.get("recurrent_kernel", (0,)))
         bits = 4 if kernel and (compression == "high" or compression == "medium" and op.kind == "dense") else 8
         channel = CHANNEL_BYTES + (BIAS_BYTES if op.name in normed else 0)
-        stored = (kernel * bits + 7) // 8 + (16 if bits == 4 else 0) + (channel * op.output_shape[-1] if kernel else 0)
-        steps = op.settings.get("steps", 1)
-        products = (op.elements // op.output_shape[-1] if op.kind in ("conv", "dense") else steps) * kernel
-        note = "part of the layer before it" if op.kind in FUSED else ""
+        stored = 0 if op.shared else (kernel * bits + 7) // 8 + (16 if bits == 4 else 0) + (channel * op.output_shape[-1] if kernel else 0)
+        note = "part of the layer before it" if op.kind in FUSED else "the weights of its first use" if op.shared else ""
         rows.append(
             Cost(
                 op.name,
@@ -33,9 +31,9 @@ def costs(operations, *, compression="none"):
                 op.layer,
                 op.output_shape,
                 op.keras_parameters,
-                products,
+                op.macc,
                 stored,
-                products,
+                op.macc,
                 4 * op.keras_parameters,
                 bits,
                 False,

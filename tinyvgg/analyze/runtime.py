@@ -50,5 +50,5 @@ def _counts(operations):
     """C nodes, and arrays: an output each, weights, one scratch a convolution, and the input."""
     folded = folded_batch_norms(operations)
     nodes = [op for op in operations if op.kind not in ("input", "reshape", "pad") and op.name not in folded]
-    arrays = len(nodes) + 1 + sum(len(op.parameters) for op in nodes) + sum(op.kind == "conv" for op in nodes)
+    arrays = len(nodes) + 1 + sum(len(op.parameters) for op in nodes if not op.shared) + sum(op.kind == "conv" for op in nodes)
     return len(nodes), arrays

@@ -51,7 +51,7 @@ def macc(operation, release=LATEST):
         return el * (settings.get("terms", 2) - 1), False
     if kind == "conversion":
         return 2 * el, False
-    return 0, kind == "other"
+    return 0, kind in ("other", "gru", "simple_rnn", "embedding")
 
 
 def parameters(operation):
@@ -90,19 +90,21 @@ def costs(operations, *, compression="none", release=LATEST, number_format="floa
     folded = folded_batch_norms(operations)
     hosts = {norm.inputs[0]: norm for norm in operations if norm.name in folded}
     bits = LEVELS[compression] if number_format == "float" else 0
-    dense = {op.name: math.prod(op.parameters["kernel"]) for op in operations if op.kind == "dense"}
+    dense = {op.name: math.prod(op.parameters["kernel"]) for op in operations if op.kind == "dense" and not op.shared}
     shared = set(shared_layers(dense, bits)) if bits else set()
     rows = []
     for op in operations:
         if op.kind in ("input", "reshape"):
             continue
-        sizes = parameters(op)
+        sizes = {} if op.shared else parameters(op)
         own, guessed = macc(op, release)
         counted = sum(n for name, n in sizes.items() if name != "peephole" or release >= (8, 0))
         row = Cost(op.name, op.kind, op.layer, op.output_shape, counted, own, 0, own, _model_bytes(sizes, number_format))
         row.bits = 32 if number_format == "float" else 8
         if guessed:
             row.estimated, row.note = True, "no report shows this cost"
+        if op.shared and op.parameters:
+            row.note = "the weights of its first use"
         row.weights_bytes = row.model_bytes
         _place(row, op, operations, folded, hosts, number_format, release)
         if op.name in shared:
@@ -151,13 +153,21 @@ def _producer(op, operations):
 
 
 def folded_batch_norms(operations):
-    """Names of the batch-norms that follow a convolution directly and alone: X-CUBE-AI folds those, at every level."""
-    kinds = {op.name: op.kind for op in operations}
+    """Names of the batch-norms that follow a convolution directly and alone: X-CUBE-AI folds those, at every level.
+
+    Not where the convolution's weights are used a second time: they would have to be two.
+    """
+    twice = {op.layer for op in operations if op.shared}
+    kinds, layers = ({op.name: getattr(op, what) for op in operations} for what in ("kind", "layer"))
     uses = Counter(name for op in operations for name in op.inputs)
     return {
         op.name
         for op in operations
-        if op.kind == "batch_norm" and op.inputs and kinds.get(op.inputs[0]) == "conv" and uses[op.inputs[0]] == 1
+        if op.kind == "batch_norm"
+        and op.inputs
+        and kinds.get(op.inputs[0]) == "conv"
+        and uses[op.inputs[0]] == 1
+        and not twice & {op.layer, layers[op.inputs[0]]}
     }
 
 

@@ -1,6 +1,6 @@
 """What a model costs on a board: parameters, MACC, flash and RAM per layer, and what would help
 
-MODEL is a Keras .h5 (only its configuration is read), another model file, the folder of a run, a zoo entry, or the name of an
+MODEL is a file of Keras (only its configuration is read), another model file, the folder of a run, a zoo entry, or the name of an
 architecture (light, base, notebook, resnet8). `--rules xcubeai` counts as ST's X-CUBE-AI does, to the byte where its reports
 show the rule; what its runtime adds is a measured constant, marked as an estimate. `--rules tinyvgg` counts parameters as
 Keras does, MACC as multiplications of weights, and the bytes of the integer graph; there `none` and `low` are 8 bits a weight,

@@ -18,7 +18,7 @@ RUN_FILES = ("model.h5", "model.keras", "model.npz", "checkpoint.npz")
 def load_model(path, **settings):
     """Return the model in a file, or in the folder of a training run; FormatError says what the file is instead."""
     path = model_path(path)
-    kind = _kind(path)
+    kind = kind_of(path)
     if kind == "checkpoint":
         return load_checkpoint(path).model()
     if kind == "tvq":
@@ -41,7 +41,7 @@ def save_model(model, path, **settings):
 def load_weights(model, path, **settings):
     """Give `model` the weights of a file whose architecture is the same, and return it."""
     path = model_path(path)
-    if _kind(path) == "checkpoint":
+    if kind_of(path) == "checkpoint":
         model.set_weights(load_checkpoint(path).weights)
     else:
         _keras().load_weights(model, path, **settings)
@@ -63,7 +63,7 @@ def model_path(path):
     return path
 
 
-def _kind(path):
+def kind_of(path):
     """Return "checkpoint", "keras", "h5" or "tvq" by the content of a file, or raise FormatError."""
     try:
         with open(path, "rb") as f:

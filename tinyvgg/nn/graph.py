@@ -1,4 +1,5 @@
 """Graphs of layers: nodes that remember which layer made them from which nodes."""
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,16 @@ def connect(layer, inputs):
                          "nn.Input((32, 32, 3)) for a graph, layer.forward(x) for arrays")
     shapes = [n.shape for n in nodes]
     return Node(layer, tuple(nodes), tuple(layer.output_shape(shapes if isinstance(inputs, list | tuple) else shapes[0])))
+
+
+def call_names(nodes):
+    """Return {node: its layer's name}; from a layer's second use on with "_use2", "_use3" behind it."""
+    uses, names = Counter(), {}
+    for node in nodes:
+        uses[id(node.layer)] += 1
+        use = uses[id(node.layer)]
+        names[node] = node.layer.name if use == 1 else f"{node.layer.name}_use{use}"
+    return names
 
 
 def as_calls(nodes):

@@ -51,15 +51,6 @@ class Model(Classifier):
         """Whether the last layer is a softmax or has one as its activation."""
         return softmax_kind(self.output.layer) is not None
 
-    def call_names(self):
-        """Return {node: its layer's name}; from a layer's second use on with "_use2", "_use3" behind it."""
-        uses, names = Counter(), {}
-        for node in self.nodes:
-            uses[id(node.layer)] += 1
-            use = uses[id(node.layer)]
-            names[node] = node.layer.name if use == 1 else f"{node.layer.name}_use{use}"
-        return names
-
     def _forward(self, x, training):
         """Run every node on x (N, ...) up to the logits."""
         values, tape = {self.input: x}, []

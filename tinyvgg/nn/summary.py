@@ -1,17 +1,20 @@
 """A network in rows: type, output shape, parameters and MACC of each layer."""
+import math
 
 
 def summary_rows(model):
     """Return a dict a layer: name, type, output_shape (without the batch), parameters, macc; a shared layer's MACC is its sum."""
-    rows = []
     uses = {}
     for node in model.nodes:
         uses.setdefault(id(node.layer), []).append(node)
-    for layer in model.layers:
-        nodes = uses[id(layer)]
-        rows.append({"name": layer.name, "type": layer.class_name or type(layer).__name__, "output_shape": list(nodes[-1].shape),
-                     "parameters": sum(a.size for _, a in layer.weights), "macc": sum(layer.macc(n.input_shape) for n in nodes)})
-    return rows
+    return [summary_row(layer, uses[id(layer)]) for layer in model.layers]
+
+
+def summary_row(layer, nodes):
+    """Return the row of a layer that is used at `nodes`; its arrays need not be made yet."""
+    return {"name": layer.name, "type": layer.class_name or type(layer).__name__, "output_shape": list(nodes[-1].shape),
+            "parameters": sum(map(math.prod, layer.weight_shapes(nodes[0].input_shape).values())),
+            "macc": sum(layer.macc(node.input_shape) for node in nodes)}
 
 
 def count_macc(model):

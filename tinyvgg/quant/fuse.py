@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyvgg.errors import NotYet, QuantError
 from tinyvgg.nn import layers as L
+from tinyvgg.nn.graph import call_names
 from tinyvgg.nn.layers._spatial import padding_for
 from tinyvgg.quant.float_graph import (
     WEIGHTED,
@@ -44,7 +45,7 @@ def fuse(model):
 
 def _steps(model):
     """(layer, name of its result, names of its inputs, shape of its result) in order."""
-    names = model.call_names()
+    names = call_names(model.nodes)
     return [(node.layer, name, [names[n] for n in node.inputs], node.shape) for node, name in names.items()]
 
 

@@ -16,15 +16,35 @@ FLOATS = {"float32": np.float32, "float64": np.float64}
 _OF_OURS = ("unbiased_moving_variance",)        # settings of layers here that Keras has not
 
 
-class Plan:
-    """The layers of a network, connected but without arrays: what shapes they will have is known before any is made."""
+class Connected:
+    """The layers of a network, connected but without arrays. make: from a Leaf to a layer."""
 
-    def __init__(self, description):
-        self.description = description
-        self.dtype = _dtype(description)
+    def __init__(self, description, make):
+        self.description, self.make = description, make
         self.layers, self.nodes = {}, []
         for leaf, sources in description.calls:
             self.nodes.append(self._connect(leaf, [self.nodes[i] for i in sources]))
+
+    def _connect(self, index, sources):
+        leaf = self.description.leaves[index]
+        if index not in self.layers:
+            self.layers[index] = self.make(leaf)
+        layer = self.layers[index]
+        if isinstance(layer, InputLayer):
+            return input_node(layer)
+        if not layer.joins and len(sources) != 1:
+            raise NotYet(f"layer {leaf.name!r} ({leaf.class_name}) is called on {len(sources)} inputs; the engine takes one")
+        if not sources:
+            raise FormatError(f"layer {leaf.name!r} ({leaf.class_name}) is called on nothing")
+        return connect(layer, sources if layer.joins else sources[0])
+
+
+class Plan(Connected):
+    """A network that the engine can run: what shapes its arrays will have is known before any is made."""
+
+    def __init__(self, description):
+        self.dtype = _dtype(description)
+        super().__init__(description, make_layer)
         if len(description.inputs) != 1 or len(description.outputs) != 1:
             names = [description.leaves[description.calls[i][0]].name for i in (*description.inputs, *description.outputs)]
             raise NotYet(f"the model has {len(description.inputs)} inputs and {len(description.outputs)} outputs "
@@ -52,19 +72,6 @@ class Plan:
             model = Model(self.nodes[self.description.inputs[0]], self.nodes[self.description.outputs[0]], **settings)
         return model if self.dtype == "float32" else model.astype(FLOATS[self.dtype])
 
-    def _connect(self, index, sources):
-        leaf = self.description.leaves[index]
-        if index not in self.layers:
-            self.layers[index] = make_layer(leaf)
-        layer = self.layers[index]
-        if isinstance(layer, InputLayer):
-            return input_node(layer)
-        if not layer.joins and len(sources) != 1:
-            raise NotYet(f"layer {leaf.name!r} ({leaf.class_name}) is called on {len(sources)} inputs; the engine takes one")
-        if not sources:
-            raise FormatError(f"layer {leaf.name!r} ({leaf.class_name}) is called on nothing")
-        return connect(layer, sources if layer.joins else sources[0])
-
     def _shape_into(self, index):
         return next(n for n, (leaf, _) in zip(self.nodes, self.description.calls, strict=True) if leaf == index).input_shape
 
@@ -78,7 +85,7 @@ def make_layer(leaf):
         return layer_from_config({"class_name": leaf.class_name, "config": options})
     except (TypeError, ValueError, ArithmeticError) as error:
         if isinstance(error, TinyVGGError):
-            where = "" if leaf.name in error.problem else f"layer {leaf.name!r}: "
+            where = "" if repr(leaf.name) in error.problem else f"layer {leaf.name!r}: "
             raise type(error)(where + error.problem, error.hint) from error
         raise FormatError(f"layer {leaf.name!r} ({leaf.class_name}) has settings that do not fit: {error}") from error
 

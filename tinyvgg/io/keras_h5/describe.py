@@ -2,17 +2,18 @@
 import math
 
 from tinyvgg.errors import NotYet, TinyVGGError
-from tinyvgg.io.keras_h5 import build, hdf5, weights
+from tinyvgg.io.keras_h5 import build, hdf5, lacking, weights
 from tinyvgg.io.keras_h5.archive import open_archive
 from tinyvgg.io.keras_h5.flatten import flatten
 from tinyvgg.io.keras_h5.layers import weight_counts
-from tinyvgg.nn.graph import layer_order
+from tinyvgg.nn.graph import layer_order, topological
+from tinyvgg.nn.summary import summary_row
 
 
 def summary(path):
     """Return {"parameters", "macc", "layers": [{"name", "type", "output_shape", "parameters", "macc"}], "note"} of a file.
 
-    output_shape and macc are None where they are not known; parameters are counted from the arrays in the file.
+    output_shape and macc are None where they are not known; the parameters of such a layer are counted from its arrays.
     """
     with open_archive(path) as archive:
         rows, note = _weight_rows(archive) if archive.config is None else _model_rows(archive)
@@ -30,47 +31,46 @@ def _model_rows(archive):
     except NotYet as error:
         found, note = {}, error.problem
     try:
-        build.Plan(description)
+        plan = build.Plan(description)
     except TinyVGGError as error:
         note = note or error.problem
-    shapes = _Shapes(description)
+    else:
+        if not note:
+            plan.check(found)
+    nodes, uses = _Known(description, lacking.make).nodes, {}
+    for (leaf, _), node in zip(description.calls, nodes, strict=True):
+        uses.setdefault(leaf, []).append(node)
     used = [leaf for leaf, _ in description.calls] if description.chain else layer_order(description.calls, description.outputs)
-    return [_row(description.leaves[i], found.get(i, []), *shapes.of(i)) for i in used], note
+    return [_row(description.leaves[i], found.get(i, []), uses[i]) for i in used], note
 
 
-def _row(leaf, datasets, output_shape, macc):
-    return {"name": leaf.name, "type": leaf.class_name, "output_shape": None if output_shape is None else list(output_shape),
-            "parameters": sum(math.prod(d.shape) for d in datasets), "macc": macc}
+def _row(leaf, datasets, nodes):
+    if None not in nodes:
+        return {**summary_row(nodes[0].layer, nodes), "type": leaf.class_name}
+    shape = nodes[-1] and list(nodes[-1].shape)
+    return {"name": leaf.name, "type": leaf.class_name, "output_shape": shape, "parameters": _size(datasets), "macc": None}
 
 
-class _Shapes:
-    """Output shapes and MACC, layer by layer, as far as they are known: a layer that the engine lacks hides what follows."""
+class _Known(build.Connected):
+    """Nodes as far as their shapes are known, else None: a layer whose shapes cannot be told hides what follows."""
 
-    def __init__(self, description):
-        self.description, self.layers, self.found = description, {}, []
-        for leaf, sources in description.calls:
-            self.found.append(self._call(leaf, [self.found[i][0] for i in sources]))
-
-    def of(self, leaf):
-        """(output shape of the last use, MACC of all uses)."""
-        uses = [found for (used, _), found in zip(self.description.calls, self.found, strict=True) if used == leaf]
-        macc = [m for _, m in uses]
-        return uses[-1][0], None if None in macc else sum(macc)
-
-    def _call(self, index, inputs):
-        leaf = self.description.leaves[index]
+    def _connect(self, index, sources):
         try:
-            if index not in self.layers:
-                self.layers[index] = build.make_layer(leaf)
-            layer = self.layers[index]
-            if leaf.class_name == "InputLayer":
-                return layer.shape, 0
-            if None in inputs or not inputs:
-                return None, None
-            shape = inputs if layer.joins else inputs[0]
-            return tuple(layer.output_shape(shape)), layer.macc(shape)
+            return None if None in sources else super()._connect(index, sources)
         except TinyVGGError:
-            return None, None
+            return None
+
+
+def costed_nodes(config):
+    """Return the nodes of the graph in a model_config (parsed JSON), each after its inputs, up to the outputs.
+
+    Their layers have no arrays; some only tell what they cost (see lacking.py). Raises NotYet that names a layer whose cost is
+    not known.
+    """
+    description = flatten(config)
+    nodes = build.Connected(description, lacking.make).nodes
+    wanted = {n: None for i in description.outputs for n in topological(nodes[i])}
+    return [node for node in nodes if node in wanted]
 
 
 def _weight_rows(archive):

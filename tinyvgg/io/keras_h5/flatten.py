@@ -93,7 +93,7 @@ class _Inliner:
     def instantiate(self, entry, path, depth):
         """Make the leaves of a layer or model and return the part that can be called."""
         class_name, settings = _parts(entry)
-        name = settings.get("name") or (entry.get("name") if isinstance(entry, dict) else None)
+        name = settings.get("name") or entry.get("name") or (None if depth or class_name not in MODELS else "model")
         if not isinstance(name, str) or not name or len(name) > 10_000:
             raise FormatError(f"a layer ({class_name}) has the name {str(name)[:40]!r}; expected text")
         branch = Branch(name, class_name, settings.get("trainable") is not False)

@@ -1,0 +1,173 @@
+"""What X-CUBE-AI makes of each layer: PARTS[class] = function(layer, input shape) -> list of parts of an Operation.
+
+A part is {"kind", "output_shape"} and, where there are any, "parameters" (those that inference needs, shapes by name) and
+"settings"; of a layer that becomes several, later parts say their "macc" and "keras_parameters" too, and the first has the rest.
+"""
+
+import math
+
+from tinyvgg.io.keras_h5 import lacking
+from tinyvgg.nn import layers as L
+
+
+def parts_of(layer, input_shape):
+    """Return the parts of a layer called on `input_shape`; none for a layer that does nothing at inference."""
+    rule = next((PARTS[cls] for cls in type(layer).__mro__ if cls in PARTS), _other)
+    parts = rule(layer, input_shape)
+    if layer.activation.name != "linear" and rule not in (_activation_layer, _wrapped):
+        parts = [*parts, _activation(layer.activation.name, parts[-1]["output_shape"])]
+    return parts
+
+
+def _activation(function, shape, **more):
+    return {"kind": "activation", "output_shape": shape, "settings": {"function": function}, **more}
+
+
+def _conv(layer, shape, kernel, bias, groups, *, window=None, strides=None, same=None):
+    parameters = {"kernel": kernel} | ({"bias": bias} if bias else {})
+    settings = {"kernel_size": window or layer.kernel_size, "strides": strides or layer.strides,
+                "same": layer.padding == "same" if same is None else same, "groups": groups}
+    return {"kind": "conv", "output_shape": shape, "parameters": parameters, "settings": settings}
+
+
+def _convolution(layer, shape):
+    arrays = layer.weight_shapes(shape)
+    return [_conv(layer, layer.output_shape(shape), arrays["kernel"], arrays.get("bias"), layer.groups)]
+
+
+def _depthwise(layer, shape):
+    out, arrays = layer.output_shape(shape), layer.weight_shapes(shape)
+    return [_conv(layer, out, (*layer.kernel_size, 1, out[-1]), arrays.get("bias"), shape[-1])]
+
+
+def _separable(layer, shape):
+    out, arrays = layer.output_shape(shape), layer.weight_shapes(shape)
+    pointwise, bias = arrays["pointwise_kernel"], arrays.get("bias")
+    channels = pointwise[2]
+    first = _conv(layer, (*out[:-1], channels), (*layer.kernel_size, 1, channels), None, shape[-1])
+    second = _conv(layer, out, pointwise, bias, 1, window=(1, 1), strides=(1, 1))
+    return [first, {**second, "macc": math.prod(out) * channels, "keras_parameters": math.prod(pointwise) + math.prod(bias or (0,))}]
+
+
+def _dense(layer, shape):
+    return [{"kind": "dense", "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape)}]
+
+
+def _batch_norm(layer, shape):
+    return [{"kind": "batch_norm", "output_shape": shape, "parameters": {"scale": shape[-1:], "offset": shape[-1:]}}]
+
+
+def _pool(function, window=None):
+    def rule(layer, shape):
+        size = window(shape) if window else layer.pool_size
+        return [{"kind": "pool", "output_shape": layer.output_shape(shape),
+                 "settings": {"pool_size": size, "strides": size if window else layer.strides, "function": function,
+                              **({} if window else {"same": layer.padding == "same"})}}]
+    return rule
+
+
+def _activation_layer(layer, shape):
+    return [_activation(layer.activation.name, shape)] if layer.activation.name != "linear" else []
+
+
+def _relu(layer, shape):
+    return [_activation("leaky_relu" if layer.negative_slope else "relu6" if layer.max_value == 6 else "relu", shape)]
+
+
+def _function(name):
+    return lambda layer, shape: [_activation(name, shape, parameters=layer.weight_shapes(shape))]
+
+
+def _kind(kind, **settings):
+    return lambda layer, shape: [{"kind": kind, "output_shape": layer.output_shape(shape), "settings": settings}]
+
+
+def _add(layer, shapes):
+    return [{"kind": "add", "output_shape": layer.output_shape(shapes), "settings": {"terms": len(shapes)}}]
+
+
+def _other(layer, shape):
+    """A layer of which no rule is known: its arrays as they are."""
+    return [{"kind": "other", "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape),
+             "settings": {"function": type(layer).__name__.lower()}}]
+
+
+# --- layers that the engine lacks ---
+
+def _one_d(layer, shape):
+    parts = parts_of(layer.image_layer, (1, *shape))
+    for part in parts:
+        part["output_shape"] = layer.output_shape(shape)
+        for key in ("kernel_size", "strides", "pool_size"):
+            if key in part.get("settings", {}):
+                part["settings"][key] = part["settings"][key][1:]
+        if "kernel" in part.get("parameters", {}):
+            part["parameters"]["kernel"] = part["parameters"]["kernel"][1:]
+    return parts
+
+
+def _recurrent(layer, shape):
+    kind = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "simple_rnn"}[layer.class_name]
+    return [{"kind": kind, "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape),
+             "settings": {"steps": shape[0], "units": layer.units}}]
+
+
+def _bidirectional(layer, shape):
+    first, second = (_recurrent(direction, shape)[0] for direction in layer.directions)
+    second |= {"output_shape": layer.output_shape(shape), "macc": layer.directions[1].macc(shape),
+               "keras_parameters": sum(map(math.prod, second["parameters"].values()))}
+    return [first, second]
+
+
+def _wrapped(layer, shape):
+    parts = parts_of(layer.layer, tuple(shape[1:]))
+    for part in parts:
+        part["output_shape"] = (shape[0], *part["output_shape"])
+        if "steps" in part.get("settings", {}):
+            part["settings"]["steps"] *= shape[0]
+        if "macc" in part:
+            part["macc"] *= shape[0]
+    return parts
+
+
+def _embedding(layer, shape):
+    return [{"kind": "embedding", "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape)}]
+
+
+def _image(shape):
+    return tuple(shape[:-1])
+
+
+PARTS = {
+    L.InputLayer: _kind("input"),
+    L.Conv2D: _convolution,
+    L.DepthwiseConv2D: _depthwise,
+    L.SeparableConv2D: _separable,
+    L.Dense: _dense,
+    L.BatchNormalization: _batch_norm,
+    L.MaxPooling2D: _pool("max"),
+    L.AveragePooling2D: _pool("average"),
+    L.GlobalAveragePooling2D: _pool("average", _image),
+    L.GlobalMaxPooling2D: _pool("max", _image),
+    L.Activation: _activation_layer,
+    L.ReLU: _relu,
+    L.LeakyReLU: _function("leaky_relu"),
+    L.PReLU: _function("prelu"),
+    L.Softmax: _function("softmax"),
+    L.ELU: _function("elu"),
+    L.Add: _add,
+    L.Concatenate: _kind("concatenate"),
+    L.Flatten: _kind("reshape"),
+    L.Reshape: _kind("reshape"),
+    L.ZeroPadding2D: _kind("pad"),
+    L.Dropout: lambda layer, shape: [],
+    L.Rescaling: _kind("other", function="rescaling"),
+    lacking.Unchanged: _other,
+    lacking.Nothing: lambda layer, shape: [],
+    lacking.AnyConcatenate: _kind("concatenate"),
+    lacking.OneD: _one_d,
+    lacking.Recurrent: _recurrent,
+    lacking.Bidirectional: _bidirectional,
+    lacking.TimeDistributed: _wrapped,
+    lacking.Embedding: _embedding,
+}

@@ -1,0 +1,226 @@
+"""Keras' layers that the engine cannot run, as far as what they cost can be told: shapes, arrays, multiplications of weights.
+
+`make(leaf)` returns the engine's layer where there is one. To add a layer: a class here that defines `output_shape`, `build` and
+`macc`, a row in LACKING, and in analyze/operations.py what X-CUBE-AI makes of it.
+"""
+from dataclasses import replace
+
+from tinyvgg.errors import FormatError, NotYet, ShapeError, TinyVGGError
+from tinyvgg.io.keras_h5.build import make_layer
+from tinyvgg.io.keras_h5.flatten import Leaf
+from tinyvgg.io.keras_h5.layers import neutral
+from tinyvgg.nn import activations
+from tinyvgg.nn.layers import (
+    LAYERS,
+    AveragePooling2D,
+    Conv2D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    Layer,
+    MaxPooling2D,
+    ZeroPadding2D,
+)
+from tinyvgg.nn.layers.base import positive
+
+# Keras' activations beside the engine's; a layer as the activation counts as what it computes.
+ACTIVATIONS = {name: name for name in ("celu", "exponential", "gelu", "hard_sigmoid", "hard_silu", "hard_swish", "log_softmax",
+                                       "mish", "selu", "softplus", "softsign")}
+ACTIVATIONS |= {"LeakyReLU": "leaky_relu", "ReLU": "relu", "Softmax": "softmax", "ELU": "elu"}
+
+
+def make(leaf):
+    """Return the engine's layer for a Leaf, or one that only tells its cost; NotYet names a layer whose cost is not known."""
+    name = leaf.config.get("activation")
+    if leaf.class_name in LAYERS and isinstance(name, str) and name in ACTIVATIONS and name not in activations.ACTIVATIONS:
+        layer = make_layer(replace(leaf, config={**leaf.config, "activation": "linear"}))
+        layer.activation = activations.Activation(ACTIVATIONS[name], ACTIVATIONS[name])
+        return layer
+    kind = _kind(leaf)
+    if kind is None:
+        return make_layer(leaf)
+    where = f"layer {leaf.name!r} ({leaf.class_name})"
+    try:
+        return kind(leaf)
+    except TinyVGGError as error:
+        raise type(error)(error.problem if repr(leaf.name) in error.problem else f"{where}: {error.problem}", error.hint) from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise FormatError(f"the settings of {where} do not fit: {type(error).__name__} {error}") from error
+
+
+def _kind(leaf):
+    """The class below for a leaf, or None where the engine's own is right."""
+    if leaf.class_name == "Concatenate":
+        return None if leaf.config.get("axis", -1) in (-1, None) else AnyConcatenate
+    if leaf.class_name == "Rescaling":
+        return None if all(isinstance(leaf.config.get(k, 0), int | float) for k in ("scale", "offset")) else Unchanged
+    return None if leaf.class_name in LAYERS else LACKING.get(leaf.class_name)
+
+
+class Cost(Layer):
+    """A layer of Keras that is never run, from its settings."""
+
+    def __init__(self, leaf):
+        super().__init__(name=leaf.name, trainable=leaf.config.get("trainable") is not False)
+        self.class_name, self.config = leaf.class_name, leaf.config
+        if leaf.config.get("data_format") not in (None, "channels_last"):
+            raise NotYet(f"data_format is {leaf.config['data_format']!r}; expected channels last")
+
+
+class Unchanged(Cost):
+    """A layer that keeps its input's shape, without weights."""
+
+
+class Nothing(Unchanged):
+    """A layer that does nothing at inference."""
+
+
+class AnyConcatenate(Cost):
+    """Arrays one after another along any axis (counted with the batch, as Keras does)."""
+
+    joins = True
+
+    def output_shape(self, input_shape):
+        axis = self.config["axis"]
+        first = list(input_shape[0])
+        axis = axis - 1 if axis > 0 else axis
+        rest = [[n for i, n in enumerate(shape) if i != axis % len(first)] for shape in input_shape]
+        if axis == -1 - len(first) or not -len(first) <= axis < len(first) or any(r != rest[0] for r in rest):
+            raise ShapeError(f"Concatenate {self.name} (axis {self.config['axis']}) got inputs of shapes {input_shape}")
+        first[axis] = sum(shape[axis] for shape in input_shape)
+        return tuple(first)
+
+
+class OneD(Cost):
+    """A layer along one axis: the engine's along two, on an image of one row."""
+
+    def __init__(self, leaf):
+        super().__init__(leaf)
+        settings = {key: leaf.config[key] for key in ("filters", "use_bias", "groups", "keepdims") if key in leaf.config}
+        cls = ONE_D[leaf.class_name]
+        for key in ("kernel_size", "strides", "dilation_rate", "pool_size"):
+            if leaf.config.get(key) is not None and key in cls.options:
+                value = leaf.config[key]
+                settings[key] = (1, value[0] if isinstance(value, list | tuple) and len(value) == 1 else value)
+        if "padding" in leaf.config and "padding" in cls.options:
+            padding = leaf.config["padding"]
+            settings["padding"] = "same" if padding == "causal" else (0, padding) if cls is ZeroPadding2D else padding
+        self.image_layer = cls(name=leaf.name, **settings)
+        self.activation = _activation(leaf.config.get("activation"))
+
+    def output_shape(self, input_shape):
+        _of_rank(self, input_shape, 2)
+        out = self.image_layer.output_shape((1, *input_shape))
+        return out[1:] if len(out) == 3 else out
+
+    def build(self, input_shape, rng):
+        for name, shape in self.image_layer.weight_shapes((1, *input_shape)).items():
+            self.add_parameter(name, shape[1:] if name == "kernel" else shape, "zeros", rng)
+
+    def macc(self, input_shape):
+        return self.image_layer.macc((1, *input_shape))
+
+
+class Recurrent(Cost):
+    """LSTM, GRU, SimpleRNN over (steps, values): `gates` times kernel (values, units) and recurrent_kernel (units, units)."""
+
+    def __init__(self, leaf):
+        super().__init__(leaf)
+        self.gates = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}[leaf.class_name]
+        self.units, self.sequences = positive(leaf.config["units"], "units"), bool(leaf.config.get("return_sequences"))
+        if leaf.config.get("return_state") or leaf.config.get("time_major"):
+            raise NotYet("return_state and time_major are not known here")
+
+    def output_shape(self, input_shape):
+        steps, _ = _of_rank(self, input_shape, 2)
+        return (steps, self.units) if self.sequences else (self.units,)
+
+    def build(self, input_shape, rng):
+        columns = self.gates * self.units
+        self.add_parameter("kernel", (input_shape[1], columns), "zeros", rng)
+        self.add_parameter("recurrent_kernel", (self.units, columns), "zeros", rng)
+        if self.config.get("use_bias", True):
+            twice = self.class_name == "GRU" and self.config.get("reset_after", False)
+            self.add_parameter("bias", (2, columns) if twice else (columns,), "zeros", rng)
+
+    def macc(self, input_shape):
+        return input_shape[0] * self.gates * self.units * (input_shape[1] + self.units)
+
+
+class Bidirectional(Cost):
+    """A recurrent layer forwards and another backwards; the results side by side, or one sum of them."""
+
+    def __init__(self, leaf):
+        super().__init__(leaf)
+        first = _inner(leaf)
+        second = _inner(leaf, "backward_layer") if leaf.config.get("backward_layer") else _inner(leaf)
+        self.directions, self.mode = (first, second), leaf.config.get("merge_mode", "concat")
+        if any(not isinstance(layer, Recurrent) for layer in self.directions) or self.mode not in ("concat", "sum", "mul", "ave"):
+            raise NotYet(f"merge_mode {self.mode!r} of {type(first).__name__} is not known here")
+
+    def output_shape(self, input_shape):
+        first, second = (layer.output_shape(input_shape) for layer in self.directions)
+        return (*first[:-1], first[-1] + second[-1]) if self.mode == "concat" else first
+
+    def build(self, input_shape, rng):
+        for side, layer in zip(("forward", "backward"), self.directions, strict=True):
+            for name, shape in layer.weight_shapes(input_shape).items():
+                self.add_parameter(f"{side}_{name}", shape, "zeros", rng)
+
+    def macc(self, input_shape):
+        return sum(layer.macc(input_shape) for layer in self.directions)
+
+
+class TimeDistributed(Cost):
+    """A layer at every step of (steps, ...), with the same weights."""
+
+    def __init__(self, leaf):
+        super().__init__(leaf)
+        self.layer = _inner(leaf)
+
+    def output_shape(self, input_shape):
+        return (input_shape[0], *self.layer.output_shape(tuple(input_shape[1:])))
+
+    def build(self, input_shape, rng):
+        for name, shape in self.layer.weight_shapes(tuple(input_shape[1:])).items():
+            self.add_parameter(name, shape, "zeros", rng)
+
+    def macc(self, input_shape):
+        return input_shape[0] * self.layer.macc(tuple(input_shape[1:]))
+
+
+class Embedding(Cost):
+    """Rows of a table (input_dim, output_dim), looked up: no multiplication."""
+
+    def output_shape(self, input_shape):
+        return (*input_shape, positive(self.config["output_dim"], "output_dim"))
+
+    def build(self, input_shape, rng):
+        self.add_parameter("embeddings", (positive(self.config["input_dim"], "input_dim"), self.config["output_dim"]), "zeros", rng)
+
+
+ONE_D = {"Conv1D": Conv2D, "MaxPooling1D": MaxPooling2D, "AveragePooling1D": AveragePooling2D, "ZeroPadding1D": ZeroPadding2D,
+         "GlobalAveragePooling1D": GlobalAveragePooling2D, "GlobalMaxPooling1D": GlobalMaxPooling2D}
+LACKING = {**dict.fromkeys(ONE_D, OneD), **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), Recurrent), "Bidirectional": Bidirectional,
+           "TimeDistributed": TimeDistributed, "Embedding": Embedding,
+           **dict.fromkeys(("SpatialDropout1D", "SpatialDropout3D", "GaussianNoise"), Nothing)}
+
+
+def _inner(leaf, key="layer"):
+    """The layer within a wrapper."""
+    entry = leaf.config[key]
+    class_name = entry["class_name"]
+    name = entry["config"].get("name", leaf.name)
+    return make(Leaf(str(name), class_name, neutral(class_name, entry["config"])))
+
+
+def _activation(name):
+    name = name.get("class_name") if isinstance(name, dict) else name
+    if name in ACTIVATIONS and name not in activations.ACTIVATIONS:
+        return activations.Activation(ACTIVATIONS[name], ACTIVATIONS[name])
+    return activations.get(name)
+
+
+def _of_rank(layer, shape, rank):
+    if isinstance(shape, list) or len(shape) != rank:
+        raise ShapeError(f"{layer.class_name} {layer.name} got inputs of shape {shape}; expected {rank} sizes without the batch")
+    return shape
