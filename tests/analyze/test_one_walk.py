@@ -80,9 +80,9 @@ LACKING = [
     ("Bidirectional", {"layer": {"class_name": "LSTM", "config": {"name": "i", "units": 6}}}, (10, 4), (12,), 528, 4800),
     ("Bidirectional", {"layer": {"class_name": "GRU", "config": {"units": 6}}, "merge_mode": "sum"}, (10, 4), (6,), 396, 3600),
     ("TimeDistributed", {"layer": {"class_name": "Dense", "config": {"name": "i", "units": 3}}}, (7, 4), (7, 3), 15, 84),
-    ("TimeDistributed", {"layer": {"class_name": "Conv2D", "config": {"name": "i", "filters": 2, "kernel_size": [3, 3]}}},
+    ("TimeDistributed", {"layer": {"class_name": "Conv2D", "config": {"filters": 2, "kernel_size": [3, 3]}}},
      (5, 8, 8, 1), (5, 6, 6, 2), 20, 5 * 36 * 18),
-    ("TimeDistributed", {"layer": {"class_name": "SeparableConv2D", "config": {"name": "i", "filters": 2, "kernel_size": [3, 3]}}},
+    ("TimeDistributed", {"layer": {"class_name": "SeparableConv2D", "config": {"filters": 2, "kernel_size": [3, 3]}}},
      (5, 8, 8, 3), (5, 6, 6, 2), 27 + 6 + 2, 5 * 36 * (27 + 6)),
     ("Embedding", {"input_dim": 100, "output_dim": 8}, (12,), (12, 8), 800, 0),
     ("Conv1D", {"filters": 5, "kernel_size": [3], "strides": [2], "padding": "causal"}, (9, 4), (5, 5), 65, 5 * 60),
@@ -97,7 +97,8 @@ LACKING = [
 @pytest.mark.parametrize(("class_name", "settings", "shape", "out", "parameters", "macc"), LACKING)
 def test_of_layers_that_the_engine_lacks(class_name, settings, shape, out, parameters, macc):
     config = {"name": "x", "batch_input_shape": [None, *shape], **settings}
-    operations = describe_config({"class_name": "Sequential", "config": {"layers": [{"class_name": class_name, "config": config}]}})
+    layer = {"class_name": class_name, "config": config}
+    operations = describe_config({"class_name": "Sequential", "config": {"layers": [layer]}})
     found = analyze(operations, rules="tinyvgg")
     assert (operations[-1].output_shape, found.parameters, found.macc) == (out, parameters, macc)
     assert not any("8-bit integers" in change.what for change in analyze(operations).changes) or class_name == "Dense"

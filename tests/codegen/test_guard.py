@@ -10,7 +10,7 @@ from tinyvgg.codegen.host import compile_library
 from tinyvgg.errors import OptionError
 from tinyvgg.faults.baseline import draw
 from tinyvgg.faults.defences import Crc, Radar, Ranges, Replicas
-from tinyvgg.faults.store import open_store
+from tinyvgg.faults.open import open_store
 from tinyvgg.rng import generator
 
 DEFENCES = {"crc": lambda s: Crc(s), "radar=8": lambda s: Radar(s, 8), "radar=32": lambda s: Radar(s, 32),

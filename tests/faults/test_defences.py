@@ -6,8 +6,8 @@ from tinyvgg.errors import OptionError
 from tinyvgg.faults.adaptive import evade_radar
 from tinyvgg.faults.defences import Crc, Radar, Ranges, Replicas, defences_of, trial
 from tinyvgg.faults.hardening import clip_weights
+from tinyvgg.faults.open import open_store
 from tinyvgg.faults.search import progressive_search
-from tinyvgg.faults.store import open_store
 
 
 def test_crc_finds_every_flip_every_pair_and_every_burst(quantized):

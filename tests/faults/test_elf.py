@@ -7,9 +7,9 @@ import pytest
 from tinyvgg import nn
 from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.faults.elf import bases, patch_board, patch_elf
+from tinyvgg.faults.open import open_store
 from tinyvgg.faults.plan import FlipPlan, Step, flips_of
 from tinyvgg.faults.search import progressive_search
-from tinyvgg.faults.store import open_store
 from tinyvgg.nn import layers as L
 from tinyvgg.quant import quantize
 

@@ -8,10 +8,10 @@ from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.faults.baseline import draw, random_flips, summarise
 from tinyvgg.faults.files import patch_file
 from tinyvgg.faults.memories import ecc, memory_of, surviving
+from tinyvgg.faults.open import open_store
 from tinyvgg.faults.plan import FlipPlan, Step, flips_of, load_plan
 from tinyvgg.faults.search import progressive_search
 from tinyvgg.faults.sensitivity import sensitivity_map
-from tinyvgg.faults.store import open_store
 from tinyvgg.rng import generator
 
 

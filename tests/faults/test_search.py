@@ -5,9 +5,9 @@ import pytest
 from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.faults import bits
 from tinyvgg.faults.objective import objective
+from tinyvgg.faults.open import open_store
 from tinyvgg.faults.plan import load_plan
 from tinyvgg.faults.search import progressive_search
-from tinyvgg.faults.store import open_store
 from tinyvgg.faults.victim import victim_of
 
 

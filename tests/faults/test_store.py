@@ -5,8 +5,8 @@ import pytest
 from tests.faults.host import compiled
 from tinyvgg.errors import OptionError
 from tinyvgg.faults.execute import Session
+from tinyvgg.faults.open import open_store
 from tinyvgg.faults.plan import changes_of
-from tinyvgg.faults.store import open_store
 
 FORMS = ("file", "image")
 

@@ -6,8 +6,8 @@ from tests.faults.conftest import tiny_network
 from tinyvgg.errors import DeviceError, OptionError
 from tinyvgg.faults.defences import Radar, Ranges
 from tinyvgg.faults.elf import bases, patch_board
+from tinyvgg.faults.open import open_store
 from tinyvgg.faults.plan import FlipPlan, Step, flips_of
-from tinyvgg.faults.store import open_store
 from tinyvgg.firmware.network import build_network
 from tinyvgg.quant.schemes import compress
 

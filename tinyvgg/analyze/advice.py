@@ -4,7 +4,6 @@ import copy
 import math
 from dataclasses import dataclass
 
-from tinyvgg.analyze.analysis import measure
 from tinyvgg.analyze.description import describe
 from tinyvgg.errors import TinyVGGError
 from tinyvgg.io.keras_h5.lacking import Cost
@@ -29,9 +28,12 @@ class Change:
         return {"change": self.what, "flash_bytes": self.flash_bytes, "ram_bytes": self.ram_bytes, "macc": self.macc}
 
 
-def best_changes(operations, now, count=3):
-    """Try every change that is known and return the `count` that save most of what is short (flash where nothing is)."""
-    found = [c for c in _changes(operations, now) if c.flash_bytes > 0 or c.ram_bytes > 0]
+def best_changes(operations, now, measure, count=3):
+    """Try every change that is known and return the `count` that save most of what is short (flash where nothing is).
+
+    now: the Analysis as it is; measure(operations, board, rules, compression) -> Analysis.
+    """
+    found = [c for c in _changes(operations, now, measure) if c.flash_bytes > 0 or c.ram_bytes > 0]
     scarce_ram, scarce_flash = now.missing_ram > 0, now.missing_flash > 0
 
     def value(change):
@@ -47,7 +49,7 @@ def best_changes(operations, now, count=3):
     return kept[:count]
 
 
-def _changes(operations, now):
+def _changes(operations, now, measure):
     """Yield Changes from the figures `now`."""
 
     def against(what, other):

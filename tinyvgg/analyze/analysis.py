@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from tinyvgg.analyze import boards, ours, runtime, st
+from tinyvgg.analyze.advice import best_changes
 from tinyvgg.analyze.description import describe
 from tinyvgg.errors import OptionError
 
@@ -85,12 +86,10 @@ def analyze(model, *, board="stm32l4r9i-disco", rules="xcubeai", compression="no
     rules: "xcubeai" (ST's counts and bytes) or "tinyvgg" (Keras' parameters, multiplications of weights, the integer firmware).
     compression: none, lossless, low, medium or high.
     """
-    from tinyvgg.analyze.advice import best_changes
-
     board = board if isinstance(board, boards.Board) else boards.load(board)
     operations = describe(model)
     found = measure(operations, board, rules, compression)
-    found.changes = best_changes(operations, found)
+    found.changes = best_changes(operations, found, measure)
     return found
 
 

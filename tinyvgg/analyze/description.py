@@ -21,10 +21,10 @@ class Operation:
 
     `kind`: input, conv, dense, batch_norm, activation, pool, add, concatenate, lstm, gru, simple_rnn, embedding, reshape, pad or
     other. Shapes are without the batch, channels last. `parameters` maps a tensor's name to its shape: kernel and bias; scale and
-    offset of a batch-norm. `settings`: kernel_size, strides, same (padding), groups, pool_size, function (of an activation). A
-    layer with a fused activation becomes two operations that share `layer`.
-    `macc` and `keras_parameters`: multiplications of weights, and values in all arrays, as the layer itself counts them. `shared`:
-    a later use of a layer; its arrays, and keras_parameters, are those of the first. `node`: the call of the layer, if there is one.
+    offset of a batch-norm. `settings`: kernel_size, strides, same (padding), groups, pool_size, function (of an activation).
+    A layer with a fused activation becomes two operations that share `layer`. `macc` and `keras_parameters`: multiplications of
+    weights, and values in all arrays, as the layer itself counts them. `shared`: a later use of a layer; its arrays are those of
+    the first, and counted there. `node`: the call of the layer, if there is one.
     """
 
     name: str

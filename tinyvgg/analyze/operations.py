@@ -46,7 +46,8 @@ def _separable(layer, shape):
     channels = pointwise[2]
     first = _conv(layer, (*out[:-1], channels), (*layer.kernel_size, 1, channels), None, shape[-1])
     second = _conv(layer, out, pointwise, bias, 1, window=(1, 1), strides=(1, 1))
-    return [first, {**second, "macc": math.prod(out) * channels, "keras_parameters": math.prod(pointwise) + math.prod(bias or (0,))}]
+    counted = math.prod(pointwise) + math.prod(bias or (0,))
+    return [first, {**second, "macc": math.prod(out) * channels, "keras_parameters": counted}]
 
 
 def _dense(layer, shape):

@@ -22,7 +22,7 @@ def costs(operations, *, compression="none"):
         kernel = math.prod(op.parameters.get("kernel", (0,))) + math.prod(op.parameters.get("recurrent_kernel", (0,)))
         bits = 4 if kernel and (compression == "high" or compression == "medium" and op.kind == "dense") else 8
         channel = CHANNEL_BYTES + (BIAS_BYTES if op.name in normed else 0)
-        stored = 0 if op.shared else (kernel * bits + 7) // 8 + (16 if bits == 4 else 0) + (channel * op.output_shape[-1] if kernel else 0)
+        stored = (kernel * bits + 7) // 8 + (16 if bits == 4 else 0) + (channel * op.output_shape[-1] if kernel else 0)
         note = "part of the layer before it" if op.kind in FUSED else "the weights of its first use" if op.shared else ""
         rows.append(
             Cost(
@@ -32,7 +32,7 @@ def costs(operations, *, compression="none"):
                 op.output_shape,
                 op.keras_parameters,
                 op.macc,
-                stored,
+                0 if op.shared else stored,
                 op.macc,
                 4 * op.keras_parameters,
                 bits,

@@ -6,7 +6,7 @@
     store.accuracy(x_test, y_test)
 """
 _HOME = {"progressive_search": "search", "random_flips": "baseline", "random_plan": "baseline", "summarise": "baseline",
-         "sensitivity_map": "sensitivity", "open_store": "store", "Store": "store", "FlipPlan": "plan", "Flip": "plan",
+         "sensitivity_map": "sensitivity", "open_store": "open", "Store": "store", "FlipPlan": "plan", "Flip": "plan",
          "load_plan": "plan", "patch_file": "files", "MEMORIES": "memories",
          "attacker_images": "images"}
 __all__ = list(_HOME)

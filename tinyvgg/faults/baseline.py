@@ -4,8 +4,8 @@ import numpy as np
 from tinyvgg.errors import OptionError
 from tinyvgg.faults.bits import permitted
 from tinyvgg.faults.memories import memory_of, surviving
+from tinyvgg.faults.open import open_store
 from tinyvgg.faults.plan import FlipPlan, Step, flips_of
-from tinyvgg.faults.store import Store, open_store
 from tinyvgg.report import record
 from tinyvgg.report.progress import Progress
 from tinyvgg.rng import generator
@@ -22,7 +22,7 @@ def random_flips(model, x, y, *, counts=(1, 10, 100, 1000), seeds=5, seed=0, ten
     place, fault = memory_of(memory, fault)
     if fault == "zero_dword":
         raise OptionError("random flips are of single bits; zero_dword is a fault of the search", "--fault clear")
-    store = model if isinstance(model, Store) else open_store(model, place.form)
+    store = open_store(model, place.form)
     keys, y = store.select(tensors), np.asarray(y).reshape(-1)
     mark = {"sha256": store.sha256, "data": record.sha256_arrays(np.asarray(x), y), "tensors": keys, "fault": fault, "memory": memory,
             "only_bits": None if only_bits is None else list(only_bits)} | ({} if bases is None else {"bases": bases})

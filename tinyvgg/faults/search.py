@@ -16,8 +16,8 @@ from tinyvgg.errors import OptionError
 from tinyvgg.faults.candidates import candidates
 from tinyvgg.faults.memories import memory_of
 from tinyvgg.faults.objective import objective
+from tinyvgg.faults.open import open_store
 from tinyvgg.faults.plan import FlipPlan, Step, flips_of, load_plan
-from tinyvgg.faults.store import Store, open_store
 from tinyvgg.faults.victim import victim_of
 from tinyvgg.report import record
 from tinyvgg.report.progress import Progress
@@ -37,7 +37,7 @@ def progressive_search(model, x, y, *, flips=20, goal="any", target=None, source
     the plan is saved after each step, and the same call goes on from there.
     """
     place, fault = memory_of(memory, fault)
-    store = model if isinstance(model, Store) else open_store(model, place.form)
+    store = open_store(model, place.form)
     if flips < 1 or trials is not None and trials < 1 or labels not in ("true", "predicted"):
         raise OptionError(f"{flips} flips, {trials} trials and {labels!r} labels; expected 1 or more, and true or predicted")
     if floor is not None and not 0 <= floor <= 1:

@@ -4,7 +4,7 @@ import numpy as np
 from tinyvgg.errors import OptionError
 from tinyvgg.faults.bits import permitted
 from tinyvgg.faults.memories import memory_of
-from tinyvgg.faults.store import Store, open_store
+from tinyvgg.faults.open import open_store
 from tinyvgg.faults.victim import victim_of
 from tinyvgg.report import record
 from tinyvgg.report.progress import Progress
@@ -20,7 +20,7 @@ def sensitivity_map(model, x, y, *, tensors="all", samples=16, fault="flip", mem
     place, fault = memory_of(memory, fault)
     if fault == "zero_dword" or samples is not None and samples < 1:
         raise OptionError(f"a map of {samples} samples of {fault} was asked for; expected 1 or more, and flip, set or clear")
-    store = model if isinstance(model, Store) else open_store(model, place.form)
+    store = open_store(model, place.form)
     keys, victim, y = store.select(tensors), victim_of(store, x), np.asarray(y).reshape(-1)
     clean = float((victim.logits.argmax(axis=1) == y).mean())
     mark = {"sha256": store.sha256, "data": record.sha256_arrays(np.asarray(x), y), "samples": samples, "fault": fault, "memory": memory,

@@ -185,23 +185,6 @@ def _stored(op):
     return found + ([("tail_shift", np.array([op.tail.shift], np.uint8))] if isinstance(op.tail, Tail) else [])
 
 
-def open_store(model, form="image"):
-    """Return the store of a classifier: a graph's file or C image ("file", "image"), or a float network's own arrays.
-
-    model: nn.Model, QuantizedModel, CompressedModel or Graph. A float network has one form, that of its .h5.
-    """
-    graph = getattr(model, "graph", model)
-    if hasattr(graph, "ops"):
-        if form == "file":
-            return FileStore(graph)
-        from tinyvgg.faults.image import ImageStore
-        return ImageStore(graph)
-    if hasattr(model, "layers") and hasattr(model, "get_weights"):
-        from tinyvgg.faults.keras import KerasStore
-        return KerasStore(model)
-    raise OptionError(f"bits are flipped in a model's weights; got {type(model).__name__}", "tinyvgg.load_model(path)")
-
-
 def check_model(store, sha256, what="the plan"):
     """Raise FormatError unless `sha256` is the store's."""
     if store.sha256 != sha256:

@@ -1,8 +1,7 @@
 """Layers, models and losses."""
 from tinyvgg.nn import layers
 from tinyvgg.nn.config import layer_from_config, model_from_config
-from tinyvgg.nn.graph import Input
-from tinyvgg.nn.model import Model
+from tinyvgg.nn.model import Input, Model
 from tinyvgg.nn.sequential import Sequential
 from tinyvgg.nn.summary import count_macc, summary_rows
 

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinyvgg.errors import ShapeError
-from tinyvgg.nn.layers import Layer
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
     """The result of one call of a layer: `shape` is without the batch, `inputs` are the nodes that the layer was called on."""
-    layer: Layer
+    layer: Any
     inputs: tuple[Any, ...]
     shape: tuple[int, ...]
 
@@ -19,12 +18,6 @@ class Node:
         """What the layer's `output_shape` and `macc` take: a shape, or a list of them where the layer joins values."""
         shapes = [node.shape for node in self.inputs] or [self.shape]
         return shapes if self.layer.joins else shapes[0]
-
-
-def Input(shape, *, name=None):  # noqa: N802 (Keras' name)
-    """Return the node of an input of `shape`, without the batch: Input((32, 32, 3))."""
-    from tinyvgg.nn.layers import InputLayer
-    return input_node(InputLayer(shape, name=name))
 
 
 def input_node(layer):

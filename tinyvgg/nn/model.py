@@ -5,8 +5,8 @@ from collections import Counter
 from tinyvgg import rng
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn.classifier import Classifier
-from tinyvgg.nn.graph import Node, as_calls, from_calls, layer_order, topological
-from tinyvgg.nn.layers import Softmax
+from tinyvgg.nn.graph import Node, as_calls, from_calls, input_node, layer_order, topological
+from tinyvgg.nn.layers import InputLayer, Softmax
 
 
 class Model(Classifier):
@@ -122,6 +122,11 @@ class Model(Classifier):
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.name!r}: {len(self.layers)} layers, {self.count_params():,} parameters>"
+
+
+def Input(shape, *, name=None):  # noqa: N802 (Keras' name)
+    """Return the node of an input of `shape`, without the batch: Input((32, 32, 3))."""
+    return input_node(InputLayer(shape, name=name))
 
 
 def _single(nodes, what):

@@ -3,6 +3,8 @@
 import math
 from dataclasses import asdict, dataclass, field
 
+from tinyvgg.xcubeai.totals import checks
+
 
 @dataclass
 class Row:
@@ -104,19 +106,6 @@ class Section:
 
 
 @dataclass
-class Check:
-    """A sum over rows beside the total that the report prints itself."""
-
-    what: str
-    rows: int
-    total: int
-
-    @property
-    def ok(self):
-        return self.rows == self.total
-
-
-@dataclass
 class Report:
     """A report, read. `totals` holds the figures that it prints (parameters, macc, weights, activations, ram, model_macc,
     model_weights, flash_total, ram_total, runtime_flash, runtime_ram: whole numbers, bytes where they are sizes); a figure
@@ -165,8 +154,6 @@ class Report:
 
     def checks(self):
         """Compare every sum over rows with the total that the report prints: -> list of Check."""
-        from tinyvgg.xcubeai.totals import checks
-
         return checks(self)
 
     def as_dict(self):

@@ -1,8 +1,20 @@
 """The sums over a report's rows against the totals that it prints: no row may be lost."""
 
 import re
+from dataclasses import dataclass
 
-from tinyvgg.xcubeai.report import Check
+
+@dataclass
+class Check:
+    """A sum over rows beside the total that the report prints itself."""
+
+    what: str
+    rows: int
+    total: int
+
+    @property
+    def ok(self):
+        return self.rows == self.total
 
 
 def checks(report):

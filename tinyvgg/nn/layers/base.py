@@ -7,6 +7,7 @@ import numpy as np
 
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn import activations, initializers
+from tinyvgg.nn.graph import connect
 
 
 class PerThread:
@@ -132,7 +133,6 @@ class Layer(PerThread):
 
     def __call__(self, inputs):
         """Connect this layer to a node (or a list of nodes) of a graph and return its output node: see nn.Input."""
-        from tinyvgg.nn.graph import connect
         return connect(self, inputs)
 
     def __repr__(self):
