@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from tinyvgg import kernels
+from tinyvgg.classifier import labels_of
 from tinyvgg.codegen.emit import identifier
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
 from tinyvgg.codegen.program import bytes_of, dtype_of
-from tinyvgg.errors import BuildError, CheckFailed, ShapeError
+from tinyvgg.errors import BuildError, CheckFailed
+from tinyvgg.images import byte_images, float_images
 
 FLAGS = ("-std=c99", "-O3", "-ffp-contract=off")
 STATUS = {1: "a pointer is NULL", 2: "an address is not a multiple of 4"}
@@ -121,7 +123,7 @@ class HostModel:
 
     def labels(self, x, **_):
         """x (N, H, W, C) -> (N,) int64, the class of the largest raw logit (the first of equal ones)."""
-        return self.raw_logits(x).argmax(axis=-1)
+        return labels_of(self.raw_logits(x))
 
     def trace(self, x):
         """x (N, H, W, C) -> {op: its result (N, ...)} for every op that the C computes."""
@@ -137,17 +139,9 @@ class HostModel:
         return {name: np.stack(values) for name, values in results.items()}
 
     def check_images(self, x):
-        """Return x as the C takes it, or raise an error that says what was expected."""
-        if dtype_of(self.program.image) == "uint8":
-            from tinyvgg.quant.model import QuantizedModel
-            return np.ascontiguousarray(QuantizedModel(self.graph).check_images(x))
-        x = np.asarray(x)
-        if x.ndim != len(self.input_shape) + 1 or x.shape[1:] != self.input_shape:
-            raise ShapeError(f"images have shape {x.shape}; expected (N, {', '.join(map(str, self.input_shape))}), channels last")
-        if x.dtype == np.uint8:
-            low, high = self.bounds
-            return x.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
-        return np.ascontiguousarray(x, np.float32)
+        """Return x, uint8 or floats in `bounds`, as the C takes it, or raise ShapeError or DataError: see tinyvgg.images."""
+        convert = byte_images if dtype_of(self.program.image) == "uint8" else float_images
+        return convert(x, self.bounds, shape=self.input_shape)
 
     def _answers(self, x, observer=None):
         """Raw logits (N, classes), and probabilities or None."""

@@ -9,6 +9,7 @@ import numpy as np
 from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import CTYPES, array_text, comment, number
 from tinyvgg.codegen.program import bytes_of, dtype_of
+from tinyvgg.images import grey_level
 from tinyvgg.quant.schedule import kept_rows
 
 HERE = Path(__file__).parent
@@ -87,7 +88,8 @@ def _facts(program, sha256, header):
         "null_probabilities": "NULL" if probability else "", "null_separator": ", " if probability else "",
         "shape_defines": _shape_defines(program), "input_count": math.prod(image.shape), "input_bytes": bytes_of(image),
         "classes": math.prod(logits.shape),
-        "input_scale": number(np.float32(image.scale if integer else 1)), "input_zero": image.zero if integer else 0,
+        "input_scale": number(grey_level(graph.input_range) if integer else np.float32(1)),
+        "input_zero": round(-low / float(grey_level(graph.input_range))) if integer else 0,
         "input_low": number(np.float32(low)), "input_high": number(np.float32(high)),
         "logit_scale": number(np.float32(logits.scale if dtype_of(logits) != "float32" else 1)),
         "logit_zero": logits.zero if dtype_of(logits) != "float32" else 0,

@@ -62,7 +62,7 @@ def _values(program, sha256):
         "macc": sum(macc(op) for op in graph.ops), "input_meaning": f"an image in {low:g}..{high:g}, channels last",
         "output_meaning": "the probabilities" if softmax else "the logits", "null_probabilities": "NULL, " if softmax else "",
         "own_input": "uint8 images" if integer else "float32 images", "own_logits": dtype_of(graph.logits),
-        "convert": _CONVERT_INTEGER.format(upper=program.name.upper()) if integer else _CONVERT_FLOAT,
+        "convert": _CONVERT_INTEGER.format(upper=program.name.upper(), rule="" if low == 0 else "_from", end="LOW" if low else "ZERO") if integer else _CONVERT_FLOAT,
         "finish": _finish(program)}
 
 
@@ -84,7 +84,7 @@ _CONVERT_INTEGER = """/* Float pixels become the bytes that the network takes. *
 static const void *convert(const void *input)
 {{
     uint8_t *image = arena + {upper}_IMAGE_OFFSET;
-    tv_quantize(input, image, {upper}_INPUT_COUNT, {upper}_INPUT_SCALE, {upper}_INPUT_ZERO);
+    tv_quantize{rule}(input, image, {upper}_INPUT_COUNT, {upper}_INPUT_SCALE, {upper}_INPUT_{end});
     return image;
 }}"""
 _CONVERT_FLOAT = "static const void *convert(const void *input) { return input; }"

@@ -1,8 +1,19 @@
 """The networks of the project, untrained: light, base, notebook and resnet8."""
 from tinyvgg.errors import OptionError
 from tinyvgg.nn import Input, Model, Sequential
-from tinyvgg.nn.layers import (Activation, Add, AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, Flatten, InputLayer,
-                               MaxPooling2D, SpatialDropout2D)
+from tinyvgg.nn.layers import (
+    Activation,
+    Add,
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    InputLayer,
+    MaxPooling2D,
+    SpatialDropout2D,
+)
 
 CIFAR = (32, 32, 3)
 

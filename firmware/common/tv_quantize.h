@@ -1,4 +1,4 @@
-/* The one rule by which a float32 pixel becomes a uint8 input, on the board and on the host (tinyvgg.board does the same):
+/* The one rule by which a float32 pixel becomes a uint8 input, on the board and on the host (tinyvgg/images.py does the same):
  * q = floor(x * (1 / scale) + 0.5) + zero in float32, limited to 0..255; NaN becomes 0. Pixels q / 255 come back as q. */
 #ifndef TV_QUANTIZE_H
 #define TV_QUANTIZE_H
@@ -19,6 +19,13 @@ static inline void tv_quantize(const float *from, uint8_t *to, uint32_t count, f
 {
     const float inverse_scale = 1.0f / scale;
     for (uint32_t i = 0; i < count; i++) to[i] = tv_quantize_u8(from[i], inverse_scale, zero);
+}
+
+/* The same where the pixels' range begins at `low`, not at 0: q = floor((x - low) * (1 / scale) + 0.5). */
+static inline void tv_quantize_from(const float *from, uint8_t *to, uint32_t count, float scale, float low)
+{
+    const float inverse_scale = 1.0f / scale;
+    for (uint32_t i = 0; i < count; i++) to[i] = tv_quantize_u8(from[i] - low, inverse_scale, 0);
 }
 
 #endif

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-import numpy as np
-
 from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import check_name, identifier, number
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
@@ -19,6 +17,7 @@ from tinyvgg.codegen.program import Program, dtype_of
 from tinyvgg.errors import BuildError, OptionError
 from tinyvgg.firmware.build import Image, build
 from tinyvgg.firmware.image import board_facts
+from tinyvgg.images import grey_level
 
 HERE = Path(__file__).parent
 TRACE, CRCS, CHECK = 0, 1, 2             # functions of tv_app_call
@@ -138,10 +137,10 @@ def app_text(program, sha256, header=None, check_every=None):
         "sha256_bytes": ", ".join(map(str, bytes.fromhex(sha256))), "input_shape": ", ".join(map(str, shape)),
         "input_types": " | ".join([*types, "TV_ACCEPTS(TV_F32)"]),
         "output_type": {"int16": "TV_I16", "uint8": "TV_U8", "float32": "TV_F32"}[dtype_of(logits)],
-        "input_scale": f"{name.upper()}_INPUT_SCALE" if integer else number(np.float32((high - low) / 255)),
+        "input_scale": f"{name.upper()}_INPUT_SCALE" if integer else number(grey_level(graph.input_range)),
         "probabilities": "" if program.softmax is None else f"static {name}_probability probabilities[{name.upper()}_CLASSES];",
         "probabilities_argument": "" if program.softmax is None else "probabilities, ",
-        "convert": _CONVERT_INTEGER if integer else _CONVERT_BYTES if takes_bytes else _CONVERT_NOTHING,
+        "convert": _CONVERT_INTEGER.replace("QUANTIZE", _quantize(low)) if integer else _CONVERT_BYTES if takes_bytes else _CONVERT_NOTHING,
         "softmax": _softmax(program), **_guard(name, check_every)}
     return Template((HERE / "network_app.c.in").read_text(encoding="utf-8")).substitute(values)
 
@@ -154,6 +153,12 @@ def float_place(program):
     size, offset = 4 * math.prod(program.image.shape), program.offsets[program.image.name]
     place = 0 if dtype_of(program.image) == "uint8" and offset >= size else offset
     return place, max(program.arena_bytes, -(-(place + size) // 8) * 8)
+
+
+def _quantize(low):
+    """C that turns a float image into bytes: see tv_quantize.h."""
+    rule, end = ("tv_quantize", "tv_app.input_zero") if low == 0 else ("tv_quantize_from", "tv_app.input_low")
+    return f"{rule}((const float *)(const void *)float_image, image, tv_app.input_count, tv_app.input_scale, {end})"
 
 
 def _text(text):
@@ -214,16 +219,16 @@ static void convert(int type)
     if (type == TV_I8)
         for (uint32_t i = 0; i < tv_app.input_count; i++) image[i] ^= 0x80u;
     if (type == TV_F32)
-        tv_quantize((const float *)(const void *)float_image, image, tv_app.input_count, tv_app.input_scale, tv_app.input_zero);
+        QUANTIZE;
 }"""
-_CONVERT_BYTES = """/* Floats as they are; bytes become low + q * scale in place, the last first. */
+_CONVERT_BYTES = """/* Floats as they are; byte q becomes high * q / 255 in place, the last first. */
 static void convert(int type)
 {
     float *x = (float *)(void *)image;
     if (type == TV_F32) return;
     for (uint32_t i = tv_app.input_count; i-- > 0;) {
         const uint8_t q = type == TV_I8 ? image[i] ^ 0x80u : image[i];
-        x[i] = (float)q * tv_app.input_scale + tv_app.input_low;
+        x[i] = (float)q * tv_app.input_high / 255.0f;
     }
 }"""
 _CONVERT_NOTHING = """static void convert(int type) { (void)type; }"""

@@ -86,7 +86,7 @@ def test_replay_in_another_range(toy):
 
 BAD = [
     ("outside", lambda x, y: dict(x=x * 255, y=y), DataError, "outside the model's bounds 0..1"),
-    ("bytes", lambda x, y: dict(x=(x * 255).astype(np.uint8), y=y), DataError, "uint8"),
+    ("whole numbers", lambda x, y: dict(x=(x * 255).astype(np.int64), y=y), DataError, "expected uint8"),
     ("nan", lambda x, y: dict(x=np.where(x > 0.5, np.nan, x), y=y), DataError, "NaN"),
     ("no labels", lambda x, y: dict(x=x, y=None), DataError, "y=None"),
     ("label 9", lambda x, y: dict(x=x, y=y + 9), DataError, "labels go from"),

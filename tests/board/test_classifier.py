@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinyvgg.board import Board, demonstration, quantize
-from tinyvgg.errors import DeviceError, LinkError, OptionError, ShapeError
+from tinyvgg.errors import DataError, DeviceError, LinkError, OptionError, ShapeError
 
 
 @pytest.fixture
@@ -117,9 +117,11 @@ def test_reset(board, images):
     assert (board.infer(images).raw == demonstration.logits(images)).all()
 
 
-@pytest.mark.parametrize("x", [np.zeros((1, 3, 32, 32), np.uint8), np.zeros((1, 32, 32, 3), int)], ids=["shape", "type"])
-def test_wrong_images(board, x):
-    with pytest.raises(ShapeError):
+@pytest.mark.parametrize("x, error", [
+    (np.zeros((1, 3, 32, 32), np.uint8), ShapeError), (np.zeros((1, 32, 32, 3), int), DataError),
+    (np.full((1, 32, 32, 3), 255.0), DataError), (np.full((1, 32, 32, 3), np.nan), DataError)], ids=["shape", "type", "range", "NaN"])
+def test_wrong_images(board, x, error):
+    with pytest.raises(error):
         board.infer(x)
 
 

@@ -179,8 +179,8 @@ class TestRefusals:
             (x[:, :4], ShapeError, "expected (N, 8, 8, 3)"),
             (x[0], ShapeError, "x[None]"),
             (x[:0], ShapeError, "N above 0"),
-            (x.astype(np.float32), DataError, "expected 0..1"),
-            (x / np.float32(255) + np.nan, DataError, "expected 0..1"),
+            (x.astype(np.float32), DataError, "floats from 0 to 1"),
+            (x / np.float32(255) + np.nan, DataError, "floats from 0 to 1"),
         ],
     )
     def test_calibration_images(self, x, error, text):

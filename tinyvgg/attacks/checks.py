@@ -3,25 +3,12 @@ import numpy as np
 
 from tinyvgg.attacks.norms import parse_eps
 from tinyvgg.errors import DataError, OptionError
+from tinyvgg.images import float_images
 
 
 def checked_images(x, victim):
-    """Return x as the model's float dtype, or raise DataError: too few axes, not finite, outside the bounds."""
-    x = np.asarray(x)
-    if x.ndim < 2:
-        raise DataError(f"images have shape {x.shape}; expected (N, ...), one row an image", "x[None]")
-    low, high = victim.bounds
-    if x.dtype == np.uint8 and high <= 1:
-        raise DataError(f"images are uint8; expected floats in {low:g}..{high:g}", "x / 255" if low == 0 else "x / 127.5 - 1")
-    x = np.ascontiguousarray(x, victim.dtype)
-    if not np.isfinite(x).all():
-        raise DataError("images hold NaN or infinite values")
-    if len(x) and (x.min() < low - 1e-6 or x.max() > high + 1e-6):
-        raise DataError(
-            f"images have values in {x.min():g}..{x.max():g}, outside the model's bounds {low:g}..{high:g}",
-            "scale them as the model was trained, or give the model its bounds",
-        )
-    return np.clip(x, low, high)
+    """Return x, uint8 or floats in the model's bounds, as its float dtype, or raise ShapeError or DataError."""
+    return float_images(x, victim.bounds, shape=getattr(victim.model, "input_shape", None), dtype=victim.dtype)
 
 
 def checked_labels(y, x, n_classes, predicted=None):

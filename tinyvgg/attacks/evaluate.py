@@ -7,6 +7,7 @@ from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.task import Found, Task
 from tinyvgg.attacks.victim import Victim
 from tinyvgg.errors import DataError
+from tinyvgg.kernels.reference import softmax
 from tinyvgg.report import record
 
 
@@ -20,7 +21,7 @@ def recheck(task, found):
     x, adv, y, target = task.x, found.adv, task.y, task.target
     adv_u8 = to_uint8(x, adv, task.eps, task.norm, victim.bounds)
     from_u8 = measure.from_grid(adv_u8.astype(np.float64), victim.bounds, 255, x.dtype)
-    pred_adv, scores_adv = answers(victim, adv, task.batch_size)
+    pred_adv, scores_adv = answers(victim, np.clip(adv, *victim.bounds), task.batch_size)      # outside counts as not fooled
     pred_u8, _ = answers(victim, from_u8, task.batch_size)
     again, scores_clean = answers(victim, x, task.batch_size)
     distances = {n: measure.size(adv.astype(np.float64) - x, n) for n in ("l0", "l1", "l2", "linf")}
@@ -44,13 +45,12 @@ def answers(victim, x, batch_size):
         return victim.predictions(x, batch_size), None
     parts = [victim.logits(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
     z = np.concatenate(parts) if parts else np.zeros((0, victim.n_classes), np.float32)
-    e = np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf if len(z) else 0))
     labels = (
         victim.predictions(x, batch_size)
         if hasattr(victim.model, "labels") and not hasattr(victim.model, "logits")
         else z.argmax(axis=1)
     )
-    return labels, (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+    return labels, softmax(z).astype(np.float32)
 
 
 def to_uint8(x, adv, eps, norm, bounds):

@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from tinyvgg.errors import OptionError
+from tinyvgg.images import levels
 
 NORMS = ("linf", "l2", "l1")
 TOLERANCE = 1e-6  # relative excess over eps that float32 rounding is allowed, when a result is checked
@@ -174,9 +175,8 @@ def _limits(x, eps, bounds):
 
 
 def to_grid(x, bounds, grid=255):
-    """Return the nearest level 0..grid of each value, as float64."""
-    low, high = bounds
-    return np.rint((np.asarray(x, np.float64) - low) * (grid / (high - low)))
+    """Return the nearest level 0..grid of each value, as float64: see tinyvgg.images.levels."""
+    return levels(x, bounds, grid).astype(np.float64)
 
 
 def from_grid(levels, bounds, grid=255, dtype=np.float32):

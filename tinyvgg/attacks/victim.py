@@ -3,6 +3,7 @@ import numpy as np
 
 from tinyvgg.attacks import losses
 from tinyvgg.attacks.checks import count
+from tinyvgg.classifier import answers_of, labels_of
 from tinyvgg.errors import BudgetError, DataError, GradientError, OptionError
 
 SMALLEST = 1e-30  # probabilities below this are taken as this when their logarithm is needed
@@ -41,11 +42,7 @@ class Victim:
     def __init__(self, model, *, budget=None):
         self.model, self.budget = model, None if budget is None else count(budget, "budget", least=0)
         self.bounds, self.n_classes = checked_bounds(model), checked_classes(model)
-        if not any(hasattr(model, name) for name in ("logits", "scores", "labels")):
-            raise OptionError(
-                f"{type(model).__name__} is no classifier: it has none of logits, scores and labels",
-                "attacks.as_classifier(function, bounds=(0, 1), n_classes=10)",
-            )
+        answers_of(model)
         self.queries = self.gradients = 0
         self.probabilities = False
 
@@ -71,8 +68,7 @@ class Victim:
         self._count(len(x))
         if hasattr(self.model, "labels"):
             return np.asarray(self.model.labels(x)).astype(np.int64)
-        function = getattr(self.model, "logits", None) or self.model.scores
-        return np.asarray(function(x)).argmax(axis=1)
+        return labels_of(answers_of(self.model)[1](x))
 
     def predictions(self, x, batch_size=128):
         """x (N, ...) -> (N,) predicted classes, in batches and outside the count: for looking, not for attacking."""

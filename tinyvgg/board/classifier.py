@@ -13,7 +13,10 @@ from tinyvgg.board import protocol
 from tinyvgg.board.link import START_BAUD, open_link
 from tinyvgg.board.session import Session
 from tinyvgg.board.student import StudentSession
-from tinyvgg.errors import DeviceError, LinkError, LinkTimeout, OptionError, ShapeError
+from tinyvgg.classifier import labels_of
+from tinyvgg.errors import DeviceError, LinkError, LinkTimeout, OptionError
+from tinyvgg.images import byte_images, check_images, float_images, to_bytes
+from tinyvgg.kernels.reference import softmax
 
 PROTOCOLS = ("auto", "tinyvgg", "student")
 _RATES = (115200, 921600)
@@ -170,7 +173,7 @@ class Board:
 
     def labels(self, x):
         """x (N, H, W, C), uint8 or float -> (N,) int64, the class of each image."""
-        return self.infer(x).raw.argmax(axis=1)
+        return labels_of(self.infer(x).raw)
 
     def logits(self, x):
         """x (N, H, W, C) -> (N, classes) float32. The student protocol has none: OptionError."""
@@ -182,16 +185,14 @@ class Board:
         """x (N, H, W, C) -> (N, classes) float32 in [0, 1]: softmax of the logits, or the student protocol's byte / 255."""
         if self.protocol == "student":
             return self.infer(x).raw.astype(np.float32) / np.float32(255)
-        logits = self.logits(x)
-        e = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return e / e.sum(axis=1, keepdims=True)
+        return softmax(self.logits(x))
 
     def infer(self, x, *, on_answer=None):
         """Classify x (N, H, W, C) one image after another; return Answers.
 
         on_answer(i, raw row, cycles, seconds) is called after each image (progress, results that are kept as they come).
         """
-        images, kind = self._prepare(np.asarray(x))
+        images, kind = self._prepare(x)
         raw, cycles, seconds = [], [], []
         repeats = self._repeats()
         for i, image in enumerate(images):
@@ -226,16 +227,16 @@ class Board:
 
     def _prepare(self, x):
         """Return (images as they go on the wire, their element type)."""
-        shape = self.input_shape
-        if x.shape[1:] != shape:
-            raise ShapeError(f"images of shape {x.shape}; the board takes (N, {', '.join(map(str, shape))})")
-        if x.dtype != np.uint8 and x.dtype.kind != "f":
-            raise ShapeError(f"images of type {x.dtype}; expected uint8 or float32")
+        x = self.check_images(x)
         kind = self._choose_wire(x)
         if kind == "float32":
-            return self._as_float(x), kind
-        q = x if x.dtype == np.uint8 else quantize(x, self.info.input_scale, self.info.input_zero)
+            return float_images(x, self.bounds).astype("<f4", copy=False), kind
+        q = byte_images(x, self.bounds)
         return (q if kind == "uint8" else (q ^ 0x80).view(np.int8)), kind
+
+    def check_images(self, x):
+        """Return x, uint8 or floats in `bounds`, as an array, or raise ShapeError or DataError: see tinyvgg.images."""
+        return check_images(x, self.input_shape, self.bounds)
 
     def _choose_wire(self, x):
         if self.protocol == "student":
@@ -248,14 +249,6 @@ class Board:
         whole = x.dtype == np.uint8 or self.info.output_type != "float32"        # a network of integers quantises anyway
         preferred = ("uint8", "int8", "float32") if whole else ("float32", "uint8", "int8")
         return next((t for t in preferred if t in accepted), "uint8")
-
-    def _as_float(self, x):
-        if x.dtype != np.uint8:
-            return x.astype("<f4")
-        scale, zero = (self.info.input_scale, self.info.input_zero) if self.info else (1 / 255, 0)
-        if self.info is None or abs(scale * 255 - 1) < 1e-6 and zero == 0:
-            return (x / np.float32(255)).astype("<f4")
-        return ((x.astype(np.float32) - np.float32(zero)) * np.float32(scale)).astype("<f4")
 
     # --- the board itself ------------------------------------------------------------------------------------------------
     def _request(self, kind, payload=b"", **options):
@@ -344,11 +337,8 @@ class Board:
 
 
 def quantize(x, scale, zero):
-    """Return uint8 inputs for float x by the firmware's rule (tv_quantize.h): floor(x * (1 / scale) + 0.5) + zero in float32."""
-    inverse = np.float32(1) / np.float32(scale)
-    with np.errstate(invalid="ignore", over="ignore"):
-        y = x.astype(np.float32) * inverse + np.float32(0.5) + np.float32(zero)
-        return np.where(y >= 0, np.minimum(y, np.float32(255)), 0).astype(np.uint8)
+    """Return uint8 inputs for float x whose byte q stands for scale * (q - zero): see tinyvgg.images.to_bytes."""
+    return to_bytes(x, (-zero * scale, (255 - zero) * scale))
 
 
 def _check_small(data, overhead=0):

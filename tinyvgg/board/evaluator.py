@@ -3,7 +3,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyvgg.classifier import labels_of
 from tinyvgg.errors import FormatError, LinkError, OptionError
+from tinyvgg.kernels.reference import softmax
 from tinyvgg.report.progress import Progress
 from tinyvgg.report.record import append_line, read_lines, sha256_arrays, versions
 
@@ -84,7 +86,7 @@ def summarise(x, y, rows, board, model, classes):
     if not rows:
         raise OptionError("there is no image to classify; expected at least one")
     raw = np.array([r["raw"] for r in rows])
-    predicted, n_classes = raw.argmax(axis=1), raw.shape[1]
+    predicted, n_classes = labels_of(raw), raw.shape[1]
     right = int((predicted == y).sum())
     confusion = np.zeros((n_classes, n_classes), np.int64)
     np.add.at(confusion, (y, predicted), 1)
@@ -111,21 +113,13 @@ def agreement_with(model, x, raw, board):
     """Return (share of images whose answer is the simulation's, indices of those that differ)."""
     integer = hasattr(model, "integer_logits")
     if board.protocol == "student":
-        logits = model.logits(x).astype(np.float64)
-        e = np.exp(logits - logits.max(axis=1, keepdims=True))
-        same = (np.abs(np.floor(255 * e / e.sum(axis=1, keepdims=True)) - raw) <= 1).all(axis=1)
+        same = (np.abs(np.floor(255 * softmax(model.logits(x).astype(np.float64))) - raw) <= 1).all(axis=1)
     elif integer:
-        same = (model.integer_logits(_as_sent(x, board)) == raw).all(axis=1)
+        same = (model.integer_logits(x) == raw).all(axis=1)
     else:
         expected = model.logits(x)
         same = np.abs(expected - raw).max(axis=1) <= FLOAT_TOLERANCE * np.abs(expected).max(axis=1)
     return float(same.mean()), np.flatnonzero(~same).tolist()
-
-
-def _as_sent(x, board):
-    """Floats become bytes as on the wire."""
-    from tinyvgg.board.classifier import quantize
-    return x if x.dtype == np.uint8 else quantize(x, board.info.input_scale, board.info.input_zero)
 
 
 def model_beside(port, model=None):

@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 
 from tinyvgg.errors import DeviceError, OptionError
+from tinyvgg.kernels.reference import softmax
 
 TRACE, CRCS = 0, 1                # functions of a network's firmware: firmware/network/network_app.c.in
 _EPSILON = float(np.finfo(np.float32).eps)
@@ -42,11 +43,9 @@ def validate_board(board, x, *, reference=None, simulation=None):
     if simulation is not None and hasattr(simulation, "integer_logits"):
         result |= compare_layers(board, x, simulation)
     if reference is not None:
-        low, high = reference.input_range
-        real = x.astype(np.float32) / np.float32(255) * np.float32(high - low) + np.float32(low) if x.dtype == np.uint8 else x
-        expected = reference.predict(real)
+        expected = reference.predict(x)
         logits = board.logits(x)
-        result["metrics"] = metrics(expected, _softmax(logits) if reference.ends_in_softmax else logits)
+        result["metrics"] = metrics(expected, softmax(logits) if reference.ends_in_softmax else logits)
     return {**result, "passed": result["first_different"] is None}
 
 
@@ -91,7 +90,3 @@ def _ascii(name):
 def _is_float(array):
     return array.dtype.kind == "f"
 
-
-def _softmax(logits):
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyvgg.classifier import labels_of
 from tinyvgg.cli._classifier import is_url, open_classifier
 from tinyvgg.errors import FormatError, OptionError
 
@@ -112,7 +113,7 @@ def on_image(target, plan, x, y, *, patch=None, keep=False, quiet=True):
     plan.revert(store)
     answers = (_on_board if target.board else _on_elf)(target, plan, x, patch, keep)
     same = [_same(a, b) for a, b in zip(answers, expected, strict=True)]
-    before, after = (float((a.argmax(axis=1) == y).mean()) for a in answers)
+    before, after = (float((labels_of(a, broken=-1) == y).mean()) for a in answers)
     return {"n": len(x), "accuracy_before": before, "accuracy_after": after, "agreement": float(np.mean(same)),
             "different": sorted({int(i) for s in same for i in np.flatnonzero(~s)})[:20]}
 

@@ -3,6 +3,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tinyvgg.errors import FormatError, OptionError
+from tinyvgg.images import rescale
 
 
 def add_model(parser, *, board=False):
@@ -108,6 +109,5 @@ def images_for(model, dataset, part, limit=None):
         raise FormatError(f"{dataset.name} has images of {x.shape[1:]}; the model takes {shape}")
     value_range = getattr(model, "input_range", getattr(model, "bounds", None))
     if x.dtype.kind == "f" and value_range is not None:
-        from tinyvgg.data.dataset import rescale
         x = rescale(x, dataset.pixel_range, value_range)
     return x, y

@@ -25,6 +25,7 @@ from tinyvgg.cli._attack_studies import STUDIES
 from tinyvgg.cli._classifier import add_model, images_for, opened, with_gradients
 from tinyvgg.cli._common import add_common, note_fewer, print_result
 from tinyvgg.errors import MissingExtra, OptionError
+from tinyvgg.images import float_images
 
 SETTINGS = {                    # option -> (type, help); passed on only to attacks that have it
     "norm": (str, "linf (default), l2 or l1"),
@@ -114,12 +115,11 @@ def chosen_settings(arguments, function, name):
 def model_and_images(arguments, model):
     """Return the model with the gradients that were asked for, float test images in its range, labels and class names."""
     from tinyvgg import data
-    from tinyvgg.data import model_input
     model = with_gradients(model, arguments.gradients)
     dataset = data.load(arguments.data)
     x, y = images_for(model, dataset, "test", 1000 if arguments.n is None else arguments.n)
     note_fewer(arguments, len(x))
-    return model, model_input(x, model.bounds), y, dataset.classes
+    return model, float_images(x, model.bounds), y, dataset.classes
 
 
 def text_of(result, out=None):

@@ -9,6 +9,7 @@ also write the two arrays that its "Validation inputs" and "Validation outputs" 
 """
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.errors import OptionError
+from tinyvgg.images import float_images
 
 
 def add_arguments(parser):
@@ -43,14 +44,13 @@ def run(arguments):
 def _validation(arguments):
     from tinyvgg import data
     from tinyvgg.cli._classifier import images_for, open_classifier
-    from tinyvgg.data.dataset import model_input
     from tinyvgg.io.keras_h5.convert import write_validation
     if arguments.n < 1:
         raise OptionError(f"-n is {arguments.n}; expected at least 1")
     x_path, y_path = _paths(arguments.validation)
     model = open_classifier(arguments.source, arguments.input_range)
     x, y = images_for(model, data.load(arguments.data), "test", arguments.n)
-    write_validation(model, model_input(x, model.input_range), y, x_path, y_path)
+    write_validation(model, float_images(x, model.bounds), y, x_path, y_path)
     return {"files": [x_path, y_path], "n": len(y)}
 
 

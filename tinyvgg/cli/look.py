@@ -12,6 +12,7 @@ range, the signal-to-noise ratio of the integers in dB, the distance that the at
 from tinyvgg.cli._classifier import add_model, images_for, open_classifier, with_gradients
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.errors import OptionError
+from tinyvgg.images import float_images
 from tinyvgg.report.plots import check_figure
 
 CALIBRATION_IMAGES = 512
@@ -59,14 +60,13 @@ def look_at(model, data=None, *, image=0, against=None, scheme=None, attack="pgd
     """
     from tinyvgg import data as data_module
     from tinyvgg.analyze.maps import look
-    from tinyvgg.data import model_input
     dataset = data if isinstance(data, data_module.DataSet) else data_module.load(data)
     images, labels = images_for(model, dataset, "test")
     if not 0 <= image < len(images):
         raise OptionError(f"--image is {image}; {dataset.name} has test images 0 to {len(images) - 1}")
     chosen = _attack_of(attack, eps)
     integer = _integer(model, against, scheme, dataset, seed)
-    x, y = model_input(images[image : image + 1], model.bounds), labels[image : image + 1]
+    x, y = float_images(images[image : image + 1], model.bounds), labels[image : image + 1]
     attacked = None if chosen is None else chosen[0](with_gradients(model), x, y, seed=seed, **chosen[1])
     seen = look(model, x[0], None if attacked is None else attacked.x_adv[0], integer=integer)
     names = [str(c) for c in dataset.classes] if dataset.n_classes == model.n_classes else list(map(str, range(model.n_classes)))

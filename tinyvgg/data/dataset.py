@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from tinyvgg.errors import DataError, OptionError
+from tinyvgg.images import check_range, rescale
 from tinyvgg.report.record import sha256_arrays
 
 
@@ -54,44 +55,10 @@ class DataSet:
 
     def as_float(self, value_range=(0.0, 1.0)):
         """Return the same set with float32 images in `value_range` (lo, hi)."""
+        value_range = check_range(value_range)
         x_train, x_test = (rescale(x, self.pixel_range, value_range) for x in (self.x_train, self.x_test))
-        return DataSet(self.name, x_train, self.y_train, x_test, self.y_test, self.classes, self.source, tuple(value_range),
+        return DataSet(self.name, x_train, self.y_train, x_test, self.y_test, self.classes, self.source, value_range,
                        self.one_part)
-
-
-def rescale(x, pixel_range, value_range):
-    """Map images from `pixel_range` to `value_range`, float32; bytes go through a table of 256 rounded values."""
-    lo, hi = map(float, value_range)
-    if not (np.isfinite([lo, hi]).all() and lo < hi):
-        raise OptionError(f"input range is {lo:g},{hi:g}; expected two numbers, the lower first", "--input-range 0,1")
-    if x.dtype == np.uint8:
-        return np.take(byte_table(lo, hi), x)
-    a, b = map(float, pixel_range)
-    if (a, b) == (lo, hi):
-        return np.asarray(x, np.float32)
-    scale = (hi - lo) / (b - a)
-    return np.clip(np.float32(scale) * (np.asarray(x, np.float32) - np.float32(a)) + np.float32(lo), lo, hi, dtype=np.float32)
-
-
-def byte_table(lo, hi):
-    """Return the 256 float32 values that bytes 0..255 stand for in [lo, hi]."""
-    return (lo + (hi - lo) * np.arange(256) / 255).astype(np.float32)
-
-
-def model_input(x, value_range):
-    """Return what a model with input range `value_range` takes: bytes through the table, floats as they are.
-
-    `value_range` None (an integer model) leaves bytes alone.
-    """
-    return np.take(byte_table(*map(float, value_range)), x) if x.dtype == np.uint8 and value_range is not None else x
-
-
-def check_values(x, value_range):
-    """Raise DataError unless x are bytes, or floats within `value_range` (lo, hi) and none NaN."""
-    low, high = value_range
-    if x.dtype != np.uint8 and (x.dtype.kind != "f" or not (x.min() >= low - 1e-4 and x.max() <= high + 1e-4)):
-        raise DataError(f"images have values from {float(x.min()):g} to {float(x.max()):g} ({x.dtype}); expected uint8, or floats "
-                        f"from {low:g} to {high:g} without NaN")
 
 
 def check_labels(labels, n_classes, source):

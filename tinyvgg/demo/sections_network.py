@@ -41,7 +41,7 @@ def evaluate(story, result):
         f"The loss is {result['loss']:.4f}, the expected calibration error {result['ece']:.4f}."
     )
     counts, classes = result["confusion"], result["classes"]
-    wrong = max(((counts[i][j], i, j) for i in range(len(counts)) for j in range(len(counts)) if i != j))
+    wrong = max((counts[i][j], i, j) for i in range(len(counts)) for j in range(len(counts)) if i != j)
     most = (
         f"Most often mistaken: {classes[wrong[1]]} for {classes[wrong[2]]} ({wrong[0]} times)."
         if wrong[0]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tinyvgg import data as data_module
 from tinyvgg import rng, zoo
-from tinyvgg.data.dataset import model_input, rescale
 from tinyvgg.errors import FormatError, OptionError
+from tinyvgg.images import float_images, rescale
 from tinyvgg.io import load_model
 from tinyvgg.report.record import sha256_file
 
@@ -168,7 +168,7 @@ class Story:
     def float_images(self, n):
         """The first n test images in the model's range, and labels: what attacks take."""
         x, y = self.images("test", n)
-        return model_input(x, self.model.input_range), y
+        return float_images(x, self.model.bounds), y
 
     def count(self, wanted, part="test"):
         """How many of the wanted images there are."""

@@ -22,9 +22,8 @@ class KerasStore(Store):
                     layer.set_weight(name, self.arrays[f"{layer.name}/{name}"])
 
     def check_images(self, x):
-        """Images in the model's range; bytes are mapped to it."""
-        from tinyvgg.data import model_input
-        return model_input(np.asarray(x), self.model.input_range)
+        """Return images as the model takes them."""
+        return self.model.check_images(x)
 
     def logits(self, x, *, batch_size=250):
         """x (N, H, W, C) -> (N, classes) float32; a huge weight may give infinities and NaN."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvgg.errors import OptionError
+from tinyvgg.kernels.reference import softmax
+from tinyvgg.nn.losses import log_softmax
 
 GOALS = ("any", "class", "pair", "stealthy", "image")
 LARGEST = 1e4               # the loss of an image whose logits are no numbers
@@ -31,8 +33,7 @@ class Objective:
         """d score / d logits, (N, K) float32."""
         with np.errstate(all="ignore"):
             z = np.nan_to_num(logits.astype(np.float64), nan=0.0, posinf=LARGEST, neginf=-LARGEST)
-            p = np.exp(z - z.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
+            p = softmax(z)
         p[np.arange(len(p)), self.classes] -= 1
         return (self.weights[:, None] * p).astype(np.float32)
 
@@ -45,7 +46,7 @@ def cross_entropy(logits, classes):
     """logits (N, K), classes (N,) -> (N,) float64, LARGEST at most, and where a logit is no number."""
     z = logits.astype(np.float64)
     with np.errstate(all="ignore"):
-        loss = np.log(np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1)) + z.max(axis=1) - z[np.arange(len(z)), classes]
+        loss = -log_softmax(z)[np.arange(len(z)), classes]
     return np.minimum(np.nan_to_num(loss, nan=LARGEST, posinf=LARGEST), LARGEST)
 
 

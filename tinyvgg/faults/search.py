@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyvgg.classifier import labels_of
 from tinyvgg.errors import OptionError
 from tinyvgg.faults.candidates import candidates
 from tinyvgg.faults.memories import memory_of
@@ -43,7 +44,7 @@ def progressive_search(model, x, y, *, flips=20, goal="any", target=None, source
     if floor is not None and not 0 <= floor <= 1:
         raise OptionError(f"floor is {floor:g}; expected a share of the images, 0 to 1", f"{floor / 100:g}" if 1 < floor <= 100 else "0.1")
     keys, victim, y = store.select(tensors), victim_of(store, x), np.asarray(y).reshape(-1)
-    goals = objective(goal, victim.logits.argmax(axis=1) if labels == "predicted" else y, store.n_classes, target=target, source=source,
+    goals = objective(goal, labels_of(victim.logits) if labels == "predicted" else y, store.n_classes, target=target, source=source,
                       keep=keep)
     only_bits = None if only_bits is None else [int(bit) for bit in only_bits]          # a range would not become JSON
     settings = {"goal": goal, "target": target, "source": source, "keep": keep, "tensors": keys, "only_bits": only_bits,
@@ -101,11 +102,11 @@ class _Search:
 
 
 def _measure(logits, y, goals):
-    return {"score": goals.score(logits), "accuracy": _accuracy(logits, y), "success": goals.success(logits.argmax(axis=1))}
+    return {"score": goals.score(logits), "accuracy": _accuracy(logits, y), "success": goals.success(labels_of(logits, broken=-1))}
 
 
 def _accuracy(logits, y):
-    return float((logits.argmax(axis=1) == y).mean())
+    return float((labels_of(logits, broken=-1) == y).mean())
 
 
 def _begin(store, place, settings, out):

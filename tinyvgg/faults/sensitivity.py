@@ -1,6 +1,7 @@
 """How much one flip costs, array by array and bit by bit: exhaustive where there are few, a sample elsewhere."""
 import numpy as np
 
+from tinyvgg.classifier import labels_of
 from tinyvgg.errors import OptionError
 from tinyvgg.faults.bits import permitted
 from tinyvgg.faults.memories import memory_of
@@ -22,7 +23,7 @@ def sensitivity_map(model, x, y, *, tensors="all", samples=16, fault="flip", mem
         raise OptionError(f"a map of {samples} samples of {fault} was asked for; expected 1 or more, and flip, set or clear")
     store = open_store(model, place.form)
     keys, victim, y = store.select(tensors), victim_of(store, x), np.asarray(y).reshape(-1)
-    clean = float((victim.logits.argmax(axis=1) == y).mean())
+    clean = float((labels_of(victim.logits, broken=-1) == y).mean())
     mark = {"sha256": store.sha256, "data": record.sha256_arrays(np.asarray(x), y), "samples": samples, "fault": fault, "memory": memory,
             "seed": seed}
     known = {} if out is None else {(line["row"]["tensor"], line["row"]["bit"]): line["row"] for line in record.read_lines(out)
@@ -44,7 +45,7 @@ def _row(victim, key, bit, y, clean, samples, fault, rng):
     store = victim.store
     able = np.flatnonzero(store.usable(key) & permitted(store.arrays[key].reshape(-1), bit, fault))
     chosen = able if samples is None or len(able) <= samples else np.sort(rng.choice(able, samples, replace=False))
-    drops = [clean - float((victim.trial([(key, int(i), bit)]).argmax(axis=1) == y).mean()) for i in chosen]
+    drops = [clean - float((labels_of(victim.trial([(key, int(i), bit)]), broken=-1) == y).mean()) for i in chosen]
     worst = int(np.argmax(drops)) if drops else None
     return {"tensor": key, "kind": store.kind(key), "bit": bit, "tried": len(drops), "exhaustive": len(chosen) == len(able),
             "mean_drop": float(np.mean(drops)) if drops else None, "worst_drop": drops[worst] if drops else None,

@@ -9,8 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from tinyvgg.classifier import labels_of
 from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.faults import bits
+from tinyvgg.images import byte_images, float_images
 from tinyvgg.quant.graph import SharedWeights, Tail, plain
 
 KINDS = {"weights": ("weights",), "codebook": ("codebook",), "index": ("indices",), "bias": ("bias",),
@@ -81,9 +83,9 @@ class Store:
         """Called with the keys whose arrays have changed."""
 
     def labels(self, x, *, batch_size=250):
-        """x (N, H, W, C) -> (N,) int64."""
+        """x (N, H, W, C) -> (N,) int64; -1, which is no class, where flipped weights make an answer NaN."""
         with np.errstate(all="ignore"):
-            return self.logits(x, batch_size=batch_size).argmax(axis=-1)
+            return labels_of(self.logits(x, batch_size=batch_size), broken=-1)
 
     def accuracy(self, x, y):
         """Return the share of images x whose label is y (N,)."""
@@ -126,11 +128,7 @@ class GraphStore(Store):
 
     def check_images(self, x):
         """Return images as the graph takes them."""
-        if self.is_integer:
-            from tinyvgg.quant.model import QuantizedModel
-            return QuantizedModel(self.original).check_images(x)
-        from tinyvgg.quant.calibrate import as_float_images
-        return as_float_images(x, self.original)
+        return (byte_images if self.is_integer else float_images)(x, self.original.input_range, shape=self.original.input_shape)
 
     def real(self, raw):
         """The last op's result as float32 logits (N, classes)."""

@@ -4,7 +4,9 @@ import copy
 import numpy as np
 
 from tinyvgg import kernels
-from tinyvgg.errors import DataError, ShapeError
+from tinyvgg.classifier import labels_of
+from tinyvgg.errors import ShapeError
+from tinyvgg.images import float_images
 from tinyvgg.nn.layers.base import PerThread
 
 
@@ -29,8 +31,8 @@ class Classifier(PerThread):
         return kernels.softmax(logits) if self.ends_in_softmax else logits
 
     def labels(self, x, *, batch_size=256):
-        """x (N, H, W, C) -> (N,) int64, the class of the largest logit (the first of equal ones)."""
-        return self.logits(x, batch_size=batch_size).argmax(axis=-1)
+        """x (N, H, W, C) -> (N,) int64, the class of the largest logit (the first of equal ones); DataError where one is NaN."""
+        return labels_of(self.logits(x, batch_size=batch_size))
 
     def vjp(self, x, g, *, batch_size=256):
         """Return d sum(g * logits(x)) / dx, shaped as x, in inference mode: one backward for any loss.
@@ -171,17 +173,5 @@ class Classifier(PerThread):
     # --- checks ---
 
     def check_images(self, x):
-        """Return x as this network's dtype, or raise an error that says what was expected; values are not looked at."""
-        x = np.asarray(x)
-        if x.shape[1:] != self.input_shape or x.ndim != len(self.input_shape) + 1:
-            expected = ", ".join(map(str, ("N", *self.input_shape)))
-            last = "x.transpose(0, 2, 3, 1)" if x.ndim == 4 and (*x.shape[2:], x.shape[1]) == self.input_shape else ""
-            one = "x[None]" if x.shape == self.input_shape else ""
-            raise ShapeError(f"images have shape {x.shape}; expected ({expected}), channels last", last or one)
-        if x.dtype == np.uint8 and self.input_range[1] <= 1:
-            low, high = self.input_range
-            scale = "x / 255" if low == 0 else f"x / 255 * {high - low:g} - {-low:g}"
-            raise DataError(f"images are uint8; expected floats in {low:g}..{high:g}", scale)
-        if x.dtype.kind not in "fiu":
-            raise DataError(f"images have dtype {x.dtype}; expected numbers")
-        return np.ascontiguousarray(x, self.dtype)
+        """Return x, uint8 or floats in `bounds`, as this network's dtype, or raise ShapeError or DataError: see tinyvgg.images."""
+        return float_images(x, self.bounds, shape=self.input_shape, dtype=self.dtype)

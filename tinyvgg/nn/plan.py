@@ -111,7 +111,7 @@ class Instance:
 
     def forward(self, pool, x, mode):
         """Run the program of a mode on x; return a copy of the logits."""
-        x = np.ascontiguousarray(x, np.float32)
+        x = np.require(x, np.float32, "CA")
         if x.shape[1:] != self.input.shape:
             raise ShapeError(f"images have shape {x.shape}; expected {('N', *self.input.shape)}, channels last")
         if mode == "train":

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyvgg.errors import DataError, OptionError, ShapeError
+from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.images import float_images
 from tinyvgg.quant.float_graph import FloatImage, FloatMaxPool2D, FloatSoftmax
 from tinyvgg.quant.simulate_float import run_float
 
@@ -30,24 +31,10 @@ class Histogram:
 
 
 def as_float_images(x, graph):
-    """Return images (N, H, W, C) as float32 in the graph's input range (uint8: as its 256 levels); check shape and values."""
-    x = np.asarray(x)
-    if x.ndim != 4 or x.shape[1:] != tuple(graph.input_shape) or not len(x):
-        raise ShapeError(
-            f"calibration images have shape {x.shape}; expected (N, {', '.join(map(str, graph.input_shape))}) with N above 0",
-            "x[None]" if x.shape == tuple(graph.input_shape) else "",
-        )
-    low, high = graph.input_range
-    if x.dtype == np.uint8:
-        return x.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
-    x = x.astype(np.float32)
-    slack = 1e-3 * (high - low)
-    if not np.isfinite(x).all() or x.min() < low - slack or x.max() > high + slack:
-        raise DataError(
-            f"calibration images lie in {x.min():g}..{x.max():g}; expected {low:g}..{high:g}",
-            "x / 255" if (low, high) == (0, 1) else "the images that the network was trained on, scaled in the same way",
-        )
-    return x
+    """Return images (N, H, W, C), one or more, as float32 in the graph's input range: see tinyvgg.images."""
+    if not len(x):
+        raise ShapeError("there is no calibration image; expected (N, H, W, C) with N above 0")
+    return float_images(x, graph.input_range, shape=graph.input_shape)
 
 
 def calibrate(graph, x, *, method="minmax"):

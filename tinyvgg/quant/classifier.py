@@ -4,6 +4,7 @@ import numpy as np
 
 from tinyvgg import kernels
 from tinyvgg.errors import ShapeError
+from tinyvgg.images import float_images
 from tinyvgg.quant.float_backward import pull_graph
 
 
@@ -66,7 +67,7 @@ def vjp(graph, values_of, x, g, *, limits=None, batch_size=64):
 
     values_of: x -> what pull_graph wants. g: (N, classes), or a function of the logits (then x is one batch).
     """
-    x = np.asarray(x)
+    x = float_images(x, graph.input_range, shape=graph.input_shape)
     if not callable(g):
         g, classes = np.asarray(g, np.float32), graph.logits.shape[-1]
         if g.shape != (len(x), classes):

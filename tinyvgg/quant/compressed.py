@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tinyvgg.quant.calibrate import as_float_images
+from tinyvgg.classifier import labels_of
+from tinyvgg.images import float_images
 from tinyvgg.quant.classifier import GraphClassifier, vjp
 from tinyvgg.quant.simulate_float import run_float
 
@@ -13,19 +14,24 @@ class CompressedModel(GraphClassifier):
     def __init__(self, graph):
         super().__init__(graph, float_graph=graph)
 
+    def check_images(self, x):
+        """Return x, uint8 or floats in `bounds`, as float32, or raise ShapeError or DataError: see tinyvgg.images."""
+        return float_images(x, self.bounds, shape=self.input_shape)
+
     def logits(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N, classes) float32, before a final softmax."""
-        x = as_float_images(x, self.graph)
-        return np.concatenate([run_float(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)])
+        x = self.check_images(x)
+        parts = [run_float(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+        return np.concatenate([np.zeros((0, self.n_classes), np.float32), *parts])
 
     def labels(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N,) int64."""
-        return self.logits(x, batch_size=batch_size).argmax(axis=-1)
+        return labels_of(self.logits(x, batch_size=batch_size))
 
     def vjp(self, x, g, *, batch_size=64):
         """Return d sum(g * logits(x)) / dx, float32, as x. g: (N, classes), or a function of the logits (then one batch)."""
         return vjp(self.graph, self._values, x, g, batch_size=batch_size)
 
     def _values(self, x):
-        x = as_float_images(x, self.graph)
+        x = self.check_images(x)
         return {**run_float(self.graph, x, keep=True), "": x}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyvgg.errors import DataError, ShapeError
+from tinyvgg.images import byte_images
 from tinyvgg.quant.classifier import GraphClassifier
 from tinyvgg.quant.simulate import run, simulate
 
@@ -10,7 +10,7 @@ from tinyvgg.quant.simulate import run, simulate
 class QuantizedModel(GraphClassifier):
     """A graph that answers: bit for bit what its C code answers.
 
-    Images are uint8 as they are, (N, H, W, C); floats in `bounds` are rounded to the nearest of the 256 levels first.
+    Images are uint8 as they are, (N, H, W, C); floats in `bounds` become the nearest of the 256 levels first.
     `float_graph` (optional) is what the graph was lowered from, kept for re-planning and for gradients.
     """
 
@@ -42,22 +42,8 @@ class QuantizedModel(GraphClassifier):
         return run(self.graph, self.check_images(x), keep=True)
 
     def check_images(self, x):
-        """Return x as uint8 levels, or raise an error that says what was expected."""
-        x = np.asarray(x)
-        if x.ndim != len(self.input_shape) + 1 or x.shape[1:] != self.input_shape:
-            expected = ", ".join(map(str, ("N", *self.input_shape)))
-            raise ShapeError(f"images have shape {x.shape}; expected ({expected}), channels last",
-                             "x[None]" if x.shape == self.input_shape else "")
-        if x.dtype == np.uint8:
-            return x
-        low, high = self.input_range
-        if not np.issubdtype(x.dtype, np.floating) or not np.isfinite(x).all():
-            raise DataError(
-                f"images are {x.dtype}{'' if x.dtype.kind != 'f' else ' with NaN or infinity'}; expected uint8, or floats in "
-                f"{low:g}..{high:g}",
-                "x.astype(np.uint8)",
-            )
-        return np.clip(np.rint((x.astype(np.float64) - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
+        """Return x, uint8 or floats in `bounds`, as uint8 levels, or raise ShapeError or DataError: see tinyvgg.images."""
+        return byte_images(x, self.bounds, shape=self.input_shape)
 
 
 def quantize(model, x, *, method="minmax", softmax="integer"):

@@ -111,12 +111,11 @@ class CollapseGuard(Callback):
         self.best, self.collapsed = 0.0, False
 
     def on_epoch_end(self, trainer, row):
-        from tinyvgg.data.dataset import model_input
         if trainer.validation is None:
             raise OptionError("the guard against collapse needs validation images", "--validation 0.1")
         x, y = (part[:self.images] for part in trainer.validation)
         y = y if np.ndim(y) == 1 else np.argmax(y, axis=1)
-        result = pgd(trainer.model, model_input(x, trainer.model.bounds), y, eps=self.eps, steps=self.steps)
+        result = pgd(trainer.model, x, y, eps=self.eps, steps=self.steps)
         row["robust_accuracy"] = robust = result.robust_accuracy
         if self.best > 0.1 and robust < self.share * self.best:
             trainer.stop = f"robust accuracy fell from {self.best:.1%} to {robust:.1%}: the training has collapsed"

@@ -3,9 +3,11 @@ import time
 
 import numpy as np
 
+from tinyvgg.classifier import answers_of, check_finite, labels_of
 from tinyvgg.data.batches import batches
-from tinyvgg.data.dataset import check_labels, check_values, model_input
+from tinyvgg.data.dataset import check_labels
 from tinyvgg.errors import DataError, OptionError, ShapeError
+from tinyvgg.images import check_images, to_floats
 from tinyvgg.kernels.reference import softmax
 from tinyvgg.nn import losses
 from tinyvgg.report.interval import wilson
@@ -15,23 +17,22 @@ from tinyvgg.report.progress import Progress
 def evaluate(classifier, x, y, *, batch_size=256, classes=None, quiet=True):
     """Classify images x (N, H, W, C) and compare with labels y, (N,) or one-hot (N, K).
 
-    classifier: anything with `logits(x)`, `scores(x)` or `labels(x)`. Bytes are mapped to its `input_range`, if it has one.
+    classifier: see tinyvgg.classifier.Classifier; x as it takes them, uint8 or floats in its bounds.
     Returns {"n", "accuracy", "interval": [low, high] (Wilson, 95 %), "loss", "ece", "per_class", "confusion", "seconds"}; loss
     and ece (expected calibration error) are None for a classifier without logits.
     """
-    x, y = np.asarray(x), as_labels(y)
+    bounds, y = getattr(classifier, "bounds", None), as_labels(y)
+    x = check_images(x, getattr(classifier, "input_shape", None), bounds)
     if len(x) == 0:
         raise DataError("there is no image to classify; expected at least one")
     if len(x) != len(y):
         raise ShapeError(f"{len(x)} images and {len(y)} labels; expected one label an image")
     n_classes = classifier.n_classes
     check_labels(y, n_classes, "labels")
-    if getattr(classifier, "input_range", None) is not None:
-        check_values(x, classifier.input_range)
     if classes is not None and len(classes) != n_classes:
         raise OptionError(f"{len(classes)} names of classes were given for {n_classes} classes")
     started = time.perf_counter()
-    predicted, logits = _classify(classifier, x, batch_size, quiet)
+    predicted, logits = _classify(classifier, x, bounds, batch_size, quiet)
     seconds = time.perf_counter() - started
     right = int((predicted == y).sum())
     confusion = np.zeros((n_classes, n_classes), np.int64)
@@ -61,18 +62,18 @@ def calibration_error(p, y, bins=15):
     return float(np.abs(gap).sum() / len(y))
 
 
-def _classify(classifier, x, batch_size, quiet):
+def _classify(classifier, x, bounds, batch_size, quiet):
     """Return predicted labels (N,) and logits (N, K) or None."""
-    function = next(getattr(classifier, name) for name in ("logits", "scores", "labels") if hasattr(classifier, name))
-    value_range, parts = getattr(classifier, "input_range", None), []
-    progress = Progress(len(x), "evaluate", quiet=quiet)
+    kind, function = answers_of(classifier)
+    takes_bytes = bounds is None or hasattr(classifier, "check_images")        # a stranger need not know bytes
+    parts, progress = [], Progress(len(x), "evaluate", quiet=quiet)
     for index in batches(len(x), batch_size):
-        parts.append(np.asarray(function(model_input(x[index[0]:index[-1] + 1], value_range))))
+        part = x[index[0]:index[-1] + 1]
+        parts.append(np.asarray(function(part if takes_bytes else to_floats(part, bounds))))
         progress.advance(len(index))
     progress.close()
     answers = np.concatenate(parts)
-    predicted = answers if answers.ndim == 1 else answers.argmax(axis=1)
-    return predicted.astype(np.int64), answers if hasattr(classifier, "logits") else None
+    return labels_of(answers), check_finite(answers) if kind == "logits" else None
 
 
 def _per_class(confusion, classes):

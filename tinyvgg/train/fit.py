@@ -13,8 +13,9 @@ import numpy as np
 from tinyvgg import rng
 from tinyvgg.data.augment import Augment
 from tinyvgg.data.batches import batches, split
-from tinyvgg.data.dataset import check_labels, check_values, model_input
+from tinyvgg.data.dataset import check_labels
 from tinyvgg.errors import DataError, OptionError, ShapeError
+from tinyvgg.images import check_images, to_floats
 from tinyvgg.nn.losses import CrossEntropy
 from tinyvgg.report.progress import Progress
 from tinyvgg.train import optimizers, schedules
@@ -45,6 +46,10 @@ def fit(model, x, y, *, epochs=1, batch_size=64, optimizer="adam", learning_rate
       its checkpoint, if there is one. record: plain data for config.json.
     Raises ShapeError, DataError or OptionError before the first step; OptionError where the loss is no longer a number.
     """
+    for name, function in {"loss": loss, "batch_hook": batch_hook}.items():
+        if function is not None and not callable(function):
+            raise OptionError(f"{name} is {function!r}; expected a function{' (logits, y) -> (value, gradient)' * (name == 'loss')}",
+                              "nothing, for cross-entropy; or nn.losses.CrossEntropy()" if name == "loss" else "None")
     trainer = Trainer(model, x, y, epochs=epochs, batch_size=batch_size, seed=seed, validation=validation, quiet=quiet)
     trainer.loss = loss or CrossEntropy(label_smoothing=label_smoothing)
     trainer.augment = Augment.parse(augment) if isinstance(augment, str) else augment
@@ -102,8 +107,7 @@ class Trainer:
             row = self._train_epoch(progress)
             with self._averaged():
                 if self.validation is not None:
-                    result = evaluate(self.model, *self.validation, batch_size=256)
-                    row |= {"val_loss": result["loss"], "val_accuracy": result["accuracy"]}
+                    row |= self._validate()
                 for callback in self.callbacks:
                     callback.on_epoch_end(self, row)
             self.epoch += 1
@@ -118,6 +122,18 @@ class Trainer:
             folder.finish()
         return self.history
 
+    def _validate(self):
+        """Return loss and accuracy on the validation images."""
+        try:
+            result = evaluate(self.model, *self.validation, batch_size=256)
+        except DataError as error:
+            raise self._diverged(error.problem) from error
+        return {"val_loss": result["loss"], "val_accuracy": result["accuracy"]}
+
+    def _diverged(self, what):
+        return OptionError(f"{what}: the training diverged",
+                           f"a learning rate below {self.optimizer.rate(max(self.optimizer.iterations - 1, 0)):.3g}, or more warm-up")
+
     def _train_epoch(self, progress):
         """Train on every image once; return the row of the history."""
         self._seed_layers()
@@ -127,26 +143,26 @@ class Trainer:
             x, y = self.x[index], self.y[index]
             if self.augment is not None:
                 x = self._augment(x, random)
-            value, hits = self._step(model_input(x, self.model.input_range), y)
+            value, hits = self._step(to_floats(x, self.model.bounds, self.model.dtype), y)
             loss, right, seen = loss + value * len(index), right + hits, seen + len(index)
             progress.advance(len(index), f"loss {loss / seen:.4f} accuracy {right / seen:.4f}")
         if self.average is not None and self.average.kind == "swa" and self.epoch + 1 > SWA_START * self.epochs:
             self.average.update(self.model)
+        if not all(np.isfinite(array).all() for _, array in self.model.weights):
+            raise self._diverged(f"a weight is NaN or infinite after epoch {self.epoch + 1}")
         step = self.optimizer.iterations
         return {"epoch": self.epoch + 1, "step": step, "learning_rate": self.optimizer.rate(step - 1), "loss": loss / seen,
                 "accuracy": right / seen}
 
     def _step(self, x, y):
         """One step on float images x and their labels y: return (loss, number classified rightly)."""
-        x = np.ascontiguousarray(x, self.model.dtype)
         target = y
         if self.batch_hook is not None:
             x, target = self.batch_hook(self.model, x, y)
         logits = self.model.forward_logits(x, training=True)
         value, gradient = self.loss(logits, target)
         if not math.isfinite(value):
-            raise OptionError(f"the loss is {value} at step {self.optimizer.iterations + 1}: the training diverged",
-                              f"a learning rate below {self.optimizer.rate():.3g}, or more warm-up")
+            raise self._diverged(f"the loss is {value} at step {self.optimizer.iterations + 1}")
         self.model.backward_logits(gradient, inputs=False)
         self.optimizer.step(self.model)
         if self.average is not None and self.average.kind == "ema":
@@ -177,8 +193,8 @@ class Trainer:
         self.average.copy_to(self.model)
         if self.average.kind == "swa":
             order = batches(len(self.x), 256, seed=self.seed, epoch=self.epochs)
-            images = (model_input(self.x[i], self.model.input_range) for i in order)
-            refresh_statistics(self.model, (np.ascontiguousarray(x, self.model.dtype) for x in images), seed=self.seed)
+            images = (to_floats(self.x[i], self.model.bounds, self.model.dtype) for i in order)
+            refresh_statistics(self.model, images, seed=self.seed)
 
 
 def _values(row):
@@ -187,9 +203,7 @@ def _values(row):
 
 def _checked(model, x, y):
     """Return images and labels that this model can be trained on, or raise an error that says why not."""
-    x, y = np.asarray(x), np.asarray(y)
-    if x.shape[1:] != tuple(model.input_shape):
-        raise ShapeError(f"images have shape {x.shape}; expected (N, {', '.join(map(str, model.input_shape))}), channels last")
+    x, y = check_images(x, model.input_shape, model.bounds), np.asarray(y)
     if len(x) == 0:
         raise DataError("there is no image to train on; expected at least one")
     if len(x) != len(y):
@@ -197,7 +211,6 @@ def _checked(model, x, y):
     check_labels(as_labels(y), model.n_classes, "labels")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    check_values(x, model.input_range)
     return x, y
 
 

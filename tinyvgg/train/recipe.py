@@ -6,8 +6,9 @@ import numpy as np
 
 from tinyvgg import data as data_module
 from tinyvgg import models, rng
-from tinyvgg.data.dataset import check_labels, rescale
+from tinyvgg.data.dataset import check_labels
 from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
+from tinyvgg.images import rescale
 from tinyvgg.io import DEFAULT_SUFFIX, load_model, load_weights
 from tinyvgg.report.record import sha256_arrays
 from tinyvgg.train.adversarial import AdversarialBatches, CollapseGuard, TradesLoss

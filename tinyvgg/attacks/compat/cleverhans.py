@@ -7,6 +7,8 @@ Kept as they are there: y=None takes the model's own answers, even with targeted
 unless clip_min and clip_max are given; the last point is returned; no early stop; an l2 gradient shorter than 1e-6 gives a
 shorter step; rand_init is a truth value. attacks.pgd is the better attack; this is the comparable one.
 """
+import copy
+
 import numpy as np
 
 from tinyvgg.attacks.compat.pgd_loop import clip_ball, clip_box, direction, pgd_loop
@@ -14,6 +16,7 @@ from tinyvgg.attacks.losses import plain_cross_entropy
 from tinyvgg.attacks.norms import column, flat
 from tinyvgg.attacks.streams import Streams
 from tinyvgg.errors import DataError, NotYet, OptionError
+from tinyvgg.images import float_images
 
 
 class SanityError(OptionError, AssertionError):
@@ -48,7 +51,7 @@ def projected_gradient_descent(
     if kind == "l1":
         raise NotYet("projected_gradient_descent does not do norm=1, as in cleverhans", 'attacks.pgd(..., norm="l1")')
     _check(eps_iter <= eps, f"eps_iter {eps_iter} is larger than eps {eps}")
-    x = np.asarray(x, np.float32)
+    model_fn, x = beyond(model_fn), _images(model_fn, x)
     if sanity_checks:
         _sanity(x, eps, clip_min, clip_max, kind)
     bounds = (clip_min, clip_max)
@@ -66,7 +69,7 @@ def fast_gradient_method(
     """Return x_adv (N, ...) float32 after one step of length eps; arguments as in projected_gradient_descent. norm 1 works."""
     kind = _norm(norm)
     _check((clip_min is None) == (clip_max is None), "one of clip_min and clip_max was given; expected both or neither")
-    x = np.asarray(x, np.float32)
+    model_fn, x = beyond(model_fn), _images(model_fn, x)
     if sanity_checks:
         _check(
             clip_min is None or (np.all(x >= clip_min) and np.all(x <= clip_max)), f"images lie outside {clip_min}..{clip_max}"
@@ -96,20 +99,61 @@ class _Climb:
         return self.sign * _numeric_gradient(lambda z: np.asarray(self.loss_fn(labels=y, logits=z), np.float64), logits)
 
 
+def _images(model_fn, x):
+    """Return x as float32: bytes as the model's bounds say."""
+    bounds = getattr(_owner(model_fn, "bounds"), "bounds", None)
+    if bounds is None and np.asarray(x).dtype == np.uint8:
+        raise DataError("images are uint8, and a function has no range to map them to", "x / 255, or a model instead of a function")
+    return float_images(x, bounds or (-np.inf, np.inf))
+
+
+def _owner(model_fn, name):
+    """The model, which may have been given as one of its bound methods; None for a plain function."""
+    return model_fn if hasattr(model_fn, name) else getattr(model_fn, "__self__", None)
+
+
+class _Clipped:
+    """A classifier that is asked for the nearest valid images."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __getattr__(self, name):
+        function = getattr(self.model, name)
+        if name not in ("logits", "scores", "labels", "predict", "vjp"):
+            return function
+        return lambda x, *rest, **settings: function(np.clip(x, *self.model.bounds, dtype=x.dtype), *rest, **settings)
+
+
+def beyond(model_fn):
+    """Return a model for images outside its range, where steps that nothing clips lead: its layers compute on as they are.
+
+    What takes bytes, as integers and boards do, is asked for the nearest valid images. A plain function stays as it is.
+    """
+    owner = _owner(model_fn, "bounds")
+    if not hasattr(owner, "bounds"):
+        return model_fn
+    if not hasattr(owner, "layers"):
+        return _Clipped(owner)
+    twin = copy.copy(owner)
+    twin.input_range = (-np.inf, np.inf)
+    return twin
+
+
 def gradient_of(model_fn):
     """Return vjp(x, g) for a model, a bound method of one, or any function of x; g is a function of the logits.
 
     A function that has no gradient gets one by central differences: exact for piecewise linear models up to rounding, and two
     calls for every value of an image, so only for small ones.
     """
-    owner = model_fn if hasattr(model_fn, "vjp") else getattr(model_fn, "__self__", None)
+    owner = _owner(model_fn, "vjp")
     if hasattr(owner, "vjp"):
         return owner.vjp
     return lambda x, g: _finite_differences(model_fn, x, g)
 
 
 def _logits(model_fn, x):
-    owner = model_fn if hasattr(model_fn, "logits") else getattr(model_fn, "__self__", None)
+    owner = _owner(model_fn, "logits")
     return np.asarray(owner.logits(x) if hasattr(owner, "logits") else model_fn(x))
 
 

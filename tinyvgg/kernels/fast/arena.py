@@ -3,6 +3,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinyvgg.errors import DataError
 from tinyvgg.kernels.fast.simd import WIDTH
 
 LINE = 16       # float32 elements in a cache line
@@ -76,5 +77,9 @@ class Arena:
 
 
 def address(array):
-    """The address of an array in elements; the caller keeps the array alive."""
-    return array.__array_interface__["data"][0] // 4
+    """The address of an array in elements of 4 bytes; the caller keeps the array alive. DataError where there is none."""
+    at = array.__array_interface__["data"][0]
+    if at % 4 or not array.flags.c_contiguous:
+        raise DataError(f"an array of shape {array.shape} does not lie in one piece at a multiple of 4 bytes",
+                        'np.require(array, requirements="CA"); for weights layer.set_weight(name, array)')
+    return at // 4

@@ -82,7 +82,7 @@ def conv2d(x, kernel, bias=None, *, strides=(1, 1), padding=reference.NO_PADDING
     """See kernels.reference.conv2d."""
     if not _ours(dilation, groups, x, kernel):
         return reference.conv2d(x, kernel, bias, strides=strides, padding=padding, dilation=dilation, groups=groups)
-    call, kernel = _Call(x.shape, kernel.shape, strides, padding), np.ascontiguousarray(kernel)
+    call, kernel = _Call(x.shape, kernel.shape, strides, padding), np.require(kernel, requirements="CA")
     call.view(call.x)[:] = x
     if bias is not None:
         call.arena.matrix(call.bias, 1, call.filters)[:] = bias
@@ -99,7 +99,7 @@ def conv2d_backward(dy, x, kernel, *, strides=(1, 1), padding=reference.NO_PADDI
     if not _ours(dilation, groups, dy, x, kernel):
         return reference.conv2d_backward(dy, x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups,
                                          parameters=parameters)
-    call, kernel = _Call(x.shape, kernel.shape, strides, padding), np.ascontiguousarray(kernel)
+    call, kernel = _Call(x.shape, kernel.shape, strides, padding), np.require(kernel, requirements="CA")
     call.view(call.x)[:] = x
     call.view(call.y)[..., :call.filters] = dy
     dkernel = np.zeros((*kernel.shape[:3], call.padded), np.float32)

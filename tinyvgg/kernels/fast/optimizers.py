@@ -148,7 +148,7 @@ def rmsprop(step, thread, threads):
 def _run(kernel, w, g, slots, **settings):
     """Run a kernel on float32 arrays that lie in one piece; return whether they do."""
     arrays = [w, g, *slots]
-    if not all(a.dtype == np.float32 and a.flags.c_contiguous and a.size == w.size for a in arrays):
+    if not all(a.dtype == np.float32 and a.flags.c_contiguous and a.flags.aligned and a.size == w.size for a in arrays):
         return False
     places = dict(zip(("kernel", "gradient", "slot_1", "slot_2"), map(address, arrays), strict=False))
     run_step(kernel, w.size > WORTH_THREADS, size=w.size, **places, **settings)

@@ -1,0 +1,142 @@
+"""Images as every classifier of this package takes them: the one check, and the one rule each way between bytes and floats.
+
+Images are (N, H, W, C): uint8, where byte q stands for low + (high - low) q / 255 in the range (low, high) of the model, or floats
+within that range.
+
+    bytes -> floats   low + (high - low) q / 255, rounded to float32 once
+    floats -> bytes   floor((x - low) (1 / scale) + 0.5) in float32, scale = (high - low) / 255: firmware/common/tv_quantize.h
+"""
+import functools
+
+import numpy as np
+
+from tinyvgg.errors import DataError, ShapeError
+
+SLACK = 1e-6                                # by so much may a float lie outside its range, or by one rounding of float32
+
+
+def check_images(x, shape=None, bounds=None, *, what="images"):
+    """Return x as an array of uint8 or floats, or raise ShapeError or DataError.
+
+    shape: of one image, or None for any; bounds: (low, high) of floats, or None for any. NaN and infinity are always refused.
+    """
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise DataError(f"{what} are no array of numbers ({error})") from error
+    if shape is not None and x.shape[1:] != tuple(shape) or x.ndim < 2:
+        raise _wrong_shape(x, shape, what)
+    if x.dtype != np.uint8:
+        low, high = (-np.inf, np.inf) if bounds is None else map(float, bounds)
+        if x.dtype.kind != "f":
+            whole = x.dtype.kind in "iu" and x.size and x.min() >= 0 and x.max() <= 255
+            raise DataError(f"{what} have dtype {x.dtype}; expected uint8, or {_span(low, high)}", "x.astype(np.uint8)" if whole else "")
+        least, most = _extent(x)
+        if x.size and not (least >= low - _slack(low) and most <= high + _slack(high) and np.isfinite([least, most]).all()):
+            raise _outside(x, least, most, low, high, what)
+    return x
+
+
+def float_images(x, bounds, *, shape=None, dtype=np.float32, what="images"):
+    """Return x, uint8 or floats within `bounds` (low, high), as floats in one aligned piece of memory; raise as check_images."""
+    x = to_floats(check_images(x, shape, bounds, what=what), bounds, dtype)
+    least, most = _extent(x)
+    return x if least >= bounds[0] and most <= bounds[1] else np.clip(x, *bounds, dtype=dtype)
+
+
+def byte_images(x, bounds, *, shape=None, what="images"):
+    """Return x, uint8 or floats within `bounds` (low, high), as uint8 in one piece of memory; raise as check_images."""
+    x = check_images(x, shape, bounds, what=what)
+    return np.ascontiguousarray(x if x.dtype == np.uint8 else to_bytes(x, bounds))
+
+
+def byte_table(low, high):
+    """Return the 256 float32 values that bytes 0..255 stand for in [low, high]."""
+    return _byte_table(float(low), float(high))
+
+
+@functools.lru_cache(maxsize=64)
+def _byte_table(low, high):
+    table = (low + (high - low) * np.arange(256) / 255).astype(np.float32)
+    table.flags.writeable = False
+    return table
+
+
+def to_floats(x, bounds, dtype=np.float32):
+    """Return bytes as floats in `bounds`, and floats as they are: in one aligned piece of memory, unchecked."""
+    return byte_table(*bounds)[x].astype(dtype, copy=False) if x.dtype == np.uint8 else np.require(x, dtype, "CA")
+
+
+def to_bytes(x, bounds):
+    """Return the uint8 levels of floats x in `bounds`, by the board's rule; beyond the ends the outermost, NaN is 0."""
+    return np.clip(np.nan_to_num(levels(x, bounds)), 0, 255).astype(np.uint8)
+
+
+def levels(x, bounds, count=255):
+    """Return the nearest of the levels 0..count for floats x in `bounds`, as whole float32 numbers, not limited to 0..count."""
+    inverse = np.float32(1) / grey_level(bounds, count)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.floor((np.asarray(x, np.float32) - np.float32(bounds[0])) * inverse + np.float32(0.5))
+
+
+def grey_level(bounds, count=255):
+    """Return the float32 distance of two neighbouring levels of images in `bounds`: one grey level, for 255."""
+    low, high = (float(np.float32(v)) for v in bounds)
+    return np.float32((high - low) / count)
+
+
+def rescale(x, old, new):
+    """Map images in the range `old` to the range `new`: float32, and bytes by their table."""
+    if x.dtype == np.uint8:
+        return byte_table(*new)[x]
+    (a, b), (low, high) = (map(float, span) for span in (old, new))
+    if (a, b) == (low, high):
+        return np.asarray(x, np.float32)
+    scale = (high - low) / (b - a)
+    return np.clip(np.float32(scale) * (np.asarray(x, np.float32) - np.float32(a)) + np.float32(low), low, high, dtype=np.float32)
+
+
+def check_range(bounds, *, what="input range"):
+    """Return (low, high) as floats, or raise DataError: two finite numbers, the lower first."""
+    try:
+        low, high = (float(v) for v in bounds)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise DataError(f"the {what} is {bounds!r}; expected two numbers, the lower first", "(0, 1)")
+    return low, high
+
+
+def _extent(x):
+    """The least and the greatest value; NaN where there is one."""
+    return (float(x.min()), float(x.max())) if x.size else (np.inf, -np.inf)
+
+
+def _slack(end):
+    return max(SLACK, float(np.spacing(np.float32(abs(end))))) if np.isfinite(end) else 0.0
+
+
+def _span(low, high):
+    return f"floats from {low:g} to {high:g} without NaN" if np.isfinite([low, high]).all() else "floats without NaN"
+
+
+def _wrong_shape(x, shape, what):
+    if shape is None:
+        return ShapeError(f"{what} have shape {x.shape}; expected (N, ...), one row an image", "x[None]" if x.ndim else "")
+    shape = tuple(shape)
+    hint = "x[None]" if x.shape == shape else ""
+    if x.ndim == 4 and len(shape) == 3 and (*x.shape[2:], x.shape[1]) == shape:
+        hint = "x.transpose(0, 2, 3, 1)"
+    last = ", channels last" if len(shape) == 3 else ""
+    return ShapeError(f"{what} have shape {x.shape}; expected ({', '.join(map(str, ('N', *shape)))}){last}", hint)
+
+
+def _outside(x, least, most, low, high, what):
+    if not np.isfinite([least, most]).all():
+        first = int(np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))[0])
+        return DataError(f"{what} hold NaN or infinite values, first in image {first}; expected uint8, or {_span(low, high)}")
+    bytes_like = least >= 0 and most > 1.5 and most <= 255
+    return DataError(f"{what} have values from {least:g} to {most:g}, outside the model's bounds {low:g}..{high:g}; expected uint8, or "
+                     f"{_span(low, high)}",
+                     "x.astype(np.uint8), if these are bytes" if bytes_like else
+                     "scale them as the model was trained, or give the model its range (input_range)")
