@@ -1,7 +1,7 @@
 """What every attack insists on before it starts."""
 import numpy as np
 
-from tinyvgg.attacks.norms import parse_eps
+from tinyvgg.attacks.norms import default_eps, parse_eps
 from tinyvgg.errors import DataError, OptionError
 from tinyvgg.images import float_images
 
@@ -57,7 +57,16 @@ def eps_flags(eps, norm, bounds, x):
     farthest = {"linf": width, "l2": width * np.sqrt(x[:1].size), "l1": width * x[:1].size}[norm]
     if eps is not None and len(x) and eps > farthest:
         return [f"eps {eps:g} is beyond {farthest:g}, the whole range {bounds[0]:g}..{bounds[1]:g} of the images in {norm}"]
-    return []
+    return below_one_level(eps, bounds)
+
+
+def below_one_level(eps, bounds):
+    """Return a list of the flag that tells of an eps, other than 0, below one grey level of images in `bounds`; else []."""
+    levels = 0 if eps is None else eps * 255 / (bounds[1] - bounds[0])
+    if not 0 < levels < 1 - 1e-6:
+        return []
+    return [f"eps {eps:g} is {levels:.2g} grey levels of images in {bounds[0]:g}..{bounds[1]:g}: less than the smallest change of "
+            f"8 bits; eps is in the unit of the images, 8 levels are {default_eps(bounds):.4g}"]
 
 
 def parse_length(value, default, name="step"):

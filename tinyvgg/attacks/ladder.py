@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyvgg.attacks.apgd import apgd, apgd_t
-from tinyvgg.attacks.checks import checked_images, checked_labels
+from tinyvgg.attacks.checks import checked_images, checked_labels, eps_flags
 from tinyvgg.attacks.evaluate import recheck
 from tinyvgg.attacks.fab import fab
 from tinyvgg.attacks.norms import parse_eps, parse_norm
@@ -47,7 +47,8 @@ def ladder(model, x, y, *, eps, norm="linf", version="fast", seed=0, batch_size=
     clean = victim.predictions(x, batch_size)
     y = checked_labels(y, x, victim.n_classes)
     task = Task("ladder", model, x, y, None, clean, eps, norm, {"attack": "ladder", "eps": eps, "norm": norm, "version": version,
-                                                                "batch_size": batch_size, "budget": budget}, seed, [], batch_size)
+                                                                "batch_size": batch_size, "budget": budget}, seed,
+                eps_flags(eps, norm, victim.bounds, x), batch_size)
     found, open_images, stages = Found(x), clean == y, []
     for name, attack, settings in _stages(version, victim, task.flags):
         if not open_images.any():
@@ -64,7 +65,7 @@ def ladder(model, x, y, *, eps, norm="linf", version="fast", seed=0, batch_size=
         open_images[rows[result.success]] = False
         stages.append({"attack": name, **settings, "images": len(rows), "robust_accuracy": float(open_images.mean()),
                        "fooled": int(result.success.sum()), "queries_used": int(result.queries.sum()), "seconds": result.seconds})
-        task.flags += [f"{name}: {flag}" for flag in result.flags if not flag.startswith("8-bit")]
+        task.flags += [f"{name}: {flag}" for flag in result.flags if not flag.startswith(("8-bit", "eps "))]
     return _finish(task, found, stages, out)
 
 

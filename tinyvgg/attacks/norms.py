@@ -42,6 +42,11 @@ def parse_eps(value, name="eps"):
     return number
 
 
+def default_eps(bounds, norm="linf"):
+    """Return the usual radius for images in `bounds`: 8/255 of the range, for l2 half of it."""
+    return (bounds[1] - bounds[0]) * (0.5 if norm == "l2" else 8 / 255)
+
+
 def flat(a):
     """View (N, ...) as (N, D)."""
     return a.reshape(len(a), int(np.prod(a.shape[1:])))

@@ -23,7 +23,8 @@ def eps_curve(model, x, y, *, attack=pgd, eps=None, norm="linf", executor=None, 
     attack: a function of this package; settings are its own. A curve that does not reach 0 means a failing attack or too short a
     range: rows then carry a flag. executor: anything with submit(), to run radii side by side; out: a file of JSON lines.
     """
-    radii = sorted(parse_eps(e) for e in (eps if eps is not None else L2 if norm == "l2" else LINF))
+    width = 1 if eps is not None else model.bounds[1] - model.bounds[0]             # the usual radii are parts of the range
+    radii = sorted(width * parse_eps(e) for e in (eps if eps is not None else L2 if norm == "l2" else LINF))
     tasks = []
     for e in radii:
         given = {"eps": e, "norm": norm, **settings}

@@ -21,6 +21,8 @@ import inspect
 import sys
 from pathlib import Path
 
+from tinyvgg.attacks.checks import below_one_level
+from tinyvgg.attacks.norms import default_eps, parse_eps, parse_norm
 from tinyvgg.cli._attack_studies import STUDIES
 from tinyvgg.cli._classifier import add_model, images_for, opened, with_gradients
 from tinyvgg.cli._common import add_common, note_fewer, print_result
@@ -29,7 +31,7 @@ from tinyvgg.images import float_images
 
 SETTINGS = {                    # option -> (type, help); passed on only to attacks that have it
     "norm": (str, "linf (default), l2 or l1"),
-    "eps": (str, "radius, as 8/255 or 0.03 (default 8/255, or 0.5 for l2); several for a curve"),
+    "eps": (str, "radius, as 8/255 or 0.03 (default 8/255 of the range, for l2 half of it); several for a curve"),
     "step": (str, "length of a step"),
     "steps": (int, "number of steps"),
     "target": (int, "class to reach; without it, any wrong one"),
@@ -80,7 +82,11 @@ def run(arguments):
         raise OptionError(f"--attack is {inner!r}; expected one of {', '.join(attacks.ATTACKS)}")
     settings = chosen_settings(arguments, attacks.ATTACKS[inner], inner)
     with opened(arguments.model, arguments.input_range) as model:
+        settings = settings if name in ("curve", "presets") else with_eps(settings, attacks.ATTACKS[inner], model)
         result, text = STUDIES[name](arguments, attacks.ATTACKS[inner], settings, *model_and_images(arguments, model))
+        if name in ("matrix", "steps"):
+            flags = result["flags"] = below_one_level(parse_eps(settings.get("eps", 0)), model.bounds)
+            text = "\n".join([text, *(f"! {flag}" for flag in flags)])
     print_result(arguments, result, text)
 
 
@@ -89,7 +95,7 @@ def _attack(arguments, function):
     settings = chosen_settings(arguments, function, arguments.name)
     with opened(arguments.model, arguments.input_range) as opened_model:
         model, x, y, classes = model_and_images(arguments, opened_model)
-        result = function(model, x, y, **settings, seed=arguments.seed, batch_size=arguments.batch_size, budget=arguments.budget,
+        result = function(model, x, y, **with_eps(settings, function, model), seed=arguments.seed, batch_size=arguments.batch_size, budget=arguments.budget,
                           out=arguments.out, quiet=arguments.quiet)
     if arguments.out:
         try:
@@ -100,16 +106,22 @@ def _attack(arguments, function):
 
 
 def chosen_settings(arguments, function, name):
-    """Return the options that were given, or raise OptionError for one that this attack does not have; eps has a default."""
+    """Return the options that were given, or raise OptionError for one that this attack does not have."""
     takes = inspect.signature(function).parameters
     given = {key: getattr(arguments, key) for key in (*SETTINGS, "random_start") if getattr(arguments, key) is not None}
     strange = [key for key in given if key not in takes]
     if strange:
         own = ", ".join(f"--{key}" for key in SETTINGS if key in takes)
         raise OptionError(f"{name} has no --{strange[0].replace('_', '-')}; it takes {own}")
-    if "eps" in takes and takes["eps"].default is inspect.Parameter.empty:
-        given.setdefault("eps", "0.5" if given.get("norm") == "l2" else "8/255")
     return given
+
+
+def with_eps(settings, function, model):
+    """Return the settings of an attack with its usual eps for this model, where it wants one and none was given."""
+    wanted = inspect.signature(function).parameters.get("eps")
+    if wanted is None or wanted.default is not inspect.Parameter.empty:
+        return settings
+    return {"eps": default_eps(model.bounds, parse_norm(settings.get("norm", "linf"))), **settings}
 
 
 def model_and_images(arguments, model):

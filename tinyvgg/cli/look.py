@@ -9,6 +9,7 @@ range, the signal-to-noise ratio of the integers in dB, the distance that the at
     tinyvgg look runs/first --data shapes --scheme shared4 --attack none --out look.png
     tinyvgg look light.h5 --against light.tvq --image 7 --data cifar10 --attack fgsm --eps 4/255 --json
 """
+from tinyvgg.attacks.norms import default_eps
 from tinyvgg.cli._classifier import add_model, images_for, open_classifier, with_gradients
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.errors import OptionError
@@ -26,7 +27,7 @@ def add_arguments(parser):
     parser.add_argument("--against", metavar="FILE.tvq", help="the integer model to set beside the floats")
     parser.add_argument("--scheme", metavar="SCHEME", help="or the scheme to make one by (default int8; none: floats alone)")
     parser.add_argument("--attack", default="pgd", metavar="NAME", help="an attack of `tinyvgg attack`, or none (default pgd)")
-    parser.add_argument("--eps", default="8/255", help="its radius (default 8/255)")
+    parser.add_argument("--eps", metavar="E", help="its radius (default 8/255 of the range of the model's images)")
     parser.add_argument("--channels", type=int, default=8, metavar="N", help="maps of a layer that are drawn (default 8)")
     parser.add_argument("--out", metavar="FILE.png", help="where the figure goes (.png, .svg, .pdf)")
     add_common(parser)
@@ -38,7 +39,7 @@ def run(arguments):
         raise OptionError(f"--channels is {a.channels}; expected 1 or more")
     if a.out:
         check_figure(a.out)
-    _attack_of(a.attack, a.eps)
+    _attack_of(a.attack, a.eps or 0)
     model = open_classifier(a.model, a.input_range)
     against = None if a.against is None else open_classifier(a.against)
     result, seen, classes = look_at(model, a.data, image=a.image, against=against, scheme=a.scheme, attack=a.attack, eps=a.eps,
@@ -52,7 +53,7 @@ def run(arguments):
     print_result(a, result, _text(result))
 
 
-def look_at(model, data=None, *, image=0, against=None, scheme=None, attack="pgd", eps="8/255", seed=0):
+def look_at(model, data=None, *, image=0, against=None, scheme=None, attack="pgd", eps=None, seed=0):
     """Return (plain data, analyze.Look, class names) for a test image of a data set: what `tinyvgg look` shows.
 
     model: a network or a compressed model; data: spec or DataSet; against: a QuantizedModel, or scheme: one of
@@ -64,7 +65,7 @@ def look_at(model, data=None, *, image=0, against=None, scheme=None, attack="pgd
     images, labels = images_for(model, dataset, "test")
     if not 0 <= image < len(images):
         raise OptionError(f"--image is {image}; {dataset.name} has test images 0 to {len(images) - 1}")
-    chosen = _attack_of(attack, eps)
+    chosen = _attack_of(attack, default_eps(model.bounds) if eps is None else eps)
     integer = _integer(model, against, scheme, dataset, seed)
     x, y = float_images(images[image : image + 1], model.bounds), labels[image : image + 1]
     attacked = None if chosen is None else chosen[0](with_gradients(model), x, y, seed=seed, **chosen[1])

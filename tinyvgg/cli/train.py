@@ -40,7 +40,7 @@ def add_arguments(parser):
     add("--patience", type=int, metavar="N", help="stop when the validation loss was not better for N epochs")
     add("--weights", metavar="MODEL", help="start from the weights of this model of the same architecture")
     add("--adversarial", choices=("nfgsm", "fgsm_rs", "pgd", "trades"), help="train on attacked images (pgd: 7 steps)")
-    add("--eps", metavar="E", help="of --adversarial: L-inf radius in the unit of the model's images (default 8/255)")
+    add("--eps", metavar="E", help="of --adversarial: L-inf radius in the unit of the model's images (default 8/255 of their range)")
     add("--distill", metavar="MODELS", help="learn from these networks too: files, runs or names of the zoo, with commas")
     add("--temperature", type=float, metavar="T", help="of --distill: softens both answers (default 4)")
     add("--teacher-share", type=float, metavar="A", help="of --distill: the teachers' part of the loss (default 0.9)")
@@ -69,7 +69,7 @@ def _text(result):
     known = [key for key in ("accuracy", "val_accuracy", "test_accuracy") if result[key] is not None]
     shares = ", ".join(f"{key.replace('_', ' ')} {100 * result[key]:.2f} %" for key in known)
     return (f"{result['arch']} on {result['data']}, {result['epochs']} epochs: loss {result['loss']:.4f}, {shares}\n"
-            f"{result['model']}  weights sha256 {result['weights_sha256']}")
+            f"{result['model']}  weights sha256 {result['weights_sha256']}" + "".join(f"\n! {flag}" for flag in result["flags"]))
 
 
 def _number(text):

@@ -4,9 +4,11 @@ from collections import Counter
 
 from tinyvgg import rng
 from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.images import check_range
 from tinyvgg.nn.classifier import Classifier
 from tinyvgg.nn.graph import Node, as_calls, from_calls, input_node, layer_order, topological
 from tinyvgg.nn.layers import InputLayer, Softmax
+from tinyvgg.nn.ranges import range_of
 
 
 class Model(Classifier):
@@ -17,13 +19,15 @@ class Model(Classifier):
 
     It is a classifier: `logits(x)`, `vjp(x, g)`, `labels(x)`, `bounds`, `n_classes`. A final softmax, be it a layer or an
     activation, is never part of the logits. `seed` decides the initial weights; `input_range` (low, high) is the range of the
-    images that the network takes. A layer that occurs twice shares its weights.
+    images that the network takes, by default that which a first Rescaling or Normalization maps from, else 0..1. A layer that
+    occurs twice shares its weights.
     """
 
-    def __init__(self, inputs, outputs, *, name="model", seed=0, input_range=(0.0, 1.0)):
+    def __init__(self, inputs, outputs, *, name="model", seed=0, input_range=None):
         super().__init__()
-        self.name, self.seed, self.input_range = name, seed, tuple(float(v) for v in input_range)
+        self.name, self.seed = name, seed
         self.input, self.output = _single(inputs, "inputs"), _single(outputs, "outputs")
+        self.input_range = range_of(self.output) if input_range is None else check_range(input_range)
         self.nodes = topological(self.output)
         if [n for n in self.nodes if not n.inputs] != [self.input]:
             raise ShapeError("the outputs do not depend on the one input that was given, or on more than that")

@@ -11,7 +11,7 @@ class Sequential(Model):
         model = Sequential([InputLayer((32, 32, 3)), Flatten(), Dense(10, activation="softmax")])
     """
 
-    def __init__(self, layers, *, name="sequential", seed=0, input_range=(0.0, 1.0)):
+    def __init__(self, layers, *, name="sequential", seed=0, input_range=None):
         self.layers = list(layers)
         wrong = next((layer for layer in self.layers if not isinstance(layer, Layer)), None)
         if wrong is not None or len({id(layer) for layer in self.layers}) < len(self.layers) or not self.layers:

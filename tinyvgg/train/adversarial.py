@@ -7,7 +7,7 @@ TRADES: Zhang et al. (ICML 2019). Gradients for the attacks are taken with movin
 import numpy as np
 
 from tinyvgg.attacks import losses
-from tinyvgg.attacks.norms import parse_eps
+from tinyvgg.attacks.norms import default_eps, parse_eps
 from tinyvgg.attacks.pgd import pgd
 from tinyvgg.errors import OptionError
 from tinyvgg.nn.losses import cross_entropy, log_softmax
@@ -19,20 +19,22 @@ RECIPES = ("nfgsm", "fgsm_rs", "pgd", "trades")
 class AdversarialBatches:
     """A batch_hook for fit: takes float images x and labels y, returns attacked ones (TRADES: clean ones followed by attacked).
 
-    recipe: nfgsm, fgsm_rs, pgd (`steps` of 2.5 eps / steps) or trades. eps: L-inf radius in the unit of the model's images.
+    recipe: nfgsm, fgsm_rs, pgd (`steps` of 2.5 eps / steps) or trades. eps: L-inf radius in the unit of the model's images, by
+    default 8/255 of their range.
     `rng` is set by fit anew each epoch, so that a resumed run draws what an unbroken one would.
     """
 
-    def __init__(self, recipe="nfgsm", eps="8/255", *, steps=None):
+    def __init__(self, recipe="nfgsm", eps=None, *, steps=None):
         if recipe not in RECIPES:
             raise OptionError(f"there is no adversarial training {recipe!r}; expected one of {', '.join(RECIPES)}")
-        self.recipe, self.eps = recipe, parse_eps(eps)
+        self.recipe, self.eps = recipe, None if eps is None else parse_eps(eps)
         self.steps = {"pgd": 7, "trades": 10}.get(recipe, 1) if steps is None else steps
         if self.steps < 1:
             raise OptionError(f"steps is {steps}; expected at least 1")
         self.rng = np.random.default_rng(0)
 
     def __call__(self, model, x, y):
+        self.eps = default_eps(model.bounds) if self.eps is None else self.eps
         adv = getattr(self, f"_{self.recipe}")(model, x, y)
         return (np.concatenate([x, adv]), y) if self.recipe == "trades" else (adv, y)
 

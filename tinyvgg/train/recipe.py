@@ -6,6 +6,8 @@ import numpy as np
 
 from tinyvgg import data as data_module
 from tinyvgg import models, rng
+from tinyvgg.attacks.checks import below_one_level
+from tinyvgg.attacks.norms import default_eps, parse_eps
 from tinyvgg.data.dataset import check_labels
 from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
 from tinyvgg.images import rescale
@@ -33,10 +35,10 @@ def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load
     begun = resume and (out / "checkpoint.npz").is_file()          # which has weights of its own
     model = build(settings | {"weights": None} if begun else settings, dataset, find_weights)
     x, y = training_images(settings, dataset, model)
-    callbacks = _callbacks(settings, out)
+    callbacks = _callbacks(settings, out, model)
     guard = next((c for c in callbacks if isinstance(c, CollapseGuard)), None)
     record = {"settings": settings, "data": {"name": dataset.name, "source": dataset.source, "sha256": dataset.sha256}}
-    hooks = _adversarial(settings) | _distillation(settings, model, open_model, record)
+    hooks = _adversarial(settings, model) | _distillation(settings, model, open_model, record)
     history = fit(model, x, y, epochs=settings["epochs"], batch_size=settings["batch_size"], optimizer=settings["optimizer"],
                   learning_rate=settings["learning_rate"], schedule=settings["schedule"], warmup=settings["warmup"],
                   weight_decay=settings["weight_decay"], label_smoothing=settings["label_smoothing"],
@@ -118,24 +120,24 @@ def _stored(path):
         raise FormatError(f"{path} is not the config.json of a run that the command line began ({error})") from error
 
 
-def _callbacks(settings, out):
+def _callbacks(settings, out, model):
     callbacks = [EarlyStopping(settings["patience"])] if settings["patience"] is not None else []
     if settings["keep"] == "best":
         callbacks.append(BestCheckpoint(out / f"best{DEFAULT_SUFFIX}"))
     if settings["adversarial"] is not None:
-        callbacks.insert(0, CollapseGuard(_eps(settings), out / f"robust{DEFAULT_SUFFIX}"))
+        callbacks.insert(0, CollapseGuard(_eps(settings, model), out / f"robust{DEFAULT_SUFFIX}"))
     if callbacks and not settings["validation"]:
         raise OptionError("--keep best, --patience and --adversarial need --validation images; it is 0", "--validation 0.1")
     return callbacks
 
 
-def _adversarial(settings):
+def _adversarial(settings, model):
     """Return fit's batch_hook and loss for --adversarial."""
     if settings["adversarial"] is None:
         if settings["eps"] is not None:
             raise OptionError("--eps was given without --adversarial", "--adversarial nfgsm --eps 8/255")
         return {}
-    hook = AdversarialBatches(settings["adversarial"], _eps(settings))
+    hook = AdversarialBatches(settings["adversarial"], _eps(settings, model))
     return {"batch_hook": hook, "loss": TradesLoss()} if settings["adversarial"] == "trades" else {"batch_hook": hook}
 
 
@@ -164,8 +166,8 @@ def _distillation(settings, model, open_model, record):
     return {"batch_hook": distillation, "loss": distillation.loss}
 
 
-def _eps(settings):
-    return "8/255" if settings["eps"] is None else settings["eps"]
+def _eps(settings, model):
+    return default_eps(model.bounds) if settings["eps"] is None else parse_eps(settings["eps"])
 
 
 def _average(settings):
@@ -176,11 +178,12 @@ def _average(settings):
 
 def _result(out, settings, dataset, model, history):
     last, notes = history[-1], []
+    flags = [] if settings["adversarial"] is None else below_one_level(_eps(settings, model), model.bounds)
     result = {"out": str(out), "model": str(out / f"model{DEFAULT_SUFFIX}"), "arch": settings["arch"], "data": dataset.name,
               "epochs": last["epoch"], "steps": last["step"], "parameters": model.count_params(), "loss": last["loss"],
               "accuracy": last["accuracy"], "val_loss": last.get("val_loss"), "val_accuracy": last.get("val_accuracy"),
               "test_n": None, "test_loss": None, "test_accuracy": None, "seed": settings["seed"],
-              "weights_sha256": sha256_arrays(*model.get_weights()), "data_sha256": dataset.sha256}
+              "weights_sha256": sha256_arrays(*model.get_weights()), "data_sha256": dataset.sha256, "flags": flags}
     if dataset.one_part:
         notes.append("one pair of files has no test images: the accuracies are of training and validation images")
     elif len(dataset.x_test):

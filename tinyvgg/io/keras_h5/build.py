@@ -63,7 +63,7 @@ class Plan(Connected):
                     raise FormatError(f"weight {self.layers[leaf].name}/{name} has shape {tuple(data.shape)} in the file; "
                                       f"the model has {shape}")
 
-    def model(self, *, input_range=(0.0, 1.0), seed=0):
+    def model(self, *, input_range=None, seed=0):
         """Make the network, with fresh weights."""
         settings = {"name": self.description.name, "input_range": input_range, "seed": seed}
         if self.description.chain:

@@ -26,7 +26,7 @@ class Contents:
 def load_model(path, *, input_range=None, seed=0):
     """Return the network in a .h5 or .keras file of Keras 2 or 3, or of this library.
 
-    input_range: (low, high) of the images, for files that do not say (default what the file says, else 0..1). Raises NotYet,
+    input_range: (low, high) of the images, for files that do not say (default what the file says, else see nn.Model). Raises NotYet,
     naming the layer, where the engine lacks something, and FormatError for a damaged file.
     """
     with open_archive(path) as archive:
@@ -112,7 +112,9 @@ def _fitting(layer, datasets):
 
 
 def _range(metadata):
-    found = metadata.get("input_range", (0.0, 1.0))
+    found = metadata.get("input_range")
+    if found is None:
+        return None
     if not isinstance(found, list | tuple) or len(found) != 2 or not all(isinstance(v, int | float) for v in found):
         raise FormatError(f"the file says that images are in {str(found)[:60]}; expected [low, high]")
     return tuple(found)
