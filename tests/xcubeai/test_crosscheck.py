@@ -104,7 +104,8 @@ def test_one_macc_is_named(real_reports, tmp_path):
 
 def test_another_size_of_input_is_named(real_reports, tmp_path):
     found = planted(real_reports, tmp_path, "[b:1,h:32,w:32,c:3]", "[b:1,h:32,w:33,c:3]")
-    assert len(found.differences) == 1 and "input_0 (input): shape theirs 32x33x3, ours 32x32x3" in found.differences[0]
+    assert "input_0 (input): shape theirs 32x33x3, ours 32x32x3" in found.differences[0]
+    assert [d.split(": ")[1] for d in found.differences[1:]] == ["inputs in the table is 3,168, its own total 3,072"]
 
 
 def test_one_shape_is_named(real_reports, tmp_path):
@@ -140,12 +141,13 @@ def test_a_report_cut_before_its_figures(tmp_path):
     (tmp_path / "cut.txt").write_text(samples.V8[:300])
     for model in (None, models.light()):
         found = crosscheck(tmp_path / "cut.txt", model)
-        assert not found.agrees and found.compared == {} and "nothing was compared" in found.differences[0]
+        assert found.verdict == "not rebuilt" and not found.agrees and found.compared == {}
+        assert "nothing was compared" in found.not_rebuilt[0] and "--model" in found.not_rebuilt[0]
 
 
-def test_a_table_of_json_without_a_model(real_reports):
+def test_a_c_graph_without_a_model_is_checked_by_its_tensors(real_reports):
     found = crosscheck(real_reports / "v10.2_resnet_v1_32_validate__network_c_info.json")
-    assert not found.agrees and "--model" in found.differences[0]
+    assert found.agrees and found.compared == {"operations": 82, "totals": 2} and not found.not_rebuilt
 
 
 def test_integers_are_not_counted_as_compared(tmp_path):

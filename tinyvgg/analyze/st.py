@@ -22,9 +22,13 @@ IN_PLACE = ("reshape", "activation", "batch_norm", "add", "pool")
 INT8_BYTES = {"kernel": 1, "recurrent_kernel": 1, "bias": 4}
 
 
-def lut_bytes(items, bits):
-    """Bytes of `items` weights shared at 4 or 8 bits: packed indices and 2^bits float32."""
-    return (items * bits + 7) // 8 + 4 * 2**bits
+def lut_bytes(items, bits, row=0):
+    """Bytes of `items` weights shared at 4 or 8 bits: packed indices and 2^bits float32.
+
+    row: weights of one output; each row begins at a byte of its own, so an odd row of 4-bit indices ends with half a byte.
+    """
+    rows = items // row if row and items % row == 0 else 1
+    return rows * ((items // rows * bits + 7) // 8) + 4 * 2**bits
 
 
 def macc(operation, release=LATEST):

@@ -2,8 +2,9 @@
 
 REPORT is a text report, a console log of STM32CubeMX, one of the JSON files, or the folder that holds them; the generated C and
 network_val_io.npz in the same folder are compared too. MODEL is the .h5 that X-CUBE-AI was given, the folder of a run, a zoo
-entry, or the name of an architecture of this library; without it the network is rebuilt from the report's table, which checks its
-arithmetic alone.
+entry, or the name of an architecture of this library; without it the report is checked by its own figures: its sums, each row by
+its shape and parameters, each layer of the C code by its tensors.
+They differ only where that is proved; what no rule explains is listed as not rebuilt, with the reason.
 Exit code 1 when something disagrees or nothing could be compared; estimates (activations, the runtime's size) do not decide.
 
 example: tinyvgg crosscheck network_generate_report.txt --model model.h5 --html crosscheck.html
@@ -19,6 +20,8 @@ from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.errors import TinyVGGError
 from tinyvgg.report.record import write_bytes
 from tinyvgg.report.tables import table
+
+VERDICTS = {"agree": "they agree in {scope}", "differ": "THEY DIFFER:", "not rebuilt": "NOT REBUILT:"}
 
 
 def add_arguments(parser):
@@ -74,6 +77,13 @@ def _open(arguments):
         return operations, path
 
 
+def _remark(total):
+    """What a total rests on, where that is not plain."""
+    if total.ok:
+        return total.reason
+    return f"not rebuilt: {total.unknown}" if total.unknown else ("estimate: " if total.estimate else "") + total.reason
+
+
 def _text(found):
     report = found.report
     lines = [
@@ -86,15 +96,15 @@ def _text(found):
             f"{t.theirs:,}",
             f"{t.ours:,}",
             f"{t.theirs - t.ours:+,}" if not t.ok else "0",
-            ("estimate: " if t.estimate else "") + t.reason if not t.ok or t.reason else "",
+            _remark(t),
         ]
         for t in found.totals
     ]
     lines += [table(["", "theirs", "ours", "difference", ""], rows), ""] if rows else []
-    wrong = [p for p in found.rows if not p.ok]
+    wrong, unknown = [p for p in found.rows if not p.ok], [p for p in found.rows if p.unknown]
     lines.append(
-        f"{len(found.rows)} operations compared, {len(wrong)} differ; {len(found.sums)} sums of the report checked, "
-        f"{sum(not c.ok for c in found.sums)} wrong"
+        f"{len(found.rows) - len(unknown)} operations compared, {len(wrong)} differ, {len(unknown)} not rebuilt; "
+        f"{len(found.sums)} sums of the report checked, {sum(not c.ok for c in found.sums)} wrong"
     )
     if found.weights:
         shared = [w for w in found.weights if w.mse is not None]
@@ -108,6 +118,9 @@ def _text(found):
     lines += [
         f"  {v['what']}: l2r {v['l2r']:.4g}, acc {v['acc']:.4g}, n={v['n']}" for v in found.validation if v.get("l2r") is not None
     ]
-    lines += ["", f"they agree in {found.scope}" if found.agrees else "THEY DIFFER:"]
+    lines += ["", VERDICTS[found.verdict].format(scope=found.scope)]
     lines += [f"  {d}" for d in found.differences[:40]]
+    if found.not_rebuilt:
+        lines += ["not rebuilt, so neither right nor wrong:"] * (found.verdict != "not rebuilt")
+        lines += [f"  {d}" for d in found.not_rebuilt[:40]]
     return "\n".join(lines + [f"note: {text}" for text in found.notes])

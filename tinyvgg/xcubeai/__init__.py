@@ -1,8 +1,9 @@
 """Reading what ST's X-CUBE-AI wrote, and setting it beside our own numbers."""
 
+from tinyvgg.analyze.st import lut_bytes
 from tinyvgg.xcubeai.crosscheck import CrossCheck, crosscheck
 from tinyvgg.xcubeai.csource import Generated, StoredTensor, read_generated
-from tinyvgg.xcubeai.lut import Codebook, decode_lut, dense_kernel, lut_bytes
+from tinyvgg.xcubeai.lut import Codebook, decode_lut, dense_kernel
 from tinyvgg.xcubeai.read import find_report, read_report
 from tinyvgg.xcubeai.report import Report
 from tinyvgg.xcubeai.validation import read_validation, standard_inputs, validation_metrics

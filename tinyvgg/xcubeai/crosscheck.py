@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyvgg.analyze import boards, describe, runtime, st
+from tinyvgg.analyze import describe
 from tinyvgg.errors import DataError, FormatError, TinyVGGError
 from tinyvgg.report.record import versions
 from tinyvgg.xcubeai.csource import read_generated
+from tinyvgg.xcubeai.figures import totals
+from tinyvgg.xcubeai.keras_versions import explain_stop
 from tinyvgg.xcubeai.read import read_report
 from tinyvgg.xcubeai.rebuild import rebuild
 from tinyvgg.xcubeai.report import Report
-from tinyvgg.xcubeai.rows import compare_c_layers, compare_rows, level, number_format
+from tinyvgg.xcubeai.rows import check_c_layers, check_rows, compare_c_layers, compare_rows, level, number_format
+from tinyvgg.xcubeai.totals import lacking
 from tinyvgg.xcubeai.validation import METRICS, read_validation, validation_metrics
 from tinyvgg.xcubeai.weights import compare_weights, with_their_weights
 
@@ -23,39 +26,17 @@ NOTHING = "nothing was compared: the report is cut, or it holds no table and no 
 
 
 @dataclass
-class Total:
-    """A figure of the whole network, theirs beside ours; an estimate does not decide the verdict."""
-
-    name: str
-    theirs: int
-    ours: int
-    estimate: bool = False
-    reason: str = ""
-
-    @property
-    def ok(self):
-        return self.theirs == self.ours
-
-    def as_dict(self):
-        """Return plain data."""
-        return {
-            "name": self.name,
-            "theirs": self.theirs,
-            "ours": self.ours,
-            "difference": self.theirs - self.ours,
-            "ok": self.ok,
-            "estimate": self.estimate,
-            "reason": self.reason,
-        }
-
-
-@dataclass
 class CrossCheck:
-    """The result: `agrees` is the verdict, `differences` the sentences behind it, the first difference first."""
+    """The result: `verdict` is agree, differ or not rebuilt; `differences` are the sentences behind it, the first one first.
+
+    `differences` holds what is proved. `not_rebuilt` holds, each with its reason, what no rule here explains: nothing is known to
+    differ there, and nothing to agree.
+    """
 
     report: object
     model: str
     rows: list = field(default_factory=list)
+    layers: list = field(default_factory=list)
     totals: list = field(default_factory=list)
     sums: list = field(default_factory=list)
     weights: list = field(default_factory=list)
@@ -68,8 +49,9 @@ class CrossCheck:
     def compared(self):
         """What the verdict rests on: {what: how many}, nothing that was not compared; estimates and a report's own sums apart."""
         counts = {
-            "operations": len(self.rows),
-            "totals": sum(not t.estimate for t in self.totals),
+            "operations": sum(not p.unknown for p in self.rows),
+            "C layers": sum(not p.unknown for p in self.layers),
+            "totals": sum(not t.estimate and not t.unknown for t in self.totals),
             "tensors": sum(w.compared for w in self.weights),
             "validations": len(self.validation),
         }
@@ -82,13 +64,12 @@ class CrossCheck:
 
     @property
     def differences(self):
-        """One sentence for each thing that disagrees, in the order of the network."""
-        found = [] if self.compared else [NOTHING]
-        found += [f"{f'line {p.line}: ' if p.line else ''}{p.name} ({p.kind}): {_row(p)}" for p in self.rows if not p.ok]
+        """One sentence for each thing that is proved to disagree, in the order of the network."""
+        found = [f"{f'line {p.line}: ' if p.line else ''}{p.name} ({p.kind}): {_row(p)}" for p in self.rows if not p.ok]
         found += [
             f"{t.name}: theirs {t.theirs:,}, ours {t.ours:,}{_because(t.reason)}"
             for t in self.totals
-            if not t.ok and not t.estimate
+            if not t.ok and not t.estimate and not t.unknown
         ]
         found += [
             f"the report contradicts itself: {c.what} is {c.rows:,}, its own total {c.total:,}" for c in self.sums if not c.ok
@@ -98,16 +79,33 @@ class CrossCheck:
         return found + self.problems
 
     @property
+    def not_rebuilt(self):
+        """One sentence for each thing that no rule here explains, with the reason."""
+        found = [f"{f'line {p.line}: ' if p.line else ''}{p.name} ({p.kind}): {p.unknown}" for p in self.rows if p.unknown]
+        found += [f"C layer {p.line}, {p.name} ({p.kind}): {p.unknown}" for p in self.layers if p.unknown]
+        found += [f"{t.name} {t.theirs:,}: {t.unknown}, they give {t.ours:,}" for t in self.totals if t.unknown and not t.ok]
+        return ([] if self.compared else [explain_stop(self.report) or NOTHING]) + found
+
+    @property
+    def verdict(self):
+        """agree, differ (something is proved to disagree) or not rebuilt (nothing was compared)."""
+        if self.differences:
+            return "differ"
+        return "agree" if self.compared else "not rebuilt"
+
+    @property
     def agrees(self):
-        """Whether something was compared and nothing of it differs (estimates apart)."""
-        return not self.differences
+        """Whether something was compared and nothing of it differs (estimates, and what was not rebuilt, apart)."""
+        return self.verdict == "agree"
 
     def as_dict(self):
         """Return plain data for --json."""
         report = self.report
         return {
             "agrees": self.agrees,
+            "verdict": self.verdict,
             "differences": self.differences,
+            "not_rebuilt": self.not_rebuilt,
             "compared": self.compared,
             "report": report.path,
             "version": report.version,
@@ -116,6 +114,7 @@ class CrossCheck:
             "model": self.model,
             "totals": [t.as_dict() for t in self.totals],
             "rows": [p.as_dict() for p in self.rows],
+            "c_layers": [p.as_dict() for p in self.layers],
             "sums": [{"what": c.what, "rows": c.rows, "total": c.total, "ok": c.ok} for c in self.sums],
             "weights": [w.as_dict() for w in self.weights],
             "validation": self.validation,
@@ -130,38 +129,23 @@ def crosscheck(report, model=None, *, model_path=None, generated=None, validatio
 
     report: path of a report, a console log, a JSON file or a folder that may also hold the generated C and the validation
     arrays; `generated` and `validation` name those where they lie elsewhere. model: a model of this library, or a list of
-    Operation (then weights are not compared); without one the network is rebuilt from the report's own table.
+    Operation (then weights are not compared); without one the report is checked by its own figures: its sums, each row by its
+    shape and parameters, each C layer by its tensors.
     model_path: the model's file, for its hash. simulation: a classifier with `predict`, such as our integer model of the same
     network, that answers the validation's images beside ST's C code; it informs and does not decide.
     """
     read = _read(report)
     found = CrossCheck(read, str(model_path or ("the report's own table" if model is None else getattr(model, "name", "model"))))
+    found.sums = read.checks()
     found.notes += read.notes
-    if model is None:
-        operations, notes = rebuild(read)
-        if operations:
-            notes.insert(
-                0, "no model was given: the network was rebuilt from the report's table, so this checks its arithmetic alone"
-            )
-        found.notes += notes
-    else:
-        operations = describe(model)
     if level(read) != read.compression:
         found.notes.append(f"the report's compression {read.compression!r} is none that is known; it was taken as none")
-    found.sums = read.checks()
-    if read.rows:
-        found.rows, costs = compare_rows(read, operations)
-    elif operations:
-        found.rows, costs = compare_c_layers(read, operations)
-        found.notes.append(
-            "there is no table of layers: the layers of the C code are compared, `line` is their number"
-            if found.rows
-            else "there is neither a table of layers nor C layers of these names: only totals are compared"
-        )
-    if operations:
-        found.totals = _totals(read, operations, costs)
+    if stop := explain_stop(read):
+        found.notes.append(stop)
+    if model is None:
+        _by_itself(found, read)
     else:
-        found.notes.append("there is nothing to compare the totals with: name the model with --model")
+        _beside_model(found, read, describe(model))
     if model_path:
         _hash(found, model_path)
     folder = report if Path(report).is_dir() else None
@@ -172,8 +156,42 @@ def crosscheck(report, model=None, *, model_path=None, generated=None, validatio
     return found
 
 
+def _by_itself(found, read):
+    """Check a report without a model: rows by their own figures, C layers by their tensors."""
+    operations, notes = rebuild(read)
+    layers = check_c_layers(read) if read.layers else []
+    costs = []
+    if operations:
+        found.notes.append("no model was given: the report was checked by its own figures, so this checks its arithmetic alone")
+        found.rows, costs = check_rows(read, operations)
+        found.layers = layers
+    elif layers:
+        found.notes.append("no model was given: each C layer was checked by the tensors that it names")
+        found.rows = layers
+    found.notes += notes
+    found.totals = totals(read, operations, costs, found.rows if operations else [], layers, model=False)
+    missing = lacking(read)
+    if missing:
+        found.notes.append(f"the report's list of C layers lacks {missing} of them")
+
+
+def _beside_model(found, read, operations):
+    """Compare a report with the operations of a model."""
+    layers = check_c_layers(read) if read.layers and read.rows else []
+    if read.rows:
+        found.rows, costs = compare_rows(read, operations)
+    else:
+        found.rows, costs = compare_c_layers(read, operations)
+        found.notes.append(
+            "there is no table of layers: the layers of the C code are compared, `line` is their number"
+            if found.rows
+            else "there is neither a table of layers nor C layers of these names: only totals are compared"
+        )
+    found.totals = totals(read, operations, costs, found.rows, layers, model=True)
+
+
 def _read(path):
-    """Read the report; a folder of generated C without one says its MACC, bytes and compression by itself."""
+    """Read the report; a folder of generated C without one says its MACC, bytes, version and compression by itself."""
     try:
         return read_report(path)
     except DataError:
@@ -182,52 +200,15 @@ def _read(path):
     code = read_generated(path)
     formats = {tensor.format for tensor in code.tensors.values()}
     report = Report(str(path), source="code", notes=["there is no report in the folder: the generated C stands for it"])
+    report.version = code.version
+    if not code.version:
+        report.notes.append("no header of the generated C names the version: it was counted as version 10.2")
     level_ = "medium" if "LUT4_FLOAT" in formats else "low" if "LUT8_FLOAT" in formats else "none"
     report.header = {"compression": level_, "model_hash": code.signature, "model_fmt": "int8" if "S8" in formats else "float"}
     report.totals = {"weights": sum(tensor.size_bytes for tensor in code.tensors.values())} if code.tensors else {}
     if code.macc is not None:
         report.totals["macc"] = code.macc
     return report
-
-
-def _totals(report, operations, costs):
-    """Totals of both sides; the sizes of ST's buffers and runtime are estimates of ours."""
-    from tinyvgg.xcubeai.totals import inserted
-
-    format_ = number_format(report)
-    element = 4 if format_ == "float" else 1
-    code = runtime.estimate(
-        operations, core=_core(report), shared=any(c.bits == 4 or c.bits == 8 and format_ == "float" for c in costs)
-    )
-    weights, activations = sum(c.weights_bytes for c in costs), st.activation_bytes(operations, element)
-    io_apart = report.totals.get("io", 0)
-    extra = sum(inserted(report))
-    ours = [
-        ("parameters", sum(c.parameters for c in costs), False),
-        ("model_macc", sum(c.model_macc for c in costs), False),
-        ("macc", sum(c.macc for c in costs) + extra, False),
-        ("weights", weights, False),
-        ("activations", activations, True),
-        ("flash_total", weights + code.flash_bytes, True),
-        ("ram_total", activations + io_apart + code.ram_bytes, True),
-    ]
-    reasons = {
-        "activations": "how ST places its buffers is not public",
-        "flash_total": "the runtime's size is an estimate",
-        "ram_total": "activations and the runtime's size are estimates",
-        "macc": f"with {extra:,} for what the C code inserts, as theirs says" if extra else "",
-    }
-    return [
-        Total(name, report.totals[name], value, estimate and report.totals[name] != value, reasons.get(name, ""))
-        for name, value, estimate in ours
-        if name in report.totals
-    ]
-
-
-def _core(report):
-    """The core of the report's target series."""
-    stated = report.header.get("target/series", report.header.get("memory target", ""))
-    return next((b.core for b in map(boards.load, boards.names()) if b.series and b.series == stated), "cortex-m4f")
 
 
 def _hash(found, model_path):
@@ -252,7 +233,7 @@ def _weights(found, model, place, *, asked):
     if place is None or (not asked and not any(Path(place).glob("*.c"))):
         return
     try:
-        found.generated = read_generated(place)
+        found.generated = read_generated(place, found.report.header.get("c_name", ""))
     except FormatError:
         if asked:
             raise

@@ -1,36 +1,73 @@
 """The C that X-CUBE-AI generates: `network.c` says where each tensor lies, `network_data_params.c` (before version 7
 `network_data.c`) holds the bytes. Both APIs: the legacy one (`AI_...`) and st-ai (`STAI_...`). No C is run or compiled.
+
+Every pattern here is bounded, so that reading takes time in proportion to the file, whatever it holds.
 """
 
+import math
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from tinyvgg.analyze.st import lut_bytes
 from tinyvgg.errors import FormatError
-from tinyvgg.xcubeai.lut import decode_lut, lut_bytes
+from tinyvgg.xcubeai.cblob import read_arrays
+from tinyvgg.xcubeai.lut import decode_lut
 from tinyvgg.xcubeai.text import decode, read_bytes
 
-BLOB = re.compile(
-    r"(?:const\s+)?(ai_u64|uint64_t|ai_u32|uint32_t|ai_u8|uint8_t)\s+(\w*weights\w*|\w*data\w*)\s*\[\s*(\w*)\s*\]\s*=\s*\{"
+GAP, NAME, NUMBER = r"\s{0,200}", r"\w{1,300}", r"\d{1,12}"
+ARRAY = re.compile(
+    rf"AI_ARRAY_OBJ_DECLARE\({GAP}({NAME})_array,{GAP}([\w|\s]{{1,200}}),{GAP}\w{{1,80}},{GAP}\w{{1,80}},{GAP}({NUMBER})\b"
 )
-WIDTH = {"ai_u64": 8, "uint64_t": 8, "ai_u32": 4, "uint32_t": 4, "ai_u8": 1, "uint8_t": 1}
-ARRAY = re.compile(r"AI_ARRAY_OBJ_DECLARE\(\s*(\w+)_array,\s*([\w|\s]+?),\s*\w+,\s*\w+,\s*(\d+)")
-TENSOR = re.compile(r"AI_TENSOR_OBJ_DECLARE\(\s*(\w+),[^;]*?AI_SHAPE_INIT\(\d+,\s*([\d,\s]+)\)[^;]*?&(\w+)_array\b", re.S)
-PLACE = re.compile(r"(\w+)_array\.(data|data_start)\s*=\s*AI_PTR\(\s*[\w\->\.]*weights\w*(?:\[0\])?\s*\+\s*(\d+)\s*\)")
-LITE = re.compile(r"const\s+(\w+)\s*\*\s*(?:const\s+)?(\w+?)_t_weight_(\d+)_ptr\w*\s*=\s*\(?[^;=]*?_weights\[0\]\s*\+\s*(\d+)")
+TENSOR = re.compile(
+    rf"AI_TENSOR_OBJ_DECLARE\({GAP}{NAME},[^;]{{0,400}}?AI_SHAPE_INIT\({NUMBER},{GAP}([\d,\s]{{1,200}})\)"
+    rf"[^;]{{0,600}}?&({NAME})_array\b"
+)
+PLACE = re.compile(
+    rf"\b({NAME})_array\.(data|data_start){GAP}={GAP}AI_PTR\({GAP}[\w>.\-]{{0,200}}weights\w{{0,200}}(?:\[({NUMBER})\])?"
+    rf"{GAP}\+{GAP}({NUMBER}){GAP}\)"
+)
+POINTER = re.compile(
+    rf"\bconst\s{{1,80}}(\w{{1,80}}){GAP}\*{GAP}(?:const\s{{1,80}})?({NAME}?)_t_weight_({NUMBER})_ptr\w{{0,80}}{GAP}={GAP}"
+    rf"[^;=]{{0,200}}?_weights\[({NUMBER})\]{GAP}\+{GAP}({NUMBER})"
+)
+SECTION = re.compile(rf"LITE_KERNEL_SECTION\s{{1,20}}BEGIN\s{{1,20}}({NAME})")
+ARGUMENT = re.compile(
+    rf"\.(weights|bias|recurrent|scale){GAP}={GAP}\((\w{{1,80}}){GAP}\*{GAP}\){GAP}\([^;=]{{0,200}}?_weights\[({NUMBER})\]"
+    rf"{GAP}\+{GAP}({NUMBER})"
+)
+CHANNELS = re.compile(rf"\.n_channel_in{GAP}={GAP}({NUMBER}),{GAP}\.n_channel_out{GAP}={GAP}({NUMBER})")
+WEIGHTS = re.compile(r"_weights\w{0,80}\s{0,80}\[[^\]\n]{0,80}\]\s{0,80}=\s{0,80}\{")
 BITS = {"FLOAT": 32, "S8": 8, "U8": 8, "S16": 16, "S32": 32, "LUT4_FLOAT": 4, "LUT8_FLOAT": 8, "BOOL": 8}
 DTYPE = {"FLOAT": "<f4", "S8": "i1", "U8": "u1", "S16": "<i2", "S32": "<i4"}
-LITE_FORMAT = {"ai_float": "FLOAT", "ai_i8": "S8", "ai_u8": "U8", "ai_i16": "S16", "ai_i32": "S32"}
-
+C_FORMAT = {
+    "ai_float": "FLOAT",
+    "float": "FLOAT",
+    "ai_i8": "S8",
+    "int8_t": "S8",
+    "ai_u8": "U8",
+    "uint8_t": "U8",
+    "ai_i16": "S16",
+    "int16_t": "S16",
+    "ai_i32": "S32",
+    "int32_t": "S32",
+}
+MACC = re.compile(rf"\.n_macc{GAP}={GAP}(\d{{1,18}})")
+SIGNATURE = re.compile(r'MODEL_SIGNATURE\s{1,80}"?(?:0x)?([0-9a-fA-F]{32})')
+VERSION = re.compile(r"AI_TOOLS_VERSION_(MAJOR|MINOR)\s{1,40}\(?(\d{1,4})")
 
 UNKNOWN = -1
+PADDING = 8  # bytes between tensors, or at an array's end, that are alignment
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """One constant of the network: format (FLOAT, S8, S32, LUT4_FLOAT, LUT8_FLOAT ...), where its bytes begin, its items."""
+    """One constant of the network: format (FLOAT, S8, S32, LUT4_FLOAT, LUT8_FLOAT ...), where its bytes begin, its items.
+
+    `shape` as the C declares it, (inputs, outputs, 1, 1) for a dense kernel: a row of 4-bit indices is one of its inputs.
+    """
 
     name: str
     format: str
@@ -44,33 +81,45 @@ class StoredTensor:
         return self.format in ("LUT4_FLOAT", "LUT8_FLOAT")
 
     @property
+    def row(self):
+        """Weights of one output, or 0 where the code does not say."""
+        return self.shape[0] if self.shape and math.prod(self.shape) == self.items else 0
+
+    @property
     def size_bytes(self):
         """Bytes in the weights, the codebook included."""
         if self.shared:
-            return lut_bytes(self.items, BITS[self.format])
+            return lut_bytes(self.items, BITS[self.format], self.row)
         return (self.items * BITS.get(self.format, 32) + 7) // 8
 
 
 @dataclass
 class Generated:
-    """Generated C, read: the blob of weights, its tensors in the order of their places, and what could not be read."""
+    """Generated C, read: the blob of weights, its tensors in the order of their places, and what could not be read.
+
+    Weights that are split over several arrays are one blob here, in the order in which the runtime numbers them. `covered` is
+    how many bytes of it the tensors name.
+    """
 
     folder: str
+    name: str = ""
     blob: bytes = b""
     tensors: dict = field(default_factory=dict)
     macc: int | None = None
     size_bytes: int | None = None
     signature: str = ""
+    version: str = ""
     api: str = ""
     files: list = field(default_factory=list)
     notes: list = field(default_factory=list)
+    covered: int = 0
 
     def codebook(self, name):
         """Return the Codebook of a LUT tensor, or None for a tensor stored plainly."""
         tensor = self.tensors[name]
         if not tensor.shared:
             return None
-        return decode_lut(self.blob[tensor.start :], tensor.items, BITS[tensor.format])
+        return decode_lut(self.blob[tensor.start :], tensor.items, BITS[tensor.format], tensor.row)
 
     def values(self, name):
         """Return a tensor's values (items,) in ST's order: codebooks looked up, integers as they are."""
@@ -88,29 +137,105 @@ class Generated:
         return np.frombuffer(self.blob, DTYPE[tensor.format], tensor.items, offset=tensor.start)
 
 
-def read_generated(path):
+def read_generated(path, name=""):
     """Read the generated C in a folder (or beside a file of it) -> Generated.
 
-    Raises FormatError where no weights are found; a missing network.c only loses the places of the tensors, and is noted.
+    name: of the network where a folder holds several ("network", "network_1"); without it the first is read, and the others
+    are named in the notes. Raises FormatError where no weights are found; a missing network.c only loses the places of the
+    tensors, and is noted, as is every byte of the weights that no tensor names.
     """
     path = Path(path)
     folder = path if path.is_dir() else path.parent
-    files = sorted(folder.glob("*.c")) if path.is_dir() else sorted({path, *_siblings(path)})
-    found = Generated(str(folder))
+    networks = _networks(sorted(folder.glob("*.c")) or [path] * path.is_file())
+    wanted = name if path.is_dir() else _stem(path)
+    chosen = wanted if wanted in networks else next(iter(networks), "")
+    found = Generated(str(folder), chosen)
+    if len(networks) > 1:
+        others = ", ".join(n for n in networks if n != chosen)
+        found.notes.append(
+            f"the folder holds {len(networks)} networks: {chosen} was read, not {others}; name another by its file"
+        )
+    segments = _read(found, networks.get(chosen, []))
+    if not found.blob:
+        raise FormatError(
+            f"no array of weights in {', '.join(f.name for f in sorted(folder.glob('*.c'))[:6]) or folder}",
+            "the folder X-CUBE-AI/App of the project, which holds network.c and network_data_params.c",
+        )
+    _take_headers(found, folder)
+    _close_last(found)
+    _cover(found, segments)
+    return found
+
+
+def _stem(path):
+    """The network of a file: `network` of network.c, network_data.c and network_data_params.c."""
+    return re.sub(r"(_data_params|_data)$", "", path.stem)
+
+
+def _networks(files):
+    """{network: [(file, text)]} of the files that hold weights or tensors; parts that have no partner belong together."""
+    groups = {}
     for file in files:
         text, _ = decode(read_bytes(file))
         if "weights" in text or "AI_ARRAY_OBJ_DECLARE" in text:
-            _take(found, file, text)
-    if not found.blob:
-        raise FormatError(
-            f"no array of weights in {', '.join(f.name for f in files[:6]) or folder}",
-            "the folder X-CUBE-AI/App of the project, which holds network.c and network_data_params.c",
-        )
-    _take_header(found, folder)
-    _close_last(found)
-    if not found.tensors:
-        found.notes.append("no network.c with the places of the tensors beside the weights: only the blob was read")
-    return found
+            groups.setdefault(_stem(file), []).append((file, text))
+
+    def holds(group, what):
+        return any(what(text) for _, text in group)
+
+    weights = [n for n, g in groups.items() if holds(g, WEIGHTS.search)]
+    places = [n for n, g in groups.items() if holds(g, lambda t: PLACE.search(t) or POINTER.search(t) or ARGUMENT.search(t))]
+    if len(weights) == 1 and len(places) == 1 and weights != places:
+        return {places[0]: groups[places[0]] + groups[weights[0]]}
+    whole = [n for n in weights if n in places] or weights
+    return {n: groups[n] for n in sorted(whole)} if whole else groups
+
+
+def _read(found, parts):
+    """Take blob, tensors and figures from the files of one network -> where each array of weights begins in the blob."""
+    arrays, texts = [], []
+    several = any(int(m[3] or 0) > 0 for _, text in parts for m in PLACE.finditer(text))
+    for file, text in parts:
+        own = read_arrays(text, file, found.notes, several)
+        if sum(len(data) for _, data in own) > sum(len(data) for _, data in arrays):
+            arrays = own
+            found.files.append(file.name)
+        texts.append((file, text))
+    segments, place = [], 0
+    for _, data in arrays:
+        segments.append(place)
+        place += len(data)
+    found.blob = b"".join(data for _, data in arrays)
+    for file, text in texts:
+        tensors = _tensors(text, segments)
+        if tensors:
+            found.tensors.update(tensors)
+            found.api = "st-ai" if "STAI_API_ENTRY" in text else "legacy"
+            found.files.append(file.name)
+        if macc := MACC.search(text):
+            found.macc = int(macc[1])
+        if signature := SIGNATURE.search(text):
+            found.signature = signature[1].lower()
+    found.tensors = {t.name: t for t in sorted(found.tensors.values(), key=lambda t: t.start)}
+    return [*segments, place]
+
+
+def _take_headers(found, folder):
+    """The tool's version stands in the headers, and st-ai keeps its figures there; of several networks only the chosen one's."""
+    version = {}
+    for header in sorted(folder.glob(f"{found.name}*.h")):
+        if re.sub(r"(_data_params|_data|_config|_details)$", "", header.stem) != found.name or header.stat().st_size >= 4 << 20:
+            continue
+        text = decode(read_bytes(header))[0]
+        if found.macc is None and (macc := re.search(r"STAI_\w{1,200}?_MACC_NUM\s{1,80}\(?(\d{1,18})", text)):
+            found.macc = int(macc[1])
+        if size := re.search(r"_WEIGHTS_SIZE(?:_BYTES)?\s{1,80}\(?(\d{1,12})", text):
+            found.size_bytes = int(size[1])
+        if not found.signature and (signature := SIGNATURE.search(text)):
+            found.signature = signature[1].lower()
+        version |= dict(VERSION.findall(text))
+    if "MAJOR" in version:
+        found.version = f"{version['MAJOR']}.{version.get('MINOR', 0)}"
 
 
 def _close_last(found):
@@ -121,89 +246,91 @@ def _close_last(found):
             found.tensors[name] = replace(tensor, items=max(0, size * 8 // BITS[tensor.format]))
 
 
-def _siblings(path):
-    stem = re.sub(r"(_data_params|_data)?$", "", path.stem)
-    return [p for p in (path.with_name(f"{stem}{end}.c") for end in ("", "_data", "_data_params")) if p.is_file()]
+def _cover(found, segments):
+    """Count the bytes that tensors name, and say which are of none."""
+    if not found.tensors:
+        found.notes.append("no network.c with the places of the tensors beside the weights: only the blob was read")
+        return
+    end, gaps = 0, []
+    for tensor in found.tensors.values():
+        if tensor.start - end >= PADDING:
+            gaps.append((end, tensor.start))
+        covered = max(0, tensor.start + tensor.size_bytes - max(end, tensor.start))
+        found.covered += covered
+        end = max(end, tensor.start + tensor.size_bytes)
+    last = min(found.size_bytes or len(found.blob), len(found.blob))
+    if last - end >= PADDING:
+        gaps.append((end, last))
+    gaps = [gap for gap in gaps if not any(gap[0] <= s - 1 < gap[1] and s - gap[0] < PADDING and gap[1] == s for s in segments)]
+    if gaps:
+        missed = sum(b - a for a, b in gaps)
+        found.notes.append(
+            f"{missed:,} of {last:,} bytes of weights are of no tensor that was found in {found.name}.c, the first at byte "
+            f"{gaps[0][0]:,}"
+        )
 
 
-def _take(found, file, text):
-    blob = _blob(text, file, found.notes)
-    if len(blob) > len(found.blob):
-        found.blob = blob
-        found.files.append(file.name)
-    tensors = _tensors(text)
-    if tensors:
-        found.tensors.update(tensors)
-        found.api = "st-ai" if "STAI_API_ENTRY" in text else "legacy"
-        found.files.append(file.name)
-    if macc := re.search(r"\.n_macc\s*=\s*(\d+)", text):
-        found.macc = int(macc[1])
-    if signature := re.search(r'MODEL_SIGNATURE\s+"(?:0x)?([0-9a-fA-F]{32})"', text):
-        found.signature = signature[1].lower()
-
-
-def _take_header(found, folder):
-    """st-ai keeps the figures in the header."""
-    for header in sorted(folder.glob("*.h")):
-        if header.stat().st_size < 4 << 20 and (text := decode(read_bytes(header))[0]):
-            if found.macc is None and (macc := re.search(r"STAI_\w+_MACC_NUM\s+\(?(\d+)", text)):
-                found.macc = int(macc[1])
-            if size := re.search(r"_(?:DATA_)?WEIGHTS_SIZE(?:_BYTES)?\s+\(?(\d+)", text):
-                found.size_bytes = int(size[1])
-            if not found.signature and (signature := re.search(r'MODEL_SIGNATURE\s+"?(?:0x)?([0-9a-fA-F]{32})', text)):
-                found.signature = signature[1].lower()
-
-
-def _blob(text, file, notes):
-    """Return the bytes of the largest array of weights in a file; an array that is cut is read as far as it goes."""
-    best = b""
-    for found in BLOB.finditer(text):
-        end = text.find("}", found.end())
-        body = text[found.end() : end if end >= 0 else len(text)]
-        if "/*" in body:
-            body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
-        words = re.findall(r"\b(0[xX][0-9a-fA-F]{1,16}|\d{1,20})(?=[uUlL]*\s*(?:,|$))", body.strip())
-        width = WIDTH[found[1]]
-        values = [int(word, 16 if word[:2] in ("0x", "0X") else 10) for word in words]
-        if any(value >> (8 * width) for value in values):
-            raise FormatError(
-                f"{file.name}: a value of {found[2]} is larger than {8 * width} bits", "the file as X-CUBE-AI wrote it"
-            )
-        data = np.array(values, f"<u{width}").tobytes()
-        if found[3].isdigit() and int(found[3]) != len(values):
-            notes.append(
-                f"{file.name}: {found[2]} is declared with {int(found[3]):,} words and holds {len(values):,}: the file is cut "
-                "or edited"
-            )
-        best = max(best, data, key=len)
-    return best
-
-
-def _tensors(text):
-    """Return {name: StoredTensor} of everything that lies in the weights, in the order of the places."""
+def _tensors(text, segments):
+    """Return {name: StoredTensor} of everything that lies in the weights."""
     arrays = {m[1]: (m[2].split("|")[0].strip().removeprefix("AI_ARRAY_FORMAT_"), int(m[3])) for m in ARRAY.finditer(text)}
-    shapes = {m[3]: tuple(int(v) for v in m[2].split(",")) for m in TENSOR.finditer(text)}
+    shapes = {m[2]: tuple(int(v) for v in m[1].split(",") if v.strip()) for m in TENSOR.finditer(text)}
     places = {}
-    for name, kind, offset in PLACE.findall(text):
-        places.setdefault(name, {})[kind] = int(offset)
+    for name, kind, segment, offset in PLACE.findall(text):
+        places.setdefault(name, {})[kind] = _place(segments, segment, offset)
     tensors = [
         StoredTensor(name, *arrays[name], place.get("data_start", place.get("data", 0)), shapes.get(name, ()))
         for name, place in places.items()
         if name in arrays
     ]
-    return {t.name: t for t in sorted(tensors + _lite(text, {t.name for t in tensors}), key=lambda t: t.start)}
+    known = {t.name for t in tensors}
+    tensors += [t for t in _arguments(text, segments) if t.name not in known]
+    return {t.name: t for t in tensors + _light(text, {t.name for t in tensors}, segments)}
 
 
-def _lite(text, known):
-    """st-ai's light kernels name a place and a type but no size: each reaches to the next place, or to the end of the weights."""
-    places = sorted(
-        {(int(offset), name, int(index), LITE_FORMAT.get(kind, "U8")) for kind, name, index, offset in LITE.findall(text)}
-    )
-    every = sorted({p[0] for p in places} | {int(m[3]) for m in PLACE.finditer(text)})
+def _place(segments, segment, offset):
+    """Where byte `offset` of array number `segment` lies in the blob."""
+    number = int(segment or 0)
+    return (segments[number] if number < len(segments) else 0) + int(offset)
+
+
+def _arguments(text, segments):
+    """st-ai's float dense layers: a structure of arguments names places and channels, in the section of its layer."""
+    sections = [(m.start(), m[1]) for m in SECTION.finditer(text)] + [(len(text), "")]
     tensors = []
-    for start, name, index, format_ in places:
-        after = next((p for p in every if p > start), -1)
-        full = f"{name}_{('weights', 'bias')[index] if index < 2 else f'weights{index}'}"
+    if len(sections) == 1:
+        sections = [(0, "dense"), *sections]
+    for (start, name), (end, _) in zip(sections, sections[1:], strict=False):
+        body = text[start:end]
+        sizes = CHANNELS.search(body)
+        into, out = (int(sizes[1]), int(sizes[2])) if sizes else (0, 0)
+        for role, kind, segment, offset in ARGUMENT.findall(body):
+            format_ = C_FORMAT.get(kind, "U8")
+            items = {"weights": into * out, "bias": out}.get(role, 0) or UNKNOWN
+            shape = (into, out) if role == "weights" and into else ()
+            tensors.append(StoredTensor(f"{name}_{role}", format_, items, _place(segments, segment, offset), shape))
+    return _ended(tensors, text, segments)
+
+
+def _ended(tensors, text, segments):
+    """Give a tensor without a size the bytes up to the next place that the code names."""
+    every = sorted({t.start for t in tensors} | {_place(segments, m[3], m[4]) for m in PLACE.finditer(text)})
+    every = sorted({*every, *(_place(segments, m[4], m[5]) for m in POINTER.finditer(text))})
+    ended = []
+    for tensor in tensors:
+        after = next((p for p in every if p > tensor.start), None)
+        if tensor.items == UNKNOWN and after is not None:
+            tensor = replace(tensor, items=(after - tensor.start) * 8 // BITS[tensor.format])
+        ended.append(tensor)
+    return ended
+
+
+def _light(text, known, segments):
+    """st-ai's light kernels name a place and a type but no size: each reaches to the next place, or to the end of the weights."""
+    tensors = []
+    for kind, name, index, segment, offset in sorted(set(POINTER.findall(text))):
+        number = int(index)
+        full = f"{name}_{('weights', 'bias')[number] if number < 2 else f'weights{number}'}"
         if full not in known:
-            tensors.append(StoredTensor(full, format_, (after - start) * 8 // BITS[format_] if after > 0 else UNKNOWN, start))
-    return tensors
+            format_ = C_FORMAT.get(kind, "U8")
+            tensors.append(StoredTensor(full, format_, UNKNOWN, _place(segments, segment, offset)))
+    return _ended(tensors, text, segments)

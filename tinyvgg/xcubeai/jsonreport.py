@@ -1,12 +1,15 @@
-"""X-CUBE-AI's JSON: `*_report.json` and `*_c_graph.json` (versions 5 to 8), `*_c_info.json` (9 and later), as a Report."""
+"""X-CUBE-AI's JSON as a Report: `*_report.json` (versions 5 to 10), `*_c_graph.json` (6 to 8), `*_c_info.json` (9 and later)."""
 
 import json
+import math
 import re
 
 from tinyvgg.errors import FormatError
 from tinyvgg.xcubeai.report import Array, CLayer, Report, Row, Tensor
 from tinyvgg.xcubeai.text import decode, read_bytes
-from tinyvgg.xcubeai.textreport import CORE
+from tinyvgg.xcubeai.textreport import core_version
+
+ROLES = {"inputs": "I", "outputs": "O", "weights": "W", "scratchs": "S"}
 
 
 def parse_json_report(path):
@@ -30,51 +33,55 @@ def parse_json_report(path):
     return report
 
 
+def _compression(arguments, default):
+    found = re.search(r"(?:--compression|-c)[ =](\S+)", arguments or "")
+    return found[1] if found else default
+
+
 def _c_info(data, report):
     """Version 9 and later: buffers, nodes and the memory of the C graph."""
-    environment, memory, graph = data["environment"], data["memory_footprint"], data["graphs"][0]
-    tool = environment["tools"][0]
+    environment, graph = data["environment"], data["graphs"][0]
+    memory, tool = data.get("memory_footprint") or {}, environment["tools"][0]
     model = tool["input_model"]
     report.tool = f"{tool['name']} v{tool['version']}"
-    release = ".".join(tool["version"].split(".")[:2])
-    report.version = CORE.get(release, release)
-    arguments = re.search(r"--compression (\S+)", tool.get("arguments", ""))
+    report.version = core_version(tool["version"])
     report.header = {
-        "type": model["type"],
-        "model_name": model["name"],
-        "Parameters": tool.get("arguments", ""),
-        "compression": arguments[1] if arguments else "lossless",
+        "type": model["type"] or "",
+        "model_name": model["name"] or "",
+        "Parameters": tool.get("arguments") or "",
+        "compression": _compression(tool.get("arguments"), "lossless"),
         "model_hash": model["model_files"][0]["signature"] if model.get("model_files") else "",
     }
     buffers = {b["id"]: b for b in data["buffers"]}
     report.arrays = [
         Array(
-            i,
+            b["id"],
             b["name"].removesuffix("_array"),
             _items(b),
             b["size_bytes"],
             "weights" if b["is_param"] else "activations",
+            "",
             b["format"].removeprefix("STAI_FORMAT_"),
         )
-        for i, b in enumerate(data["buffers"])
+        for b in data["buffers"]
     ]
     report.layers = [_node(i, node, buffers) for i, node in enumerate(graph["nodes"])]
-    report.totals = {
-        "parameters": model["n_params"],
-        "model_weights": model["size"],
-        "weights": memory["weights"],
-        "activations": memory["activations"],
-        "io": sum(memory["io"]),
-        "macc": sum(n["macc"] for n in graph["nodes"]),
-    }
+    totals = {"parameters": model.get("n_params"), "model_weights": model.get("size")}
+    if memory:
+        totals |= {name: memory.get(name) for name in ("weights", "activations")} | {"io": sum(memory.get("io") or [])}
+    if any(node.get("mapping") == "NODE_HW" for node in graph["nodes"]):
+        report.notes.append("the network runs on the NPU: its file gives epochs without MACC, and buffers")
+    else:
+        totals["macc"] = sum(node["macc"] for node in graph["nodes"])
+    report.totals = {name: value for name, value in totals.items() if isinstance(value, int)}
     report.metrics = [
         {"name": m.get("desc", ""), **{k: _number(m[k]) for k in m if k != "desc"}}
-        for m in (data.get("validation") or {}).get("val_metrics", [])
+        for m in (data.get("validation") or {}).get("val_metrics") or []
     ]
 
 
 def _node(i, node, buffers):
-    """One node of the C graph with its tensors."""
+    """One node of the C graph with its tensors; Core 3 and later call its kind `type`."""
 
     def tensors(role, ids):
         return [
@@ -82,80 +89,109 @@ def _node(i, node, buffers):
                 "W" if role == "I" and buffers[b]["is_param"] else role,
                 buffers[b]["name"].removesuffix("_array"),
                 tuple(buffers[b]["shape"]),
-                array=b,
+                buffers[b]["format"].removeprefix("STAI_FORMAT_"),
+                b,
             )
             for b in ids
             if b in buffers
         ]
 
-    original = [int(v) for v in node.get("original_nodes", []) if str(v).isdigit()]
-    rom = sum(buffers[b]["size_bytes"] for b in node["inputs"] if b in buffers and buffers[b]["is_param"])
+    kind = node["description"] if "description" in node else node["type"]
+    original = [int(v) for v in node.get("original_nodes") or [] if str(v).isdigit()]
+    rom = sum({b: buffers[b]["size_bytes"] for b in node["inputs"] if b in buffers and buffers[b]["is_param"]}.values())
     found = tensors("I", node["inputs"]) + tensors("O", node["outputs"]) + tensors("S", node.get("scratchs", []))
-    return CLayer(i, node["name"], original[0] if original else None, node["description"], node["macc"], rom, found)
+    return CLayer(
+        i,
+        node["name"],
+        original[0] if original else None,
+        kind or "epoch",
+        node["macc"],
+        rom,
+        found,
+        _names(node.get("sw_functions")),
+        dict(node.get("attributes") or {}),
+    )
+
+
+def _names(stated):
+    """One name, or several in a list, as text."""
+    return stated if isinstance(stated, str) else " ".join(map(str, stated or []))
 
 
 def _items(buffer):
     """Elements of a buffer: by its bits, codebooks by their shape."""
     if "LUT" in buffer["format"]:
-        items = 1
-        for size in buffer["shape"]:
-            items *= size
-        return items
+        return math.prod(buffer["shape"])
     return buffer["size_bytes"] * 8 // max(buffer["nbits"], 1)
 
 
 def _report(data, report):
-    """Versions 5 to 8: layers with their cost."""
+    """Versions 5 to 10: layers with their cost. `rom_n_macc` is that of the C code."""
     report.tool = f"stm32ai {data.get('cli_version_str', '')}".strip()
-    report.version = _version(data)
-    arguments = re.search(r"--compression (\S+)", data.get("cli_parameters", ""))
+    report.version = _version(data.get("tools_version"))
     report.header = {
         "type": data.get("model_type", ""),
         "model_name": data.get("model_name", ""),
         "Parameters": data.get("cli_parameters", ""),
-        "compression": arguments[1] if arguments else "none",
+        "compression": _compression(data.get("cli_parameters"), "none"),
         "model_hash": data.get("hash") or data.get("md5") or "",
     }
     for layer in data.get("layers", []):
         extras = layer.get("extras", {})
-        shape = layer.get("out_shapes") or [[]]
         report.rows.append(
             Row(
                 0,
                 layer.get("id"),
                 layer["name"],
                 layer.get("type", ""),
-                "",
-                _channels_last(shape[0]),
-                extras.get("n_params", 0),
-                extras.get("psize", 0),
-                extras.get("n_macc", 0),
+                layer.get("original") or "",
+                _row_shape(layer, extras, report.release),
+                extras.get("n_params") or 0,
+                extras.get("psize") or 0,
+                extras.get("n_macc") or 0,
                 list(layer.get("inputs", [])),
-                extras.get("rom_size", 0) - extras.get("psize", 0),
+                (extras.get("rom_size") or 0) - (extras.get("psize") or 0),
                 0,
                 "",
                 extras.get("rom_trans") == "c",
             )
         )
-    report.graph = {"compression factor": str((data.get("compression") or {}).get("factor", ""))}
+    compression = data.get("compression")
+    report.graph = {"compression factor": str((compression if isinstance(compression, dict) else {}).get("factor", ""))}
     report.totals = {
         "parameters": data["model_n_params"],
         "model_weights": data["model_size"],
         "macc": data["rom_n_macc"],
-        "model_macc": data["rom_n_macc"],
         "weights": data["rom_size"],
         "c_model_weights": data["rom_size"],
     }
+    if report.release < (6, 0):
+        report.totals["model_macc"] = data["rom_n_macc"]
     for key, name in (("ram_size", "activations"), ("ram_io_size", "io")):
         value = data.get(key)
         if value is not None:
             report.totals[name] = (sum(value) if name == "io" else value[0]) if isinstance(value, list) else value
 
 
-def _version(data):
-    """ "5.2" of {"major": 5, "minor": 2}."""
-    stated = data.get("tools_version")
-    return f"{stated['major']}.{stated.get('minor', 0)}" if isinstance(stated, dict) and "major" in stated else ""
+def _row_shape(layer, extras, release):
+    """The shape in channels-last order.
+
+    `out_shapes` (version 5) has the channels first. `rom_output.shape` ends, from 6 to 8, with a 1 that is no size; from 9 on it
+    is (width, channels, height).
+    """
+    if layer.get("out_shapes"):
+        return _channels_last(layer["out_shapes"][0])
+    shape = tuple((extras.get("rom_output") or {}).get("shape") or ())
+    if release < (9, 0):
+        return shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape
+    return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape[::-1]
+
+
+def _version(stated):
+    """ "5.2" of {"major": 5, "minor": 2}, "9.1" of "1.0.0-19895"."""
+    if isinstance(stated, dict) and "major" in stated:
+        return f"{stated['major']}.{stated.get('minor', 0)}"
+    return core_version(stated) if isinstance(stated, str) else ""
 
 
 def _channels_last(shape):
@@ -165,18 +201,27 @@ def _channels_last(shape):
 
 def _c_graph(data, report):
     """Versions 5 to 8: arrays and layers of the C graph."""
-    report.version = _version(data)
+    report.version = _version(data.get("tools_version") or data.get("stm_ai_version") or data.get("st_ai_version"))
+    options = data.get("compilation_options") or {}
+    report.header = {
+        "type": data.get("type", ""),
+        "model_name": data.get("model_name", ""),
+        "model_fmt": data.get("model_fmt", ""),
+        "compression": str(options.get("compression") or "none"),
+        "model_hash": data.get("model_signature", ""),
+    }
     report.arrays = [
         Array(
             a["c_id"], a["name"].removesuffix("_array"), a["size"], a["c_size_in_byte"], a["mem_pool"], a["c_type"], a["format"]
         )
         for a in data["c_arrays"]
     ]
-    shapes = {t["name"]: tuple(t["shape"]) for a in data["c_arrays"] for t in a.get("tensors", [])}
-    roles = {"inputs": "I", "outputs": "O", "weights": "W", "scratchs": "S"}
+    places = {t["name"]: (tuple(t["shape"]), a["format"], a["c_id"]) for a in data["c_arrays"] for t in a.get("tensors", [])}
     for layer in data["c_layers"]:
         tensors = [
-            Tensor(role, name, shapes.get(name, ())) for key, role in roles.items() for name in layer["tensors"].get(key, [])
+            Tensor(role, name, *places.get(name, ((), "", None)))
+            for key, role in ROLES.items()
+            for name in layer["tensors"].get(key, [])
         ]
         report.layers.append(
             CLayer(
@@ -187,12 +232,15 @@ def _c_graph(data, report):
                 layer["macc"],
                 layer["rom"],
                 tensors,
+                _names(layer.get("c_forward")),
             )
         )
-    weights = data.get("weights", (data.get("memory_footprint") or {}).get("weights"))
-    activations = data.get("activations", (data.get("memory_footprint") or {}).get("activations"))
-    report.totals = {"macc": sum(layer.macc for layer in report.layers)}
-    report.totals.update({k: v for k, v in (("weights", weights), ("activations", activations)) if isinstance(v, int)})
+    footprint = data.get("memory_footprint") or {}
+    report.totals = {"macc": data["macc"] if isinstance(data.get("macc"), int) else sum(layer.macc for layer in report.layers)}
+    for name in ("weights", "activations"):
+        value = next((v for v in (data.get(name), footprint.get(name)) if isinstance(v, int)), None)
+        if value is not None:
+            report.totals[name] = value
 
 
 def _number(value):

@@ -2,13 +2,14 @@
 
 Layout, proven on a network whose float weights are public: the codebook comes first (2^bits float32, little-endian, sorted
 ascending, 64 or 1,024 bytes), then the indices row by row, [out][in], one byte each or two to a byte with the first weight in
-the high nibble.
+the high nibble; a row of an odd number of inputs ends with half a byte of padding.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinyvgg.analyze.st import lut_bytes
 from tinyvgg.errors import FormatError
 
 
@@ -25,21 +26,17 @@ class Codebook:
         return self.codebook[self.indices]
 
 
-def lut_bytes(items, bits):
-    """Return the bytes of `items` weights shared at 4 or 8 bits, codebook included."""
-    return (items * bits + 7) // 8 + 4 * 2**bits
-
-
-def decode_lut(data, items, bits):
+def decode_lut(data, items, bits, row=0):
     """Read a shared tensor of `items` weights from bytes that begin with the codebook -> Codebook.
 
+    row: weights of one output, whose indices begin at a byte; 0 where all rows follow each other without padding.
     Raises FormatError where bytes are missing, the codebook is not sorted or not finite.
     """
     if bits not in (4, 8):
         raise FormatError(f"codebooks have 4 or 8 bits, not {bits}")
-    if items < 1 or len(data) < lut_bytes(items, bits):
+    if items < 1 or len(data) < lut_bytes(items, bits, row):
         raise FormatError(
-            f"{items:,} weights shared at {bits} bits take {lut_bytes(items, bits):,} bytes; there are {len(data):,}",
+            f"{items:,} weights shared at {bits} bits take {lut_bytes(items, bits, row):,} bytes; there are {len(data):,}",
             "the whole *_data_params.c, and the network.c that was generated with it",
         )
     codebook = np.frombuffer(data, "<f4", 2**bits)
@@ -48,10 +45,12 @@ def decode_lut(data, items, bits):
             f"the {2**bits} values at the codebook's place are not sorted finite floats: this is not a codebook, or "
             "the offset is that of another network"
         )
-    stored = np.frombuffer(data, np.uint8, (items * bits + 7) // 8, offset=codebook.nbytes)
+    stored = np.frombuffer(data, np.uint8, lut_bytes(items, bits, row) - codebook.nbytes, offset=codebook.nbytes)
     if bits == 8:
         return Codebook(codebook.copy(), stored.copy())
     nibbles = np.stack([stored >> 4, stored & 15], axis=1).reshape(-1)
+    if row:
+        nibbles = nibbles.reshape(items // row, -1)[:, :row].reshape(-1)
     return Codebook(codebook.copy(), nibbles[:items].copy())
 
 

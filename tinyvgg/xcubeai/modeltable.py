@@ -22,6 +22,7 @@ FIELDS = {
     "|": "bar",
 }
 LABELLED = re.compile(r"(\w+):\s*(\w+)")
+ROM = re.compile(r"^([\d,]*)\s*(?:\((\w+)\))?$")  # 104, 104 (c): compressed, 104 (i): integers
 LAYER = re.compile(r"^(\S.*?)(?: \(([^()]*)\))?$")
 
 
@@ -82,8 +83,10 @@ class ModelTable:
             row.parameters, row.size_bytes = (_whole(v) for v in (cells["sizes"] or "0/0").split("/"))
         else:
             row.parameters = _whole(cells.get("parameters"))
-            row.size_bytes = _whole(cells.get("rom", "").replace("(c)", ""))
-            row.compressed = "(c)" in cells.get("rom", "")
+            rom = ROM.match(cells.get("rom", ""))
+            if rom is None:
+                raise ValueError(cells["rom"])
+            row.size_bytes, row.compressed = _whole(rom[1]), "c" in (rom[2] or "")
         row.c_size_delta, row.c_macc_delta = _delta(cells.get("c_size")), _delta(cells.get("c_macc"))
         row.c_type = cells.get("c_type", "").lstrip("| ")
         report.rows.append(row)
@@ -145,15 +148,21 @@ def _delta(cell):
 
 
 def _shape(cell, has_batch):
-    """`(32, 32, 3)`, `(h:32, w:32, c:3)`, `(1,30,27,1)`, `[b:1,h:28,h:28,w:28,c:1]` -> tuple without the batch.
+    """A cell as a tuple without the batch, if that is 1.
 
-    Version 8.1 prints the height twice.
+    `(32, 32, 3)`, `(None,32,32,3)`, `(h:32, w:32, c:3)`, `(1,30,27,1)`, `[b:1,h:28,h:28,w:28,c:1]`.
+    Version 8.1 prints the height twice (two that differ are an error); an LSTM prints several outputs,
+    `[b:1,h:30,c:32][b:1,c:32]`, of which the first is taken.
     """
+    cell = cell.split("]")[0]
     labels = LABELLED.findall(cell)
     if not labels:
-        sizes = tuple(int(v) for v in re.findall(r"\d+", cell))
-        return sizes[1:] if has_batch and len(sizes) > 1 else sizes
-    kept = [pair for i, pair in enumerate(labels) if pair[0] != "b" and pair not in labels[:i]]
+        sizes = re.findall(r"\d+|None", cell)
+        drop = "None" in sizes or has_batch and len(sizes) > 1
+        return tuple(int(v) for v in sizes[1 if drop else 0 :] if v != "None")
+    if len({label for label, _ in labels}) < len(set(labels)):
+        raise ValueError(cell)
+    kept = [pair for i, pair in enumerate(labels) if pair not in (("b", "1"), ("b", "None")) and pair not in labels[:i]]
     if not has_batch and labels[0][0] == "b":
         kept = [pair for i, pair in enumerate(labels) if pair not in labels[:i]]
     return tuple(int(size) for _, size in kept if size.isdigit())

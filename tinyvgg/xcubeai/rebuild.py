@@ -1,6 +1,7 @@
 """A report's table as operations: rows gathered into layers, and the network rebuilt from them where no model is at hand."""
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from tinyvgg.analyze import Operation
@@ -10,27 +11,30 @@ KINDS = {
     for kind, words in {
         "input": "input inputlayer",
         "conv": "conv2d conv conv1d depthwiseconv2d",
-        "dense": "dense gemm",
+        "dense": "dense gemm matmul fullyconnected",
         "batch_norm": "scalebias bn batchnormalization",
-        "activation": "nonlinearity activation relu softmax",
+        "activation": "nonlinearity activation relu relu6 softmax clip sigmoid tanh prelu leakyrelu logistic hardswish",
         "pool": "pool maxpooling1d maxpooling2d averagepooling1d averagepooling2d globalaveragepooling1d globalaveragepooling2d "
-        "globalmaxpooling1d globalmaxpooling2d",
-        "add": "eltwise add",
-        "concatenate": "concat concatenate",
-        "reshape": "reshape flatten",
+        "globalmaxpooling1d globalmaxpooling2d maxpool averagepool globalaveragepool globalmaxpool maxpool2d averagepool2d",
+        "add": "eltwise add mul sub",
+        "concatenate": "concat concatenate concatenation",
+        "reshape": "reshape flatten squeeze unsqueeze expanddims",
         "lstm": "lstm",
-        "conversion": "conversion",
-        "pad": "pad zeropadding2d",
+        "gru": "gru",
+        "conversion": "conversion converter quantizelinear dequantizelinear quantize dequantize",
+        "pad": "pad zeropadding2d zeropadding1d",
         "transpose": "transpose",
     }.items()
     for word in words.split()
 }
+FUSED = ("activation", "pool", "batch_norm", "conversion", "reshape")
 # A table names no function; where the original operator does not either, what one element costs tells it.
 BY_COST = {1: "relu", 2: "prelu", 10: "sigmoid", 15: "softmax"}
 FUNCTIONS = {
     "softmax": "softmax",
     "relu": "relu",
     "relu6": "relu6",
+    "clip": "relu6",
     "leaky_relu": "leaky_relu",
     "leakyrelu": "leaky_relu",
     "prelu": "prelu",
@@ -40,9 +44,14 @@ FUNCTIONS = {
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class Theirs:
-    """What a report says of one operation: the figures of its rows, constants of their own rows included."""
+    """What a report says of one operation: the figures of its rows, constants of their own rows included.
+
+    `sources` are the operations that its input can be, more than one where a report cuts names and several begin alike;
+    `partners` the shapes of further inputs, `constants` the elements of each constant that has a row of its own, `unclear` why
+    the figures cannot be told apart.
+    """
 
     name: str
     kind: str
@@ -57,47 +66,141 @@ class Theirs:
     c_size_bytes: int = 0
     original: str = ""
     gemm: bool = False
+    sources: list = field(default_factory=list)
+    partners: list = field(default_factory=list)
+    constants: list = field(default_factory=list)
+    unclear: str = ""
+
+    @property
+    def elements(self):
+        """Elements of the output; 0 where the report gives no shape."""
+        return math.prod(self.shape) if self.shape else 0
 
 
 def gather(report):
     """Gather a report's rows -> list of Theirs, inputs and constants put where they are used.
 
     ONNX and TFLite models list weights as rows of their own (Placeholder); an integer batch-norm is two elementwise rows with
-    a constant each.
+    a constant each. A name that is cut can stand for several rows: a constant then belongs to the operation of its m_id.
     """
-    constants = {row.name: row for row in report.rows if row.kind == "Placeholder"}
-    found = []
+    constants = defaultdict(list)
     for row in report.rows:
-        if row.kind == "Placeholder":
+        if _is_constant(row):
+            constants[row.name].append(row)
+    found, named = [], defaultdict(list)
+    for row in (r for r in report.rows if not _is_constant(r)):
+        own, unclear = _constants(row, constants)
+        op = _theirs(row, own, [name for name in row.inputs if name not in constants])
+        op.unclear = unclear or next((f"{c.name}: {why}" for c in own if (why := constant_problem(c))), "")
+        op.sources = list(reversed(named[op.inputs[0]])) if op.inputs else []
+        op.partners = [named[name][-1].shape for name in op.inputs[1:] if named[name] and named[name][-1].shape]
+        if op.inputs and not op.sources and row.inputs and not op.unclear:
+            op.unclear = f"its input {op.inputs[0]} is no row before it"
+        found.append(op)
+        named[op.name].append(op)
+    found = _merge_integer_batch_norms(found)
+    if report.source == "json":
+        _unfuse(found)
+    return found
+
+
+def _is_constant(row):
+    """Whether a row is a constant; the tables of the NPU do not say so, but nothing leads to it and it computes nothing."""
+    return row.kind == "Placeholder" or not row.kind and bool(row.original and row.parameters) and not row.inputs and not row.macc
+
+
+def _unfuse(theirs):
+    """In JSON a fused row has no shape, and the row that it was fused into has that of the end of them: give each its own."""
+    readers = defaultdict(list)
+    for op in theirs:
+        for source in op.sources[:1]:
+            readers[id(source)].append(op)
+    for op in theirs:
+        chain, last = [], op
+        while len(readers[id(last)]) == 1 and not readers[id(last)][0].shape and readers[id(last)][0].kind in FUSED:
+            last = readers[id(last)][0]
+            chain.append(last)
+        pooled = next((i for i, after in enumerate(chain) if after.kind == "pool"), len(chain))
+        if not op.shape or not chain:
             continue
-        own = [constants[name] for name in row.inputs if name in constants]
-        found.append(
-            Theirs(
-                row.name,
-                _kind(row),
-                row.shape,
-                row.line,
-                row.id,
-                inputs=[name for name in row.inputs if name not in constants],
-                parameters=sum(r.parameters for r in (row, *own)),
-                size_bytes=sum(r.size_bytes for r in (row, *own)),
-                macc=row.macc,
-                c_macc=row.macc + row.c_macc_delta,
-                c_size_bytes=sum(r.size_bytes + r.c_size_delta for r in (row, *own)),
-                original=row.original,
-                gemm=row.kind == "Gemm",
-            )
-        )
-    return _merge_integer_batch_norms(found)
+        end = op.shape
+        if pooled < len(chain):
+            op.shape = _written(op, end) if op.kind == "conv" else ()
+        for i, after in enumerate(chain):
+            after.shape = op.shape if i < pooled else end
+            if after.kind == "reshape":
+                after.shape = (math.prod(after.shape),)
+
+
+def _written(op, end):
+    """The plane that a convolution writes before its pool, by its MACC: the one most like its input; () where none has it."""
+    into = op.sources[0].shape if op.sources else ()
+    filters = end[-1] if end else 0
+    if len(into) != len(end) or not filters:
+        return ()
+    fitting = set()
+    for biases in (filters, 0):
+        weights = op.parameters - biases
+        if weights > 0 and weights % filters == 0 and op.macc > biases and (op.macc - biases) % weights == 0:
+            pixels = (op.macc - biases) // weights
+            sides = [range(out, n + 8) for n, out in zip(into[:-1], end[:-1], strict=True)]
+            if len(sides) == 1:
+                fitting |= {(n, filters) for n in sides[0] if n == pixels}
+            else:
+                rest = math.prod(end[1:-1])
+                fitting |= {(h, pixels // h, filters) for h in sides[0] if pixels % h == 0 and pixels // h in sides[1] and rest}
+    nearest = sorted(fitting, key=lambda s: abs(s[0] * into[-2] - s[1] * into[0]) if len(s) == 3 else 0)
+    return nearest[0] if nearest else ()
+
+
+def _constants(row, constants):
+    """The constants of a row, and what is unclear where a name fits several and none of them by its id."""
+    own, unclear = [], ""
+    for name in row.inputs:
+        fitting = [c for c in constants.get(name, ()) if not any(c is o for o in own)]
+        if len(fitting) > 1:
+            fitting = [c for c in fitting if c.id == row.id] or fitting
+            if fitting[0].id != row.id:
+                unclear = f"the name {name} is cut, and {len(fitting)} constants bear it"
+        own += fitting[:1]
+    return own, unclear
+
+
+def _theirs(row, own, inputs):
+    return Theirs(
+        row.name,
+        _kind(row),
+        row.shape,
+        row.line,
+        row.id,
+        inputs=inputs,
+        parameters=sum(r.parameters for r in (row, *own)),
+        size_bytes=sum(r.size_bytes for r in (row, *own)),
+        macc=row.macc,
+        c_macc=row.macc + row.c_macc_delta,
+        c_size_bytes=sum(r.size_bytes + r.c_size_delta for r in (row, *own)),
+        original=row.original,
+        gemm=row.kind == "Gemm",
+        constants=[r.parameters for r in own],
+    )
 
 
 def _kind(row):
-    word = (row.kind or row.original).lower()
+    word = (row.kind or row.original).lower().split("/")[0].replace("_", "")
     if not word:
         return "input"
-    if word in ("conv2d", "conv1d", "dense", "depthwiseconv2d") and not row.parameters and not row.kind:
-        return "activation"
-    return KINDS.get(word, "other")
+    kind = KINDS.get(word, "other")
+    if kind in ("conv", "dense") and not row.kind and not row.parameters and word not in ("gemm", "matmul", "conv"):
+        return "activation"  # a function of the layer above, which the framework does not name
+    return kind
+
+
+def constant_problem(row):
+    """Why the row of a constant does not hold together: its shape, its elements, its bytes; an empty string where it does."""
+    sizes = {row.parameters * n for n in (1, 2, 4, 8)} | {(row.parameters + 7) // 8}
+    if row.shape and math.prod(row.shape) != row.parameters:
+        return f"its shape {'x'.join(map(str, row.shape))} has not its {row.parameters:,} elements"
+    return "" if row.size_bytes in sizes else f"{row.parameters:,} elements in {row.size_bytes:,} bytes are no format known here"
 
 
 def _merge_integer_batch_norms(theirs):
@@ -110,28 +213,39 @@ def _merge_integer_batch_norms(theirs):
             for name in ("parameters", "size_bytes", "macc", "c_macc", "c_size_bytes"):
                 setattr(last, name, getattr(last, name) + getattr(op, name))
             last.name = op.name
+            if op.shape != last.shape:
+                last.unclear = f"its product and its sum have other shapes, {last.shape} and {op.shape}"
         else:
             merged.append(op)
+    gone = {id(op) for op in theirs} - {id(op) for op in merged}
+    for op in merged:
+        op.sources = [s for s in op.sources if id(s) not in gone] or [m for m in merged if op.inputs and m.name == op.inputs[0]]
     return merged
 
 
 def rebuild(report):
-    """Rebuild a network from a report's table -> (list of Operation, notes on what the table does not say)."""
-    theirs, notes, built = gather(report), [], {}
+    """Rebuild a network from a report's table -> (list of Operation, notes on what the table does not say).
+
+    The operations stand in the order of `gather`; where the table names two alike, the later one gets its line's number.
+    """
+    theirs, notes, built, names = gather(report), [], {}, {}
     for op in theirs:
-        source = built.get(op.inputs[0]) if op.inputs else None
-        into = source.output_shape if source else op.shape
+        names[id(op)] = op.name if op.name not in built else f"{op.name}@{op.line}"
+        sources = [names[id(s)] for s in op.sources[:1] if id(s) in names]
+        others = [i for i in op.inputs[1:] if i in built]
+        into = op.sources[0].shape if sources else op.shape
         kind = op.kind
         try:
             parameters, settings = _details(op, into, notes)
         except (IndexError, ValueError, ZeroDivisionError):
             notes.append(f"line {op.line}: {op.name} ({op.kind}) could not be rebuilt from its figures")
             kind, parameters, settings = "other", {}, {}
-        built[op.name] = Operation(
-            op.name,
+        name = names[id(op)]
+        built[name] = Operation(
+            name,
             kind,
-            op.name,
-            tuple(i for i in op.inputs if i in built),
+            name,
+            tuple(dict.fromkeys(sources + others)),
             into,
             op.shape,
             parameters,
@@ -156,42 +270,66 @@ def _details(op, into, notes):
         return {}, {"pool_size": _window(op, into, notes), "function": "max"}
     if op.kind == "activation":
         return ({"alpha": (op.parameters,)} if op.parameters else {}), {"function": _function(op, notes)}
-    if op.kind == "lstm":
-        return _lstm(op, into)
+    if op.kind in ("lstm", "gru"):
+        return _recurrent(op, into)
     if op.kind == "add":
         return ({"constant": (op.parameters,)} if op.parameters else {}), {"terms": max(2, len(op.inputs))}
     return {}, {}
 
 
 def _conv(op, into):
-    """Kernel from the number of parameters: with or without bias, plain or depthwise, whichever divides."""
+    """Kernel from the number of parameters: with or without bias, in groups or not, whichever divides and costs what they say."""
     filters, channels = op.shape[-1], into[-1]
-    for inner in (channels, 1):
-        options = []
-        for bias in (True, False):
+    options = []
+    for bias in (True, False):
+        for inner in (channels, *(n for n in range(channels - 1, 0, -1) if channels % n == 0 and filters % (channels // n) == 0)):
             weights = op.parameters - bias * filters
             if weights > 0 and weights % (inner * filters) == 0:
-                options.append((weights // (inner * filters), bias))
-        if options:
-            square = [o for o in options if math.isqrt(o[0]) ** 2 == o[0]]
-            area, bias = (square or options)[0]
-            side = math.isqrt(area)
-            window = (side, side) if side * side == area else (area, 1)
-            parameters = {"kernel": (*window, inner, filters)} | ({"bias": (filters,)} if bias else {})
-            same = len(into) == len(op.shape) and into[:-1] == op.shape[:-1]
-            return parameters, {
-                "kernel_size": window,
-                "strides": (1,) if same else (2,),
-                "same": same,
-                "groups": channels // inner,
-            }
-    return {"kernel": (op.parameters,)}, {"kernel_size": (1,), "strides": (1,), "same": False, "groups": 1}
+                options.append((weights // (inner * filters), inner, bias))
+    if not options:
+        return {"kernel": (op.parameters,)}, {"kernel_size": (1,), "strides": (1,), "same": False, "groups": 1}
+    area, inner, bias = max(options, key=lambda option: _likely(op, option, channels))
+    window = _kernel(area, into, op.shape)
+    parameters = {"kernel": (*window, inner, filters)} | ({"bias": (filters,)} if bias else {})
+    same = len(into) == len(op.shape) and into[:-1] == op.shape[:-1]
+    settings = {"kernel_size": window, "strides": (1,) if same else (2,), "same": same, "groups": channels // inner}
+    return parameters, settings
+
+
+def _likely(op, option, channels):
+    """How well a kernel explains a convolution's figures: MACC and bytes first, then the plain shapes before the odd ones."""
+    area, inner, bias = option
+    filters, biases = op.shape[-1], bias * op.shape[-1]
+    weights = op.parameters - biases
+    macc = op.elements // filters * weights + biases
+    sizes = (4 * op.parameters, weights + 4 * biases)
+    square = math.isqrt(area) ** 2 == area
+    return op.macc == macc, op.size_bytes in sizes, inner in (channels, 1), square, inner == channels, bias
+
+
+def _kernel(area, into, out):
+    """Sides of a kernel of `area`: square where it can be, along the one axis there is, else the nearest to a square."""
+    side = math.isqrt(area)
+    if side * side == area and not (len(into) > 2 and (into[0] < side or into[1] < side)):
+        return side, side
+    if len(into) > 2 and into[0] == 1 or len(into) > 2 and out[0] == into[0] and out[1] != into[1]:
+        return 1, area
+    if len(into) < 3 or into[1] == 1:
+        return area, 1
+    height = next(h for h in range(side, 0, -1) if area % h == 0)
+    return area // height, height
 
 
 def _dense(op, into):
     units, inputs = op.shape[-1], math.prod(into)
-    if op.parameters == inputs * units:
-        return {"kernel": (inputs, units)}
+    weights = op.constants[0] if len(op.constants) == 2 else op.parameters
+    if not op.parameters:
+        raise ValueError("no weights")
+    if weights in (inputs * units, into[-1] * units) and len(op.constants) != 2:
+        return {"kernel": (weights // units, units)}
+    if len(op.constants) == 2:
+        first, second = sorted(op.constants, reverse=True)
+        return {"kernel": (first // units, units), "bias": (second,)}
     return {"kernel": ((op.parameters - units) // units, units), "bias": (units,)}
 
 
@@ -231,9 +369,10 @@ def _function(op, notes):
     return BY_COST.get(max(op.macc, 0) // elements, "relu")
 
 
-def _lstm(op, into):
-    """Gates of 4 (in u + u u + u), and three peepholes a unit where the table counts them (version 8)."""
+def _recurrent(op, into):
+    """Gates of in u + u u + u, four of an LSTM and three of a GRU (which has two biases)."""
     steps, inputs = (into[0], into[-1]) if len(into) > 1 else (1, into[-1])
-    units = op.shape[-1]
-    gates = {"kernel": (inputs, 4 * units), "recurrent_kernel": (units, 4 * units), "bias": (4 * units,)}
-    return gates, {"steps": steps, "units": units}
+    units, gates = op.shape[-1], 4 if op.kind == "lstm" else 3
+    biases = gates * units * (1 if op.kind == "lstm" else 2)
+    found = {"kernel": (inputs, gates * units), "recurrent_kernel": (units, gates * units), "bias": (biases,)}
+    return found, {"steps": steps, "units": units, "reset_after": True}

@@ -5,7 +5,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 
 from tinyvgg.analyze import st
+from tinyvgg.xcubeai.clayers import layer_problem
 from tinyvgg.xcubeai.rebuild import gather
+from tinyvgg.xcubeai.rowrules import row_problem
 
 ANOTHER = "another network, or another input size"
 SILENT = ("input", "reshape", "conversion", "transpose", "pad", "other")
@@ -13,7 +15,10 @@ SILENT = ("input", "reshape", "conversion", "transpose", "pad", "other")
 
 @dataclass
 class Pair:
-    """One operation, theirs beside ours; a side that has no such operation is None. `wrong` names the figures that differ."""
+    """One operation, theirs beside ours; a side that has no such operation is None. `wrong` names the figures that differ.
+
+    `unknown` says why a row was not rebuilt: nothing is known to differ then, and nothing to agree.
+    """
 
     name: str
     kind: str
@@ -22,6 +27,7 @@ class Pair:
     line: int = 0
     wrong: list = field(default_factory=list)
     reason: str = ""
+    unknown: str = ""
 
     @property
     def ok(self):
@@ -52,10 +58,7 @@ def level(report):
 
 def compare_rows(report, operations):
     """Set every operation of a report beside ours -> (list of Pair, list of Cost by ST's rules)."""
-    format_ = number_format(report)
-    if report.header.get("type", "").startswith("onnx"):
-        operations = [replace(op, class_name="Gemm") if op.kind == "dense" else op for op in operations]
-    costs = st.costs(operations, compression=level(report), release=_release(report), number_format=format_)
+    costs = costs_of(report, operations)
     theirs = [
         op for op in gather(report) if op.kind not in SILENT and (op.macc or op.parameters or op.kind in ("activation", "pool"))
     ]
@@ -65,6 +68,39 @@ def compare_rows(report, operations):
     if _release(report) < (6, 0):
         _fuse(ours, operations)
     return [*_inputs(report, operations), *(_pair(t, o, report) for t, o in _align(theirs, ours))], costs
+
+
+def costs_of(report, operations):
+    """Cost a network as the report's version, format and level of compression would."""
+    if report.header.get("type", "").startswith("onnx"):
+        operations = [replace(op, class_name="Gemm") if op.kind == "dense" else op for op in operations]
+    return st.costs(operations, compression=level(report), release=_release(report), number_format=number_format(report))
+
+
+def check_rows(report, operations):
+    """Check every row of a report by its own figures -> (list of Pair, list of Cost). operations: `rebuild` of the report.
+
+    There is no other network here: a row that no rule explains is not rebuilt, and not called different.
+    """
+    costs, theirs = costs_of(report, operations), gather(report)
+    by_name, readers = {c.name: c for c in costs}, {}
+    for op in theirs:
+        for source in op.sources[:1]:
+            readers.setdefault(id(source), []).append(op)
+    pairs = []
+    for op, operation in zip(theirs, operations, strict=True):
+        unknown = "" if op.kind == "input" else row_problem(op, readers, _release(report))
+        if not (op.macc or op.parameters or op.kind in ("input", "activation", "pool") or unknown):
+            continue
+        cost, left = by_name.get(operation.name), _theirs(op)
+        if 0 in op.shape:
+            pairs.append(Pair(op.name, op.kind, left, None, op.line, ["presence"], "a size of 0 is that of no tensor"))
+            continue
+        right = {**left, "c_bytes": cost.weights_bytes if cost else op.size_bytes, "note": cost.note if cost else ""}
+        pairs.append(
+            Pair(op.name, op.kind, left, None if unknown else right, op.line, [], "" if unknown else right["note"], unknown)
+        )
+    return pairs, costs
 
 
 def _inputs(report, operations):
@@ -87,7 +123,7 @@ def compare_c_layers(report, operations):
     A C layer holds the operations that were fused into it: those of ours that have no C layer of their name count for the
     nearest one before them that has. Where few names agree, nothing is paired.
     """
-    costs = st.costs(operations, compression=level(report), release=_release(report), number_format=number_format(report))
+    costs = costs_of(report, operations)
     layers = {layer.name: layer for layer in report.layers}
     sources, hosts, sums = {op.name: op.inputs for op in operations}, {}, {}
     for cost in costs:
@@ -97,7 +133,8 @@ def compare_c_layers(report, operations):
         total = sums.setdefault(host, {"name": host, "kind": cost.kind, "macc": 0, "bytes": 0})
         total["macc"] += cost.macc
         total["bytes"] += cost.weights_bytes
-    if None in sums or len(sums) < 0.5 * len(layers):
+    ahead = sums.pop(None, {"macc": 0, "bytes": 0})
+    if ahead["macc"] or ahead["bytes"] or len(sums) < 0.5 * len(layers) or len(layers) < len(report.layers):
         return [], costs
     pairs = []
     for layer in report.layers:
@@ -107,6 +144,17 @@ def compare_c_layers(report, operations):
         reason = "the model has no such operation" if ours is None else ""
         pairs.append(Pair(layer.name, layer.kind, theirs, ours, layer.id, wrong, reason))
     return pairs, costs
+
+
+def check_c_layers(report):
+    """Check the C layers of a report by the tensors that they name -> list of Pair."""
+    arrays = {key: array for array in report.arrays for key in (array.id, array.name)}
+    pairs = []
+    for layer in report.layers:
+        left = {"name": layer.name, "kind": layer.kind, "macc": layer.macc, "bytes": layer.rom_bytes}
+        unknown = layer_problem(layer, arrays)
+        pairs.append(Pair(layer.name, layer.kind, left, None if unknown else dict(left), layer.id, unknown=unknown))
+    return pairs
 
 
 def _release(report):

@@ -1,8 +1,9 @@
-"""The text reports of X-CUBE-AI 4.0 to 10.2 and the console logs of STM32CubeMX, read block by block.
+"""The text reports of X-CUBE-AI 4.0 to 12.0 and the console logs of STM32CubeMX, read block by block.
 
 A heading opens a block and the block's reader takes its lines; a line that no reader understands is kept in `Report.unread`.
 """
 
+import math
 import re
 
 from tinyvgg.xcubeai.modeltable import ModelTable, is_header, number
@@ -14,8 +15,8 @@ KEY = re.compile(r"^(\S[^:]{0,24}?)\s*: ?(.*)$")
 SIZE = re.compile(r"^([\d,]+)")
 
 # First and last versions whose layout was seen; a stranger is read by the nearest layout, and said to be a stranger.
-OLDEST, NEWEST = (4, 0), (10, 2)
-CORE = {"1.0": "9.1", "2.0": "10.0", "2.1": "10.1", "2.2": "10.2", "4.0": "12.0"}
+OLDEST, NEWEST = (4, 0), (12, 0)
+CORE = {"1.0": "9.1", "2.0": "10.0", "2.1": "10.1", "2.2": "10.2", "3.0": "11.0", "4.0": "12.0"}
 TOOL = re.compile(r"^(Neural Network Tools for STM32|STEdgeAI Core|ST Edge AI Core)")
 VERSIONS = [
     (re.compile(r"(?:AI tools|stm\.ai|STM\.ai) v(\d+)\.(\d+)"), None),
@@ -32,8 +33,10 @@ HEADINGS = [
     ("operations", re.compile(r"^Number of operations per c-layer")),
     ("types", re.compile(r"^Number of operation types")),
     ("complexity", re.compile(r"^Complexity (report|by layer|per-layer)")),
-    ("memory", re.compile(r"^Requested memory size by section")),
-    ("summary_memory", re.compile(r'^Summary - "\S+" target')),
+    ("memory", re.compile(r"^Requested memory size (by section|per segment)")),
+    ("summary_memory", re.compile(r'^(Summary - "\S+" target|Summary per memory device type)')),
+    ("pools", re.compile(r"^Memory-pools summary")),
+    ("npu", re.compile(r"^(Compilation details|Memory usage information|Epochs? details|Requested memory size per pool)")),
     ("evaluation", re.compile(r"^Evaluation report")),
     ("files", re.compile(r"^Generated files \(")),
     ("log", re.compile(r"^(Setting validation data|Running the ST\.AI c-model|Saving validation data|Computing the metrics)")),
@@ -54,9 +57,17 @@ def tool_version(line):
     """Return X-CUBE-AI's version ("10.2") of a tool line, or an empty string."""
     for pattern, names in VERSIONS:
         if found := pattern.search(line):
-            stated = f"{found[1]}.{found[2]}"
-            return stated if names is None else names.get(stated, f"{int(found[1]) + 8}.{found[2]}")
+            return f"{found[1]}.{found[2]}" if names is None else core_version(f"{found[1]}.{found[2]}")
     return ""
+
+
+def core_version(stated):
+    """X-CUBE-AI's version of the core's, "10.2" of "2.2.0-20266"; 9.0, the first, bore X-CUBE-AI's own."""
+    found = re.match(r"(\d+)\.(\d+)", stated)
+    if not found:
+        return ""
+    short = f"{found[1]}.{found[2]}"
+    return short if int(found[1]) == 9 else CORE.get(short, f"{int(found[1]) + 8}.{found[2]}")
 
 
 class _Reader:
@@ -85,13 +96,14 @@ class _Reader:
 
     def finish(self):
         report = self.report
+        report.totals |= _stated(report.header)
         if report.tool and not report.version:
             report.notes.append(f"the tool's line {report.tool!r} names no version known here")
         elif not report.tool:
             report.notes.append("no line names the tool and its version: it was read, and counted, as version 10.2")
         elif report.version and not OLDEST <= report.release <= NEWEST:
             report.notes.append(
-                f"version {report.version} was never seen by this reader (4.0 to 10.2 were); it was read by the "
+                f"version {report.version} was never seen by this reader (4.0 to 12.0 were); it was read by the "
                 "nearest layout, so look at what is listed as unread"
             )
         if self.table is not None and not self.table.closed:
@@ -270,7 +282,7 @@ class _Reader:
     def read_memory(self, line, text, line_number):
         found = re.match(r"^(\S.*?)\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)$", text)
         if found:
-            self.report.sections.append(Section(found[1].rstrip("*"), *(number(found[i]) for i in range(2, 6))))
+            self.report.sections.append(Section(found[1].strip("*"), *(number(found[i]) for i in range(2, 6))))
         return bool(found or text.startswith(("module", "*")) or RULE.match(text))
 
     def read_summary_memory(self, line, text, line_number):
@@ -278,7 +290,7 @@ class _Reader:
         if found:
             kind = "runtime_{}" if found[1] == "RT total" else "{}_total"
             totals[kind.format("flash")], totals[kind.format("ram")] = number(found[2]), number(found[3])
-        return bool(found or text.startswith(("FLASH", "*")) or RULE.match(text))
+        return bool(found or text.startswith(("FLASH", ".\\device", "*")) or RULE.match(text))
 
     # -- validation, files, console ----------------------------------------------------------------------------------
     def read_evaluation(self, line, text, line_number):
@@ -307,6 +319,15 @@ class _Reader:
         self.report.log.append(text)
         return True
 
+    def read_pools(self, line, text, line_number):
+        found = re.match(r"^(\S+)\s+(\d+)\s", text)
+        if not found and not text.startswith("name") and not RULE.match(text):
+            return self.read_summary(line, text, line_number)
+        self.report.log.append(text)
+        return True
+
+    read_npu = read_log
+
     def read_files(self, line, text, line_number):
         if not RULE.match(text):
             self.report.files.append(text)
@@ -321,6 +342,18 @@ class _Reader:
             self.report.graph[f"console {found[1].strip().lower()}"] = found[2]
         self.report.log.append(re.sub(r"<[^>]+>", "", text))
         return True
+
+
+def _stated(header):
+    """Figures inside the values of the key/value block: elements of all inputs, what the weights gained or lost."""
+    items = []
+    for key, value in header.items():
+        if re.match(r"^input( \d{1,3}/\d{1,3})?$", key):
+            found = re.search(r"([\d,]{1,15}) items", value) or re.search(r"\b\w{1,20}\((\d{1,9}(?:x\d{1,9}){0,8})\)", value)
+            items.append(math.prod(int(n) for n in found[1].replace(",", "").split("x")) if found else None)
+    stated = {"input_items": sum(items)} if items and None not in items else {}
+    change = re.search(r"/ ([+-][\d,]{1,15})\(", header.get("weights (ro)", ""))
+    return stated | ({"weights_change": int(change[1].replace(",", ""))} if change else {})
 
 
 def _tensor(role, name, rest):

@@ -1,70 +1,130 @@
 """The sums over a report's rows against the totals that it prints: no row may be lost."""
 
+import math
 import re
 from dataclasses import dataclass
+
+from tinyvgg.analyze.st import LEVELS
+
+
+ALIGNMENT = 4
+CODEBOOKS = {"lut4": 64, "lut8": 1024, "c4": 64, "c8": 1024}
 
 
 @dataclass
 class Check:
-    """A sum over rows beside the total that the report prints itself."""
+    """A sum over rows beside the total that the report prints itself; `also` are the totals that alignment and codebooks give."""
 
     what: str
     rows: int
     total: int
+    also: tuple = ()
 
     @property
     def ok(self):
-        return self.rows == self.total
+        return self.total == self.rows or self.total in self.also
 
 
 def checks(report):
     """Return a list of Check; only pairs of which the report holds both sides."""
     totals, rows, found = report.totals, report.rows, []
 
-    def compare(what, values, name):
+    def compare(what, values, name, also=()):
         if name in totals and values is not None:
-            found.append(Check(what, sum(values), totals[name]))
+            found.append(Check(what, sum(values), totals[name], tuple(also)))
 
     if rows:
         merged = "model_macc" in totals and "c_model_macc" not in totals
         compare("parameters of the rows", (r.parameters for r in rows), "parameters")
         compare("MACC of the rows", (r.macc for r in rows), "model_macc")
-        compare("bytes of the rows", (r.size_bytes for r in rows), "model_weights")
+        _row_bytes(report, compare)
         compare(
             "MACC of the rows, their changes in C and what C inserts",
             [*(r.macc + r.c_macc_delta for r in rows), *inserted(report)],
             "c_model_macc",
         )
-        compare("bytes of the rows and their changes in C", (r.size_bytes + r.c_size_delta for r in rows), "c_model_weights")
         if merged and report.source == "text" and report.release < (6, 0):
             compare("MACC of the rows", (r.macc for r in rows), "macc")
-            compare("bytes of the rows", (r.size_bytes for r in rows), "weights")
-    if report.layers:
+            compare("bytes of the rows", (r.size_bytes for r in rows), "weights", aligned([r.size_bytes for r in rows]))
+    if report.layers and not lacking(report):
         compare("MACC of the C layers", (layer.macc for layer in report.layers), "macc")
-        compare("bytes of the C layers", (layer.rom_bytes for layer in report.layers), "weights")
-    if report.arrays:
-        compare("bytes of the C arrays", (a.size_bytes for a in report.arrays if a.pool.startswith("weights")), "weights")
+    constants = [a.size_bytes for a in report.arrays if a.pool.startswith("weights")]
+    if constants:
+        compare("bytes of the C arrays", constants, "weights", aligned(constants, codebooks(report)))
+    elif report.layers and not report.arrays:
+        sizes = [layer.rom_bytes for layer in report.layers]
+        compare("bytes of the C layers", sizes, "weights", aligned(sizes))
     compare("operations of the C layers", (o.count for o in report.operations) if report.operations else None, "macc")
     compare("operations by type", report.operation_types.values() if report.operation_types else None, "macc")
+    compare("inputs in the table", _inputs(report), "input_items")
+    if {"weights", "model_weights"} <= set(totals):
+        float_bytes = 4 * totals.get("parameters", 0)
+        compare(
+            "change of the weights",
+            [totals["weights"], -totals["model_weights"]],
+            "weights_change",
+            (totals["weights"] - float_bytes,),
+        )
     _sections(report, found)
     compare("total of the operations", [totals["operations"]] if "operations" in totals else None, "macc")
-    console = {
-        f"console {k}": v
-        for k, v in (
-            ("total flash", "flash_total"),
-            ("total ram", "ram_total"),
-            ("weights", "weights"),
-            ("activations", "activations"),
-        )
-    }
-    graph = {"macc": "macc", "weights size": "weights", "activations size": "activations"}
-    for key, name in (console | graph).items():
-        if figure := re.match(r"[\d,]+", report.graph.get(key, "")):
-            compare(key, [int(figure[0].replace(",", ""))], name)
-    if {"activations", "io"} <= set(totals):
-        compare("activations, and inputs and outputs that lie apart", [totals["activations"], totals["io"]], "ram")
+    _repeated(report, compare)
     _counts(report, found)
     return found
+
+
+def _inputs(report):
+    """Elements of each input row of a table, or nothing where the rows do not show all of them."""
+    sizes = [
+        math.prod(row.shape) for row in report.rows if (row.kind or row.original or "input").lower() in ("input", "inputlayer")
+    ]
+    return sizes if sizes and all(sizes) else None
+
+
+def _row_bytes(report, compare):
+    """Bytes of the table. Where several rows read one tensor, ST's own changes do not add up; the arrays then decide."""
+    rows = report.rows
+    compare("bytes of the rows", (r.size_bytes for r in rows), "model_weights", aligned([r.size_bytes for r in rows]))
+    changed, total = [r.size_bytes + r.c_size_delta for r in rows], report.totals.get("c_model_weights")
+    constants = [a.size_bytes for a in report.arrays if a.pool.startswith("weights")]
+    also = aligned(changed, _possible_codebooks(report))
+    if constants and total in (sum(constants), *aligned(constants, codebooks(report))):
+        if sum(changed) != total and total not in also:
+            note = "the table's changes in C do not add up to the weights; the arrays of the C code do"
+            report.notes += [note] * (note not in report.notes)
+        return
+    compare("bytes of the rows and their changes in C", changed, "c_model_weights", also)
+
+
+def aligned(sizes, codebook_bytes=0):
+    """Totals that parts of these sizes can have in memory: each part, or the whole, ends at 4 or 8 bytes; codebooks beside them.
+
+    sizes: bytes; codebook_bytes: of all codebooks, which some versions leave out of a part's size.
+    """
+    found = set()
+    for extra in (0, codebook_bytes):
+        for unit in (ALIGNMENT, 2 * ALIGNMENT) if any(size % ALIGNMENT for size in sizes) else ():
+            found |= {_up(sum(sizes) + extra, unit), sum(_up(size, unit) for size in sizes) + extra}
+        found |= {sum(sizes) + extra, sum(_up(size, ALIGNMENT) for size in sizes[:-1]) + sum(sizes[-1:]) + extra}
+    return sorted(found)
+
+
+def _up(size, unit):
+    return -(-size // unit) * unit
+
+
+def codebooks(report):
+    """Bytes of the codebooks of the arrays that are shared."""
+    formats = [f"{a.format} {a.c_type} {a.comment}".lower() for a in report.arrays if a.pool.startswith("weights")]
+    return sum(next((size for word, size in CODEBOOKS.items() if word in text), 0) for text in formats)
+
+
+def _possible_codebooks(report):
+    """Bytes of codebooks where arrays do not say: one a row whose size changes to about an eighth or a quarter of it."""
+    bits = LEVELS.get(report.compression, 0)
+    if report.arrays or not bits:
+        return codebooks(report)
+    shared = [r for r in report.rows if 0 < r.size_bytes + r.c_size_delta < 0.5 * r.size_bytes]
+    return len(shared) * 4 * 2**bits
 
 
 def inserted(report):
@@ -73,6 +133,25 @@ def inserted(report):
         return []
     ids = {row.id for row in report.rows}
     return [layer.macc for layer in report.layers if layer.model_id not in ids]
+
+
+def lacking(report):
+    """How many C layers ST's list leaves out (those that read constants alone), by the number that it prints."""
+    stated = report.graph.get("c-node #", "")
+    return max(0, int(stated) - len(report.layers)) if stated.isdigit() else 0
+
+
+def _repeated(report, compare):
+    """Figures that a report prints in several places."""
+    names = {"total flash": "flash_total", "total ram": "ram_total", "weights": "weights", "activations": "activations"}
+    console = {f"console {k}": v for k, v in names.items()}
+    graph = {"macc": "macc", "weights size": "weights", "activations size": "activations"}
+    for key, name in (console | graph).items():
+        if figure := re.match(r"[\d,]+", report.graph.get(key, "")):
+            compare(key, [int(figure[0].replace(",", ""))], name)
+    totals = report.totals
+    if {"activations", "io"} <= set(totals):
+        compare("activations, and inputs and outputs that lie apart", [totals["activations"], totals["io"]], "ram")
 
 
 def _sections(report, found):
@@ -95,6 +174,6 @@ def _sections(report, found):
 
 
 def _counts(report, found):
-    for what, rows, key in (("C arrays", report.arrays, "c-array #"), ("C layers", report.layers, "c-node #")):
-        if key in report.graph and report.graph[key].isdigit():
-            found.append(Check(f"number of {what}", len(rows), int(report.graph[key])))
+    stated = report.graph.get("c-array #", "")
+    if stated.isdigit():
+        found.append(Check("number of C arrays", len(report.arrays), int(stated)))
