@@ -99,3 +99,61 @@ def pack_codebook(codebook, indices):
         else [(a << 4) | b for a, b in zip(indices[::2], [*indices[1::2], 0][: len(indices[::2])], strict=True)]
     )
     return struct.pack(f"<{len(codebook)}f", *codebook) + bytes(int(v) for v in stored)
+
+
+COLUMNS = {
+    "m_id": 6,
+    "layer (type,original)": 46,
+    "oshape": 44,
+    "param/size": 16,
+    "macc": 14,
+    "connected to": 26,
+    "|": 3,
+    "c_size": 16,
+    "c_macc": 18,
+    "c_type": 20,
+}
+CORE_2 = "ST Edge AI Core v2.2.0-20266 2adc00962"
+
+
+def table(
+    rows, *, tool=CORE_2, kind="keras", format_="float", compression="none", macc=0, weights=0, c_macc=None, c_weights=None
+):
+    """A report in the layout of version 8 and later.
+
+    rows: (id, "name (type, original)", shape, "parameters/bytes", macc, input, c_size, c_macc); macc, weights: its totals.
+    """
+    ruler = " ".join("-" * width for width in COLUMNS.values())
+    lines = [ruler, " ".join(name.ljust(width) for name, width in COLUMNS.items()), ruler]
+    for row in rows:
+        cells = [*map(str, row[:6]), "|", *map(str, row[6:])]
+        cells += [""] * (len(COLUMNS) - len(cells))
+        lines.append(" ".join(cell.ljust(width) for cell, width in zip(cells, COLUMNS.values(), strict=True)))
+    parameters = sum(int(row[3].split("/")[0].replace(",", "")) for row in rows if row[3])
+    c_macc, c_weights = macc if c_macc is None else c_macc, weights if c_weights is None else c_weights
+    head = {
+        "type": kind,
+        "c_name": "network",
+        "compression": compression,
+        "model_fmt": format_,
+        "params #": f"{parameters:,} items (1 KiB)",
+        "macc": f"{c_macc:,}",
+        "weights (ro)": f"{c_weights:,} B (1 KiB) (1 segment)",
+    }
+    return "\n".join(
+        [
+            tool,
+            "Created date          : 2025-12-02",
+            "",
+            "Exec/report summary (generate)",
+            "-" * 60,
+            *(f"{key:<19}:   {value}" for key, value in head.items()),
+            "-" * 60,
+            "",
+            "Model name - tiny",
+            *lines,
+            ruler,
+            f"model/c-model: macc={macc:,}/{c_macc:,}  weights={weights:,}/{c_weights:,}  activations=--/0 io=--/0",
+            "",
+        ]
+    )

@@ -26,7 +26,7 @@ def describe_h5(path):
     """Describe the network in a Keras file (.h5 or .keras, Keras 1 to 3) -> list of Operation; weights are not read."""
     from tinyvgg.io.keras_h5.archive import open_archive
 
-    with open_archive(path) as archive:
+    with open_archive(path, weights=False) as archive:
         if archive.config is None:
             raise FormatError(
                 f"{path} holds weights without a description of the model", "a whole model saved by Keras: model.save('model.h5')"

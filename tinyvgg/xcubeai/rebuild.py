@@ -92,7 +92,7 @@ def gather(report):
         own, unclear = _constants(row, constants)
         op = _theirs(row, own, [name for name in row.inputs if name not in constants])
         op.unclear = unclear or next((f"{c.name}: {why}" for c in own if (why := constant_problem(c))), "")
-        op.sources = list(reversed(named[op.inputs[0]])) if op.inputs else []
+        op.sources = _bearers(named, op.inputs[0]) if op.inputs else []
         op.partners = [named[name][-1].shape for name in op.inputs[1:] if named[name] and named[name][-1].shape]
         if op.inputs and not op.sources and row.inputs and not op.unclear:
             op.unclear = f"its input {op.inputs[0]} is no row before it"
@@ -102,6 +102,14 @@ def gather(report):
     if report.source == "json":
         _unfuse(found)
     return found
+
+
+def _bearers(named, name):
+    """The operations that a name stands for, the nearest first; the column of inputs is narrower than that of names."""
+    found = named.get(name) or (
+        [op for other, ops in named.items() if other.startswith(name) for op in ops] if len(name) > 9 else []
+    )
+    return list(reversed(found))
 
 
 def _is_constant(row):

@@ -1,6 +1,7 @@
 """A report's rows beside ours: align, subtract, and say why where it is known."""
 
 import difflib
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 
@@ -207,17 +208,26 @@ def _align(theirs, ours):
 
 
 def _by_name(theirs, ours):
+    """Pair by name, then what is left by kind and name without its number (`max_pooling2d_1`, which Keras counts a session)."""
     waiting, pairs = {(row["layer"], row["kind"]): row for row in ours}, []
     total = len(ours)
-    if len(waiting) < total:  # a separable convolution is two of a kind
-        return None
+    if len(waiting) < total or len({(op.name, op.kind) for op in theirs}) < len(theirs):
+        return None  # a separable convolution is two of a kind; a report that cuts names has several alike
     for op in theirs:
         names = (op.name, op.name.rpartition("_")[0])
         found = next((waiting.pop((n, op.kind)) for n in names if (n, op.kind) in waiting), None)
         pairs.append((op, found))
+    for i, (op, found) in enumerate(pairs):
+        if found is None:
+            alike = next((key for key in waiting if key[1] == op.kind and _stem(key[0]) in (_stem(op.name), op.name)), None)
+            pairs[i] = (op, waiting.pop(alike) if alike else None)
     if sum(o is not None for _, o in pairs) < 0.8 * max(total, 1):
         return None
     return pairs + [(None, row) for row in waiting.values()]
+
+
+def _stem(name):
+    return re.sub(r"_\d{1,6}$", "", name)
 
 
 def _pair(theirs, ours, report):
@@ -268,10 +278,16 @@ def _bytes_agree(theirs, ours, report):
     return theirs["bytes"] in (4 * ours["parameters"], ours["parameters"], ours["bytes"], ours["int8_bytes"])
 
 
+def _called(pair):
+    """That a layer has another number in the report than in the model, or an empty string."""
+    layer = pair.ours["layer"]
+    return f"{layer} in the model" if layer != pair.name and _stem(layer) == _stem(pair.name) else ""
+
+
 def _reason(pair, report):
     """What is known about a difference, or an empty string."""
     if pair.ok:
-        return pair.ours["note"]
+        return pair.ours["note"] or _called(pair)
     theirs, ours = pair.theirs, pair.ours
     elements = 1
     for n in ours["shape"]:

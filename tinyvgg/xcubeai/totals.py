@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from tinyvgg.analyze.st import LEVELS
 
-
 ALIGNMENT = 4
 CODEBOOKS = {"lut4": 64, "lut8": 1024, "c4": 64, "c8": 1024}
 

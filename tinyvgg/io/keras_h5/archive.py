@@ -34,8 +34,11 @@ class Archive:
 
 
 @contextlib.contextmanager
-def open_archive(path):
-    """Open a Keras file of any kind for the length of a block; what goes wrong in the block is a FormatError that names it."""
+def open_archive(path, weights=True):
+    """Open a Keras file of any kind for the length of a block; what goes wrong in the block is a FormatError that names it.
+
+    weights: whether a file that describes a model must hold its weights too.
+    """
     if not os.path.isfile(path):
         raise DataError(f"{path} does not exist" if not os.path.exists(path) else f"{path} is not a file")
     with hdf5.damage(path), contextlib.ExitStack() as stack:
@@ -43,20 +46,20 @@ def open_archive(path):
             head = f.read(8)
         if head == hdf5.SIGNATURE:
             hdf5.check_file(path)
-            yield _open_h5(path, stack.enter_context(h5py.File(path, "r")), os.path.getsize(path))
+            yield _open_h5(path, stack.enter_context(h5py.File(path, "r")), os.path.getsize(path), weights)
         elif head.startswith(b"PK\x03\x04"):
             yield _open_zip(path, stack)
         else:
             raise FormatError(f"{path} is neither HDF5 nor a .keras archive")
 
 
-def _open_h5(path, file, size):
+def _open_h5(path, file, size, needs_weights=True):
     common = {"path": str(path), "keras_version": hdf5.text(file, "keras_version") or "", "size": size,
               "metadata": _metadata(file)}
     description = hdf5.text(file, "model_config")
     weights = hdf5.group_at(file, "model_weights")
     if description is not None:
-        if weights is None:
+        if weights is None and needs_weights:
             raise FormatError(f"{path} describes a model but has no model_weights")
         training = hdf5.text(file, "training_config")
         return Archive(kind="model", layout="layers", config=parse(description, "model_config"), weights=weights,
