@@ -99,6 +99,11 @@ class HostModel:
     input_range = bounds
 
     @property
+    def takes_bytes(self):
+        """Whether floats are rounded to levels before anything else."""
+        return dtype_of(self.program.image) == "uint8"
+
+    @property
     def n_classes(self):
         return self.graph.logits.shape[-1]
 

@@ -37,8 +37,8 @@ def test_radii_are_in_the_unit_of_the_input_range(integer, toy):
 
 def test_gradients_through_the_rounding_find_more_than_a_transfer(integer, toy):
     model, x, y = toy
-    through = attacks.pgd(straight_through(integer), x, y, eps="10/255", steps=10)
-    moved = attacks.replay(integer, attacks.pgd(model, x, y, eps="10/255", steps=10))
+    through = attacks.pgd(straight_through(integer), x, y, eps="10/255", steps=40)
+    moved = attacks.replay(integer, attacks.pgd(model, x, y, eps="10/255", steps=40))
     assert through.model_sha256 == integer.sha256 == moved.model_sha256
     assert through.success_rate >= moved.success_rate > 0
 

@@ -19,26 +19,27 @@ RISES = 0.75                # share of steps that must have raised the loss for 
 FIRST, SHRINK, LEAST = 0.22, 0.03, 0.06         # of all steps: the first checkpoint's window, how windows shrink, the smallest
 
 
-def apgd(model, x, y, *, eps, norm="linf", steps=100, loss="ce", restarts=1, target=None, **options):
-    """Climb `loss` (ce, dlr, margin) for `steps` steps from a random point at distance eps; fooled images are left alone.
+def apgd(model, x, y, *, eps, norm="linf", steps=100, loss="ce", restarts=1, early_stop=True, target=None, **options):
+    """Climb `loss` (ce, dlr, margin) for `steps` steps from a random point at distance eps.
 
-    norm: linf or l2. Further options: see run. Returns an AttackResult.
+    norm: linf or l2. early_stop: an image is left alone once it is fooled; False goes on to the strongest point. Further options:
+    see run. Returns an AttackResult.
     """
     eps, norm, steps, restarts = parse_eps(eps), _norm(norm), count(steps, "steps"), count(restarts, "restarts")
     climbed = losses.get(loss)
 
     def attack(batch):
         for restart in range(restarts):
-            _search(batch, eps, norm, climbed, steps, None, (restart,))
+            _search(batch, eps, norm, climbed, steps, None, (restart,), early_stop)
 
     return run("apgd", attack, model, x, y, eps=eps, norm=norm, target=target,
-               settings={"steps": steps, "loss": loss, "restarts": restarts}, **options)
+               settings={"steps": steps, "loss": loss, "restarts": restarts, "early_stop": early_stop}, **options)
 
 
-def apgd_t(model, x, y, *, eps, norm="linf", steps=100, targets=9, restarts=1, **options):
+def apgd_t(model, x, y, *, eps, norm="linf", steps=100, targets=9, restarts=1, early_stop=True, **options):
     """Climb the targeted DLR loss towards each of the `targets` most likely wrong classes; any wrong class is a success.
 
-    norm: linf or l2. Needs four classes. Further options: see run. Returns an AttackResult.
+    norm: linf or l2. early_stop: as of apgd. Needs four classes. Further options: see run. Returns an AttackResult.
     """
     eps, norm, steps = parse_eps(eps), _norm(norm), count(steps, "steps")
     targets, restarts = count(targets, "targets"), count(restarts, "restarts")
@@ -47,10 +48,10 @@ def apgd_t(model, x, y, *, eps, norm="linf", steps=100, targets=9, restarts=1, *
         order = ranked_classes(batch)
         for rank in range(min(targets, order.shape[1])):
             for restart in range(restarts):
-                _search(batch, eps, norm, losses.dlr, steps, order[:, rank], (rank, restart))
+                _search(batch, eps, norm, losses.dlr, steps, order[:, rank], (rank, restart), early_stop)
 
     return run("apgd_t", attack, model, x, y, eps=eps, norm=norm,
-               settings={"steps": steps, "targets": targets, "restarts": restarts}, **options)
+               settings={"steps": steps, "targets": targets, "restarts": restarts, "early_stop": early_stop}, **options)
 
 
 def ranked_classes(batch):
@@ -99,9 +100,9 @@ def windows(steps):
         length = max(length - max(int(SHRINK * steps), 1), max(int(LEAST * steps), 1))
 
 
-def _search(batch, eps, norm, loss, steps, toward, names, start=None, trace=None):
-    """Search once from a random start, for the images that are not fooled yet. toward: (N,) classes, or None."""
-    rows = np.flatnonzero(~batch.fooled)
+def _search(batch, eps, norm, loss, steps, toward, names, early_stop=True, start=None, trace=None):
+    """Search once from a random start, with early_stop for the images that are not fooled yet. toward: (N,) classes, or None."""
+    rows = np.flatnonzero(~batch.fooled | (not early_stop))
     if not len(rows):
         return
     ball = Ball(batch.x, eps, norm, batch.victim.bounds).take(rows)
@@ -114,8 +115,9 @@ def _search(batch, eps, norm, loss, steps, toward, names, start=None, trace=None
     s = _State(rows, z, z, g, first, z, g, value, value, np.full(n, 2 * eps), np.zeros(n, np.int64), np.ones(n, bool))
     checkpoints = dict(windows(steps))
     for i in range(steps):
-        s.keep(~fools)
-        ball = ball.take(~fools)
+        if early_stop:
+            s.keep(~fools)
+            ball = ball.take(~fools)
         if not len(s.rows):
             return
         fools = _step(batch, ball, s, i, loss, toward, names)

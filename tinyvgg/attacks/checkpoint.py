@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyvgg.attacks.evaluate import model_sha256
+from tinyvgg.attacks.identity import model_identity, model_sha256
 from tinyvgg.attacks.result import plain
 from tinyvgg.attacks.task import Found
 from tinyvgg.errors import OptionError
@@ -14,7 +14,10 @@ from tinyvgg.report import record
 
 
 class Checkpoint:
-    """`folder`/batches/*.npz while an attack runs; attack.npz and result.json when it is done. Without a folder, nothing."""
+    """`folder`/batches/*.npz while an attack runs; attack.npz and result.json when it is done. Without a folder, nothing.
+
+    A model that nothing tells from another (functions without a name) is attacked anew: its batches are never read again.
+    """
 
     def __init__(self, folder, task):
         self.folder = None if folder is None else Path(folder)
@@ -22,7 +25,9 @@ class Checkpoint:
             return
         record.check_folder(self.folder)
         goals = () if task.target is None else (task.target,)
-        mark = plain({**task.config, "seed": task.seed, "model_sha256": model_sha256(task.model),
+        identity = model_identity(task.model)
+        self.resumes = identity is not None
+        mark = plain({**task.config, "seed": task.seed, "model": identity, "model_sha256": model_sha256(task.model),
                       "data_sha256": record.sha256_arrays(task.x, task.y, *goals)})
         path = self.folder / "attack.json"
         if path.exists() and _read_json(path) != mark:
@@ -31,28 +36,29 @@ class Checkpoint:
             record.write_json(path, mark)
 
     def read(self, start, part, found):
-        """Put a finished batch into `found`; return whether there was one."""
-        if self.folder is None or not self._path(start).exists():
-            return False
+        """Put a finished batch into `found` and return how many queries it took, or None where there is none."""
+        if self.folder is None or not self.resumes or not self._path(start).exists():
+            return None
         try:
             with np.load(self._path(start), allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
                 if any(arrays[name].shape != getattr(found, name)[part].shape for name in Found.arrays):
-                    return False
-                seconds, gradients = float(arrays["seconds"]), int(arrays["gradients"])
+                    return None
+                seconds, gradients, asked = float(arrays["seconds"]), int(arrays["gradients"]), int(arrays["asked"])
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            return False
+            return None
         found.put(part, arrays)
         found.seconds, found.gradients = found.seconds + seconds, found.gradients + gradients
         found.probabilities |= bool(arrays.get("probabilities", False))
-        return True
+        return asked
 
-    def write(self, start, part, found, seconds, gradients):
-        """Keep a finished batch, and what it cost."""
+    def write(self, start, part, found, seconds, gradients, asked):
+        """Keep a finished batch, and what it cost: seconds, gradients, and all queries (`asked`), of which a budget is."""
         if self.folder is not None:
             arrays = {name: getattr(found, name)[part] for name in Found.arrays}
             with record.atomic_path(self._path(start)) as temporary, open(temporary, "wb") as f:
-                np.savez_compressed(f, **arrays, seconds=seconds, gradients=gradients, probabilities=found.probabilities)
+                np.savez_compressed(f, **arrays, seconds=seconds, gradients=gradients, asked=asked,
+                                    probabilities=found.probabilities)
 
     def finish(self, result):
         """Save the result and drop the batches; a run that a budget ended keeps them."""

@@ -21,6 +21,8 @@ def checked_labels(y, x, n_classes, predicted=None):
             )
         return predicted
     y = np.asarray(y)
+    if y.shape == (len(x), 1):
+        raise DataError(f"labels have shape {y.shape}, a column as Keras' data sets give them; expected ({len(x)},)", "y.ravel()")
     if y.ndim == 2 and y.shape[1] == n_classes:
         raise DataError(f"labels have shape {y.shape}; expected ({len(x)},) whole numbers", "y.argmax(axis=1)")
     if y.shape != (len(x),) or y.dtype.kind not in "iu":
@@ -31,7 +33,7 @@ def checked_labels(y, x, n_classes, predicted=None):
 
 
 def checked_target(target, y, n_classes):
-    """Return targets as (N,) int64 or None. One class for all may meet its own images; a row of labels may not."""
+    """Return targets as (N,) int64 or None. Images of their target's class already are left out, but not all may be."""
     if target is None:
         return None
     given = np.asarray(target)
@@ -43,11 +45,10 @@ def checked_target(target, y, n_classes):
         raise OptionError(
             f"target is {given.max() if given.max() >= n_classes else given.min()}; the model has classes 0 to {n_classes - 1}"
         )
-    same = given == y
-    if len(y) and (same.all() if given.shape == () else same.any()):
-        first = int(np.argmax(same))
+    if len(y) and (given == y).all():
         raise OptionError(
-            f"image {first} is of class {int(y[first])} already, the target it was given", "targets that differ from y"
+            f"image 0 is of class {int(y[0])} already, the target it was given, and so are all others",
+            "targets that differ from y",
         )
     return np.broadcast_to(given, y.shape).astype(np.int64)
 

@@ -3,7 +3,7 @@ import numpy as np
 
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.losses import margin
-from tinyvgg.attacks.norms import column, size
+from tinyvgg.attacks.norms import column, flat, size
 from tinyvgg.attacks.run import run
 
 INSIDE = 0.999999           # clean values are moved this much inside the box, where tanh can reach them
@@ -35,26 +35,27 @@ def cw(model, x, y, *, steps=1000, searches=9, rate=0.01, constant=1e-3, confide
 
 
 def _descend(batch, rows, c, steps, rate, confidence, best):
-    """One round with constants c; return which images were fooled in it. A round ends when its loss stops falling."""
+    """One round with constants c; return which images were fooled in it. An image's round ends when its loss stops falling."""
     low, high = batch.victim.bounds
     middle, half = (low + high) / 2, (high - low) / 2
     x = batch.x[rows].astype(np.float64)
     w = np.arctanh((x - middle) / half * INSIDE)
     m, v = np.zeros_like(w), np.zeros_like(w)
-    found, last = np.zeros(len(rows), bool), np.inf
+    found, last, at = np.zeros(len(rows), bool), np.full(len(rows), np.inf), np.arange(len(rows))
     for i in range(1, steps + 1):
         t = np.tanh(w)
         z = (middle + half * t).astype(batch.x.dtype)
         value, g = _margin_gradient(batch, rows, z, confidence)
         hit = value > confidence if confidence > 0 else value > 0
-        batch.shrink(rows, z, hit, size(z.astype(np.float64) - x, "l2"), best)
-        found |= hit
         d = z - x
-        total = float(((d ** 2).reshape(len(d), -1).sum(axis=1) + c * np.maximum(confidence - value, 0)).sum())
+        batch.shrink(rows, z, hit, size(d, "l2"), best)
+        found[at[hit]] = True
         if i % max(steps // 10, 1) == 0:
-            if total > 0.9999 * last:
+            total = (flat(d) ** 2).sum(axis=1) + c * np.maximum(confidence - value, 0)
+            falls = total <= 0.9999 * last
+            rows, at, c, last, x, w, m, v, g, t, d = (a[falls] for a in (rows, at, c, total, x, w, m, v, g, t, d))
+            if not len(rows):
                 break
-            last = total
         dw = (2 * d - column(c, g) * g) * half * (1 - t ** 2)
         m, v = 0.9 * m + 0.1 * dw, 0.999 * v + 0.001 * dw ** 2
         w -= rate * (m / (1 - 0.9 ** i)) / (np.sqrt(v / (1 - 0.999 ** i)) + 1e-8)

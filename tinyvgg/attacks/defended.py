@@ -7,35 +7,45 @@ import inspect
 
 import numpy as np
 
+from tinyvgg.attacks.identity import model_identity
 from tinyvgg.attacks.streams import Streams
 from tinyvgg.attacks.victim import checked_bounds, checked_classes
 from tinyvgg.errors import GradientError, OptionError
 
 
-def defended(model, transform=None, *, backward="identity", eot=1, seed=None):
+def defended(model, transform=None, *, backward="identity", eot=1, seed=None, name=None):
     """Put `transform` before `model`, with a stand-in gradient, averaging gradients and logits over `eot` draws.
 
     transform: x -> images for the model, or (x, generator) -> images if it is random; None for a model that is random itself.
     backward: what stands for the transform's derivative: "identity" (BPDA), or a function (x, dy) -> dx.
     eot: draws that are averaged for each question. seed: makes the draws repeat for the same image; None draws anew each time,
-    as the deployed model would (results then carry a flag).
+    as the deployed model would (results then carry a flag). name: tells this defence from others, so that a stopped run with
+    out= can go on; without one it starts again.
     """
-    return Defended(model, transform, backward, eot, seed)
+    return Defended(model, transform, backward, eot, seed, name)
 
 
 class Defended:
     """See defended. A classifier itself: logits, vjp, bounds, n_classes."""
 
-    def __init__(self, model, transform, backward, eot, seed):
+    def __init__(self, model, transform, backward, eot, seed, name=None):
         if isinstance(eot, bool) or not isinstance(eot, int | np.integer) or eot < 1:
             raise OptionError(f"eot is {eot!r}; expected a whole number, 1 or more")
         if backward != "identity" and not callable(backward):
             raise OptionError(f"backward is {backward!r}; expected \"identity\" or a function (x, dy) -> dx")
-        self.model, self.transform, self.backward, self.eot, self.seed = model, transform, backward, eot, seed
+        self.model, self.transform, self.backward, self.eot, self.seed, self.name = model, transform, backward, eot, seed, name
         self.bounds, self.n_classes = checked_bounds(model), checked_classes(model)
         self.dtype = getattr(model, "dtype", np.dtype(np.float32))
         self.random = np.random.default_rng() if seed is None else None
         self.takes_generator = transform is not None and _arguments(transform) > 1
+
+    def identity(self):
+        """Return what tells this defence from another, or None: the model behind it and the name that was given to the rest."""
+        behind = model_identity(self.model)
+        bare = self.transform is None and self.backward == "identity"
+        if behind is None or self.name is None and not bare:
+            return None
+        return {"defended": self.name, "model": behind, "eot": int(self.eot), "seed": self.seed}
 
     def logits(self, x):
         """x (N, ...) -> (N, classes), the mean over the draws."""

@@ -3,12 +3,17 @@ import numpy as np
 
 from tinyvgg.attacks import norms as measure
 from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.identity import model_sha256
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.task import Found, Task
 from tinyvgg.attacks.victim import Victim
 from tinyvgg.errors import DataError
 from tinyvgg.kernels.reference import softmax
 from tinyvgg.report import record
+
+ONE_STEP = ("fgsm", "noise")            # attacks that know no early stop
+NEAREST = ("deepfool", "fab", "cw", "fmn", "hopskipjump", "rays")      # whose images lie at the boundary
+PART = 64                   # images that are held in float64 at a time
 
 
 def recheck(task, found):
@@ -19,18 +24,17 @@ def recheck(task, found):
     """
     victim = Victim(task.model)
     x, adv, y, target = task.x, found.adv, task.y, task.target
-    adv_u8 = to_uint8(x, adv, task.eps, task.norm, victim.bounds)
-    from_u8 = measure.from_grid(adv_u8.astype(np.float64), victim.bounds, 255, x.dtype)
-    pred_adv, scores_adv = answers(victim, np.clip(adv, *victim.bounds), task.batch_size)      # outside counts as not fooled
-    pred_u8, _ = answers(victim, from_u8, task.batch_size)
+    adv_u8, near_u8, same = to_uint8(x, adv, task.eps, task.norm, victim.bounds)
+    pred_adv, scores_adv = answers(victim, adv, task.batch_size)
+    pred_u8 = _answers_to_bytes(victim, adv_u8, x.dtype, task.batch_size)
     again, scores_clean = answers(victim, x, task.batch_size)
-    distances = {n: measure.size(adv.astype(np.float64) - x, n) for n in ("l0", "l1", "l2", "linf")}
-    within = _within(adv, distances, task.eps, task.norm, victim.bounds)
+    distances = _distances(x, adv)
+    within = np.where(same, near_u8, _within(adv, distances, task.eps, task.norm, victim.bounds))
     counts = (task.clean == y) if target is None else (task.clean == y) & (target != y)
     result = AttackResult(
         name=task.name, x=x, x_adv=adv, x_adv_u8=adv_u8, y=y, target=target, pred_clean=task.clean, pred_adv=pred_adv,
         pred_u8=pred_u8, success=counts & within & _reached(pred_adv, y, target),
-        success_u8=counts & _reached(pred_u8, y, target),
+        success_u8=counts & near_u8 & _reached(pred_u8, y, target),
         within=within, done=found.done, norms=distances, queries=found.queries, steps_used=found.steps, loss=found.loss,
         bounds=victim.bounds, scores_clean=scores_clean, scores_adv=scores_adv, gradients=found.gradients, seconds=found.seconds,
         flags=list(task.flags), config=task.config, seed=task.seed, model_sha256=model_sha256(task.model),
@@ -39,11 +43,27 @@ def recheck(task, found):
     return result
 
 
+def _distances(x, adv, names=("l0", "l1", "l2", "linf")):
+    """Return {norm: (N,)} of adv - x in float64, some images at a time: a copy of all in float64 is twice their size."""
+    parts = [[measure.size(adv[i:i + PART].astype(np.float64) - x[i:i + PART], n) for n in names] for i in range(0, len(x), PART)]
+    return {n: np.concatenate([part[k] for part in parts]) if parts else np.zeros(0) for k, n in enumerate(names)}
+
+
+def _answers_to_bytes(victim, images, dtype, batch_size):
+    """Return the classes (N,) of uint8 images, some of which are floats at a time."""
+    parts = [answers(victim, measure.from_grid(images[i:i + batch_size], victim.bounds, 255, dtype), batch_size)[0]
+             for i in range(0, len(images), batch_size)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
 def answers(victim, x, batch_size):
-    """Return predicted classes (N,) and probabilities (N, K), or None where the model tells only labels."""
+    """Return predicted classes (N,) and probabilities (N, K), or None where the model tells only labels.
+
+    A value outside the bounds is taken for the nearest bound: such an image counts as not fooled in any case.
+    """
     if not (hasattr(victim.model, "logits") or hasattr(victim.model, "scores")):
         return victim.predictions(x, batch_size), None
-    parts = [victim.logits(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+    parts = [victim.logits(np.clip(x[i : i + batch_size], *victim.bounds)) for i in range(0, len(x), batch_size)]
     z = np.concatenate(parts) if parts else np.zeros((0, victim.n_classes), np.float32)
     labels = (
         victim.predictions(x, batch_size)
@@ -54,22 +74,42 @@ def answers(victim, x, batch_size):
 
 
 def to_uint8(x, adv, eps, norm, bounds):
-    """Return adv as uint8 images: the nearest, or where that is farther than eps from x, one level towards x.
+    """Return adv as uint8 images (N, ...), whether each lies within eps of x (N,), and whether its floats are the same (N,).
 
-    For linf the distance is held to floor(255 eps) levels: 0.05 is 12.75 levels, so 12, not 13.
+    A value becomes the nearest level, or where that is farther than eps from x, the nearest towards x: for linf 0.05 is 12.75
+    levels, so 12 from an image of 8 bits, not 13. Where no level lies within eps of a value that is not of 8 bits, the nearest to
+    it is taken.
     """
-    start = measure.to_grid(x, bounds)
-    levels = measure.to_grid(adv, bounds) - start
-    if eps is not None:
-        unit = (bounds[1] - bounds[0]) / 255
-        if norm == "linf":
-            limit = np.floor(eps / unit * (1 + measure.TOLERANCE))
-            levels = np.clip(levels, -limit, limit)
-        else:
-            far = measure.size(levels * unit, norm) > eps * (1 + measure.TOLERANCE)
-            inner = np.trunc((adv.astype(np.float64) - x) / unit)
-            levels = np.where(measure.column(far, levels), inner, levels)
-    return np.clip(start + levels, 0, 255).astype(np.uint8)
+    parts = [_to_uint8(x[i:i + PART], adv[i:i + PART], eps, norm, bounds) for i in range(0, len(x), PART)]
+    if not parts:
+        return np.zeros(x.shape, np.uint8), np.zeros(0, bool), np.zeros(0, bool)
+    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+
+def _to_uint8(x, adv, eps, norm, bounds):
+    unit, nearest = (bounds[1] - bounds[0]) / 255, measure.to_grid(x, bounds)
+    own = measure.from_grid(nearest, bounds, 255, x.dtype) == x                        # of 8 bits already
+    exact = np.where(own, nearest, (x.astype(np.float64) - bounds[0]) / unit)          # x in levels
+    levels = measure.to_grid(adv, bounds)
+    if eps is None:
+        return np.clip(levels, 0, 255).astype(np.uint8), np.ones(len(x), bool), np.zeros(len(x), bool)
+    if norm == "linf":
+        reach = eps / unit * (1 + measure.TOLERANCE)
+        low, high = np.ceil(exact - reach), np.floor(exact + reach)
+        levels = np.where(low <= high, np.clip(levels, low, high), nearest)
+    else:
+        far = measure.size((levels - exact) * unit, norm) > eps * (1 + measure.TOLERANCE)
+        levels = np.where(measure.column(far, levels), _inner(exact, own, nearest, (adv.astype(np.float64) - x) / unit), levels)
+    levels = np.clip(levels, 0, 255)
+    near = measure.size((levels - exact) * unit, norm) <= eps * (1 + measure.TOLERANCE)
+    return levels.astype(np.uint8), near, measure.flat(measure.from_grid(levels, bounds, 255, adv.dtype) == adv).all(axis=1)
+
+
+def _inner(exact, own, nearest, change):
+    """Return the last level before exact + change, or the nearest to `exact` where there is none on the way."""
+    moved = exact + change
+    level = np.where(own, exact + np.trunc(change), np.where(change >= 0, np.floor(moved), np.ceil(moved)))
+    return np.where((level - exact) * change < 0, nearest, level)
 
 
 def _within(adv, distances, eps, norm, bounds):
@@ -109,24 +149,18 @@ def _scores_differ(victim, result, images=16, tolerance=1e-3):
     return bool(np.abs(answers(victim, result.x[:images], images)[1] - result.scores_clean[:images]).max() > tolerance)
 
 
-def model_sha256(model):
-    """Return the SHA-256 of a model's weights (or the one it names itself), None where it has neither."""
-    named = getattr(model, "sha256", None)
-    if isinstance(named, str):
-        return named
-    weights = getattr(model, "get_weights", None)
-    return record.sha256_arrays(*weights()) if callable(weights) else None
-
-
 def replay(model, result, *, n=None, batch_size=128):
     """Show another classifier the first n (default: all) images of a saved attack; return an AttackResult of its answers.
 
     Nothing is searched anew. Images are rescaled from the range of the attack to that of `model`. A model that takes 8-bit images
-    only sees x_adv_u8.
+    (`takes_bytes`) is shown the saved ones, x_adv_u8, which lie within eps. Images that stopped at the boundary of the model that
+    they were made for are flagged.
     """
     batch_size, n = count(batch_size, "batch_size"), len(result) if n is None else count(n, "n")
     victim = Victim(model)
     x, adv = (_rescale(a[:n], result.bounds, victim.bounds, victim.dtype) for a in (result.x, result.x_adv))
+    if getattr(model, "takes_bytes", False):
+        adv = measure.from_grid(result.x_adv_u8[:n].astype(np.float64), victim.bounds, 255, victim.dtype)
     y, target, done = (None if a is None else a[:n] for a in (result.y, result.target, result.done))
     if int(y.max(initial=0)) >= victim.n_classes:
         raise DataError(f"the attack has labels up to {int(y.max())}; this model has classes 0 to {victim.n_classes - 1}")
@@ -135,9 +169,21 @@ def replay(model, result, *, n=None, batch_size=128):
     found = Found(x)
     found.adv, found.done = adv, done
     config = {**result.config, "replayed_from": result.model_sha256}
-    return recheck(Task(f"replay of {result.name}", model, x, y, target, victim.predictions(x, batch_size),
-                        None if eps is None else eps * scale * (1 + measure.TOLERANCE), norm, config, result.seed,
-                        batch_size=batch_size), found)
+    task = Task(f"replay of {result.name}", model, x, y, target, victim.predictions(x, batch_size),
+                None if eps is None else eps * scale * (1 + measure.TOLERANCE), norm, config, result.seed,
+                _stopped_early(result, model), batch_size)
+    return recheck(task, found)
+
+
+def _stopped_early(result, model):
+    """Return a flag where the images of a saved attack stop at the boundary of another model than `model`."""
+    name = result.config.get("attack", result.name)
+    early = result.config.get("early_stop", name not in ONE_STEP)
+    if not early or result.model_sha256 is not None and result.model_sha256 == model_sha256(model):
+        return []
+    better = "pgd, which goes all its steps with" if name in NEAREST else "the same attack with"
+    return [f"made for another model: {name} stopped at that model's boundary, so these images say little of this one; transfer "
+            f"by {better} early_stop=False (--no-early-stop)"]
 
 
 def _rescale(a, old, new, dtype):

@@ -8,7 +8,7 @@ import numpy as np
 from tinyvgg.attacks.apgd import ranked_classes
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.hyperplanes import project
-from tinyvgg.attacks.norms import Ball, column, flat, parse_eps, parse_norm, size
+from tinyvgg.attacks.norms import column, flat, parse_eps, parse_norm, size
 from tinyvgg.attacks.run import run
 
 LEAN, OVERSHOOT, BACKWARD = 0.1, 1.05, 0.9      # alpha_max, eta and beta of the paper
@@ -17,6 +17,8 @@ LEAN, OVERSHOOT, BACKWARD = 0.1, 1.05, 0.9      # alpha_max, eta and beta of the
 def fab(model, x, y, *, eps=None, norm="linf", steps=100, targets=9, restarts=1, target=None, **options):
     """FAB-T: for each of the `targets` most likely wrong classes (or the one given as target), look for its nearest image.
 
+    Towards a given target it follows the boundary with whichever other class is the likeliest where it stands: beyond y, a third
+    class may lie in between.
     eps: None keeps the nearest adversarial image at any distance; a radius counts those within it and lets images that are
     found there be left alone. norm: linf, l2 or l1. Further options: see run. Returns an AttackResult.
     """
@@ -44,7 +46,7 @@ def _search(batch, rows, target, norm, steps, eps, best, names):
     z = _start(batch, rows, norm, eps, best, names)
     low, high = batch.victim.bounds
     for _ in range(steps):
-        f, g = _boundary(batch, rows, z, y, target)
+        f, g = _boundary(batch, rows, z, y if batch.target is None else None, target)
         z = step(z, x, f, g, norm, low, high)
         fools = batch.asks(rows, z)
         batch.shrink(rows, z, fools, size(z.astype(np.float64) - x, norm), best)
@@ -65,19 +67,26 @@ def step(z, x, f, g, norm, low, high):
 
 
 def _boundary(batch, rows, z, y, target):
-    """Return z_target - z_y (N,) and its gradient by the image."""
+    """Return z_target - z_y (N,) and its gradient by the image; without y, the likeliest class but the target stands for it."""
     index = np.arange(len(rows))
+
+    def other(logits):
+        if y is not None:
+            return y
+        others = logits.copy()
+        others[index, target] = -np.inf
+        return others.argmax(axis=1)
 
     def direction(logits):
         g = np.zeros_like(logits)
         g[index, target] = 1
-        g[index, y] = -1
+        g[index, other(logits)] = -1
         return g
 
     batch.queries[rows] += 1
     logits, g = batch.victim.vjp(z, direction)
     batch.vanished[rows] |= ~flat(g).any(axis=1)
-    return logits[index, target].astype(np.float64) - logits[index, y], g
+    return logits[index, target].astype(np.float64) - logits[index, other(logits)], g
 
 
 def _start(batch, rows, norm, eps, best, names):
@@ -87,4 +96,4 @@ def _start(batch, rows, norm, eps, best, names):
     radius = np.minimum(best[rows], {"linf": 0.3, "l2": 1.0, "l1": 5.0}[norm] if eps is None else eps) / 2
     d = batch.streams.take(rows).normal(batch.x.shape[1:], *names, "start")
     d = d * column(radius / size(d, norm), d)
-    return Ball(batch.x[rows], float(radius.max()), norm, batch.victim.bounds).project((batch.x[rows] + d).astype(batch.x.dtype))
+    return np.clip(batch.x[rows] + d, *batch.victim.bounds).astype(batch.x.dtype)

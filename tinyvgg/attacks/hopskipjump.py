@@ -9,6 +9,10 @@ from tinyvgg.attacks.norms import column, flat, parse_norm, size
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
 
+# Of the distance: how exactly the boundary is found, and how far a draw goes in l2 (for linf of the distance of the cube's corner).
+# Draws that are shorter than the first all fall on one side, and tell no gradient.
+FINE = {"l2": 1e-3, "linf": 1e-4}
+RADIUS = {"l2": 0.01, "linf": 0.003}
 
 def hopskipjump(model, x, y, *, norm="l2", steps=20, draws=100, most_draws=1000, tries=50, target=None, start=None, **options):
     """Look for a near adversarial image by labels alone, in `steps` walks with draws * sqrt(step) labels each.
@@ -77,7 +81,7 @@ def _to_boundary(batch, rows, z, norm):
     high = np.ones(len(rows)) if norm == "l2" else size(d, "linf")
     low = np.zeros(len(rows))
     blend = (lambda s: x + column(s, d) * d) if norm == "l2" else (lambda s: x + np.clip(d, -column(s, d), column(s, d)))
-    tolerance = 1e-3 * high if norm == "l2" else np.minimum(high * 1e-3, 1e-3)
+    tolerance = high * FINE[norm]
     while (going := high - low > tolerance).any():
         middle = (low + high) / 2
         at = np.flatnonzero(going)
@@ -91,7 +95,7 @@ def _estimate(batch, rows, z, norm, distance, draws, i):
     """Return the direction in which the share of fooling points grows, from labels of random points near z."""
     low, high = batch.victim.bounds
     dimension = flat(z).shape[1]
-    radius = distance * (0.01 / np.sqrt(dimension) if norm == "l2" else 0.01 / dimension) * np.sqrt(dimension)
+    radius = distance * RADIUS[norm] * (1 if norm == "l2" else np.sqrt(dimension))
     radius = np.maximum(radius, 1e-4 * (high - low) * np.sqrt(dimension) if i == 1 else 1e-6)
     streams, total, votes, sides = batch.streams.take(rows), 0.0, 0.0, []
     for k in range(draws):

@@ -33,11 +33,13 @@ VERSIONS = {
 MASKED = 0.002              # Square winning more than this share beyond the white-box attacks is a sign of masking
 
 
-def ladder(model, x, y, *, eps, norm="linf", version="fast", seed=0, batch_size=128, budget=None, out=None, quiet=True):
+def ladder(model, x, y, *, eps, norm="linf", version="fast", early_stop=True, seed=0, batch_size=128, budget=None, out=None,
+           quiet=True):
     """Run the stages of `version` ("fast" or "standard") and return one AttackResult of the worst case.
 
     config["stages"] holds for each stage its attack, the images it saw, the robust accuracy after it, and its cost. norm: linf or
-    l2. A model without gradients gets the stages that need none. out: a folder; each stage resumes there.
+    l2. early_stop: within a stage, a fooled image is left alone; False takes its strongest point there. A model without gradients
+    gets the stages that need none. out: a folder; each stage resumes there.
     """
     eps, norm = parse_eps(eps), parse_norm(norm)
     if version not in VERSIONS:
@@ -46,9 +48,9 @@ def ladder(model, x, y, *, eps, norm="linf", version="fast", seed=0, batch_size=
     x = checked_images(x, victim)
     clean = victim.predictions(x, batch_size)
     y = checked_labels(y, x, victim.n_classes)
-    task = Task("ladder", model, x, y, None, clean, eps, norm, {"attack": "ladder", "eps": eps, "norm": norm, "version": version,
-                                                                "batch_size": batch_size, "budget": budget}, seed,
-                eps_flags(eps, norm, victim.bounds, x), batch_size)
+    config = {"attack": "ladder", "eps": eps, "norm": norm, "version": version, "early_stop": early_stop,
+              "batch_size": batch_size, "budget": budget}
+    task = Task("ladder", model, x, y, None, clean, eps, norm, config, seed, eps_flags(eps, norm, victim.bounds, x), batch_size)
     found, open_images, stages = Found(x), clean == y, []
     for name, attack, settings in _stages(version, victim, task.flags):
         if not open_images.any():
@@ -59,7 +61,8 @@ def ladder(model, x, y, *, eps, norm="linf", version="fast", seed=0, batch_size=
             task.flags.append(f"stopped in the middle: the budget of {budget:,} queries is used up before {name}")
             found.done[rows] = False
             break
-        result = attack(model, x[rows], y[rows], eps=eps, norm=norm, **settings, seed=seed, batch_size=batch_size, budget=left,
+        given = settings if early_stop or attack is fab else {**settings, "early_stop": False}
+        result = attack(model, x[rows], y[rows], eps=eps, norm=norm, **given, seed=seed, batch_size=batch_size, budget=left,
                         out=None if out is None else Path(out) / f"stage-{name}", quiet=quiet)
         _take(found, rows, result)
         open_images[rows[result.success]] = False

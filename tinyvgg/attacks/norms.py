@@ -34,6 +34,8 @@ def parse_eps(value, name="eps"):
         except (TypeError, ValueError, ZeroDivisionError):
             raise OptionError(f"{name} is {value!r}; expected a number or a fraction", EPS_HINT) from None
     try:
+        if isinstance(number, bool | np.bool_):
+            raise TypeError
         number = float(number)
     except (TypeError, ValueError):
         raise OptionError(f"{name} is {value!r}; expected a number or a fraction", EPS_HINT) from None
@@ -187,4 +189,4 @@ def to_grid(x, bounds, grid=255):
 def from_grid(levels, bounds, grid=255, dtype=np.float32):
     """Return the value of each level; for 0..1 and 255 these are exactly uint8 / 255 in `dtype`."""
     low, high = bounds
-    return (levels * (high - low) / grid + low).astype(dtype)
+    return (np.asarray(levels, np.float64) * (high - low) / grid + low).astype(dtype)

@@ -45,8 +45,11 @@ def _attack_all(attack, task, victim, store, quiet, callback):
     progress = Progress(n, task.name, quiet=quiet)
     for start in range(0, n, task.batch_size):
         part = slice(start, min(start + task.batch_size, n))
-        if not store.read(start, part, found):
-            started, gradients = time.perf_counter(), victim.gradients
+        kept = store.read(start, part, found)
+        if kept is not None:
+            victim.queries += kept
+        else:
+            started, gradients, asked = time.perf_counter(), victim.gradients, victim.queries
             target = None if task.target is None else task.target[part]
             batch = Batch(victim, task.x[part], task.y[part], target, streams.take(part), task.clean[part])
             whole = _attack_one(attack, batch, task)
@@ -57,7 +60,7 @@ def _attack_all(attack, task, victim, store, quiet, callback):
             fooled += int(batch.fooled.sum())
             if not whole:
                 break
-            store.write(start, part, found, time.perf_counter() - started, victim.gradients - gradients)
+            store.write(start, part, found, time.perf_counter() - started, victim.gradients - gradients, victim.queries - asked)
             if callback is not None:
                 callback(batch)
         progress.advance(part.stop - start, f"fooled {fooled}")

@@ -13,11 +13,13 @@ from tinyvgg.errors import OptionError, ShapeError
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)         # of 10,000 queries: when the share of changed pixels halves
 
 
-def square(model, x, y, *, eps, norm="linf", queries=5000, share=0.8, restarts=1, rescale=False, target=None, **options):
-    """Search at random with up to `queries` queries for each image; a fooled image is left alone.
+def square(model, x, y, *, eps, norm="linf", queries=5000, share=0.8, restarts=1, rescale=False, early_stop=True,
+           target=None, **options):
+    """Search at random with up to `queries` queries for each image.
 
     x (N, H, W, C). norm: linf or l2. share: of the pixels in the first squares. rescale: stretch the schedule of shares, made
-    for 10,000 queries, to `queries`; off, as in AutoAttack. Further options: see run. Returns an AttackResult.
+    for 10,000 queries, to `queries`; off, as in AutoAttack. early_stop: a fooled image is left alone; False goes on
+    to the largest margin. Further options: see run. Returns an AttackResult.
     """
     eps, norm, queries, restarts = parse_eps(eps), parse_norm(norm), count(queries, "queries"), count(restarts, "restarts")
     if norm == "l1":
@@ -27,12 +29,12 @@ def square(model, x, y, *, eps, norm="linf", queries=5000, share=0.8, restarts=1
 
     def attack(batch):
         for restart in range(restarts):
-            rows = np.flatnonzero(~batch.fooled)
+            rows = np.flatnonzero(~batch.fooled | (not early_stop))
             if len(rows):
-                draws = Draws(batch.streams.take(rows), restart)
-                _search(batch, rows, draws, Ball(batch.x, eps, norm, batch.victim.bounds).take(rows), queries, share, rescale)
+                draws, ball = Draws(batch.streams.take(rows), restart), Ball(batch.x, eps, norm, batch.victim.bounds).take(rows)
+                _search(batch, rows, draws, ball, queries, share, rescale, early_stop)
 
-    settings = {"queries": queries, "share": share, "restarts": restarts, "rescale": rescale}
+    settings = {"queries": queries, "share": share, "restarts": restarts, "rescale": rescale, "early_stop": early_stop}
     return run("square", attack, model, x, y, eps=eps, norm=norm, target=target, settings=settings, **options)
 
 
@@ -68,20 +70,20 @@ def side(share, step, queries, rescale, height, width, norm):
     return min(s, height, width)
 
 
-def _search(batch, rows, draws, ball, queries, share, rescale):
+def _search(batch, rows, draws, ball, queries, share, rescale, early_stop=True):
     height, width = batch.x.shape[1:3]
     start, propose = (_stripes, _linf_square) if ball.norm == "linf" else (_tiles, _l2_squares)
     best = start(ball, draws)
     value = _ask(batch, rows, best)
     for i in range(queries - 1):
-        going = ~batch.fooled[rows]
+        going = ~batch.fooled[rows] | (not early_stop)
         if not going.all():
             rows, best, value, ball, draws = rows[going], best[going], value[going], ball.take(going), draws.take(going)
         if not len(rows):
             return
         z = propose(ball, best, draws, side(share, i, queries, rescale, height, width, ball.norm), i)
         new = _ask(batch, rows, z)
-        better = (new > value) | batch.fooled[rows]
+        better = new > value
         best, value = np.where(column(better, z), z, best), np.where(better, new, value)
         batch.steps[rows] += 1
 

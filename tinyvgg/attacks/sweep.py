@@ -1,12 +1,15 @@
 """Many attacks: curves over eps, maps over settings, targeted matrices, transfer between models; what stopped resumes."""
 import json
+from collections.abc import Callable
 from concurrent.futures import as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tinyvgg.attacks.evaluate import model_sha256, replay
-from tinyvgg.attacks.norms import parse_eps
+from tinyvgg.attacks.evaluate import replay
+from tinyvgg.attacks.identity import attack_identity, model_identity, own_default, takes
+from tinyvgg.attacks.norms import TOLERANCE, parse_eps, parse_norm
 from tinyvgg.attacks.pgd import pgd
 from tinyvgg.attacks.result import plain
 from tinyvgg.errors import OptionError
@@ -17,19 +20,26 @@ LINF = tuple(f"{k}/255" for k in (0, 1, 2, 4, 6.4, 8, 16, 32, 64))
 L2 = (0, 0.25, 0.5, 0.6, 1.0, 1.5, 3.0, 6.0)
 
 
-def eps_curve(model, x, y, *, attack=pgd, eps=None, norm="linf", executor=None, out=None, quiet=True, **settings):
+def eps_curve(model, x, y, *, attack=pgd, eps=None, norm=None, executor=None, out=None, quiet=True, **settings):
     """Attack with each radius of `eps` and return rows {"eps", "robust_accuracy", "interval", "success_rate", ...} by eps.
 
-    attack: a function of this package; settings are its own. A curve that does not reach 0 means a failing attack or too short a
-    range: rows then carry a flag. executor: anything with submit(), to run radii side by side; out: a file of JSON lines.
+    attack: a function of this package; settings are its own. One that takes no eps looks for the nearest image once, and every
+    radius counts those within it. norm: the attack's own by default. A curve that does not reach 0 means a failing attack
+    or too short a range: rows then carry a flag. executor: anything with submit(), to run radii side by side, or a Dask client;
+    out: a file of JSON lines.
     """
+    if norm is not None and not takes(attack, "norm"):
+        raise OptionError(f"{attack_identity(attack)[0]} has no choice of norms; got norm={norm!r}", "the same without norm")
+    norm = own_default(attack, "norm") if norm is None else parse_norm(norm)
+    settings = settings if norm is None else {"norm": norm, **settings}
     width = 1 if eps is not None else model.bounds[1] - model.bounds[0]             # the usual radii are parts of the range
     radii = sorted(width * parse_eps(e) for e in (eps if eps is not None else L2 if norm == "l2" else LINF))
-    tasks = []
-    for e in radii:
-        given = {"eps": e, "norm": norm, **settings}
-        tasks.append(({"attack": attack.__name__, **given}, _one, (attack, model, x, y, given)))
-    rows = run_tasks(tasks, model, x, y, executor=executor, out=out, quiet=quiet, label="eps curve")
+    if takes(attack, "eps"):
+        runs = [planned(attack, {"eps": e, **settings}, _robust, model, x, y) for e in radii]
+        rows = run_all(runs, model, x, y, executor=executor, out=out, quiet=quiet, label="eps curve")
+    else:
+        runs = [planned(attack, settings, _within_each, model, x, y, {"radii": radii})]
+        rows = run_all(runs, model, x, y, executor=executor, out=out, quiet=quiet, label="nearest images")[0]["curve"]
     if rows and rows[-1]["robust_accuracy"] > 0:
         left = f"the curve ends at {rows[-1]['robust_accuracy']:.1%}, not at 0: go on to a larger eps, and if that does not help"
         rows[-1]["flags"] = [*rows[-1]["flags"], f"{left}, doubt the attack"]
@@ -52,12 +62,12 @@ def step_map(
 ):
     """PGD with each step length (as a share of eps) and number of steps; rows {"share", "steps", "robust_accuracy", ...}."""
     eps = parse_eps(eps)
-    tasks = []
+    runs = []
     for share in shares:
         for count in steps:
             given = {"eps": eps, "norm": norm, "step": share * eps, "steps": count, **settings}
-            tasks.append(({"attack": "pgd", "share": share, **given}, _one, (pgd, model, x, y, given)))
-    return run_tasks(tasks, model, x, y, executor=executor, out=out, quiet=quiet, label="step map")
+            runs.append(planned(pgd, given, _robust, model, x, y, {"share": share}))
+    return run_all(runs, model, x, y, executor=executor, out=out, quiet=quiet, label="step map")
 
 
 def target_matrix(model, x, y, *, eps, attack=pgd, executor=None, out=None, quiet=True, **settings):
@@ -66,24 +76,27 @@ def target_matrix(model, x, y, *, eps, attack=pgd, executor=None, out=None, quie
     matrix[i, j] is the share of the images of class i, of those the model has right, that end as class j.
     """
     given = {"eps": parse_eps(eps), **settings}
-    tasks = [({"attack": attack.__name__, "target": t, **given}, _to_class, (attack, model, x, y, t, given))
-             for t in range(model.n_classes)]
-    rows = run_tasks(tasks, model, x, y, executor=executor, out=out, quiet=quiet, label="targets")
+    runs = [planned(attack, {"target": t, **given}, _to_class, model, x, y) for t in range(model.n_classes)]
+    rows = run_all(runs, model, x, y, executor=executor, out=out, quiet=quiet, label="targets")
     matrix = np.array([[np.nan if v is None else v for v in row["by_class"]] for row in rows]).T
     return {"matrix": matrix, "rows": rows}
 
 
-def transfer(sources, victims, x, y, *, eps, attack=pgd, quiet=True, **settings):
+def transfer(sources, victims, x, y, *, attack=pgd, quiet=True, **settings):
     """Attack each of `sources` and show the images to each of `victims` (dicts of name: model); return rows of every pair.
 
+    attack: a function of this package; settings are its own. Images that stop at the first network's boundary say little about
+    another, so an attack that can goes all its steps and keeps the strongest point (early_stop=False) unless told otherwise.
     A row: {"source", "victim", "success_rate" of images that the victim has right, "robust_accuracy", "flags"}. A victim that
     falls more easily by another model's images than by its own is flagged: its gradients are masked.
     """
     if not sources or not victims:
         raise OptionError("transfer needs a source and a victim", 'transfer({"a": model}, {"b": other}, x, y, eps=0.03)')
+    if takes(attack, "early_stop"):
+        settings = {"early_stop": False, **settings}
     rows = []
     for name, model in sources.items():
-        result = attack(model, x, y, eps=eps, quiet=quiet, **settings)
+        result = attack(model, x, y, quiet=quiet, **settings)
         for other, victim in victims.items():
             seen = result if victim is model else replay(victim, result)
             rows.append({"source": name, "victim": other, "flags": list(seen.flags),
@@ -102,56 +115,84 @@ def success_by_queries(result, points=50):
     return at, np.searchsorted(used, at, side="right") / max(int(result.attackable.sum()), 1)
 
 
-def run_tasks(tasks, model, x, y, *, executor=None, out=None, quiet=True, label="sweep"):
-    """Run (key, function, arguments) tasks, each giving a dict, and return the rows {**key, **dict} in the order of the tasks.
+@dataclass(frozen=True)
+class Run:
+    """One attack of a sweep. key: what its row begins with and is known by; told: whether the key tells it from any other."""
 
-    Rows are appended to the file `out` as they come, with the SHA-256 of model and data; those standing there are not run again.
+    key: dict
+    function: Callable          # (attack, model, x, y, settings, extra) -> dict
+    arguments: tuple
+    told: bool = True
+
+
+def planned(attack, settings, function, model, x, y, extra=None):
+    """Return the Run of `attack` with `settings`; extra: further words of its key, which `function` gets too."""
+    name, own, told = attack_identity(attack)
+    key = {"attack": name, **(extra or {}), **own, **settings}
+    return Run(key, function, (attack, model, x, y, settings, extra or {}), told)
+
+
+def run_all(runs, model, x, y, *, executor=None, out=None, quiet=True, label="sweep"):
+    """Run attacks, each giving a dict, and return the rows {**key, **dict} in the order of `runs`.
+
+    Rows are appended to the file `out` as they come, with what tells model and data from others; those standing there are not run
+    again, unless model or attack are functions that nothing tells from others. executor: as of eps_curve.
     """
+    executor = executor.get_executor() if hasattr(executor, "get_executor") else executor
     mark, known = {}, {}
     if out is not None:
-        mark = {"model_sha256": model_sha256(model), "data_sha256": record.sha256_arrays(np.asarray(x), np.asarray(y))}
-        known = {_text(row["key"]): row["row"] for row in record.read_lines(Path(out)) if row.get("mark") == mark}
-    progress = Progress(len(tasks), label, "attacks", quiet=quiet)
+        mark = plain({"model": model_identity(model), "data_sha256": record.sha256_arrays(np.asarray(x), np.asarray(y))})
+        if mark["model"] is not None:
+            known = {_text(row["key"]): row["row"] for row in record.read_lines(Path(out)) if row.get("mark") == mark}
+    rows = [known.get(_text(run.key)) if run.told else None for run in runs]
+    progress = Progress(len(runs), label, "attacks", quiet=quiet)
+    progress.advance(sum(row is not None for row in rows))
 
-    def keep(key, row):
-        known[_text(key)] = row = plain({**key, **row})
+    def keep(i, row):
+        rows[i] = plain({**runs[i].key, **row})
         if out is not None:
-            record.append_line(out, {"key": plain(key), "mark": mark, "row": row})
+            record.append_line(out, {"key": plain(runs[i].key), "mark": mark, "row": rows[i]})
+        progress.advance()
 
-    todo = [task for task in tasks if _text(task[0]) not in known]
-    progress.advance(len(tasks) - len(todo))
+    todo = [i for i, row in enumerate(rows) if row is None]
     if executor is None:
-        for key, function, arguments in todo:
-            keep(key, function(*arguments))
-            progress.advance()
+        for i in todo:
+            keep(i, runs[i].function(*runs[i].arguments))
     else:
-        futures = {executor.submit(function, *arguments): key for key, function, arguments in todo}
+        futures = {executor.submit(runs[i].function, *runs[i].arguments): i for i in todo}
         for future in as_completed(futures):
             keep(futures[future], future.result())
-            progress.advance()
     progress.close()
-    return [known[_text(key)] for key, _, _ in tasks]
+    return rows
 
 
 def _text(key):
     return json.dumps(plain(key), sort_keys=True, default=str)
 
 
-def _one(attack, model, x, y, settings):
-    s = attack(model, x, y, **settings).summary()
-    return {
-        "n": s["n"],
-        "clean_accuracy": s["clean_accuracy"],
-        "robust_accuracy": s["robust_accuracy"],
-        "interval": list(s["robust_accuracy_interval"]),
-        "success_rate": s["success_rate"],
-        "seconds": s["seconds"],
-        "flags": s["flags"],
-    }
+def _robust(attack, model, x, y, settings, extra):
+    return _row(attack(model, x, y, **settings))
 
 
-def _to_class(attack, model, x, y, target, settings):
-    result = attack(model, x, y, target=target, **settings)
+def _row(result):
+    s = result.summary()
+    return {"interval": list(s["robust_accuracy_interval"]),
+            **{name: s[name] for name in ("n", "clean_accuracy", "robust_accuracy", "success_rate", "seconds", "flags")}}
+
+
+def _within_each(attack, model, x, y, settings, extra):
+    """One search for the nearest images; a row for each radius, which counts the ones within it."""
+    result = attack(model, x, y, **settings)
+    norm, curve = result.config["norm"], []
+    for eps in extra["radii"]:
+        near = result.success & (result.norms[norm] <= eps * (1 + TOLERANCE))
+        part = replace(result, success=near, pred_adv=np.where(near | (result.pred_clean != result.y), result.pred_adv, result.y))
+        curve.append({"eps": eps, "norm": norm, **_row(part)})
+    return {"curve": curve}
+
+
+def _to_class(attack, model, x, y, settings, extra):
+    result = attack(model, x, y, **settings)
     by_class = []
     for label in range(model.n_classes):
         rows = result.attackable & (result.y == label)

@@ -12,24 +12,25 @@ SMALLEST = 1e-30  # probabilities below this are taken as this when their logari
 class FunctionClassifier:
     """A classifier made of functions: see as_classifier."""
 
-    def __init__(self, *, bounds, n_classes, logits=None, scores=None, labels=None, vjp=None):
-        self.bounds, self.n_classes = bounds, n_classes
+    def __init__(self, *, bounds, n_classes, logits=None, scores=None, labels=None, vjp=None, name=None):
+        self.bounds, self.n_classes, self.name = bounds, n_classes, name
         for name, function in {"logits": logits, "scores": scores, "labels": labels, "vjp": vjp}.items():
             if function is not None:
                 setattr(self, name, function)
 
 
-def as_classifier(logits=None, *, bounds, n_classes, scores=None, labels=None, vjp=None):
+def as_classifier(logits=None, *, bounds, n_classes, scores=None, labels=None, vjp=None, name=None):
     """Make a classifier of functions of images x (N, ...).
 
     logits, scores: x -> (N, classes); labels: x -> (N,); vjp: (x, g) -> d sum(g * logits) / dx, where g is an array (N, classes)
-    or a function that gives it from the logits. bounds: (low, high) of valid values.
+    or a function that gives it from the logits. bounds: (low, high) of valid values. name: tells these functions from others,
+    so that a stopped run with out= can go on; without one it starts again.
     """
     if logits is None and scores is None and labels is None:
         raise OptionError(
             "a classifier needs one of logits, scores and labels", "as_classifier(predict, bounds=(0, 1), n_classes=10)"
         )
-    return FunctionClassifier(logits=logits, scores=scores, labels=labels, vjp=vjp, bounds=bounds, n_classes=n_classes)
+    return FunctionClassifier(logits=logits, scores=scores, labels=labels, vjp=vjp, bounds=bounds, n_classes=n_classes, name=name)
 
 
 class Victim:
@@ -74,7 +75,7 @@ class Victim:
         """x (N, ...) -> (N,) predicted classes, in batches and outside the count: for looking, not for attacking."""
         before, self.queries = self.queries, -len(x)
         try:
-            parts = [self.labels(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+            parts = [self.labels(np.clip(x[i : i + batch_size], *self.bounds)) for i in range(0, len(x), batch_size)]
         finally:
             self.queries = before
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)

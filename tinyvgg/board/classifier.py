@@ -157,6 +157,11 @@ class Board:
         return self.info.n_classes if self.info else 10
 
     @property
+    def takes_bytes(self):
+        """Whether floats are rounded to levels before anything else; False where the board does not say."""
+        return self.info is not None and self.info.output_type != "float32"
+
+    @property
     def bounds(self):
         """(lowest, highest) value of a real input."""
         return self.info.input_bounds if self.info else (0.0, 1.0)

@@ -45,6 +45,8 @@ SETTINGS = {                    # option -> (type, help); passed on only to atta
     "version": (str, "of the ladder: fast or standard"),
 }
 
+SWITCHES = {"random_start": "--random-start", "early_stop": "--no-early-stop"}
+
 
 def add_arguments(parser):
     parser.add_argument("name", metavar="NAME", help="the attack, or the study")
@@ -53,6 +55,8 @@ def add_arguments(parser):
     for name, (kind, text) in SETTINGS.items():
         parser.add_argument(f"--{name}", type=kind, help=text, metavar=name[0].upper())
     parser.add_argument("--random-start", action="store_true", default=None, help="begin at a random point of the ball")
+    parser.add_argument("--no-early-stop", dest="early_stop", action="store_false", default=None,
+                        help="go all the steps and keep the strongest point, not the first that fools (transfer's default)")
     parser.add_argument("--attack", metavar="NAME", help="of a study: the attack (default pgd)")
     parser.add_argument("--gradients", choices=("straight-through", "none"),
                         help="of an integer model: through its rounding (default), or none, as its C code")
@@ -108,11 +112,11 @@ def _attack(arguments, function):
 def chosen_settings(arguments, function, name):
     """Return the options that were given, or raise OptionError for one that this attack does not have."""
     takes = inspect.signature(function).parameters
-    given = {key: getattr(arguments, key) for key in (*SETTINGS, "random_start") if getattr(arguments, key) is not None}
-    strange = [key for key in given if key not in takes]
+    given = {key: getattr(arguments, key) for key in (*SETTINGS, *SWITCHES) if getattr(arguments, key) is not None}
+    strange = [key for key in given if key not in takes and not (key == "eps" and arguments.name == "curve")]
     if strange:
-        own = ", ".join(f"--{key}" for key in SETTINGS if key in takes)
-        raise OptionError(f"{name} has no --{strange[0].replace('_', '-')}; it takes {own}")
+        own = ", ".join(SWITCHES.get(key, f"--{key}") for key in (*SETTINGS, *SWITCHES) if key in takes)
+        raise OptionError(f"{name} has no {SWITCHES.get(strange[0], f'--{strange[0]}')}; it takes {own}")
     return given
 
 

@@ -16,6 +16,7 @@ class QuantizedModel(GraphClassifier):
 
     without_gradients = ("square, hopskipjump or rays, which need none; or quant.straight.straight_through(model), on the command "
                          "line --gradients straight-through")
+    takes_bytes = True      # floats are rounded to levels before anything else
 
     def integer_logits(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N, classes) int16, or uint8 where the last layer is not a Dense: the bytes that C gives."""

@@ -1,0 +1,217 @@
+"""Numbers that must not flatter: transfer at full strength, 8-bit images within eps, budgets, and marks that tell models apart."""
+import functools
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tinyvgg import attacks
+from tinyvgg.attacks.identity import attack_identity, model_identity
+from tinyvgg.errors import DataError, OptionError
+from tinyvgg.quant.model import quantize
+
+EPS = 0.05
+WIDE = 0.08                 # where the toy network is left with nothing at full strength
+
+
+def noise_of_mine(model, x, y, **settings):
+    return attacks.noise(model, x, y, **settings)
+
+
+@pytest.fixture(scope="module")
+def other(toy):
+    """A second network that answers nearly as the toy one: its weights moved a little."""
+    import copy
+
+    from tinyvgg import rng
+    twin, g = copy.deepcopy(toy[0]), rng.generator(3, "twin")
+    twin.set_weights([w + np.float32(0.03) * g.standard_normal(w.shape).astype(w.dtype) for w in twin.get_weights()])
+    return twin
+
+
+@pytest.mark.parametrize("attack", [attacks.pgd, attacks.mifgsm, attacks.apgd, attacks.apgd_t, attacks.square, attacks.ladder])
+def test_transfer_goes_all_the_steps(toy, other, attack):
+    model, x, y = toy
+    few = {"queries": 60} if attack is attacks.square else {} if attack is attacks.ladder else {"steps": 8}
+    x, y = x[:24], y[:24]
+    full = attacks.transfer({"toy": model}, {"other": other}, x, y, attack=attack, eps=WIDE, **few)[0]
+    early = attacks.transfer({"toy": model}, {"other": other}, x, y, attack=attack, eps=WIDE, early_stop=True, **few)[0]
+    assert full["robust_accuracy"] <= early["robust_accuracy"]
+    assert any("made for another model" in flag and "--no-early-stop" in flag for flag in early["flags"])
+    assert not any("made for another model" in flag for flag in full["flags"])
+    if attack in (attacks.pgd, attacks.apgd, attacks.mifgsm):
+        assert full["robust_accuracy"] < early["robust_accuracy"]
+
+
+def test_a_replay_of_boundary_images_says_so(toy, other):
+    model, x, y = toy
+    early, whole = (attacks.pgd(model, x[:8], y[:8], eps=EPS, early_stop=e) for e in (True, False))
+    nearest = attacks.deepfool(model, x[:8], y[:8])
+    told = [any("made for another model" in flag for flag in attacks.replay(m, r).flags)
+            for m, r in ((other, early), (other, whole), (other, nearest), (model, early))]
+    assert told == [True, False, True, False]
+
+
+def test_full_strength_is_stronger_on_images_that_are_fooled_already(toy):
+    model, x, y = toy
+    for attack in (attacks.pgd, attacks.apgd, functools.partial(attacks.square, queries=60)):
+        early, whole = (attack(model, x[:12], y[:12], eps=0.2, early_stop=e) for e in (True, False))
+        assert early.success.any() and (whole.success >= early.success).all() and whole.within.all()
+        assert whole.loss[early.success].mean() > early.loss[early.success].mean()
+
+
+def test_eight_bit_victims_are_shown_the_saved_bytes(toy):
+    model, x, y = toy
+    integers = quantize(model, x)
+    found = attacks.pgd(model, x[:16], y[:16], eps=3.5 / 255, early_stop=False)     # floats between two levels round out of the ball
+    seen = attacks.replay(integers, found)
+    np.testing.assert_array_equal(np.rint(seen.x_adv * 255).astype(np.uint8), found.x_adv_u8)
+    np.testing.assert_array_equal(seen.pred_adv, integers.labels(found.x_adv_u8))
+    assert np.abs(seen.x_adv - found.x).max() <= 3.5 / 255
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 4 / 255), ("linf", 0.3 / 255), ("l2", 0.2), ("l1", 1.0)])
+def test_bytes_never_lie_beyond_eps(make_linear, norm, eps):
+    """Clean images that are not of 8 bits: the nearest bytes of an attacked one may be farther away than eps."""
+    model = make_linear(192, 10)
+    x = np.random.default_rng(0).uniform(0, 1, (64, 8, 8, 3)).astype(np.float32)
+    result = attacks.pgd(model, x, model.labels(x), eps=eps, norm=norm)
+    distance = attacks.norms.size(result.x_adv_u8 / 255 - x.astype(np.float64), norm)
+    assert result.success.any() and not (result.success_u8 & (distance > eps * 1.000001)).any()
+    if norm == "linf" and eps > 1 / 255:
+        assert result.success_u8.any() and distance.max() <= eps * 1.000001
+
+
+def test_labels_and_targets_as_people_give_them(toy):
+    model, x, y = toy
+    with pytest.raises(DataError, match=r"y\.ravel\(\)"):
+        attacks.fgsm(model, x[:4], y[:4, None], eps=EPS)
+    row = attacks.pgd(model, x[:12], y[:12], eps=0.2, target=np.full(12, 2))
+    one = attacks.pgd(model, x[:12], y[:12], eps=0.2, target=2)
+    np.testing.assert_array_equal(row.x_adv, one.x_adv)
+    assert row.attackable.sum() == (y[:12] != 2).sum() and not row.success[y[:12] == 2].any()
+    with pytest.raises(OptionError, match="eps is True"):
+        attacks.fgsm(model, x[:4], y[:4], eps=True)
+    with pytest.raises(OptionError, match="step is False"):
+        attacks.pgd(model, x[:4], y[:4], eps=EPS, step=False)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_fab_reaches_a_target_behind_other_classes(toy, norm):
+    model, x, y = toy
+    x, y, target = x[:18], y[:18], (y[:18] + 2) % 6
+    near = attacks.fab(model, x, y, norm=norm, target=target, steps=60)
+    assert near.success_rate == 1
+    pgd = attacks.pgd(model, x, y, norm=norm, eps=float(near.norms[norm].max()) * 1.02, target=target, steps=60)
+    assert pgd.success_rate == 1
+    assert np.median(near.norms[norm]) <= np.median(pgd.norms[norm])
+
+
+def test_hopskipjump_estimates_a_gradient_in_linf(toy):
+    """Where all draws fall on one side of the boundary, there is no estimate and it stays as far away as it began."""
+    model, x, y = toy
+    walked, begun = (attacks.hopskipjump(model, x[:8], y[:8], norm="linf", steps=s, draws=60) for s in (8, 1))
+    fgsm_like = attacks.fab(model, x[:8], y[:8], norm="linf", steps=40)
+    assert np.median(walked.norms["linf"]) < 0.6 * np.median(begun.norms["linf"])
+    assert np.median(walked.norms["linf"]) < 2.5 * np.median(fgsm_like.norms["linf"])
+
+
+def test_a_budget_goes_on_where_it_was(make_linear, tmp_path):
+    model, calls = make_linear(192, 10), []
+    x = np.random.default_rng(0).uniform(0, 1, (32, 8, 8, 3)).astype(np.float32)
+    settings = {"eps": 1e-4, "queries": 20, "batch_size": 8, "budget": 480, "out": tmp_path / "a"}
+    model.name = "linear"
+
+    def stop(batch):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attacks.square(model, x, model.labels(x), callback=stop, **settings)
+    resumed = attacks.square(model, x, model.labels(x), **settings)
+    straight = attacks.square(model, x, model.labels(x), **{**settings, "out": None})
+    np.testing.assert_array_equal(resumed.queries, straight.queries)
+    np.testing.assert_array_equal(resumed.done, straight.done)
+
+
+def test_marks_tell_defences_and_attacks_apart(toy, tmp_path):
+    model, x, y = toy
+    x, y = x[:8], y[:8]
+    coarse, blind = (attacks.defended(model, t) for t in (lambda z: np.rint(z * 7) / 7, lambda z: np.zeros_like(z) + 0.5))
+    rows = [attacks.eps_curve(m, x, y, eps=[0.01], steps=2, out=out)[0]["clean_accuracy"]
+            for m, out in ((coarse, tmp_path / "c"), (blind, tmp_path / "c"), (blind, None))]
+    assert rows[0] > 0.5 and rows[1] == rows[2] < 0.5
+    lambdas = [attacks.eps_curve(model, x, y, eps=[0.2], attack=a, out=tmp_path / "d")[0]["robust_accuracy"]
+               for a in (lambda *p, **s: attacks.noise(*p, **s), lambda *p, **s: attacks.pgd(*p, **s))]
+    assert lambdas[0] > lambdas[1] == 0
+
+
+def test_what_has_a_name_goes_on(toy, tmp_path):
+    model, x, y = toy
+    asked = []
+
+    def counted(z):
+        asked.append(len(z))
+        return model.logits(z)
+
+    for name, again in (("mine", False), (None, True)):
+        victim = attacks.as_classifier(counted, bounds=(0, 1), n_classes=6, name=name)
+        first = attacks.eps_curve(victim, x[:4], y[:4], eps=[0.01], attack=attacks.noise, out=tmp_path / f"{name}.jsonl")
+        del asked[:]
+        assert attacks.eps_curve(victim, x[:4], y[:4], eps=[0.01], attack=attacks.noise, out=tmp_path / f"{name}.jsonl")[0][
+            "robust_accuracy"] == first[0]["robust_accuracy"]
+        assert bool(asked) is again
+    one, two = (attacks.as_classifier(counted, bounds=(0, 1), n_classes=6, name=name) for name in "ab")
+    attacks.noise(one, x[:4], y[:4], eps=0.01, out=tmp_path / "run")
+    with pytest.raises(OptionError, match="holds another attack, model or images"):
+        attacks.noise(two, x[:4], y[:4], eps=0.01, out=tmp_path / "run")
+
+
+def test_identities(toy, other):
+    model, _, _ = toy
+    assert model_identity(model) != model_identity(other)
+    named = [attacks.defended(m, np.sin, name=n, eot=e) for m, n, e in ((model, "a", 1), (model, "b", 1), (other, "a", 1), (model, "a", 2))]
+    assert len({str(model_identity(m)) for m in named}) == 4
+    assert model_identity(attacks.defended(model, np.sin)) is None and model_identity(attacks.defended(model)) is not None
+    assert attack_identity(functools.partial(attacks.pgd, steps=5)) == ("pgd", {"steps": 5}, True)
+    assert attack_identity(lambda *a: None)[2] is False and attack_identity(noise_of_mine)[2] is True
+    assert attack_identity(noise_of_mine)[1]["code"] != attack_identity(test_identities)[1]["code"]
+
+
+class Client:
+    """What a Dask client offers of an executor."""
+
+    def get_executor(self):
+        return ThreadPoolExecutor(2)
+
+
+@pytest.mark.parametrize("attack", [attacks.rays, functools.partial(attacks.pgd, steps=4), attacks.deepfool, attacks.square, attacks.fab])
+def test_curves_of_every_kind_of_attack(toy, attack):
+    model, x, y = toy
+    few = {"queries": 40} if attack in (attacks.rays, attacks.square) else {"steps": 4} if attack is attacks.fab else {}
+    rows = attacks.eps_curve(model, x[:6], y[:6], attack=attack, eps=[0, EPS, 2.0], **few)
+    robust = [row["robust_accuracy"] for row in rows]
+    assert [row["eps"] for row in rows] == [0, EPS, 2.0] and robust == sorted(robust, reverse=True) and robust[0] == 1 > robust[-1]
+    again = attacks.eps_curve(model, x[:6], y[:6], attack=attack, eps=[0, EPS, 2.0], executor=Client(), **few)
+    assert [row["robust_accuracy"] for row in again] == robust
+
+
+def test_a_curve_of_an_attack_without_a_choice_of_norms(toy):
+    model, x, y = toy
+    with pytest.raises(OptionError, match="rays has no choice of norms"):
+        attacks.eps_curve(model, x[:2], y[:2], attack=attacks.rays, norm="l2", eps=[0.1])
+
+
+def test_an_attack_keeps_few_copies_of_its_images(make_linear):
+    """x, x_adv and bytes are kept; what is measured in float64 is measured in parts."""
+    model = make_linear(3072, 10)
+    x = np.random.default_rng(0).random((2000, 32, 32, 3), dtype=np.float32)
+    y = model.labels(x)
+    attacks.fgsm(model, x[:8], y[:8], eps=EPS)
+    tracemalloc.start()
+    result = attacks.fgsm(model, x, y, eps=EPS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(result) == 2000 and peak < 3 * x.nbytes
