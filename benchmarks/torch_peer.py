@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import nn as tnn
 
 from tinyvgg.nn import layers
-from tinyvgg.nn.fused.matching import links
+from tinyvgg.nn.fused.lowering import links
 
 
 class Peer(tnn.Module):

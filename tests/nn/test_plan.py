@@ -7,6 +7,8 @@ import pytest
 
 from tinyvgg import kernels, models
 from tinyvgg.errors import ShapeError
+from tinyvgg.kernels.fast import images, winograd
+from tinyvgg.kernels.fast.program import Program
 from tinyvgg.nn import Input, Model, Sequential, layers
 
 F4 = 1e-4           # what Winograd F(4x4,3x3) may lose, relative to the largest value
@@ -203,10 +205,49 @@ def test_wrong_shapes_are_refused():
         model.backward_logits(np.zeros((3, 10), np.float32))
 
 
-def test_other_networks_run_by_layers():
-    model = Sequential([layers.InputLayer((8, 8, 3)), layers.Conv2D(6, 3, activation="elu"), layers.Flatten(), layers.Dense(3)])
-    assert model.plan() is None
-    assert model.logits(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 3)
+def test_a_layer_without_a_stage_runs_by_itself():
+    """Between the steps, and the description says why it is slow."""
+    class Doubled(layers.Flatten):
+        def forward(self, x, *, training=False):
+            return 2 * super().forward(x, training=training)
+
+        def backward(self, dy, *, parameters=True):
+            return 2 * super().backward(dy, parameters=parameters)
+    model = Sequential([layers.InputLayer((8, 8, 3)), layers.Conv2D(6, 3, activation="elu"), layers.PReLU(), Doubled(),
+                        layers.Dense(3)])
+    text = model.plan().describe()
+    assert "p_re_lu: PReLU by itself, slow (no fast stage)" in text and "Doubled by itself" in text and "elu" in text
+    exact, rng = model.astype(np.float64), np.random.default_rng(0)
+    assert "slow: float64" in exact.plan().describe()
+    x, g = rng.random((3, 8, 8, 3), dtype=np.float32), rng.standard_normal((3, 3)).astype(np.float32)
+    assert relative(model.logits(x), exact.logits(x)) < 1e-6
+    assert relative(model.vjp(x, g), exact.vjp(x, g)) < 1e-6
+
+
+def test_a_mean_first():
+    """The gradient of images that no convolution reads does not grow from call to call."""
+    model = Sequential([layers.InputLayer((28, 28, 1)), layers.GlobalAveragePooling2D(), layers.Dense(10)])
+    x, g = np.zeros((2, 28, 28, 1), np.float32), np.ones((2, 10), np.float32)
+    exact = model.astype(np.float64).vjp(x, g)
+    for _ in range(3):
+        assert relative(model.vjp(x, g), exact) < 1e-6
+
+
+def test_a_step_gives_every_field_that_its_kernel_reads():
+    """A field that is left out would be 0, an address of nothing."""
+    program = Program()
+    with pytest.raises(TypeError, match="images.mask_images reads x of its step"):
+        program.add(images.mask_images, "dropout", y=0)
+    assert {"x", "y", "packed", "tail", "scratch", "block", "sums", "mask_image"} <= winograd.forward.fields
+
+
+def test_options_may_change():
+    """An activation's slope is looked at again."""
+    model = Sequential([layers.InputLayer((4,)), layers.LeakyReLU(0.5)], input_range=(-1, 1))
+    x = np.full((1, 4), -1.0, np.float32)
+    assert np.allclose(model.logits(x), -0.5)
+    model.layers[1].negative_slope = 0.25
+    assert np.allclose(model.logits(x), -0.25)
 
 
 def test_settings_may_change():

@@ -18,7 +18,7 @@ class Classifier(PerThread):
     def logits(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N, classes) before a final softmax, moving statistics, no dropout."""
         x = self.check_images(x)
-        plan = self.plan()
+        plan = self._fast_plan()
         if plan is not None and len(x):
             return plan.infer(x)
         parts = [self._forward(x[i:i + batch_size], False) for i in range(0, len(x), batch_size)]
@@ -70,7 +70,12 @@ class Classifier(PerThread):
     # --- one step of training ---
 
     def plan(self):
-        """Return how this network runs on the fast kernels (see nn.plan), or None where its layers run one by one."""
+        """Return how this network runs: `print(model.plan().describe())` says which kernel does what, and what is slow and why."""
+        from tinyvgg.nn.plan import LayerByLayer
+        return self._fast_plan() or LayerByLayer(self)
+
+    def _fast_plan(self):
+        """Return the plan of fast kernels (see nn.plan), or None where the reference runs layer by layer."""
         if kernels.active() != "fast":
             return None
         from tinyvgg.nn.plan import plan_for
@@ -78,7 +83,7 @@ class Classifier(PerThread):
 
     def forward_logits(self, x, *, training=False):
         """Run all layers but a final softmax, keeping what backward_logits needs."""
-        plan = self.plan()
+        plan = self._fast_plan()
         if plan is None or not len(x):
             return self._forward(x, training)
         self.saved = plan

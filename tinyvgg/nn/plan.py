@@ -2,7 +2,7 @@
 
     print(model.plan().describe())
 
-A network that cannot be matched as a whole runs layer by layer, with the same results.
+Every network has a plan: a layer without a fast stage runs by itself between the steps, and the description says so.
 """
 import sys
 import threading
@@ -18,9 +18,10 @@ from tinyvgg.kernels.fast.convolution import precise_wanted
 from tinyvgg.kernels.fast.program import FROM_WEIGHTS, Program
 from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.threads import pool
-from tinyvgg.nn.fused.matching import NoMatch, links, match
+from tinyvgg.nn.fused.lowering import options_of
+from tinyvgg.nn.fused.matching import calls_of, match
+from tinyvgg.nn.fused.others import Branch
 from tinyvgg.nn.fused.values import Memory
-from tinyvgg.nn.layers import BatchNormalization, Dropout
 
 INFERENCE_BATCH = 64            # images at a time where nothing is kept: more would leave the caches
 
@@ -31,7 +32,7 @@ class Plan:
     def __init__(self, model, *, precise=False):
         self.precise, self.layers = precise, list(model.layers)
         self.watch = Watch(model, precise)
-        self.calls, self.input_shape = links(model), tuple(model.input_shape)
+        (self.calls, self.copies), self.input_shape = calls_of(model), tuple(model.input_shape)
         self._instances, self._last = {}, None
         self._instance(False, 1)
 
@@ -43,7 +44,7 @@ class Plan:
     def describe(self):
         """Return which kernel runs where, as text."""
         lines = [f"{self.pool.threads} threads, vectors of {WIDTH} float32" + (", precise" if self.precise else "")]
-        return "\n".join(lines + [stage.describe() for stage in self._instance(False, 1).stages])
+        return "\n".join(lines + [stage.describe() for stage in self._instance(False, 1).stages if not isinstance(stage, Branch)])
 
     def infer(self, x):
         """x (N, H, W, C) -> logits (N, classes), keeping nothing."""
@@ -66,11 +67,17 @@ class Plan:
         instance, mode, count = self._last
         if parameters:
             self._provide_gradients()
-        return instance.backward(self.pool, dlogits, mode, count, parameters, inputs)
+        dx = instance.backward(self.pool, dlogits, mode, count, parameters, inputs)
+        for layer, copies in self.copies if parameters else ():
+            for name in layer.parameters:
+                layer.gradients[name] = sum((twin.gradients[name] for twin in copies[1:]), copies[0].gradients[name])
+        return dx
 
     def _provide_gradients(self):
         """See that each weight has an array for its gradient that nobody else holds: a caller may have kept the last one."""
-        for layer in self.layers:
+        shared = {id(layer) for layer, _ in self.copies}
+        alone = [layer for layer in self.layers if id(layer) not in shared]
+        for layer in [*alone, *(twin for _, copies in self.copies for twin in copies)]:
             for name, weight in layer.parameters.items():
                 if name not in layer.gradients or sys.getrefcount(layer.gradients[name]) > 3:
                     layer.gradients[name] = np.empty_like(weight)
@@ -89,7 +96,7 @@ class Instance:
 
     def __init__(self, matched, capacity, keeps, threads):
         self.capacity, self.keeps = capacity, keeps
-        self.stages, self.input, self.output = matched
+        self.stages, self.input, self.output, self.shapes = matched.stages, matched.input, matched.output, matched.shapes
         memory = Memory(Arena(0), capacity, threads, keeps)
         self._allocate(memory)
         scratch = {name: (0, size) for name, (_, size) in memory.scratch.items()}
@@ -101,35 +108,34 @@ class Instance:
         self._programs = {}
 
     def _allocate(self, memory):
-        self.values = list({id(v): v for stage in self.stages for v in (*stage.sources(), stage.target)}.values())
+        found = [self.input, *(v for stage in self.stages for v in (*stage.sources(), stage.target)), self.output]
+        self.values = list({id(v): v for v in found}.values())
         for value in self.values:
-            value.tensor = memory.arena.images(self.capacity, *value.size, value.border)
-            if self.keeps:
-                value.gradient = memory.arena.images(self.capacity, *value.size, value.border)
+            value.allocate(memory)
         for stage in self.stages:
             stage.allocate(memory)
 
     def forward(self, pool, x, mode):
         """Run the program of a mode on x; return a copy of the logits."""
         x = np.require(x, np.float32, "CA")
-        if x.shape[1:] != self.input.shape:
-            raise ShapeError(f"images have shape {x.shape}; expected {('N', *self.input.shape)}, channels last")
+        if x.shape[1:] != self.shapes[0]:
+            raise ShapeError(f"images have shape {x.shape}; expected {('N', *self.shapes[0])}, channels last")
         if mode == "train":
             self._draw_masks(len(x))
         program = self._program(mode)
         program.run(pool, len(x), address(x))
-        return self._flat(self.output.tensor, len(x), self.output.shape[0]).copy()
+        return np.array(self.output.as_array(self.arena, len(x))).reshape(len(x), *self.shapes[1])
 
     def backward(self, pool, dlogits, mode, count, parameters, inputs):
         """Run the way back; return a copy of the gradient by the images, if wanted."""
-        if np.shape(dlogits) != (count, *self.output.shape):
-            raise ShapeError(f"the gradient by the logits has shape {np.shape(dlogits)}; expected {(count, *self.output.shape)}")
-        self._flat(self.output.gradient, count, self.output.shape[0])[:] = dlogits
+        if np.shape(dlogits) != (count, *self.shapes[1]):
+            raise ShapeError(f"the gradient by the logits has shape {np.shape(dlogits)}; expected {(count, *self.shapes[1])}")
+        incoming = self.output.as_array(self.arena, count, gradient=True)
+        incoming[:] = np.reshape(dlogits, incoming.shape)
         self._program(mode, parameters, inputs).run(pool, count)
         if not inputs:
             return None
-        dx = self.arena.view(self.input.gradient, count)[..., :self.input.shape[-1]]
-        return dx.reshape(count, *self.input.shape).copy()
+        return np.array(self.input.as_array(self.arena, count, gradient=True)).reshape(count, *self.shapes[0])
 
     def _program(self, mode, *backward):
         """Return the program of a mode, or with (parameters, inputs) its way back."""
@@ -137,7 +143,8 @@ class Instance:
         if program is None:
             program = self._programs[(mode, *backward)] = Program()
             if not backward:
-                program.add(images.place, "images", when=FROM_WEIGHTS, x=self._outside(0, self.input), y=self.input.tensor)
+                program.add(images.place, "images", when=FROM_WEIGHTS, x=self._outside(0, self.input), y=self.input.tensor,
+                            real_channels=self.input.grid[2])
                 for stage in self.stages:
                     stage.forward(program, mode)
             else:
@@ -150,11 +157,8 @@ class Instance:
 
     def _outside(self, at, value):
         """The caller's array of images as a tensor: without the zeros that fill up a row of ours."""
-        height, width, channels = value.shape if len(value.shape) == 3 else (1, 1, *value.shape)
+        height, width, channels = value.grid
         return Tensor(at, width * channels, height * width * channels, height, width, channels)
-
-    def _flat(self, tensor, count, columns):
-        return self.arena.matrix(tensor.at, count, tensor.image)[:, :columns]
 
     def _draw_masks(self, count):
         """Draw each dropout's mask from its layer's generator, in the order of the layers."""
@@ -169,7 +173,7 @@ _plans = threading.local()
 
 
 def plan_for(model, *, precise=None):
-    """Return this thread's plan for a model, or None where the layers run one by one.
+    """Return this thread's plan for a model, or None for float64, where the layers run one by one.
 
     `precise` (default: the environment's TINYVGG_PRECISE) keeps to direct convolutions, which round less than Winograd's.
     """
@@ -179,18 +183,20 @@ def plan_for(model, *, precise=None):
     held = _plans.__dict__.setdefault("by_model", weakref.WeakKeyDictionary())
     plan = held.get(model)
     if plan is None or not plan.watch.unchanged(model, precise):
-        try:
-            held[model] = plan = Plan(model, precise=precise)
-        except NoMatch as reason:
-            held[model] = plan = Unplanned(model, precise, str(reason))
-    return plan if isinstance(plan, Plan) else None
+        held[model] = plan = Plan(model, precise=precise)
+    return plan
 
 
-class Unplanned:
-    """Remembers why a model has no plan."""
+class LayerByLayer:
+    """What stands in for a plan where there is none: it only describes."""
 
-    def __init__(self, model, precise, reason):
-        self.watch, self.reason = Watch(model, precise), reason
+    def __init__(self, model):
+        self.model = model
+
+    def describe(self):
+        """Return why, and the layers, as text."""
+        why = "float64" if self.model.dtype != np.float32 else "the reference kernels were asked for"
+        return "\n".join([f"layer by layer in NumPy, slow: {why}", *(f"{layer.name}: reference" for layer in self.model.layers)])
 
 
 class Watch:
@@ -198,12 +204,10 @@ class Watch:
 
     def __init__(self, model, precise):
         self.given, self.layers = (precise, pool().threads), list(model.layers)
-        self.options = [(layer, layer.trainable, getattr(layer, "rate", 0)) for layer in self.layers
-                        if isinstance(layer, BatchNormalization | Dropout)]
+        self.options = [(layer, options_of(layer)) for layer in self.layers if options_of(layer)]
 
     def unchanged(self, model, precise):
-        """Whether layers, dropout rates, frozen normalisation, precision and threads are as they were."""
+        """Whether layers, their options, precision and threads are as they were."""
         return (self.given == (precise, pool().threads) and len(self.layers) == len(model.layers)
                 and all(map(is_, self.layers, model.layers))
-                and all(layer.trainable == trainable and getattr(layer, "rate", 0) == rate for layer, trainable,
-                        rate in self.options))
+                and all(options_of(layer) == options for layer, options in self.options))

@@ -56,6 +56,11 @@ class Arena:
         if self._block.size:
             self.matrix(at, 1, size)[:] = value
 
+    def put(self, at, values):
+        """Write a row of numbers."""
+        if self._block.size:
+            self.matrix(at, 1, len(values))[:] = values
+
     def matrix(self, at, rows, columns):
         """Return the array (rows, columns) at an address; it shares the arena's memory."""
         start = at - self._start

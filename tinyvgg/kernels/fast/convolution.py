@@ -75,7 +75,9 @@ class _Call:
     def fields(self):
         return {"kernel_height": self.kernel_size[0], "kernel_width": self.kernel_size[1], "stride_height": self.strides[0],
                 "stride_width": self.strides[1], "depth": self.depth, "padded_depth": self.depth, "filters": self.filters,
-                "block": self.block, "affine": self.bias, "mask": self.bias, **self.working}
+                "dilation_height": 1, "dilation_width": 1,
+                "block": self.block, "affine": self.bias, "mask": self.bias, "mask_image": 0,
+                "slope": self.bias, "leak": 0.0, "pool": False, **self.working}
 
 
 def conv2d(x, kernel, bias=None, *, strides=(1, 1), padding=reference.NO_PADDING, dilation=(1, 1), groups=1):

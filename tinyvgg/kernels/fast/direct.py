@@ -4,19 +4,23 @@ A row of output pixels is one register-tile product whose rows are pixels: a ker
 tile's segments are the kernel rows. The input gradient goes the other way: P = dR @ W' for a row, then each tap is added to
 its place.
 """
+from numba import types
+
 from tinyvgg.kernels.fast.elementwise import (
     AFFINE,
+    AFFINE_LEAK,
+    AFFINE_POOL,
+    AFFINE_RELU,
     PLAIN,
     RELU,
     RELU_SUMS,
     SUMS,
-    add,
     add_to_doubles,
     clear,
-    load_float,
+    increase,
     share,
-    store_float,
     tail,
+    wipe,
 )
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
@@ -26,14 +30,14 @@ from tinyvgg.kernels.fast.tile import blocked_product, panel_width, product, tra
 def make_finish(kind):
     """Return the tail for a row of pixels, from the product's buffer to y; see elementwise.tail."""
     @machine
-    def finish_row(e, source, source_pixel, y, pixel, count, bias, mask, affine, sums, filters):
+    def finish_row(e, source, source_pixel, y, pixel, count, bias, mask, affine, sums, filters, leak: types.float32):
         shift = e.load(bias)
-        factors = e.load(mask) if kind in (SUMS, RELU_SUMS) else None
-        scale = [e.load(affine), e.load(affine + filters)] if kind == AFFINE else None
+        factors, slope = e.load(mask) if kind in (SUMS, RELU_SUMS) else None, e.spread(leak)
+        scale = [e.load(affine), e.load(affine + filters)] if kind >= AFFINE else None
 
         def body(i, totals):
             value = e.load(source + i * source_pixel)
-            value = tail(e, value, bias=shift, relu=kind not in (PLAIN, SUMS), mask=factors, affine=scale)
+            value = tail(e, value, kind, bias=shift, mask=factors, affine=scale, leak=slope)
             e.store(value, y + i * pixel)
             return [totals[0] + value, value.fma(value, totals[1])] if totals else []
         places = [sums, sums + filters] if kind in (SUMS, RELU_SUMS) else []
@@ -42,7 +46,8 @@ def make_finish(kind):
     return finish_row
 
 
-finish_plain, finish_relu, finish_sums, finish_relu_sums, finish_affine = map(make_finish, range(5))
+finish_plain, finish_relu, finish_sums, finish_relu_sums = map(make_finish, (PLAIN, RELU, SUMS, RELU_SUMS))
+finish_affine, finish_affine_relu, finish_affine_leak, finish_relu_affine = map(make_finish, range(AFFINE, AFFINE_POOL))
 
 
 @Kernel
@@ -64,29 +69,37 @@ def forward(step, thread, threads):
         j = 0
         while j < filters:
             width = panel_width(filters - j)
-            blocked_product(source, step.stride_width * x.channels, x.row, step.packed + j * depth, buffer, width, y.width,
-                            width, k, step.kernel_height)
+            blocked_product(source, step.stride_width * x.channels, x.row * step.dilation_height, step.packed + j * depth,
+                            buffer, width, y.width, width, k, step.kernel_height)
             for lane in range(0, width, WIDTH):
                 f = j + lane
-                _finish(step, buffer + lane, width, target + f, f, mask + f, sums + f)
+                finish(step, buffer + lane, width, target + f, f, mask + f, sums + f)
             j += width
         if summed:
             add_to_doubles(sums, sums + 2 * filters, 2 * filters // WIDTH)
 
 
 @compiled
-def _finish(step, source, source_pixel, y, f, mask, sums):
-    count, filters, bias, affine = step.y.width, step.y.channels, step.bias + f, step.affine + f
-    if step.tail == PLAIN:
-        finish_plain(source, source_pixel, y, filters, count, bias, 0, 0, 0, filters)
-    elif step.tail == RELU:
-        finish_relu(source, source_pixel, y, filters, count, bias, 0, 0, 0, filters)
-    elif step.tail == SUMS:
-        finish_sums(source, source_pixel, y, filters, count, bias, mask, 0, sums, filters)
-    elif step.tail == RELU_SUMS:
-        finish_relu_sums(source, source_pixel, y, filters, count, bias, mask, 0, sums, filters)
+def finish(step, source, source_pixel, y, f, mask, sums):
+    """The tail for one row of pixels and one vector of filters, from `source` to y."""
+    filters, tail = step.y.channels, step.tail
+    common = (source, source_pixel, y, filters, step.y.width, step.bias + f, mask, step.affine + f, sums, filters, step.leak)
+    if tail == PLAIN:
+        finish_plain(*common)
+    elif tail == RELU:
+        finish_relu(*common)
+    elif tail == SUMS:
+        finish_sums(*common)
+    elif tail == RELU_SUMS:
+        finish_relu_sums(*common)
+    elif tail == AFFINE:
+        finish_affine(*common)
+    elif tail == AFFINE_RELU:
+        finish_affine_relu(*common)
+    elif tail == AFFINE_LEAK:
+        finish_affine_leak(*common)
     else:
-        finish_affine(source, source_pixel, y, filters, count, bias, 0, affine, 0, filters)
+        finish_relu_affine(*common)
 
 
 @Kernel
@@ -100,7 +113,8 @@ def kernel_gradient(step, thread, threads):
     first, last = share(step.images, thread, threads)
     for n in range(first, last):
         for p in range(step.kernel_height):
-            transposed_product(x.at + n * x.image + p * x.row, step.stride_width * x.channels, step.stride_height * x.row,
+            transposed_product(x.at + n * x.image + p * step.dilation_height * x.row,
+                               step.stride_width * x.channels, step.stride_height * x.row,
                                g.at + n * g.image, filters, g.row, partial + p * rows * filters, filters, rows, filters, g.width,
                                g.height)
 
@@ -135,21 +149,16 @@ def input_gradient(step, thread, threads):
     buffer = step.scratch + thread * step.scratch_size
     first, last = share(step.images, thread, threads)
     for n in range(first, last):
-        for i in range(dx.image if step.fresh else 0):
-            store_float(0.0, step.fresh + n * dx.image + i)
+        if step.fresh:
+            wipe(step.fresh + n * dx.image, dx.image)
         for i in range(g.height):
             product(g.at + n * g.image + i * g.row, filters, step.packed, buffer, padded, g.width, padded, filters)
             for p in range(step.kernel_height):
-                target = dx.at + n * dx.image + (i * step.stride_height + p) * dx.row
+                target = dx.at + n * dx.image + (i * step.stride_height + p * step.dilation_height) * dx.row
                 _add_taps(buffer + p * k, padded, target, step.stride_width * dx.channels, k, g.width)
 
 
 @compiled
 def _add_taps(source, source_pixel, target, pixel, k, count):
     for j in range(count):
-        if k % WIDTH == 0:
-            add(target + j * pixel, source + j * source_pixel, k // WIDTH)
-        else:
-            for c in range(k):
-                at = target + j * pixel + c
-                store_float(load_float(at) + load_float(source + j * source_pixel + c), at)
+        increase(source + j * source_pixel, target + j * pixel, k)

@@ -9,9 +9,12 @@ from numba import types
 from tinyvgg.kernels.fast.simd import DOUBLE, FLOAT, WIDTH, Value, compiled, machine
 
 # What a convolution does to its sums before it stores them: + bias, then
-PLAIN, RELU, SUMS, RELU_SUMS, AFFINE, AFFINE_POOL = range(6)    # SUMS: times the dropout mask, sums for the batch statistics
-# Where the ReLU stands, seen from the normalisation behind the convolution.
-NO_GATE, GATE_BEFORE, GATE_AFTER, READY = range(4)      # READY: the gradient has come through the tail already
+PLAIN, RELU, SUMS, RELU_SUMS = range(4)         # SUMS: times the dropout mask, sums for the batch statistics
+# ... and in inference scale and offset, a ReLU or leaky ReLU before or after them, max-pool of 2x2 cells
+(AFFINE, AFFINE_RELU, AFFINE_LEAK, RELU_AFFINE, AFFINE_POOL, AFFINE_RELU_POOL, AFFINE_LEAK_POOL,
+ RELU_AFFINE_POOL) = range(4, 12)
+# Where the ReLU stands, seen from the normalisation behind the convolution; READY: the gradient has come through the tail.
+NO_GATE, GATE_BEFORE, GATE_AFTER, READY, LEAK_AFTER = range(5)
 
 
 @compiled
@@ -91,12 +94,42 @@ def store_float(e, number: types.float32, at):
     e.builder.store(number.value, e._pointer(at, FLOAT), align=4)
 
 
-def tail(e, value, *, bias, relu, mask=None, affine=None):
-    """Emit what follows the sum of one convolution output: + bias, ReLU, times mask, scale and offset."""
+@compiled
+def move(source, target, size):
+    """Copy size elements."""
+    if size >= WIDTH:
+        copy(source, target, size // WIDTH)
+    for i in range(size // WIDTH * WIDTH, size):
+        store_float(load_float(source + i), target + i)
+
+
+@compiled
+def increase(source, target, size):
+    """target += source, size elements."""
+    if size >= WIDTH:
+        add(target, source, size // WIDTH)
+    for i in range(size // WIDTH * WIDTH, size):
+        store_float(load_float(target + i) + load_float(source + i), target + i)
+
+
+@compiled
+def wipe(at, size):
+    """Set size elements to zero."""
+    if size >= WIDTH:
+        clear(at, size // WIDTH)
+    for i in range(size // WIDTH * WIDTH, size):
+        store_float(0.0, at + i)
+
+
+def tail(e, value, kind, *, bias, mask=None, affine=None, leak=None):
+    """Emit what follows the sum of one convolution output (`kind`, see above), the pool excepted."""
     value = value + bias
-    value = value.relu() if relu else value
+    value = value.relu() if kind in (RELU, RELU_SUMS, RELU_AFFINE, RELU_AFFINE_POOL) else value
     value = value if mask is None else value * mask
-    return value if affine is None else value.fma(affine[0], affine[1])
+    value = value if affine is None else value.fma(affine[0], affine[1])
+    if kind in (AFFINE_RELU, AFFINE_RELU_POOL):
+        return value.relu()
+    return value.leaky(leak) if kind in (AFFINE_LEAK, AFFINE_LEAK_POOL) else value
 
 
 def pooled(values):
@@ -107,22 +140,30 @@ def pooled(values):
     return largest
 
 
-def through_tail(r, g, pull, slopes, scale, offset, gate):
-    """Emit dR = [R > 0] * (pull * g + slopes[0] + slopes[1] * R), the ReLU's factor where the gate says."""
+def gated(g, height, gate, leak):
+    """Emit g through the activation behind the normalisation, whose input was `height`."""
     if gate == GATE_AFTER:
-        g = g.where(r.fma(scale, offset).positive(), 0.0)
+        return g.where(height.positive(), 0.0)
+    return g.where(height.positive(), g * leak) if gate == LEAK_AFTER else g
+
+
+def through_tail(r, g, pull, slopes, scale, offset, gate, leak=None):
+    """Emit dR = [R > 0] * (pull * g + slopes[0] + slopes[1] * R), the ReLU's factor where the gate says."""
+    if gate in (GATE_AFTER, LEAK_AFTER):
+        g = gated(g, r.fma(scale, offset), gate, leak)
     d = pull.fma(g, slopes[1].fma(r, slopes[0]))
     return d.where(r.positive(), 0.0) if gate == GATE_BEFORE else d
 
 
-def unpool(e, values, g, scale, offset):
-    """Give each 2x2 cell's gradient to its first largest normalised value."""
+def unpool(e, values, g, scale, offset, gate=NO_GATE, leak=None):
+    """Give each 2x2 cell's gradient, through an activation behind the normalisation, to its first largest normalised value."""
     spread = [[None] * len(values) for _ in values]
     for i in range(0, len(values), 2):
         for j in range(0, len(values), 2):
             cell = [(i, j), (i, j + 1), (i + 1, j), (i + 1, j + 1)]
             heights = [values[a][b].fma(scale, offset) for a, b in cell]
-            largest, left = pooled(heights), g[i // 2][j // 2]
+            largest = pooled(heights)
+            left = gated(g[i // 2][j // 2], largest, gate, leak)
             for (a, b), height in zip(cell[:-1], heights, strict=False):
                 wins = height.equals(largest)
                 spread[a][b], left = left.where(wins, 0.0), e.zero().where(wins, left)

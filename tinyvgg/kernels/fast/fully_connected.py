@@ -82,18 +82,14 @@ def gate(step, thread, threads):
 
 @Kernel
 def kernel_gradient(step, thread, threads):
-    """step.partial (K, padded F) = x' g; the bias gradient is the sum of g's rows."""
+    """step.gradient (K, F) = x' g, F in whole vectors; the bias gradient is the sum of g's rows."""
     step = step_at(step)
     x, g = step.x, step.g
     first, last = share(step.depth, thread, threads)
     if last > first:
-        clear(step.partial + first * g.row, (last - first) * g.row // WIDTH)
-        transposed_product(x.at + first, x.row, 0, g.at, g.row, 0, step.partial + first * g.row, g.row, last - first, g.row,
-                           step.images, 1)
-    if step.partial != step.gradient:
-        for i in range(first, last):
-            for f in range(step.filters):
-                store_float(load_float(step.partial + i * g.row + f), step.gradient + i * step.filters + f)
+        target = step.gradient + first * g.row
+        clear(target, (last - first) * g.row // WIDTH)
+        transposed_product(x.at + first, x.row, 0, g.at, g.row, 0, target, g.row, last - first, g.row, step.images, 1)
     first, last = share(step.filters if step.bias_gradient else 0, thread, threads)
     for f in range(first, last):
         total = 0.0

@@ -1,25 +1,74 @@
-"""Whole images from one buffer to another: copied, added, averaged, masked. Borders may differ, and are left alone."""
+"""Whole images from one buffer to another: copied, added, averaged, masked, repeated. Borders may differ, and are left alone.
+
+Pixels are whole vectors of channels everywhere but in `place` and `place_gradient`.
+"""
 from numba import types
 
-from tinyvgg.kernels.fast.elementwise import clear, copy, load_float, multiply, share, store_float
+from tinyvgg.kernels.fast.elementwise import add, clear, copy, increase, move, multiply, share, wipe
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, machine
 
 
 @Kernel
 def place(step, thread, threads):
-    """Copy images from step.x to step.y, which have the same size but perhaps different borders."""
+    """Copy step.real_channels channels of each pixel from step.x to step.y; borders and what fills up a pixel may differ."""
     step = step_at(step)
     x, y = step.x, step.y
-    size = x.width * x.channels
+    whole = step.real_channels == x.channels and step.real_channels == y.channels
     first, last = share(step.images * x.height, thread, threads)
     for item in range(first, last):
         n, i = item // x.height, item % x.height
         source, target = x.at + n * x.image + i * x.row, y.at + n * y.image + i * y.row
-        if size >= WIDTH:
-            copy(source, target, size // WIDTH)
-        for c in range(size // WIDTH * WIDTH, size):
-            store_float(load_float(source + c), target + c)
+        if whole:
+            move(source, target, x.width * x.channels)
+        else:
+            for j in range(x.width):
+                move(source + j * x.channels, target + j * y.channels, step.real_channels)
+
+
+@Kernel
+def place_gradient(step, thread, threads):
+    """The way back: step.dx = step.g, step.real_channels channels of each pixel; added to what is there unless fresh."""
+    step = step_at(step)
+    g, dx = step.g, step.dx
+    first, last = share(step.images * dx.height, thread, threads)
+    for item in range(first, last):
+        n, i = item // dx.height, item % dx.height
+        source, target = g.at + n * g.image + i * g.row, dx.at + n * dx.image + i * dx.row
+        for j in range(dx.width):
+            if step.fresh:
+                move(source + j * g.channels, target + j * dx.channels, step.real_channels)
+            else:
+                increase(source + j * g.channels, target + j * dx.channels, step.real_channels)
+
+
+@Kernel
+def repeat(step, thread, threads):
+    """y = x with each pixel repeated stride_height times down and stride_width times across."""
+    step = step_at(step)
+    x, y = step.x, step.y
+    first, last = share(step.images * y.height, thread, threads)
+    for item in range(first, last):
+        n, i = item // y.height, item % y.height
+        source, target = x.at + n * x.image + i // step.stride_height * x.row, y.at + n * y.image + i * y.row
+        for j in range(y.width):
+            copy(source + j // step.stride_width * x.channels, target + j * y.channels, x.channels // WIDTH)
+
+
+@Kernel
+def repeat_gradient(step, thread, threads):
+    """dx = the sum of g over each pixel's repetitions."""
+    step = step_at(step)
+    g, dx = step.g, step.dx
+    first, last = share(step.images * dx.height, thread, threads)
+    for item in range(first, last):
+        n, i = item // dx.height, item % dx.height
+        target = dx.at + n * dx.image + i * dx.row
+        wipe(target, dx.width * dx.channels)
+        for p in range(step.stride_height):
+            source = g.at + n * g.image + (i * step.stride_height + p) * g.row
+            for j in range(g.width):
+                add(target + j // step.stride_width * dx.channels, source + j * g.channels, dx.channels // WIDTH)
 
 
 def make_sum(relu):
@@ -103,7 +152,7 @@ def mean_images(step, thread, threads):
     first, last = share(step.images, thread, threads)
     for n in range(first, last):
         target = y.at + n * y.image
-        clear(target, y.image // WIDTH)
+        clear(target, x.channels // WIDTH)
         for i in range(x.height):
             for c in range(0, x.channels, WIDTH):
                 add_scaled(x.at + n * x.image + i * x.row + c, x.channels, target + c, x.width, 1 / (x.height * x.width))
@@ -131,7 +180,7 @@ def spread_gradient(step, thread, threads):
         for i in range(dx.height):
             row = dx.at + n * dx.image + i * dx.row
             if step.fresh:
-                clear(row, dx.width * dx.channels // WIDTH)
+                wipe(row, dx.width * dx.channels)
             for c in range(0, dx.channels, WIDTH):
                 spread_row(g.at + n * g.image + c, row + c, dx.channels, dx.width, 1 / (dx.height * dx.width))
 

@@ -1,17 +1,21 @@
 """Batch normalisation with the ReLU, dropout and max-pool around it: statistics, application, and the way back.
 
 Notation of elementwise.py: R is what the convolution stored. A step's x is R, its y the normalised (and pooled) result.
+`filters` is the number of real channels; those that fill up the last vector have scale and offset 0.
 """
 import math
 
 import numpy as np
+from numba import types
 
 from tinyvgg.kernels.fast.elementwise import (
     GATE_AFTER,
     GATE_BEFORE,
+    LEAK_AFTER,
     NO_GATE,
     add_to_doubles,
     clear,
+    gated,
     load_double,
     load_float,
     pooled,
@@ -32,7 +36,7 @@ def statistics(step, thread, threads):
     step = step_at(step)
     channels, count = step.y.channels, step.images * step.y.height * step.y.width
     unbias = count / (count - 1) if step.unbiased and count > 1 else 1.0
-    first, last = share(channels, thread, threads)
+    first, last = share(step.filters, thread, threads)
     for c in range(first, last):
         total = squares = 0.0
         for t in range(threads):
@@ -69,7 +73,7 @@ def _set_affine(step, c, mean, variance):
 def moving_affine(step, thread, threads):
     """scale and offset (step.affine) by the moving statistics."""
     step = step_at(step)
-    first, last = share(step.y.channels, thread, threads)
+    first, last = share(step.filters, thread, threads)
     for c in range(first, last):
         _set_affine(step, c, np.float64(load_float(step.moving_mean + c)), np.float64(load_float(step.moving_variance + c)))
 
@@ -100,38 +104,30 @@ def sums(step, thread, threads):
         add_to_doubles(at, at + 2 * channels, 2 * channels // WIDTH)
 
 
-def make_apply(relu):
-    """Return y = scale * R + offset (then ReLU) for a row of pixels."""
+def make_apply(gate, pool):
+    """Return y = scale * R + offset for a row of count pixels, then the activation; of a pool the largest of each 2x2 cell."""
     @machine
-    def apply_row(e, r, y, pixel, count, affine, channels):
-        scale, offset = e.load(affine), e.load(affine + channels)
+    def apply_row(e, r, row, y, pixel, count, affine, channels, leak: types.float32):
+        scale, offset, slope = e.load(affine), e.load(affine + channels), e.spread(leak)
 
         def body(i, _):
-            value = e.load(r + i * pixel).fma(scale, offset)
-            e.store(value.relu() if relu else value, y + i * pixel)
+            at = r + i * pixel * (2 if pool else 1)
+            cell = [at, at + pixel, at + row, at + row + pixel] if pool else [at]
+            value = pooled([e.load(a).fma(scale, offset) for a in cell])
+            value = value.relu() if gate == GATE_AFTER else value.leaky(slope) if gate == LEAK_AFTER else value
+            e.store(value, y + i * pixel)
             return []
         e.loop(count, [], body)
     return apply_row
 
 
-apply_row, apply_row_relu = make_apply(False), make_apply(True)
-
-
-@machine
-def apply_row_pool(e, r, row, y, pixel, count, affine, channels):
-    """y = the largest of scale * R + offset in each 2x2 cell, for a row of count cells."""
-    scale, offset = e.load(affine), e.load(affine + channels)
-
-    def body(i, _):
-        at = r + i * pixel * 2
-        e.store(pooled([e.load(a).fma(scale, offset) for a in (at, at + pixel, at + row, at + row + pixel)]), y + i * pixel)
-        return []
-    e.loop(count, [], body)
+apply_row, apply_row_relu, apply_row_leak = (make_apply(gate, False) for gate in (NO_GATE, GATE_AFTER, LEAK_AFTER))
+apply_row_pool, apply_row_relu_pool, apply_row_leak_pool = (make_apply(gate, True) for gate in (NO_GATE, GATE_AFTER, LEAK_AFTER))
 
 
 @Kernel
 def apply(step, thread, threads):
-    """y = scale * R + offset, with the ReLU after it (gate) or the max-pool where asked for."""
+    """y = scale * R + offset, with the activation after it (gate) and the max-pool where asked for."""
     step = step_at(step)
     r, y, channels = step.x, step.y, step.x.channels
     first, last = share(step.images * y.height, thread, threads)
@@ -140,28 +136,35 @@ def apply(step, thread, threads):
         source = r.at + n * r.image + i * r.row * (2 if step.pool else 1)
         target = y.at + n * y.image + i * y.row
         for c in range(0, channels, WIDTH):
-            if step.pool:
-                apply_row_pool(source + c, r.row, target + c, channels, y.width, step.affine + c, channels)
+            common = (source + c, r.row, target + c, channels, y.width, step.affine + c, channels, step.leak)
+            if step.pool and step.gate == GATE_AFTER:
+                apply_row_relu_pool(*common)
+            elif step.pool and step.gate == LEAK_AFTER:
+                apply_row_leak_pool(*common)
+            elif step.pool:
+                apply_row_pool(*common)
             elif step.gate == GATE_AFTER:
-                apply_row_relu(source + c, target + c, channels, y.width, step.affine + c, channels)
+                apply_row_relu(*common)
+            elif step.gate == LEAK_AFTER:
+                apply_row_leak(*common)
             else:
-                apply_row(source + c, target + c, channels, y.width, step.affine + c, channels)
+                apply_row(*common)
 
 
 def make_gradient_sums(pool, gate):
     """Return sums += g and g * R over a row, R being the value that g reaches."""
     @machine
-    def gradient_sums_row(e, r, row, g, pixel, count, affine, channels, sums):
-        scale, offset = e.load(affine), e.load(affine + channels)
+    def gradient_sums_row(e, r, row, g, pixel, count, affine, channels, sums, leak: types.float32):
+        scale, offset, slope = e.load(affine), e.load(affine + channels), e.spread(leak)
 
         def body(i, totals):
             value = e.load(g + i * pixel)
+            at = r + i * pixel * (2 if pool else 1)
             if pool:
-                at = r + i * pixel * 2
                 reached = _largest([e.load(a) for a in (at, at + pixel, at + row, at + row + pixel)], scale, offset)
             else:
-                reached = e.load(r + i * pixel)
-                value = value.where(reached.fma(scale, offset).positive(), 0.0) if gate == GATE_AFTER else value
+                reached = e.load(at)
+            value = gated(value, reached.fma(scale, offset), gate, slope)
             return [totals[0] + value, value.fma(reached, totals[1])]
         for total, at in zip(e.loop(count, [e.load(sums), e.load(sums + channels)], body), [sums, sums + channels], strict=True):
             e.store(total, at)
@@ -178,7 +181,8 @@ def _largest(cell, scale, offset):
 
 
 gradient_sums_row, gradient_sums_row_pool = make_gradient_sums(False, NO_GATE), make_gradient_sums(True, NO_GATE)
-gradient_sums_row_after = make_gradient_sums(False, GATE_AFTER)
+gradient_sums_row_after, gradient_sums_row_after_pool = (make_gradient_sums(pool, GATE_AFTER) for pool in (False, True))
+gradient_sums_row_leak, gradient_sums_row_leak_pool = (make_gradient_sums(pool, LEAK_AFTER) for pool in (False, True))
 
 
 @Kernel
@@ -194,12 +198,19 @@ def gradient_sums(step, thread, threads):
         source = r.at + n * r.image + i * r.row * (2 if step.pool else 1)
         gradient = g.at + n * g.image + i * g.row
         for c in range(0, channels, WIDTH):
-            if step.pool:
-                gradient_sums_row_pool(source + c, r.row, gradient + c, channels, g.width, step.affine + c, channels, at + c)
+            common = (source + c, r.row, gradient + c, channels, g.width, step.affine + c, channels, at + c, step.leak)
+            if step.pool and step.gate == GATE_AFTER:
+                gradient_sums_row_after_pool(*common)
+            elif step.pool and step.gate == LEAK_AFTER:
+                gradient_sums_row_leak_pool(*common)
+            elif step.pool:
+                gradient_sums_row_pool(*common)
             elif step.gate == GATE_AFTER:
-                gradient_sums_row_after(source + c, r.row, gradient + c, channels, g.width, step.affine + c, channels, at + c)
+                gradient_sums_row_after(*common)
+            elif step.gate == LEAK_AFTER:
+                gradient_sums_row_leak(*common)
             else:
-                gradient_sums_row(source + c, r.row, gradient + c, channels, g.width, step.affine + c, channels, at + c)
+                gradient_sums_row(*common)
         if i + 1 == g.height or item + 1 == last:
             add_to_doubles(at, at + 2 * channels, 2 * channels // WIDTH)
 
@@ -211,7 +222,7 @@ def gradient_slopes(step, thread, threads):
     """
     step = step_at(step)
     channels, count = step.y.channels, step.images * step.y.height * step.y.width
-    first, last = share(channels, thread, threads)
+    first, last = share(step.filters, thread, threads)
     for c in range(first, last):
         total = product = 0.0
         for t in range(threads):
@@ -233,9 +244,12 @@ def gradient_slopes(step, thread, threads):
 
 def make_gradient_row(gate, pool):
     """Return dR for a row of pixels (two rows with pooling), and the bias gradient's sum."""
+    inner = NO_GATE if pool and gate != GATE_BEFORE else gate
+
     @machine
-    def gradient_row(e, r, r_row, g, g_pixel, d, d_row, pixel, count, affine, slope, mask, channels, bias_sum):
-        factors, scale, offset = e.load(mask), e.load(affine), e.load(affine + channels)
+    def gradient_row(e, r, r_row, g, g_pixel, d, d_row, pixel, count, affine, slope, mask, channels, bias_sum,
+                     leak: types.float32):
+        factors, scale, offset, leak = e.load(mask), e.load(affine), e.load(affine + channels), e.spread(leak)
         pull, slopes = scale * factors, [e.load(slope) * factors, e.load(slope + channels) * factors]
         size = 2 if pool else 1
 
@@ -243,11 +257,11 @@ def make_gradient_row(gate, pool):
             column = i * pixel * size
             values = [[e.load(r + column + r_row * a + pixel * b) for b in range(size)] for a in range(size)]
             gradient = [[e.load(g + i * g_pixel)]]
-            spread = unpool(e, values, gradient, scale, offset) if pool else gradient
+            spread = unpool(e, values, gradient, scale, offset, gate, leak) if pool else gradient
             total = totals[0]
             for a in range(size):
                 for b in range(size):
-                    value = through_tail(values[a][b], spread[a][b], pull, slopes, scale, offset, gate)
+                    value = through_tail(values[a][b], spread[a][b], pull, slopes, scale, offset, inner, leak)
                     e.store(value, d + column + d_row * a + pixel * b)
                     total = total + value
             return [total]
@@ -256,7 +270,25 @@ def make_gradient_row(gate, pool):
 
 
 gradient_row_before, gradient_row_before_pool = make_gradient_row(GATE_BEFORE, False), make_gradient_row(GATE_BEFORE, True)
-gradient_row_after, gradient_row_none = make_gradient_row(GATE_AFTER, False), make_gradient_row(NO_GATE, False)
+gradient_row_after, gradient_row_after_pool = make_gradient_row(GATE_AFTER, False), make_gradient_row(GATE_AFTER, True)
+gradient_row_leak, gradient_row_leak_pool = make_gradient_row(LEAK_AFTER, False), make_gradient_row(LEAK_AFTER, True)
+gradient_row_none, gradient_row_none_pool = make_gradient_row(NO_GATE, False), make_gradient_row(NO_GATE, True)
+
+
+@compiled
+def _gradient_row(step, source, incoming, g_pixel, target, c, mask, at, count):
+    """One row of dR, a vector of channels."""
+    channels = step.y.channels
+    common = (source + c, 0, incoming + c, g_pixel, target + c, 0, channels, count, step.affine + c, step.slope + c, mask + c,
+              channels, at + c, step.leak)
+    if step.gate == GATE_AFTER:
+        gradient_row_after(*common)
+    elif step.gate == LEAK_AFTER:
+        gradient_row_leak(*common)
+    elif step.gate == NO_GATE:
+        gradient_row_none(*common)
+    else:
+        gradient_row_before(*common)
 
 
 @Kernel
@@ -275,43 +307,44 @@ def gradient(step, thread, threads):
         incoming = g.at + n * g.image + i * g.row
         mask = step.mask + n * step.mask_image
         for c in range(0, channels, WIDTH):
-            common = (step.affine + c, step.slope + c, mask + c, channels, at + c)
-            if step.gate == GATE_AFTER:
-                gradient_row_after(source + c, 0, incoming + c, channels, target + c, 0, channels, r.width, *common)
-            elif step.gate == NO_GATE:
-                gradient_row_none(source + c, 0, incoming + c, channels, target + c, 0, channels, r.width, *common)
-            elif not step.pool:
-                gradient_row_before(source + c, 0, incoming + c, channels, target + c, 0, channels, r.width, *common)
+            if step.pool:
+                _pooled_rows(step, i, source, incoming, target, c, mask, at)
             else:
-                _pooled_rows(step, i, source + c, incoming + c, target + c, common)
+                _gradient_row(step, source, incoming, channels, target, c, mask, at, r.width)
         if i + 1 == rows or item + 1 == last:
             add_to_doubles(at, at + 2 * channels, channels // WIDTH)
 
 
 @compiled
-def _pooled_rows(step, i, source, incoming, target, common):
+def _pooled_rows(step, i, source, incoming, target, c, mask, at):
     """One row of 2x2 cells; an odd last row or column was in no cell and gets no gradient from above."""
     r, d, g, channels = step.y, step.dx, step.g, step.y.channels
-    affine, slope, mask, _, bias_sum = common
     cells = g.width if i < g.height else 0
     if cells:
-        gradient_row_before_pool(source, r.row, incoming, channels, target, d.row, channels, cells, *common)
+        common = (source + c, r.row, incoming + c, channels, target + c, d.row, channels, cells, step.affine + c, step.slope + c,
+                  mask + c, channels, at + c, step.leak)
+        if step.gate == GATE_AFTER:
+            gradient_row_after_pool(*common)
+        elif step.gate == LEAK_AFTER:
+            gradient_row_leak_pool(*common)
+        elif step.gate == NO_GATE:
+            gradient_row_none_pool(*common)
+        else:
+            gradient_row_before_pool(*common)
     rest = r.width - 2 * cells
     if rest:
         for k in range(min(2, r.height - 2 * i)):
-            gradient_row_before(source + k * r.row + 2 * cells * channels, 0, step.zeros, 0,
-                                target + k * d.row + 2 * cells * channels, 0,
-                                channels, rest, affine, slope, mask, channels, bias_sum)
+            place = 2 * cells * channels
+            _gradient_row(step, source + k * r.row + place, step.zeros, 0, target + k * d.row + place, c, mask, at, rest)
 
 
 @Kernel
 def bias_gradient(step, thread, threads):
     """Sum the threads' float64 bias gradients into step.bias_gradient."""
     step = step_at(step)
-    filters = step.y.channels
-    first, last = share(filters, thread, threads)
+    first, last = share(step.filters, thread, threads)
     for f in range(first, last):
         total = 0.0
         for t in range(threads):
-            total += load_double(step.sums + t * step.sums_size + 2 * filters + 2 * f)
+            total += load_double(step.sums + t * step.sums_size + 2 * step.y.channels + 2 * f)
         store_float(np.float32(total), step.bias_gradient + f)

@@ -1,5 +1,5 @@
 """Weights in the order in which the register tiles read them."""
-from tinyvgg.kernels.fast.elementwise import copy, load_float, share, store_float
+from tinyvgg.kernels.fast.elementwise import copy, load_float, move, share, store_float
 from tinyvgg.kernels.fast.fingerprint import STAMP, unchanged
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel
@@ -74,3 +74,41 @@ def copy_row(step, thread, threads):
     first, last = share(step.filters, thread, threads)
     for i in range(first, last):
         store_float(load_float(step.kernel + i), step.packed + i)
+
+
+@Kernel
+def expand(step, thread, threads):
+    """step.packed (taps, padded channels, padded filters) from step.kernel (taps, channels / groups, filters).
+
+    What fills up a vector is zero, and so are the channels of other groups. With a dilated width the taps of a kernel row stand
+    that far apart, zeros between them.
+    """
+    step = step_at(step)
+    channels, filters, row = step.real_channels // step.groups, step.filters, step.kernel_width
+    size = step.padded_channels * step.padded_filters
+    if unchanged(step.kernel, step.taps * channels * filters, 1, 0, step.stamp + thread * 2 * STAMP):
+        return
+    each = filters // step.groups
+    first, last = share(step.taps * channels, thread, threads)
+    for item in range(first, last):
+        tap, c = item // channels, item % channels
+        place = tap // row * ((row - 1) * step.dilation_width + 1) + tap % row * step.dilation_width
+        for group in range(step.groups):
+            move(step.kernel + item * filters + group * each,
+                 step.packed + place * size + (group * channels + c) * step.padded_filters + group * each, each)
+
+
+@Kernel
+def collect(step, thread, threads):
+    """The way back: step.gradient, as the layer holds it, from step.partial (taps, padded channels, padded filters)."""
+    step = step_at(step)
+    channels, filters, row = step.real_channels // step.groups, step.filters, step.kernel_width
+    size = step.padded_channels * step.padded_filters
+    each = filters // step.groups
+    first, last = share(step.taps * channels, thread, threads)
+    for item in range(first, last):
+        tap, c = item // channels, item % channels
+        place = tap // row * ((row - 1) * step.dilation_width + 1) + tap % row * step.dilation_width
+        for group in range(step.groups):
+            move(step.partial + place * size + (group * channels + c) * step.padded_filters + group * each,
+                 step.gradient + item * filters + group * each, each)

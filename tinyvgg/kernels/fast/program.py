@@ -29,9 +29,15 @@ STEP = np.dtype([
     ("unbiased", np.int64), ("frozen", np.int64), ("fresh", np.int64),
     ("tail", np.int64), ("gate", np.int64), ("pool", np.int64), ("want_gradient", np.int64),
     ("kernel_height", np.int64), ("kernel_width", np.int64), ("stride_height", np.int64), ("stride_width", np.int64),
+    ("top", np.int64), ("left", np.int64),                  # of a window's first pixel, from the image's
+    ("dilation_height", np.int64), ("dilation_width", np.int64),
     ("depth", np.int64), ("padded_depth", np.int64), ("filters", np.int64),   # shape of a kernel seen as a matrix
+    # ... and as layers hold it, (taps, channels / groups, filters), beside the sizes that are stored
+    ("taps", np.int64), ("real_channels", np.int64), ("padded_channels", np.int64), ("padded_filters", np.int64),
+    ("groups", np.int64),
     ("zeros", np.int64),                                    # as many zeros as any layer has channels
     ("epsilon", np.float64), ("momentum", np.float64),
+    ("activation", np.int64), ("leak", np.float64), ("threshold", np.float64), ("ceiling", np.float64),  # see activations.py
     # of optimizers: weights are `kernel`, their gradient `gradient`
     ("slot_1", np.int64), ("slot_2", np.int64), ("size", np.int64),
     ("rate", np.float64), ("factor_1", np.float64), ("factor_2", np.float64),
@@ -54,21 +60,28 @@ class Setting:
 
 
 # When a step may run: what needs nothing but weights goes first, then what needs those; in each group nobody waits for anybody.
-FROM_WEIGHTS, FROM_PACKED, IN_ORDER = range(3)
+FROM_WEIGHTS, FROM_EXPANDED, FROM_PACKED, IN_ORDER = range(4)
+_OF_ITSELF = {"function", "images", "wait"}
 
 
 class Program:
     """Steps and the order in which they run. A field is a number, a Tensor, a Weight or a Setting; those two are looked up at
-    each run.
+    each run. Between the steps in order there may be calls of Python functions.
     """
 
     def __init__(self):
         self._rows, self._weights, self._settings = [], [], []
         self._bound = self._images = None
-        self._groups, self.names = [], []
+        self._groups, self._calls, self.names = [], [], []
 
     def add(self, function, name="", /, *, when=IN_ORDER, **fields):
-        """Add a step, for layer `name`, behind the steps of its group."""
+        """Add a step, for layer `name`, behind the steps of its group. Raises TypeError where the kernel reads a field that is
+        not given: it would be 0, an address of nothing.
+        """
+        missing = (function.fields & set(STEP.names)) - fields.keys() - _OF_ITSELF
+        if missing:
+            raise TypeError(f"{function.function.__module__}.{function.function.__name__} reads {', '.join(sorted(missing))} of "
+                            f"its step, which the step of {name!r} does not give")
         index = len(self._rows)
         row = {"function": function}
         for field, value in fields.items():
@@ -81,6 +94,10 @@ class Program:
         self._rows.append(row)
         self._groups.append(when)
         self.names.append((name, function))
+
+    def call(self, function):
+        """Call function(images) once the steps in order that were added so far have run."""
+        self._calls.append((self._groups.count(IN_ORDER), function))
 
     def run(self, pool, images, source=None):
         """Run all steps on `images` images, the first step on those at the address `source`."""
@@ -99,7 +116,11 @@ class Program:
             self._steps["images"] = self._images = images
         if source is not None:
             self._source[0] = source
-        pool.run_at(self._job, len(self._rows))
+        for first, length, function in self._parts:
+            if length:
+                pool.run_at(self._job + first * _STEP_SIZE, length)
+            if function is not None:
+                function(images)
 
     def _finish(self):
         """Lay the steps out in memory, group by group, and look weights and settings up by their new places."""
@@ -114,9 +135,13 @@ class Program:
             for field, value in row.items():
                 self._steps[field][place[index]] = value.address if field == "function" else value
         self._steps["wait"] = [group == IN_ORDER or group != following
-                               for group, following in zip(groups, [*groups[1:], IN_ORDER], strict=True)]
+                               for group, following in zip(groups, [*groups, IN_ORDER][1:], strict=True)]
         self._source = self._steps["x"]["at"]
         self._job, self._bound, self._set = address(self._steps), [None] * len(self._weights), [None] * len(self._settings)
+        self._parts, done, ahead = [], 0, len(groups) - groups.count(IN_ORDER)
+        for position, function in [*self._calls, (groups.count(IN_ORDER), None)]:
+            self._parts.append((done, ahead + position - done, function))
+            done = ahead + position
 
 
 @compiled

@@ -7,6 +7,8 @@ register tile or a Winograd transform is written once for every size, vector wid
 Addresses are counted in float32 elements (the byte address divided by four), so that pointer arithmetic reads like
 array indices. Nothing checks bounds: callers own the buffers (see `arena.py`).
 """
+import dis
+import functools
 import inspect
 
 from llvmlite import binding, ir
@@ -20,20 +22,22 @@ cache.install()
 FLOAT, INT, LANE, DOUBLE = ir.FloatType(), ir.IntType(64), ir.IntType(32), ir.DoubleType()
 
 
-def _machine_vectors():
-    """Return (floats in a vector register, number of registers) of the processor that Numba compiles for."""
+def _machine():
+    """Return (floats in a vector register, number of registers, whether it fuses multiply and add) of the processor that Numba
+    compiles for.
+    """
     if config.CPU_FEATURES is not None:
         features = {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
     else:
         features = {name for name, present in binding.get_host_cpu_features().items() if present}
     if "avx512f" in features:
-        return 16, 32
+        return 16, 32, True
     if "avx2" in features and "fma" in features:
-        return 8, 16
-    return 4, 32 if "neon" in features else 16
+        return 8, 16, True
+    return 4, 32 if "neon" in features else 16, "neon" in features
 
 
-WIDTH, REGISTERS = _machine_vectors()
+WIDTH, REGISTERS, FUSES = _machine()
 VECTOR = ir.VectorType(FLOAT, WIDTH)
 
 _OPTIONS = {"error_model": "numpy", "boundscheck": False}
@@ -76,8 +80,8 @@ class Value:
     __radd__, __rmul__ = __add__, __mul__
 
     def fma(self, factor, addend):
-        """self * factor + addend, rounded once."""
-        return self.emitter.call("llvm.fma", self, self._wrap(factor), self._wrap(addend))
+        """self * factor + addend, rounded once where the processor can: elsewhere llvm.fma would be a call for each number."""
+        return self.emitter.call("llvm.fma" if FUSES else "llvm.fmuladd", self, self._wrap(factor), self._wrap(addend))
 
     def _wrap(self, other):
         return Value(self.emitter, self._like(other))
@@ -104,7 +108,7 @@ class Value:
         return self.emitter.builder.fcmp_unordered(">", self.value, self._like(0.0))
 
     def negative(self):
-        return self.emitter.builder.fcmp_ordered("<", self.value, self._like(0.0))
+        return self.below(0.0)
 
     def equals(self, other):
         return self.emitter.builder.fcmp_ordered("==", self.value, self._like(other))
@@ -112,6 +116,25 @@ class Value:
     def relu(self):
         """max(self, 0) that lets NaN through."""
         return self._wrap(0.0).where(self.negative(), self)
+
+    def leaky(self, slope):
+        """self above 0, slope * self below; NaN stays."""
+        return (self * slope).where(self.negative(), self)
+
+    def absolute(self):
+        return self.emitter.call("llvm.fabs", self)
+
+    def below(self, other):
+        """Whether smaller than `other`; NaN is not."""
+        return self.emitter.builder.fcmp_ordered("<", self.value, self._like(other))
+
+    def at_most(self, other):
+        """Whether `other` or less; NaN is not."""
+        return self.emitter.builder.fcmp_ordered("<=", self.value, self._like(other))
+
+    def at_least(self, other):
+        """Whether `other` or more; NaN is not."""
+        return self.emitter.builder.fcmp_ordered(">=", self.value, self._like(other))
 
 
 class Emitter:
@@ -216,11 +239,28 @@ def call_kernel(e, function, step, thread, threads):
 class Kernel:
     """A function of (step address, thread, threads) that a program can call: compiled, or read from disk, when first asked for.
 
-    Each is compiled by itself and called by address, so a program costs the compile time of the kernels in it alone.
+    Each is compiled by itself and called by address, so a program costs the compile time of the kernels in it alone. `fields`
+    are the names that its code, and that of the functions it calls, reads of a step: a program insists on every one of them.
     """
 
     def __init__(self, function):
         self.function, self.__doc__, self._compiled = function, function.__doc__, None
+
+    @functools.cached_property
+    def fields(self):
+        """Names of the attributes that the code reads."""
+        found, seen, left = set(), set(), [self.function]
+        while left:
+            function = left.pop()
+            function = getattr(function, "py_func", function)
+            if function in seen or not inspect.isfunction(function):
+                continue
+            seen.add(function)
+            code = function.__code__
+            found |= {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_ATTR", "LOAD_METHOD")}
+            left += [function.__globals__[name] for name in code.co_names
+                     if hasattr(function.__globals__.get(name), "py_func")]
+        return found
 
     @property
     def address(self):

@@ -8,15 +8,23 @@ Backward, the adjoint of each step, sharing one transform between both gradients
 Memory: V[p] is (tiles, channels) with WIDTH floats between positions: without that gap the 36 positions of one tile fall into
 the same cache set. U[p] is packed in the panels of `tile.py`.
 """
+from numba import types
+
 from tinyvgg.kernels.fast.elementwise import (
     AFFINE,
+    AFFINE_LEAK,
+    AFFINE_LEAK_POOL,
     AFFINE_POOL,
+    AFFINE_RELU,
+    AFFINE_RELU_POOL,
     GATE_AFTER,
     GATE_BEFORE,
     NO_GATE,
     PLAIN,
     READY,
     RELU,
+    RELU_AFFINE,
+    RELU_AFFINE_POOL,
     RELU_SUMS,
     SUMS,
     add_to_doubles,
@@ -43,8 +51,11 @@ def fits(kernel_size, strides, channels, filters):
 
 
 def block_of_tiles(channels, filters):
-    """How many tiles to take at a time."""
-    return max(8, min(64, CACHE // (POSITIONS * (channels + filters)) // 8 * 8))
+    """How many tiles to take at a time: as many as the second-level cache holds, or with many channels as many as it takes for
+    the weights, which every block reads from memory, not to be most of what is read.
+    """
+    held, worth = CACHE // (POSITIONS * (channels + filters)), channels * filters // (2 * (channels + filters))
+    return max(8, min(64, max(held, worth) // 8 * 8))
 
 
 def in_tiles(size):
@@ -113,25 +124,28 @@ def add_input_gradient(e, v, position, x, row, column):
 def make_output(kind):
     """Return the transform of one 4x4 block Y = A' M A with its tail; see elementwise.tail."""
     @machine
-    def output(e, m, position, y, row, column, bias, mask, affine, sums, filters):
+    def output(e, m, position, y, row, column, bias, mask, affine, sums, filters, leak: types.float32):
         factors = e.load(mask) if kind in (SUMS, RELU_SUMS) else None
-        scale = [e.load(affine), e.load(affine + filters)] if kind in (AFFINE, AFFINE_POOL) else None
-        shift = e.load(bias)
+        scale = [e.load(affine), e.load(affine + filters)] if kind >= AFFINE else None
+        shift, slope = e.load(bias), e.spread(leak)
         grid = sandwich(A_T, _load_positions(e, m, position))
-        grid = [[tail(e, v, bias=shift, relu=kind not in (PLAIN, SUMS), mask=factors, affine=scale) for v in r] for r in grid]
+        grid = [[tail(e, v, kind, bias=shift, mask=factors, affine=scale, leak=slope) for v in r] for r in grid]
         if kind in (SUMS, RELU_SUMS):
             total, squares = e.load(sums), e.load(sums + filters)
             for value in [v for r in grid for v in r]:
                 total, squares = total + value, value.fma(value, squares)
             e.store(total, sums)
             e.store(squares, sums + filters)
-        if kind == AFFINE_POOL:
+        if kind >= AFFINE_POOL:
             grid = [[pooled([grid[i][j], grid[i][j + 1], grid[i + 1][j], grid[i + 1][j + 1]]) for j in (0, 2)] for i in (0, 2)]
         _store(e, grid, y, row, column)
     return output
 
 
-output_plain, output_relu, output_sums, output_relu_sums, output_affine, output_affine_pool = map(make_output, range(6))
+output_plain, output_relu, output_sums, output_relu_sums = map(make_output, (PLAIN, RELU, SUMS, RELU_SUMS))
+output_affine, output_affine_relu, output_affine_leak, output_relu_affine = map(make_output, range(AFFINE, AFFINE_POOL))
+output_affine_pool, output_affine_relu_pool, output_affine_leak_pool, output_relu_affine_pool = map(
+    make_output, range(AFFINE_POOL, RELU_AFFINE_POOL + 1))
 
 
 def make_gated_gradient(gate, pool):
@@ -139,6 +153,8 @@ def make_gated_gradient(gate, pool):
 
     dR = [R > 0] * mask * (scale * g + slope0 + slope1 * R), and with pooling g reaches the first largest of each 2x2.
     """
+    inner = NO_GATE if pool and gate == GATE_AFTER else gate
+
     @machine
     def gated(e, r, r_row, g, g_row, column, affine, slope, mask, filters, z, position, bias_sum):
         factors = e.load(mask)
@@ -147,14 +163,14 @@ def make_gated_gradient(gate, pool):
         slopes = e.load(slope) * factors, e.load(slope + filters) * factors
         values = _load(e, r, r_row, column, OUTPUT)
         if pool:
-            spread = unpool(e, values, _load(e, g, g_row, column, OUTPUT // 2), scale, offset)
+            spread = unpool(e, values, _load(e, g, g_row, column, OUTPUT // 2), scale, offset, gate)
         else:
             spread = _load(e, g, g_row, column, OUTPUT)
         total = e.load(bias_sum)
         grid = [[None] * OUTPUT for _ in INNER]
         for i in INNER:
             for j in INNER:
-                grid[i][j] = through_tail(values[i][j], spread[i][j], pull, slopes, scale, offset, gate)
+                grid[i][j] = through_tail(values[i][j], spread[i][j], pull, slopes, scale, offset, inner)
                 total = total + grid[i][j]
         e.store(total, bias_sum)
         _store_positions(e, sandwich(A_T.T, grid), z, position)
@@ -162,7 +178,8 @@ def make_gated_gradient(gate, pool):
 
 
 gated_before, gated_before_pool = make_gated_gradient(GATE_BEFORE, False), make_gated_gradient(GATE_BEFORE, True)
-gated_after, gated_none = make_gated_gradient(GATE_AFTER, False), make_gated_gradient(NO_GATE, False)
+gated_after, gated_after_pool = make_gated_gradient(GATE_AFTER, False), make_gated_gradient(GATE_AFTER, True)
+gated_none, gated_none_pool = make_gated_gradient(NO_GATE, False), make_gated_gradient(NO_GATE, True)
 
 
 @Kernel
@@ -213,25 +230,50 @@ def _outputs(step, first, count, left, right, m, m_stride, sums):
     filters, row = step.y.channels, step.y.row
     across = (step.y.width + OUTPUT - 1) // OUTPUT
     each = across * ((step.y.height + OUTPUT - 1) // OUTPUT)
-    size = OUTPUT // 2 if step.tail == AFFINE_POOL else OUTPUT
     for t in range(count):
         n, place = (first + t) // each, (first + t) % each
-        y = step.y.at + n * step.y.image + (place // across) * size * row + (place % across) * size * filters
+        y = step.y.at + n * step.y.image + ((place // across) * row + (place % across) * filters) * OUTPUT
         mask = step.mask + n * step.mask_image
         for f in range(left, right, WIDTH):
-            at, bias, affine = m + t * filters + f, step.bias + f, step.affine + f
+            at, bias = m + t * filters + f, step.bias + f
             if step.tail == PLAIN:
-                output_plain(at, m_stride, y + f, row, filters, bias, 0, 0, 0, filters)
+                output_plain(at, m_stride, y + f, row, filters, bias, 0, 0, 0, filters, 0.0)
             elif step.tail == RELU:
-                output_relu(at, m_stride, y + f, row, filters, bias, 0, 0, 0, filters)
+                output_relu(at, m_stride, y + f, row, filters, bias, 0, 0, 0, filters, 0.0)
             elif step.tail == SUMS:
-                output_sums(at, m_stride, y + f, row, filters, bias, mask + f, 0, sums + f, filters)
-            elif step.tail == RELU_SUMS:
-                output_relu_sums(at, m_stride, y + f, row, filters, bias, mask + f, 0, sums + f, filters)
-            elif step.tail == AFFINE:
-                output_affine(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters)
+                output_sums(at, m_stride, y + f, row, filters, bias, mask + f, 0, sums + f, filters, 0.0)
             else:
-                output_affine_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters)
+                output_relu_sums(at, m_stride, y + f, row, filters, bias, mask + f, 0, sums + f, filters, 0.0)
+
+
+@compiled
+def _outputs_affine(step, first, count, left, right, m, m_stride):
+    """The same with scale and offset in the tail: for inference, where nothing is kept."""
+    filters, row, tail, leak = step.y.channels, step.y.row, step.tail, step.leak
+    across = (step.y.width + OUTPUT - 1) // OUTPUT
+    each = across * ((step.y.height + OUTPUT - 1) // OUTPUT)
+    size = OUTPUT // 2 if tail >= AFFINE_POOL else OUTPUT
+    for t in range(count):
+        n, place = (first + t) // each, (first + t) % each
+        y = step.y.at + n * step.y.image + ((place // across) * row + (place % across) * filters) * size
+        for f in range(left, right, WIDTH):
+            at, bias, affine = m + t * filters + f, step.bias + f, step.affine + f
+            if tail == AFFINE:
+                output_affine(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+            elif tail == AFFINE_RELU:
+                output_affine_relu(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+            elif tail == AFFINE_LEAK:
+                output_affine_leak(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+            elif tail == RELU_AFFINE:
+                output_relu_affine(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+            elif tail == AFFINE_POOL:
+                output_affine_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+            elif tail == AFFINE_RELU_POOL:
+                output_affine_relu_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+            elif tail == AFFINE_LEAK_POOL:
+                output_affine_leak_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+            else:
+                output_relu_affine_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
 
 
 @compiled
@@ -245,28 +287,53 @@ def _split(step, tiles, thread, threads):
     return 0, tiles if left < right else 0, left * WIDE, min(right * WIDE, filters)
 
 
-@Kernel
-def forward(step, thread, threads):
-    """Convolve; step.y is what the tail leaves. Per-channel sums go to step.sums in float64."""
-    step = step_at(step)
+@compiled
+def _begin(step, thread, threads):
+    """Return first, last, left, right (see _split), and this thread's V, M, their strides, and sums."""
     channels, filters = step.x.channels, step.y.channels
     tiles = ((step.y.height + OUTPUT - 1) // OUTPUT) * ((step.y.width + OUTPUT - 1) // OUTPUT)
     first, last, left, right = _split(step, step.images * tiles, thread, threads)
     v_stride, m_stride = step.block * channels + WIDTH, step.block * filters + WIDTH
     v = step.scratch + thread * step.scratch_size
-    m = v + POSITIONS * v_stride
-    sums = step.sums + thread * step.sums_size
-    if step.tail == SUMS or step.tail == RELU_SUMS:
+    return first, last, left, right, v, v + POSITIONS * v_stride, v_stride, m_stride, step.sums + thread * step.sums_size
+
+
+@compiled
+def _products(step, first, count, left, right, v, m, v_stride, m_stride):
+    """M for tiles first ... first + count and filters left ... right."""
+    channels, filters = step.x.channels, step.y.channels
+    _patches(step, first, count, v, v_stride)
+    for p in range(POSITIONS):
+        product(v + p * v_stride, channels, step.packed + (p * filters + left) * channels, m + p * m_stride + left, filters,
+                count, right - left, channels)
+
+
+@Kernel
+def forward(step, thread, threads):
+    """Convolve; step.y is what the tail leaves. Per-channel sums go to step.sums in float64."""
+    step = step_at(step)
+    first, last, left, right, v, m, v_stride, m_stride, sums = _begin(step, thread, threads)
+    summed, filters = step.tail == SUMS or step.tail == RELU_SUMS, step.y.channels
+    if summed:
         clear(sums, step.sums_size // WIDTH)
     while first < last:
         count = min(step.block, last - first)
-        _patches(step, first, count, v, v_stride)
-        for p in range(POSITIONS):
-            product(v + p * v_stride, channels, step.packed + (p * filters + left) * channels, m + p * m_stride + left, filters,
-                    count, right - left, channels)
+        _products(step, first, count, left, right, v, m, v_stride, m_stride)
         _outputs(step, first, count, left, right, m, m_stride, sums)
-        if step.tail == SUMS or step.tail == RELU_SUMS:
+        if summed:
             add_to_doubles(sums, sums + 2 * filters, 2 * filters // WIDTH)
+        first += count
+
+
+@Kernel
+def forward_affine(step, thread, threads):
+    """Convolve with one of the tails that have scale and offset."""
+    step = step_at(step)
+    first, last, left, right, v, m, v_stride, m_stride, _ = _begin(step, thread, threads)
+    while first < last:
+        count = min(step.block, last - first)
+        _products(step, first, count, left, right, v, m, v_stride, m_stride)
+        _outputs_affine(step, first, count, left, right, m, m_stride)
         first += count
 
 
@@ -292,6 +359,10 @@ def _gradients(step, first, count, z, z_stride, bias_sum):
                 gated_before_pool(r + f, r_row, g + f, g_row, filters, affine, slope, mask + f, filters, at, z_stride, total)
             elif step.gate == GATE_BEFORE:
                 gated_before(r + f, r_row, g + f, g_row, filters, affine, slope, mask + f, filters, at, z_stride, total)
+            elif step.gate == GATE_AFTER and step.pool:
+                gated_after_pool(r + f, r_row, g + f, g_row, filters, affine, slope, mask + f, filters, at, z_stride, total)
+            elif step.pool:
+                gated_none_pool(r + f, r_row, g + f, g_row, filters, affine, slope, mask + f, filters, at, z_stride, total)
             elif step.gate == GATE_AFTER:
                 gated_after(r + f, r_row, g + f, g_row, filters, affine, slope, mask + f, filters, at, z_stride, total)
             else:

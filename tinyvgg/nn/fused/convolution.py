@@ -4,59 +4,107 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.kernels.fast import direct, normalize, packing, winograd
+from tinyvgg.kernels.fast import depthwise, direct, normalize, packing, winograd
 from tinyvgg.kernels.fast.arena import Tensor, whole_vectors
 from tinyvgg.kernels.fast.elementwise import (
     AFFINE,
+    AFFINE_LEAK,
     AFFINE_POOL,
+    AFFINE_RELU,
     GATE_AFTER,
     GATE_BEFORE,
-    NO_GATE,
+    LEAK_AFTER,
     PLAIN,
     READY,
     RELU,
+    RELU_AFFINE,
     RELU_SUMS,
     SUMS,
 )
 from tinyvgg.kernels.fast.matrices import OUTPUT, POSITIONS
-from tinyvgg.kernels.fast.program import FROM_PACKED, FROM_WEIGHTS, Weight
+from tinyvgg.kernels.fast.program import FROM_PACKED, Weight
 from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.tile import WIDE
-from tinyvgg.nn.fused.values import Normalizer, Value, parameter
+from tinyvgg.nn.fused.values import Filters, Normalizer, Row, Value
+
+LINEAR = 0, 0.0                 # what stands behind the normalisation: a gate's code without activation, and its leak
+PLAIN_RELU = GATE_AFTER, 0.0
+
+
+@dataclass
+class Geometry:
+    """What a convolution is, whichever layer it comes from: its kernel's name and its window."""
+    layer: Any
+    kernel: str
+    bias: str | None
+    kernel_size: tuple[int, int]
+    strides: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]]
+    dilation: tuple[int, int]
+    groups: int
+    filters: int
 
 
 @dataclass
 class Convolution:
-    """Conv2D, then as far as they follow: ReLU, SpatialDropout2D, BatchNormalization, ReLU, 2x2 max-pool."""
+    """A convolution, then as far as they follow: ReLU, SpatialDropout2D, BatchNormalization, activation, 2x2 max-pool."""
     source: Value
     target: Value
-    conv: Any
+    geometry: Geometry
+    shape: tuple[int, int, int]             # (H, W, filters) of the convolution's own result
     relu: bool = False
     dropout: Any = None
     norm: Any = None
-    relu_after: bool = False
+    after: tuple[int, float] = LINEAR
     pool: bool = False
     precise: bool = False
+    accumulates = True                      # whether it adds to its source's gradient
 
     def __post_init__(self):
-        geometry = self.conv.geometry(self.source.shape[:2])
-        (top, bottom), (left, right) = geometry["padding"]
-        self.kernel_size, self.strides, self.padding = self.conv.kernel_size, self.conv.strides, (top, left)
-        self.height, self.width, self.filters = self.conv.output_shape(self.source.shape)
-        self.channels = self.source.shape[2]
-        self.winograd = winograd.fits(self.kernel_size, self.strides, self.channels, self.filters) and not self.precise
+        geometry = self.geometry
+        (top, bottom), (left, right) = geometry.padding
+        self.kernel_size, self.strides, self.padding = geometry.kernel_size, geometry.strides, (top, left)
+        self.height, self.width, _ = self.shape
+        self.layer, self.filters, self.channels = geometry.layer, whole_vectors(geometry.filters), self.source.channels
+        self.taps_across = (self.kernel_size[1] - 1) * geometry.dilation[1] + 1
+        self.depthwise = geometry.groups == geometry.filters == self.source.grid[2] and not self.source.exact and (
+            geometry.groups > 1)
+        whole = geometry.dilation == (1, 1) and not self.source.exact and not self.depthwise
+        self.winograd = (whole and winograd.fits(self.kernel_size, self.strides, self.channels, self.filters)
+                         and not self.precise)
         if self.winograd:
-            bottom = winograd.in_tiles(self.height) + 2 - top - self.source.shape[0]
-            right = winograd.in_tiles(self.width) + 2 - left - self.source.shape[1]
+            bottom = winograd.in_tiles(self.height) + 2 - top - self.source.grid[0]
+            right = winograd.in_tiles(self.width) + 2 - left - self.source.grid[1]
         self.source.widen((top, max(bottom, 0), left, max(right, 0)))
         self.ragged = self.winograd and bool(self.height % OUTPUT or self.width % OUTPUT)
+        self.bias = Row(self.layer, geometry.bias, geometry.filters) if geometry.bias else None
+        self.weights = self._weights()
+
+    def _weights(self):
+        geometry, taps = self.geometry, self.kernel_size[0] * self.kernel_size[1]
+        if self.depthwise:
+            return Filters(self.layer, geometry.kernel, taps, 1, 1, geometry.filters)
+        return Filters(self.layer, geometry.kernel, taps, self.source.grid[2], self.channels, geometry.filters,
+                       groups=geometry.groups, across=self.kernel_size[1], dilation=geometry.dilation[1])
 
     def describe(self):
         """One line for plan.describe()."""
+        after = {GATE_AFTER: ["ReLU"], LEAK_AFTER: ["leaky ReLU"]}.get(self.after[0], [])
         parts = ["ReLU"] * self.relu + ["dropout"] * (self.dropout is not None) + ["batch-norm"] * (self.norm is not None)
-        parts += ["ReLU"] * self.relu_after + ["max-pool"] * self.pool
-        how = "Winograd F(4x4,3x3)" + (", cut edges" if self.ragged else "") if self.winograd else "direct"
-        return f"{self.conv.name}: {how}" + (f"; fused: {', '.join(parts)}" if parts else "")
+        parts += after + ["max-pool"] * self.pool
+        return f"{self.layer.name}: {self._how()}" + (f"; fused: {', '.join(parts)}" if parts else "")
+
+    def _how(self):
+        if self.winograd:
+            how = "Winograd F(4x4,3x3)" + (", cut edges" if self.ragged else "")
+        else:
+            how = "depthwise" if self.depthwise else "direct"
+        geometry = self.geometry
+        if geometry.groups > 1 and not self.depthwise:
+            how += f", {geometry.groups} groups as one product with zeros between them ({geometry.groups} times the work)"
+        if geometry.dilation[1] > 1 and not self.depthwise:
+            how += ", zeros between the taps of a row"
+        return how
 
     # --- memory ---
 
@@ -71,22 +119,38 @@ class Convolution:
         self.mask = arena.take(memory.capacity * f) if self.dropout is not None and memory.keeps else 0
         self.sums = memory.shared("sums", 6 * f)
         self.block = winograd.block_of_tiles(c, f)
-        needs = [self.width * max(WIDE, whole_vectors(self.kernel_size[0] * self.kernel_size[1] * c))]
+        self.weights.allocate(memory)
+        if self.bias is not None:
+            self.bias.allocate(memory)
+        needs = [self.width * max(WIDE, whole_vectors(self.kernel_size[0] * self.taps_across * c))]
         if self.winograd:
             needs.append(POSITIONS * (self.block * (c + f) + 2 * WIDTH))
         self.scratch = memory.shared("scratch", max(needs))
-        self.apart = self.normalizer is not None or self.pool or self.relu_after or self.ragged
-        self._allocate_packed(arena, memory)
+        self.apart = self.normalizer is not None or self.pool or self.after != LINEAR or self.ragged
+        self._allocate_packed(memory)
         rows, columns = (winograd.in_tiles(n) if self.ragged else n for n in (self.height, self.width))
         self.result = self._part(arena.images(memory.capacity, rows, columns, f)) if self.apart else self.target.tensor
-        if memory.keeps and (not self.winograd or self.ragged):
-            self.through = self._part(arena.images(memory.capacity, rows, columns, f))
+        if memory.keeps and (not self.winograd or self.ragged or self._gate() == LEAK_AFTER):
+            self.gathers = self.depthwise and self.strides == (1, 1) and self.source.readers == 1
+            border = self._gathering_border() if self.gathers else (0, 0, 0, 0)
+            self.through = self._part(arena.images(memory.capacity, rows, columns, f, border))
 
-    def _allocate_packed(self, arena, memory):
-        c, f, taps = self.channels, self.filters, self.kernel_size[0] * self.kernel_size[1]
-        size = POSITIONS if self.winograd else taps
-        self.packed = memory.packed(size * c * f)
-        self.partial = memory.shared("partial", size * c * f)
+    def _gathering_border(self):
+        """Zeros around dR for a convolution of it with the taps turned round."""
+        found = []
+        for k, d, before, size, out in zip(self.kernel_size, self.geometry.dilation, self.padding, self.source.grid,
+                                           (self.height, self.width), strict=False):
+            start = d * (k - 1) - before
+            found += [max(start, 0), max(size - out + d * (k - 1) - start, 0)]
+        return tuple(found)
+
+    def _allocate_packed(self, memory):
+        c, f, taps = self.channels, self.filters, self.kernel_size[0] * self.taps_across
+        if self.depthwise:
+            taps, c = self.kernel_size[0] * self.kernel_size[1], 1
+        size = (POSITIONS if self.winograd else taps) * c * f
+        self.packed = memory.packed(size)
+        self.partial = memory.shared("partial", size)
         if memory.keeps:
             self.turned = memory.packed(taps * c * f)
             self.packed_back = memory.packed(POSITIONS * c * f if self.winograd else whole_vectors(taps * c) * f)
@@ -99,35 +163,46 @@ class Convolution:
 
     def forward(self, program, mode):
         """Add the steps from source to target."""
-        name = self.conv.name
-        taps = self.kernel_size[0] * self.kernel_size[1]
-        kernel = winograd.pack if self.winograd else packing.pack
-        program.add(kernel, name, when=FROM_WEIGHTS, kernel=parameter(self.conv, "kernel"), **self.packed,
-                    depth=taps * self.channels, padded_depth=taps * self.channels, filters=self.filters, x=self.source.tensor,
-                    y=self.result)
+        name = self.layer.name
+        packed = self._pack(program)
         batch = self.normalizer is not None and not self.normalizer.frozen(mode)
         if self.normalizer is not None and not batch:
             self.normalizer.prepare(program, self.result, mode)
         whole = mode == "infer" and self._fuses_all()
         tail = self._tail(mode, batch, whole)
-        kernel = winograd.forward if self.winograd else direct.forward
-        program.add(kernel, name, tail=tail, y=self._part(self.target.tensor) if whole else self.result,
-                    **self._conv_fields(mode))
+        program.add(self._kernel(tail), name, tail=tail, packed=packed,
+                    y=self._part(self.target.tensor) if whole else self.result, **self._conv_fields(program, mode))
         if batch:
             if self.ragged:
                 program.add(normalize.sums, name, y=self.result, **self.sums)
             self.normalizer.prepare(program, self.result, mode)
         if self.apart and not whole:
             program.add(normalize.apply, name, x=self.result, y=self.target.tensor, affine=self._affine(), pool=self.pool,
-                        gate=GATE_AFTER if self.relu_after else NO_GATE)
+                        gate=self.after[0], leak=self.after[1])
+
+    def _pack(self, program):
+        """Add the step that packs the weights; return where they will be."""
+        kernel = self.weights.read(program)
+        if self.depthwise:
+            return kernel
+        depth = self.kernel_size[0] * self.taps_across * self.channels
+        program.add(winograd.pack if self.winograd else packing.pack, self.layer.name, when=self.weights.when, kernel=kernel,
+                    **self.packed, depth=depth, padded_depth=depth, filters=self.filters, x=self.source.tensor, y=self.result)
+        return self.packed["packed"]
+
+    def _kernel(self, tail):
+        if self.winograd:
+            return winograd.forward_affine if tail >= AFFINE else winograd.forward
+        return depthwise.forward if self.depthwise else direct.forward
 
     def _fuses_all(self):
         """Whether inference needs no second pass."""
-        return self.apart and self.relu and not self.relu_after and not self.ragged and (self.winograd or not self.pool)
+        return self.apart and not self.ragged and (self.winograd or not self.pool)
 
     def _tail(self, mode, batch, whole):
         if whole:
-            return AFFINE_POOL if self.pool else AFFINE
+            tail = RELU_AFFINE if self.relu else {GATE_AFTER: AFFINE_RELU, LEAK_AFTER: AFFINE_LEAK}.get(self.after[0], AFFINE)
+            return tail + (AFFINE_POOL - AFFINE if self.pool else 0)
         if batch or self._drops(mode):
             return RELU_SUMS if self.relu else SUMS
         return RELU if self.relu else PLAIN
@@ -141,53 +216,62 @@ class Convolution:
     def _mask(self, mode):
         return {"mask": self.mask, "mask_image": self.filters} if self._drops(mode) else {"mask": self.identity, "mask_image": 0}
 
-    def _conv_fields(self, mode):
-        bias = parameter(self.conv, "bias") if self.conv.use_bias else self.identity + self.filters
-        return {"x": self.source.tensor.shifted(*self.padding), "packed": self.packed["packed"], "bias": bias,
-                "affine": self._affine(),
-                "block": self.block, "kernel_height": self.kernel_size[0], "kernel_width": self.kernel_size[1],
-                "stride_height": self.strides[0], "stride_width": self.strides[1], **self._mask(mode), **self.sums,
-                **self.scratch}
+    def _window(self):
+        """The fields that say which pixels belong to an output."""
+        return {"kernel_height": self.kernel_size[0],
+                "kernel_width": self.kernel_size[1] if self.depthwise else self.taps_across,
+                "stride_height": self.strides[0], "stride_width": self.strides[1],
+                "dilation_height": self.geometry.dilation[0], "dilation_width": self.geometry.dilation[1]}
+
+    def _conv_fields(self, program, mode):
+        bias = self.bias.read(program) if self.bias is not None else self.identity + self.filters
+        return {"x": self.source.tensor.shifted(*self.padding), "bias": bias, "affine": self._affine(), "leak": self.after[1],
+                "block": self.block, **self._window(), **self._mask(mode), **self.sums, **self.scratch}
 
     def draw_mask(self, arena, count):
         """Draw the mask of the next training step from the dropout layer's generator."""
-        mask = self.dropout.mask((count, self.height, self.width, self.filters), np.dtype(np.float32))
-        arena.matrix(self.mask, count, self.filters)[:] = mask.reshape(count, -1)
+        mask = self.dropout.mask((count, *self.shape), np.dtype(np.float32)).reshape(count, -1)
+        arena.matrix(self.mask, count, self.filters)[:, :mask.shape[1]] = mask
 
     # --- backward ---
 
     def backward(self, program, mode, gradients, inputs):
         """Add the steps from the target's gradient to the source's and, with `gradients`, to those of the weights."""
-        name, incoming = self.conv.name, {"g": self.target.gradient, "gate": self._gate(), "pool": self.pool}
+        name, incoming = self.layer.name, {"g": self.target.gradient, "gate": self._gate(), "pool": self.pool,
+                                           "leak": self.after[1]}
         slope = self.flat
         if self.normalizer is not None:
             slope = self.normalizer.pull(program, self.result, incoming, mode, gradients)
         tail = {"y": self.result, "affine": self._affine(), "slope": slope, "zeros": self.flat, **incoming, **self._mask(mode),
                 **self.sums}
-        if not self.winograd or self.ragged:
+        apart = not self.winograd or self.ragged or self._gate() == LEAK_AFTER
+        if apart:
             program.add(normalize.gradient, name, **tail, dx=self.through)
-            if gradients and self.conv.use_bias:
+            if gradients:
                 self._add_bias_gradient(program)
             tail = {**tail, "g": self.through, "gate": READY, "pool": False}
         if self.winograd:
-            self._backward_winograd(program, tail, gradients)
+            self._backward_winograd(program, tail, gradients, bias=gradients and not apart)
+        elif self.depthwise:
+            self._backward_depthwise(program, gradients, inputs)
         else:
             self._backward_direct(program, gradients, inputs)
 
     def _gate(self):
-        return GATE_BEFORE if self.relu else GATE_AFTER if self.relu_after else NO_GATE
+        return GATE_BEFORE if self.relu else self.after[0]
 
     def _add_bias_gradient(self, program):
-        program.add(normalize.bias_gradient, self.conv.name, y=self.result, bias_gradient=Weight(self.conv.gradients, "bias"),
-                    **self.sums)
+        if self.bias is not None:
+            program.add(normalize.bias_gradient, self.layer.name, y=self.result, filters=self.geometry.filters,
+                        bias_gradient=Weight(self.layer.gradients, self.geometry.bias), **self.sums)
 
     def _gradient_into(self):
         """Where the input gradient goes: the window of the convolution in the source's gradient."""
         return {"dx": self.source.gradient.shifted(*self.padding), "fresh": self.source.fresh()}
 
-    def _backward_winograd(self, program, tail, gradients):
-        name, c, f = self.conv.name, self.channels, self.filters
-        program.add(packing.transpose, name, when=FROM_WEIGHTS, kernel=parameter(self.conv, "kernel"), **self.turned, depth=c,
+    def _backward_winograd(self, program, tail, gradients, bias):
+        name, c, f = self.layer.name, self.channels, self.filters
+        program.add(packing.transpose, name, when=self.weights.when, kernel=self.weights.read(program), **self.turned, depth=c,
                     filters=f, kernel_height=3, kernel_width=3)
         program.add(winograd.pack, name, when=FROM_PACKED, kernel=self.turned["packed"], **self.packed_back, x=self.result,
                     y=self.source.tensor)
@@ -195,22 +279,46 @@ class Convolution:
                     block=self.block,
                     want_gradient=gradients, **tail, **self._gradient_into(), **self.partial, **self.scratch)
         if gradients:
-            program.add(winograd.gather_gradient, name, gradient=Weight(self.conv.gradients, "kernel"), x=self.source.tensor,
-                        y=self.result, **self.partial)
-            if self.conv.use_bias and not self.ragged:
-                self._add_bias_gradient(program)
+            program.add(winograd.gather_gradient, name, gradient=self.weights.gradient(), x=self.source.tensor, y=self.result,
+                        **self.partial)
+            self.weights.collect(program)
+        if bias:
+            self._add_bias_gradient(program)
 
     def _backward_direct(self, program, gradients, inputs):
-        name, depth = self.conv.name, self.kernel_size[0] * self.kernel_size[1] * self.channels
-        shape = {"kernel_height": self.kernel_size[0], "kernel_width": self.kernel_size[1], "stride_height": self.strides[0],
-                 "stride_width": self.strides[1], "depth": depth, "filters": self.filters}
+        name, depth = self.layer.name, self.kernel_size[0] * self.taps_across * self.channels
+        shape = {**self._window(), "depth": depth, "filters": self.filters}
         if gradients:
-            program.add(direct.kernel_gradient, name, x=self.source.tensor.shifted(*self.padding), g=self.through, **shape,
-                        **self.partial)
-            program.add(direct.gather_gradient, name, gradient=Weight(self.conv.gradients, "kernel"), **shape, **self.partial)
+            self._add_kernel_gradient(program, direct.kernel_gradient, shape)
         if inputs:
-            program.add(packing.pack_transposed, name, when=FROM_WEIGHTS, kernel=parameter(self.conv, "kernel"),
+            program.add(packing.pack_transposed, name, when=self.weights.when, kernel=self.weights.read(program),
                         **self.packed_back, **shape)
             program.add(direct.input_gradient, name, g=self.through, packed=self.packed_back["packed"], **shape,
                         **self._gradient_into(),
                         **self.scratch)
+
+    def _add_kernel_gradient(self, program, kernel, shape):
+        name = self.layer.name
+        program.add(kernel, name, x=self.source.tensor.shifted(*self.padding), g=self.through, **shape, **self.partial)
+        program.add(direct.gather_gradient, name, gradient=self.weights.gradient(), **shape, **self.partial)
+        self.weights.collect(program)
+
+    def _backward_depthwise(self, program, gradients, inputs):
+        taps = self.kernel_size[0] * self.kernel_size[1]
+        shape = {**self._window(), "depth": taps, "filters": self.filters}
+        if gradients:
+            self._add_kernel_gradient(program, depthwise.kernel_gradient, shape)
+        if not inputs:
+            return
+        kernel = self.weights.read(program)
+        if not self.gathers:
+            program.add(depthwise.scatter_input_gradient, self.layer.name, g=self.through, packed=kernel, **shape,
+                        **self._gradient_into())
+            return
+        program.add(depthwise.turn, self.layer.name, when=self.weights.when, kernel=kernel, packed=self.turned["packed"],
+                    taps=taps, padded_filters=self.filters)
+        self.source.fresh()
+        window = [d * (k - 1) - before for d, k, before in
+                  zip(self.geometry.dilation, self.kernel_size, self.padding, strict=True)]
+        program.add(depthwise.gather_input_gradient, self.layer.name, g=self.through.shifted(*window),
+                    packed=self.turned["packed"], dx=self.source.gradient, **shape)

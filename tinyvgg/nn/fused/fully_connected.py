@@ -4,20 +4,30 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.kernels.fast import fully_connected, packing
-from tinyvgg.kernels.fast.arena import whole_vectors
-from tinyvgg.kernels.fast.program import FROM_WEIGHTS, Weight
-from tinyvgg.nn.fused.values import Value, parameter
+from tinyvgg.kernels.fast import fully_connected, images, packing
+from tinyvgg.kernels.fast.arena import Tensor, whole_vectors
+from tinyvgg.kernels.fast.program import Weight
+from tinyvgg.nn.fused.values import Filters, Row, Value
 
 
 @dataclass
 class FullyConnected:
-    """Dense, then ReLU and Dropout where they follow."""
+    """Dense, then ReLU and Dropout where they follow. Its source may be images: it takes them as one row."""
     source: Value
     target: Value
     dense: Any
     relu: bool = False
     dropout: Any = None
+    accumulates = False
+
+    def __post_init__(self):
+        inputs, self.units = self.dense.parameters["kernel"].shape
+        channels, stored = self.source.grid[2], self.source.channels
+        if stored == channels:
+            channels = stored = inputs                              # nothing between the pixels: one row
+        self.weights = Filters(self.dense, "kernel", inputs // channels, channels, stored, self.units)
+        self.bias = Row(self.dense, "bias", self.units) if self.dense.use_bias else None
+        self.rows, self.columns = inputs // channels * stored, whole_vectors(self.units)
 
     def describe(self):
         parts = ["ReLU"] * self.relu + ["dropout"] * (self.dropout is not None)
@@ -29,35 +39,27 @@ class FullyConnected:
     def allocate(self, memory):
         """Take the buffers that belong to this stage."""
         arena = memory.arena
-        self.inputs, self.units = self.dense.parameters["kernel"].shape
-        self.rows, self.columns = self.source.tensor.image, whole_vectors(self.units)
         self.identity = memory.identity(self.columns)
-        self.packed, self.bias = memory.packed(self.rows * self.columns), arena.take(self.columns)
+        self.packed = memory.packed(self.rows * self.columns)
+        self.weights.allocate(memory)
+        if self.bias is not None:
+            self.bias.allocate(memory)
         self.mask = arena.take(memory.capacity * self.columns) if self.dropout is not None and memory.keeps else 0
         self.source_flat, self.target_flat = self.source.tensor.flat(), self.target.tensor.flat()
         if memory.keeps:
             self.packed_back = memory.packed(self.rows * self.columns)
-            self.partial = memory.shared("partial", self.inputs * self.columns)["partial"]
             self.source_gradient, self.target_gradient = self.source.gradient.flat(), self.target.gradient.flat()
 
     def forward(self, program, mode):
         """Add the steps from source to target."""
         name = self.dense.name
-        program.add(packing.pack, name, when=FROM_WEIGHTS, kernel=parameter(self.dense, "kernel"), **self.packed,
-                    depth=self.inputs, padded_depth=self.rows, filters=self.units)
+        program.add(packing.pack, name, when=self.weights.when, kernel=self.weights.read(program), **self.packed,
+                    depth=self.rows, padded_depth=self.rows, filters=self.columns)
         program.add(fully_connected.forward, name, x=self.source_flat, y=self.target_flat, packed=self.packed["packed"],
-                    bias=self._bias(program),
-                    gate=self.relu, **self._mask(mode))
+                    bias=self._bias(program), gate=self.relu, **self._mask(mode))
 
     def _bias(self, program):
-        """The bias, copied to where it is followed by zeros if it is not whole vectors long."""
-        if not self.dense.use_bias:
-            return self.identity + self.columns
-        weight = parameter(self.dense, "bias")
-        if self.units == self.columns:
-            return weight
-        program.add(packing.copy_row, self.dense.name, when=FROM_WEIGHTS, kernel=weight, packed=self.bias, filters=self.units)
-        return self.bias
+        return self.bias.read(program) if self.bias is not None else self.identity + self.columns
 
     def _mask(self, mode):
         drops = mode == "train" and self.dropout is not None and self.dropout.rate > 0
@@ -74,15 +76,17 @@ class FullyConnected:
         if self.relu:
             mask = mask if mask["mask"] else {"mask": self.identity, "mask_image": 0}
             program.add(fully_connected.gate, name, g=self.target_gradient, y=self.target_flat, **mask)
+        elif mask["mask"]:
+            factors = Tensor(self.mask, self.columns, self.columns, 1, 1, self.columns)
+            program.add(images.mask_images, name, y=self.target_gradient, x=factors)
         if gradients:
-            gradient = Weight(self.dense.gradients, "kernel")
-            bias = {"bias_gradient": Weight(self.dense.gradients, "bias")} if self.dense.use_bias else {}
-            program.add(fully_connected.kernel_gradient, name, x=self.source_flat, g=self.target_gradient, gradient=gradient,
-                        partial=gradient if self.units == self.columns else self.partial, depth=self.inputs, filters=self.units,
-                        **bias)
+            program.add(fully_connected.kernel_gradient, name, x=self.source_flat, g=self.target_gradient,
+                        gradient=self.weights.gradient(), depth=self.rows, filters=self.units,
+                        bias_gradient=Weight(self.dense.gradients, "bias") if self.bias is not None else 0)
+            self.weights.collect(program)
         if inputs:
-            program.add(packing.pack_transposed, name, when=FROM_WEIGHTS, kernel=parameter(self.dense, "kernel"),
-                        **self.packed_back, depth=self.inputs, filters=self.units)
+            program.add(packing.pack_transposed, name, when=self.weights.when, kernel=self.weights.read(program),
+                        **self.packed_back, depth=self.rows, filters=self.columns)
             program.add(fully_connected.input_gradient, name, g=self.target_gradient, dx=self.source_gradient,
                         packed=self.packed_back["packed"])
             self.source.fresh()

@@ -1,180 +1,290 @@
-"""Which layers run together: a network's graph, cut into fused stages."""
-import math
-from dataclasses import dataclass
-from typing import Any
+"""Which calls run together: a network's graph, cut into fused stages.
 
-from tinyvgg.kernels.fast.simd import WIDTH
-from tinyvgg.nn.fused.convolution import Convolution
+A stage begins with one call and takes along what follows it, as far as the table FUSIONS says and nobody else reads what lies
+between. What is in no line runs by itself: every kind of call has a stage in STAGES, so every network has a plan.
+"""
+import copy
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinyvgg.kernels.fast import activations
+from tinyvgg.kernels.fast.arena import whole_vectors
+from tinyvgg.kernels.fast.elementwise import LEAK_AFTER
+from tinyvgg.nn.fused.convolution import LINEAR, PLAIN_RELU, Convolution
+from tinyvgg.nn.fused.fallback import Fallback
 from tinyvgg.nn.fused.fully_connected import FullyConnected
-from tinyvgg.nn.fused.others import Addition, Masking, Mean, Normalization
-from tinyvgg.nn.fused.values import Value
-from tinyvgg.nn.layers import (
-    Activation,
-    Add,
-    AveragePooling2D,
-    BatchNormalization,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAveragePooling2D,
-    MaxPooling2D,
-    ReLU,
-    SpatialDropout2D,
+from tinyvgg.nn.fused.lowering import links, lower
+from tinyvgg.nn.fused.others import (
+    Activated,
+    Addition,
+    Branch,
+    Concatenation,
+    Largest,
+    Masking,
+    Mean,
+    Normalization,
+    Padded,
+    Pooling,
+    Repeated,
+    Rescaled,
+    Reshaped,
 )
+from tinyvgg.nn.fused.values import Value, grid_of
+
+__all__ = ["links", "match"]
 
 
-class NoMatch(Exception):
-    """A network that the plan leaves to the layers; the message says why."""
+def is_relu(call):
+    return call.kind == "activation" and call.about.code == activations.RELU
 
 
-@dataclass(frozen=True)
-class Link:
-    """One call of a layer: which calls it reads (-1: the images), and the shapes of one image going in and coming out."""
-    layer: Any
-    inputs: tuple[int, ...]
-    shapes: tuple[tuple[int, ...], ...]
-    shape: tuple[int, ...]
+def is_leaky(call):
+    return call.kind == "activation" and call.about.code == activations.LEAKY
 
 
-def links(model):
-    """Return the calls up to the logits, each after those that it reads."""
-    place = {model.input: -1}
-    found = []
-    for node, layer in model._logit_nodes():
-        found.append(Link(layer, tuple(place[n] for n in node.inputs), tuple(tuple(n.shape) for n in node.inputs),
-                          tuple(node.shape)))
-        place[node] = len(found) - 1
-    return found
+def is_plain_pool(call):
+    """Whether a call is a 2x2 max-pool without overlap or padding."""
+    about = call.about
+    return call.kind == "max pool" and about["pool_size"] == about["strides"] == (2, 2) and about["padding"] == ((0, 0), (0, 0))
+
+
+def is_kind(kind):
+    return lambda call: call.kind == kind
+
+
+NORM, MASK, CHANNEL_MASK = is_kind("norm"), is_kind("dropout"), is_kind("channel dropout")
+
+# kind of the first call -> lines of (field of the stage, test), tried in turn: the line that takes the most calls wins, the first
+# of equal ones. Of a line each entry is taken where it follows, and left out where it does not.
+FUSIONS = {
+    "convolution": [
+        [("relu", is_relu), ("dropout", CHANNEL_MASK), ("norm", NORM), ("pool", is_plain_pool)],
+        [("norm", NORM), ("after", is_relu), ("pool", is_plain_pool)],
+        [("norm", NORM), ("after", is_leaky), ("pool", is_plain_pool)],
+    ],
+    "dense": [[("relu", is_relu), ("dropout", MASK)], []],
+    "norm": [[("after", is_relu)], [("after", is_leaky)]],
+    "add": [[("relu", is_relu)]],
+}
+
+
+@dataclass
+class Matched:
+    """A network's stages, the values that its images go into and its logits come out of, and the shapes of one of each."""
+    stages: list
+    input: Value
+    output: Value
+    shapes: tuple
 
 
 def match(calls, input_shape, precise):
-    """Return (stages, input value, output value) for the calls of a network, or raise NoMatch."""
-    matcher = Matcher(calls, input_shape, precise)
-    return matcher.stages, matcher.values[-1], matcher.output
+    """Return the Matched of a list of primitive calls."""
+    matcher = Matcher(calls, tuple(input_shape), precise)
+    return Matched(matcher.stages, matcher.input, matcher.values[len(calls) - 1],
+                   (tuple(input_shape), calls[-1].shape if calls else tuple(input_shape)))
 
 
 class Matcher:
-    """Walks through the calls; each stage takes the calls behind it as long as nobody else reads what lies between."""
+    """Walks through the calls; `values` holds the value of each, by its index."""
 
     def __init__(self, calls, input_shape, precise):
         self.calls, self.precise = calls, precise
-        self.readers = {i: [k for k, call in enumerate(calls) if i in call.inputs] for i in range(-1, len(calls))}
-        if len({id(call.layer) for call in calls}) < len(calls):
-            raise NoMatch("a layer occurs twice")
-        self.values, self.stages, self.done = {-1: Value(input_shape)}, [], set()
+        self.readers = {i: [k for k, call in enumerate(calls) for j in call.inputs if j == i] for i in range(-1, len(calls))}
+        self.stages, self.done = [], set()
+        self.input = self._input(input_shape)
+        self.values = {-1: self.input}
         for i, call in enumerate(calls):
             if i not in self.done:
-                self._begin(i, call)
-        self.output = self.values[len(calls) - 1]
-        if not self.stages or not isinstance(self.stages[-1], FullyConnected):
-            raise NoMatch("the network does not end in a dense layer")
+                STAGES[call.kind](self, i, call)
 
-    def _begin(self, i, call):
-        """Begin a stage with call i."""
-        layer, source = call.layer, self.values[call.inputs[0]]
-        if isinstance(layer, Flatten) or (isinstance(layer, Activation) and layer.activation.name == "linear"):
-            self.values[i] = source
-        elif isinstance(layer, Conv2D):
-            self._convolution(i, call, source)
-        elif isinstance(layer, Dense):
-            self._dense(i, call, source)
-        elif isinstance(layer, BatchNormalization):
-            self._only_reader(call)
-            if call.shape[-1] % WIDTH:
-                raise NoMatch(f"{layer.name} has {call.shape[-1]} channels, not whole vectors")
-            end, relu = self._follow(i, is_relu)
-            self._add(end, Normalization(source, Value(call.shape), layer, relu is not None))
-        elif isinstance(layer, Add) and len(call.inputs) == 2:
-            end, relu = self._follow(i, is_relu)
-            self._add(end, Addition(source, self.values[call.inputs[1]], Value(call.shape), layer, relu is not None))
-        elif is_mean(layer, call.shapes[0]):
-            self._add(i, Mean(source, Value(call.shape[-1:]), layer))
-        elif type(layer) is Dropout and self.stages and self.stages[-1].target is source:
-            self._only_reader(call)
-            self._add(i, Masking(source, layer))
-        else:
-            raise NoMatch(f"no fused kernel begins with {type(layer).__name__} ({layer.name})")
+    def _input(self, shape):
+        """The value of the images: exact for one convolution, a row where they are taken as one."""
+        readers = [self.calls[i] for i in self.readers[-1]]
+        first = readers[0] if len(readers) == 1 else None
+        row = first is not None and first.kind == "view" and len(first.shape) == 1
+        if row and self._all(self.readers[-1][0], is_kind("dense")):
+            return Value((1, 1, first.shape[0]))
+        exact = first is not None and first.kind == "convolution" and len(shape) == 3 and not (
+            first.about.groups == shape[2] > 1) and shape[2] != whole_vectors(shape[2])
+        return Value(grid_of(shape), exact=exact)
 
-    def _add(self, end, stage):
+    def _all(self, i, test):
+        """Whether all readers of call i pass the test, dropout between them left out."""
+        return all(test(self.calls[k]) or (self.calls[k].kind == "dropout" and self._all(k, test)) for k in self.readers[i])
+
+    # --- what stages are made from ---
+
+    def read(self, i, k=0, *, adds=False):
+        """The value that the k-th input of call i is; with several readers a twin of it, unless the stage adds its gradient."""
+        source = self.calls[i].inputs[k]
+        value = self.values[source]
+        if self._count(source) > 1 and not adds:
+            twin = Value(value.grid, value.exact, twin=value)
+            self.stages.append(Branch(value, twin, self.calls[i].layer))
+            return twin
+        return value
+
+    def _count(self, source):
+        """How many stages read a value: also by views of it."""
+        value = self.values[source]
+        return sum(len([k for k in self.readers[i] if self.calls[k].kind != "view" or self.values.get(k) is not value])
+                   for i, v in self.values.items() if v is value)
+
+    def add(self, end, stage):
         """Add a stage whose result is that of call `end`."""
-        for value in (*stage.sources(), stage.target):
-            if value.size[2] % WIDTH and value is not self.values[-1]:
-                raise NoMatch(f"a value of shape {value.shape} is not whole vectors of channels")
         self.stages.append(stage)
         self.values[end] = stage.target
 
-    def _follow(self, i, *tests):
-        """Take, for each test in turn, the only reader of the call before it if that passes; return (last call, layers or
-        None).
-        """
-        found = []
-        for test in tests:
+    def fused(self, i):
+        """The fields that the best line of FUSIONS gives to a stage that begins with call i, and the last call it takes."""
+        found = [self._follow(i, line) for line in FUSIONS[self.calls[i].kind]]
+        end, taken, fields = max(found, key=lambda result: len(result[1]))
+        self.done.update(taken)
+        return end, fields
+
+    def _follow(self, i, line):
+        taken, fields = [], {}
+        for name, test in line:
             readers = self.readers[i]
-            if len(readers) == 1 and len(self.calls[readers[0]].inputs) == 1 and test(self.calls[readers[0]].layer):
+            if len(readers) == 1 and len(self.calls[readers[0]].inputs) == 1 and test(self.calls[readers[0]]):
                 i = readers[0]
-                self.done.add(i)
-                found.append(self.calls[i].layer)
-            else:
-                found.append(None)
-        return i, *found
+                taken.append(i)
+                fields[name] = self.calls[i]
+        return i, taken, fields
 
-    def _only_reader(self, call):
-        if len(self.readers[call.inputs[0]]) > 1:
-            raise NoMatch(f"{call.layer.name} changes a value that another layer reads too")
+    def flat(self, i, k=0):
+        """An input as it is where it is a list of numbers without gaps, else a copy of it that is."""
+        value = self.read(i, k)
+        shape = self.calls[i].shapes[k]
+        if value.grid == grid_of(shape):
+            return value
+        return self.place(value, shape, self.calls[i].layer)
 
-    def _convolution(self, i, call, source):
-        conv = call.layer
-        if conv.groups != 1 or conv.dilation_rate != (1, 1) or conv.activation.name not in ("linear", "relu"):
-            raise NoMatch(f"{conv.name} has groups, dilation or an activation other than ReLU")
-        relu, dropout, relu_after, pool = conv.activation.name == "relu", None, None, None
-        end = i
-        if not relu:
-            end, layer = self._follow(end, is_relu)
-            relu = layer is not None
-        end, dropout, norm = self._follow(end, is_spatial_dropout, is_norm)
-        if norm is not None and not relu and dropout is None:
-            end, relu_after = self._follow(end, is_relu)
-        if relu:
-            end, pool = self._follow(end, is_plain_pool)
-        self._add(end, Convolution(source, Value(self.calls[end].shape), conv, relu, dropout, norm, relu_after is not None,
-                                   pool is not None, self.precise))
-
-    def _dense(self, i, call, source):
-        dense = call.layer
-        self._only_reader(call)
-        if len(call.shapes[0]) != 1 or dense.activation.name not in ("linear", "relu") or math.prod(source.size) % WIDTH:
-            raise NoMatch(f"{dense.name} is not on a flat value of whole vectors, or has an activation other than ReLU")
-        relu, dropout, end = dense.activation.name == "relu", None, i
-        if not relu:
-            end, layer = self._follow(end, is_relu)
-            relu = layer is not None
-        if relu:
-            end, dropout = self._follow(end, lambda layer: type(layer) is Dropout)
-        self._add(end, FullyConnected(source, Value(call.shape), dense, relu, dropout))
+    def place(self, value, shape, layer):
+        """A copy of a value in another shape, by way of a list of numbers where both have several pixels."""
+        grid = grid_of(shape)
+        row = (1, 1, int(np.prod(grid)))
+        for step in [grid] if (1, 1) in (value.grid[:2], grid[:2]) else [row, grid]:
+            target = Value(step)
+            self.stages.append(Reshaped(value, target, layer))
+            value = target
+        return value
 
 
-def is_relu(layer):
-    """Whether a layer is max(x, 0) and nothing else."""
-    plain = type(layer) is ReLU and layer.max_value is None and layer.negative_slope == 0 and layer.threshold == 0
-    return plain or (isinstance(layer, Activation) and layer.activation.name == "relu")
+def _after(call):
+    """(gate, leak) of the activation behind a normalisation."""
+    if call is None:
+        return LINEAR
+    return PLAIN_RELU if call.about.code == activations.RELU else (LEAK_AFTER, call.about.leak)
 
 
-def is_spatial_dropout(layer):
-    return isinstance(layer, SpatialDropout2D)
+def _layer_of(call):
+    return None if call is None else call.layer
 
 
-def is_norm(layer):
-    return isinstance(layer, BatchNormalization)
+def convolution(matcher, i, call):
+    end, fields = matcher.fused(i)
+    source = matcher.read(i, adds=True)
+    source.readers = matcher._count(call.inputs[0])
+    matcher.add(end, Convolution(source, Value(grid_of(matcher.calls[end].shape)), call.about, grid_of(call.shape),
+                                 relu="relu" in fields, dropout=_layer_of(fields.get("dropout")),
+                                 norm=_layer_of(fields.get("norm")), after=_after(fields.get("after")), pool="pool" in fields,
+                                 precise=matcher.precise))
 
 
-def is_plain_pool(layer):
-    """Whether a layer is a 2x2 max-pool without overlap."""
-    return isinstance(layer, MaxPooling2D) and layer.pool_size == layer.strides == (2, 2) and layer.padding == "valid"
+def dense(matcher, i, call):
+    end, fields = matcher.fused(i)
+    matcher.add(end, FullyConnected(matcher.read(i), Value(grid_of(call.shape)), call.layer, "relu" in fields,
+                                    _layer_of(fields.get("dropout"))))
 
 
-def is_mean(layer, shape):
-    """Whether a layer takes the mean over whole images of `shape`."""
-    if isinstance(layer, GlobalAveragePooling2D):
-        return True
-    return isinstance(layer, AveragePooling2D) and layer.pool_size == tuple(shape[:2]) and layer.padding == "valid"
+def norm(matcher, i, call):
+    end, fields = matcher.fused(i)
+    matcher.add(end, Normalization(matcher.flat(i), Value(grid_of(call.shape)), call.layer, _after(fields.get("after"))))
+
+
+def add(matcher, i, call):
+    end, fields = matcher.fused(i)
+    sources = [matcher.values[j] for j in call.inputs]
+    if any(value.grid != grid_of(call.shape) for value in sources):
+        sources = [matcher.flat(i, k) for k in range(len(sources))]
+    matcher.add(end, Addition(sources, Value(grid_of(call.shape)), call.layer, "relu" in fields))
+
+
+def concatenate(matcher, i, call):
+    sources = [matcher.flat(i, k) for k in range(len(call.inputs))]
+    matcher.add(i, Concatenation(sources, Value(grid_of(call.shape)), call.layer))
+
+
+def view(matcher, i, call):
+    """The same memory in another shape: as it is where the readers are dense layers or nothing lies between the pixels."""
+    source = matcher.values[call.inputs[0]]
+    grid, alone = grid_of(call.shape), len(matcher.readers[call.inputs[0]]) == 1
+    if grid == source.grid and len(call.shape) == len(call.shapes[0]):
+        matcher.values[i] = source
+    elif len(call.shape) == 1 and alone and not source.exact and matcher._all(i, is_kind("dense")) and matcher.readers[i]:
+        matcher.values[i] = source
+    else:
+        matcher.values[i] = matcher.place(matcher.read(i), call.shape, call.layer)
+
+
+def activation(matcher, i, call):
+    value = matcher.read(i)
+    matcher.add(i, Activated(value, Value(value.grid), call.layer, call.about))
+
+
+def dropout(matcher, i, call):
+    """In place, unless somebody else needs the value, or the stage before compares it with what it came from."""
+    value = matcher.read(i)
+    maker = next((stage for stage in reversed(matcher.stages) if stage.target is value), None)
+    apart = isinstance(maker, Branch | Pooling | Largest)
+    matcher.add(i, Masking(value, Value(value.grid) if apart else value, call.layer, call.shape))
+
+
+def pool(matcher, i, call):
+    matcher.add(i, Pooling(matcher.read(i), Value(grid_of(call.shape)), call.layer, call.about, call.kind == "max pool"))
+
+
+def of_one(stage):
+    """The stage of one value, whose result has the call's shape."""
+    def begin(matcher, i, call):
+        matcher.add(i, stage(matcher.flat(i), Value(grid_of(call.shape)), call.layer))
+    return begin
+
+
+def fallback(matcher, i, call):
+    sources = [matcher.read(i, k) for k in range(len(call.inputs))]
+    matcher.add(i, Fallback(sources, Value(grid_of(call.shape)), call))
+
+
+STAGES = {
+    "convolution": convolution, "dense": dense, "norm": norm, "activation": activation, "dropout": dropout,
+    "channel dropout": dropout, "max pool": pool, "average pool": pool, "mean": of_one(Mean), "largest": of_one(Largest),
+    "add": add, "concatenate": concatenate, "view": view, "pad": of_one(Padded), "rescale": of_one(Rescaled),
+    "repeat": of_one(Repeated), "layer": fallback,
+}
+
+
+def unshared(found):
+    """The links with a layer of its own for each call: the same weights, and gradients that are summed afterwards.
+
+    Return (links, [(layer, its copies)]).
+    """
+    uses = Counter(id(link.layer) for link in found)
+    changed, copies = [], {}
+    for link in found:
+        if uses[id(link.layer)] > 1 and link.layer.parameters:
+            twin = copy.copy(link.layer)
+            twin.gradients = {}
+            copies.setdefault(id(link.layer), (link.layer, []))[1].append(twin)
+            link = replace(link, layer=twin)
+        changed.append(link)
+    return changed, list(copies.values())
+
+
+def calls_of(model):
+    """Return (primitive calls, [(layer, copies)]) of a network."""
+    changed, copies = unshared(links(model))
+    return lower(changed), copies

@@ -1,105 +1,164 @@
-"""Stages that stand by themselves: normalisation, sums of two branches, the mean over an image, dropout of single values."""
-from dataclasses import dataclass
+"""Stages that stand by themselves: what changes values one by one, channel by channel, or puts images together."""
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from tinyvgg.kernels.fast import images, normalize
-from tinyvgg.kernels.fast.elementwise import GATE_AFTER, NO_GATE
+from tinyvgg.kernels.fast import activations, images, normalize, pooling
+from tinyvgg.kernels.fast.arena import Tensor
+from tinyvgg.kernels.fast.elementwise import NO_GATE
+from tinyvgg.nn.fused.convolution import LINEAR
 from tinyvgg.nn.fused.values import Normalizer, Value
 
 
 @dataclass
-class Normalization:
-    """BatchNormalization by itself, then ReLU where it follows."""
+class Stage:
+    """One value in, one out; a subclass adds the steps."""
     source: Value
     target: Value
-    norm: Any
-    relu: bool = False
-
-    def describe(self):
-        return f"{self.norm.name}: batch-norm" + ("; fused: ReLU" if self.relu else "")
+    layer: Any
 
     def sources(self):
         return [self.source]
+
+    def allocate(self, memory):
+        """Nothing but the values."""
+
+    def describe(self):
+        return f"{self.layer.name}: {self.what}"
+
+    what = ""
+
+
+@dataclass
+class Normalization(Stage):
+    """BatchNormalization by itself, then an activation where it follows."""
+    after: tuple[int, float] = LINEAR
+
+    def describe(self):
+        return f"{self.layer.name}: batch-norm" + ("; fused: activation" if self.after != LINEAR else "")
 
     def allocate(self, memory):
         """Take the buffers that belong to this stage."""
-        channels = self.target.size[2]
-        self.normalizer = Normalizer(self.norm, channels, memory)
-        self.ones = memory.identity(channels)
-        self.x = self._view(self.source.tensor)
-        self.dx = self._view(self.source.gradient) if memory.keeps else None
-
-    def _view(self, tensor):
-        """The source as the target counts channels: after Flatten, an image is one pixel."""
-        return tensor if len(self.target.shape) == 3 else tensor.flat()
+        channels = self.target.channels
+        self.normalizer, self.ones = Normalizer(self.layer, channels, memory), memory.identity(channels)
 
     def forward(self, program, mode):
         """Add the steps from source to target."""
-        normalizer, x = self.normalizer, self.x
+        normalizer, x = self.normalizer, self.source.tensor
         if not normalizer.frozen(mode):
-            program.add(normalize.sums, self.norm.name, y=x, **normalizer.sums)
+            program.add(normalize.sums, self.layer.name, y=x, **normalizer.sums)
         normalizer.prepare(program, x, mode)
-        program.add(normalize.apply, self.norm.name, x=x, y=self.target.tensor, affine=normalizer.affine, gate=self._gate())
-
-    def _gate(self):
-        return GATE_AFTER if self.relu else NO_GATE
+        program.add(normalize.apply, self.layer.name, x=x, y=self.target.tensor, affine=normalizer.affine, gate=self.after[0],
+                    leak=self.after[1], pool=False)
 
     def backward(self, program, mode, gradients, inputs):
         """Add the steps from the target's gradient to the source's and, with `gradients`, to those of gamma and beta."""
-        normalizer, incoming = self.normalizer, {"g": self.target.gradient, "gate": self._gate()}
-        slope = normalizer.pull(program, self.x, incoming, mode, gradients)
+        normalizer = self.normalizer
+        incoming = {"g": self.target.gradient, "gate": self.after[0], "leak": self.after[1], "pool": False}
+        slope = normalizer.pull(program, self.source.tensor, incoming, mode, gradients)
         self.source.fresh()
-        program.add(normalize.gradient, self.norm.name, y=self.x, affine=normalizer.affine, slope=slope, mask=self.ones,
-                    zeros=normalizer.flat, dx=self.dx, **incoming, **normalizer.sums)
+        program.add(normalize.gradient, self.layer.name, y=self.source.tensor, affine=normalizer.affine, slope=slope,
+                    mask=self.ones, mask_image=0, zeros=normalizer.flat, dx=self.source.gradient, **incoming, **normalizer.sums)
 
 
 @dataclass
-class Addition:
-    """The sum of two values, then ReLU where it follows."""
-    first: Value
-    second: Value
-    target: Value
-    layer: Any
-    relu: bool = False
-
-    def describe(self):
-        return f"{self.layer.name}: sum" + ("; fused: ReLU" if self.relu else "")
-
-    def sources(self):
-        return [self.first, self.second]
+class Rescaled(Stage):
+    """x * scale + offset, each a number or one for every channel."""
+    what = "scale and offset"
 
     def allocate(self, memory):
-        """Nothing but the values."""
+        """Take scale and offset, and what makes the kernel of batch normalisation do nothing else."""
+        channels, real = self.target.channels, self.target.grid[2]
+        self.affine, self.flat = memory.arena.take(2 * channels), memory.arena.take(2 * channels)
+        self.ones = memory.identity(channels)
+        self.sums = memory.shared("sums", 6 * channels)
+        for at, number in ((self.affine, self.layer.scale), (self.affine + channels, self.layer.offset)):
+            memory.arena.put(at, np.broadcast_to(np.asarray(number, np.float32).reshape(-1), (real,)))
 
     def forward(self, program, mode):
-        """Add the step from both sources to the target."""
-        program.add(images.sum_images, self.layer.name, x=self.first.tensor, g=self.second.tensor, y=self.target.tensor,
-                    gate=self.relu)
+        """Add the step from source to target."""
+        program.add(normalize.apply, self.layer.name, x=self.source.tensor, y=self.target.tensor, affine=self.affine,
+                    gate=NO_GATE, leak=0.0, pool=False)
 
     def backward(self, program, mode, gradients, inputs):
-        """Add the steps that pass the gradient on to both sources."""
-        for value in self.sources():
-            program.add(images.pass_gradient, self.layer.name, g=self.target.gradient, y=self.target.tensor, dx=value.gradient,
-                        fresh=value.fresh(), gate=self.relu)
+        """Add the step back."""
+        self.source.fresh()
+        program.add(normalize.gradient, self.layer.name, y=self.source.tensor, g=self.target.gradient, dx=self.source.gradient,
+                    affine=self.affine, slope=self.flat, mask=self.ones, mask_image=0, zeros=self.flat, gate=NO_GATE, leak=0.0,
+                    pool=False, **self.sums)
 
 
 @dataclass
-class Mean:
-    """The mean over each whole image, channel by channel."""
-    source: Value
-    target: Value
-    layer: Any
+class Activated(Stage):
+    """An activation by itself."""
+    function: Any = None
 
     def describe(self):
-        return f"{self.layer.name}: mean of the image"
+        return f"{self.layer.name}: {self.function.name}"
 
-    def sources(self):
-        return [self.source]
+    def _fields(self):
+        function = self.function
+        return {"x": self.source.tensor, "activation": function.code, "leak": function.leak, "threshold": function.threshold,
+                "ceiling": function.ceiling}
 
-    def allocate(self, memory):
-        """Nothing but the values."""
+    def forward(self, program, mode):
+        """Add the step from source to target."""
+        program.add(activations.forward, self.layer.name, y=self.target.tensor, **self._fields())
+
+    def backward(self, program, mode, gradients, inputs):
+        """Add the step back."""
+        self.source.fresh()
+        program.add(activations.backward, self.layer.name, g=self.target.gradient, dx=self.source.gradient, **self._fields())
+
+
+@dataclass
+class Pooling(Stage):
+    """The largest value or the mean of each window."""
+    geometry: dict = field(default_factory=dict)
+    largest: bool = True
+
+    def describe(self):
+        return f"{self.layer.name}: {'max' if self.largest else 'average'}-pool"
+
+    def _fields(self):
+        (kh, kw), (sh, sw), (top, left) = (self.geometry["pool_size"], self.geometry["strides"],
+                                           [p[0] for p in self.geometry["padding"]])
+        return {"kernel_height": kh, "kernel_width": kw, "stride_height": sh, "stride_width": sw, "top": top, "left": left}
+
+    def forward(self, program, mode):
+        """Add the step from source to target."""
+        program.add(pooling.largest if self.largest else pooling.mean, self.layer.name, x=self.source.tensor,
+                    y=self.target.tensor, **self._fields())
+
+    def backward(self, program, mode, gradients, inputs):
+        """Add the step back."""
+        program.add(pooling.largest_gradient if self.largest else pooling.mean_gradient, self.layer.name, x=self.source.tensor,
+                    y=self.target.tensor, g=self.target.gradient, dx=self.source.gradient, fresh=self.source.fresh(),
+                    **self._fields())
+
+
+@dataclass
+class Largest(Stage):
+    """The largest value of each whole image; the gradient goes to equal ones in equal parts."""
+    what = "largest of the image"
+
+    def forward(self, program, mode):
+        """Add the step from source to target."""
+        height, width, _ = self.source.grid
+        program.add(pooling.largest, self.layer.name, x=self.source.tensor, y=self.target.tensor, kernel_height=height,
+                    kernel_width=width, stride_height=1, stride_width=1, top=0, left=0)
+
+    def backward(self, program, mode, gradients, inputs):
+        """Add the step back."""
+        program.add(pooling.whole_largest_gradient, self.layer.name, x=self.source.tensor, y=self.target.tensor,
+                    g=self.target.gradient, dx=self.source.gradient, fresh=self.source.fresh())
+
+
+@dataclass
+class Mean(Stage):
+    """The mean over each whole image, channel by channel."""
+    what = "mean of the image"
 
     def forward(self, program, mode):
         """Add the step from source to target."""
@@ -112,38 +171,184 @@ class Mean:
 
 
 @dataclass
-class Masking:
-    """Dropout of single values, in place: its target is its source."""
-    source: Value
-    dropout: Any
+class Repeated(Stage):
+    """Every pixel several times."""
+    what = "pixels repeated"
 
-    @property
-    def target(self):
-        return self.source
+    def _fields(self):
+        (height, width, _), (rows, columns, _) = self.source.grid, self.target.grid
+        return {"stride_height": rows // height, "stride_width": columns // width}
+
+    def forward(self, program, mode):
+        """Add the step from source to target."""
+        program.add(images.repeat, self.layer.name, x=self.source.tensor, y=self.target.tensor, **self._fields())
+
+    def backward(self, program, mode, gradients, inputs):
+        """Add the step back."""
+        self.source.fresh()
+        program.add(images.repeat_gradient, self.layer.name, g=self.target.gradient, dx=self.source.gradient, **self._fields())
+
+
+@dataclass
+class _Moved(Stage):
+    """The same values elsewhere; a subclass says as which pixels source and target are seen."""
+
+    def _sides(self, source, target):
+        return source, target
+
+    def forward(self, program, mode):
+        """Add the copy."""
+        x, y = self._sides(self.source.tensor, self.target.tensor)
+        program.add(images.place, self.layer.name, x=x, y=y, real_channels=min(x.channels, y.channels))
+
+    def backward(self, program, mode, gradients, inputs):
+        """Add the copy back."""
+        dx, g = self._sides(self.source.gradient, self.target.gradient)
+        program.add(images.place_gradient, self.layer.name, g=g, dx=dx, real_channels=min(g.channels, dx.channels),
+                    fresh=self.source.fresh())
+
+
+@dataclass
+class Padded(_Moved):
+    """Zeros around an image."""
+    what = "a copy inside zeros"
+
+    def _sides(self, source, target):
+        (top, _), (left, _) = self.layer.padding
+        return source, replace(target, at=target.at + top * target.row + left * target.channels)
+
+
+@dataclass
+class Reshaped(_Moved):
+    """The same numbers as a list, or a list as pixels: one of the two has a single pixel."""
+    what = "a copy in another shape"
+
+    def _sides(self, source, target):
+        if self.target.grid[:2] == (1, 1):
+            return source, _as(target, self.source.grid)
+        return _as(source, self.target.grid), target
+
+
+def _as(tensor, grid):
+    """A list of numbers as pixels without gaps."""
+    height, width, channels = grid
+    return Tensor(tensor.at, width * channels, tensor.image, height, width, channels)
+
+
+@dataclass
+class Branch(_Moved):
+    """One of several readers of a value: the same memory, a gradient of its own that is added to the others."""
+    what = "adds its part of a gradient"
+
+    def forward(self, program, mode):
+        """Nothing: the memory is the same."""
+
+
+@dataclass
+class Masking(Stage):
+    """Dropout by itself: in place where its target is its source."""
+    shape: tuple = ()
 
     def describe(self):
-        return f"{self.dropout.name}: dropout, in place"
+        return f"{self.layer.name}: dropout" + (", in place" if self.target is self.source else "")
 
     def sources(self):
-        return []
+        return [] if self.target is self.source else [self.source]
 
     def allocate(self, memory):
         """Take the mask."""
-        height, width, channels = self.source.size
-        self.mask = memory.arena.images(memory.capacity, height, width, channels) if memory.keeps else None
+        height, width, _ = self.source.grid
+        self.mask = memory.arena.images(memory.capacity, height, width, self.source.channels) if memory.keeps else None
+
+    @property
+    def dropout(self):
+        return self.layer
 
     def draw_mask(self, arena, count):
-        """Draw the mask of the next training step from the dropout layer's generator."""
-        mask = self.dropout.mask((count, *self.source.shape), np.dtype(np.float32))
-        flat = arena.matrix(self.mask.at, count, self.mask.image)
-        flat[:, :mask[0].size] = mask.reshape(count, -1)
+        """Draw the mask of the next training step from the layer's generator."""
+        target = arena.view(self.mask, count)[..., :self.source.grid[2]]
+        mask = self.layer.mask((count, *self.shape), np.dtype(np.float32))
+        target[:] = mask if mask.shape[1:3] == (1, 1) else mask.reshape(target.shape)
 
     def forward(self, program, mode):
-        """Multiply the value by the mask, in training."""
-        if mode == "train" and self.dropout.rate > 0:
-            program.add(images.mask_images, self.dropout.name, y=self.source.tensor, x=self.mask)
+        """Copy the value where it has a place of its own; multiply it by the mask in training."""
+        x, y = self.source.tensor, self.target.tensor
+        if x is not y:
+            program.add(images.place, self.layer.name, x=x, y=y, real_channels=x.channels)
+        if mode == "train" and self.layer.rate > 0:
+            program.add(images.mask_images, self.layer.name, y=y, x=self.mask)
 
     def backward(self, program, mode, gradients, inputs):
-        """Multiply its gradient by the mask, in training."""
-        if mode == "train" and self.dropout.rate > 0:
-            program.add(images.mask_images, self.dropout.name, y=self.source.gradient, x=self.mask)
+        """The same with the gradient."""
+        g, dx = self.target.gradient, self.source.gradient
+        if g is not dx:
+            program.add(images.place_gradient, self.layer.name, g=g, dx=dx, real_channels=g.channels, fresh=self.source.fresh())
+        if mode == "train" and self.layer.rate > 0:
+            program.add(images.mask_images, self.layer.name, y=dx, x=self.mask)
+
+
+@dataclass
+class Addition:
+    """The sum of two values or more, then ReLU where it follows."""
+    parts: list[Value]
+    target: Value
+    layer: Any
+    relu: bool = False
+
+    def describe(self):
+        return f"{self.layer.name}: sum" + ("; fused: ReLU" if self.relu else "")
+
+    def sources(self):
+        return self.parts
+
+    def allocate(self, memory):
+        """Nothing but the values."""
+
+    def forward(self, program, mode):
+        """Add the steps from the parts to the target."""
+        total = self.parts[0].tensor
+        for value in self.parts[1:]:
+            program.add(images.sum_images, self.layer.name, x=total, g=value.tensor, y=self.target.tensor,
+                        gate=self.relu and value is self.parts[-1])
+            total = self.target.tensor
+
+    def backward(self, program, mode, gradients, inputs):
+        """Add the steps that pass the gradient on to all parts."""
+        for value in self.parts:
+            program.add(images.pass_gradient, self.layer.name, g=self.target.gradient, y=self.target.tensor, dx=value.gradient,
+                        fresh=value.fresh(), gate=self.relu)
+
+
+@dataclass
+class Concatenation:
+    """Channels one after another."""
+    parts: list[Value]
+    target: Value
+    layer: Any
+
+    def describe(self):
+        return f"{self.layer.name}: channels side by side"
+
+    def sources(self):
+        return self.parts
+
+    def allocate(self, memory):
+        """Nothing but the values."""
+
+    def _places(self, tensor):
+        """Each part, and its place among the channels of the target."""
+        offset = 0
+        for value in self.parts:
+            yield value, replace(tensor, at=tensor.at + offset)
+            offset += value.grid[2]
+
+    def forward(self, program, mode):
+        """Add a copy for each part."""
+        for value, place in self._places(self.target.tensor):
+            program.add(images.place, self.layer.name, x=value.tensor, y=place, real_channels=value.grid[2])
+
+    def backward(self, program, mode, gradients, inputs):
+        """Add a copy back for each part."""
+        for value, place in self._places(self.target.gradient):
+            program.add(images.place_gradient, self.layer.name, g=place, dx=value.gradient, real_channels=value.grid[2],
+                        fresh=value.fresh())

@@ -1,0 +1,172 @@
+"""Activations and their gradients, value by value, on rows of whole vectors.
+
+A step's `activation` says which: x is what goes in, y what comes out; on the way back dx = g times the slope at x. `leak`,
+`threshold` and `ceiling` are a ReLU's negative_slope, threshold and max_value (infinity for none); an ELU's alpha is `leak`.
+
+e^x is 2^n e^r with n whole and r within ln 2 / 2 of 0, where a polynomial of the sixth degree is exact to the last bit or two
+(Cephes' expf; Cody and Waite, "Software manual for the elementary functions", 1980, split ln 2 in the same way).
+"""
+import math
+
+from llvmlite import ir
+from numba import types
+
+from tinyvgg.kernels.fast.elementwise import share
+from tinyvgg.kernels.fast.program import step_at
+from tinyvgg.kernels.fast.simd import LANE, VECTOR, WIDTH, Kernel, Value, machine
+
+NONE, RELU, LEAKY, CLIPPED, ELU, SIGMOID, TANH, SILU = range(8)
+_LANES = ir.VectorType(LANE, WIDTH)
+_ROUND = 1.5 * 2 ** 23                  # adding it leaves the whole part in the lowest bits
+_POWERS = [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1]
+_LOW, _HIGH = -87.3, 88.0               # beyond them 2^n is no normal number; callers have none above 0
+FAR = -3e38                             # any number this low stands for minus infinity where a slope may be 0
+
+
+def _parts(e, x):
+    """Return (2^n, e^r - 1)."""
+    x = x.maximum(_LOW).minimum(_HIGH)
+    shifted = x.fma(math.log2(math.e), e.constant(_ROUND))
+    n = shifted - _ROUND
+    r = n.fma(2.12194440e-4, n.fma(-0.693359375, x))
+    total = e.constant(_POWERS[0])
+    for power in _POWERS[1:]:
+        total = total.fma(r, power)
+    builder = e.builder
+    bits = builder.shl(builder.bitcast(shifted.value, _LANES), ir.Constant(_LANES, [23] * WIDTH))
+    scale = builder.bitcast(builder.add(bits, ir.Constant(_LANES, [0x3F800000] * WIDTH)), VECTOR)
+    return Value(e, scale), (total * r).fma(r, r)
+
+
+def exp(e, x):
+    scale, part = _parts(e, x)
+    return scale.fma(part, scale)
+
+
+def expm1(e, x):
+    scale, part = _parts(e, x)
+    return scale.fma(part, scale - 1.0)
+
+
+def sigmoid(e, x):
+    small = exp(e, x.absolute() * -1.0)
+    return (e.constant(1.0) / (small + 1.0)) * e.constant(1.0).where(x.at_least(0.0), small)
+
+
+def tanh(e, x):
+    part = expm1(e, x.absolute() * -2.0)                # from -1 to 0, exact near 0
+    size = (part * -1.0) / (part + 2.0)
+    return (size * -1.0).where(x.negative(), size)
+
+
+def value_of(e, kind, x, leak, threshold, ceiling):
+    """Emit the activation of x."""
+    if kind == RELU:
+        return x.relu()
+    if kind == LEAKY:
+        return x.leaky(leak)
+    if kind == CLIPPED:
+        return ((x.maximum(FAR) - threshold) * leak).where(x.below(threshold), x).minimum(ceiling)
+    if kind == ELU:
+        return (expm1(e, x.minimum(0.0)) * leak).where(x.at_most(0.0), x)
+    return {SIGMOID: lambda: sigmoid(e, x), TANH: lambda: tanh(e, x), SILU: lambda: x * sigmoid(e, x)}[kind]()
+
+
+def gradient_of(e, kind, x, g, leak, threshold, ceiling):
+    """Emit g times the activation's slope at x; at NaN g itself goes through a ReLU."""
+    if kind == RELU:
+        return g.where(x.positive(), 0.0)
+    if kind == LEAKY:
+        return g.where(x.positive(), g * leak)
+    if kind == CLIPPED:
+        return e.zero().where(x.at_least(ceiling), (g * leak).where(x.at_most(threshold), g))
+    if kind == ELU:
+        return (g * (exp(e, x.minimum(0.0)) * leak)).where(x.at_most(0.0), g)
+    if kind == TANH:
+        y = tanh(e, x)
+        return g * (e.constant(1.0) - y * y)
+    s = sigmoid(e, x)
+    rest = s * (e.constant(1.0) - s)
+    return g * (rest if kind == SIGMOID else s + x * rest)
+
+
+def make_forward(kind):
+    """Return y = the activation of x, count vectors."""
+    @machine
+    def forward_row(e, x, y, count, leak: types.float32, threshold: types.float32, ceiling: types.float32):
+        settings = [e.spread(number) for number in (leak, threshold, ceiling)]
+
+        def body(i, _):
+            e.store(value_of(e, kind, e.load(x + i * WIDTH), *settings), y + i * WIDTH)
+            return []
+        e.loop(count, [], body)
+    return forward_row
+
+
+def make_backward(kind):
+    """Return dx = g times the slope at x, count vectors."""
+    @machine
+    def backward_row(e, x, g, dx, count, leak: types.float32, threshold: types.float32, ceiling: types.float32):
+        settings = [e.spread(number) for number in (leak, threshold, ceiling)]
+
+        def body(i, _):
+            e.store(gradient_of(e, kind, e.load(x + i * WIDTH), e.load(g + i * WIDTH), *settings), dx + i * WIDTH)
+            return []
+        e.loop(count, [], body)
+    return backward_row
+
+
+relu_row, leaky_row, clipped_row, elu_row, sigmoid_row, tanh_row, silu_row = map(make_forward, range(RELU, SILU + 1))
+relu_back, leaky_back, clipped_back, elu_back, sigmoid_back, tanh_back, silu_back = map(make_backward, range(RELU, SILU + 1))
+
+
+@Kernel
+def forward(step, thread, threads):
+    """y = the activation of x."""
+    step = step_at(step)
+    x, y, kind = step.x, step.y, step.activation
+    first, last = share(step.images * y.height, thread, threads)
+    for item in range(first, last):
+        n, i = item // y.height, item % y.height
+        common = (x.at + n * x.image + i * x.row, y.at + n * y.image + i * y.row, y.width * y.channels // WIDTH, step.leak,
+                  step.threshold, step.ceiling)
+        if kind == RELU:
+            relu_row(*common)
+        elif kind == LEAKY:
+            leaky_row(*common)
+        elif kind == CLIPPED:
+            clipped_row(*common)
+        elif kind == ELU:
+            elu_row(*common)
+        elif kind == SIGMOID:
+            sigmoid_row(*common)
+        elif kind == TANH:
+            tanh_row(*common)
+        else:
+            silu_row(*common)
+
+
+@Kernel
+def backward(step, thread, threads):
+    """dx = g times the activation's slope at x."""
+    step = step_at(step)
+    x, g, dx, kind = step.x, step.g, step.dx, step.activation
+    first, last = share(step.images * x.height, thread, threads)
+    for item in range(first, last):
+        n, i = item // x.height, item % x.height
+        common = (x.at + n * x.image + i * x.row, g.at + n * g.image + i * g.row, dx.at + n * dx.image + i * dx.row,
+                  x.width * x.channels // WIDTH, step.leak, step.threshold, step.ceiling)
+        if kind == RELU:
+            relu_back(*common)
+        elif kind == LEAKY:
+            leaky_back(*common)
+        elif kind == CLIPPED:
+            clipped_back(*common)
+        elif kind == ELU:
+            elu_back(*common)
+        elif kind == SIGMOID:
+            sigmoid_back(*common)
+        elif kind == TANH:
+            tanh_back(*common)
+        else:
+            silu_back(*common)

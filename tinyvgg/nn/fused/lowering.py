@@ -1,0 +1,199 @@
+"""What each layer is made of: one or a few primitive calls, which stages are built from.
+
+A layer that stands in no line of LOWER, or with options that no stage has, is a call of kind "layer": it runs as it is, between
+the steps. To give a layer a fast stage: its line in LOWER, a stage, and that one's line in stages.py.
+"""
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
+
+from tinyvgg.kernels.fast import activations
+from tinyvgg.nn import layers
+from tinyvgg.nn.fused.convolution import Geometry
+
+
+@dataclass(frozen=True)
+class Link:
+    """One call of a layer: which calls it reads (-1: the images), and the shapes of one image going in and coming out."""
+    layer: Any
+    inputs: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Function:
+    """An activation: its code and numbers (see kernels.fast.activations), and its name for people."""
+    code: int
+    name: str
+    leak: float = 0.0
+    threshold: float = 0.0
+    ceiling: float = inf
+
+
+@dataclass(frozen=True)
+class Call:
+    """A primitive call: its kind, what it is about, and the rest as in Link. `why`: for a kind "layer", what no stage has."""
+    kind: str
+    layer: Any
+    inputs: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    shape: tuple[int, ...]
+    about: Any = None
+    why: str = ""
+
+
+def links(model):
+    """Return the calls up to the logits, each after those that it reads."""
+    place, found = {model.input: -1}, []
+    for node, layer in model._logit_nodes():
+        found.append(Link(layer, tuple(place[n] for n in node.inputs), tuple(tuple(n.shape) for n in node.inputs),
+                          tuple(node.shape)))
+        place[node] = len(found) - 1
+    return found
+
+
+def lower(found):
+    """Return the primitive calls of a list of links."""
+    calls, place = [], {-1: -1}
+    for index, link in enumerate(found):
+        inputs = tuple(place[i] for i in link.inputs)
+        for call in _parts(link):
+            inputs = inputs if call.inputs is link.inputs else (len(calls) - 1,)
+            calls.append(replace(call, inputs=inputs))
+        place[index] = len(calls) - 1
+    return calls
+
+
+def _parts(link):
+    """The primitive calls of one link; `inputs` of the first are the link's own object, of the others anything else."""
+    known = LOWER.get(type(link.layer))
+    parts = known(link) if known else None
+    if parts is None or isinstance(parts, str):
+        return [Call("layer", link.layer, link.inputs, link.shapes, link.shape, why=parts or "no fast stage")]
+    return parts
+
+
+def _one(link, kind, about=None, **changes):
+    return Call(kind, link.layer, link.inputs, link.shapes, link.shape, about, **changes)
+
+
+def _with_activation(link, *parts):
+    """`parts`, then the layer's own activation."""
+    function = function_of(link.layer.activation)
+    if isinstance(function, str):
+        return function
+    last = parts[-1]
+    after = [] if function is None else [Call("activation", link.layer, (), (last.shape,), last.shape, function)]
+    return [*parts, *after]
+
+
+def function_of(activation):
+    """The Function of an activation, None for the identity, or the reason why there is none."""
+    settings = dict(activation.settings)
+    if activation.kernel is None:
+        return None
+    if activation.kernel == "relu":
+        return _relu(**settings)
+    codes = {"elu": activations.ELU, "sigmoid": activations.SIGMOID, "tanh": activations.TANH, "silu": activations.SILU}
+    if activation.kernel not in codes:
+        return f"no fast stage for {activation.name}"
+    return Function(codes[activation.kernel], activation.name, settings.get("alpha", 1.0))
+
+
+def _relu(negative_slope=0.0, max_value=None, threshold=0.0):
+    if threshold == 0 and max_value is None:
+        return (Function(activations.LEAKY, "leaky ReLU", negative_slope) if negative_slope
+                else Function(activations.RELU, "ReLU"))
+    return Function(activations.CLIPPED, "ReLU with limits", negative_slope, threshold, inf if max_value is None else max_value)
+
+
+def _activation(link):
+    function = function_of(link.layer.activation)
+    return function if isinstance(function, str) else [_one(link, "view") if function is None
+                                                       else _one(link, "activation", function)]
+
+
+def _relu_layer(link):
+    return [_one(link, "activation", _relu(**link.layer._settings()))]
+
+
+def _convolution(link):
+    layer = link.layer
+    window = layer.geometry(link.shapes[0][:2])
+    about = Geometry(layer, "kernel", "bias" if layer.use_bias else None, layer.kernel_size, layer.strides, window["padding"],
+                     layer.dilation_rate, layer.groups, layer.filters)
+    return _with_activation(link, _one(link, "convolution", about))
+
+
+def _depthwise(link):
+    layer = link.layer
+    channels = link.shapes[0][2]
+    window = layer.geometry(link.shapes[0][:2])
+    about = Geometry(layer, "depthwise_kernel", "bias" if layer.use_bias else None, layer.kernel_size, layer.strides,
+                     window["padding"], layer.dilation_rate, channels, channels * layer.depth_multiplier)
+    return _with_activation(link, _one(link, "convolution", about))
+
+
+def _separable(link):
+    layer = link.layer
+    channels, window = link.shapes[0][2], layer.geometry(link.shapes[0][:2])
+    spread = channels * layer.depth_multiplier
+    middle = (*link.shape[:2], spread)
+    first = Geometry(layer, "depthwise_kernel", None, layer.kernel_size, layer.strides, window["padding"], layer.dilation_rate,
+                     channels, spread)
+    return _with_activation(link, replace(_one(link, "convolution", first), shape=middle),
+                            Call("convolution", layer, (), (middle,), link.shape, _pointwise(layer, "pointwise_kernel",
+                                                                                           layer.filters)))
+
+
+def _pointwise(layer, kernel, filters):
+    return Geometry(layer, kernel, "bias" if layer.use_bias else None, (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1, filters)
+
+
+def _dense(link):
+    if len(link.shapes[0]) == 1:
+        return _with_activation(link, _one(link, "dense"))
+    return _with_activation(link, _one(link, "convolution", _pointwise(link.layer, "kernel", link.layer.units)))
+
+
+def _pool(kind):
+    def pool(link):
+        layer = link.layer
+        if kind == "average pool" and layer.pool_size == tuple(link.shapes[0][:2]) and layer.padding == "valid":
+            return [_one(link, "mean")]
+        return [_one(link, kind, layer.geometry(link.shapes[0][:2]))]
+    return pool
+
+
+def _plain(kind):
+    return lambda link: [_one(link, kind)]
+
+
+LOWER = {
+    layers.Conv2D: _convolution, layers.DepthwiseConv2D: _depthwise, layers.SeparableConv2D: _separable, layers.Dense: _dense,
+    layers.Activation: _activation, layers.Sigmoid: _activation, layers.Tanh: _activation, layers.SiLU: _activation,
+    layers.ReLU: _relu_layer, layers.ReLU6: _relu_layer,
+    layers.LeakyReLU: lambda link: [_one(link, "activation", _relu(link.layer.negative_slope))],
+    layers.ELU: lambda link: [_one(link, "activation", Function(activations.ELU, "ELU", link.layer.alpha))],
+    layers.BatchNormalization: _plain("norm"), layers.Dropout: _plain("dropout"),
+    layers.SpatialDropout2D: _plain("channel dropout"),
+    layers.MaxPooling2D: _pool("max pool"), layers.AveragePooling2D: _pool("average pool"),
+    layers.GlobalAveragePooling2D: _plain("mean"), layers.GlobalMaxPooling2D: _plain("largest"),
+    layers.Add: _plain("add"), layers.Concatenate: _plain("concatenate"),
+    layers.Flatten: _plain("view"), layers.Reshape: _plain("view"), layers.InputLayer: _plain("view"),
+    layers.ZeroPadding2D: _plain("pad"), layers.Rescaling: _plain("rescale"),
+}
+if "UpSampling2D" in layers.LAYERS:
+    LOWER[layers.LAYERS["UpSampling2D"]] = lambda link: (
+        [_one(link, "repeat", link.layer.size)] if getattr(link.layer, "interpolation", "nearest") == "nearest"
+        else "no fast stage for an interpolation")
+WATCHED = {layers.BatchNormalization: ("trainable",), layers.Dropout: ("rate",), layers.SpatialDropout2D: ("rate",),
+           layers.LeakyReLU: ("negative_slope",), layers.ELU: ("alpha",), layers.Rescaling: ("scale", "offset"),
+           layers.ReLU: ("max_value", "negative_slope", "threshold"), layers.ReLU6: ("max_value", "negative_slope", "threshold")}
+
+
+def options_of(layer):
+    """What a plan depends on of a layer's options that may change."""
+    found = [getattr(layer, name) for name in WATCHED.get(type(layer), ())]
+    return [value.tolist() if hasattr(value, "tolist") else value for value in found]
