@@ -1,0 +1,87 @@
+"""An image's result depends on the image, its label, the settings and the seed: not on batches, order, company, threads or a stop."""
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyvgg import attacks
+from tinyvgg.nn import Sequential
+from tinyvgg.nn.layers import BatchNormalization, Conv2D, Dense, Flatten, InputLayer, MaxPooling2D
+
+ROOT = Path(__file__).resolve().parents[2]
+ATTACKS = {
+    "noise": functools.partial(attacks.noise, eps=0.1, tries=2), "fgsm": functools.partial(attacks.fgsm, eps=0.03),
+    "pgd": functools.partial(attacks.pgd, eps=0.02, steps=4, restarts=2), "pgd_l2": functools.partial(attacks.pgd, eps=0.3, norm="l2", steps=3),
+    "pgd_l1": functools.partial(attacks.pgd, eps=3, norm="l1", steps=3, random_start=True),
+    "mifgsm": functools.partial(attacks.mifgsm, eps=0.02, steps=4), "apgd": functools.partial(attacks.apgd, eps=0.02, steps=6),
+    "apgd_t": functools.partial(attacks.apgd_t, eps=0.02, steps=5, targets=2),
+    "fab": functools.partial(attacks.fab, steps=4, targets=2, restarts=2), "deepfool": functools.partial(attacks.deepfool, steps=5),
+    "cw": functools.partial(attacks.cw, steps=20, searches=2, constant=1.0), "fmn": functools.partial(attacks.fmn, steps=8),
+    "square": functools.partial(attacks.square, eps=0.05, queries=12), "square_l2": functools.partial(attacks.square, eps=0.5, norm="l2", queries=8),
+    "hopskipjump": functools.partial(attacks.hopskipjump, steps=2, draws=10, tries=5),
+    "hopskipjump_linf": functools.partial(attacks.hopskipjump, steps=2, draws=10, tries=5, norm="linf"),
+    "rays": functools.partial(attacks.rays, queries=30), "ladder": functools.partial(attacks.ladder, eps=0.2),
+}
+KEPT = ("x_adv", "x_adv_u8", "pred_adv", "success", "success_u8", "queries", "steps_used", "loss")
+
+
+def network():
+    """A small network of random weights, of a width that the fast kernels fuse."""
+    return Sequential([InputLayer((8, 8, 3)), Conv2D(16, 3, padding="same", activation="relu"), BatchNormalization(), MaxPooling2D(),
+                       Conv2D(16, 3, activation="relu"), Flatten(), Dense(6, activation="softmax")], seed=2, name="small")
+
+
+def images(n=9):
+    x = np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3)).astype(np.float32) / np.float32(255)
+    return x, network().labels(x)
+
+
+def parts(result, rows=slice(None)):
+    return {name: getattr(result, name)[rows] for name in KEPT}
+
+
+def assert_equal(found, expected):
+    for name in KEPT:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_batches_order_company_and_a_stop_change_nothing(name, tmp_path):
+    attack, model, (x, y) = ATTACKS[name], network(), images()
+    whole = parts(attack(model, x, y))
+    assert whole["queries"].any()
+    for size in (1, 3, 7):
+        assert_equal(parts(attack(model, x, y, batch_size=size)), whole)
+    order = np.random.default_rng(1).permutation(len(x))
+    assert_equal(parts(attack(model, x[order], y[order])), {k: v[order] for k, v in whole.items()})
+    assert_equal(parts(attack(model, x[4:9], y[4:9])), {k: v[4:9] for k, v in whole.items()})
+    if name != "ladder":
+        with pytest.raises(KeyboardInterrupt):
+            attack(model, x, y, batch_size=3, out=tmp_path / "run", callback=stop_after(2))
+        assert len(list((tmp_path / "run" / "batches").glob("*.npz"))) == 2
+    assert_equal(parts(attack(model, x, y, batch_size=3, out=tmp_path / "run")), whole)
+
+
+def stop_after(batches):
+    seen = []
+
+    def callback(batch):
+        seen.append(batch)
+        if len(seen) == batches:
+            raise KeyboardInterrupt
+    return callback
+
+
+def test_threads_change_nothing(tmp_path):
+    """In a process each, for the number of threads is decided at the first use."""
+    code = ("import sys, numpy as np; sys.path.insert(0, sys.argv[1]); from tests.attacks.test_independence import *\n"
+            "x, y = images(); print({n: record.sha256_arrays(*parts(ATTACKS[n](network(), x, y)).values()) for n in "
+            "('pgd', 'apgd', 'fab', 'cw', 'square', 'hopskipjump')})").replace("import *\n", "import *; from tinyvgg.report import record\n")
+    runs = [subprocess.Popen([sys.executable, "-c", code, str(ROOT)], stdout=subprocess.PIPE, text=True, cwd=ROOT,
+                             env={**os.environ, "TINYVGG_NUM_THREADS": str(n)}) for n in (1, 2, 3)]
+    said = [run.communicate()[0] for run in runs]
+    assert len(set(said)) == 1 and "pgd" in said[0]
