@@ -6,8 +6,8 @@ the same images as AutoAttack (torchattacks has its authors' files).
         [--json | --out FILE.json]
 
 A row: {"model", "work", "peer", "n", "ours", "theirs", "unit", ...}. unit "robust": accuracy left, the lower the stronger;
-"median": median distance of the fooled, the nearer the stronger; "left": images left by the ladder, with how many both leave and the
-processor seconds of both. Every image is judged by our network, whoever made it.
+"median": median distance of the fooled, the nearer the stronger; "left": images left by the ladder, with how many both leave and
+the processor seconds of both. Every image is judged by our network, whoever made it.
 """
 import argparse
 import json
@@ -66,8 +66,8 @@ def save(arguments, rows, dataset):
 
 def text(row):
     more = ("both", "ours_s", "theirs_s", "ours_queries", "theirs_queries")
-    return (f"{row['model']:<22}{row['work']:<28}{row['peer']:<13}n {row['n']:<5}ours {row['ours']:.4g}, theirs {row['theirs']:.4g} "
-            f"({row['unit']})" + "".join(f", {key} {row[key]}" for key in more if key in row))
+    return (f"{row['model']:<22}{row['work']:<28}{row['peer']:<13}n {row['n']:<5}ours {row['ours']:.4g}, "
+            f"theirs {row['theirs']:.4g} ({row['unit']})" + "".join(f", {key} {row[key]}" for key in more if key in row))
 
 
 class Both:
@@ -112,7 +112,8 @@ def ladders(both, arguments):
         end = time.process_time()
         left, theirs = own.pred_adv == both.y, both.model.labels(np.clip(both.ours(adv), 0, 1)) == both.y
         yield {"work": f"standard ladder {norm} {eps:.4g}", "peer": "AutoAttack", "n": n, "ours": int(left.sum()),
-               "theirs": int(theirs.sum()), "unit": "left", "both": int((left & theirs).sum()), "ours_s": round(middle - start, 1), "theirs_s": round(end - middle, 1)}
+               "theirs": int(theirs.sum()), "unit": "left", "both": int((left & theirs).sum()),
+               "ours_s": round(middle - start, 1), "theirs_s": round(end - middle, 1)}
 
 
 def within(both, arguments):
@@ -163,7 +164,8 @@ def nearest(both, arguments):
     pairs = [
         ("DeepFool l2", "foolbox", "l2", lambda: attacks.deepfool(*mine),
          lambda: fb.attacks.L2DeepFoolAttack(steps=50)(foolbox, x, y, epsilons=None)[1]),
-        ("DeepFool l2", "torchattacks", "l2", lambda: attacks.deepfool(*mine), lambda: torchattacks.DeepFool(both.net, steps=50)(x, y)),
+        ("DeepFool l2", "torchattacks", "l2", lambda: attacks.deepfool(*mine),
+         lambda: torchattacks.DeepFool(both.net, steps=50)(x, y)),
         ("FMN l2", "foolbox", "l2", lambda: attacks.fmn(*mine, steps=100),
          lambda: fb.attacks.L2FMNAttack(steps=100)(foolbox, x, y, epsilons=None)[1]),
         ("FMN linf", "foolbox", "linf", lambda: attacks.fmn(*mine, steps=100, norm="linf"),
