@@ -14,7 +14,7 @@ import os
 import statistics
 
 from tinyvgg import data, models
-from tinyvgg.report.record import append_line, read_lines, versions, write_json
+from tinyvgg.report.record import KeptRows, versions, write_json
 from tinyvgg.report.tables import table
 from tinyvgg.train import evaluate, fit
 
@@ -33,13 +33,10 @@ def main():
     options = parser.parse_args()
     dataset = data.load(options.data)
     recipe = {"data": dataset.name, "limit": options.limit, "epochs": options.epochs}
-    rows = [row for row in read_lines(options.out) if all(row[key] == value for key, value in recipe.items())]
-    for seed in range(options.seeds):
-        for kernels in ("fast", "precise"):
-            if not any(row["seed"] == seed and row["kernels"] == kernels for row in rows):
-                rows.append({**recipe, "seed": seed, "kernels": kernels, **train(dataset, kernels, seed, options)})
-                append_line(options.out, rows[-1])
-    result = difference([row for row in rows if row["seed"] < options.seeds])
+    kept = KeptRows(options.out, {"data_sha256": dataset.sha256})
+    rows = [kept.get({**recipe, "seed": seed, "kernels": kernels}, lambda s=seed, k=kernels: train(dataset, k, s, options))
+            for seed in range(options.seeds) for kernels in ("fast", "precise")]
+    result = difference(rows)
     if options.results:
         settings = " ".join(f"--{key} {value}" for key, value in recipe.items())
         write_json(options.results, {"command": f"python benchmarks/convergence.py {settings} --seeds {options.seeds}",

@@ -1,4 +1,6 @@
 """The tables of docs/cortex-m4.md, and those of the plain kernels and of chains in docs/c-code.md, from the rows of benchmarks/cortex_m4.py."""
+from tinyvgg.report.tables import markdown
+
 BEGIN, END = "<!-- begin of benchmarks/cortex_m4.py -->", "<!-- end of benchmarks/cortex_m4.py -->"
 
 
@@ -38,10 +40,6 @@ def row_by_row(rows, facts):
     return markdown(["plan", "compiler", "arena", "RAM", "flash", "cycles"],
                     [[r["plan"], r["compiler"], *(f"{r[k]:,.0f}" for k in ("arena_bytes", "ram_bytes", "flash_bytes", "cycles"))]
                      for r in rows])
-
-
-def markdown(head, lines):
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in (head, ["---"] * len(head), *lines))
 
 
 def plans(rows):

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from tinyvgg import attacks, zoo
+from tinyvgg.report.tables import markdown
 
 RESULTS = Path(__file__).resolve().parent / "results"
 README = RESULTS.parent.parent / "README.md"
@@ -51,7 +52,7 @@ def figures(r, also):
     rows.append([f"{search['rows'][-1]['flips']} searched bit flips, int8", f"{share(before)} to {share(search['accuracy_after'])}",
                  search["command"]])
     rows.append([f"{last['flips']:,} random bit flips, int8", f"{share(before)} to {share(last['median'])} (median)", random["command"]])
-    return table(["what", "figure", "command"], [[a, b, f"`{c}`"] for a, b, c in rows])
+    return markdown(["what", "figure", "command"], [[a, b, f"`{c}`"] for a, b, c in rows])
 
 
 def beside(r, peers, speed, cycles):
@@ -88,7 +89,7 @@ def beside(r, peers, speed, cycles):
              ", ".join(f"`{row['command']}`" for row in run) + f": zero wait states; `{cycles['command']}`: with five",
              student["source"], peers["xcubeai_resnet8"]["source"], f"`{speed['command']}`, one thread each, medians"]
     header = ["", "tinyvgg", "student project", "X-CUBE-AI", "CMSIS-NN", "cleverhans, foolbox"]
-    return table(header, rows) + "\n\n" + "\n".join(f"{i}. {text}" for i, text in enumerate(notes, 1))
+    return markdown(header, rows) + "\n\n" + "\n".join(f"{i}. {text}" for i, text in enumerate(notes, 1))
 
 
 def waiting(cycles):
@@ -118,7 +119,7 @@ def the_zoo():
             "`tinyvgg evaluate light_cifar10 --data DATA`). DATA was\nCIFAR-10 whose pixels went through JPEG (quality 75), with 5,000 of "
             "the 10,000 test images: these figures are not comparable with ones on the\noriginal images. Each name leads to a card with "
             "the command that trained it; [the attacks' page](docs/attacks.md) says what attacks leave.\n\n"
-            + table(["name", "network", "parameters", "test accuracy", "95 % interval"], rows))
+            + markdown(["name", "network", "parameters", "test accuracy", "95 % interval"], rows))
 
 
 def few(n):
@@ -134,11 +135,6 @@ def share(value, digits=2):
 def interval(row):
     """The 95 % interval in percent."""
     return " to ".join(f"{100 * v:.2f}" for v in row["interval"])
-
-
-def table(header, rows):
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows))
 
 
 def filled(text):

@@ -23,7 +23,7 @@ from torch_peer import Peer
 from tinyvgg import data, models, rng, train
 from tinyvgg.data.augment import Augment
 from tinyvgg.data.batches import batches
-from tinyvgg.report.record import append_line, read_lines, versions, write_json
+from tinyvgg.report.record import KeptRows, versions, write_json
 from tinyvgg.train import optimizers, recipe, schedules
 
 RECIPES = {
@@ -103,20 +103,18 @@ def measure(arguments, dataset):
     chosen = np.sort(rng.generator(0, "limit").permutation(len(x))[:arguments.limit])
     settings = {"recipe": arguments.recipe, "epochs": arguments.epochs, "images": len(chosen), "torch": torch.__version__,
                 "data": hashlib.sha256(x[chosen].tobytes()).hexdigest()[:16]}
-    rows = [r for r in (read_lines(arguments.rows) if arguments.rows else []) if all(r.get(k) == v for k, v in settings.items())]
-    for seed in range(arguments.seeds):
-        for name, engine in (("tinyvgg", ours), ("torch", theirs)):
-            if any((r["engine"], r["seed"]) == (name, seed) for r in rows):
-                continue
-            started = time.perf_counter()
-            answers = engine(RECIPES[arguments.recipe], x[chosen], y[chosen], arguments.epochs, seed)
-            row = {"work": "learning", **settings, "engine": name, "seed": seed, "accuracy": accuracy(answers, *test),
-                   "test_images": len(test[0]), "seconds": round(time.perf_counter() - started, 1)}
-            rows.append(row)
-            print(f"{name}, seed {seed}: {row['accuracy']:.2%} in {row['seconds']:.0f} s", file=sys.stderr)
-            if arguments.rows:
-                append_line(arguments.rows, row)
-    return [row for row in rows if row["seed"] < arguments.seeds]
+    engines, kept = {"tinyvgg": ours, "torch": theirs}, KeptRows(arguments.rows, settings)
+
+    def trained(name, seed):
+        started = time.perf_counter()
+        answers = engines[name](RECIPES[arguments.recipe], x[chosen], y[chosen], arguments.epochs, seed)
+        row = {**settings, "accuracy": accuracy(answers, *test), "test_images": len(test[0]),
+               "seconds": round(time.perf_counter() - started, 1)}
+        print(f"{name}, seed {seed}: {row['accuracy']:.2%} in {row['seconds']:.0f} s", file=sys.stderr)
+        return row
+
+    return [kept.get({"engine": name, "seed": seed}, lambda name=name, seed=seed: trained(name, seed))
+            for seed in range(arguments.seeds) for name in engines]
 
 
 def welch(a, b):

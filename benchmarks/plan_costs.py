@@ -29,7 +29,7 @@ from tinyvgg.nn import layers as L
 from tinyvgg.quant.graph import VARIANTS, Conv2D
 from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.quant.schemes import compress
-from tinyvgg.report.record import append_line, read_lines, write_bytes
+from tinyvgg.report.record import KeptRows, write_bytes
 from tinyvgg.report.tables import table
 
 BOARD = "stm32l4r9i-disco"
@@ -103,14 +103,14 @@ def varied(graph, variant):
 
 def collect(compiler, samples=None, limit=None):
     """Return (rows of `measured`, whether they are all)."""
-    known = {tuple(row["what"]): row for row in (read_lines(samples) if samples else [])}
-    wanted = [(compiler, n, scheme, v) for n in NETWORKS for scheme, row in VARIED.items() for v in row]
-    for what in [w for w in wanted if w not in known][:limit]:
-        known[what] = {"what": what, **measured(compiler, varied(integers(*what[1:3]), what[3]))}
-        say(f"{' '.join(what)}: {sum(c for _, _, c in known[what]['layers']):,.0f} cycles")
-        if samples:
-            append_line(samples, known[what])
-    return [known[w] for w in wanted if w in known], all(w in known for w in wanted)
+    kept = KeptRows(samples)
+    wanted = [{"what": [compiler, n, scheme, v]} for n in NETWORKS for scheme, row in VARIED.items() for v in row]
+    for key in [key for key in wanted if key not in kept][:limit]:
+        _, network, scheme, variant = key["what"]
+        row = kept.get(key, lambda n=network, s=scheme, v=variant: measured(compiler, varied(integers(n, s), v)))
+        say(f"{' '.join(key['what'])}: {sum(c for _, _, c in row['layers']):,.0f} cycles")
+    rows = [kept.get(key, dict) for key in wanted if key in kept]
+    return rows, len(rows) == len(wanted)
 
 
 def measured(compiler, graph):

@@ -23,7 +23,7 @@ from tinyvgg import data as data_module
 from tinyvgg.cli._classifier import images_for, open_classifier
 from tinyvgg.quant.memory import plan_memory
 from tinyvgg.quant.schemes import Options, compress, constants
-from tinyvgg.report.record import append_line, read_lines, sha256_arrays, versions, write_json
+from tinyvgg.report.record import KeptRows, sha256_arrays, versions, write_json
 from tinyvgg.report.tables import table
 from tinyvgg.train import evaluate
 
@@ -52,28 +52,30 @@ def main():
     network, dataset = open_classifier(arguments.model), data_module.load(arguments.data)
     x, y = images_for(network, dataset, "train", arguments.train_images)
     x_test, y_test = images_for(network, dataset, "test", arguments.n)
-    file = Path(arguments.out) / "rows.jsonl"
-    done = {row["name"] for row in read_lines(file)}
-    floats = evaluate(network, x_test, y_test)["accuracy"]
-    if "float32" not in done:
-        size = 4 * network.count_params()
-        append_line(file, {"name": "float32", "bytes": size, "accuracy": floats, "drop": 0.0, "n": len(x_test)})
-    for name, scheme, options, tuned in ROWS:
-        if name in done or arguments.only and name not in arguments.only:
-            continue
+    kept = KeptRows(Path(arguments.out) / "rows.jsonl", {
+        "model_sha256": sha256_arrays(*network.get_weights()), "data_sha256": dataset.sha256, "n": len(x_test), "images": len(x),
+        "finetune": arguments.finetune, "seed": arguments.seed})
+    rows = [kept.get({"name": "float32"}, lambda: {"bytes": 4 * network.count_params(), "drop": 0.0, "n": len(x_test),
+                                                   "accuracy": evaluate(network, x_test, y_test)["accuracy"]})]
+    floats = rows[0]["accuracy"]
+
+    def measured(scheme, options, tuned):
         started = time.perf_counter()
         options = {**options, "epochs": arguments.finetune if tuned else 0, "seed": arguments.seed, "quiet": arguments.quiet}
         model = compress(network, scheme, x, y, **options)
-        built = time.perf_counter() - started
-        started = time.perf_counter()
+        built = time.perf_counter()
         accuracy = evaluate(model, x_test, y_test)["accuracy"]
-        seconds = time.perf_counter() - started
-        row = {"name": name, "bytes": constants(model), "accuracy": accuracy, "drop": 100 * (floats - accuracy), "n": len(x_test)}
-        row |= {"arena": plan_memory(model.graph).size, "build_s": round(built, 1), "evaluate_s": round(seconds, 1)}
-        append_line(file, row)
-    if arguments.tflite_python and "TensorFlow Lite int8" not in done:
-        append_line(file, tflite(arguments, x[:512], x_test, y_test, floats))
-    show(arguments, read_lines(file))
+        return {"bytes": constants(model), "accuracy": accuracy, "drop": 100 * (floats - accuracy), "n": len(x_test),
+                "arena": plan_memory(model.graph).size, "build_s": round(built - started, 1),
+                "evaluate_s": round(time.perf_counter() - built, 1)}
+
+    for name, *how in ROWS:
+        if {"name": name} in kept or not arguments.only or name in arguments.only:
+            rows.append(kept.get({"name": name}, lambda how=how: measured(*how)))
+    peer = {"name": "TensorFlow Lite int8"}
+    if arguments.tflite_python or peer in kept:
+        rows.append(kept.get(peer, lambda: tflite(arguments, x[:512], x_test, y_test, floats)))
+    show(arguments, rows)
 
 
 def parse():
@@ -106,7 +108,7 @@ def tflite(arguments, x_calibration, x_test, y_test, floats):
         accuracy = float((found["scores"].argmax(axis=1) == y_test).mean())
         size = int(found["bytes"])
     drop = 100 * (floats - accuracy)
-    return {"name": "TensorFlow Lite int8", "bytes": size, "accuracy": accuracy, "drop": drop, "n": len(x_test)}
+    return {"bytes": size, "accuracy": accuracy, "drop": drop, "n": len(x_test)}
 
 
 def show(arguments, rows):

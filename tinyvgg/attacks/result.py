@@ -10,6 +10,7 @@ import numpy as np
 from tinyvgg.errors import FormatError
 from tinyvgg.report import record
 from tinyvgg.report.interval import wilson
+from tinyvgg.report.record import plain
 
 LARGEST_FILE = 4 << 30  # bytes, unpacked, that a saved attack may hold
 VERSION = 1
@@ -225,14 +226,3 @@ def _median_all(values, fooled, attackable):
     """Median over all attackable images, the survivors counted as infinitely far."""
     filled = np.where(fooled, values, np.inf)[attackable]
     return float(np.median(filled)) if len(filled) else math.nan
-
-
-def plain(value):
-    """Replace arrays, tuples, NaN and infinity by what JSON has."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value

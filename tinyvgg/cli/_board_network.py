@@ -69,17 +69,12 @@ def _evaluate(arguments):
                                 quiet=arguments.quiet)
     result |= {"data": dataset.name, "data_sha256": dataset.sha256}
     if out:
-        write_json(out / "evaluation.json", _plain(result))
+        write_json(out / "evaluation.json", result)
     if arguments.figure:
         from tinyvgg.report.plots import confusion_matrix
         confusion_matrix(result["confusion"], [row["class"] for row in result["per_class"]], arguments.figure)
     print_result(arguments, result, _evaluation_text(result))
     return 1 if result["agreement"] is not None and result["agreement"] < 1 else 0
-
-
-def _plain(result):
-    from tinyvgg.cli._common import finite
-    return finite(result)
 
 
 def _built(arguments, out):

@@ -1,7 +1,8 @@
 """What the verbs share: the common options, and one way to print a result."""
 import json
-import math
 import sys
+
+from tinyvgg.report.record import plain
 
 
 def add_common(parser, *, seed=True):
@@ -16,20 +17,9 @@ def add_common(parser, *, seed=True):
 def print_result(arguments, result, text):
     """Print `result` (plain data) as JSON with --json, else `text`, on standard output."""
     if arguments.json:
-        print(json.dumps(finite(result), allow_nan=False))
+        print(json.dumps(plain(result), allow_nan=False))
     else:
         print(text)
-
-
-def finite(value):
-    """Replace what JSON has no word for (NaN, infinity) by None, and NumPy scalars by Python's."""
-    if isinstance(value, dict):
-        return {k: finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    if hasattr(value, "tolist"):
-        return finite(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def note(arguments, text):

@@ -9,13 +9,12 @@ from importlib import import_module
 from pathlib import Path
 
 from tinyvgg._version import __version__
-from tinyvgg.attacks.result import plain
 from tinyvgg.data import cifar10
 from tinyvgg.demo.sources import sources_sha256
 from tinyvgg.demo.story import Settings, Story, read_json
 from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
 from tinyvgg.report.progress import Progress
-from tinyvgg.report.record import check_folder, toolchain, versions, write_json
+from tinyvgg.report.record import check_folder, plain, toolchain, versions, write_json
 
 STAGES = ("train", "evaluate", "analyze", "compress", "codegen", "firmware", "board", "attack", "bitflip", "defence")
 

@@ -1,4 +1,6 @@
 """Random flips: the baseline that any search has to beat."""
+import itertools
+
 import numpy as np
 
 from tinyvgg.errors import OptionError
@@ -26,18 +28,15 @@ def random_flips(model, x, y, *, counts=(1, 10, 100, 1000), seeds=5, seed=0, ten
     keys, y = store.select(tensors), np.asarray(y).reshape(-1)
     mark = {"sha256": store.sha256, "data": record.sha256_arrays(np.asarray(x), y), "tensors": keys, "fault": fault, "memory": memory,
             "only_bits": None if only_bits is None else list(only_bits)} | ({} if bases is None else {"bases": bases})
-    known = {} if out is None else {(r["flips"], r["seed"]): r for r in (line["row"] for line in record.read_lines(out)
-                                                                         if line.get("mark") == mark)}
-    progress, rows = Progress(len(counts) * seeds, "random flips", "draws", quiet=quiet), []
-    for count in counts:
-        for s in range(seed, seed + seeds):
-            if (count, s) not in known:
-                flips = draw(store, keys, count, generator(s, "fault", "random", count), fault, only_bits)
-                known[count, s] = {"flips": count, "seed": s, **_measure(store, flips, place, x, y, bases)}
-                if out is not None:
-                    record.append_line(out, {"mark": mark, "row": known[count, s]})
-            rows.append(known[count, s])
-            progress.advance()
+    kept, progress, rows = record.KeptRows(out, mark), Progress(len(counts) * seeds, "random flips", "draws", quiet=quiet), []
+
+    def measured(count, s):
+        flips = draw(store, keys, count, generator(s, "fault", "random", count), fault, only_bits)
+        return _measure(store, flips, place, x, y, bases)
+
+    for count, s in itertools.product(counts, range(seed, seed + seeds)):
+        rows.append(kept.get({"flips": count, "seed": s}, lambda count=count, s=s: measured(count, s)))
+        progress.advance()
     progress.close()
     return rows
 

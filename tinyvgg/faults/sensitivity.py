@@ -26,17 +26,12 @@ def sensitivity_map(model, x, y, *, tensors="all", samples=16, fault="flip", mem
     clean = float((labels_of(victim.logits, broken=-1) == y).mean())
     mark = {"sha256": store.sha256, "data": record.sha256_arrays(np.asarray(x), y), "samples": samples, "fault": fault, "memory": memory,
             "seed": seed}
-    known = {} if out is None else {(line["row"]["tensor"], line["row"]["bit"]): line["row"] for line in record.read_lines(out)
-                                    if line.get("mark") == mark}
-    progress, rows = Progress(sum(store.bits(key) for key in keys), "map", "rows", quiet=quiet), []
-    for key in keys:
-        for bit in range(store.bits(key)):
-            if (key, bit) not in known:
-                known[key, bit] = _row(victim, key, bit, y, clean, samples, fault, generator(seed, "fault", "map", key, bit))
-                if out is not None:
-                    record.append_line(out, {"mark": mark, "row": known[key, bit]})
-            rows.append(known[key, bit])
-            progress.advance(1, key)
+    places = [(key, bit) for key in keys for bit in range(store.bits(key))]
+    kept, progress, rows = record.KeptRows(out, mark), Progress(len(places), "map", "rows", quiet=quiet), []
+    for key, bit in places:
+        rows.append(kept.get({"tensor": key, "kind": store.kind(key), "bit": bit}, lambda key=key, bit=bit: _row(
+            victim, key, bit, y, clean, samples, fault, generator(seed, "fault", "map", key, bit))))
+        progress.advance(1, key)
     progress.close()
     return rows
 
@@ -47,6 +42,6 @@ def _row(victim, key, bit, y, clean, samples, fault, rng):
     chosen = able if samples is None or len(able) <= samples else np.sort(rng.choice(able, samples, replace=False))
     drops = [clean - float((labels_of(victim.trial([(key, int(i), bit)]), broken=-1) == y).mean()) for i in chosen]
     worst = int(np.argmax(drops)) if drops else None
-    return {"tensor": key, "kind": store.kind(key), "bit": bit, "tried": len(drops), "exhaustive": len(chosen) == len(able),
+    return {"tried": len(drops), "exhaustive": len(chosen) == len(able),
             "mean_drop": float(np.mean(drops)) if drops else None, "worst_drop": drops[worst] if drops else None,
             "worst_index": int(chosen[worst]) if drops else None}

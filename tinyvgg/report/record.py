@@ -2,6 +2,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -70,9 +71,20 @@ def write_bytes(path, data):
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def plain(value):
+    """Return `value` as JSON has it: arrays and tuples as lists, keys as text, None for NaN and infinity."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_json(path, value):
-    """Write plain data as indented JSON, whole or not at all."""
-    write_bytes(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
+    """Write `plain` data as indented JSON, whole or not at all."""
+    write_bytes(path, json.dumps(plain(value), indent=2, sort_keys=False) + "\n")
 
 
 def append_line(path, row):
@@ -109,6 +121,38 @@ def read_lines(path):
         except json.JSONDecodeError:
             continue
     return rows
+
+
+class KeptRows:
+    """Rows that are made once: those in a file of JSON lines stay, so that a stopped list of work goes on where it was.
+
+        kept = KeptRows("runs/rows.jsonl", {"data": sha256})
+        row = kept.get({"seed": 3}, lambda: {"accuracy": measure(3)})       # {"seed": 3, "accuracy": ...}
+
+    out: the file, None for memory alone. mark: what the rows depend on; lines with another mark are left alone.
+    """
+
+    def __init__(self, out, mark=None):
+        self.out, self.mark, self._rows = out, plain(mark), {}
+        for line in [] if out is None else read_lines(out):
+            if isinstance(line, dict) and line.get("mark") == self.mark and {"key", "row"} <= set(line):
+                self._rows[self._text(line["key"])] = line["row"]
+
+    def __contains__(self, key):
+        return self._text(key) in self._rows
+
+    def get(self, key, make):
+        """Return the row of `key` (a dict), which is {**key, **make()}."""
+        text = self._text(key)
+        if text not in self._rows:
+            self._rows[text] = row = plain({**key, **make()})
+            if self.out is not None:
+                append_line(self.out, {"mark": self.mark, "key": plain(key), "row": row})
+        return self._rows[text]
+
+    @staticmethod
+    def _text(key):
+        return json.dumps(plain(key), sort_keys=True)
 
 
 def sha256_file(path):

@@ -13,7 +13,7 @@ from pathlib import Path
 from tinyvgg import kernels
 from tinyvgg.errors import DataError, OptionError
 from tinyvgg.io import DEFAULT_SUFFIX, load_checkpoint, save_checkpoint, save_model
-from tinyvgg.report.record import append_line, read_lines, sha256_arrays, versions, write_bytes, write_json
+from tinyvgg.report.record import append_line, plain, read_lines, sha256_arrays, versions, write_bytes, write_json
 
 FILES = ("checkpoint.npz", "history.csv", "history.jsonl", "config.json")
 
@@ -83,7 +83,7 @@ class RunFolder:
 
     def _compare(self, before):
         """A run goes on with the settings that it began with, or not at all."""
-        now = _plain(self.settings)
+        now = plain(self.settings)
         if before.get("data_sha256") != now["data_sha256"]:
             raise DataError(f"the training images are not those that {self.path} began with (their SHA-256 differs)",
                             "the same --data, --limit, --validation and --seed")
@@ -98,7 +98,7 @@ class RunFolder:
             before = json.loads(self.config.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return machine
-        if before.get("teachers") != _plain(self.record.get("teachers")):
+        if before.get("teachers") != plain(self.record.get("teachers")):
             raise OptionError(f"the teachers are not those that {self.path} began with (the SHA-256 of their weights differs)",
                               "--resume with the same files, or another folder")
         begun = {key: before[key] for key in (*machine, "resumed") if key in before}
@@ -119,10 +119,3 @@ class RunFolder:
         for name in (*FILES, self.model.name):
             for path in self.path.glob(f".{name}.*"):
                 path.unlink(missing_ok=True)
-
-
-def _plain(value):
-    """Return `value` as JSON would give it back: tuples become lists."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

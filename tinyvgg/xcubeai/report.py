@@ -1,8 +1,8 @@
 """What a report of X-CUBE-AI says, as plain data, whatever the version and the file it came from."""
 
-import math
 from dataclasses import asdict, dataclass, field
 
+from tinyvgg.report.record import plain
 from tinyvgg.xcubeai.totals import checks
 
 
@@ -161,15 +161,7 @@ class Report:
     def as_dict(self):
         """Return plain data for JSON."""
         return {
-            **_finite(asdict(self)),
+            **plain(asdict(self)),
             "compression": self.compression,
             "checks": [{"what": c.what, "rows": c.rows, "total": c.total, "ok": c.ok} for c in self.checks()],
         }
-
-
-def _finite(value):
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

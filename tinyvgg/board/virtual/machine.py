@@ -399,11 +399,6 @@ class Machine:
         found = [FunctionProfile(name, *values) for name, values in totals.items() if values[0]]
         return sorted(found, key=lambda p: (-p.cycles, p.name))
 
-    def reset_profile(self):
-        """Start the profile anew; the counters run on."""
-        self._retired.clear()
-        self.state[int(hooks.VISITS_AT):] = 0
-
     def _block_totals(self, slot):
         s = self.state
         cost, visits, taken = (int(s[int(base) + slot]) for base in (hooks.COST_AT, hooks.VISITS_AT, hooks.TAKEN_AT))

@@ -44,13 +44,6 @@ class Description:
     chain: bool = False         # written as a Sequential
     changes: Counter = field(default_factory=Counter)
 
-    def leaf_inputs(self):
-        """Return, for each leaf, the calls that it is used on the first time: a tuple of indices."""
-        first = {}
-        for leaf, sources in self.calls:
-            first.setdefault(leaf, sources)
-        return first
-
 
 def flatten(config):
     """Return the Description of a Keras model_config (parsed JSON) of either version."""
