@@ -18,7 +18,7 @@ from tinyvgg.quant.calibrate import as_float_images
 from tinyvgg.quant.fuse import fuse
 from tinyvgg.quant.schemes import Options, divergence, finished, prepare
 from tinyvgg.quant.sharing import sharer
-from tinyvgg.quant.simulate_float import run_float
+from tinyvgg.quant.simulate import run
 from tinyvgg.report.record import versions, write_json
 
 HELD_OUT = 4000
@@ -44,7 +44,7 @@ def main():
     graph, quantise = fuse(open_classifier(a.model)), sharer(a.bits)
     prepared = prepare(graph, x[:512], quantise=quantise, calibration="error")
     batches = (as_float_images(held_x[i:i + 200], graph) for i in range(0, len(held_x), 200))
-    reference = np.concatenate([run_float(graph, batch) for batch in batches])
+    reference = np.concatenate([run(graph, batch) for batch in batches])
     for rate in map(float, a.rates.split(",")):
         if any(row["learning_rate"] == rate for row in rows):
             continue

@@ -26,8 +26,9 @@ from tinyvgg.firmware.costs import LAYER_RAM, measure
 from tinyvgg.firmware.image import board_facts
 from tinyvgg.firmware.network import build_network, float_place
 from tinyvgg.nn import layers as L
-from tinyvgg.quant.graph import VARIANTS, Conv2D
 from tinyvgg.quant.model import QuantizedModel
+from tinyvgg.quant.ops.conv2d import Conv2D
+from tinyvgg.quant.ops.weighted import VARIANTS
 from tinyvgg.quant.schemes import compress
 from tinyvgg.report.record import KeptRows, write_bytes
 from tinyvgg.report.tables import table

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinyvgg.codegen.emit import array_text
 from tinyvgg.errors import OptionError
-from tinyvgg.quant.graph import Tail
+from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.rng import generator
 
 NAMES = ("crc", "radar", "ranges", "replicas")
@@ -110,7 +110,7 @@ def guard_files(program, guard):
 
 def shifted(program):
     """The ops whose struct holds the shift of an integer tail."""
-    return [op for op in program.layers if isinstance(getattr(op, "tail", None), Tail) and op.variant in ("direct", "direct_ram")]
+    return [op for op in program.layers if isinstance(op, Weighted) and op.integer and op.variant in ("direct", "direct_ram")]
 
 
 def guard_code(program):

@@ -15,7 +15,6 @@ from tinyvgg import kernels
 from tinyvgg.classifier import labels_of
 from tinyvgg.codegen.emit import identifier
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
-from tinyvgg.codegen.program import bytes_of, dtype_of
 from tinyvgg.errors import BuildError, CheckFailed
 from tinyvgg.images import byte_images, float_images
 
@@ -136,7 +135,7 @@ class HostModel:
 
         def after(_, layer, output, size):
             op = self.program.layers[layer]
-            values = np.frombuffer(ctypes.string_at(output, size), dtype_of(op)).reshape(op.shape)
+            values = np.frombuffer(ctypes.string_at(output, size), op.dtype).reshape(op.shape)
             results.setdefault(op.name, []).append(values)
 
         observer = _Observer(_OBSERVER(after), None)
@@ -145,14 +144,14 @@ class HostModel:
 
     def check_images(self, x):
         """Return x, uint8 or floats in `bounds`, as the C takes it, or raise ShapeError or DataError: see tinyvgg.images."""
-        convert = byte_images if dtype_of(self.program.image) == "uint8" else float_images
+        convert = byte_images if self.program.image.dtype == "uint8" else float_images
         return convert(x, self.bounds, shape=self.input_shape)
 
     def _answers(self, x, observer=None):
         """Raw logits (N, classes), and probabilities or None."""
         x, logits, softmax = self.check_images(x), self.graph.logits, self.program.softmax
-        raw = np.empty((len(x), bytes_of(logits) // np.dtype(dtype_of(logits)).itemsize), dtype_of(logits))
-        probabilities = None if softmax is None else np.empty((len(x), self.n_classes), dtype_of(softmax))
+        raw = np.empty((len(x), logits.nbytes // np.dtype(logits.dtype).itemsize), logits.dtype)
+        probabilities = None if softmax is None else np.empty((len(x), self.n_classes), softmax.dtype)
         arena = self._arena.ctypes.data_as(ctypes.c_void_p)
         for i in range(len(x)):
             outputs = [raw[i].ctypes.data_as(ctypes.c_void_p)]

@@ -32,13 +32,16 @@ class Step:
     """One layer's call. `declaration` is the C of its layer struct ("" where there is none); `call` is a format string that takes
     x (the first input), inputs (all, comma separated), y and scratch; `kernels` are the C files it needs, `sources` {name: text}
     C files of its own. `row`: (C of the layer's window, body of a function of window, x, y and scratch that computes the part
-    that `window` says), or None."""
+    that `window` says), or None. `counts`: {what: how many} of what its cycles are a sum of, by the coefficients that
+    firmware/costs.py has for `kind`."""
     call: str
     kernels: tuple[str, ...] = ()
     declaration: str = ""
     scratch: int = 0
     row: tuple[str, str] | None = None
     sources: dict = field(default_factory=dict)
+    kind: str = ""
+    counts: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -67,7 +70,7 @@ class Program:
     @property
     def in_one_struct(self):
         """Whether the constants are members of one struct, without gaps in X-CUBE-AI's order: those of floats."""
-        return dtype_of(self.image) == "float32"
+        return not self.graph.integer
 
     def symbol(self, op):
         """The op's name as C takes it; numbered where two ops would share it."""
@@ -107,21 +110,7 @@ class Program:
     @property
     def softmax(self):
         """The final softmax op, or None."""
-        last = self.graph.ops[-1]
-        return last if last is not self.graph.logits else None
-
-
-def dtype_of(op):
-    """NumPy dtype name of an op's result in C."""
-    kind = type(op).__name__
-    if kind.startswith("Float") or (kind == "Softmax" and op.kind == "float"):
-        return "float32"
-    return getattr(op, "output", "uint8")
-
-
-def bytes_of(op):
-    """Bytes of an op's result."""
-    return int(np.prod(op.shape)) * np.dtype(dtype_of(op)).itemsize
+        return self.graph.softmax
 
 
 def build_program(graph, name, *, more_kernels=()):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from tinyvgg.codegen.ops._common import is_shared
 from tinyvgg.codegen.ops._fixed import refusal
 from tinyvgg.codegen.program import Program, emit
-from tinyvgg.quant.graph import VARIANTS, Conv2D
+from tinyvgg.quant.ops.conv2d import Conv2D
+from tinyvgg.quant.ops.weighted import VARIANTS
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ def variants(op, input_shape):
     layer with indices of up to 4 bits, and look up, widen or transform in RAM, four filters at a time. Variants without
     "_ram" hold the weights of a codebook looked up and widened, like any others.
     """
-    if not isinstance(op, Conv2D):
+    if not (isinstance(op, Conv2D) and op.integer):
         return ("direct",)
     plain = ("direct", "direct_ram") if is_shared(op) else ("direct",)
     return (*plain, *(v for v in VARIANTS[2:] if refusal(op, input_shape, v) is None))

@@ -8,7 +8,6 @@ import numpy as np
 
 from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import CTYPES, array_text, comment, number
-from tinyvgg.codegen.program import bytes_of, dtype_of
 from tinyvgg.images import grey_level
 from tinyvgg.quant.schedule import kept_rows
 
@@ -71,28 +70,28 @@ def _needed_headers(texts):
 def _facts(program, sha256, header):
     graph, image, logits = program.graph, program.image, program.graph.logits
     low, high = graph.input_range
-    integer = dtype_of(image) == "uint8"
-    probability = CTYPES[dtype_of(program.softmax)] if program.softmax else None
+    integer = image.dtype == "uint8"
+    probability = CTYPES[program.softmax.dtype] if program.softmax else None
     return {
         "title": comment(f"{program.name} ({graph.name})"), "version": __version__,
         "name": program.name, "UPPER": program.name.upper(),
         "header": header, "weights_header": f"{program.name}_weights.h", "sha256": sha256 or "0" * 64,
-        "macc": sum(macc(op) for op in graph.ops), "constants": program.constant_bytes(), "arena": program.arena_bytes,
+        "macc": sum(op.macc for op in graph.ops), "constants": program.constant_bytes(), "arena": program.arena_bytes,
         "image_offset": program.offsets[image.name],
-        "layers": len(program.layers), "input_type": CTYPES[dtype_of(image)], "logit_type": CTYPES[dtype_of(logits)],
+        "layers": len(program.layers), "input_type": CTYPES[image.dtype], "logit_type": CTYPES[logits.dtype],
         "input_meaning": "the image's bytes, 0..255" if integer else f"{low:g}..{high:g}",
-        "logit_meaning": "see LOGIT_SCALE below" if dtype_of(logits) != "float32" else "as it is",
+        "logit_meaning": "see LOGIT_SCALE below" if logits.dtype != "float32" else "as it is",
         "probability_typedef": _probability_typedef(program, probability),
         "probabilities_parameter": f"{program.name}_probability *probabilities, " if probability else "",
         "probabilities_comment": "\n * probabilities: room for as many, or NULL." if probability else "",
         "null_probabilities": "NULL" if probability else "", "null_separator": ", " if probability else "",
-        "shape_defines": _shape_defines(program), "input_count": math.prod(image.shape), "input_bytes": bytes_of(image),
+        "shape_defines": _shape_defines(program), "input_count": math.prod(image.shape), "input_bytes": image.nbytes,
         "classes": math.prod(logits.shape),
         "input_scale": number(grey_level(graph.input_range) if integer else np.float32(1)),
         "input_zero": round(-low / float(grey_level(graph.input_range))) if integer else 0,
         "input_low": number(np.float32(low)), "input_high": number(np.float32(high)),
-        "logit_scale": number(np.float32(logits.scale if dtype_of(logits) != "float32" else 1)),
-        "logit_zero": logits.zero if dtype_of(logits) != "float32" else 0,
+        "logit_scale": number(np.float32(logits.scale if logits.dtype != "float32" else 1)),
+        "logit_zero": logits.zero if logits.dtype != "float32" else 0,
         "aligned_arguments": _aligned_arguments(program),
     }
 
@@ -112,7 +111,7 @@ def _shape_defines(program):
 
 def _aligned_arguments(program):
     """The pointers that must lie at multiples of 4 because floats stand there."""
-    floats = [name for name, op in (("image", program.image), ("logits", program.graph.logits)) if dtype_of(op) == "float32"]
+    floats = [name for name, op in (("image", program.image), ("logits", program.graph.logits)) if op.dtype == "float32"]
     return " | ".join(f"(uintptr_t){name}" for name in floats) or "0u"
 
 
@@ -125,7 +124,7 @@ def _pointer(program, name):
     if program.softmax is not None and name == program.softmax.name:
         return "probabilities"
     place = f"a + {program.offsets[name]}"
-    return place if dtype_of(program.graph[name]) == "uint8" else f"(void *)({place})"
+    return place if program.graph[name].dtype == "uint8" else f"(void *)({place})"
 
 
 def _code(program, more):
@@ -142,7 +141,7 @@ def _code(program, more):
             call = f"tv_stream_u8({program.symbol(op)}_stages, {len(stream)}u, {x}, {y}, a, {scratch})"
         if op is program.softmax:
             calls += ["    if (!probabilities) return TV_OK;"]
-        calls += [f"    {call};", f"    observe(observer, {number_}u, {y}, {bytes_of(op)}u);"]
+        calls += [f"    {call};", f"    observe(observer, {number_}u, {y}, {op.nbytes}u);"]
     names = ",\n".join(f'    "{_c_string(op.name)}"' for op in program.layers)
     arena = "    uint8_t *const a = (uint8_t *)arena;\n" if re.search(r"\ba\b", "".join(calls)) else ""
     return {"arena_pointer": arena, "declarations": "\n\n".join([*declarations, *([more] if more else [])]),
@@ -192,23 +191,12 @@ def _about(constant):
     return f"/* {comment(constant.comment)} */\n" if constant.comment else ""
 
 
-def macc(op):
-    """Multiplications of weights of an op for one image."""
-    weights, pool = getattr(op, "weights", None), getattr(op, "pool", None)
-    if weights is None:
-        return 0
-    results = math.prod(op.shape)
-    if pool:
-        results = ((op.shape[0] - 1) * pool[2] + pool[0]) * ((op.shape[1] - 1) * pool[3] + pool[1]) * op.shape[2]
-    return results * math.prod(weights.shape[1:])
-
-
 def _rows(program):
     rows = []
     for op in program.computed:
         step = program.steps[op.name]
         where = program.offsets.get(op.name, "caller's")
-        cells = [_c_string(op.name), step.kernels[0], "x".join(map(str, op.shape)), macc(op), program.constant_bytes(op),
-                 bytes_of(op), where, step.scratch]
+        cells = [_c_string(op.name), step.kernels[0], "x".join(map(str, op.shape)), op.macc, program.constant_bytes(op),
+                 op.nbytes, where, step.scratch]
         rows.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(rows)

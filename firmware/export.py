@@ -5,8 +5,6 @@ from string import Template
 from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import check_name
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
-from tinyvgg.codegen.program import dtype_of
-from tinyvgg.codegen.write import macc
 from tinyvgg.errors import ShapeError
 from tinyvgg.firmware.network import float_place
 from tinyvgg.report.record import write_bytes
@@ -51,7 +49,7 @@ def _values(program, sha256):
     classes, softmax = graph.logits.shape[-1], program.softmax is not None
     float_offset, arena = float_place(program)
     low, high = graph.input_range
-    integer = dtype_of(program.image) == "uint8"
+    integer = program.image.dtype == "uint8"
     return {
         "name": program.name, "UPPER": program.name.upper(), "version": __version__, "sha256": sha256,
         "model_name": "".join(c if c.isalnum() or c in "_-. " else "_" for c in graph.name), "layers": len(program.layers),
@@ -59,16 +57,16 @@ def _values(program, sha256):
         "input_bytes": 4 * height * width * channels, "classes": classes, "output_bytes": 4 * classes,
         "activations": arena + 4 * classes, "float_offset": float_offset, "output_offset": arena,
         "constants": program.constant_bytes(),
-        "macc": sum(macc(op) for op in graph.ops), "input_meaning": f"an image in {low:g}..{high:g}, channels last",
+        "macc": sum(op.macc for op in graph.ops), "input_meaning": f"an image in {low:g}..{high:g}, channels last",
         "output_meaning": "the probabilities" if softmax else "the logits", "null_probabilities": "NULL, " if softmax else "",
-        "own_input": "uint8 images" if integer else "float32 images", "own_logits": dtype_of(graph.logits),
+        "own_input": "uint8 images" if integer else "float32 images", "own_logits": graph.logits.dtype,
         "convert": _CONVERT_INTEGER.format(upper=program.name.upper(), rule="" if low == 0 else "_from", end="LOW" if low else "ZERO") if integer else _CONVERT_FLOAT,
         "finish": _finish(program)}
 
 
 def _finish(program):
     """C that turns `logits` into `values`."""
-    upper, dtype = program.name.upper(), dtype_of(program.graph.logits)
+    upper, dtype = program.name.upper(), program.graph.logits.dtype
     if program.softmax is not None and dtype == "float32":
         return (f"        const tv_softmax_f32_layer layer = {{ {upper}_CLASSES }};\n"
                 "        tv_softmax_f32(&layer, logits, values);")

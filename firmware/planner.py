@@ -39,7 +39,7 @@ class Planner:
     """The search over one integer Graph. `costs`: {layer: {variant: Cost}}, of every layer of the graph."""
 
     def __init__(self, graph: Graph, table: Table):
-        if type(graph.ops[0]).__name__ != "Image":
+        if not graph.integer:
             raise OptionError(f"{graph.name!r} computes with floats; plans are for integer models",
                               "tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
         self.graph, self.table = graph, table

@@ -1,8 +1,11 @@
 """What several emitters write: windows, tails, weights."""
 import numpy as np
 
+from tinyvgg.codegen.emit import initializer
+from tinyvgg.codegen.program import Step
 from tinyvgg.errors import ShapeError
-from tinyvgg.quant.graph import SharedWeights
+from tinyvgg.quant.ops.conv2d import Conv2D
+from tinyvgg.quant.ops.weights import SharedWeights
 from tinyvgg.quant.packing import pack_bits
 
 UNROLL = 8                  # weights that the inner loop takes at a time
@@ -81,15 +84,33 @@ def shared_fields(program, op):
                      "codebook_step": 0 if codebook.ndim == 1 else codebook.shape[1], "bits": int(shared.bits)}
 
 
-def layer_row(kernel, symbol):
-    """Step.row of a layer struct that begins with its window: the kernel on a copy with another window."""
-    body = f"{kernel}_layer layer = {symbol};\n    layer.window = *window;\n    {kernel}(&layer, x, y, scratch);"
-    return f"&{symbol}.window", body
+def layer_step(op, program, kernel, fields, *, struct=None, files=None, x="{x}", scratch=None, row=None, counts=None):
+    """Return the Step of a kernel that takes a layer struct of `fields`, x, y and, unless it is None, so many bytes of scratch.
+
+    struct, files: the struct's type and the C files, after the kernel unless given; row: "layer" where the struct begins with
+    its window, so that the kernel can run on a copy with another one, "window" where it is the window; counts: op.counts()
+    unless given.
+    """
+    symbol, room = f"{program.symbol(op)}_layer", "" if scratch is None else ", {scratch}"
+    rows = {"layer": (f"&{symbol}.window", f"{kernel}_layer layer = {symbol};\n    layer.window = *window;\n"
+                                           f"    {kernel}(&layer, x, y, scratch);"),
+            "window": (f"&{symbol}", f"(void)scratch;\n    {kernel}(window, x, y);")}
+    return Step(f"{kernel}(&{symbol}, {x}, {{y}}{room})", files or (kernel,),
+                f"static TV_CONST {struct or f'{kernel}_layer'} {symbol} = {initializer(fields)};", scratch or 0, rows.get(row),
+                kind=kind_of(op), counts=op.counts() if counts is None else counts)
+
+
+def kind_of(op):
+    """Name of an op's set of coefficients: its class, or a convolution's variant, and whether it looks codebooks up."""
+    looked_up = "_shared" if is_shared(op) else ""
+    if isinstance(op, Conv2D):
+        return op.variant + (looked_up if op.variant in ("direct", "direct_ram") else "")
+    return type(op).__name__.lower() + looked_up
 
 
 def is_shared(op):
     """Whether the op's weights are a codebook and indices."""
-    return isinstance(op.weights, SharedWeights)
+    return isinstance(getattr(op, "weights", None), SharedWeights)
 
 
 def pair_blocks(weights):

@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from tinyvgg.codegen.emit import initializer
-from tinyvgg.codegen.ops._common import ACTIVATIONS, integer_tail, is_shared, map_shape, round_up
+from tinyvgg.codegen.ops._common import ACTIVATIONS, integer_tail, is_shared, kind_of, map_shape, round_up
 from tinyvgg.codegen.program import Step
 from tinyvgg.errors import NotYet
-from tinyvgg.quant.bounds import accumulator_bounds
-from tinyvgg.quant.graph import weights_of
+from tinyvgg.quant.ops.tail import accumulator_bounds
+from tinyvgg.quant.ops.weights import weights_of
 from tinyvgg.quant.packing import pack_bits
 
 RAM = "_ram"                # variants that keep int8 weights or codebooks in flash and widen or transform them in RAM
@@ -68,7 +68,26 @@ def fixed_step(op, program):
     declaration = (f"void {symbol}(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);\n"
                    f"static TV_CONST tv_fixed_layer {program.symbol(op)}_layer = {initializer(fields)};")
     return Step(f"{symbol}(&{program.symbol(op)}_layer, {{x}}, {{y}}, {{scratch}})", (mac,), declaration, scratch,
-                sources={f"{symbol}.c": text})
+                sources={f"{symbol}.c": text}, kind=kind_of(op),
+                counts=_counts(op, program.input_shapes(op)[0], base, defines, bits))
+
+
+def _counts(op, input_shape, base, shape, bits):
+    """What the cycles of such a kernel are a sum of; shape: the definitions of its C file; bits: of indices."""
+    f, size = round_up(op.weights.shape[0], 4), math.prod(op.shape)
+    if base in TILES:
+        tiles, places = shape["TV_TILE_ROWS"] * shape["TV_TILE_COLUMNS"], (TILES[base] + 2) ** 2
+        times = -(-shape["TV_TILE_ROWS"] // shape["TV_BATCH"])
+    else:
+        tiles, places = size // op.shape[-1] * math.prod((op.pool or (1, 1))[:2]), 1
+        times = -(-tiles // shape["TV_BLOCK"])
+    words, pairs = places * shape["TV_DEPTH"], round_up(tiles, 2) * f
+    found = {"layer": 1, "copied": math.prod(map_shape(input_shape)) * shape["TV_COPY"], "gathered": tiles * words,
+             "results": tiles * places * f, "outputs": size, "products": pairs * words, "calls": pairs * places // 4}
+    if op.variant.endswith(RAM):
+        found["expanded"] = times * f * words
+        found["looked_up"] = times * f * math.prod(op.weights.shape[1:]) if bits else 0
+    return found
 
 
 def index_bits(op, base):

@@ -3,29 +3,19 @@ import math
 
 import numpy as np
 
-from tinyvgg.codegen.emit import initializer
-from tinyvgg.codegen.ops._common import ACTIVATIONS
-from tinyvgg.codegen.program import Step, emit
-from tinyvgg.quant.float_graph import FloatAdd
-from tinyvgg.quant.graph import Add
+from tinyvgg.codegen.ops._common import ACTIVATIONS, layer_step
+from tinyvgg.codegen.program import emit
+from tinyvgg.quant.ops.add import Add
 
 
 @emit.register
 def _(op: Add, program):
-    multipliers = program.constant(op, "multipliers", np.array(op.multipliers, np.int32))
-    fields = {"count": math.prod(op.shape), "inputs": len(op.inputs), "multipliers": multipliers, "offset": int(op.offset),
-              "shift": int(op.shift)}
-    return _step(op, program, "tv_add_u8", "uint8_t", fields, "tv_add_u8")
-
-
-@emit.register
-def _(op: FloatAdd, program):
-    fields = {"count": math.prod(op.shape), "inputs": len(op.inputs), "slope": float(op.slope), "high": float(op.high),
-              "activation": ACTIVATIONS[op.activation]}
-    return _step(op, program, "tv_add_f32", "float", fields, "tv_elementwise_f32")
-
-
-def _step(op, program, kernel, ctype, fields, file):
-    symbol = f"{program.symbol(op)}_layer"
-    return Step(f"{kernel}(&{symbol}, (const {ctype} *const[]){{{{ {{inputs}} }}}}, {{y}})", (file,),
-                f"static TV_CONST {kernel}_layer {symbol} = {initializer(fields)};")
+    if op.integer:
+        kernel, ctype, file = "tv_add_u8", "uint8_t", "tv_add_u8"
+        multipliers = program.constant(op, "multipliers", np.array(op.multipliers, np.int32))
+        more = {"multipliers": multipliers, "offset": int(op.offset), "shift": int(op.shift)}
+    else:
+        kernel, ctype, file = "tv_add_f32", "float", "tv_elementwise_f32"
+        more = {"slope": float(op.slope), "high": float(op.high), "activation": ACTIVATIONS[op.activation]}
+    return layer_step(op, program, kernel, {"count": math.prod(op.shape), "inputs": len(op.inputs), **more}, files=(file,),
+                      x=f"(const {ctype} *const[]){{{{ {{inputs}} }}}}")

@@ -1,23 +1,22 @@
 """Conv2D, of integers and of floats, with plain or shared weights."""
 import math
 
-from tinyvgg.codegen.emit import initializer
 from tinyvgg.codegen.ops._common import (
     UNROLL,
     float_tail,
     float_weights,
     integer_tail,
     is_shared,
-    layer_row,
+    layer_step,
     pair_blocks,
     round_up,
     shared_fields,
     window,
 )
 from tinyvgg.codegen.ops._fixed import fixed_step
-from tinyvgg.codegen.program import Step, emit
-from tinyvgg.quant.float_graph import FloatConv2D
-from tinyvgg.quant.graph import Conv2D, weights_of
+from tinyvgg.codegen.program import emit
+from tinyvgg.quant.ops.conv2d import Conv2D
+from tinyvgg.quant.ops.weights import weights_of
 
 BLOCK = 4                   # results at a time: a pair of filters is loaded (or looked up) once for so many
 SHARED_BLOCK = 8            # looking up takes longer
@@ -25,34 +24,34 @@ SHARED_BLOCK = 8            # looking up takes longer
 
 @emit.register
 def _(op: Conv2D, program):
+    f, kh, kw, c = op.weights.shape
     if op.variant not in ("direct", "direct_ram"):
         return fixed_step(op, program)
+    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw))}
+    if op.integer:
+        return _direct(op, program, fields)
+    fields |= {**float_weights(program, op, "[F][KH][KW][C]"), "tail": float_tail(program, op)}
+    return layer_step(op, program, "tv_conv2d_f32", fields, scratch=(16 + 4 * is_shared(op)) * kh * kw * c)
+
+
+def _direct(op, program, fields):
+    """The kernel of any shape, whose codebook is looked up block by block, or (direct_ram) once a layer."""
     weights = weights_of(op)
-    f, kh, kw, c = weights.shape
-    size, pool = kh * kw * c, op.pool or (1, 1, 1, 1)
-    outputs = math.prod(op.shape) // f
+    f, kh, pool = *weights.shape[:2], math.prod((op.pool or (1, 1))[:2])
+    k, outputs = round_up(math.prod(weights.shape[1:]), UNROLL), math.prod(op.shape) // f
     expand = is_shared(op) and op.variant == "direct_ram"
-    block = max(1, min((SHARED_BLOCK if is_shared(op) and not expand else BLOCK) // (pool[0] * pool[1]), outputs))
-    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)),
-              "tail": integer_tail(program, op, weights, op.input_zero)}
+    block = max(1, min((SHARED_BLOCK if is_shared(op) and not expand else BLOCK) // pool, outputs))
+    fields["tail"] = integer_tail(program, op, weights, op.input_zero)
     if is_shared(op):
         fields["shared"] = shared_fields(program, op)
     else:
         fields["weights"] = program.constant(op, "weights", pair_blocks(weights.reshape(f, -1)), "[F/2][K/4][2][4]")
     fields |= {"block": block, "input_zero": int(op.input_zero), "expand": int(expand)}
-    symbol = f"{program.symbol(op)}_layer"
     looked_up = 0 if not is_shared(op) else round_up(f, 2) if expand else 2
-    scratch = (2 * round_up(block * pool[0] * pool[1], 2) + looked_up) * round_up(size, UNROLL)
-    return Step(f"tv_conv2d_u8(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_u8", "tv_dot"),
-                f"static TV_CONST tv_conv2d_u8_layer {symbol} = {initializer(fields)};", scratch, layer_row("tv_conv2d_u8", symbol))
-
-
-@emit.register
-def _(op: FloatConv2D, program):
-    f, kh, kw, c = op.weights.shape
-    size = kh * kw * c
-    fields = {"window": window(op, program.input_shapes(op)[0], (kh, kw)), **float_weights(program, op, "[F][KH][KW][C]"),
-              "tail": float_tail(program, op)}
-    symbol = f"{program.symbol(op)}_layer"
-    return Step(f"tv_conv2d_f32(&{symbol}, {{x}}, {{y}}, {{scratch}})", ("tv_conv2d_f32",),
-                f"static TV_CONST tv_conv2d_f32_layer {symbol} = {initializer(fields)};", (16 + 4 * is_shared(op)) * size)
+    results = outputs * pool                        # of the convolution, each pool window's apart
+    counts = {"layer": 1, "gathered": results * k, "lines": results * kh, "results": results * f, "outputs": outputs * f,
+              "products": round_up(results, 2) * round_up(f, 2) * k}
+    if is_shared(op):
+        counts["looked_up"] = (1 if expand else -(-outputs // block)) * round_up(f, 2) * k
+    return layer_step(op, program, "tv_conv2d_u8", fields, files=("tv_conv2d_u8", "tv_dot"), counts=counts, row="layer",
+                      scratch=(2 * round_up(block * pool, 2) + looked_up) * k)

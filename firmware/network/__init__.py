@@ -13,7 +13,7 @@ from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import check_name, identifier, number
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
 from tinyvgg.codegen.guard import parse_guard
-from tinyvgg.codegen.program import Program, dtype_of
+from tinyvgg.codegen.program import Program
 from tinyvgg.errors import BuildError, OptionError
 from tinyvgg.firmware.build import Image, build
 from tinyvgg.firmware.image import board_facts
@@ -81,7 +81,7 @@ def _deployed(model, graph):
         return model
     from tinyvgg.quant.compressed import CompressedModel
     from tinyvgg.quant.model import QuantizedModel
-    return QuantizedModel(graph) if dtype_of(graph.ops[0]) == "uint8" else CompressedModel(graph)
+    return QuantizedModel(graph) if graph.ops[0].dtype == "uint8" else CompressedModel(graph)
 
 
 def _check_constants(graph, name, board, weights="flash"):
@@ -105,26 +105,21 @@ def _explained(error, program):
         return error
     ram = "of RAM" in error.problem or "RAM of" in error.problem
     if ram:
-        needs = {op.name: program.scratch[op.name] + _output_bytes(op) for op in program.layers}
+        needs = {op.name: program.scratch[op.name] + op.nbytes for op in program.layers}
         hint = "an integer model: tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq"
     else:
         needs = {op.name: program.constant_bytes(op) for op in program.computed}
-        scheme = "shared4" if dtype_of(program.image) == "uint8" else "int8"
+        scheme = "shared4" if program.image.dtype == "uint8" else "int8"
         hint = f"fewer bits a weight: tinyvgg compress MODEL --scheme {scheme} --data DATA --out MODEL.tvq"
     largest = max(needs, key=needs.get)
     what = "output and scratch" if ram else "constants"
     return BuildError(f"{error.problem}; the largest layer is {largest!r}, with {needs[largest]:,} bytes of {what}", hint)
 
 
-def _output_bytes(op):
-    from tinyvgg.codegen.program import bytes_of
-    return bytes_of(op)
-
-
 def app_text(program, sha256, header=None, check_every=None):
     """Return the C of the application around a generated network; check_every: inferences between checks, None without a guard."""
     name, graph, logits = program.name, program.graph, program.graph.logits
-    integer = dtype_of(program.image) == "uint8"
+    integer = program.image.dtype == "uint8"
     low, high = graph.input_range
     takes_bytes = integer or low == 0
     types = ["TV_ACCEPTS(TV_U8)", "TV_ACCEPTS(TV_I8)"] if takes_bytes else []
@@ -136,7 +131,7 @@ def app_text(program, sha256, header=None, check_every=None):
         "layer_names": ", ".join(f'"{_text(op.name)[:60]}"' for op in program.layers),
         "sha256_bytes": ", ".join(map(str, bytes.fromhex(sha256))), "input_shape": ", ".join(map(str, shape)),
         "input_types": " | ".join([*types, "TV_ACCEPTS(TV_F32)"]),
-        "output_type": {"int16": "TV_I16", "uint8": "TV_U8", "float32": "TV_F32"}[dtype_of(logits)],
+        "output_type": {"int16": "TV_I16", "uint8": "TV_U8", "float32": "TV_F32"}[logits.dtype],
         "input_scale": f"{name.upper()}_INPUT_SCALE" if integer else number(grey_level(graph.input_range)),
         "probabilities": "" if program.softmax is None else f"static {name}_probability probabilities[{name.upper()}_CLASSES];",
         "probabilities_argument": "" if program.softmax is None else "probabilities, ",
@@ -151,7 +146,7 @@ def float_place(program):
     It becomes the network's image in place, or clear of the bytes that it becomes.
     """
     size, offset = 4 * math.prod(program.image.shape), program.offsets[program.image.name]
-    place = 0 if dtype_of(program.image) == "uint8" and offset >= size else offset
+    place = 0 if program.image.dtype == "uint8" and offset >= size else offset
     return place, max(program.arena_bytes, -(-(place + size) // 8) * 8)
 
 
@@ -167,7 +162,7 @@ def _text(text):
 
 def _softmax(program):
     upper = program.name.upper()
-    kind = {"int16": "s16", "uint8": "u8"}.get(dtype_of(program.graph.logits))
+    kind = {"int16": "s16", "uint8": "u8"}.get(program.graph.logits.dtype)
     if kind is None:
         return (f"const tv_softmax_f32_layer layer = {{ {upper}_CLASSES }};\n    tv_softmax_f32(&layer, output, p);")
     return (f"const tv_softmax_scaled_layer layer = {{ {upper}_CLASSES, {upper}_LOGIT_SCALE }};\n"

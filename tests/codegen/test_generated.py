@@ -12,7 +12,7 @@ from tinyvgg import codegen
 from tinyvgg.codegen.host import FLAGS, find_compiler
 from tinyvgg.errors import NotYet, OptionError
 from tinyvgg.quant import quantize
-from tinyvgg.quant.graph import Node
+from tinyvgg.quant.ops.base import Op
 
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 COMPILERS = {"gcc": ["gcc"], "clang": ["clang"], "zig": [sys.executable, "-m", "ziglang", "cc"],
@@ -27,7 +27,7 @@ def fixed(rng):
     from tinyvgg import nn
     from tinyvgg.codegen import with_variants
     from tinyvgg.nn import layers as L
-    from tinyvgg.quant.graph import VARIANTS
+    from tinyvgg.quant.ops.weighted import VARIANTS
     convolutions = [L.Conv2D(6, 3, padding="same", activation="relu6" if i % 2 else "relu") for i in range(len(VARIANTS) - 2)]
     model = nn.Sequential([L.InputLayer((7, 9, 3)), *convolutions, L.MaxPooling2D(), L.Flatten(),
                            L.Dense(3, activation="softmax")])
@@ -155,7 +155,7 @@ def test_makefile(folders, tmp_path):
 
 def test_an_op_without_an_emitter(folders):
     @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-    class QLeakyReLU(Node):
+    class QLeakyReLU(Op):
         """An op of somebody else."""
     graph = folders[1]["int8"]
     strange = dataclasses.replace(graph, ops=(*graph.ops, QLeakyReLU(name="act3", inputs=(graph.ops[-1].name,), shape=(4,))))

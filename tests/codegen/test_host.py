@@ -60,14 +60,14 @@ def test_many_random_graphs(model, seed, softmax, bits, by_channel):
 
 def check_random_float(model, seed, bits, by_channel):
     from tinyvgg.quant.fuse import fuse
-    from tinyvgg.quant.simulate_float import run_float
+    from tinyvgg.quant.simulate import run
     generator = np.random.default_rng(seed)
     low, high = model.input_range
     x = generator.uniform(low, high, (3, *model.input_shape)).astype(np.float32)
     graph = fuse(model)
     if bits:
         graph = share_weights(graph, bits, generator, by_channel=by_channel)
-    got, expected = HostModel(graph, flags=FAST).trace(x), run_float(graph, x.astype(np.float64), keep=True)
+    got, expected = HostModel(graph, flags=FAST).trace(x), run(graph, x.astype(np.float64), keep=True)
     for name, values in got.items():
         assert np.abs(values - expected[name]).max() <= 1e-5 * np.abs(expected[name]).max() + 1e-7, name
 

@@ -1,4 +1,5 @@
 """Plans: the search against every choice there is; predictions against images and the virtual board; budgets, files, words."""
+import dataclasses
 import itertools
 import json
 import math
@@ -9,7 +10,8 @@ import pytest
 from tests.quant.networks import randomise
 from tinyvgg import nn
 from tinyvgg.cli import main
-from tinyvgg.errors import BudgetError, FormatError, OptionError
+from tinyvgg.codegen.program import Step, emit
+from tinyvgg.errors import BudgetError, FormatError, NotYet, OptionError
 from tinyvgg.firmware.costs import Table, layer_cost, load_table
 from tinyvgg.firmware.image import sizes
 from tinyvgg.firmware.plan import apply_plan, is_planned, make_plan, plain_sha256, read_plan
@@ -43,6 +45,24 @@ def model(images):
 def made(model):
     pytest.importorskip("ziglang")
     return make_plan(model, compiler="zig")
+
+
+def test_a_layer_of_unknown_cost_is_named_not_taken_for_free(model, images):
+    """No coefficients for a kind, or for one thing that is counted; an emitter that counts nothing."""
+    cycles = {**TABLE.cycles, "winograd4": {"layer": 1.0}}
+    for table, variant, word in ((dataclasses.replace(TABLE, cycles={}), "direct", "direct"),
+                                 (dataclasses.replace(TABLE, cycles=cycles), "winograd4", "winograd4"),
+                                 (dataclasses.replace(TABLE, code={}), "direct", "direct")):
+        with pytest.raises(NotYet, match=rf"no cost for Conv2D \('conv2d_1'\): the board's costs.toml has no '{word}' with coeff"):
+            layer_cost(model.graph, "conv2d_1", variant, table)
+
+    class Mirror(type(model.graph.ops[-1])):
+        """A softmax of somebody else."""
+
+    emit.register(Mirror, lambda op, program: Step("mirror()"))
+    strange = Mirror(**{f.name: getattr(model.graph.ops[-1], f.name) for f in dataclasses.fields(model.graph.ops[-1])})
+    with pytest.raises(NotYet, match=r"no cost for Mirror \('dense_softmax'\): the Step of its emitter in codegen/ops/ has no counts"):
+        Planner(dataclasses.replace(model.graph, ops=(*model.graph.ops[:-1], strange)), TABLE)
 
 
 # --- the search -----------------------------------------------------------------------------------------------------------

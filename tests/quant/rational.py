@@ -1,6 +1,6 @@
 """The integer model's definition in exact rational numbers, slowly: what simulate is tested against.
 
-Written from the text of quant/graph.py: Python's unbounded integers, fractions for the one rounding, loops for everything.
+Written from the text of quant/ops: Python's unbounded integers, fractions for the one rounding, loops for everything.
 """
 
 from fractions import Fraction

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from tinyvgg.kernels import reference
-from tinyvgg.quant.float_graph import FloatTail
-from tinyvgg.quant.float_tail import apply_float_tail, float_tail_backward
+from tinyvgg.quant.ops.float_tail import FloatTail, apply_float_tail, float_tail_backward
 from tinyvgg.testing import check_gradient
 
 ACTIVATIONS = {

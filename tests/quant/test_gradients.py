@@ -9,11 +9,10 @@ from hypothesis import assume, given, settings
 from tests.quant.networks import models, randomise, small
 from tinyvgg.errors import ShapeError
 from tinyvgg.quant import quantize
-from tinyvgg.quant.dequantize import dequantize, limits, real_values
-from tinyvgg.quant.float_backward import pull_graph
 from tinyvgg.quant.fuse import fuse
 from tinyvgg.quant.graph import Graph
-from tinyvgg.quant.simulate_float import run_float, simulate_float
+from tinyvgg.quant.lower import dequantize, limits, real_values
+from tinyvgg.quant.simulate import pull, run
 from tinyvgg.quant.straight import straight_through
 from tinyvgg.testing import check_gradient
 
@@ -24,12 +23,12 @@ def test_gradient_by_the_image(model):
     graph = fuse(model)
     x = np.random.default_rng(3).uniform(*model.input_range, (2, *model.input_shape))
     moved = x + 1e-3 * np.random.default_rng(4).standard_normal(x.shape)
-    assume(np.abs(run_float(graph, moved) - run_float(graph, x)).max() > 1e-7)  # else rounding hides the difference
+    assume(np.abs(run(graph, moved) - run(graph, x)).max() > 1e-7)  # else rounding hides the difference
 
     def vjp(dy):
-        return pull_graph(graph, {**run_float(graph, x, keep=True), "": x}, dy, parameters=False)[0]
+        return pull(graph, {**run(graph, x, keep=True), "": x}, dy, parameters=False)[0]
 
-    check_gradient(lambda v: run_float(graph, v), vjp, x, np.random.default_rng(4), tolerance=2e-4)
+    check_gradient(lambda v: run(graph, v), vjp, x, np.random.default_rng(4), tolerance=2e-4)
 
 
 @pytest.mark.parametrize("array", ["weights", "bias", "gain", "shift"])
@@ -47,9 +46,9 @@ def test_gradient_by_the_arrays(array):
         return Graph(name="", ops=tuple(new if o is op else o for o in graph.ops))
 
     def vjp(dy):
-        return pull_graph(graph, {**run_float(graph, x, keep=True), "": x}, dy)[1][op.name, array]
+        return pull(graph, {**run(graph, x, keep=True), "": x}, dy)[1][op.name, array]
 
-    check_gradient(lambda v: run_float(replaced(v), x), vjp, start, np.random.default_rng(4), tolerance=1e-4)
+    check_gradient(lambda v: run(replaced(v), x), vjp, start, np.random.default_rng(4), tolerance=1e-4)
 
 
 @settings(max_examples=25, deadline=None)
@@ -62,7 +61,7 @@ def test_dequantised_graph_is_the_integers_without_rounding(model):
     values = real_values(q.graph, q.trace(images), (images / 255 * (high - low) + low).astype(np.float32))
     bounds = limits(q.graph)
     for op in dequantize(q.graph).ops[:-1]:
-        y = simulate_float(op, *([values[i] for i in op.inputs] or [values[""]]))
+        y = op.forward(*([values[i] for i in op.inputs] or [values[""]]))
         if op.name in bounds:
             y = np.clip(y, *bounds[op.name])
         residue = abs(q.graph.ops[0].residue)  # left out by ops that have no bias to hold it

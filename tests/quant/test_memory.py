@@ -10,7 +10,7 @@ from tests.quant.networks import models
 from tinyvgg import models as zoo
 from tinyvgg.errors import CheckFailed
 from tinyvgg.quant import quantize
-from tinyvgg.quant.memory import check_plan, plan_memory, tensor_bytes
+from tinyvgg.quant.memory import check_plan, plan_memory
 
 
 def integer(model):
@@ -33,7 +33,7 @@ def test_resnet8_adds_in_place():
 @given(models())
 def test_random_graphs_run_in_their_arena(model):
     """Run the graph in one array of bytes: every op reads its inputs there and writes its result there."""
-    from tinyvgg.quant.simulate import run, simulate
+    from tinyvgg.quant.simulate import run
 
     graph = integer(model)
     x = np.random.default_rng(1).integers(0, 256, (1, *model.input_shape), dtype=np.uint8)
@@ -42,18 +42,14 @@ def test_random_graphs_run_in_their_arena(model):
     arena, offsets, last = np.zeros(plan.size, np.uint8), plan.offsets, None
     for op in graph.ops:
         inputs = [
-            arena[offsets[i] : offsets[i] + tensor_bytes(graph[i])].copy().view(dtype_of(graph[i])).reshape(1, *graph[i].shape)
+            arena[offsets[i] : offsets[i] + graph[i].nbytes].copy().view(graph[i].dtype).reshape(1, *graph[i].shape)
             for i in op.inputs
         ]
-        y = simulate(op, *(inputs or [x]))
-        arena[offsets[op.name] : offsets[op.name] + tensor_bytes(op)] = np.ascontiguousarray(y).view(np.uint8).reshape(-1)
+        y = op.simulate(*(inputs or [x]))
+        arena[offsets[op.name] : offsets[op.name] + op.nbytes] = np.ascontiguousarray(y).view(np.uint8).reshape(-1)
         last = y if op is graph.logits else last
     assert (last == expected).all() and plan.size >= plan.lower_bound
     assert all(b.offset % 4 == 0 for b in plan.buffers)
-
-
-def dtype_of(op):
-    return np.int16 if getattr(op, "output", "uint8") == "int16" else np.uint8
 
 
 def test_overlap_is_found():

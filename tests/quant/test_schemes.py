@@ -10,18 +10,17 @@ from tinyvgg import models, nn
 from tinyvgg.errors import BudgetError, CheckFailed, DataError, NotYet, OptionError, QuantError, ShapeError
 from tinyvgg.nn import layers as L
 from tinyvgg.quant.auto import knapsack
-from tinyvgg.quant.bounds import check_graph
 from tinyvgg.quant.calibrate import Histogram, calibrate, least_error_range, percentile_range
 from tinyvgg.quant.equalize import correct_biases, equalize
 from tinyvgg.quant.finetune import finetune, start_codebooks
 from tinyvgg.quant.fuse import fuse
-from tinyvgg.quant.graph import SharedWeights
 from tinyvgg.quant.lower import lower, per_channel_int8
 from tinyvgg.quant.model import QuantizedModel, quantize
+from tinyvgg.quant.ops.weights import SharedWeights
 from tinyvgg.quant.schemes import compress, constants, divergence, prepare
 from tinyvgg.quant.sharing import sharer
-from tinyvgg.quant.simulate_float import run_float
-from tinyvgg.quant.validate import validate
+from tinyvgg.quant.simulate import run
+from tinyvgg.quant.validate import check_graph, validate
 
 
 def task(n=384, seed=0):
@@ -134,10 +133,10 @@ def test_repairs_change_no_real_number():
     model = randomise(models.light(), np.random.default_rng(0))
     x = np.random.default_rng(1).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
     graph, floats = fuse(model), x.astype(np.float32) / 255
-    expected = run_float(graph, floats)
-    assert np.allclose(run_float(equalize(graph, x), floats), expected, atol=2e-3 * np.abs(expected).max())
+    expected = run(graph, floats)
+    assert np.allclose(run(equalize(graph, x), floats), expected, atol=2e-3 * np.abs(expected).max())
     exact = correct_biases(graph, x, lambda op, floor: (op.weights, np.ones(len(op.weights))))
-    assert np.allclose(run_float(exact, floats), expected)
+    assert np.allclose(run(exact, floats), expected)
 
 
 def test_bias_correction_takes_back_the_mean():
@@ -146,7 +145,7 @@ def test_bias_correction_takes_back_the_mean():
     graph, floats = fuse(model), x.astype(np.float32) / 255
     corrected = correct_biases(graph, x, sharer(2))
     last, rounded = graph["dense"], sharer(2)(graph["dense"], np.full(10, 1e-30))
-    inputs = run_float(graph, floats, keep=True)[last.inputs[0]].reshape(16, -1)
+    inputs = run(graph, floats, keep=True)[last.inputs[0]].reshape(16, -1)
     weights = rounded[0].expand() * rounded[1][:, None]
     before = (inputs @ weights.T + last.tail.bias).mean(axis=0)
     after = (inputs @ weights.T + corrected["dense"].tail.bias).mean(axis=0)

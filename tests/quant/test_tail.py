@@ -4,8 +4,8 @@ import pytest
 
 from tests.quant import rational
 from tinyvgg.quant.fixedpoint import golden_table
-from tinyvgg.quant.graph import Conv2D, Tail
-from tinyvgg.quant.tail import _smmulr, apply_tail
+from tinyvgg.quant.ops.conv2d import Conv2D
+from tinyvgg.quant.ops.tail import Tail, _smmulr, apply_tail
 
 
 def op(activation, pool=None, **tail):

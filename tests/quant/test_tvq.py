@@ -14,7 +14,7 @@ from tinyvgg import models as zoo
 from tinyvgg.errors import FormatError, TinyVGGError
 from tinyvgg.quant import CompressedModel, QuantizedModel, load_tvq, quantize
 from tinyvgg.quant.schemes import compress
-from tinyvgg.quant.simulate_float import run_float
+from tinyvgg.quant.simulate import run
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_round_trip(tmp_path_factory, model, scheme):
     assert first.sha256 == again.sha256 == q.sha256 and (first.integer_logits(x) == again.integer_logits(x)).all()
     low, high = model.input_range
     floats = (x / 255 * (high - low) + low).astype(np.float32)
-    assert (run_float(again.float_graph, floats) == run_float(first.float_graph, floats)).all()
+    assert (run(again.float_graph, floats) == run(first.float_graph, floats)).all()
 
 
 def test_the_file_opens_as_any_model(saved):

@@ -6,7 +6,7 @@ import numpy as np
 from tinyvgg import kernels, testing
 from tinyvgg.nn import Sequential
 from tinyvgg.nn.layers import LAYERS
-from tinyvgg.quant.graph import OPS
+from tinyvgg.quant.ops import OPS
 
 
 def test_every_layer_is_drawn():

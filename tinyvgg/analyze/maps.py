@@ -105,8 +105,8 @@ def _is_integer(model):
 def _float_side(model, integer):
     """Return a function: images (1, H, W, C) -> {layer: its floats}, and where they come from."""
     from tinyvgg.quant.calibrate import as_float_images
-    from tinyvgg.quant.dequantize import dequantize
-    from tinyvgg.quant.simulate_float import run_float
+    from tinyvgg.quant.lower import dequantize
+    from tinyvgg.quant.simulate import run
     if integer is None and not hasattr(model, "graph"):
         return lambda x: _layer_by_layer(model, x), "the network, layer by layer"
     if integer is None:
@@ -115,7 +115,7 @@ def _float_side(model, integer):
         graph, source = integer.float_graph, "the float graph that the integers were lowered from"
     else:
         graph, source = dequantize(integer.graph), "the integer model without its rounding"
-    return lambda x: run_float(graph, as_float_images(x, graph), keep=True), source
+    return lambda x: run(graph, as_float_images(x, graph), keep=True), source
 
 
 def _layer_by_layer(model, x):
@@ -132,8 +132,7 @@ def _layer_by_layer(model, x):
 
 def _real(op, q):
     """The real values of an op's integers q (1, ...)."""
-    from tinyvgg.quant.graph import Softmax
-    if isinstance(op, Softmax):
+    if op.probabilities:
         return q.astype(np.float32) / (255 if q.dtype == np.uint8 else 1)
     return np.float32(op.scale) * (q.astype(np.float32) - np.float32(op.zero)) + np.float32(getattr(op, "residue", 0.0))
 
@@ -153,7 +152,7 @@ def _names(traces, integer, model):
     """(name, kind) of every layer."""
     graph = integer.graph if integer is not None else getattr(model, "graph", None)
     if graph is not None:
-        return [(op.name, type(op).__name__.removeprefix("Float")) for op in graph.ops]
+        return [(op.name, type(op).__name__) for op in graph.ops]
     kinds = {name: type(node.layer).__name__ for node, name in call_names(model.nodes).items()}
     return [(name, kinds[name]) for name in traces["float_clean"]]
 

@@ -85,7 +85,7 @@ def _accuracies(compressed, network, dataset, x, y):
 def _details(compressed):
     """What the graph and its plan say, as plain data."""
     from tinyvgg.quant.blob import constant_bytes
-    from tinyvgg.quant.graph import SharedWeights
+    from tinyvgg.quant.ops.weights import SharedWeights
     from tinyvgg.quant.memory import plan_memory
     plan = plan_memory(compressed.graph)
     sizes = constant_bytes(compressed.graph)

@@ -7,11 +7,10 @@ the whole network, bit for bit. Only from the op after that on are layers comput
 import numpy as np
 
 from tinyvgg.faults import wrapping
-from tinyvgg.quant.graph import Conv2D, Dense, DepthwiseConv2D, weights_of
-from tinyvgg.quant.simulate import accumulate, simulate
-from tinyvgg.quant.simulate_float import simulate_float
+from tinyvgg.quant.ops.dense import Dense
+from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops.weights import weights_of
 
-WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
 FEW = 4                     # channels that are recomputed one by one; more are done whole
 
 
@@ -22,7 +21,7 @@ def run(store, x):
 
 def accumulators(op, x):
     """The sums of products of an integer op, int32 (N, OH, OW, F) or (N, F)."""
-    parts = [np.asarray(acc) for _, acc in accumulate(op, x)]
+    parts = [np.asarray(acc) for _, acc in op.accumulate(x)]
     return _wrapped(np.concatenate(parts))
 
 
@@ -66,14 +65,14 @@ class Session:
 
     def _whole(self, op, inputs):
         """Return an op's result and accumulators (None where it has none)."""
-        if isinstance(op, WEIGHTED):
+        if isinstance(op, Weighted) and op.integer:
             if self.keep:
                 acc = accumulators(op, *inputs)
                 return wrapping.finish(acc, op).reshape(-1, *op.shape), acc
-            parts = [wrapping.finish(_wrapped(acc), op) for _, acc in accumulate(op, *inputs)]
+            parts = [wrapping.finish(_wrapped(acc), op) for _, acc in op.accumulate(*inputs)]
             return np.concatenate(parts).reshape(-1, *op.shape), None
         with np.errstate(all="ignore"):
-            return (simulate if self.store.is_integer else simulate_float)(op, *inputs), None
+            return op.compute(*inputs), None
 
     def trial(self, changes):
         """Return the raw logits with `changes`, [(key, index, value)], in place; nothing is changed."""
@@ -102,12 +101,12 @@ class Session:
             dirty = [i for i in op.inputs if i in values]
             if name not in built and not dirty:
                 continue
-            if name in built and not dirty and isinstance(op, WEIGHTED):
+            if name in built and not dirty and isinstance(op, Weighted) and op.integer:
                 found = self._some_channels(op)
                 if found is not None:
                     values[name], sums[name], channels[name] = found
             elif name not in built and len(dirty) == 1 and len(op.inputs) == 1 and channels.get(dirty[0]) is not None \
-                    and isinstance(op, Conv2D | Dense):
+                    and op.integer and op.mixes_channels:
                 sums[name] = self._from_channels(op, self.values[dirty[0]], values[dirty[0]], channels[dirty[0]])
                 values[name] = wrapping.finish(sums[name], op).reshape(-1, *op.shape)
             else:
@@ -146,7 +145,7 @@ class Session:
         touched = np.flatnonzero(touched)
         if not len(touched) and op.tail.shift == before.tail.shift:
             return None
-        if op.tail.shift != before.tail.shift or len(touched) > FEW or different.sum() > 8 * FEW or not isinstance(op, Conv2D | Dense):
+        if op.tail.shift != before.tail.shift or len(touched) > FEW or different.sum() > 8 * FEW or not op.mixes_channels:
             if not different.any():
                 acc = self.sums[op.name]
                 return wrapping.finish(acc, op).reshape(-1, *op.shape), acc, None

@@ -7,7 +7,7 @@ import numpy as np
 from tinyvgg.errors import FormatError, NotYet
 from tinyvgg.faults.open import open_store
 from tinyvgg.faults.store import FileStore
-from tinyvgg.quant.graph import SharedWeights
+from tinyvgg.quant.ops.weights import SharedWeights
 from tinyvgg.quant.packing import pack_bits
 from tinyvgg.report.record import atomic_path
 

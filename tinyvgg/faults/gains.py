@@ -10,9 +10,10 @@ import numpy as np
 
 from tinyvgg.errors import OptionError
 from tinyvgg.faults import bits
-from tinyvgg.quant.dequantize import dequantize, limits, real_values
-from tinyvgg.quant.float_backward import pull_graph
-from tinyvgg.quant.graph import SharedWeights, weights_of
+from tinyvgg.quant.lower import dequantize, limits, real_values
+from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops.weights import SharedWeights, along, weights_of
+from tinyvgg.quant.simulate import pull
 
 
 def gains(store, slopes, key, fault="flip"):
@@ -40,16 +41,16 @@ def graph_slopes(store, values, dlogits):
     """
     graph = store.graph
     if not store.is_integer:
-        _, found = pull_graph(graph, {**values, "": values[graph.ops[0].name]}, dlogits)
+        _, found = pull(graph, {**values, "": values[graph.ops[0].name]}, dlogits)
         return {f"{op}/{name}": part for (op, what), g in found.items()
                 for name, part in _by_name(store, graph[op], what, np.asarray(g, np.float64))}
     floats = dequantize(graph)
     real = real_values(graph, values, values[graph.ops[0].name].astype(np.float32))
     with np.errstate(all="ignore"):
-        _, found = pull_graph(floats, real, dlogits, limits=limits(graph))
+        _, found = pull(floats, real, dlogits, limits=limits(graph))
     slopes = {}
     for op in graph.ops:
-        if hasattr(op, "weights"):
+        if isinstance(op, Weighted):
             mine = {what: np.nan_to_num(np.asarray(g, np.float64)) for (name, what), g in found.items() if name == op.name}
             slopes.update(_integer_slopes(store, op, graph[op.inputs[0]].scale, floats[op.name].tail, mine))
     return slopes
@@ -62,10 +63,10 @@ def _integer_slopes(store, op, input_scale, float_tail, g):
     acc = unit * 2.0 ** tail.shift
     if tail.activation == "clamp":
         acc = acc / np.where(tail.high > 0, unit * tail.high, 1.0)
-    weights = g["weights"] * (acc / input_scale).reshape(-1, *[1] * (g["weights"].ndim - 1))
+    weights = g["weights"] * along(acc / input_scale, g["weights"])
     bias = g["bias"] * acc
     if store.form == "image":                       # there a weight meets x, not x - zero
-        weights = weights + op.input_zero * bias.reshape(-1, *[1] * (weights.ndim - 1))
+        weights = weights + op.input_zero * along(bias, weights)
     gain, shift = float_tail.gain.astype(np.float64), float_tail.shift.astype(np.float64)
     with np.errstate(all="ignore"):
         multiplier = np.nan_to_num((gain * g["gain"] + (shift + op.scale * op.zero) * g["shift"]) / m, posinf=0.0, neginf=0.0)

@@ -13,7 +13,9 @@ from tinyvgg.codegen.ops._common import UNROLL, pair_blocks, round_up
 from tinyvgg.codegen.program import build_program
 from tinyvgg.errors import NotYet
 from tinyvgg.faults.store import GraphStore
-from tinyvgg.quant.graph import DepthwiseConv2D, SharedWeights, Tail
+from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
+from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops.weights import SharedWeights
 from tinyvgg.quant.packing import unpack_bits
 
 
@@ -44,7 +46,7 @@ class ImageStore(GraphStore):
             if is_fixed(op):                       # its shift is a number in the code
                 words = self.arrays[f"{op.name}/weights"]
                 self.arrays[f"{op.name}/weights"] = words.view(np.int16) if words.dtype == np.uint32 else words
-            elif isinstance(getattr(op, "tail", None), Tail):
+            elif isinstance(op, Weighted) and op.integer:
                 self.arrays[f"{op.name}/tail_shift"] = np.array([op.tail.shift], np.uint32)
 
     @property
@@ -61,16 +63,16 @@ class ImageStore(GraphStore):
 
     def usable(self, key):
         op, what = self.original[key.rsplit("/", 1)[0]], key.rsplit("/", 1)[1]
-        if what != "weights" or isinstance(op, DepthwiseConv2D) or not isinstance(op.tail, Tail):
+        if what != "weights" or isinstance(op, DepthwiseConv2D) or not op.integer:
             return super().usable(key)
         return self.layout(op, np.ones(op.weights.shape, np.int8)).reshape(-1) != 0
 
     def layout(self, op, values):
         """Put values shaped as an op's weights where C keeps them; padding is 0."""
+        if not op.integer:
+            return values
         if isinstance(op, DepthwiseConv2D):
             return values.transpose(1, 2, 0)
-        if not isinstance(op.tail, Tail):
-            return values
         if is_fixed(op):
             places = self._places(op)
             laid = np.zeros(places.shape, values.dtype)
@@ -86,10 +88,10 @@ class ImageStore(GraphStore):
     def logical(self, op, stored):
         """The inverse of layout: weights (F, ...)."""
         shape = op.weights.shape
+        if not op.integer:
+            return stored.reshape(shape)
         if isinstance(op, DepthwiseConv2D):
             return stored.reshape(*shape[1:], shape[0]).transpose(2, 0, 1)
-        if not isinstance(op.tail, Tail):
-            return stored.reshape(shape)
         if is_fixed(op):
             places, flat = self._places(op), np.empty(prod(shape), stored.dtype)
             flat[places[places >= 0]] = stored.reshape(-1)[places >= 0]
@@ -125,7 +127,7 @@ class ImageStore(GraphStore):
 
     def build(self, op, arrays):
         """Return the op that the C computes: its tail's bias holds what the stored numbers make of the zero point."""
-        if not hasattr(op, "weights"):
+        if not isinstance(op, Weighted):
             return op
         mine = {key.rsplit("/", 1)[1]: a for key, a in arrays.items() if key.rsplit("/", 1)[0] == op.name}
         if "codebook" in mine:
@@ -133,7 +135,7 @@ class ImageStore(GraphStore):
             expanded = weights.expand()
         else:
             weights = expanded = np.ascontiguousarray(self.logical(op, mine["weights"]))
-        if not isinstance(op.tail, Tail):
+        if not op.integer:
             return replace(op, weights=weights, tail=replace(op.tail, **{n: mine[n] for n in ("bias", "gain", "shift") if n in mine}))
         folded = op.input_zero * expanded.reshape(len(expanded), -1).sum(axis=1, dtype=np.int64)
         bias = (mine["bias"] if "bias" in mine else 0) + folded

@@ -13,7 +13,10 @@ from tinyvgg.classifier import labels_of
 from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.faults import bits
 from tinyvgg.images import byte_images, float_images
-from tinyvgg.quant.graph import SharedWeights, Tail, plain
+from tinyvgg.quant.ops.base import plain
+from tinyvgg.quant.ops.tail import Tail
+from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops.weights import SharedWeights
 
 KINDS = {"weights": ("weights",), "codebook": ("codebook",), "index": ("indices",), "bias": ("bias",),
          "requantisation": ("offset", "multiplier", "high", "tail_shift"), "batchnorm": ("gain", "shift", "gamma", "beta", "moving_mean",
@@ -117,7 +120,7 @@ class GraphStore(Store):
 
     @property
     def is_integer(self):
-        return type(self.original.ops[0]).__name__ == "Image"
+        return self.original.integer
 
     def logits(self, x, *, batch_size=250):
         """x (N, H, W, C) -> (N, classes) float32, with C's arithmetic modulo 2^32 where it overflows."""
@@ -142,7 +145,7 @@ class FileStore(GraphStore):
     def __init__(self, graph):
         super().__init__(graph)
         for op in graph.ops:
-            if hasattr(op, "weights"):
+            if isinstance(op, Weighted):
                 self.arrays.update({f"{op.name}/{name}": np.array(a) for name, a in _stored(op)})
 
     @property
@@ -158,7 +161,7 @@ class FileStore(GraphStore):
 
     def build(self, op, arrays):
         """Return `op` with its arrays taken from `arrays` {key: array}."""
-        if not hasattr(op, "weights"):
+        if not isinstance(op, Weighted):
             return op
         mine = {name: arrays[f"{op.name}/{name}"] for name, _ in _stored(op)}
         if isinstance(op.weights, SharedWeights):

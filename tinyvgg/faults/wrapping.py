@@ -1,12 +1,12 @@
 """The tail of integer layers with C's arithmetic modulo 2^32: what a faulted network computes, which no proof keeps within 32 bits.
 
-tinyvgg.quant.simulate relies on check_graph's proof; a flipped bit breaks it. Here every step wraps as the C kernels' does, and
+The simulation relies on check_graph's proof; a flipped bit breaks it. Here every step wraps as the C kernels' does, and
 accumulators are pooled before the tail, as in C: beyond 32 bits the two orders differ.
 """
 import numba
 import numpy as np
 
-from tinyvgg.quant.graph import ACTIVATIONS
+from tinyvgg.quant.ops.tail import ACTIVATIONS
 
 
 def finish(acc, op, channels=None):

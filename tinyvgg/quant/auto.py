@@ -12,12 +12,12 @@ import numpy as np
 from tinyvgg.errors import BudgetError, CheckFailed
 from tinyvgg.quant.blob import constant_bytes
 from tinyvgg.quant.calibrate import as_float_images
-from tinyvgg.quant.float_graph import WEIGHTED
 from tinyvgg.quant.lower import lower, per_channel_int8
 from tinyvgg.quant.model import QuantizedModel
+from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.schemes import JUDGED, Options, Prepared, divergence, finished, prepare
 from tinyvgg.quant.sharing import sharer
-from tinyvgg.quant.simulate_float import run_float
+from tinyvgg.quant.simulate import run
 from tinyvgg.report.progress import Progress
 
 CHOICES = (8, 4, 3, 2)  # 8: int8 by channel; else codebooks
@@ -45,8 +45,8 @@ def mixed(bits, per="layer"):
 def sensitivities(prepared, x, *, per="layer", quiet=True):
     """Return {op: {bits: (bytes, divergence)}}: each op compressed alone, the others int8."""
     floats = as_float_images(x[:JUDGED], prepared.graph)
-    reference = run_float(prepared.graph, floats)
-    names = [op.name for op in prepared.graph.ops if isinstance(op, WEIGHTED)]
+    reference = run(prepared.graph, floats)
+    names = [op.name for op in prepared.graph.ops if isinstance(op, Weighted)]
     table, progress = {name: {} for name in names}, Progress(len(names) * len(CHOICES), "sensitivity", "trials", quiet=quiet)
     for name in names:
         for bits in CHOICES:
@@ -133,5 +133,5 @@ def accuracy_drop(graph, model, x, y):
     """Points of accuracy that an integer model loses against its float graph, on the last CHECKED images of x."""
     x, y = x[-CHECKED:], np.asarray(y)[-CHECKED:]
     floats = as_float_images(x, graph)
-    reference = np.concatenate([run_float(graph, floats[i : i + 128]) for i in range(0, len(floats), 128)])
+    reference = np.concatenate([run(graph, floats[i : i + 128]) for i in range(0, len(floats), 128)])
     return 100 * float((reference.argmax(axis=1) == y).mean() - (model.labels(x) == y).mean())

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvgg.errors import NotYet
-from tinyvgg.quant.float_graph import WEIGHTED
-from tinyvgg.quant.graph import SharedWeights, Tail
+from tinyvgg.quant.ops.tail import Tail
+from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops.weights import SharedWeights
 from tinyvgg.quant.packing import pack_bits, packed_size
 
 
@@ -40,7 +41,7 @@ def weights_blob(graph):
 
 def tensors(op):
     """(name, array or SharedWeights) of an op of a float graph, in the order of the layout."""
-    if not isinstance(op, WEIGHTED):
+    if not isinstance(op, Weighted):
         return []
     found = [("weights", op.weights), ("bias", op.tail.bias)]
     return found + ([("gain", op.tail.gain), ("shift", op.tail.shift)] if op.tail.gain is not None else [])
@@ -59,7 +60,7 @@ def _encode(op, tensor, array):
 
 def constant_bytes(graph):
     """Return {op: bytes} of the constants that C code needs for a graph: weights, codebooks, biases, tails."""
-    return {op.name: weight_bytes(op.weights) + _tail_bytes(op.tail) for op in graph.ops if hasattr(op, "weights")}
+    return {op.name: weight_bytes(op.weights) + _tail_bytes(op.tail) for op in graph.ops if isinstance(op, Weighted)}
 
 
 def weight_bytes(weights):

@@ -11,8 +11,7 @@ import numpy as np
 
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.images import float_images
-from tinyvgg.quant.float_graph import FloatImage, FloatMaxPool2D, FloatSoftmax
-from tinyvgg.quant.simulate_float import run_float
+from tinyvgg.quant.simulate import run
 
 METHODS = ("minmax", "percentile", "error")
 BINS = 2048
@@ -66,9 +65,9 @@ def survey(graph, x, *, counted=COUNTED):
 
 def observed(graph, x):
     """Yield {op: its values} batch by batch, for every op but the softmax."""
-    skip = {op.name for op in graph.ops if isinstance(op, FloatSoftmax)}
+    skip = {op.name for op in graph.ops if op.probabilities}
     for i in range(0, len(x), BATCH):
-        values = run_float(graph, x[i : i + BATCH], keep=True)
+        values = run(graph, x[i : i + BATCH], keep=True)
         yield {name: v for name, v in values.items() if name not in skip}
 
 
@@ -85,7 +84,7 @@ def observe(graph, x):
 def histograms(graph, x, ranges):
     """Return {op: Histogram} over ranges found by `observe`. Not of images, of pools that keep their input's range, of logits."""
     counts = {}
-    quiet = {op.name for op in graph.ops if isinstance(op, FloatImage | FloatMaxPool2D)} | {graph.logits.name}
+    quiet = {op.name for op in graph.ops if not op.rounds} | {graph.logits.name}
     for values in observed(graph, x):
         for name in values.keys() - quiet:
             low, high = ranges[name]

@@ -5,7 +5,7 @@ import numpy as np
 from tinyvgg import kernels
 from tinyvgg.errors import ShapeError
 from tinyvgg.images import float_images
-from tinyvgg.quant.float_backward import pull_graph
+from tinyvgg.quant.simulate import pull
 
 
 class GraphClassifier:
@@ -65,7 +65,7 @@ class GraphClassifier:
 def vjp(graph, values_of, x, g, *, limits=None, batch_size=64):
     """Return d sum(g * logits(x)) / dx, float32, as x, through a float Graph.
 
-    values_of: x -> what pull_graph wants. g: (N, classes), or a function of the logits (then x is one batch).
+    values_of: x -> what simulate.pull wants. g: (N, classes), or a function of the logits (then x is one batch).
     """
     x = float_images(x, graph.input_range, shape=graph.input_shape)
     if not callable(g):
@@ -77,5 +77,5 @@ def vjp(graph, values_of, x, g, *, limits=None, batch_size=64):
     for i in range(0, len(x), size):
         values = values_of(x[i : i + size])
         rows = g(values[graph.logits.name].reshape(len(values[""]), -1)) if callable(g) else g[i : i + size]
-        parts.append(pull_graph(graph, values, np.asarray(rows, np.float32), parameters=False, limits=limits)[0])
+        parts.append(pull(graph, values, np.asarray(rows, np.float32), parameters=False, limits=limits)[0])
     return np.concatenate(parts)

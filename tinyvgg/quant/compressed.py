@@ -5,7 +5,7 @@ import numpy as np
 from tinyvgg.classifier import labels_of
 from tinyvgg.images import float_images
 from tinyvgg.quant.classifier import GraphClassifier, vjp
-from tinyvgg.quant.simulate_float import run_float
+from tinyvgg.quant.simulate import run
 
 
 class CompressedModel(GraphClassifier):
@@ -21,7 +21,7 @@ class CompressedModel(GraphClassifier):
     def logits(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N, classes) float32, before a final softmax."""
         x = self.check_images(x)
-        parts = [run_float(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+        parts = [run(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
         return np.concatenate([np.zeros((0, self.n_classes), np.float32), *parts])
 
     def labels(self, x, *, batch_size=256):
@@ -34,4 +34,4 @@ class CompressedModel(GraphClassifier):
 
     def _values(self, x):
         x = self.check_images(x)
-        return {**run_float(self.graph, x, keep=True), "": x}
+        return {**run(self.graph, x, keep=True), "": x}

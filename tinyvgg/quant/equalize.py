@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from tinyvgg.quant.calibrate import as_float_images, observed
-from tinyvgg.quant.float_graph import WEIGHTED, FloatConv2D, FloatDense, FloatDepthwiseConv2D, FloatMaxPool2D
-from tinyvgg.quant.graph import SharedWeights
-from tinyvgg.quant.simulate_float import images
+from tinyvgg.quant.ops.base import Keeps
+from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops.weights import along, expanded
 
 LARGEST_FACTOR = 8.0  # a channel is not stretched further: its rare large values must still fit
 
@@ -26,7 +26,7 @@ def equalize(graph, x):
     ops = {op.name: op for op in graph.ops}
     for name in [op.name for op in graph.ops]:
         op, reader = ops[name], _only_reader(graph, name)
-        if not isinstance(op, WEIGHTED) or reader is None or not isinstance(ops[reader], FloatConv2D | FloatDense):
+        if not isinstance(op, Weighted) or reader is None or not ops[reader].mixes_channels:
             continue
         channels = len(op.weights)
         largest = _reading(ops[reader].weights, channels)
@@ -46,11 +46,11 @@ def _channel_ranges(graph, x):
 
 
 def _only_reader(graph, name):
-    """The one op that reads `name`, directly or through a max-pool, or None."""
+    """The one op that reads `name`, directly or through ops that keep its values, or None."""
     readers = [op for op in graph.ops if name in op.inputs]
     if len(readers) != 1:
         return None
-    return _only_reader(graph, readers[0].name) if isinstance(readers[0], FloatMaxPool2D) else readers[0].name
+    return _only_reader(graph, readers[0].name) if isinstance(readers[0], Keeps) else readers[0].name
 
 
 def _reading(weights, channels):
@@ -70,7 +70,7 @@ def _divide_output(op, s):
     """op with each channel of its result divided by s: in the gain, or, before a plain ReLU without one, in weights and bias."""
     tail = op.tail
     if tail.gain is None and tail.activation != "clamp":
-        weights = op.weights / s.reshape(-1, *[1] * (op.weights.ndim - 1))
+        weights = op.weights / along(s, op.weights)
         return replace(op, weights=weights.astype(np.float32), tail=replace(tail, bias=(tail.bias / s).astype(np.float32)))
     gain, shift = (np.ones(len(s)), np.zeros(len(s))) if tail.gain is None else (tail.gain, tail.shift)
     return replace(op, tail=replace(tail, gain=(gain / s).astype(np.float32), shift=(shift / s).astype(np.float32)))
@@ -86,11 +86,11 @@ def correct_biases(graph, x, quantise):
     means = _mean_inputs(graph, as_float_images(x, graph))
     ops = []
     for op in graph.ops:
-        if isinstance(op, WEIGHTED):
+        if isinstance(op, Weighted):
             q, scale = quantise(op, np.full(len(op.weights), 1e-30))
-            q = q.expand() if isinstance(q, SharedWeights) else q
-            error = op.weights - q * scale.reshape(-1, *[1] * (q.ndim - 1))
-            op = replace(op, tail=replace(op.tail, bias=(op.tail.bias + _mean_sum(op, error, means[op.name])).astype(np.float32)))
+            q = expanded(q)
+            error = op.weights - q * along(scale, q)
+            op = replace(op, tail=replace(op.tail, bias=(op.tail.bias + op.mean_sum(error, means[op.name])).astype(np.float32)))
         ops.append(op)
     return replace(graph, ops=tuple(ops))
 
@@ -101,18 +101,7 @@ def _mean_inputs(graph, x):
     for values in observed(graph, x):
         count += len(next(iter(values.values())))
         for op in graph.ops:
-            if isinstance(op, WEIGHTED):
-                v = values[op.inputs[0]]
-                v = v.reshape(len(v), -1) if isinstance(op, FloatDense) else images(v).mean(axis=(1, 2))
+            if isinstance(op, Weighted):
+                v = op.mean_input(values[op.inputs[0]])
                 sums[op.name] = sums.get(op.name, 0) + v.sum(axis=0, dtype=np.float64)
     return {name: s / count for name, s in sums.items()}
-
-
-def _mean_sum(op, weights, mean):
-    """The mean accumulator (F,) for weights (F, ...) and the mean input; borders are taken as the inside."""
-    if isinstance(op, FloatDense):
-        return weights @ mean
-    per_channel = weights.sum(axis=(1, 2))
-    return (
-        per_channel * np.repeat(mean, len(weights) // len(mean)) if isinstance(op, FloatDepthwiseConv2D) else per_channel @ mean
-    )

@@ -19,12 +19,12 @@ from tinyvgg.kernels.reference import softmax
 from tinyvgg.nn import losses
 from tinyvgg.quant.calibrate import as_float_images
 from tinyvgg.quant.fixedpoint import scale_and_zero
-from tinyvgg.quant.float_backward import pull_graph
-from tinyvgg.quant.float_graph import WEIGHTED, FloatImage, FloatMaxPool2D, FloatSoftmax
-from tinyvgg.quant.graph import Graph, SharedWeights
+from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.lower import per_channel_int8
+from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops.weights import SharedWeights, along
 from tinyvgg.quant.sharing import assign
-from tinyvgg.quant.simulate_float import run_float, simulate_float
+from tinyvgg.quant.simulate import pull, run
 from tinyvgg.report.progress import Progress
 from tinyvgg.train.optimizers import Adam
 from tinyvgg.train.schedules import Cosine
@@ -65,7 +65,7 @@ def start_codebooks(graph, quantise, *, fixed=False):
     """Return {op: Codebook} from the SharedWeights that `quantise` (sharing.sharer's) makes of a float Graph's weights."""
     books = {}
     for op in graph.ops:
-        if isinstance(op, WEIGHTED):
+        if isinstance(op, Weighted):
             shared, scale = quantise(op, np.zeros(len(op.weights)))
             if isinstance(shared, SharedWeights):
                 unit = np.float32(scale.mean()) if shared.codebook.ndim == 1 else scale[:, None].astype(np.float32)
@@ -96,7 +96,7 @@ def finetune(
         for index in batches(len(x), batch_size, seed=seed, epoch=epoch):
             images = x[index] if augment is None else augment(x[index], generator)
             images = as_float_images(images, graph)
-            teacher = run_float(graph, images) if imitate else None
+            teacher = run(graph, images) if imitate else None
             loss = trainer.step(images, y[index], teacher, imitate, optimizer)
             progress.advance(len(index), f"loss {loss:.3f}")
     progress.close()
@@ -108,18 +108,15 @@ class _Rounded:
 
     def __init__(self, graph, ranges, books):
         self.graph, self.books = graph, books
-        self.levels = {op.name: scale_and_zero(*ranges[op.name]) for op in graph.ops if self._rounds(op)}
+        rounded = (op.name for op in graph.ops if op.rounds and op is not graph.logits)
+        self.levels = {name: scale_and_zero(*ranges[name]) for name in rounded}
         self.arrays = {}
         for op in graph.ops:
-            if isinstance(op, WEIGHTED):
+            if isinstance(op, Weighted):
                 self.arrays[op.name, "weights"] = np.array(op.weights, np.float32)
                 for name in TAIL_ARRAYS:
                     if getattr(op.tail, name) is not None:
                         self.arrays[op.name, name] = np.array(getattr(op.tail, name), np.float32)
-
-    def _rounds(self, op):
-        """Whether an op's result is rounded to 8 bits: not images, pools that keep levels, softmax and logits."""
-        return not isinstance(op, FloatImage | FloatMaxPool2D | FloatSoftmax) and op.name != self.graph.logits.name
 
     def project(self, op):
         """The weights that the integers can hold, nearest to the master weights."""
@@ -138,7 +135,7 @@ class _Rounded:
         """The graph with projected weights, and {op: indices into its codebook}."""
         ops, indices = [], {}
         for op in self.graph.ops:
-            if isinstance(op, WEIGHTED):
+            if isinstance(op, Weighted):
                 weights, indices[op.name] = self.project(op)
                 op = replace(op, weights=weights, tail=self._tail(op))
             ops.append(op)
@@ -151,7 +148,7 @@ class _Rounded:
         """{op: result with rounded activations}, the images under ""."""
         values = {"": x}
         for op in graph.ops:
-            y = simulate_float(op, *([values[i] for i in op.inputs] or [x]))
+            y = op.forward(*([values[i] for i in op.inputs] or [x]))
             if op.name in self.levels:
                 scale, zero = self.levels[op.name]
                 y = np.clip(np.rint(y * np.float32(1 / scale)), -zero, 255 - zero) * np.float32(scale)
@@ -168,7 +165,7 @@ class _Rounded:
             soft_loss, soft = losses.cross_entropy(logits, softmax(teacher))
             loss, dlogits = (1 - imitate) * loss + imitate * soft_loss, (1 - imitate) * dlogits + imitate * soft
         limits = {name: (scale * (-zero - 0.5), scale * (255.5 - zero)) for name, (scale, zero) in self.levels.items()}
-        gradients = pull_graph(graph, values, dlogits.astype(np.float32), limits=limits)[1]
+        gradients = pull(graph, values, dlogits.astype(np.float32), limits=limits)[1]
         updates = []
         for (op, name), g in gradients.items():
             book = self.books.get(op) if name == "weights" else None
@@ -183,7 +180,7 @@ class _Rounded:
         """The float graph with the learnt arrays; weights with fixed indices are those of their entries."""
         ops = []
         for op in self.graph.ops:
-            if isinstance(op, WEIGHTED):
+            if isinstance(op, Weighted):
                 book = self.books.get(op.name)
                 weights = self.arrays[op.name, "weights"] if book is None or book.indices is None else self.project(op)[0]
                 op = replace(op, weights=weights, tail=self._tail(op))
@@ -192,4 +189,4 @@ class _Rounded:
 
 
 def _scaled(q, scale):
-    return (q * scale.reshape(-1, *[1] * (q.ndim - 1))).astype(np.float32)
+    return (q * along(scale, q)).astype(np.float32)

@@ -13,19 +13,19 @@ from tinyvgg.errors import NotYet, QuantError
 from tinyvgg.nn import layers as L
 from tinyvgg.nn.graph import call_names
 from tinyvgg.nn.layers._spatial import padding_for
-from tinyvgg.quant.float_graph import (
-    WEIGHTED,
-    FloatAdd,
-    FloatAveragePool2D,
-    FloatConv2D,
-    FloatDense,
-    FloatDepthwiseConv2D,
-    FloatImage,
-    FloatMaxPool2D,
-    FloatSoftmax,
-    FloatTail,
-)
 from tinyvgg.quant.graph import Graph
+from tinyvgg.quant.ops import OPS
+from tinyvgg.quant.ops.add import Add
+from tinyvgg.quant.ops.base import f32
+from tinyvgg.quant.ops.conv2d import Conv2D
+from tinyvgg.quant.ops.dense import Dense
+from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
+from tinyvgg.quant.ops.float_tail import FloatTail
+from tinyvgg.quant.ops.image import Image
+from tinyvgg.quant.ops.max_pool2d import MaxPool2D
+from tinyvgg.quant.ops.softmax import Softmax
+from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops.weights import along
 
 NO_PADDING = ((0, 0), (0, 0))
 
@@ -106,7 +106,7 @@ class _Fusion:
 
     def takes(self, op, name):
         """Whether `op` may take the step that makes `name` into itself: it has a tail and nobody else reads its result."""
-        return isinstance(op, WEIGHTED) and self.private(op, name)
+        return isinstance(op, Weighted) and self.private(op, name)
 
     def activate(self, name, inputs, activation):
         """Apply ("relu", {}), ("leaky", {"slope": a}) or ("clamp", {"high": a}) to the only input."""
@@ -114,9 +114,9 @@ class _Fusion:
         op = self.before(inputs)
         if kind == "none":
             self.holder[name] = op.name
-        elif self.takes(op, name) and op.tail.activation == "none" and op.tail.gain is None and not getattr(op, "pool", None):
+        elif self.takes(op, name) and op.tail.activation == "none" and op.tail.gain is None and not op.pool:
             self.put(replace(op, tail=replace(op.tail, activation=kind, **settings)), name)
-        elif isinstance(op, FloatAdd) and self.private(op, name) and op.activation == "none" and kind != "leaky":
+        elif isinstance(op, Add) and self.private(op, name) and op.activation == "none" and kind != "leaky":
             self.put(replace(op, activation=kind, **settings), name)
         else:
             self.identity(name, inputs, activation=kind, **settings)
@@ -125,7 +125,7 @@ class _Fusion:
         """A depthwise 1x1 convolution of ones, with the tail's `settings`."""
         op = self.before(inputs)
         channels = op.shape[-1]
-        self.put(FloatDepthwiseConv2D(name=name, inputs=(op.name,), shape=op.shape, weights=np.ones((channels, 1, 1), np.float32),
+        self.put(DepthwiseConv2D(name=name, inputs=(op.name,), shape=op.shape, weights=np.ones((channels, 1, 1), np.float32),
                                       tail=FloatTail(bias=np.zeros(channels, np.float32), **settings)))
 
 
@@ -133,14 +133,14 @@ class _Fusion:
 
 
 def _input(work, layer, name, inputs, shape):
-    work.put(FloatImage(name=name, inputs=(), shape=shape))
+    work.put(Image(name=name, inputs=(), shape=shape))
 
 
 def _rescaling(work, layer, name, inputs, shape):
     op = work.before(inputs)
     gain, shift = float(layer.scale), float(layer.offset)
-    if isinstance(op, FloatImage) and work.private(op, name):
-        work.put(replace(op, scale=op.scale * gain, shift=op.shift * gain + shift), name)
+    if isinstance(op, Image) and work.private(op, name):
+        work.put(replace(op, gain=op.gain * gain, shift=op.shift * gain + shift), name)
     else:
         _affine(work, name, inputs, shape, np.full(shape[-1], gain), np.full(shape[-1], shift))
 
@@ -161,7 +161,7 @@ def _conv2d(work, layer, name, inputs, shape):
     if layer.groups != 1:
         raise NotYet(f"the integer model has no Conv2D of {layer.groups} groups ({name!r})", "a DepthwiseConv2D, or groups=1")
     weights = layer.parameters["kernel"].transpose(3, 0, 1, 2)
-    work.put(_convolution(work, FloatConv2D, layer, name, inputs, shape, weights))
+    work.put(_convolution(work, Conv2D, layer, name, inputs, shape, weights))
     work.activate(name, [name], _activation(layer.activation, name))
 
 
@@ -172,27 +172,27 @@ def _convolution(work, cls, layer, name, inputs, shape, weights):
     own = padding_for(layer.padding, size, layer.kernel_size, layer.strides, layer.dilation_rate)
     padding = tuple((int(a + c), int(b + d)) for (a, b), (c, d) in zip(added, own, strict=True))
     bias = layer.parameters.get("bias")
-    return cls(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=_f32(weights), strides=layer.strides,
+    return cls(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=f32(weights), strides=layer.strides,
                padding=padding, dilation=layer.dilation_rate,
-               tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias)))
+               tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else f32(bias)))
 
 
 def _depthwise(work, layer, name, inputs, shape):
     kh, kw, c, m = layer.parameters["depthwise_kernel"].shape
     weights = layer.parameters["depthwise_kernel"].reshape(kh, kw, c * m).transpose(2, 0, 1)
-    work.put(_convolution(work, FloatDepthwiseConv2D, layer, name, inputs, shape, weights))
+    work.put(_convolution(work, DepthwiseConv2D, layer, name, inputs, shape, weights))
     work.activate(name, [name], _activation(layer.activation, name))
 
 
 def _separable(work, layer, name, inputs, shape):
     kh, kw, c, m = layer.parameters["depthwise_kernel"].shape
     depthwise = layer.parameters["depthwise_kernel"].reshape(kh, kw, c * m).transpose(2, 0, 1)
-    first = _convolution(work, FloatDepthwiseConv2D, layer, f"{name}_depthwise", inputs, (*shape[:2], c * m), depthwise)
+    first = _convolution(work, DepthwiseConv2D, layer, f"{name}_depthwise", inputs, (*shape[:2], c * m), depthwise)
     work.put(replace(first, tail=FloatTail(bias=np.zeros(c * m, np.float32))))
     bias = layer.parameters.get("bias")
-    work.put(FloatConv2D(name=name, inputs=(first.name,), shape=shape,
-                         weights=_f32(layer.parameters["pointwise_kernel"].transpose(3, 0, 1, 2)),
-                         tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else _f32(bias))))
+    work.put(Conv2D(name=name, inputs=(first.name,), shape=shape,
+                         weights=f32(layer.parameters["pointwise_kernel"].transpose(3, 0, 1, 2)),
+                         tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else f32(bias))))
     work.activate(name, [name], _activation(layer.activation, name))
 
 
@@ -205,12 +205,12 @@ def _dense(work, layer, name, inputs, shape):
         gain, shift = work.scaled.pop(inputs[0])
         kernel, bias = kernel * gain[:, None], bias + shift @ kernel
     work.put(
-        FloatDense(
-            name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=_f32(kernel.T), tail=FloatTail(bias=_f32(bias))
+        Dense(
+            name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=f32(kernel.T), tail=FloatTail(bias=f32(bias))
         )
     )
     if layer.activation.name == "softmax":
-        work.put(FloatSoftmax(name=f"{name}_softmax", inputs=(name,), shape=shape), name)
+        work.put(Softmax(name=f"{name}_softmax", inputs=(name,), shape=shape), name)
     else:
         work.activate(name, [name], _activation(layer.activation, name))
 
@@ -230,14 +230,14 @@ def _affine(work, name, inputs, shape, gain, shift):
         work.scaled[name] = gain * before[0], gain * before[1] + shift
         work.holder[name] = op.name
         return
-    if not work.takes(op, name) or (getattr(op, "pool", None) and (gain < 0).any()):
-        work.identity(name, inputs, gain=_f32(gain), shift=_f32(shift))
-    elif op.tail.activation == "none" and op.tail.gain is None and not getattr(op, "pool", None):
-        weights = op.weights * gain.reshape(-1, *[1] * (op.weights.ndim - 1))
-        work.put(replace(op, weights=_f32(weights), tail=replace(op.tail, bias=_f32(op.tail.bias * gain + shift))), name)
+    if not work.takes(op, name) or (op.pool and (gain < 0).any()):
+        work.identity(name, inputs, gain=f32(gain), shift=f32(shift))
+    elif op.tail.activation == "none" and op.tail.gain is None and not op.pool:
+        weights = op.weights * along(gain, op.weights)
+        work.put(replace(op, weights=f32(weights), tail=replace(op.tail, bias=f32(op.tail.bias * gain + shift))), name)
     else:
         one, none = (1.0, 0.0) if op.tail.gain is None else (op.tail.gain, op.tail.shift)
-        work.put(replace(op, tail=replace(op.tail, gain=_f32(one * gain), shift=_f32(none * gain + shift))), name)
+        work.put(replace(op, tail=replace(op.tail, gain=f32(one * gain), shift=f32(none * gain + shift))), name)
 
 
 def _max_pool(work, layer, name, inputs, shape):
@@ -246,43 +246,20 @@ def _max_pool(work, layer, name, inputs, shape):
     if work.takes(op, name) and not op.pool and padding == NO_PADDING:
         work.put(replace(op, shape=shape, pool=(*layer.pool_size, *layer.strides)), name)
     else:
-        work.put(
-            FloatMaxPool2D(
-                name=name, inputs=(op.name,), shape=shape, pool_size=layer.pool_size, strides=layer.strides, padding=padding
-            )
-        )
+        _own_op(MaxPool2D)(work, layer, name, inputs, shape)
 
 
-def _average_pool(work, layer, name, inputs, shape):
-    op = work.before(inputs)
-    if padding_for(layer.padding, op.shape[:2], layer.pool_size, layer.strides) != NO_PADDING:
-        raise NotYet(f"the integer model has no padded AveragePooling2D ({name!r})", 'padding="valid"')
-    work.put(FloatAveragePool2D(name=name, inputs=(op.name,), shape=shape, pool_size=layer.pool_size, strides=layer.strides))
-
-
-def _global_average(work, layer, name, inputs, shape):
-    op = work.before(inputs)
-    work.put(FloatAveragePool2D(name=name, inputs=(op.name,), shape=shape, pool_size=op.shape[:2], strides=(1, 1)))
-
-
-def _global_max(work, layer, name, inputs, shape):
-    op = work.before(inputs)
-    work.put(FloatMaxPool2D(name=name, inputs=(op.name,), shape=shape, pool_size=op.shape[:2], strides=(1, 1)))
-
-
-def _add(work, layer, name, inputs, shape):
-    if any(work.ops[work.holder[i]].shape != shape for i in inputs):
-        raise NotYet(f"the integer model has no Add of a flattened map ({name!r})", "Add before Flatten, or a Dense between them")
-    work.put(FloatAdd(name=name, inputs=tuple(work.holder[i] for i in inputs), shape=shape))
-
-
-def _softmax(work, layer, name, inputs, shape):
-    work.put(FloatSoftmax(name=name, inputs=(work.holder[inputs[0]],), shape=shape))
+def _own_op(cls):
+    """The rule of a layer that is an op of its own: cls.from_layer."""
+    def rule(work, layer, name, inputs, shape):
+        before = [work.ops[work.holder[i]] for i in inputs]
+        work.put(cls.from_layer(layer, before, name=name, inputs=tuple(op.name for op in before), shape=shape))
+    return rule
 
 
 def _activation_layer(work, layer, name, inputs, shape):
     if isinstance(layer, L.Activation) and layer.activation.name == "softmax":
-        _softmax(work, layer, name, inputs, shape)
+        _RULES[L.Softmax](work, layer, name, inputs, shape)
     else:
         work.activate(name, inputs, _activation(layer.activation if isinstance(layer, L.Activation) else layer, name))
 
@@ -308,12 +285,9 @@ def _activation(activation, name):
     return ("leaky", {"slope": float(slope)}) if slope else ("relu", {})
 
 
-def _f32(array):
-    return np.ascontiguousarray(array, np.float32)
-
-
 _PASSING = (L.Dropout, L.SpatialDropout2D, L.Flatten, L.Reshape)
 _RULES = {
+    **{layer: _own_op(cls) for cls in OPS.values() for layer in cls.layers},
     L.InputLayer: _input,
     L.Rescaling: _rescaling,
     L.Conv2D: _conv2d,
@@ -324,12 +298,7 @@ _RULES = {
     L.Activation: _activation_layer,
     L.ReLU: _activation_layer,
     L.LeakyReLU: _activation_layer,
-    L.Softmax: _softmax,
     L.MaxPooling2D: _max_pool,
-    L.AveragePooling2D: _average_pool,
-    L.GlobalAveragePooling2D: _global_average,
-    L.GlobalMaxPooling2D: _global_max,
-    L.Add: _add,
     L.Dropout: _pass,
     L.SpatialDropout2D: _pass,
     L.Flatten: _reshape,

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from tinyvgg.errors import CheckFailed
-from tinyvgg.quant.float_graph import FloatAdd, FloatDepthwiseConv2D
-from tinyvgg.quant.graph import Add, DepthwiseConv2D, Op
 from tinyvgg.quant.schedule import input_shift, kept_rows
 
 
@@ -40,13 +38,6 @@ class MemoryPlan:
     def offsets(self):
         """{tensor: offset}."""
         return {name: b.offset + b.shift * (i + 1 < len(b.names)) for b in self.buffers for i, name in enumerate(b.names)}
-
-
-def tensor_bytes(op):
-    """Bytes of an op's result."""
-    if not isinstance(op, Op) or getattr(op, "kind", "") == "float":
-        return 4 * prod(op.shape)
-    return prod(op.shape) * (2 if getattr(op, "output", "uint8") == "int16" else 1)
 
 
 def plan_memory(graph, *, align=4, scratch=None, keep_image=False, streams=()):
@@ -92,14 +83,6 @@ def check_plan(plan):
                 raise CheckFailed(f"{a.names[0]!r} and {b.names[0]!r} overlap while both are alive")
 
 
-def writes_over_input(op):
-    """Whether an op may write its result over an input of the same size: each value is read before it is written."""
-    if isinstance(op, Add | FloatAdd):
-        return True
-    return (isinstance(op, DepthwiseConv2D | FloatDepthwiseConv2D) and tuple(op.weights.shape[1:]) == (1, 1)
-            and op.strides == (1, 1) and op.pool is None and not any(map(sum, op.padding)))
-
-
 def _live(graph, scratch, keep_image, streams):
     """Buffers with their lifetimes, results joined to the inputs that they are written over; a stream's ops run as its last one."""
     position = _positions(graph, streams)
@@ -118,17 +101,17 @@ def _live(graph, scratch, keep_image, streams):
             (
                 home[n]
                 for n in op.inputs
-                if writes_over_input(op)
+                if op.writes_over_input
                 and not any(op.name in stream for stream in streams)
                 and last_read[n] == i
                 and buffers[home[n]].last == i
-                and buffers[home[n]].size == tensor_bytes(op)
+                and buffers[home[n]].size == op.nbytes
             ),
             None,
         )
         if over is None:
             home[op.name] = len(buffers)
-            size = rows[op.name] * prod(op.shape[1:]) if op.name in rows else tensor_bytes(op)
+            size = rows[op.name] * prod(op.shape[1:]) if op.name in rows else op.nbytes
             buffers.append(Buffer((op.name,), size, i, last_read[op.name]))
         else:
             old = buffers[over]

@@ -4,7 +4,7 @@ import numpy as np
 
 from tinyvgg.images import byte_images
 from tinyvgg.quant.classifier import GraphClassifier
-from tinyvgg.quant.simulate import run, simulate
+from tinyvgg.quant.simulate import run
 
 
 class QuantizedModel(GraphClassifier):
@@ -32,7 +32,7 @@ class QuantizedModel(GraphClassifier):
     def scores(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N, classes): the last op's result as the board sends it, uint8 in 1/255 after an integer softmax."""
         q, last = self.integer_logits(x, batch_size=batch_size), self.graph.ops[-1]
-        return q if last is self.graph.logits else simulate(last, q)
+        return q if last is self.graph.logits else last.simulate(q)
 
     def labels(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N,) int64, the class of the largest integer logit (the first of equal ones)."""

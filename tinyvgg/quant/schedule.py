@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from tinyvgg.errors import FormatError
-from tinyvgg.quant.graph import Conv2D, DepthwiseConv2D, MaxPool2D
 
 FACT = "schedule"
 LONGEST = 32  # ops of a stream: TV_STAGES of codegen/kernels/tv_kernels.h
@@ -52,15 +51,9 @@ def check_schedule(graph, schedule):
             raise FormatError(f"a stream of {', '.join(stream)[:60]!r} is scheduled; expected 2 to {LONGEST} ops, each once")
         seen |= set(stream)
         for before, name in zip((None, *stream), stream, strict=False):
-            if not can_stream(ops.get(name)) or (before and not follows(graph, before, name)):
+            if name not in ops or not ops[name].by_rows or (before and not follows(graph, before, name)):
                 raise FormatError(f"{name[:60]!r} is scheduled in a stream; expected a convolution or max-pool of the variant "
                                   "direct that alone reads the one before it")
-
-
-def can_stream(op):
-    """Whether an op can run one row at a time: a convolution or max-pool on maps, its weights as they lie in flash."""
-    return (isinstance(op, Conv2D | DepthwiseConv2D | MaxPool2D) and len(op.shape) == 3
-            and getattr(op, "variant", "direct") == "direct")
 
 
 def follows(graph, before, name):
@@ -72,21 +65,13 @@ def chains(graph):
     """Return the longest streams that a graph allows, in order: every stream is a part of one of them."""
     found = []
     for op in graph.ops:
-        if not can_stream(op):
+        if not op.by_rows:
             continue
         if found and len(found[-1]) < LONGEST and follows(graph, found[-1][-1], op.name):
             found[-1].append(op.name)
         else:
             found.append([op.name])
     return [tuple(names) for names in found if len(names) > 1]
-
-
-def rows_read(op, row):
-    """Return (first, end): the input rows that row `row` of an op's result reads; they may lie outside the map."""
-    kernel = op.weights.shape[1] if hasattr(op, "weights") else op.pool_size[0]
-    pool, _, step, _ = getattr(op, "pool", None) or (1, 1, 1, 1)
-    first = row * step * op.strides[0] - op.padding[0][0]
-    return first, first + (pool - 1) * op.strides[0] + (kernel - 1) * getattr(op, "dilation", (1, 1))[0] + 1
 
 
 def kept_rows(graph, stream):
@@ -105,7 +90,7 @@ def course(graph, stream):
     done = [heights[0], *[0] * len(ops)]
     while done[-1] < heights[-1]:
         s = len(ops) - 1
-        while done[s] < _clip(rows_read(ops[s], done[s + 1])[1], heights[s]):
+        while done[s] < _clip(ops[s].rows_read(done[s + 1])[1], heights[s]):
             s -= 1
         yield s, done[s + 1]
         done[s + 1] += 1
@@ -126,7 +111,7 @@ def input_shift(graph, stream):
 
 
 def _reads(op):
-    return [rows_read(op, row) for row in range(op.shape[0])]
+    return [op.rows_read(row) for row in range(op.shape[0])]
 
 
 def _clip(row, height):

@@ -17,13 +17,14 @@ from tinyvgg.quant.blob import constant_bytes, weights_blob
 from tinyvgg.quant.calibrate import COUNTED, METHODS, as_float_images, calibrate, survey
 from tinyvgg.quant.compressed import CompressedModel
 from tinyvgg.quant.equalize import correct_biases, equalize
-from tinyvgg.quant.float_graph import WEIGHTED, FloatDense
 from tinyvgg.quant.fuse import fuse
 from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.lower import lower, per_channel_int8
 from tinyvgg.quant.model import QuantizedModel
+from tinyvgg.quant.ops.dense import Dense
+from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.sharing import share_float, sharer
-from tinyvgg.quant.simulate_float import run_float
+from tinyvgg.quant.simulate import run
 from tinyvgg.report.record import sha256_arrays
 
 FLOAT = {"none": 0, "low": 8, "medium": 4, "high": 4}
@@ -130,7 +131,7 @@ def _images(x, y, labelled):
 def share_dense(graph, level):
     """Return the float Graph with X-CUBE-AI's codebooks of a level on the dense layers that its rule takes."""
     bits = FLOAT[level]
-    dense = {op.name: op.weights.size for op in graph.ops if isinstance(op, FloatDense)}
+    dense = {op.name: op.weights.size for op in graph.ops if isinstance(op, Dense)}
     chosen = set(shared_layers(dense, bits)) if bits else set()
     ops = tuple(replace(op, weights=share_float(op.weights, bits)) if op.name in chosen else op for op in graph.ops)
     return replace(graph, ops=ops, facts={"scheme": level, "bits": {name: bits for name in sorted(chosen)}})
@@ -139,7 +140,7 @@ def share_dense(graph, level):
 def share_all(graph, bits, per, scheme):
     """Return the float Graph with codebooks of float32 on every layer of weights."""
     ops = tuple(
-        replace(op, weights=share_float(op.weights, bits, per=per)) if isinstance(op, WEIGHTED) else op for op in graph.ops
+        replace(op, weights=share_float(op.weights, bits, per=per)) if isinstance(op, Weighted) else op for op in graph.ops
     )
     return replace(graph, ops=ops, facts={"scheme": scheme, "codebook": "float", "codebook_per": per})
 
@@ -169,7 +170,7 @@ def prepare(graph, x, *, calibration="best", quantise=per_channel_int8):
     if calibration != "best":
         return Prepared(graph, calibrate(graph, x, method=calibration), {**record, "method": calibration})
     floats = as_float_images(x[:JUDGED], graph)
-    reference, best = run_float(graph, floats), None
+    reference, best = run(graph, floats), None
     for repairs, candidate in (((), graph), (("equalised",), equalize(graph, x[:COUNTED]))):
         found = survey(candidate, x)
         corrected = correct_biases(candidate, x[:COUNTED], quantise)

@@ -7,8 +7,8 @@ layer they are brought to one standard deviation first; what lies beyond `REACH`
 import numpy as np
 
 from tinyvgg.errors import OptionError
-from tinyvgg.quant.graph import SharedWeights
 from tinyvgg.quant.kmeans1d import nearest, optimal_codebook, optimal_integer_codebook
+from tinyvgg.quant.ops.weights import SharedWeights, along
 
 REACH = 8.0
 PER = ("layer", "channel")
@@ -58,7 +58,7 @@ def sharer(bits, *, per="layer", entries=None):
         return shared, scale
 
     def share(op, floor, scale):
-        units = np.clip(op.weights / scale.reshape(-1, *[1] * (op.weights.ndim - 1)), -127, 127)
+        units = np.clip(op.weights / along(scale, op.weights), -127, 127)
         # A channel that rounds to nothing must be able to be nothing: see lower_tail.
         silent = (np.abs(units.reshape(len(units), -1)).max(axis=1) < 0.5) & (floor > 0)
         return assign(op.weights, scale, _integer_book(units, 2**bits, per, silent), bits)
@@ -68,7 +68,7 @@ def sharer(bits, *, per="layer", entries=None):
 
 def assign(weights, scale, book, bits):
     """Return weights (F, ...) as the nearest entries of `book` (int8, ascending, (K,) or (F, K)) times scale (F,)."""
-    units = weights / scale.reshape(-1, *[1] * (weights.ndim - 1))
+    units = weights / along(scale, weights)
     if book.ndim == 1:
         indices = nearest(units, book)
     else:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinyvgg.quant.classifier import vjp
-from tinyvgg.quant.dequantize import dequantize, limits, real_values
+from tinyvgg.quant.lower import dequantize, limits, real_values
 from tinyvgg.quant.model import QuantizedModel
 
 

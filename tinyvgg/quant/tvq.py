@@ -17,17 +17,22 @@ from pathlib import Path
 import numpy as np
 
 from tinyvgg.errors import FormatError, TinyVGGError
-from tinyvgg.quant import float_graph as F
-from tinyvgg.quant import graph as G
+from tinyvgg.quant.graph import Graph
+from tinyvgg.quant.ops import OPS
+from tinyvgg.quant.ops.base import Op, plain
+from tinyvgg.quant.ops.float_tail import FloatTail
+from tinyvgg.quant.ops.tail import Tail
+from tinyvgg.quant.ops.weighted import LARGEST
+from tinyvgg.quant.ops.weights import SharedWeights
 from tinyvgg.quant.packing import pack_bits, packed_size, unpack_bits
-from tinyvgg.quant.validate import LARGEST, validate
+from tinyvgg.quant.validate import validate
 from tinyvgg.report.record import atomic_path, versions
 
 FORMAT, VERSION = "tinyvgg.tvq", 1
 LARGEST_JSON = 2**22
 LARGEST_TOTAL = 2**28  # bytes of all arrays of one graph
-PARTS = {cls.__name__: cls for cls in (G.Tail, G.SharedWeights, F.FloatTail)}
-CLASSES = {**G.OPS, **F.FLOAT_OPS, **PARTS}
+PARTS = {cls.__name__: cls for cls in (Tail, SharedWeights, FloatTail)}
+CLASSES = {**OPS, **{f"Float{name}": cls for name, cls in OPS.items()}}
 DTYPES = ("int8", "uint8", "int16", "int32", "float32")
 
 
@@ -88,7 +93,7 @@ def load_tvq(path):
 
 def kind_of(graph):
     """Return "integer" or "float"."""
-    return "integer" if isinstance(graph.ops[0], G.Image) else "float"
+    return "integer" if graph.integer else "float"
 
 
 def graph_sha256(graph):
@@ -99,6 +104,13 @@ def graph_sha256(graph):
     for array in arrays:
         digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
     return digest.hexdigest()
+
+
+def stored_fields(name):
+    """Return {name in a file: dataclass field} of an op by its class there, which of floats has "Float" before it."""
+    kind = "integer" if name in OPS else "float"
+    return {f.metadata.get("file") or f.name: f for f in dataclasses.fields(CLASSES[name])
+            if f.metadata.get("only", kind) == kind}
 
 
 # --- writing ------------------------------------------------------------------------------------------------------------
@@ -115,13 +127,16 @@ def _write(group, graph):
 
 def _encode(value, arrays):
     """Plain data for a field's value; arrays are appended to `arrays` and named by their index."""
-    if isinstance(value, G.SharedWeights):
+    if isinstance(value, SharedWeights):
         codebook = _encode(value.codebook, arrays)
         arrays.append(pack_bits(value.indices, value.bits))
         indices = {"array": len(arrays) - 1, "shape": list(value.indices.shape), "dtype": "uint8", "bits": value.bits}
         return {"class": "SharedWeights", "codebook": codebook, "indices": indices, "bits": value.bits}
+    if isinstance(value, Op):
+        name = type(value).__name__ if value.integer else f"Float{type(value).__name__}"
+        return {"class": name, **{k: _encode(getattr(value, f.name), arrays) for k, f in stored_fields(name).items()}}
     if dataclasses.is_dataclass(value):
-        return {"class": type(value).__name__, **{k: _encode(v, arrays) for k, v in G.plain(value).items()}}
+        return {"class": type(value).__name__, **{k: _encode(v, arrays) for k, v in plain(value).items()}}
     if isinstance(value, np.ndarray):
         arrays.append(value)
         return {"array": len(arrays) - 1, "shape": list(value.shape), "dtype": value.dtype.name}
@@ -140,10 +155,10 @@ def _read(group, kind):
         raise FormatError("the description of the graph is not text of a sensible length")
     description = json.loads(bytes(text[()]).decode())
     reader = _Reader(group)
-    ops = tuple(reader.object(d, CLASSES) for d in description["ops"])
+    ops = tuple(reader.op(d) for d in description["ops"])
     low, high = (float(v) for v in description["input_range"])
     facts = description["facts"] if isinstance(description["facts"], dict) else {}
-    graph = G.Graph(name=str(description["name"])[:200], ops=ops, input_range=(low, high), facts=facts)
+    graph = Graph(name=str(description["name"])[:200], ops=ops, input_range=(low, high), facts=facts)
     validate(graph, kind)
     return graph
 
@@ -154,20 +169,26 @@ class _Reader:
     def __init__(self, group):
         self.group, self.total = group, 0
 
-    def object(self, data, classes):
-        """A dataclass from {"class": ..., field: ...}; every field must be there, and none else."""
-        cls = classes.get(data["class"])
-        if cls is None:
-            raise FormatError(f"the graph holds a {str(data['class'])[:40]!r}, which this library has not")
-        types = {f.name: f.type.__name__ if isinstance(f.type, type) else str(f.type) for f in dataclasses.fields(cls)}
-        if set(data) - {"class"} != set(types):
+    def op(self, data):
+        """An op from {"class": ..., field: ...}."""
+        return self.filled(_known(data, CLASSES), stored_fields(data["class"]), data)
+
+    def part(self, data):
+        """A tail or codebook from {"class": ..., field: ...}."""
+        cls = _known(data, PARTS)
+        return self.filled(cls, {f.name: f for f in dataclasses.fields(cls)}, data)
+
+    def filled(self, cls, fields, data):
+        """A dataclass from data; every one of its fields must be there, and none else."""
+        if set(data) - {"class"} != set(fields):
             raise FormatError(f"a {cls.__name__} has other fields than expected")
-        return cls(**{name: self.value(data[name], kind, f"{cls.__name__}.{name}") for name, kind in types.items()})
+        types = {name: f.type.__name__ if isinstance(f.type, type) else str(f.type) for name, f in fields.items()}
+        return cls(**{f.name: self.value(data[name], types[name], f"{cls.__name__}.{name}") for name, f in fields.items()})
 
     def value(self, data, kind, where):
         """One field: array, nested dataclass, tuple, number or string, as `kind`, the declared type, says."""
         if isinstance(data, dict):
-            value = self.array(data) if "array" in data else self.object(data, PARTS)
+            value = self.array(data) if "array" in data else self.part(data)
             if not any(part.strip().split(".")[-1] == type(value).__name__ for part in kind.split("|")):
                 raise FormatError(f"{where} holds a {type(value).__name__}; expected {kind}")
             return value
@@ -203,6 +224,13 @@ class _Reader:
             raise FormatError(f"the arrays hold more than {LARGEST_TOTAL:,} bytes")
         values = stored[()]
         return unpack_bits(values, bits, count).reshape(shape) if bits else values.astype(data["dtype"], copy=False)
+
+
+def _known(data, classes):
+    """The class that data names."""
+    if data["class"] not in classes:
+        raise FormatError(f"the graph holds a {str(data['class'])[:40]!r}, which this library has not")
+    return classes[data["class"]]
 
 
 def _tuple(data, where, of):

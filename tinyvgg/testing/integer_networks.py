@@ -54,7 +54,8 @@ def _integer_graph(drawn, settings):
 
 def share_weights(graph, bits, generator, *, by_channel):
     """Return the integer or float Graph with every layer's weights as indices into random codebooks of up to 2^bits near them."""
-    from tinyvgg.quant.graph import SharedWeights, weights_of
+    from tinyvgg.quant.ops.weighted import Weighted
+    from tinyvgg.quant.ops.weights import SharedWeights, weights_of
 
     def share(op):
         w = weights_of(op)
@@ -66,4 +67,4 @@ def share_weights(graph, bits, generator, *, by_channel):
         distance = np.abs(rows[:, :, None].astype(np.float64) - codebook[:, None])
         indices = distance.argmin(axis=-1).astype(np.uint8).reshape(w.shape)
         return replace(op, weights=SharedWeights(codebook if by_channel else codebook[0], indices, bits))
-    return replace(graph, ops=tuple(share(op) if hasattr(op, "weights") else op for op in graph.ops))
+    return replace(graph, ops=tuple(share(op) if isinstance(op, Weighted) else op for op in graph.ops))

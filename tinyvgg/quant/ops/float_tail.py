@@ -1,12 +1,27 @@
-"""The tail of the float graph (float_graph.FloatTail) and its gradient, each in one pass over the accumulators."""
+"""The tail of convolutions and dense layers of floats, its gradient, each in one pass over the accumulators."""
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 
-from tinyvgg.quant.graph import ACTIVATIONS
-from tinyvgg.quant.tail import max_pool
+from tinyvgg.quant.ops.tail import ACTIVATIONS, max_pool
 
 EVERYTHING = (-np.inf, np.inf)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FloatTail:
+    """y = pool(gain * activation(acc + bias) + shift), channel by channel; gain and shift (F,), or None where there are none.
+
+    activation: none | relu | leaky (slope * v below 0) | clamp (0..high).
+    """
+
+    bias: np.ndarray
+    activation: str = "none"
+    slope: float = 0.0
+    high: float = 0.0
+    gain: np.ndarray | None = None
+    shift: np.ndarray | None = None
 
 
 def apply_float_tail(acc, op):

@@ -1,0 +1,13 @@
+"""AveragePool2D, of integers and of floats."""
+from tinyvgg.codegen.ops._common import layer_step, window
+from tinyvgg.codegen.program import emit
+from tinyvgg.quant.ops.average_pool2d import AveragePool2D
+
+
+@emit.register
+def _(op: AveragePool2D, program):
+    area = window(op, program.input_shapes(op)[0], op.pool_size)
+    if not op.integer:
+        return layer_step(op, program, "tv_average_pool2d_f32", area, struct="tv_window", files=("tv_pool_f32",), row="window")
+    fields = {"window": area, "offset": int(op.offset), "multiplier": int(op.multiplier), "shift": int(op.shift)}
+    return layer_step(op, program, "tv_average_pool2d_u8", fields, files=("tv_pool_u8",))

@@ -1,0 +1,174 @@
+"""What every op is: its name, its inputs, the shape of its result, and the methods that each file of this folder fills in."""
+import sys
+from dataclasses import MISSING, dataclass, field, fields
+from math import isfinite, prod
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg.errors import FormatError, NotYet
+
+ITEM = {"uint8": 1, "int16": 2, "float32": 4}
+
+
+def integers(default=MISSING):
+    """A field that only an op of integers has."""
+    return field(default=default, metadata={"only": "integer"})
+
+
+def floats(default=MISSING, file=None):
+    """A field that only an op of floats has; `file`: its name in a .tvq file, where that is another one."""
+    return field(default=default, metadata={"only": "float", "file": file})
+
+
+def need(condition, op, what):
+    """Raise FormatError, that the op has `what`, unless the condition holds."""
+    if not condition:
+        raise FormatError(f"op {op.name!r} has {what}")
+
+
+def plain(data):
+    """Return the fields of a dataclass as a dict, one level deep."""
+    return {f.name: getattr(data, f.name) for f in fields(data)}
+
+
+def missing(op, what, method):
+    """The NotYet that names an op, what it lacks and where that belongs."""
+    module, cls = type(op).__module__, type(op).__name__
+    place = getattr(sys.modules.get(module), "__file__", None)
+    where = module.removeprefix("tinyvgg.").replace(".", "/") + ".py" if module.startswith("tinyvgg.") else place or module
+    return NotYet(f"no {what} for {cls} ({op.name!r}): add the method {method} in {Path(where).as_posix()}, see quant/ops/add.py")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Op:
+    """A step of a graph: `inputs` are names of earlier ones, `shape` is that of the result for one image.
+
+    Of integers the result is real = scale * (q - zero); of floats scale is None.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    scale: float = integers(None)
+    zero: int = integers(0)
+
+    layers = ()  # of nn.layers that become this op by from_layer, without a rule of their own in fuse.py
+    rounds = True  # whether the result is rounded to levels of its own, by calibration
+    probabilities = False  # whether the result is probabilities of logits
+    by_rows = False  # whether C can compute one row of the result at a time; then there is rows_read
+    writes_over_input = False  # whether each value of an input of the same size is read before it is written over
+    mixes_channels = False  # whether each result reads every channel of the input, through weights
+    macc = 0  # multiplications of weights for one image
+
+    @property
+    def integer(self):
+        """Whether the op is one of integers."""
+        return self.scale is not None
+
+    @property
+    def dtype(self):
+        """NumPy's name of the result's dtype, as C has it; simulated floats may be wider."""
+        return "uint8" if self.integer else "float32"
+
+    @property
+    def nbytes(self):
+        """Bytes of the result for one image."""
+        return ITEM[self.dtype] * prod(self.shape)
+
+    @property
+    def common(self):
+        """name, inputs and shape, for an op that takes this one's place."""
+        return {"name": self.name, "inputs": self.inputs, "shape": self.shape}
+
+    @classmethod
+    def from_layer(cls, layer, before, **common):
+        """Return the float op of a layer (one of `layers`) whose inputs are the ops `before`. common: name, inputs, shape."""
+        raise NotYet(f"no rule makes {cls.__name__} ({common.get('name')!r}) of a layer: add the classmethod from_layer")
+
+    def output_shape(self, *before):
+        """Return the shape that the ops before give, after checking this op's own fields; raise FormatError."""
+        raise missing(self, "shape", "output_shape")
+
+    def forward(self, *x):
+        """x: float arrays (N, ...), one for each input -> (N, *shape)."""
+        raise missing(self, "float simulation", "forward")
+
+    def backward(self, dy, *x, parameters=True, limits=None):
+        """Pull dy (N, *shape) back through forward(*x): return [dx, ...] and {array: gradient}, empty without `parameters`.
+
+        limits: (low, high) beyond which the result is saturated and passes no gradient. Arrays: weights, bias, gain, shift.
+        """
+        raise missing(self, "gradient", "backward")
+
+    def lower(self, work, before):
+        """Return the op of integers for this one of floats; work: lower.Lowering; before: the integer ops that it reads."""
+        raise missing(self, "lowering", "lower")
+
+    def simulate(self, *x):
+        """x: integer arrays (N, ...), one for each input -> (N, *shape) of `dtype`, bit for bit as C has it."""
+        raise missing(self, "simulation", "simulate")
+
+    def check(self):
+        """Raise QuantError if any value of this op of integers can leave int32, or a field its range."""
+        raise missing(self, "proof that it fits 32 bits", "check")
+
+    def dequantize(self, graph):
+        """Return the op of floats that this one of integers, in `graph`, stands for: without rounding and saturation."""
+        raise missing(self, "float op", "dequantize")
+
+    def counts(self):
+        """Return {what: how many} for one image: what the cycles are a sum of where the kernel adds nothing to it."""
+        raise missing(self, "cost", "counts")
+
+    def compute(self, *x):
+        """simulate of an op of integers, forward of one of floats."""
+        return self.simulate(*x) if self.integer else self.forward(*x)
+
+    def check_levels(self):
+        """Raise FormatError unless scale and zero point mean something."""
+        need(not self.integer or isfinite(self.scale) and self.scale > 0 and 0 <= self.zero <= 255, self,
+             f"scale {self.scale} and zero point {self.zero}")
+
+
+class Keeps(Op):
+    """An op that moves values of its only input or leaves some out: the result has the input's scale and zero point."""
+
+    rounds = False
+
+    def check(self):
+        """Nothing is computed that could leave int32."""
+
+    def lower(self, work, before):
+        work.residue[self.name] = work.residue.get(self.inputs[0], 0.0)
+        return type(self)(**{**plain(self), "scale": before[0].scale, "zero": before[0].zero})
+
+    def dequantize(self, graph):
+        return type(self)(**{**plain(self), "scale": None, "zero": 0})
+
+
+def inside(dy, y, limits):
+    """dy where y is within limits, else 0."""
+    return dy if limits is None else dy * ((y >= limits[0]) & (y <= limits[1]))
+
+
+def pooled_size(op, size, window, strides):
+    """Rows and columns that a pool leaves of `size`."""
+    need(all(1 <= k <= n for k, n in zip(window, size, strict=True)) and min(strides) >= 1, op,
+         f"a pool of {tuple(window)} on {tuple(size)}")
+    return [(n - k) // s + 1 for n, k, s in zip(size, window, strides, strict=True)]
+
+
+def vector_or_map(op, size, channels):
+    """A pool of the whole map may give (C,) instead of (1, 1, C)."""
+    return (channels,) if len(op.shape) == 1 and tuple(size) == (1, 1) else (*size, channels)
+
+
+def images(x):
+    """(N, C) as (N, 1, 1, C)."""
+    return x if x.ndim == 4 else x[:, None, None]
+
+
+def f32(array):
+    """The array as float32."""
+    return np.ascontiguousarray(array, np.float32)

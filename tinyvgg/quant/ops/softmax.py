@@ -1,0 +1,85 @@
+"""Softmax: of floats, or of integer logits in floats or integers."""
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from tinyvgg import kernels
+from tinyvgg.errors import QuantError
+from tinyvgg.nn.layers import Softmax as SoftmaxLayer
+from tinyvgg.quant.fixedpoint import INT32_MAX, multiply_high_rounded, quantise_multiplier
+from tinyvgg.quant.ops.base import Op, integers, need
+
+
+@lru_cache(maxsize=1)
+def octave_table():
+    """Return 2^15 * 2^(-j/256), rounded, for j in 0..255: uint16. The integer softmax's only table."""
+    return np.rint(2.0 ** (15 - np.arange(256) / 256)).astype(np.uint16)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Softmax(Op):
+    """Probabilities of logits (n,): exp(x - max x) / sum; of integers uint8 in units of 1/255 (kind "integer"), or float32 (kind
+    "float").
+
+    integer:  u = smmulr((max x - x) << shift, multiplier), in 1/256 octave
+              e = TABLE[u & 255] >> (u >> 8), 0 from 16 octaves on;   TABLE[j] = round(2^15 * 2^(-j / 256)), uint16
+              q = (e * 255 + S // 2) // S, S = sum e
+    float:    exp(input_scale * (x - max x)) / sum
+    """
+
+    kind: str = integers("integer")
+    input_scale: float = integers(1.0)
+    shift: int = integers(0)
+    multiplier: int = integers(0)
+
+    layers = (SoftmaxLayer,)
+    rounds = False
+    probabilities = True
+
+    @classmethod
+    def from_layer(cls, layer, before, **common):
+        return cls(**common)
+
+    @property
+    def dtype(self):
+        return "uint8" if self.integer and self.kind == "integer" else "float32"
+
+    def output_shape(self, before):
+        need(not self.integer or self.kind in ("integer", "float") and math.isfinite(self.input_scale), self,
+             f"the kind {self.kind!r}")
+        return before.shape
+
+    def forward(self, x):
+        return kernels.softmax(x)
+
+    def backward(self, dy, x, *, parameters=True, limits=None):
+        return [kernels.softmax_backward(dy, x)], {}
+
+    def lower(self, work, before):
+        scale = before[0].scale
+        octaves = scale * np.log2(np.e) * 256  # 1/256 octaves for one level of the logits
+        shift = int(np.clip(np.ceil(np.log2(octaves)) + 4, 0, 14))
+        return Softmax(**self.common, scale=1 / 255, kind=work.softmax, input_scale=scale, shift=shift,
+                       multiplier=int(quantise_multiplier(octaves, shift, repr(self.name))))
+
+    def simulate(self, x):
+        below = x.max(axis=-1, keepdims=True).astype(np.int32) - x
+        if self.kind == "float":
+            e = np.exp(below.astype(np.float32) * np.float32(-self.input_scale))
+            return e / e.sum(axis=-1, keepdims=True)
+        u = multiply_high_rounded(below << self.shift, self.multiplier)
+        e = octave_table()[u & 255].astype(np.int32) >> np.minimum(u >> 8, 31)
+        total = e.sum(axis=-1, keepdims=True)
+        return ((e * 255 + total // 2) // total).astype(np.uint8)
+
+    def check(self):
+        if not 0 <= self.shift <= 14 or not 0 <= self.multiplier <= INT32_MAX:
+            raise QuantError(f"{self.name!r} has shift {self.shift}, multiplier {self.multiplier}; expected 0..14 and 0..2^31-1")
+
+    def dequantize(self, graph):
+        return Softmax(**self.common)
+
+    def counts(self):
+        return {"layer": 1, "outputs": math.prod(self.shape)}

@@ -1,0 +1,119 @@
+"""The tail of convolutions and dense layers of integers: what follows the accumulators, and in which range it stays.
+
+Conv2D, DepthwiseConv2D and Dense add up acc = sum (x - input_zero) * w in 32 bits and end alike, channel by channel:
+
+    v = (acc + bias) << shift                     bias int32, in the accumulator's unit
+    v = activation(v)                             none: v     relu: max(v, 0)     clamp: min(max(v, 0), high)
+                                                  leaky: v if v >= 0 else smmulr(v << 1, slope)
+    q = saturate(smmulr(v + offset, multiplier))  smmulr(a, b) = (a*b + 2^31) >> 32: the one rounding
+    y = the largest q of each pool window         where there is a fused max-pool
+
+`multiplier` is int32 of either sign. `offset` (int32, in units of v) holds all that is added after the activation: the shift of a
+batch-norm that comes after it, and the zero point of the output. So a channel costs three numbers: bias, offset, multiplier; on
+a Cortex-M4 an ADD (with LSL #shift), SMMULR and USAT, and one BIC (v & ~(v >> 31)) where there is a ReLU. A plain ReLU needs
+none: its output has zero point 0, so the saturation is the ReLU and `activation` is "none"; without an activation the bias is in
+`offset` and `bias` is 0.
+
+Pooling first. Every step is monotonic in acc: rising where multiplier >= 0, falling where it is < 0. A kernel may
+therefore pool the accumulators (largest, or smallest where multiplier < 0) and run the tail once a window: the same bytes.
+"""
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from tinyvgg.quant.fixedpoint import INT32_MAX, INT32_MIN
+
+ACTIVATIONS = ("none", "relu", "leaky", "clamp")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Tail:
+    """What follows the accumulators: see the top of this file. Arrays are int32 (F,)."""
+
+    bias: np.ndarray
+    offset: np.ndarray
+    multiplier: np.ndarray
+    shift: int  # 0..15
+    activation: str = "none"  # one of ACTIVATIONS
+    slope: int = 0  # leaky: the negative side's slope, times 2^31
+    high: np.ndarray | None = None  # clamp: in units of v
+
+
+def apply_tail(acc, op):
+    """acc (N, OH, OW, F) or (N, F), integers of any dtype -> uint8 (N, *op.shape), int16 for logits."""
+    tail, pool = op.tail, getattr(op, "pool", None)
+    high = tail.bias if tail.high is None else tail.high
+    wide = getattr(op, "output", "uint8") == "int16"
+    limits = (-32768, 32767) if wide else (0, 255)
+    rows = acc.reshape(-1, acc.shape[-1])
+    q = np.empty(rows.shape, np.int16 if wide else np.uint8)
+    kind = ACTIVATIONS.index(tail.activation)
+    _tail(rows, tail.bias, tail.offset, tail.multiplier, tail.shift, kind, tail.slope, high, *limits, q)
+    q = q.reshape(acc.shape)
+    return max_pool(q, *pool) if pool else q
+
+
+@numba.njit(cache=True, nogil=True)
+def _smmulr(a, b):
+    return (np.int64(a) * np.int64(b) + (np.int64(1) << 31)) >> 32
+
+
+@numba.njit(cache=True, nogil=True)
+def _tail(acc, bias, offset, multiplier, shift, activation, slope, high, lowest, highest, q):
+    """acc (R, F) -> q (R, F). Variables are 64 bits wide, values within 32: check_graph has proved it."""
+    for r in range(acc.shape[0]):
+        for f in range(acc.shape[1]):
+            v = (np.int64(acc[r, f]) + bias[f]) << shift
+            if activation == 1:  # relu
+                v = max(v, 0)
+            elif activation == 2 and v < 0:  # leaky
+                v = _smmulr(v << 1, slope)
+            elif activation == 3:  # clamp
+                v = min(max(v, 0), np.int64(high[f]))
+            q[r, f] = min(max(_smmulr(v + offset[f], multiplier[f]), lowest), highest)
+
+
+@numba.njit(cache=True, nogil=True)
+def max_pool(q, ph, pw, sh, sw):
+    """The largest of each window of q (N, OH, OW, F), which may hold integers or floats."""
+    n, h, w, channels = q.shape
+    y = np.empty((n, (h - ph) // sh + 1, (w - pw) // sw + 1, channels), q.dtype)
+    for k, i, j in np.ndindex(y.shape[:3]):
+        y[k, i, j] = q[k, i * sh, j * sw]
+        for p in range(ph):
+            for r in range(pw):
+                for f in range(channels):
+                    y[k, i, j, f] = max(y[k, i, j, f], q[k, i * sh + p, j * sw + r, f])
+    return y
+
+
+def accumulator_bounds(weights, input_zero):
+    """weights (F, ...) int8 -> lowest and highest sum (x - input_zero) * w over any part of the products, int64 (F,).
+
+    Each product lies between two bounds that hold 0 between them, so the sum of any part of the products, in any order, lies
+    between the sums of the bounds. A padded pixel contributes 0.
+    """
+    w = weights.reshape(len(weights), -1).astype(np.int64)
+    positive, negative = np.maximum(w, 0).sum(axis=1), np.minimum(w, 0).sum(axis=1)
+    below, above = -input_zero, 255 - input_zero
+    return positive * below + negative * above, positive * above + negative * below
+
+
+def tail_extremes(low, high, tail):
+    """Return every (lowest, highest) that the tail meets for acc in low..high, (F,) each, before the multiplication."""
+    bias, offset = tail.bias.astype(np.int64), tail.offset.astype(np.int64)
+    v = [(np.minimum(low, 0) + bias, np.maximum(high, 0) + bias)]
+    low, high = (low + bias) << tail.shift, (high + bias) << tail.shift
+    v.append((low, high))
+    if tail.activation == "leaky":
+        v.append((low << 1, high))
+    if tail.activation in ("relu", "clamp"):
+        low, high = np.maximum(low, 0), np.maximum(high, 0)
+    v.append((low + offset, high + offset))  # for leaky and clamp wider than it is
+    return v
+
+
+def fits(low, high):
+    """Whether low and high are within int32."""
+    return (low >= INT32_MIN) & (high <= INT32_MAX)
