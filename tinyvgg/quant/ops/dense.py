@@ -2,8 +2,6 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from tinyvgg.quant.ops.base import integers, need
 from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import weights_of
