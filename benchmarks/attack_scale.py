@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 
 from tinyvgg import attacks, data
-from tinyvgg.cli._classifier import open_classifier
 from tinyvgg.data import model_input
+from tinyvgg.open import open_model
 from tinyvgg.report.record import versions, write_json
 
 EPS, SCALE, STEPS = "8/255", 30, 40
@@ -27,7 +27,7 @@ def main():
     parser.add_argument("-n", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=Path("runs/attack_scale.json"), metavar="FILE.json", help="default runs/attack_scale.json")
     a = parser.parse_args()
-    model = open_classifier(a.model)
+    model = open_model(a.model)
     x, y = data.load(a.data).part("test", a.n)
     x, networks = model_input(x, model.bounds), {"as_it_is": model, "loud": loud(model)}
     rows = json.loads(a.out.read_text())["rows"] if a.out.exists() else []

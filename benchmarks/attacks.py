@@ -103,9 +103,9 @@ def line(row):
 def ours_and_images(options):
     """Return the model, float images and labels."""
     from tinyvgg import data, models
-    from tinyvgg.cli._classifier import open_classifier
     from tinyvgg.data import model_input
-    model = open_classifier(options.model) if options.model else models.light()
+    from tinyvgg.open import open_model
+    model = open_model(options.model) if options.model else models.light()
     x, y = data.load(options.data).part("test", options.n)
     return model, model_input(x, model.bounds), y
 

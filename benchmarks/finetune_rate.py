@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyvgg import data
-from tinyvgg.cli._classifier import open_classifier
+from tinyvgg.open import open_model
 from tinyvgg.quant.calibrate import as_float_images
 from tinyvgg.quant.fuse import fuse
 from tinyvgg.quant.schemes import Options, divergence, finished, prepare
@@ -41,7 +41,7 @@ def main():
     y = np.asarray(y).reshape(-1)
     held_x, held_y = x[-HELD_OUT:], y[-HELD_OUT:]
     x, y = x[:min(a.images, len(x) - HELD_OUT)], y[:min(a.images, len(y) - HELD_OUT)]
-    graph, quantise = fuse(open_classifier(a.model)), sharer(a.bits)
+    graph, quantise = fuse(open_model(a.model)), sharer(a.bits)
     prepared = prepare(graph, x[:512], quantise=quantise, calibration="error")
     batches = (as_float_images(held_x[i:i + 200], graph) for i in range(0, len(held_x), 200))
     reference = np.concatenate([run(graph, batch) for batch in batches])

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from tinyvgg import data as data_module
-from tinyvgg.cli._classifier import images_for, open_classifier
+from tinyvgg.cli._classifier import images_for
+from tinyvgg.open import open_model
 from tinyvgg.quant.memory import plan_memory
 from tinyvgg.quant.schemes import Options, compress, constants
 from tinyvgg.report.record import KeptRows, sha256_arrays, versions, write_json
@@ -49,7 +50,7 @@ ROWS = [
 
 def main():
     arguments = parse()
-    network, dataset = open_classifier(arguments.model), data_module.load(arguments.data)
+    network, dataset = open_model(arguments.model), data_module.load(arguments.data)
     x, y = images_for(network, dataset, "train", arguments.train_images)
     x_test, y_test = images_for(network, dataset, "test", arguments.n)
     kept = KeptRows(Path(arguments.out) / "rows.jsonl", {
@@ -100,7 +101,7 @@ def tflite(arguments, x_calibration, x_test, y_test, floats):
     """Convert and run the same weights with TensorFlow Lite, in its own environment: return a row."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        open_classifier(arguments.model).save(folder / "model.h5")
+        open_model(arguments.model).save(folder / "model.h5")
         np.savez(folder / "images.npz", calibration=x_calibration, test=x_test)
         script = Path(__file__).parent / "quantize_tflite.py"
         subprocess.run([arguments.tflite_python, script, folder], check=True, stdout=sys.stderr)
@@ -122,7 +123,7 @@ def show(arguments, rows):
         found = [row["name"] for row in rows if row["name"] in order[2:]]
         settings += "".join(f" --only {shlex.quote(name)}" for name in found if len(found) < len(ROWS))
         write_json(arguments.results, {"command": f"python benchmarks/quantize.py {settings} --out {arguments.out}",
-                                       "versions": versions(), "model_sha256": sha256_arrays(*open_classifier(arguments.model).get_weights()),
+                                       "versions": versions(), "model_sha256": sha256_arrays(*open_model(arguments.model).get_weights()),
                                        "learning_rate": Options().learning_rate, "rows": rows})
     if arguments.json:
         print(json.dumps(rows))

@@ -21,9 +21,9 @@ import numpy as np
 from tinyvgg import data, models
 from tinyvgg.board import Board
 from tinyvgg.board.evaluator import profile_board
-from tinyvgg.cli._classifier import open_classifier
 from tinyvgg.codegen import HostModel
 from tinyvgg.firmware.network import build_network
+from tinyvgg.open import open_model
 from tinyvgg.quant.schemes import compress
 from tinyvgg.report.progress import Progress
 from tinyvgg.report.tables import table
@@ -48,7 +48,7 @@ def main():
     parser.add_argument("--json", action="store_true", help="rows as JSON")
     arguments = parser.parse_args()
     dataset = data.load(arguments.data)
-    model = open_classifier(arguments.model) if arguments.model else models.light()
+    model = open_model(arguments.model) if arguments.model else models.light()
     if hasattr(model, "layers"):
         model = compress(model, arguments.scheme, *dataset.part("train", 512))
     x, _ = dataset.part("test", max(arguments.host, arguments.board))

@@ -103,6 +103,11 @@ class HostModel:
         return dtype_of(self.program.image) == "uint8"
 
     @property
+    def made_for(self):
+        """The data that the network was trained on (tinyvgg.classifier.MadeFor), or None."""
+        return getattr(self._model, "made_for", None)
+
+    @property
     def n_classes(self):
         return self.graph.logits.shape[-1]
 

@@ -15,6 +15,7 @@ COLUMNS = [
     {"io", "data", "train", "quant", "analyze", "attacks"},
     {"zoo", "interop", "codegen", "faults", "xcubeai"},
     {"firmware", "board"},
+    {"open"},
     {"demo"},                                # and report.html
     {"cli", "__main__", "__init__"},
 ]

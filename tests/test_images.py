@@ -206,3 +206,18 @@ def test_attacks_and_functions_take_bytes(kinds):
     strange = attacks.as_classifier(by_kind["floats"].logits, bounds=bounds, n_classes=4)
     from tinyvgg.train import evaluate
     assert evaluate(strange, x, y)["accuracy"] == 1
+
+
+def test_steps_that_nothing_clips_and_transforms_may_lead_outside(kinds):
+    """cleverhans' PGD without clip_min, and a defence that adds noise, ask networks for images outside their range."""
+    from tinyvgg.attacks.compat.cleverhans import projected_gradient_descent
+    bounds, by_kind = kinds
+    x, width = some(), bounds[1] - bounds[0]
+    for kind in ("floats", "straight-through"):
+        adv = projected_gradient_descent(by_kind[kind], x, 0.5 * width, 0.25 * width, 3, np.inf)
+        assert adv.max() > bounds[1] or adv.min() < bounds[0], kind
+        with pytest.raises(DataError, match="outside"):
+            by_kind[kind].logits(adv)
+        noisy = attacks.defended(by_kind[kind], lambda z, g: z + width * g.standard_normal(z.shape), seed=0)
+        assert np.isfinite(noisy.logits(images.byte_table(*bounds)[x])).all()
+        assert np.isfinite(noisy.vjp(images.byte_table(*bounds)[x], np.ones((6, 4), np.float32))).all()

@@ -1,7 +1,7 @@
 """tinyvgg: a small CNN from training to a microcontroller, and through attacks on it, without TensorFlow or PyTorch.
 
     import tinyvgg
-    model = tinyvgg.load_model("light.h5")          # or tinyvgg.zoo.load("light_cifar10")
+    model = tinyvgg.open("light.h5")                # a file, the folder of a run, a network of the zoo, a board
     print(model.summary())
 
 Every sub-package is reachable as an attribute and is imported when it is first used.
@@ -34,7 +34,7 @@ def _give_numba_a_folder():
 
 _give_numba_a_folder()
 _MODULES = ("analyze", "attacks", "board", "cli", "codegen", "data", "demo", "errors", "faults", "firmware", "interop", "io",
-            "kernels", "models", "nn", "quant", "report", "rng", "testing", "train", "xcubeai", "zoo")
+            "kernels", "models", "nn", "open", "quant", "report", "rng", "testing", "train", "xcubeai", "zoo")
 __all__ = ["__version__", "load_model", *_MODULES]
 
 

@@ -1,4 +1,4 @@
-"""What answers "which class?": the contract that a network, its integers, its compiled C, a board and functions of one's own share.
+"""What answers "which class?": the contract of a network, its integers, its compiled C, a board, functions of one's own.
 
 A classifier has `bounds` and `n_classes`, and one or more of `logits`, `scores` and `labels`; `vjp` where it has gradients,
 `input_shape` where it takes images of one shape only, and `made_for` where it is known what data it was made for. It takes images
@@ -55,7 +55,7 @@ class WithGradients(WithLogits, Protocol):
 
 @dataclass(frozen=True)
 class MadeFor:
-    """The data that a classifier was made for: name, names of the classes, range of its pixels as files hold them, where it lay."""
+    """The data that a classifier was made for: name, names of the classes, range of its pixels in files, where it lay."""
 
     name: str
     classes: tuple[str, ...] = ()

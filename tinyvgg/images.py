@@ -1,7 +1,7 @@
 """Images as every classifier of this package takes them: the one check, and the one rule each way between bytes and floats.
 
-Images are (N, H, W, C): uint8, where byte q stands for low + (high - low) q / 255 in the range (low, high) of the model, or floats
-within that range.
+Images are (N, H, W, C): uint8, where byte q stands for low + (high - low) q / 255 in the range (low, high) of the model, or
+floats within that range.
 
     bytes -> floats   low + (high - low) q / 255, rounded to float32 once
     floats -> bytes   floor((x - low) (1 / scale) + 0.5) in float32, scale = (high - low) / 255: firmware/common/tv_quantize.h
@@ -30,7 +30,8 @@ def check_images(x, shape=None, bounds=None, *, what="images"):
         low, high = (-np.inf, np.inf) if bounds is None else map(float, bounds)
         if x.dtype.kind != "f":
             whole = x.dtype.kind in "iu" and x.size and x.min() >= 0 and x.max() <= 255
-            raise DataError(f"{what} have dtype {x.dtype}; expected uint8, or {_span(low, high)}", "x.astype(np.uint8)" if whole else "")
+            raise DataError(f"{what} have dtype {x.dtype}; expected uint8, or {_span(low, high)}",
+                            "x.astype(np.uint8)" if whole else "")
         least, most = _extent(x)
         if x.size and not (least >= low - _slack(low) and most <= high + _slack(high) and np.isfinite([least, most]).all()):
             raise _outside(x, least, most, low, high, what)

@@ -23,7 +23,7 @@ def files(network, tmp_path):
     model.save(tmp_path / "small.h5")
     np.save(tmp_path / "x.npy", np.rint(x * 255).astype(np.uint8))
     np.save(tmp_path / "y.npy", model.labels(x))                # right at first, so that an attack has something to do
-    return str(tmp_path / "small.h5"), f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}", tmp_path
+    return str(tmp_path / "small.h5"), ",".join(2 * [str(tmp_path / 'x.npy'), str(tmp_path / 'y.npy')]), tmp_path
 
 
 def test_the_integers_are_the_traces_and_the_floats_the_networks(network):

@@ -15,7 +15,7 @@ def files(toy, tmp_path):
     model.save(tmp_path / "toy.h5")
     np.save(tmp_path / "x.npy", np.rint(x * 255).astype(np.uint8))
     np.save(tmp_path / "y.npy", y)
-    return str(tmp_path / "toy.h5"), f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}"
+    return str(tmp_path / "toy.h5"), ",".join(2 * [str(tmp_path / 'x.npy'), str(tmp_path / 'y.npy')])
 
 
 def test_pgd_then_evaluate(toy, files, tmp_path, capsys):

@@ -82,7 +82,7 @@ def three(demonstration, tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", logits(x).argmax(axis=1))
-    return f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}"
+    return ",".join(2 * [str(tmp_path / 'x.npy'), str(tmp_path / 'y.npy')])
 
 
 def test_a_board_is_evaluated_and_attacked_like_any_model(url, three, tmp_path, capsys):

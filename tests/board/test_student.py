@@ -78,7 +78,7 @@ def test_images_one_after_the_other(protocol):
 
 
 def test_it_is_evaluated_by_its_scores(monkeypatch):
-    from tinyvgg.cli._classifier import opened
+    from tinyvgg.open import opened
     from tinyvgg.train import evaluate
     x, labels = images()
     link = CourseFirmware()

@@ -19,7 +19,7 @@ def files(tmp_path_factory):
     generator = np.random.default_rng(0)
     np.save(folder / "x.npy", generator.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8))
     np.save(folder / "y.npy", generator.integers(0, 4, 40))
-    return folder, str(folder / "model.npz"), f"{folder / 'x.npy'},{folder / 'y.npy'}"
+    return folder, str(folder / "model.npz"), ",".join(2 * [str(folder / 'x.npy'), str(folder / 'y.npy')])
 
 
 def call(capsys, *arguments):

@@ -185,7 +185,7 @@ def test_the_verb_on_an_image_and_on_a_port(built, tmp_path, capsys):
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", q.labels(x))
     elf = str(network.image.elf)
-    common = ["--data", f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}", "--json", "--quiet", "--board-images", "4"]
+    common = ["--data", ",".join(2 * [str(tmp_path / 'x.npy'), str(tmp_path / 'y.npy')]), "--json", "--quiet", "--board-images", "4"]
 
     def run(*arguments):
         assert cli.main(["bitflip", *arguments, *common]) == 0

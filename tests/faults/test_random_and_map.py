@@ -110,7 +110,7 @@ def test_the_verb(quantized, images, answers, tmp_path, capsys):
     quantized.save(tmp_path / "a.tvq")
     np.save(tmp_path / "x.npy", images)
     np.save(tmp_path / "y.npy", answers)
-    common = [str(tmp_path / "a.tvq"), "--data", f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}", "--json", "--quiet"]
+    common = [str(tmp_path / "a.tvq"), "--data", ",".join(2 * [str(tmp_path / 'x.npy'), str(tmp_path / 'y.npy')]), "--json", "--quiet"]
     assert cli.main(["bitflip", "search", *common, "--flips", "3", "--out", str(tmp_path / "run"), "--memory", "file"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {"flips", "hamming", "accuracy_before", "accuracy_after", "plan"} <= set(found)
@@ -143,6 +143,6 @@ def test_options_of_other_actions_are_refused(command, words, quantized, images,
     np.save(tmp_path / "x.npy", images)
     np.save(tmp_path / "y.npy", answers)
     action, *rest = command.split()
-    data = f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}"
+    data = ",".join(2 * [str(tmp_path / 'x.npy'), str(tmp_path / 'y.npy')])
     assert main(["bitflip", action, str(tmp_path / "tiny.tvq"), *rest, "--data", data, "-n", "8", "--quiet"]) == 2
     assert words in capsys.readouterr().err

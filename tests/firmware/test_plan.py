@@ -217,7 +217,7 @@ def test_from_outside(model, images, tmp_path, capsys):
     np.save(tmp_path / "x.npy", images)
     np.save(tmp_path / "y.npy", model.labels(images))
     model.save(tmp_path / "blocks.tvq")
-    data = f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}"
+    data = ",".join(2 * [str(tmp_path / 'x.npy'), str(tmp_path / 'y.npy')])
     words = ("firmware", "plan", tmp_path / "blocks.tvq", "--flash", "64K", "--data", data)
     code, out, err = call(capsys, *words, "--out", tmp_path / "plan", "--json", "--quiet")
     result = json.loads(out)

@@ -18,7 +18,7 @@ def call(capsys, *words):
 def data(mini, images, tmp_path):
     np.save(tmp_path / "x.npy", images)
     np.save(tmp_path / "y.npy", mini[1].labels(images))
-    return f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}"
+    return ",".join(2 * [str(tmp_path / 'x.npy'), str(tmp_path / 'y.npy')])
 
 
 def test_build_evaluate_profile_validate(mini, data, tmp_path, capsys):

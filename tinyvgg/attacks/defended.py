@@ -7,6 +7,7 @@ import inspect
 
 import numpy as np
 
+from tinyvgg.attacks.beyond import beyond
 from tinyvgg.attacks.identity import model_identity
 from tinyvgg.attacks.streams import Streams
 from tinyvgg.attacks.victim import checked_bounds, checked_classes
@@ -36,6 +37,7 @@ class Defended:
         self.model, self.transform, self.backward, self.eot, self.seed, self.name = model, transform, backward, eot, seed, name
         self.bounds, self.n_classes = checked_bounds(model), checked_classes(model)
         self.dtype = getattr(model, "dtype", np.dtype(np.float32))
+        self.behind = model if transform is None else beyond(model)       # a transform may lead outside the range
         self.random = np.random.default_rng() if seed is None else None
         self.takes_generator = transform is not None and _arguments(transform) > 1
 
@@ -49,7 +51,7 @@ class Defended:
 
     def logits(self, x):
         """x (N, ...) -> (N, classes), the mean over the draws."""
-        return np.mean([self.model.logits(self._transformed(x, k)) for k in range(self.eot)], axis=0)
+        return np.mean([self.behind.logits(self._transformed(x, k)) for k in range(self.eot)], axis=0)
 
     def vjp(self, x, g):
         """d sum(g(logits) * logits) / dx by the stand-in gradient, the mean over the draws; g is asked once, for mean logits."""
@@ -57,9 +59,9 @@ class Defended:
             raise GradientError(f"{type(self.model).__name__} has no gradients behind the defence", "attacks.square")
         draws = [self._transformed(x, k) for k in range(self.eot)]
         if self.eot == 1:
-            return self._back(x, self.model.vjp(draws[0], g))
-        direction = g(np.mean([self.model.logits(z) for z in draws], axis=0)) if callable(g) else g
-        return np.mean([self._back(x, self.model.vjp(z, direction)) for z in draws], axis=0)
+            return self._back(x, self.behind.vjp(draws[0], g))
+        direction = g(np.mean([self.behind.logits(z) for z in draws], axis=0)) if callable(g) else g
+        return np.mean([self._back(x, self.behind.vjp(z, direction)) for z in draws], axis=0)
 
     def _transformed(self, x, k):
         if self.transform is None:

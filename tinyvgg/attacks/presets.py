@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from tinyvgg.attacks.compat.cleverhans import beyond, fast_gradient_method, projected_gradient_descent
+from tinyvgg.attacks.beyond import beyond
+from tinyvgg.attacks.compat.cleverhans import fast_gradient_method, projected_gradient_descent
 from tinyvgg.attacks.pgd import pgd
 from tinyvgg.report.interval import wilson
 from tinyvgg.report.tables import table

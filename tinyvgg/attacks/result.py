@@ -23,7 +23,7 @@ class AttackResult:
     x, x_adv: (N, H, W, C) in `bounds`; x_adv_u8: the nearest images of 8 bits that stay within eps; success_u8: success of these.
     pred_clean, pred_adv: classes before and after; y: true labels; target: wanted labels or None; scores_clean, scores_adv:
     probabilities (N, K) or None. norms: {"l0", "l1", "l2", "linf"} of x_adv - x, float64. steps_used, queries: what each image
-    took. within: whether bounds and eps were kept. done: False for images that a stop or a budget left unattacked.
+    took. about: command and data, as report.record.told gives them. within: whether bounds and eps were kept. done: False for images that a stop or a budget left unattacked.
     """
 
     name: str
@@ -54,6 +54,7 @@ class AttackResult:
     versions: dict = field(default_factory=record.versions)
     model_sha256: str | None = None
     data_sha256: str | None = None
+    about: dict = field(default_factory=record.told)
 
     def __len__(self):
         return len(self.x)
@@ -85,6 +86,7 @@ class AttackResult:
         attackable, fooled = int(self.attackable.sum()), int(self.success.sum())
         survivors = round(self.robust_accuracy * n) if n else 0
         return {
+            **self.about,
             "attack": self.name,
             "n": n,
             "clean_accuracy": self.clean_accuracy,

@@ -151,7 +151,7 @@ def run_all(runs, model, x, y, *, executor=None, out=None, quiet=True, label="sw
     def keep(i, row):
         rows[i] = plain({**runs[i].key, **row})
         if out is not None:
-            record.append_line(out, {"key": plain(runs[i].key), "mark": mark, "row": rows[i]})
+            record.append_line(out, {"key": plain(runs[i].key), "mark": mark, "about": record.told(), "row": rows[i]})
         progress.advance()
 
     todo = [i for i, row in enumerate(rows) if row is None]

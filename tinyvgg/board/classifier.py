@@ -46,6 +46,7 @@ class Board:
     Raises LinkError (no port, in use, nobody there, a stranger, another model), LinkTimeout, DeviceError.
     """
 
+    made_for = None         # tinyvgg.classifier.MadeFor, where a file beside the image tells
     without_gradients = ("square, hopskipjump or rays, which need none; or attack the model's file with --out RUN and show the "
                          "images to the board: tinyvgg evaluate URL --data RUN")
 

@@ -7,7 +7,7 @@ from tinyvgg.classifier import labels_of
 from tinyvgg.errors import FormatError, LinkError, OptionError
 from tinyvgg.kernels.reference import softmax
 from tinyvgg.report.progress import Progress
-from tinyvgg.report.record import append_line, read_lines, sha256_arrays, versions
+from tinyvgg.report.record import append_line, read_lines, sha256_arrays, told, versions
 
 FLOAT_TOLERANCE = 1e-5            # of the largest logit: sums of floats in another order
 
@@ -29,7 +29,7 @@ def evaluate_board(board, x, y, *, model=None, out=None, classes=None, seed=0, q
     rows = _kept(out, key, len(x))
     waiting = [i for i in range(len(x)) if i not in rows][:limit]
     if out is not None and not rows and waiting:
-        append_line(out, {**key, "seed": seed, "versions": versions()})
+        append_line(out, {**key, "seed": seed, "versions": versions(), "about": told()})
     counter = _counter(board)
     progress = Progress(len(waiting), "board", quiet=quiet)
 

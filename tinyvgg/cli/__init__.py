@@ -10,6 +10,7 @@ import difflib
 import importlib
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -77,7 +78,10 @@ def _dispatch(argv):
         arguments = parser_of(verb).parse_args(_with_negative_values(rest))
     except SystemExit as stop:
         return stop.code or 0
-    return importlib.import_module(f"tinyvgg.cli.{verb}").run(arguments) or 0
+    from tinyvgg.report import record
+    with record.results():
+        record.tell(command=shlex.join(["tinyvgg", *argv]))
+        return importlib.import_module(f"tinyvgg.cli.{verb}").run(arguments) or 0
 
 
 def parser_of(verb):

@@ -2,8 +2,8 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from tinyvgg.cli._classifier import opened
 from tinyvgg.errors import MissingExtra, OptionError
+from tinyvgg.open import opened
 
 
 def curve(arguments, attack, settings, model, x, y, classes):

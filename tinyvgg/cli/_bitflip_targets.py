@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tinyvgg.classifier import labels_of
-from tinyvgg.cli._classifier import is_url, open_classifier
 from tinyvgg.errors import FormatError, OptionError
+from tinyvgg.open import is_url, open_model
 
 
 @dataclass
@@ -37,7 +37,7 @@ def opened_target(arguments, form):
     spec = arguments.model
     elf = _elf_of(spec, arguments.elf)
     if elf is None and not is_url(spec):
-        model = open_classifier(spec, arguments.input_range)
+        model = open_model(spec, input_range=arguments.input_range)
         yield Target(model, faults.open_store(model, form))
         return
     if form != "image":

@@ -1,5 +1,8 @@
 """The sub-verbs of `board` for a board that holds a network: evaluate, profile, validate."""
-from tinyvgg.cli._common import add_common, note, print_result
+from tinyvgg.cli._classifier import add_data, images_for
+from tinyvgg.cli._common import add_common, images_told, note, print_result
+from tinyvgg.open import open_model
+from tinyvgg.report.record import tell, told
 
 
 def _add_port(parser, *, build=False):
@@ -18,7 +21,7 @@ def _add_port(parser, *, build=False):
                         help="a virtual board models flash wait states, cache lines of LINE bytes")
     parser.add_argument("--model", metavar="FILE.tvq",
                         help="what the board should answer (default: the .tvq beside a virtual: ELF)")
-    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10)")
+    add_data(parser, "the data that the model beside the ELF was made for")
 
 
 def _board(arguments, port):
@@ -32,14 +35,12 @@ def _board(arguments, port):
     return Board(port, arguments.protocol, baud=arguments.baud, **options)
 
 
-def _images(arguments, shape, n):
-    """Return (images, labels, classes, the DataSet) of the test part."""
-    from tinyvgg import data
-    from tinyvgg.errors import FormatError
-    dataset = data.load(arguments.data)
-    x, y = dataset.part("test", n)
-    if x.shape[1:] != tuple(shape):
-        raise FormatError(f"{dataset.name} has images of {x.shape[1:]}; the board takes {tuple(shape)}")
+def _images(arguments, board, model, n):
+    """Return (images, labels, classes, the DataSet) of the test part; `model` says what data it was made for."""
+    from tinyvgg.data import load_for
+    dataset = load_for(model, arguments.data)
+    x, y = images_for(board, dataset, "test", n)
+    tell(**dataset.told("test", len(x)))
     return x, y, dataset.classes, dataset
 
 
@@ -64,12 +65,12 @@ def _evaluate(arguments):
     port = arguments.port or _built(arguments, out)
     model = model_beside(port, arguments.model)
     with _board(arguments, port) as board:
-        x, y, classes, dataset = _images(arguments, board.input_shape, arguments.n)
+        x, y, classes, dataset = _images(arguments, board, model, arguments.n)
         result = evaluate_board(board, x, y, model=model, out=out and out / "answers.jsonl", classes=classes, seed=arguments.seed,
                                 quiet=arguments.quiet)
-    result |= {"data": dataset.name, "data_sha256": dataset.sha256}
+    result |= dataset.told("test", result["n"])
     if out:
-        write_json(out / "evaluation.json", result)
+        write_json(out / "evaluation.json", {**told(), **result})
     if arguments.figure:
         from tinyvgg.report.plots import confusion_matrix
         confusion_matrix(result["confusion"], [row["class"] for row in result["per_class"]], arguments.figure)
@@ -81,16 +82,15 @@ def _built(arguments, out):
     """Build the firmware of --build MODEL and return the URL of a virtual board with it."""
     from pathlib import Path
 
-    from tinyvgg import data
-    from tinyvgg.cli._classifier import open_classifier
     from tinyvgg.cli._firmware_plan import fastest
+    from tinyvgg.data import load_for
     from tinyvgg.firmware.network import build_network
     from tinyvgg.quant.schemes import FLOAT, compress
-    model = open_classifier(arguments.build)
+    model = open_model(arguments.build, board=False)
     if hasattr(model, "layers"):
         with_images = "" if arguments.scheme in FLOAT else ", calibrated on 512 training images"
         note(arguments, f"compressing: {arguments.scheme}{with_images}")
-        x, y = (None, None) if arguments.scheme in FLOAT else data.load(arguments.data).part("train", 512)
+        x, y = (None, None) if arguments.scheme in FLOAT else images_for(model, load_for(model, arguments.data), "train", 512)
         model = compress(model, arguments.scheme, x, y, seed=arguments.seed)
     model = fastest(arguments, model, compiler=arguments.compiler)
     network = build_network(model, out or Path("build"), compiler=arguments.compiler)
@@ -102,7 +102,7 @@ def _built(arguments, out):
 def _evaluation_text(result):
     low, high = (100 * v for v in result["interval"])
     lines = [f"accuracy {100 * result['accuracy']:.2f} % (95 % interval {low:.2f} to {high:.2f}; "
-             f"{result['n']} images of {result['data']})"]
+             f"{images_told(result)})"]
     if result["agreement"] is not None:
         lines.append(f"agreement with the simulation {100 * result['agreement']:.2f} %"
                      + (f"; different: images {result['different']}" if result["different"] else ""))
@@ -133,9 +133,10 @@ def _add_profile(add_parser):
 
 
 def _profile(arguments):
-    from tinyvgg.board.evaluator import profile_board, profile_model
+    from tinyvgg.board.evaluator import model_beside, profile_board, profile_model
+    model = model_beside(arguments.port, arguments.model)
     with _board(arguments, arguments.port) as board:
-        x = _images(arguments, board.input_shape, arguments.n)[0]
+        x = _images(arguments, board, model, arguments.n)[0]
         result = profile_board(board, x)
         sha256 = board.info.sha256
     text = _profile_text(result)
@@ -184,17 +185,16 @@ def _add_validate(add_parser):
 def _validate(arguments):
     from tinyvgg.board.evaluator import model_beside
     from tinyvgg.board.validate import validate_board
-    from tinyvgg.cli._classifier import open_classifier
     from tinyvgg.errors import LinkError, OptionError
     simulation = model_beside(arguments.port, arguments.model)
-    reference = open_classifier(arguments.reference) if arguments.reference else None
+    reference = open_model(arguments.reference, board=False) if arguments.reference else None
     if simulation is None and reference is None:
         raise OptionError("there is nothing to compare the board with", "--reference light.h5, or --model light.tvq")
     with _board(arguments, arguments.port) as board:
         if simulation is not None and board.info is not None and board.info.sha256 != simulation.sha256:
             raise LinkError(f"the board holds a model with SHA-256 {board.info.sha256[:12]}...; {simulation.name!r} has "
                             f"{simulation.sha256[:12]}...", "the .tvq that lies beside the image")
-        x = _images(arguments, board.input_shape, arguments.n)[0]
+        x = _images(arguments, board, reference if simulation is None else simulation, arguments.n)[0]
         result = validate_board(board, x, reference=reference, simulation=simulation)
     print_result(arguments, result, _validation_text(result))
     return 0 if result["passed"] else 1

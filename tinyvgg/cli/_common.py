@@ -2,7 +2,7 @@
 import json
 import sys
 
-from tinyvgg.report.record import plain
+from tinyvgg.report.record import plain, told
 
 
 def add_common(parser, *, seed=True):
@@ -15,11 +15,19 @@ def add_common(parser, *, seed=True):
 
 
 def print_result(arguments, result, text):
-    """Print `result` (plain data) as JSON with --json, else `text`, on standard output."""
+    """Print `result` (plain data) as JSON with --json, else `text`, on standard output. A dict gets the command and its data."""
     if arguments.json:
-        print(json.dumps(plain(result), allow_nan=False))
+        print(json.dumps(plain({**told(), **result} if isinstance(result, dict) else result), allow_nan=False))
     else:
         print(text)
+
+
+def images_told(about):
+    """Say which images a result is of; about: what DataSet.told gives."""
+    held_out = about.get("held_out")
+    part = "" if about["part"] == "all" else f"{about['part']} "
+    return f"{about['n']} {part}images of {about['data']}" + (
+        f", held out of its {held_out['of']}, seed {held_out['seed']}" if held_out and about["part"] == "test" else "")
 
 
 def note(arguments, text):

@@ -1,9 +1,10 @@
 """`tinyvgg firmware plan`, and how `firmware build` follows a plan."""
 from pathlib import Path
 
-from tinyvgg.cli._classifier import add_model, images_for, open_classifier
+from tinyvgg.cli._classifier import add_model, images_for
 from tinyvgg.cli._common import add_common, note, parse_size, print_result
 from tinyvgg.errors import OptionError, require
+from tinyvgg.open import open_model
 
 ROWS = 12                   # plans of the front that are printed
 
@@ -64,7 +65,8 @@ def plan_file(model, data=None, *, n=None, **options):
     from tinyvgg.firmware.plan import make_plan
     made = make_plan(model, **options)
     result = made.as_dict()
-    accuracy = None if data is None else _accuracy(model, data, n)
+    accuracy, about = (None, {}) if data is None else _accuracy(model, data, n)
+    result |= about
     for row in (result["plan"], *result["front"]):
         row["accuracy"] = accuracy
     return result, made
@@ -72,23 +74,26 @@ def plan_file(model, data=None, *, n=None, **options):
 
 def _integers(arguments):
     """(the integer model, whether it was made here)."""
-    model = open_classifier(arguments.model, arguments.input_range)
+    model = open_model(arguments.model, input_range=arguments.input_range, board=False)
     if not hasattr(model, "layers"):
         return model, False
-    if arguments.data is None:
+    if arguments.data is None and model.made_for is None:
         raise OptionError(f"{arguments.model} is a network of floats; plans are for integers, made with images it learnt from",
                           "--data cifar10, or tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
-    from tinyvgg import data
+    from tinyvgg.data import load_for
     from tinyvgg.quant.schemes import compress
     note(arguments, f"compressing: {arguments.scheme}, calibrated on 512 training images")
-    x, y = images_for(model, data.load(arguments.data), "train", 512)
+    x, y = images_for(model, load_for(model, arguments.data), "train", 512)
     return compress(model, arguments.scheme, x, y, seed=arguments.seed), True
 
 
-def _accuracy(model, data_name, n):
-    from tinyvgg import data
+def _accuracy(model, data, n):
+    """(accuracy on test images, what the result says of them)."""
+    from tinyvgg.data import load_for
     from tinyvgg.train import evaluate
-    return evaluate(model, *images_for(model, data.load(data_name), "test", n))["accuracy"]
+    dataset = load_for(model, data)
+    result = evaluate(model, *images_for(model, dataset, "test", n))
+    return result["accuracy"], dataset.told("test", result["n"])
 
 
 def _text(result):

@@ -15,9 +15,9 @@ example: tinyvgg analyze base.h5 --board stm32l4r9i-disco --rules xcubeai --comp
 from tinyvgg.analyze import boards
 from tinyvgg.analyze.analysis import COMPRESSIONS, RULES, analyze
 from tinyvgg.analyze.open import describe_path
-from tinyvgg.cli._classifier import zoo_path
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.errors import OptionError
+from tinyvgg.open import file_or_word
 from tinyvgg.report.tables import table
 
 
@@ -41,7 +41,7 @@ def run(arguments):
     if not arguments.model:
         raise OptionError("no model was named", "tinyvgg analyze model.h5, or tinyvgg analyze base")
     found = analyze(
-        describe_path(zoo_path(arguments.model)),
+        describe_path(file_or_word(arguments.model)),
         board=arguments.board,
         rules=arguments.rules,
         compression=arguments.compression,

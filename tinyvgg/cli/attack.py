@@ -24,10 +24,12 @@ from pathlib import Path
 from tinyvgg.attacks.checks import below_one_level
 from tinyvgg.attacks.norms import default_eps, parse_eps, parse_norm
 from tinyvgg.cli._attack_studies import STUDIES
-from tinyvgg.cli._classifier import add_model, images_for, opened, with_gradients
-from tinyvgg.cli._common import add_common, note_fewer, print_result
+from tinyvgg.cli._classifier import add_data, add_model, images_for, with_gradients
+from tinyvgg.cli._common import add_common, images_told, note_fewer, print_result
 from tinyvgg.errors import MissingExtra, OptionError
 from tinyvgg.images import float_images
+from tinyvgg.open import opened
+from tinyvgg.report.record import tell
 
 SETTINGS = {                    # option -> (type, help); passed on only to attacks that have it
     "norm": (str, "linf (default), l2 or l1"),
@@ -51,7 +53,7 @@ SWITCHES = {"random_start": "--random-start", "early_stop": "--no-early-stop"}
 def add_arguments(parser):
     parser.add_argument("name", metavar="NAME", help="the attack, or the study")
     add_model(parser, board=True)
-    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10)")
+    add_data(parser)
     for name, (kind, text) in SETTINGS.items():
         parser.add_argument(f"--{name}", type=kind, help=text, metavar=name[0].upper())
     parser.add_argument("--random-start", action="store_true", default=None, help="begin at a random point of the ball")
@@ -130,12 +132,18 @@ def with_eps(settings, function, model):
 
 def model_and_images(arguments, model):
     """Return the model with the gradients that were asked for, float test images in its range, labels and class names."""
-    from tinyvgg import data
+    from tinyvgg.data import load_for
     model = with_gradients(model, arguments.gradients)
-    dataset = data.load(arguments.data)
+    dataset = load_for(model, arguments.data)
     x, y = images_for(model, dataset, "test", 1000 if arguments.n is None else arguments.n)
     note_fewer(arguments, len(x))
+    tell(**told_of(dataset, len(x)))
     return model, float_images(x, model.bounds), y, dataset.classes
+
+
+def told_of(dataset, n):
+    """What the results of an attack say of the data; their own `data_sha256` is that of the images attacked."""
+    return {("data_set_sha256" if key == "data_sha256" else key): value for key, value in dataset.told("test", n).items()}
 
 
 def text_of(result, out=None):
@@ -148,6 +156,8 @@ def text_of(result, out=None):
              f"clean accuracy   {s['clean_accuracy']:.2%}",
              f"robust accuracy  {s['robust_accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})",
              f"fooled           {s['fooled']} of {s['attackable']} right images"]
+    if "data" in result.about:
+        lines.insert(1, f"data             {images_told(result.about)}")
     if s["attackable"]:
         lines[-1] += f" ({s['success_rate']:.2%}; 8 bits {s['success_rate_u8']:.2%})"
     if s["fooled"]:

@@ -25,8 +25,9 @@ import numpy as np
 
 from tinyvgg.cli._bitflip_targets import addresses_of, on_image, opened_target
 from tinyvgg.cli._classifier import add_model, images_for
-from tinyvgg.cli._common import add_common, note_fewer, print_result
+from tinyvgg.cli._common import add_common, images_told, note_fewer, print_result
 from tinyvgg.errors import MissingExtra, OptionError
+from tinyvgg.report.record import tell, told, write_json
 
 ACTIONS = ("random", "search", "map", "apply")
 GOALS = ("any", "class", "pair", "stealthy", "image")
@@ -95,6 +96,8 @@ def run(arguments):
                               "--out RUN, then bitflip apply --plan RUN --patch FILE")
         work = {"random": _random, "search": _search, "map": _map, "apply": _apply}[arguments.action]
         result, text = work(arguments, target, *([plan] if plan else []))
+    if arguments.out:
+        write_json(Path(arguments.out) / "result.json", {**told(), **result})
     print_result(arguments, result, text)
 
 
@@ -110,10 +113,11 @@ def _complete(arguments):
 
 def _images(arguments, model):
     """Return the data set and test images."""
-    from tinyvgg import data
-    dataset = data.load(arguments.data)
+    from tinyvgg.data import load_for
+    dataset = load_for(model, arguments.data)
     x, y = images_for(model, dataset, "test", arguments.n)
     note_fewer(arguments, len(x))
+    tell(**dataset.told("test", len(x)))
     return dataset, x, np.asarray(y).reshape(-1)
 
 
@@ -158,12 +162,12 @@ def _random(arguments, target):
     if min(counts) < 1 or arguments.seeds < 1:
         raise OptionError(f"{arguments.flips} flips and {arguments.seeds} seeds were asked for; expected 1 or more",
                           "--flips 20 --seeds 5")
-    store, (dataset, x, y) = target.store, _images(arguments, target.model)
+    store, (_, x, y) = target.store, _images(arguments, target.model)
     before, settings = store.accuracy(x, y), _settings(arguments)
     rows = faults.random_flips(store, x, y, counts=counts, seeds=arguments.seeds, out=_file(arguments, "random.jsonl"),
                                bases=target.bases,
                                **settings)
-    lines = [f"accuracy before {before:.2%} on {len(x)} test images of {dataset.name}"]
+    lines = [f"accuracy before {before:.2%} on {images_told(told())}"]
     for row in (summary := faults.summarise(rows)):
         found = "the board stops" if row["median"] is None else f"median {row['median']:.2%} ({row['lowest']:.2%} to {row['highest']:.2%})"
         stopped = f", {row['stopped']} draws raise an NMI" if row["stopped"] else ""
@@ -218,8 +222,8 @@ def _report(arguments, target, plan, dataset, x, y):
              + (f" and {len(step.flips) - 4} more" if len(step.flips) > 4 else "")
              + ("" if step.accuracy is None else f"   {step.accuracy:.1%} of the search's images")
              for i, step in enumerate(plan.steps)]
-    lines.append(f"{len(plan.flips)} flips, {plan.hamming} bits differ; accuracy {before:.2%} -> {after:.2%} on {len(x)} test images of "
-                 f"{dataset.name}")
+    lines.append(f"{len(plan.flips)} flips, {plan.hamming} bits differ; accuracy {before:.2%} -> {after:.2%} on "
+                 f"{images_told(told())}")
     if rows:
         lines.append(f"in ECC flash: {verdicts['corrected']} double words corrected, {verdicts['nmi']} raise an NMI, {verdicts['applied']} applied")
     for name, row in defended.items():
@@ -236,10 +240,12 @@ def _flip_text(target, flip):
 
 
 def _map(arguments, target):
-    from tinyvgg import data, faults
+    from tinyvgg import faults
+    from tinyvgg.data import load_for
     from tinyvgg.faults.plan import FlipPlan, Step, flips_of
-    store, dataset = target.store, data.load(arguments.data)
+    store, dataset = target.store, load_for(target.model, arguments.data)
     xs, ys = faults.attacker_images(*images_for(target.model, dataset, "train"), arguments.images, arguments.seed)
+    tell(**dataset.told("train", len(xs)))
     settings = _settings(arguments, "all")
     del settings["only_bits"]
     rows = faults.sensitivity_map(store, xs, ys, samples=arguments.samples, out=_file(arguments, "map.jsonl"), **settings)
@@ -260,7 +266,7 @@ def _map(arguments, target):
     result = {"flips": 1, "hamming": 1, "accuracy_before": before, "accuracy_after": before - worst["worst_drop"], "plan": None,
               "rows": rows,
               "n": len(xs), "memory": arguments.memory, "sha256": store.sha256, **tried}
-    head = f"accuracy before {before:.2%} on {len(xs)} training images; the worst rows:"
+    head = f"accuracy before {before:.2%} on {images_told(told())}; the worst rows:"
     return result, "\n".join([head, *lines, *(f"the worst flip {line}" for line in more)])
 
 

@@ -7,8 +7,9 @@ No malloc, no stdio; the caller gives the arena. Integer models (.tvq) give the 
 """
 from pathlib import Path
 
-from tinyvgg.cli._classifier import add_model, open_classifier
+from tinyvgg.cli._classifier import add_model
 from tinyvgg.cli._common import add_common, print_result
+from tinyvgg.open import open_model
 
 
 def add_arguments(parser):
@@ -21,7 +22,7 @@ def add_arguments(parser):
 def run(arguments):
     from tinyvgg.codegen import generate
     from tinyvgg.codegen.write import files, macc
-    model = open_classifier(arguments.model, arguments.input_range)
+    model = open_model(arguments.model, input_range=arguments.input_range, board=False)
     program = generate(model, arguments.out, name=arguments.name)
     result = {"name": program.name, "folder": str(Path(arguments.out)), "files": sorted(files(program)),
               "constants_bytes": program.constant_bytes(), "arena_bytes": program.arena_bytes,

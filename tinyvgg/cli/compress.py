@@ -9,9 +9,10 @@ none, low, medium and high need no data. Sizes are those of the constants in C: 
 """
 from pathlib import Path
 
-from tinyvgg.cli._classifier import add_model, images_for, open_classifier
-from tinyvgg.cli._common import add_common, parse_size, print_result
+from tinyvgg.cli._classifier import add_data, add_model, images_for
+from tinyvgg.cli._common import add_common, images_told, parse_size, print_result
 from tinyvgg.errors import OptionError
+from tinyvgg.open import open_model
 
 AUTO_IMAGES = 4000          # training images for auto: the first calibrate, the last measure what is lost
 
@@ -21,7 +22,7 @@ def add_arguments(parser):
     add_model(parser)
     parser.add_argument("--scheme", required=True, metavar="SCHEME", help=", ".join(SCHEMES))
     parser.add_argument("--out", required=True, metavar="FILE.tvq", help="where the compressed model goes")
-    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy")
+    add_data(parser)
     parser.add_argument("--flash", metavar="SIZE", help="auto: bytes of constants, as 256K (KiB) or 262144")
     parser.add_argument("--max-drop", type=float, metavar="POINTS", help="auto: points that may be lost (training images)")
     parser.add_argument("--codebook", choices=("int8", "float"), default="int8", help="shared schemes' entries (default int8)")
@@ -50,19 +51,19 @@ def compress_file(model, scheme, out, data=None, *, n=None, input_range=None, **
 
     options: see quant.schemes.Options. n: only the first n test images.
     """
-    from tinyvgg import data as data_module
+    from tinyvgg.data import load_for
     from tinyvgg.quant.schemes import Options, check_scheme, compress, constants, needs_images
     if Path(out).suffix != ".tvq":
         raise OptionError(f"{out} does not end in .tvq", f"--out {Path(out).with_suffix('.tvq')}")
     settings = Options(**options)
     check_scheme(scheme, settings)
     calibrates = needs_images(scheme, settings)
-    if calibrates and data is None:
-        raise OptionError(f"the scheme {scheme} needs the images that the network was trained on", "--data cifar10")
-    network = open_classifier(model, input_range) if isinstance(model, str) else model
+    network = open_model(model, input_range=input_range, board=False)
     if not hasattr(network, "layers"):
         raise OptionError(f"{model} is compressed already; expected a trained network", "what it was made of, .h5 or .npz")
-    dataset = data if data is None or isinstance(data, data_module.DataSet) else data_module.load(data)
+    if calibrates and data is None and network.made_for is None:
+        raise OptionError(f"the scheme {scheme} needs the images that the network was trained on", "--data cifar10")
+    dataset = load_for(network, data) if calibrates or data is not None else None
     test = None if dataset is None or not len(dataset.x_test) else images_for(network, dataset, "test", n)
     x, y = None, None
     if calibrates:
@@ -78,8 +79,7 @@ def _accuracies(compressed, network, dataset, x, y):
     """Accuracy of the compressed model and of the network on test images."""
     from tinyvgg.train import evaluate
     accuracy, float_accuracy = (evaluate(c, x, y)["accuracy"] for c in (compressed, network))
-    return {"accuracy": accuracy, "float_accuracy": float_accuracy, "n": len(x), "data": dataset.name,
-            "data_sha256": dataset.sha256}
+    return {"accuracy": accuracy, "float_accuracy": float_accuracy, **dataset.told("test", len(x))}
 
 
 def _details(compressed):
@@ -102,5 +102,5 @@ def _text(result):
     lines.append(f"arena {result['arena_bytes']:,} B (lower bound {result['arena_lower_bound']:,} B)")
     if "accuracy" in result:
         lines.append(f"accuracy {100 * result['accuracy']:.2f} % (float {100 * result['float_accuracy']:.2f} %) "
-                     f"on {result['n']} test images of {result['data']}")
+                     f"on {images_told(result)}")
     return "\n".join(lines)

@@ -27,8 +27,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from tinyvgg.cli._classifier import model_file
     from tinyvgg.io.keras_h5 import convert
+    from tinyvgg.open import model_file
     if arguments.validation is not None:
         _paths(arguments.validation)
     changes = convert(model_file(arguments.source), arguments.target, to=arguments.to, float32=arguments.float32)
@@ -42,16 +42,18 @@ def run(arguments):
 
 
 def _validation(arguments):
-    from tinyvgg import data
-    from tinyvgg.cli._classifier import images_for, open_classifier
+    from tinyvgg.cli._classifier import images_for
+    from tinyvgg.data import load_for
     from tinyvgg.io.keras_h5.convert import write_validation
+    from tinyvgg.open import open_model
     if arguments.n < 1:
         raise OptionError(f"-n is {arguments.n}; expected at least 1")
     x_path, y_path = _paths(arguments.validation)
-    model = open_classifier(arguments.source, arguments.input_range)
-    x, y = images_for(model, data.load(arguments.data), "test", arguments.n)
+    model = open_model(arguments.source, input_range=arguments.input_range, board=False)
+    dataset = load_for(model, arguments.data)
+    x, y = images_for(model, dataset, "test", arguments.n)
     write_validation(model, float_images(x, model.bounds), y, x_path, y_path)
-    return {"files": [x_path, y_path], "n": len(y)}
+    return {"files": [x_path, y_path], **dataset.told("test", len(y))}
 
 
 def _paths(spec):

@@ -15,9 +15,9 @@ example: tinyvgg crosscheck network_generate_report.txt --model model.h5 --html 
 from pathlib import Path
 
 from tinyvgg.analyze.open import describe_path
-from tinyvgg.cli._classifier import zoo_path
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.errors import TinyVGGError
+from tinyvgg.open import file_or_word
 from tinyvgg.report.record import write_bytes
 from tinyvgg.report.tables import table
 
@@ -65,7 +65,7 @@ def _open(arguments):
         return None, None
     from tinyvgg.io import load_model, model_path
 
-    path = zoo_path(arguments.model)
+    path = file_or_word(arguments.model)
     if not Path(path).exists():
         return describe_path(path), None
     path = model_path(path)

@@ -60,7 +60,7 @@ def _text(result):
     train, test = result["train"], result["test"]
     counts = zip(result["classes"], train["per_class"], test["per_class"], strict=True)
     rows = [f"{name:<12}{a:>8}{b:>8}" for name, a, b in counts]
-    same = "  (one pair of files: the same images in both parts)" if result["one_part"] else ""
+    same = "  (one pair of files: the test part is a fifth of it, held out by seed 0)" if result["one_part"] else ""
     return "\n".join([f"{result['name']} ({result['source']})",
                       f"{train['n']} training and {test['n']} test images of {tuple((test if test['n'] else train)['shape'])}, "
                       f"{test['dtype']} in {result['pixel_range'][0]:g}..{result['pixel_range'][1]:g}{same}",

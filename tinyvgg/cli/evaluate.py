@@ -10,16 +10,17 @@ to this model. MODEL may be a board; one that speaks the student protocol has sc
 """
 from pathlib import Path
 
-from tinyvgg.cli._classifier import add_model, images_for, opened
-from tinyvgg.cli._common import add_common, note_fewer, print_result
+from tinyvgg.cli._classifier import add_data, add_model, images_for
+from tinyvgg.cli._common import add_common, images_told, note_fewer, print_result
 from tinyvgg.errors import OptionError
+from tinyvgg.open import opened
 
 
 def add_arguments(parser):
     add_model(parser, board=True)
-    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy "
-                        "(default cifar10, else shapes)")
-    parser.add_argument("--part", choices=("test", "train"), default="test", help="which images (default test)")
+    add_data(parser)
+    parser.add_argument("--part", choices=("test", "train", "all"), default="test",
+                        help="which images (default test; of a single pair X.npy,Y.npy a fifth is held out as test images)")
     parser.add_argument("-n", type=int, metavar="N", help="only the first N images")
     parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="images at a time (default 256)")
     add_common(parser)
@@ -50,24 +51,23 @@ def _replay(arguments):
 
 def evaluate_model(model, data=None, *, part="test", n=None, input_range=None, batch_size=256, quiet=True):
     """Return train.evaluate's result for a model (path or URL, or the classifier itself) on a data set (spec, or a DataSet)."""
-    from tinyvgg import data as data_module
+    from tinyvgg.data import load_for
     from tinyvgg.train import evaluate
     if batch_size < 1:
         raise OptionError(f"--batch-size is {batch_size}; expected at least 1")
     if isinstance(model, str):
         with opened(model, input_range) as classifier:
             return evaluate_model(classifier, data, part=part, n=n, batch_size=batch_size, quiet=quiet)
-    dataset = data if isinstance(data, data_module.DataSet) else data_module.load(data)
+    dataset = load_for(model, data)
     x, y = images_for(model, dataset, part, n)
     classes = dataset.classes if len(dataset.classes) == model.n_classes else None
     result = evaluate(model, x, y, batch_size=batch_size, classes=classes, quiet=quiet)
-    return {**result, "data": dataset.name, "part": part, "data_sha256": dataset.sha256}
+    return {**result, **dataset.told(part, len(x))}
 
 
 def _text(result):
     low, high = (100 * v for v in result["interval"])
-    images = f"{result['n']} {result['part']} images of {result['data']}"
-    line = f"accuracy {100 * result['accuracy']:.2f} % (95 % interval {low:.2f} to {high:.2f}; {images})"
+    line = f"accuracy {100 * result['accuracy']:.2f} % (95 % interval {low:.2f} to {high:.2f}; {images_told(result)})"
     if result["loss"] is not None:
         line += f"\nloss {result['loss']:.4f}, calibration error {result['ece']:.4f}"
     rows = [f"{row['class']:<12}{row['n']:>6}  " + ("-" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %")

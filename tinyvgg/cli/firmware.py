@@ -9,9 +9,10 @@
 Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the options of one.
 """
 
-from tinyvgg.cli._classifier import add_model, open_classifier
+from tinyvgg.cli._classifier import add_model
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.cli._firmware_plan import add_build_options, add_plan, build_options, planned
+from tinyvgg.open import open_model
 
 
 def add_arguments(parser):
@@ -51,7 +52,7 @@ def _add_build(add_parser):
 
 def _build(arguments):
     from tinyvgg.firmware.network import build_network
-    model = open_classifier(arguments.model, arguments.input_range)
+    model = open_model(arguments.model, input_range=arguments.input_range, board=False)
     note(arguments, "building (the first time compiles the runtime library too)")
     model = planned(arguments, model)
     network = build_network(model, arguments.out, name=arguments.name, stack=arguments.stack, weights=arguments.weights,
@@ -92,7 +93,7 @@ def _add_export(add_parser):
 
 def _export(arguments):
     from tinyvgg.firmware.export import export
-    result = export(open_classifier(arguments.model, arguments.input_range), arguments.out, name=arguments.name)
+    result = export(open_model(arguments.model, input_range=arguments.input_range, board=False), arguments.out, name=arguments.name)
     text = (f"{result['folder']}: {len(result['files'])} files; README.md there says how to import them in CubeIDE and CMake\n"
             f"{result['constants_bytes']:,} bytes of constants, {result['arena_bytes']:,} bytes of arena")
     print_result(arguments, result, text)

@@ -10,10 +10,11 @@ range, the signal-to-noise ratio of the integers in dB, the distance that the at
     tinyvgg look light.h5 --against light.tvq --image 7 --data cifar10 --attack fgsm --eps 4/255 --json
 """
 from tinyvgg.attacks.norms import default_eps
-from tinyvgg.cli._classifier import add_model, images_for, open_classifier, with_gradients
+from tinyvgg.cli._classifier import add_data, add_model, images_for, with_gradients
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.errors import OptionError
 from tinyvgg.images import float_images
+from tinyvgg.open import open_model
 from tinyvgg.report.plots import check_figure
 
 CALIBRATION_IMAGES = 512
@@ -22,8 +23,7 @@ CALIBRATION_IMAGES = 512
 def add_arguments(parser):
     add_model(parser)
     parser.add_argument("--image", type=int, default=0, metavar="N", help="which test image, from 0 (default 0)")
-    parser.add_argument("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy "
-                        "(default cifar10, else shapes)")
+    add_data(parser)
     parser.add_argument("--against", metavar="FILE.tvq", help="the integer model to set beside the floats")
     parser.add_argument("--scheme", metavar="SCHEME", help="or the scheme to make one by (default int8; none: floats alone)")
     parser.add_argument("--attack", default="pgd", metavar="NAME", help="an attack of `tinyvgg attack`, or none (default pgd)")
@@ -40,8 +40,8 @@ def run(arguments):
     if a.out:
         check_figure(a.out)
     _attack_of(a.attack, a.eps or 0)
-    model = open_classifier(a.model, a.input_range)
-    against = None if a.against is None else open_classifier(a.against)
+    model = open_model(a.model, input_range=a.input_range, board=False)
+    against = None if a.against is None else open_model(a.against, board=False)
     result, seen, classes = look_at(model, a.data, image=a.image, against=against, scheme=a.scheme, attack=a.attack, eps=a.eps,
                                     seed=a.seed)
     if a.out:
@@ -59,9 +59,9 @@ def look_at(model, data=None, *, image=0, against=None, scheme=None, attack="pgd
     model: a network or a compressed model; data: spec or DataSet; against: a QuantizedModel, or scheme: one of
     quant.schemes.SCHEMES; attack: a name of attacks.ATTACKS or "none".
     """
-    from tinyvgg import data as data_module
     from tinyvgg.analyze.maps import look
-    dataset = data if isinstance(data, data_module.DataSet) else data_module.load(data)
+    from tinyvgg.data import load_for
+    dataset = load_for(model, data)
     images, labels = images_for(model, dataset, "test")
     if not 0 <= image < len(images):
         raise OptionError(f"--image is {image}; {dataset.name} has test images 0 to {len(images) - 1}")
@@ -71,7 +71,7 @@ def look_at(model, data=None, *, image=0, against=None, scheme=None, attack="pgd
     attacked = None if chosen is None else chosen[0](with_gradients(model), x, y, seed=seed, **chosen[1])
     seen = look(model, x[0], None if attacked is None else attacked.x_adv[0], integer=integer)
     names = [str(c) for c in dataset.classes] if dataset.n_classes == model.n_classes else list(map(str, range(model.n_classes)))
-    result = {"image": image, "data": dataset.name, "data_sha256": dataset.sha256, "true": names[int(y[0])],
+    result = {"image": image, **dataset.told("test", 1), "true": names[int(y[0])],
               "answers": {column: names[label] for column, label in seen.labels.items()}, "attack": None, "seed": seed,
               **seen.numbers()}
     if attacked is not None:

@@ -24,11 +24,11 @@ def run(arguments):
 def summarize(path):
     """Return {"parameters", "macc", "layers": [...], "note"} of a model's file; see io.keras_h5.summary."""
     from tinyvgg import nn
-    from tinyvgg.cli._classifier import open_classifier
     from tinyvgg.io.keras_h5 import summary
+    from tinyvgg.open import open_model
     if str(path).lower().endswith((".h5", ".hdf5", ".keras")) and Path(path).is_file():
         return summary(path)
-    rows = nn.summary_rows(open_classifier(str(path)))
+    rows = nn.summary_rows(open_model(str(path), board=False))
     return {"parameters": sum(r["parameters"] for r in rows), "macc": sum(r["macc"] for r in rows), "layers": rows, "note": ""}
 
 

@@ -20,7 +20,7 @@ def add_arguments(parser):
     add("--out", required=True, metavar="RUN", help="folder of the run")
     add("--resume", action="store_true", help="go on with the run in --out, with the settings that it began with")
     add("--arch", choices=("light", "base", "notebook", "resnet8"), help="architecture (default light)")
-    add("--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10, else shapes)")
+    add("--data", metavar="DATA", help="cifar10, shapes, folder, archive, X.npy,Y.npy or X,Y,XT,YT.npy (default cifar10, else shapes)")
     add("--classes", type=int, metavar="K", help="classes of the network (default 10)")
     add("--epochs", type=int, metavar="N", help="times that every image is seen (default 10)")
     add("--batch-size", type=int, metavar="N", help="images a step (default 64)")
@@ -49,13 +49,13 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from tinyvgg.cli._classifier import model_file, open_classifier
+    from tinyvgg.open import model_file, open_model
     from tinyvgg.train.recipe import train_run
     from tinyvgg.train.settings import DEFAULTS
     given = {name: getattr(arguments, name) for name in DEFAULTS}
     try:
         result = train_run(arguments.out, given, DEFAULTS, resume=arguments.resume, quiet=arguments.quiet,
-                           open_model=open_classifier, find_weights=model_file)
+                           open_model=open_model, find_weights=model_file)
     except KeyboardInterrupt:
         if (Path(arguments.out) / "config.json").is_file():
             note(arguments, f"\ngo on with: tinyvgg train --resume --out {arguments.out}")

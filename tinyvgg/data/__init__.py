@@ -7,7 +7,7 @@
 from tinyvgg.data.augment import Augment
 from tinyvgg.data.batches import batches
 from tinyvgg.data.dataset import DataSet
-from tinyvgg.data.source import load
+from tinyvgg.data.source import load, load_for
 from tinyvgg.images import float_images as model_input
 
-__all__ = ["Augment", "DataSet", "batches", "load", "model_input"]
+__all__ = ["Augment", "DataSet", "batches", "load", "load_for", "model_input"]

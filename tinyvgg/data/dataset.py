@@ -14,7 +14,7 @@ class DataSet:
     """Images (N, H, W, C) and labels (N,) int64 in two parts, either of which may be empty.
 
     Images are uint8 (q means q/255 of the pixel range) or float32 in `pixel_range`. `source` says where they were read.
-    `one_part`: a single pair of files; its images stand in both parts.
+    `one_part`: a single pair of files, of which a fifth, always the same, was held out as the test part.
     """
 
     name: str
@@ -43,15 +43,24 @@ class DataSet:
         return sha256_arrays(self.x_train, self.y_train, self.x_test, self.y_test)
 
     def part(self, name, limit=None):
-        """Return (images, labels) of "train" or "test", the first `limit` of them; raise DataError where there are none."""
-        if name not in ("train", "test"):
-            raise OptionError(f"part is {name!r}; expected 'train' or 'test'")
+        """Return (images, labels) of "train", "test" or "all", the first `limit` of them; raise DataError where there are none."""
+        if name not in ("train", "test", "all"):
+            raise OptionError(f"part is {name!r}; expected 'train', 'test' or 'all'")
         if limit is not None and limit < 1:
             raise OptionError(f"{limit} images were asked for; expected at least 1")
-        x, y = (self.x_train, self.y_train) if name == "train" else (self.x_test, self.y_test)
+        x, y = {"train": (self.x_train, self.y_train), "test": (self.x_test, self.y_test)}.get(name) or (
+            np.concatenate([self.x_train, self.x_test]), np.concatenate([self.y_train, self.y_test]))
         if len(x) == 0:
             raise DataError(f"{self.name} ({self.source}) has no {name} images", "tinyvgg data info --data ...")
         return x[:limit], y[:limit]
+
+    def told(self, part, n):
+        """Return what a result says of its images, as plain data: {"data", "part", "n", "held_out", "data_sha256"}.
+
+        held_out: how the test part came about: {"of": images of the pair, "seed"}, or None where the data has two parts of its own.
+        """
+        held_out = {"of": len(self.x_train) + len(self.x_test), "seed": 0} if self.one_part else None
+        return {"data": self.name, "part": part, "n": n, "held_out": held_out, "data_sha256": self.sha256}
 
     def as_float(self, value_range=(0.0, 1.0)):
         """Return the same set with float32 images in `value_range` (lo, hi)."""

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyvgg import rng
 from tinyvgg.data.dataset import DataSet
 from tinyvgg.errors import DataError, FormatError, OptionError, ShapeError
 from tinyvgg.report.record import atomic_path
 
+HELD_OUT = 0.2                              # share of a single pair of files that is its test part
 RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 CHUNK = 1024                                # images that are checked at a time, so that a large file stays on the disk
 
@@ -18,7 +20,7 @@ def split(spec):
 
 
 def load(paths, *, pixel_range=None):
-    """Return the DataSet of [X, Y] (the same images in both parts) or [X_train, Y_train, X_test, Y_test].
+    """Return the DataSet of [X, Y] (a seeded fifth is held out as the test part) or [X_train, Y_train, X_test, Y_test].
 
     X: (N, H, W, C) uint8, or floats in [0, 1], [-1, 1] or [0, 255] (`pixel_range` says which where the values do not tell).
     Y: (N,) whole numbers or (N, K) one-hot. Raises DataError, FormatError or ShapeError.
@@ -30,10 +32,17 @@ def load(paths, *, pixel_range=None):
     if len(ranges) > 1 or pairs[0][0].shape[1:] != pairs[-1][0].shape[1:]:
         raise DataError(f"{paths[0]} and {paths[2]} differ: images {pairs[0][0].shape[1:]} in {pairs[0][2]}, "
                         f"and {pairs[1][0].shape[1:]} in {pairs[1][2]}")
-    (x_train, y_train, found_range, _), (x_test, y_test, _, _) = pairs[0], pairs[-1]
+    (x_train, y_train, found_range, _), (x_test, y_test, _, _) = pairs if len(pairs) == 2 else _held_out(*pairs[0])
     n_classes = max(10, *(n for _, _, _, n in pairs))
     return DataSet(Path(paths[0]).stem, x_train, y_train, x_test, y_test, tuple(str(c) for c in range(n_classes)),
                    ",".join(map(str, paths)), found_range, one_part=len(pairs) == 1)
+
+
+def _held_out(x, y, *others):
+    """Split one pair in two: every verb must hold out the same images, so the seed is always 0."""
+    order, count = rng.generator(0, "held out").permutation(len(x)), max(round(HELD_OUT * len(x)), 1)
+    train, test = np.sort(order[count:]), np.sort(order[:count])
+    return (x[train], y[train], *others), (x[test], y[test], *others)
 
 
 def save(x, y, x_path, y_path):

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyvgg.data import cifar10, npy, shapes
 from tinyvgg.data.dataset import DataSet, check_labels
-from tinyvgg.errors import DataError
+from tinyvgg.errors import DataError, OptionError
 
 HINT = "--data cifar10, --data shapes, --data FOLDER_OR_ARCHIVE of CIFAR-10, or --data X.npy,Y.npy"
 
@@ -40,6 +40,41 @@ def load(spec=None, *, pixel_range=None):
     if path.suffix == ".npz" or (path / "attack.npz").is_file():
         return _saved_attack(path)
     return cifar10.load(path)
+
+
+def load_for(model, spec=None):
+    """Return the DataSet that `spec` names (a DataSet is returned as it is), else the one that the classifier was made for.
+
+    Raises OptionError where `model` does not say what it was made for, DataError where that data is not found: nothing else takes
+    its place.
+    """
+    if isinstance(spec, DataSet):
+        return spec
+    if spec is not None:
+        return load(spec)
+    made_for = getattr(model, "made_for", None)
+    if made_for is None:
+        raise OptionError("the model does not say what data it was made for", "--data cifar10, or --data X.npy,Y.npy")
+    try:
+        found = load(made_for.name if made_for.name in ("cifar10", "shapes") else _place_of(made_for))
+    except DataError as error:
+        raise DataError(f"the model was made for {made_for.name}: {error.problem}", error.hint) from error
+    if found.name != made_for.name:
+        raise DataError(f"{made_for.source} is {found.name}; the model was made for {made_for.name}",
+                        "--data, which is taken as told")
+    return found
+
+
+def _place_of(made_for):
+    """Where data of no common name lay when the model was made for it."""
+    if not made_for.source or not all(Path(part).exists() for part in _parts(made_for.source)):
+        raise DataError(f"there is no such data here (looked for {made_for.source or 'nothing: no place is known'})",
+                        "--data X.npy,Y.npy")
+    return made_for.source
+
+
+def _parts(spec):
+    return npy.split(spec) if ".npy," in spec else [spec]
 
 
 def _saved_attack(path):

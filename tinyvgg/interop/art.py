@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyvgg.attacks.losses import plain_cross_entropy
 from tinyvgg.errors import NotYet, require
+from tinyvgg.images import float_images
 from tinyvgg.interop.foolbox import loss_and_gradient
 
 
@@ -38,14 +39,17 @@ def _estimator_class():
         def input_shape(self):
             return self._input_shape
 
+        def _images(self, x):
+            return float_images(x, self._model.bounds)
+
         def predict(self, x, batch_size=128, training_mode=False, **kwargs):
-            return self._model.logits(np.asarray(x, np.float32))
+            return self._model.logits(self._images(x))
 
         def fit(self, x, y, batch_size=128, nb_epochs=1, **kwargs):
             raise NotYet("ART does not train our models here", "model.fit(x, y), or train.fit with a batch_hook")
 
         def loss_gradient(self, x, y, training_mode=False, **kwargs):
-            return loss_and_gradient(self._model, np.asarray(x, np.float32), _numbers(y))[1]
+            return loss_and_gradient(self._model, self._images(x), _numbers(y))[1]
 
         def compute_loss(self, x, y, reduction="none", **kwargs):
             values = plain_cross_entropy(self.predict(x), _numbers(y))[0]
@@ -53,7 +57,7 @@ def _estimator_class():
 
         def class_gradient(self, x, label=None, training_mode=False, **kwargs):
             """(N, K, ...) gradients of the logits, or (N, 1, ...) of one class, or of one class for each image."""
-            x = np.asarray(x, np.float32)
+            x = self._images(x)
             wanted = range(self.nb_classes) if label is None else [label]
             return np.stack([self._model.vjp(x, _rows(len(x), k, self.nb_classes)) for k in wanted], axis=1)
 

@@ -7,7 +7,6 @@
 foolbox has no gradients of NumPy models; its gradient-descent family has two documented hooks, which are filled here. C&W, DDN,
 FMN and DeepFool ask for gradients in another way and cannot be reached.
 """
-import numpy as np
 
 from tinyvgg.attacks.losses import plain_cross_entropy
 from tinyvgg.errors import OptionError, require
@@ -49,5 +48,5 @@ def loss_and_gradient(net, x, y):
         seen["value"], g = plain_cross_entropy(logits, y)
         return g
 
-    g = net.vjp(np.ascontiguousarray(x), direction)
+    g = net.vjp(x, direction)
     return seen["value"], g

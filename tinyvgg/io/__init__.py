@@ -55,6 +55,8 @@ def model_path(path):
         found = [path / name for name in RUN_FILES if (path / name).is_file()]
         if not found:
             raise FormatError(f"the folder {path} holds no model; expected one of {', '.join(RUN_FILES)}")
+        if sum(p.name.startswith("model.") for p in found) > 1:
+            raise FormatError(f"the folder {path} holds {found[0].name} and {found[1].name}; expected one model", str(found[0]))
         return found[0]
     if not path.is_file():
         hint = (f"tinyvgg compress MODEL --scheme int8 --data DATA --out {path}" if path.suffix == ".tvq" else
@@ -77,7 +79,8 @@ def kind_of(path):
                 return "checkpoint" if META in names else "keras"
     except (OSError, zipfile.BadZipFile, ValueError) as error:
         raise FormatError(f"{path} cannot be read: {error}", "a fresh copy of the file") from error
-    raise FormatError(f"{path} is neither HDF5 (.h5, .tvq), .keras nor our own .npz")
+    raise FormatError(f"{path} is neither HDF5 (.h5, .tvq), .keras nor our own .npz",
+                      f"virtual:{path}, to run the image on a virtual board" if start.startswith(b"\x7fELF") else "")
 
 
 def _is_tvq(path):

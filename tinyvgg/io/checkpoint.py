@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyvgg.classifier import MadeFor
 from tinyvgg.errors import FormatError, TinyVGGError
 from tinyvgg.nn import model_from_config
 from tinyvgg.report.record import atomic_path
@@ -30,6 +31,7 @@ class Checkpoint:
     arrays: dict
     optimizer: dict | None
     extra: dict
+    made_for: dict | None = None
 
     def under(self, prefix):
         """Return {rest of the name: array} for the names that start with `prefix` and a slash."""
@@ -44,6 +46,7 @@ class Checkpoint:
         """Build the model and give it its weights; raise FormatError where architecture and weights disagree."""
         try:
             model = model_from_config(self.config)
+            model.made_for = MadeFor.read(self.made_for)
             named = self.under("weights")
             model.set_weights([named[name] for name, _ in model.weights] if len(named) == len(model.weights) else self.weights)
         except KeyError as error:
@@ -64,6 +67,8 @@ def save_checkpoint(path, model, *, optimizer=None, arrays=None, extra=None):
         described = {**optimizer.get_config(), "iterations": optimizer.iterations}
     named |= arrays or {}
     meta = {"format": FORMAT, "model": model.get_config(), "arrays": list(named), "optimizer": described, "extra": extra or {}}
+    if model.made_for is not None:
+        meta["made_for"] = model.made_for.plain()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         _write(archive, META, json.dumps(meta, indent=1).encode())
         for i, array in enumerate(named.values()):
@@ -92,7 +97,7 @@ def load_checkpoint(path):
             if len(meta["arrays"]) > MOST_ARRAYS or not isinstance(meta["model"], dict) or not isinstance(meta["extra"], dict):
                 raise ValueError("its description")
             arrays = {str(name): _array(archive.read(f"arrays/{i}.npy")) for i, name in enumerate(meta["arrays"])}
-            return Checkpoint(meta["model"], arrays, meta["optimizer"], meta["extra"])
+            return Checkpoint(meta["model"], arrays, meta["optimizer"], meta["extra"], meta.get("made_for"))
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:              # zipfile, json and the .npy header each raise errors of their own on damage

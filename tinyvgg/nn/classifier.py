@@ -13,6 +13,8 @@ from tinyvgg.nn.layers.base import PerThread
 class Classifier(PerThread):
     """The user's side of a network. A subclass gives `layers`, `input_shape`, `_forward` and `_backward` (see Model)."""
 
+    made_for = None         # tinyvgg.classifier.MadeFor: the data that the network was trained on, where that is known
+
     # --- answers ---
 
     def logits(self, x, *, batch_size=256):

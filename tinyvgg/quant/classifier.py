@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinyvgg import kernels
+from tinyvgg.classifier import MadeFor
 from tinyvgg.errors import ShapeError
 from tinyvgg.images import float_images
 from tinyvgg.quant.simulate import pull
@@ -28,6 +29,11 @@ class GraphClassifier:
     def bounds(self):
         """The same as input_range."""
         return self.graph.input_range
+
+    @property
+    def made_for(self):
+        """The data that the network was trained on (tinyvgg.classifier.MadeFor), or None."""
+        return MadeFor.read(self.graph.facts.get("made_for"))
 
     @property
     def n_classes(self):

@@ -54,8 +54,7 @@ def quantize(model, x, *, method="minmax", softmax="integer"):
     from tinyvgg.quant.lower import lower
 
     graph = fuse(model)
-    ranges = calibrate(graph, x, method=method)
-    return QuantizedModel(
-        lower(graph, ranges, softmax=softmax, facts={"scheme": "int8", "calibration": {"method": method, "images": len(x)}}),
-        float_graph=graph,
-    )
+    ranges, facts = calibrate(graph, x, method=method), {"scheme": "int8", "calibration": {"method": method, "images": len(x)}}
+    if model.made_for is not None:
+        facts["made_for"] = model.made_for.plain()
+    return QuantizedModel(lower(graph, ranges, softmax=softmax, facts=facts), float_graph=graph)

@@ -81,11 +81,16 @@ def compress(model, scheme, x=None, y=None, **options):
     """Compress an nn.Model by the name of a scheme: return a CompressedModel (float32) or a QuantizedModel (integers).
 
     x, y: training images and labels, for all but the float schemes; labels are needed to fine-tune and by auto. options: see
-    Options.
+    Options. The result remembers what data the model was made for.
     """
-    options = Options(**options)
+    compressed = _compress(fuse(model), scheme, x, y, Options(**options))
+    if model.made_for is not None:
+        compressed.graph.facts["made_for"] = model.made_for.plain()
+    return compressed
+
+
+def _compress(graph, scheme, x, y, options):
     check_scheme(scheme, options)
-    graph = fuse(model)
     if scheme in FLOAT:
         return CompressedModel(share_dense(graph, scheme))
     if scheme in SHARED and options.codebook == "float":

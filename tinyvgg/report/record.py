@@ -1,5 +1,6 @@
 """Records: atomic files, JSON lines that survive a stop, SHA-256 of arrays and files, versions."""
 import contextlib
+import contextvars
 import hashlib
 import json
 import math
@@ -169,6 +170,30 @@ def sha256_arrays(*arrays):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(array.data)
     return digest.hexdigest()
+
+
+_told = contextvars.ContextVar("told", default=None)
+
+
+@contextlib.contextmanager
+def results():
+    """Within the block, what `tell` was told stands in `told()`: a command, the data that it is about."""
+    token = _told.set({})
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
+def tell(**facts):
+    """Say what the results from here on are about; outside `results` nobody listens."""
+    if _told.get() is not None:
+        _told.get().update(facts)
+
+
+def told():
+    """Return what was told, as plain data for a result: {"command", "data", "part", ...}, or {}."""
+    return dict(_told.get() or {})
 
 
 def versions():

@@ -73,7 +73,8 @@ def _classify(classifier, x, bounds, batch_size, quiet):
         progress.advance(len(index))
     progress.close()
     answers = np.concatenate(parts)
-    return labels_of(answers), check_finite(answers) if kind == "logits" else None
+    logits = check_finite(answers) if kind == "logits" else None
+    return labels_of(answers), logits
 
 
 def _per_class(confusion, classes):

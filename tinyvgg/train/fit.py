@@ -48,8 +48,9 @@ def fit(model, x, y, *, epochs=1, batch_size=64, optimizer="adam", learning_rate
     """
     for name, function in {"loss": loss, "batch_hook": batch_hook}.items():
         if function is not None and not callable(function):
-            raise OptionError(f"{name} is {function!r}; expected a function{' (logits, y) -> (value, gradient)' * (name == 'loss')}",
-                              "nothing, for cross-entropy; or nn.losses.CrossEntropy()" if name == "loss" else "None")
+            told = " (logits, y) -> (value, gradient)" if name == "loss" else " (model, x, y) -> (x, y)"
+            raise OptionError(f"{name} is {function!r}; expected a function{told}",
+                              "leave it out for cross-entropy, or nn.losses.CrossEntropy()" if name == "loss" else "None")
     trainer = Trainer(model, x, y, epochs=epochs, batch_size=batch_size, seed=seed, validation=validation, quiet=quiet)
     trainer.loss = loss or CrossEntropy(label_smoothing=label_smoothing)
     trainer.augment = Augment.parse(augment) if isinstance(augment, str) else augment
@@ -131,8 +132,8 @@ class Trainer:
         return {"val_loss": result["loss"], "val_accuracy": result["accuracy"]}
 
     def _diverged(self, what):
-        return OptionError(f"{what}: the training diverged",
-                           f"a learning rate below {self.optimizer.rate(max(self.optimizer.iterations - 1, 0)):.3g}, or more warm-up")
+        rate = self.optimizer.rate(max(self.optimizer.iterations - 1, 0))
+        return OptionError(f"{what}: the training diverged", f"a learning rate below {rate:.3g}, or more warm-up")
 
     def _train_epoch(self, progress):
         """Train on every image once; return the row of the history."""

@@ -1,5 +1,6 @@
 """A training run as the command line describes it: settings as plain data, one folder, one result."""
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from tinyvgg import data as data_module
 from tinyvgg import models, rng
 from tinyvgg.attacks.checks import below_one_level
 from tinyvgg.attacks.norms import default_eps, parse_eps
+from tinyvgg.classifier import MadeFor
 from tinyvgg.data.dataset import check_labels
 from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
 from tinyvgg.images import rescale
@@ -35,6 +37,8 @@ def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load
     begun = resume and (out / "checkpoint.npz").is_file()          # which has weights of its own
     model = build(settings | {"weights": None} if begun else settings, dataset, find_weights)
     x, y = training_images(settings, dataset, model)
+    model.made_for = MadeFor(dataset.name, tuple(map(str, dataset.classes)), dataset.pixel_range,
+                             source=_place(dataset) if dataset.name not in ("cifar10", "shapes") else "")
     callbacks = _callbacks(settings, out, model)
     guard = next((c for c in callbacks if isinstance(c, CollapseGuard)), None)
     record = {"settings": settings, "data": {"name": dataset.name, "source": dataset.source, "sha256": dataset.sha256}}
@@ -51,6 +55,11 @@ def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load
         load_weights(model, guard.path)
         model.save(out / f"model{DEFAULT_SUFFIX}")
     return _result(out, settings, dataset, model, history)
+
+
+def _place(dataset):
+    """Where the files of a data set lie, whatever folder a later command is given in."""
+    return ",".join(str(Path(part).expanduser().absolute()) for part in re.split(r"(?<=\.npy),", dataset.source))
 
 
 def build(settings, dataset, find_weights=str):
@@ -182,15 +191,14 @@ def _result(out, settings, dataset, model, history):
     result = {"out": str(out), "model": str(out / f"model{DEFAULT_SUFFIX}"), "arch": settings["arch"], "data": dataset.name,
               "epochs": last["epoch"], "steps": last["step"], "parameters": model.count_params(), "loss": last["loss"],
               "accuracy": last["accuracy"], "val_loss": last.get("val_loss"), "val_accuracy": last.get("val_accuracy"),
-              "test_n": None, "test_loss": None, "test_accuracy": None, "seed": settings["seed"],
+              "test_n": None, "held_out": None, "test_loss": None, "test_accuracy": None, "seed": settings["seed"],
               "weights_sha256": sha256_arrays(*model.get_weights()), "data_sha256": dataset.sha256, "flags": flags}
-    if dataset.one_part:
-        notes.append("one pair of files has no test images: the accuracies are of training and validation images")
-    elif len(dataset.x_test):
+    if len(dataset.x_test):
         x, y = dataset.part("test")
         x = x if x.dtype == np.uint8 else rescale(x, dataset.pixel_range, model.input_range)
         tested = evaluate(model, x, y)
-        result |= {"test_n": tested["n"], "test_loss": tested["loss"], "test_accuracy": tested["accuracy"]}
+        result |= {"test_n": tested["n"], "test_loss": tested["loss"], "test_accuracy": tested["accuracy"],
+                   "held_out": dataset.told("test", tested["n"])["held_out"]}
     try:
         from tinyvgg.report.plots import training_curves
         training_curves(history, out / "curves.png")

@@ -12,6 +12,7 @@ a run.
 import json
 from pathlib import Path
 
+from tinyvgg.classifier import MadeFor
 from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.report.record import sha256_file
 
@@ -38,7 +39,9 @@ def card(name):
 def load(name):
     """Return an entry's network; FormatError if the file is not the one that its card describes."""
     from tinyvgg.io import load_model
-    file = path(name)
-    if sha256_file(file) != card(name)["sha256"]:
+    file, told = path(name), card(name)
+    if sha256_file(file) != told["sha256"]:
         raise FormatError(f"{file.name} is not the file that its card describes (its SHA-256 differs)", "install tinyvgg again")
-    return load_model(file)
+    model = load_model(file)
+    model.made_for = MadeFor(told["data"]["name"], tuple(row["class"] for row in told["test"]["per_class"]))
+    return model

@@ -7,10 +7,9 @@ Kept as they are there: y=None takes the model's own answers, even with targeted
 unless clip_min and clip_max are given; the last point is returned; no early stop; an l2 gradient shorter than 1e-6 gives a
 shorter step; rand_init is a truth value. attacks.pgd is the better attack; this is the comparable one.
 """
-import copy
-
 import numpy as np
 
+from tinyvgg.attacks.beyond import beyond, owner_of
 from tinyvgg.attacks.compat.pgd_loop import clip_ball, clip_box, direction, pgd_loop
 from tinyvgg.attacks.losses import plain_cross_entropy
 from tinyvgg.attacks.norms import column, flat
@@ -101,43 +100,10 @@ class _Climb:
 
 def _images(model_fn, x):
     """Return x as float32: bytes as the model's bounds say."""
-    bounds = getattr(_owner(model_fn, "bounds"), "bounds", None)
+    bounds = getattr(owner_of(model_fn, "bounds"), "bounds", None)
     if bounds is None and np.asarray(x).dtype == np.uint8:
         raise DataError("images are uint8, and a function has no range to map them to", "x / 255, or a model instead of a function")
     return float_images(x, bounds or (-np.inf, np.inf))
-
-
-def _owner(model_fn, name):
-    """The model, which may have been given as one of its bound methods; None for a plain function."""
-    return model_fn if hasattr(model_fn, name) else getattr(model_fn, "__self__", None)
-
-
-class _Clipped:
-    """A classifier that is asked for the nearest valid images."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def __getattr__(self, name):
-        function = getattr(self.model, name)
-        if name not in ("logits", "scores", "labels", "predict", "vjp"):
-            return function
-        return lambda x, *rest, **settings: function(np.clip(x, *self.model.bounds, dtype=x.dtype), *rest, **settings)
-
-
-def beyond(model_fn):
-    """Return a model for images outside its range, where steps that nothing clips lead: its layers compute on as they are.
-
-    What takes bytes, as integers and boards do, is asked for the nearest valid images. A plain function stays as it is.
-    """
-    owner = _owner(model_fn, "bounds")
-    if not hasattr(owner, "bounds"):
-        return model_fn
-    if not hasattr(owner, "layers"):
-        return _Clipped(owner)
-    twin = copy.copy(owner)
-    twin.input_range = (-np.inf, np.inf)
-    return twin
 
 
 def gradient_of(model_fn):
@@ -146,14 +112,14 @@ def gradient_of(model_fn):
     A function that has no gradient gets one by central differences: exact for piecewise linear models up to rounding, and two
     calls for every value of an image, so only for small ones.
     """
-    owner = _owner(model_fn, "vjp")
+    owner = owner_of(model_fn, "vjp")
     if hasattr(owner, "vjp"):
         return owner.vjp
     return lambda x, g: _finite_differences(model_fn, x, g)
 
 
 def _logits(model_fn, x):
-    owner = _owner(model_fn, "logits")
+    owner = owner_of(model_fn, "logits")
     return np.asarray(owner.logits(x) if hasattr(owner, "logits") else model_fn(x))
 
 

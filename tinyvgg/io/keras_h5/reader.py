@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyvgg.classifier import MadeFor
 from tinyvgg.errors import FormatError
 from tinyvgg.io.keras_h5 import build, optimizer, weights
 from tinyvgg.io.keras_h5.archive import open_archive
@@ -39,6 +40,7 @@ def load_model(path, *, input_range=None, seed=0):
         model = plan.model(input_range=input_range or _range(archive.metadata), seed=seed)
         _fill(model, plan, weights.read_arrays(found))
         _restore_settings(model, archive.metadata)
+        model.made_for = MadeFor.read(archive.metadata.get("made_for"))
         _keep_nesting(model, plan)
     return model
 

@@ -39,6 +39,8 @@ def save_model(model, path, *, optimizer=None, loss=None, card=None):
                 if getattr(layer, "unbiased_moving_variance", False)]
     if unbiased:
         metadata["unbiased_moving_variance"] = unbiased
+    if model.made_for is not None:
+        metadata["made_for"] = model.made_for.plain()
     if card is not None:
         metadata["card"] = card
     state = _state(model, description, optimizer)
