@@ -126,10 +126,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_damaged_pickles(name):
-    started = time.monotonic()
+    started = time.process_time()           # of this process alone: the machine may be busy
     with pytest.raises(FormatError, match="somefile"):
         read_batch(BOMBS[name], "somefile")
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, 3072, 3074, -1])
