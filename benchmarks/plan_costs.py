@@ -2,6 +2,7 @@
 
     python benchmarks/plan_costs.py                        zig, and gcc where it is there
     python benchmarks/plan_costs.py --compiler gcc --limit 3 --samples runs/costs.jsonl     three builds more; resumes
+    python benchmarks/plan_costs.py --layer UpSampling2D    a layer that none of these has: its own coefficients, beside the others
 
 Every network is built once for each variant, on all layers that take it, and answers one image. Cycles do not depend on the
 weights or the image but by a few branches, so networks are untrained and images are noise.
@@ -47,6 +48,7 @@ def main():
     parser.add_argument("--compiler", choices=("zig", "gcc"), help="default: both, where they are there")
     parser.add_argument("--samples", metavar="FILE", help="keep measurements here, and take up those that are there")
     parser.add_argument("--limit", type=int, metavar="N", help="measure at most N images, and fit only when all are there")
+    parser.add_argument("--layer", metavar="CLASS", help="only what one layer's op costs, with the layer's defaults")
     arguments = parser.parse_args()
     path = board_facts(BOARD).folder / "costs.toml"
     found = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -56,10 +58,15 @@ def main():
         except BuildError as error:
             say(f"{compiler}: {error.problem}")
             continue
-        rows, complete = collect(compiler, arguments.samples, arguments.limit)
-        if complete:
-            found[compiler] = fit(rows)
-            write_bytes(path, HEAD + "".join(as_toml(name, found[name]) for name in sorted(found)))
+        if arguments.layer:
+            add_layer(found[compiler], compiler, arguments.layer)
+        else:
+            rows, complete = collect(compiler, arguments.samples, arguments.limit)
+            if not complete:
+                continue
+            fitted, before = fit(rows), found.get(compiler, {})
+            found[compiler] = fitted | {part: before.get(part, {}) | fitted[part] for part in ("cycles", "code")}
+        write_bytes(path, HEAD + "".join(as_toml(name, found[name]) for name in sorted(found)))
 
 
 def say(text):
@@ -126,22 +133,25 @@ def measured(compiler, graph):
             "ram": network.image.ram_bytes - float_place(network.program)[1]}
 
 
+def add_layer(found, compiler, name):
+    """Add the coefficients of what nn.layers' `name`, as it is by default, becomes: measured alone, on maps of several shapes."""
+    rows = []
+    for shape in ((4, 4, 8), (6, 5, 3), (8, 8, 16), (5, 9, 24), (12, 12, 4), (3, 16, 33)):
+        layer = getattr(L, name)(name="alone")
+        model = nn.Sequential([L.InputLayer(shape), L.Conv2D(shape[-1], 1), layer, L.Flatten(), L.Dense(3)])
+        x = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
+        graph = compress(model, "int8", x, calibration="minmax").graph
+        names = [op.name for op in graph.ops[1:]]
+        rows.append({"layers": [measured(compiler, graph)["layers"][names.index("alone")]]})
+    cycles, worst, by_kind = fit_cycles(rows)
+    found["cycles"] |= cycles
+    found["code"] |= dict.fromkeys(by_kind, SHARED_CODE)
+    found["tolerance"] = max(found["tolerance"], round(worst, 3))
+
+
 def fit(measurements):
     """Return the table as plain data, and say how well it fits."""
-    by_kind, cycles, worst, lines = defaultdict(list), {}, 0.0, []
-    for kind, counted, took in (layer for row in measurements for layer in row["layers"]):
-        by_kind[kind].append((counted, took))
-    for kind, rows in sorted(by_kind.items()):
-        names = list(dict.fromkeys(n for counted, _ in rows for n in counted))
-        a = np.array([[counted.get(n, 0) for n in names] for counted, _ in rows], float)
-        b = np.array([took for _, took in rows], float)
-        weight = 1 / (b + SMALL)
-        solution = nnls(a * weight[:, None], b * weight)[0]
-        cycles[kind] = {n: round(float(v), 4) for n, v in zip(names, solution, strict=True)}
-        off = np.abs(a @ solution - b) / (b + SMALL)
-        worst = max(worst, float(off.max()))
-        lines.append([kind, len(rows), f"{100 * off.mean():.1f}", f"{100 * off.max():.1f}"])
-    say(table(["kind", "layers", "mean error %", "largest"], lines))
+    cycles, worst, by_kind = fit_cycles(measurements)
     used = [[layer[0] for layer in row["layers"]] for row in measurements]
     own = sorted(k for k in by_kind if k.startswith(("direct16", "winograd")))       # kinds whose layers have code of their own
     shared = np.array([SHARED_CODE * sum(k not in own for k in kinds) for kinds in used])
@@ -156,11 +166,30 @@ def fit(measurements):
     return {"base_flash": round(solution[0]), "base_ram": max(ram), "tolerance": round(worst, 3), "code": code, "cycles": cycles}
 
 
+def fit_cycles(measurements):
+    """Return {kind: coefficients}, the largest share by which a layer is off, {kind: its layers}; say how well it fits."""
+    by_kind, cycles, worst, lines = defaultdict(list), {}, 0.0, []
+    for kind, counted, took in (layer for row in measurements for layer in row["layers"]):
+        by_kind[kind].append((counted, took))
+    for kind, rows in sorted(by_kind.items()):
+        names = list(dict.fromkeys(n for counted, _ in rows for n in counted))
+        a = np.array([[counted.get(n, 0) for n in names] for counted, _ in rows], float)
+        b = np.array([took for _, took in rows], float)
+        weight = 1 / (b + SMALL)
+        solution = nnls(a * weight[:, None], b * weight)[0]
+        cycles[kind] = {n: round(float(v), 4) for n, v in zip(names, solution, strict=True)}
+        off = np.abs(a @ solution - b) / (b + SMALL)
+        worst = max(worst, float(off.max()))
+        lines.append([kind, len(rows), f"{100 * off.mean():.1f}", f"{100 * off.max():.1f}"])
+    say(table(["kind", "layers", "mean error %", "largest"], lines))
+    return cycles, worst, by_kind
+
+
 def as_toml(compiler, found):
     """A table of plain numbers as TOML."""
     lines = [f"\n[{compiler}]", *(f"{k} = {found[k]}" for k in ("base_flash", "base_ram", "tolerance"))]
-    lines += [f"\n[{compiler}.code]", *(f"{k} = {v}" for k, v in found["code"].items()), f"\n[{compiler}.cycles]"]
-    lines += [f"{k} = {{ " + ", ".join(f"{n} = {v}" for n, v in row.items()) + " }" for k, row in found["cycles"].items()]
+    lines += [f"\n[{compiler}.code]", *(f"{k} = {v}" for k, v in sorted(found["code"].items())), f"\n[{compiler}.cycles]"]
+    lines += [f"{k} = {{ " + ", ".join(f"{n} = {v}" for n, v in row.items()) + " }" for k, row in sorted(found["cycles"].items())]
     return "\n".join(lines) + "\n"
 
 

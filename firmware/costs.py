@@ -33,9 +33,10 @@ class Table:
 
 
 def load_table(board, compiler="zig"):
-    """Return the Table of a board for "zig" or "gcc"; zig's where the compiler has none."""
+    """Return the Table of a board for "zig" or "gcc"; zig's where the compiler has none, or none of a kind of layer."""
     tables = tomllib.loads((board_facts(board).folder / "costs.toml").read_text(encoding="utf-8"))
-    return Table(**tables.get(compiler, tables["zig"]))
+    chosen = tables.get(compiler, tables["zig"])
+    return Table(**chosen | {part: tables["zig"][part] | chosen[part] for part in ("cycles", "code")})
 
 
 def layer_cost(graph, name, variant, table):

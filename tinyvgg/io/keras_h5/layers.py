@@ -1,12 +1,13 @@
 """The settings of each layer class: those that the constructors of Keras 2.15 and of Keras 3 both take.
 
-To make a layer readable: one row in `CLASSES` (and, where its arrays are not all trained, its count in `weight_counts`).
+To make a layer readable: one row in `CLASSES` (and, where its arrays are not all trained, its count in `weight_counts`), unless it
+has no arrays and takes the settings that Keras does.
 """
 from collections import Counter
 
 from tinyvgg.errors import FormatError, NotYet
 from tinyvgg.nn.initializers import INITIALIZERS
-from tinyvgg.nn.layers import LAYERS
+from tinyvgg.nn.layers import LAYERS, Layer
 from tinyvgg.nn.model import snake_case
 
 _KERNEL = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
@@ -32,6 +33,9 @@ CLASSES = {
     # Keras 3's takes neither trainable nor noise_shape, and its data_format is no setting of Keras 2's file.
     "SpatialDropout2D": ("rate",), "ZeroPadding2D": ("padding", "data_format"),
 }
+# A layer without arrays whose settings are Keras' own needs no row.
+CLASSES |= {name: (*layer.options, "data_format") for name, layer in LAYERS.items()
+            if name not in CLASSES and layer.__bases__ == (Layer,) and layer.build is Layer.build}
 # Settings that change results if they are anything else, and that only one version knows.
 _MUST_BE = {"renorm": (False, None), "quantization_config": (None,), "channel_axis": (-1, None)}
 _NEVER_SAID = {"name", "trainable", "dtype", "batch_input_shape", "batch_shape", "build_input_shape", "synchronized",
