@@ -66,6 +66,7 @@ CASES = [
     case("global average, keepdims", lambda: layers.GlobalAveragePooling2D(keepdims=True), IMAGES),
     case("global max", lambda: layers.GlobalMaxPooling2D(), IMAGES),
     case("zero padding", lambda: layers.ZeroPadding2D(((1, 0), (2, 3))), IMAGES),
+    case("up sampling", lambda: layers.UpSampling2D((2, 3)), IMAGES),
     case("flatten", lambda: layers.Flatten(), IMAGES),
     case("reshape", lambda: layers.Reshape((-1, 3)), (2, 6, 4)),
     case("dropout", lambda: layers.Dropout(0.4), (5, 8)),

@@ -105,6 +105,13 @@ def max_pool(op, x):
     return pool(x, op.pool_size, op.strides, max, op.padding).reshape(op.shape)
 
 
+def up_sample(op, x):
+    out = np.zeros(op.shape, np.int64)
+    for i, j, c in np.ndindex(op.shape):
+        out[i, j, c] = x[i // op.factors[0], j // op.factors[1], c]
+    return out
+
+
 def softmax(op, x):
     table = [floor(Fraction(2.0 ** (15 - j / 256)) + Fraction(1, 2)) for j in range(256)]
     u = [rounded((int(max(x)) - int(v)) << op.shift, op.multiplier) for v in x]
@@ -113,7 +120,7 @@ def softmax(op, x):
 
 
 RULES = {"Image": lambda op, x: x, "Conv2D": convolution, "DepthwiseConv2D": convolution, "Dense": dense, "Add": add,
-         "AveragePool2D": average_pool, "MaxPool2D": max_pool, "Softmax": softmax}
+         "AveragePool2D": average_pool, "MaxPool2D": max_pool, "UpSample2D": up_sample, "Softmax": softmax}
 
 
 def run(graph, image):

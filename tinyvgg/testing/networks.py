@@ -213,6 +213,11 @@ def _padded(node, draw):
     return L.Conv2D(draw.channels(), draw.choice((1, 2)))(L.ZeroPadding2D(padding)(node))
 
 
+def _repeated(node, draw):
+    """A small map made larger."""
+    return L.UpSampling2D(draw.choice((2, (1, 3))))(node) if max(node.shape[:2]) <= 5 else node
+
+
 def _rescaled(node, draw):
     return L.Rescaling(draw.choice((2.0, 0.5)), draw.choice((0.0, -0.1 if draw.integer else -1.0)))(node)
 
@@ -268,7 +273,8 @@ IMAGE_BLOCKS = {
     "separable": Block(_separable, integer=True), "max pool": Block(_pool, integer=True), "average pool": Block(_average, integer=True),
     "residual": Block(_residual, integer=True, joins=True), "concatenate": Block(_concatenated, joins=True),
     "shared layer": Block(_twice, integer=True, joins=True), "zero padding": Block(_padded, integer=True),
-    "rescaling": Block(_rescaled, integer=True), "global, kept": Block(_kept, integer=True), "rows": Block(_rows),
+    "up sampling": Block(_repeated, integer=True), "rescaling": Block(_rescaled, integer=True),
+    "global, kept": Block(_kept, integer=True), "rows": Block(_rows),
     "activation": Block(_activate), "batch norm": Block(_normalise, integer=True),
 }
 VECTOR_BLOCKS = {

@@ -10,10 +10,11 @@ from tinyvgg.nn.layers.merging import Add, Concatenate
 from tinyvgg.nn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from tinyvgg.nn.layers.separable_conv2d import SeparableConv2D
 from tinyvgg.nn.layers.shaping import Flatten, InputLayer, Rescaling, Reshape, ZeroPadding2D
+from tinyvgg.nn.layers.up_sampling2d import UpSampling2D
 
 LAYERS = {layer.__name__: layer for layer in (
     Activation, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, DepthwiseConv2D, Dropout, ELU, Flatten,
     GlobalAveragePooling2D, GlobalMaxPooling2D, InputLayer, LeakyReLU, MaxPooling2D, PReLU, ReLU, ReLU6, Rescaling, Reshape,
-    SeparableConv2D, Sigmoid, SiLU, Softmax, SpatialDropout2D, Tanh, ZeroPadding2D)}
+    SeparableConv2D, Sigmoid, SiLU, Softmax, SpatialDropout2D, Tanh, UpSampling2D, ZeroPadding2D)}
 
 __all__ = ["LAYERS", "Layer", *sorted(LAYERS)]
