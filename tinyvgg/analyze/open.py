@@ -37,7 +37,7 @@ def describe_h5(path):
 def describe_config(config):
     """Describe the plain data of a model_config -> list of Operation."""
     from tinyvgg.io.keras_h5.describe import costed_nodes
-    from tinyvgg.io.keras_h5.hdf5 import damage
+    from tinyvgg.io.hdf5 import damage
 
     with damage("the model_config"):
         return describe(costed_nodes(config))

@@ -33,18 +33,18 @@ def patch_file(plan, path, out):
 
 
 def _write_tvq(path, store, keys):
-    import h5py
-
-    from tinyvgg.quant.tvq import graph_sha256
-    with h5py.File(path, "r+") as f:
-        places = _places(f["graph/json"][()])
+    from tinyvgg.io import hdf5
+    from tinyvgg.quant.tvq import graph_sha256, read_description
+    with hdf5.open_file(path, "r+") as (f, budget):
+        places = _places(read_description(f, "graph", budget))
         for key in keys:
             op, name = key.rsplit("/", 1)
             array, place = store.arrays[key], places[op].get(name)
             if place is None:
                 raise NotYet(f"{key} stands in the text of a .tvq, not in an array", "flip it in the image")
             stored = pack_bits(array, store.bits(key)) if name == "indices" else array
-            f[f"graph/arrays/{place}"][...] = stored.reshape(f[f"graph/arrays/{place}"].shape)
+            data = hdf5.numbers(f, f"graph/arrays/{place}", budget)
+            data[...] = stored.reshape(data.shape)
         f.attrs["sha256"] = graph_sha256(_writable(store))
 
 
@@ -60,11 +60,10 @@ def _writable(store):
     return replace(graph, ops=tuple(ops))
 
 
-def _places(text):
+def _places(description):
     """{op: {array name: number of its dataset}} of a .tvq's description."""
-    import json
     found = {}
-    for op in json.loads(bytes(text).decode())["ops"]:
+    for op in description["ops"]:
         parts = {**op, **(op.get("tail") or {}), **(op["weights"] if isinstance(op.get("weights"), dict) else {})}
         if isinstance(op.get("weights"), dict) and "array" in op["weights"]:
             parts["weights"] = op["weights"]
@@ -73,20 +72,20 @@ def _places(text):
 
 
 def _write_h5(path, store, keys):
-    import h5py
-    with h5py.File(path, "r+") as f:
-        group = f["model_weights"] if "model_weights" in f else f
+    from tinyvgg.io import hdf5
+    with hdf5.open_file(path, "r+") as (f, budget):
+        group = hdf5.group_at(f, "model_weights") or f
         for layer in store.model.layers:
             mine = [f"{layer.name}/{name}" for name, _ in layer.weights]
             if not keys.intersection(mine):
                 continue
-            holder = group[layer.name]
-            names = [n.decode() if isinstance(n, bytes) else str(n) for n in holder.attrs["weight_names"]]
+            holder = hdf5.group_at(group, layer.name)
+            names = [] if holder is None else hdf5.names(holder, "weight_names") or []
             if len(names) != len(mine):
                 raise FormatError(f"{path} keeps {len(names)} arrays for {layer.name}; expected {len(mine)}")
             for key, name in zip(mine, names, strict=True):
                 if key in keys:
-                    _set(holder[name], store.arrays[key], key)
+                    _set(hdf5.numbers(holder, name, budget), store.arrays[key], key)
 
 
 def _set(dataset, array, key):

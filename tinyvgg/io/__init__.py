@@ -85,13 +85,10 @@ def kind_of(path):
 
 def _is_tvq(path):
     """Whether an HDF5 file says that it is one of ours; a damaged one is left to its ending."""
-    import h5py
-
-    from tinyvgg.io.keras_h5.hdf5 import check_file
+    from tinyvgg.io import hdf5
     try:
-        check_file(path)
-        with h5py.File(path, "r") as f:
-            return f.attrs.get("format") == "tinyvgg.tvq"
+        with hdf5.open_file(path) as (file, _):
+            return hdf5.text(file, "format") == "tinyvgg.tvq"
     except Exception:               # h5py raises nearly every class there is on damaged files
         return path.suffix == ".tvq"
 

@@ -27,6 +27,7 @@ from tinyvgg.quant.ops.weights import SharedWeights
 from tinyvgg.quant.packing import pack_bits, packed_size, unpack_bits
 from tinyvgg.quant.validate import validate
 from tinyvgg.report.record import atomic_path, versions
+from tinyvgg.report.untrusted import parse_json
 
 FORMAT, VERSION = "tinyvgg.tvq", 1
 LARGEST_JSON = 2**22
@@ -57,9 +58,7 @@ def save_tvq(model, path):
 
 def load_tvq(path):
     """Read a .tvq file: return a QuantizedModel (integer) or CompressedModel (float). Raise FormatError for anything damaged."""
-    import h5py
-
-    from tinyvgg.io.keras_h5.hdf5 import check_file
+    from tinyvgg.io import hdf5
     from tinyvgg.quant.compressed import CompressedModel
     from tinyvgg.quant.model import QuantizedModel
 
@@ -67,21 +66,16 @@ def load_tvq(path):
     if not path.is_file():
         raise FormatError(f"{path} is not there", "tinyvgg compress MODEL --scheme int8 --data DATA --out " + path.name)
     try:
-        check_file(path)
-        with h5py.File(path, "r") as f:
-            if f.attrs.get("format") != FORMAT:
-                raise FormatError(
-                    f"{path} is an HDF5 file, but no .tvq", "tinyvgg compress MODEL --scheme int8 --data DATA --out NEW.tvq"
-                )
-            if int(f.attrs["version"]) != VERSION:
-                raise FormatError(
-                    f"{path} has version {int(f.attrs['version'])} of the .tvq format; this library reads {VERSION}",
-                    "a newer tinyvgg",
-                )
-            kind = str(f.attrs["kind"])
-            graph = _read(f["graph"], kind)
-            float_graph = _read(f["float"], "float") if "float" in f else None
-            claimed = str(f.attrs["sha256"])
+        with hdf5.open_file(path) as (f, budget):
+            if hdf5.text(f, "format") != FORMAT:
+                raise FormatError("it is an HDF5 file, but no .tvq", "tinyvgg compress MODEL --scheme int8 --data DATA --out NEW.tvq")
+            version = int(f.attrs["version"])
+            if version != VERSION:
+                raise FormatError(f"it has version {version} of the .tvq format; this library reads {VERSION}", "a newer tinyvgg")
+            kind = hdf5.text(f, "kind")
+            graph = _read(f, "graph", kind, budget)
+            float_graph = _read(f, "float", "float", budget) if "float" in f else None
+            claimed = hdf5.text(f, "sha256")
     except TinyVGGError as error:
         raise FormatError(f"{path}: {error.problem}", error.hint) from error
     except Exception as error:  # h5py raises nearly every class there is on damaged files
@@ -148,13 +142,10 @@ def _encode(value, arrays):
 # --- reading ------------------------------------------------------------------------------------------------------------
 
 
-def _read(group, kind):
+def _read(file, name, kind, budget):
     """Return the Graph of one group, validated."""
-    text = group["json"]
-    if text.dtype != np.uint8 or text.ndim != 1 or text.size > LARGEST_JSON:
-        raise FormatError("the description of the graph is not text of a sensible length")
-    description = json.loads(bytes(text[()]).decode())
-    reader = _Reader(group)
+    description = read_description(file, name, budget)
+    reader = _Reader(file, name, budget)
     ops = tuple(reader.op(d) for d in description["ops"])
     low, high = (float(v) for v in description["input_range"])
     facts = description["facts"] if isinstance(description["facts"], dict) else {}
@@ -163,11 +154,21 @@ def _read(group, kind):
     return graph
 
 
+def read_description(file, name, budget):
+    """Return the plain data of one graph of an open file, its arrays by number."""
+    from tinyvgg.io import hdf5
+
+    text = hdf5.numbers(file, f"{name}/json", budget)
+    if text.dtype != np.uint8 or text.ndim != 1 or text.size > LARGEST_JSON:
+        raise FormatError("the description of the graph is not text of a sensible length")
+    return parse_json(bytes(text[()]), "the description of the graph")
+
+
 class _Reader:
     """Turns plain data back into dataclasses, by the types that their fields declare."""
 
-    def __init__(self, group):
-        self.group, self.total = group, 0
+    def __init__(self, file, name, budget):
+        self.file, self.name, self.budget, self.total = file, name, budget, 0
 
     def op(self, data):
         """An op from {"class": ..., field: ...}."""
@@ -206,11 +207,13 @@ class _Reader:
 
     def array(self, data):
         """An array, its size checked before it is read."""
+        from tinyvgg.io import hdf5
+
         shape = _tuple(data["shape"], "an array's shape", int)
         count = math.prod(shape)
         if data["dtype"] not in DTYPES or any(n < 1 for n in shape) or len(shape) > 4 or count > LARGEST:
             raise FormatError(f"an array has dtype {str(data['dtype'])[:20]} and shape {shape}")
-        stored = self.group[f"arrays/{int(data['array'])}"]
+        stored = hdf5.numbers(self.file, f"{self.name}/arrays/{int(data['array'])}", self.budget)
         bits = data.get("bits")
         if bits is not None and (not isinstance(bits, int) or not 1 <= bits <= 8):
             raise FormatError(f"indices of {str(bits)[:20]} bits; expected 1..8")

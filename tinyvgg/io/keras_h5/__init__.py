@@ -4,7 +4,7 @@
     load_weights(model, "light.weights.h5")     # weights alone, of either layout
     save_model(model, "light.h5")               # opens in Keras 2.15 and in Keras 3
 
-The parts: hdf5.py (reading without trust), archive.py (which kind of file), layers.py (settings of each layer class),
+The parts: archive.py (which kind of file), layers.py (settings of each layer class),
 flatten.py (a graph without nesting), weights.py (arrays in two layouts), build.py (to and from a network here), optimizer.py,
 writer.py, convert.py, describe.py.
 """

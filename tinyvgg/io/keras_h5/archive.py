@@ -1,15 +1,13 @@
 """Which kind of Keras file this is, and where its parts are."""
 import contextlib
-import json
-import os
-import zipfile
 from dataclasses import dataclass, field
 from typing import Any
 
 import h5py
 
-from tinyvgg.errors import DataError, FormatError
-from tinyvgg.io.keras_h5 import hdf5
+from tinyvgg.errors import FormatError
+from tinyvgg.io import hdf5
+from tinyvgg.report.untrusted import Budget, check_regular, member, open_zip, parse_json
 
 METADATA = "tinyvgg"        # our own root attribute; Keras looks only for names that it knows
 
@@ -27,7 +25,7 @@ class Archive:
     config: Any
     keras_version: str
     weights: h5py.Group
-    size: int
+    budget: Budget
     training: dict[str, Any] | None = None
     optimizer: h5py.Group | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -39,22 +37,20 @@ def open_archive(path, weights=True):
 
     weights: whether a file that describes a model must hold its weights too.
     """
-    if not os.path.isfile(path):
-        raise DataError(f"{path} does not exist" if not os.path.exists(path) else f"{path} is not a file")
+    check_regular(path)
     with hdf5.damage(path), contextlib.ExitStack() as stack:
         with open(path, "rb") as f:
             head = f.read(8)
         if head == hdf5.SIGNATURE:
-            hdf5.check_file(path)
-            yield _open_h5(path, stack.enter_context(h5py.File(path, "r")), os.path.getsize(path), weights)
+            yield _open_h5(path, *stack.enter_context(hdf5.open_file(path)), weights)
         elif head.startswith(b"PK\x03\x04"):
             yield _open_zip(path, stack)
         else:
             raise FormatError(f"{path} is neither HDF5 nor a .keras archive")
 
 
-def _open_h5(path, file, size, needs_weights=True):
-    common = {"path": str(path), "keras_version": hdf5.text(file, "keras_version") or "", "size": size,
+def _open_h5(path, file, budget, needs_weights=True):
+    common = {"path": str(path), "keras_version": hdf5.text(file, "keras_version") or "", "budget": budget,
               "metadata": _metadata(file)}
     description = hdf5.text(file, "model_config")
     weights = hdf5.group_at(file, "model_weights")
@@ -62,8 +58,8 @@ def _open_h5(path, file, size, needs_weights=True):
         if weights is None and needs_weights:
             raise FormatError(f"{path} describes a model but has no model_weights")
         training = hdf5.text(file, "training_config")
-        return Archive(kind="model", layout="layers", config=parse(description, "model_config"), weights=weights,
-                       training=training and parse(training, "training_config"),
+        return Archive(kind="model", layout="layers", config=parse_json(description, "model_config"), weights=weights,
+                       training=training and parse_json(training, "training_config"),
                        optimizer=hdf5.group_at(file, "optimizer_weights"), **common)
     if hdf5.names(file, "layer_names") is not None:
         return Archive(kind="weights", layout="layers", config=None, weights=file, **common)
@@ -74,49 +70,27 @@ def _open_h5(path, file, size, needs_weights=True):
 
 
 def _open_zip(path, stack):
-    size = os.path.getsize(path)
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path, ".keras file") as (archive, budget):
         found = {i.filename: i for i in archive.infolist()}
         missing = [n for n in ("config.json", "metadata.json", "model.weights.h5") if n not in found]
         if missing:
             raise FormatError(f"{path} is a ZIP archive without {missing[0]}: not one that Keras wrote")
-        config = parse(_unpack(archive, found["config.json"], size), "config.json")
-        about = parse(_unpack(archive, found["metadata.json"], size), "metadata.json")
-        image = _unpack(archive, found["model.weights.h5"], size)
-    hdf5.check_structure(image)
-    file = stack.enter_context(h5py.File(h5py.h5f.open_file_image(image)))
+        config = parse_json(member(archive, found["config.json"], budget), "config.json")
+        about = parse_json(member(archive, found["metadata.json"], budget), "metadata.json")
+        image = member(archive, found["model.weights.h5"], budget)
+    file, budget = stack.enter_context(hdf5.open_image(image))
     training = config.get("compile_config") if isinstance(config, dict) else None
     if training is not None:
         training = {**training, "optimizer_config": training.get("optimizer")}
-    return Archive(path=str(path), kind="model", layout="objects", config=config, weights=file, size=len(image),
+    return Archive(path=str(path), kind="model", layout="objects", config=config, weights=file, budget=budget,
                    training=training, keras_version=str(about.get("keras_version", "")),
                    optimizer=hdf5.group_at(file, "optimizer/vars"),
                    metadata=_metadata(file))
 
 
-def _unpack(archive, entry, size):
-    """Return a member of a ZIP archive, refusing one that unpacks to far more than the archive is long."""
-    limit = max(hdf5.UNPACKED, size)
-    data = b""
-    if entry.file_size <= limit:                    # what it says of itself, which need not be true
-        with archive.open(entry) as f:
-            data = f.read(limit + 1)
-    if max(len(data), entry.file_size) > limit:
-        raise FormatError(f"{entry.filename} unpacks to over {limit} bytes")
-    return data
-
-
-def parse(description, what):
-    """Return parsed JSON; deep nesting and huge numbers are damage like any other."""
-    try:
-        return json.loads(description)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{what} is not valid JSON: {str(error)[:120]}") from error
-
-
 def _metadata(file):
     found = hdf5.text(file, METADATA)
-    value = parse(found, f"attribute {METADATA}") if found else {}
+    value = parse_json(found, f"attribute {METADATA}") if found else {}
     if not isinstance(value, dict):
         raise FormatError(f"attribute {METADATA} is not a JSON object")
     return value

@@ -5,7 +5,8 @@ import numpy as np
 
 from tinyvgg._version import __version__
 from tinyvgg.errors import DataError, OptionError
-from tinyvgg.io.keras_h5 import hdf5, reader, writer
+from tinyvgg.io import hdf5
+from tinyvgg.io.keras_h5 import reader, writer
 from tinyvgg.io.keras_h5.optimizer import OWN
 
 TARGETS = ("keras", "x-cube-ai")

@@ -2,7 +2,8 @@
 import math
 
 from tinyvgg.errors import NotYet, TinyVGGError
-from tinyvgg.io.keras_h5 import build, hdf5, lacking, weights
+from tinyvgg.io import hdf5
+from tinyvgg.io.keras_h5 import build, lacking, weights
 from tinyvgg.io.keras_h5.archive import open_archive
 from tinyvgg.io.keras_h5.flatten import flatten
 from tinyvgg.io.keras_h5.layers import weight_counts

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyvgg.errors import FormatError
-from tinyvgg.io.keras_h5 import hdf5
+from tinyvgg.io import hdf5
 from tinyvgg.io.keras_h5.layers import weight_names
 from tinyvgg.io.keras_h5.weights import leaves_of
 from tinyvgg.nn.model import snake_case
@@ -106,9 +106,9 @@ def _named(archive):
     for name in names:
         parts = name.removesuffix(":0").split("/")
         if parts[-1] in ("iteration", "iter"):
-            found.setdefault("iteration", _scalar(hdf5.numbers(archive.optimizer, name, archive.size)))
+            found.setdefault("iteration", _scalar(hdf5.numbers(archive.optimizer, name, archive.budget)))
         elif kind := _kind(parts):
-            found.setdefault(kind, []).append(hdf5.numbers(archive.optimizer, name, archive.size))
+            found.setdefault(kind, []).append(hdf5.numbers(archive.optimizer, name, archive.budget))
     return found
 
 
@@ -130,7 +130,7 @@ def _scalar(data):
 def _numbered(archive, state, count):
     """{kind: datasets in order}, and iteration, from variables 0, 1, ... whose order the class decides."""
     names = sorted((n for n in archive.optimizer if n.isdigit()), key=int)
-    data = [hdf5.numbers(archive.optimizer, n, archive.size) for n in names[:hdf5.MAX_NAMES]]
+    data = [hdf5.numbers(archive.optimizer, n, archive.budget) for n in names[:hdf5.MAX_NAMES]]
     if not data:
         return {}
     found = {"iteration": _scalar(data[0])}

@@ -7,7 +7,7 @@ objects layout (.weights.h5, .keras): layers/<class in snake case>[_k]/vars/<i>,
 from collections import Counter
 
 from tinyvgg.errors import FormatError, NotYet
-from tinyvgg.io.keras_h5 import hdf5
+from tinyvgg.io import hdf5
 from tinyvgg.nn.model import snake_case
 
 
@@ -60,7 +60,7 @@ def layer_groups(archive):
         if total > hdf5.MAX_NAMES:
             raise FormatError(f"the file names over {hdf5.MAX_NAMES} arrays")
         if arrays:
-            groups[name] = [hdf5.numbers(group, n, archive.size) for n in arrays]
+            groups[name] = [hdf5.numbers(group, n, archive.budget) for n in arrays]
     return groups
 
 
@@ -146,7 +146,7 @@ def variables(archive, place):
     if len(group) > hdf5.MAX_NAMES:
         raise FormatError(f"{group.name} has {len(group)} arrays")
     names = [n for n in group if n.isdigit()]
-    return [hdf5.numbers(group, n, archive.size) for n in sorted(names, key=int)]
+    return [hdf5.numbers(group, n, archive.budget) for n in sorted(names, key=int)]
 
 
 def read_arrays(found):

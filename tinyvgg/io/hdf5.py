@@ -1,6 +1,11 @@
-"""Reading HDF5 without trust: sizes are checked before anything is allocated, and no link leaves the file."""
+"""Reading HDF5 without trust, the one place for all files: .h5, .keras, .weights.h5 and .tvq.
+
+`open_file` and `open_image` look at the whole structure before the HDF5 library does (hdf5_structure.py), give each file a Budget of
+time and bytes, and refuse what lies in other files; `child` and `numbers` look again at each link and dataset that is read.
+"""
 import contextlib
 import mmap
+import os
 import struct
 import zipfile
 import zlib
@@ -9,13 +14,15 @@ import h5py
 import numpy as np
 
 from tinyvgg.errors import FormatError, TinyVGGError
+from tinyvgg.io import hdf5_structure, hdf5_trial
+from tinyvgg.io.hdf5_structure import FILTERS, SIGNATURE
+from tinyvgg.report.untrusted import MAX_TEXT, UNPACKED, Budget, check_regular
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MAX_TEXT = 64 << 20         # bytes of one description
-MAX_HEAPS = 2000            # of a few kilobytes each: texts of a file
+__all__ = ["SIGNATURE", "Budget", "check_dataset", "child", "damage", "group_at", "names", "numbers", "open_file", "open_image", "read_array",
+           "strings", "text"]
+
 MAX_NAMES = 100_000         # names in one attribute
 MAX_MESSAGE = 600           # characters: a damaged file may have a setting of any length
-UNPACKED = 64 << 20         # bytes that compressed data may always unpack to, however small the file
 _DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, RuntimeError,
            TypeError, ValueError, SystemError, struct.error, zipfile.BadZipFile, zlib.error)
 
@@ -26,65 +33,38 @@ def damage(path):
     try:
         yield
     except TinyVGGError as error:
-        if len(error.problem) <= MAX_MESSAGE:
+        if len(error.problem) <= MAX_MESSAGE and str(path) in error.problem:
             raise
-        raise type(error)(f"{error.problem[:MAX_MESSAGE]} ...", error.hint) from error
+        said = error.problem if len(error.problem) <= MAX_MESSAGE else f"{error.problem[:MAX_MESSAGE]} ..."
+        raise type(error)(said if str(path) in said else f"{path}: {said}", error.hint) from error
     except _DAMAGE as error:
         detail = " ".join(str(error).split())[:160]
         raise FormatError(f"{path} is damaged or not a Keras file: {type(error).__name__}: {detail}") from error
 
 
-def check_structure(data):
-    """Refuse a file (bytes or a memory map) on which the HDF5 library would not come back, or would ask for gigabytes.
-
-    Text lies in global heaps: "GCOL", a header of 16 bytes, then objects of (index, references, reserved, size). The library
-    walks a heap by those sizes, for ever where free space (index 0) has none. An attribute refers to its text by (length, address
-    of the heap, index), and the library makes room for `length` before it looks whether the object is so long.
-    """
-    sizes = data[13:15] if data[8:9] < b"\x02" else data[9:11]
-    if data[:8] != SIGNATURE or sizes != b"\x08\x08":
-        raise FormatError("its first bytes are not those of an HDF5 file with addresses of 8 bytes")
-    steps, room, at = max(len(data), 1 << 20) // 16, MAX_TEXT + 4 * len(data), data.find(b"GCOL")
-    heaps = 0
-    while at >= 0:
-        if data[at + 4:at + 5] == b"\x01":
-            indices, heaps = _heap_indices(data, at, steps), heaps + 1
-            steps -= len(indices)
-            room -= _referred(data, at, indices)
-        if room < 0 or steps < 0 or heaps > MAX_HEAPS:
-            raise FormatError("its attributes claim more text than the file has")
-        at = data.find(b"GCOL", at + 4)
-
-
-def check_file(path):
-    """check_structure of the HDF5 file at `path`, without reading it into memory."""
+@contextlib.contextmanager
+def open_file(path, mode="r"):
+    """Open a HDF5 file of unknown origin -> (h5py.File, Budget), for the length of a block. mode: "r" or "r+"."""
+    check_regular(path)
+    budget = Budget(os.path.getsize(path))
+    if not budget.size:
+        raise FormatError(f"{path} is empty")
     with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        check_structure(data)
+        known = hdf5_structure.check(data, budget)
+    if not known:
+        hdf5_trial.try_file(path)
+    with h5py.File(path, mode) as file:
+        yield file, budget
 
 
-def _heap_indices(data, at, steps):
-    """The indices of the objects in the heap at `at`."""
-    end = min(at + int.from_bytes(data[at + 8:at + 16], "little"), len(data))
-    place, found = at + 16, set()
-    while place + 16 <= end:
-        index, _, _, size = struct.unpack_from("<HHIQ", data, place)
-        step = 16 + (size + 7) // 8 * 8 if index else size
-        if step < 16 or len(found) > steps:
-            raise FormatError("a heap of texts has objects without size")
-        place += step
-        found.add(index)
-    return found - {0}
-
-
-def _referred(data, at, indices):
-    """Bytes of text that references to the heap at `at` claim."""
-    total, address = 0, at.to_bytes(8, "little")
-    place = data.find(address, 4)
-    while place >= 0:
-        if int.from_bytes(data[place + 8:place + 12], "little") in indices:
-            total += int.from_bytes(data[place - 4:place], "little")
-        place = data.find(address, place + 1)
-    return total
+@contextlib.contextmanager
+def open_image(image):
+    """Open a HDF5 file in memory, bytes of unknown origin -> (h5py.File, Budget), for the length of a block."""
+    budget = Budget(len(image))
+    if not hdf5_structure.check(image, budget):
+        hdf5_trial.try_image(image)
+    with h5py.File(h5py.h5f.open_file_image(image)) as file:
+        yield file, budget
 
 
 def child(group, name):
@@ -149,26 +129,33 @@ def _distinct(found, name):
     return found
 
 
-def numbers(group, name, file_size):
+def numbers(group, name, budget):
     """Return the dataset of numbers at `name` below `group`, checked to hold no more than the file can; not read yet."""
     data = child(group, name)
     if not isinstance(data, h5py.Dataset):
         raise FormatError(f"there is no array {name}")
+    check_dataset(name, data, budget)
+    return data
+
+
+def check_dataset(name, data, budget):
+    """Raise FormatError for a dataset that lies in another file, is packed in an unknown way, or is larger than the file can hold;
+    its bytes are taken from the budget."""
     properties = data.id.get_create_plist()
     if properties.get_layout() == h5py.h5d.VIRTUAL or properties.get_external_count():
         raise FormatError(f"array {name} lies in another file; expected it in this one")
     if data.dtype.kind not in "fiu" or data.shape is None:
         raise FormatError(f"array {name} has dtype {data.dtype}; expected numbers")
-    check_size(name, data, file_size)
-    return data
-
-
-def check_size(name, data, file_size):
-    """Raise FormatError if a dataset declares more than the file can hold; what is stored in chunks may be compressed."""
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    unknown = [number for number in filters if number not in FILTERS]
+    if unknown:
+        raise FormatError(f"array {name} is packed by filter {unknown[0]}; expected one of {', '.join(FILTERS.values())}")
     size = int(np.prod(data.shape, dtype=object)) * data.dtype.itemsize
-    limit = max(UNPACKED, file_size) if data.chunks else file_size
-    if size > limit:
-        raise FormatError(f"array {name} declares shape {data.shape}, {size} bytes, in a file of {file_size} bytes")
+    limit = max(UNPACKED, budget.size) if data.chunks else budget.size
+    chunk = int(np.prod(data.chunks, dtype=object)) * data.dtype.itemsize if data.chunks else 0
+    if size > limit or chunk > max(UNPACKED, budget.size):
+        raise FormatError(f"array {name} declares shape {data.shape}, {max(size, chunk)} bytes, in a file of {budget.size} bytes")
+    budget.take(size)
 
 
 def read_array(data):

@@ -1,0 +1,122 @@
+"""Plain data of unknown origin: JSON, ZIP archives, and a Budget of time and bytes that reading one file may cost."""
+import contextlib
+import json
+import math
+import os
+import stat
+import time
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+
+from tinyvgg.errors import DataError, FormatError, TinyVGGError
+
+MAX_TEXT = 64 << 20         # bytes of one description
+MAX_DIGITS = 30             # of a whole number: more than 2^64 has
+UNPACKED = 64 << 20         # bytes that compressed data may always unpack to, however small the file
+ALL_UNPACKED = 256 << 20    # and all of a file's together
+SECONDS = 10                # of this process, for a file of a few megabytes
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+@dataclass
+class Budget:
+    """What reading one file may cost. size: its bytes; seconds of this process' time and bytes of arrays follow from that."""
+    size: int
+    bytes_read: int = 0
+    started: float = field(default_factory=time.process_time)
+
+    def check_time(self):
+        """Raise FormatError if the file has taken more time than any whole one of its size does."""
+        allowed = SECONDS + self.size / 20e6
+        if time.process_time() - self.started > allowed:
+            raise FormatError(f"it took over {allowed:.0f} s to read its {self.size} bytes; a whole file takes less")
+
+    def take(self, count):
+        """Count bytes that are about to be read."""
+        self.bytes_read += count
+        limit = max(ALL_UNPACKED, 8 * self.size)
+        if self.bytes_read > limit:
+            raise FormatError(f"it unpacks to over {limit:,} bytes")
+        self.check_time()
+
+
+def check_regular(path):
+    """Raise DataError unless `path` is a file: a FIFO would wait for ever, a device has no end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} does not exist" if isinstance(error, FileNotFoundError | NotADirectoryError) else
+                        f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path} is not a file")
+
+
+def parse_json(text, what):
+    """Return parsed JSON (bytes or str); deep nesting, huge numbers, NaN and infinity are damage like any other."""
+    try:
+        return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{what} is not valid JSON: {str(error)[:120]}") from error
+
+
+def _whole(digits):
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(digits):
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {digits[:20]}")
+    return value
+
+
+def read_json(path, largest=MAX_TEXT):
+    """Return the JSON in the file at `path`; DataError where there is no file, FormatError for anything else."""
+    check_regular(path)
+    try:
+        if os.path.getsize(path) > largest:
+            raise FormatError(f"{path} has {os.path.getsize(path):,} bytes; expected at most {largest:,}")
+        with open(path, "rb") as f:
+            text = f.read(largest + 1)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    return parse_json(text, path)
+
+
+@contextlib.contextmanager
+def open_zip(path, what="archive"):
+    """Open a ZIP archive of unknown origin -> (ZipFile, Budget), for the length of a block; read its members by `member`.
+
+    What goes wrong in the block with the archive is a FormatError that names it.
+    """
+    check_regular(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive, Budget(os.path.getsize(path))
+    except TinyVGGError:
+        raise
+    except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, LookupError, zipfile.BadZipFile, zlib.error) as error:
+        raise FormatError(f"{path} is damaged or no {what}: {type(error).__name__}: {str(error)[:160]}") from error
+
+
+def member(archive, entry, budget, largest=None):
+    """Return the bytes of a ZIP member (a ZipInfo or a name). What it says of its size need not be true, so that is held against what
+    it unpacks to; encryption and packings other than deflate are refused."""
+    entry = archive.getinfo(entry) if isinstance(entry, str) else entry
+    limit = max(UNPACKED, budget.size) if largest is None else largest
+    if entry.flag_bits & 1:
+        raise FormatError(f"{entry.filename} is encrypted; expected it plain")
+    if entry.compress_type not in PACKINGS:
+        packed = zipfile.compressor_names.get(entry.compress_type, entry.compress_type)
+        raise FormatError(f"{entry.filename} is packed by {packed}; expected deflate")
+    data = b""
+    if entry.file_size <= limit:
+        budget.take(entry.file_size)
+        with archive.open(entry) as f:
+            data = f.read(limit + 1)
+    if max(len(data), entry.file_size) > limit:
+        raise FormatError(f"{entry.filename} unpacks to over {limit:,} bytes")
+    return data
