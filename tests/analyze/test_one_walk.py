@@ -14,7 +14,7 @@ from tinyvgg.cli import main
 from tinyvgg.errors import TinyVGGError
 from tinyvgg.io import save_model
 from tinyvgg.io.keras_h5 import lacking, summary
-from tinyvgg.io.keras_h5.hdf5 import damage
+from tinyvgg.io.hdf5 import damage
 from tinyvgg.nn import layers as L
 from tinyvgg.testing import random_network
 
