@@ -62,6 +62,10 @@ class BuildError(TinyVGGError):
     """A compiler is missing or refused the code; or the image does not fit."""
 
 
+class MachineError(TinyVGGError, RuntimeError):
+    """The machine refuses what is needed: threads, memory, address space; the message says how much of it."""
+
+
 class LinkError(TinyVGGError, OSError):
     """The line to the board: no port, silence, damage, a stranger at the other end."""
 

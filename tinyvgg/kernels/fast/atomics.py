@@ -13,7 +13,10 @@ from tinyvgg.kernels.fast.simd import INT, Value, compiled, machine
 SPACING = 32
 ARRIVED, PHASE, STATUS = 0, SPACING, 2 * SPACING        # STATUS: the first of one for each worker
 SPINS_AT_BARRIER = 4000                                 # tens of microseconds, then other processes may have the core
-_YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+_WINDOWS = sys.platform == "win32"
+_YIELD = "SwitchToThread" if _WINDOWS else "sched_yield"
+_BYTE, _NUMBER = ir.IntType(8).as_pointer(), ir.IntType(32)
+BED = 2 * SPACING                                       # elements of a worker's lock and condition, each at most 128 bytes
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
@@ -52,6 +55,65 @@ def pause(e):
 def give_way(e):
     """Let the system run another thread on this core."""
     e.builder.call(e.declare(_YIELD, ir.FunctionType(ir.IntType(32), [])), [])
+
+
+# A worker sleeps on a condition variable of the system's, so that waking it takes no Python code, which a signal could stop between.
+# At `bed`: a lock, and SPACING elements on, the condition. All zeros is a valid pair on Windows; elsewhere make_bed makes it.
+
+def _system(e, name, *arguments, returns=_NUMBER):
+    """Call a function of the system's."""
+    kind = ir.FunctionType(returns, [a.type for a in arguments])
+    e.builder.call(e.declare(name, kind), list(arguments))
+
+
+def _lock_of(e, bed):
+    return e._pointer(bed, ir.IntType(8))
+
+
+def _condition_of(e, bed):
+    return e._pointer(bed + SPACING, ir.IntType(8))
+
+
+@machine
+def make_bed(e, bed):
+    """Prepare a lock and a condition."""
+    if not _WINDOWS:
+        _system(e, "pthread_mutex_init", _lock_of(e, bed), ir.Constant(_BYTE, None))
+        _system(e, "pthread_cond_init", _condition_of(e, bed), ir.Constant(_BYTE, None))
+
+
+@machine
+def lock(e, bed):
+    if _WINDOWS:
+        _system(e, "AcquireSRWLockExclusive", _lock_of(e, bed), returns=ir.VoidType())
+    else:
+        _system(e, "pthread_mutex_lock", _lock_of(e, bed))
+
+
+@machine
+def unlock(e, bed):
+    if _WINDOWS:
+        _system(e, "ReleaseSRWLockExclusive", _lock_of(e, bed), returns=ir.VoidType())
+    else:
+        _system(e, "pthread_mutex_unlock", _lock_of(e, bed))
+
+
+@machine
+def sleep(e, bed):
+    """Give up the lock and sleep until woken, or without reason; then hold the lock again."""
+    if _WINDOWS:
+        _system(e, "SleepConditionVariableSRW", _condition_of(e, bed), _lock_of(e, bed), _NUMBER(-1), _NUMBER(0))
+    else:
+        _system(e, "pthread_cond_wait", _condition_of(e, bed), _lock_of(e, bed))
+
+
+@machine
+def wake(e, bed):
+    """Wake the sleeper."""
+    if _WINDOWS:
+        _system(e, "WakeConditionVariable", _condition_of(e, bed), returns=ir.VoidType())
+    else:
+        _system(e, "pthread_cond_signal", _condition_of(e, bed))
 
 
 @compiled

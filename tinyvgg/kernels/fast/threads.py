@@ -1,24 +1,45 @@
 """Threads that walk through a program together.
 
-A worker that has finished waits a fraction of a millisecond in compiled code for the next program, then sleeps in Python. All
-waiting is bounded: a barrier spins for tens of microseconds and then gives its core away. There is no OpenMP here: programs
+A worker that has finished waits a fraction of a millisecond in compiled code for the next program, then sleeps until it is woken.
+All waiting is bounded: a barrier spins for tens of microseconds and then gives its core away. There is no OpenMP here: programs
 may be run from several Python threads (one after another), and in a child after fork (which starts workers of its own).
 The work is divided by the number of threads alone, so results do not depend on timing.
+
+An exception may come between any two steps of Python code: Ctrl-C does. So a program is posted, done and waited for in one call of
+compiled code, and before that nothing is begun that could be left half done.
 """
+import ctypes
 import os
 import threading
+import time
 
 import numpy as np
 
-from tinyvgg.errors import OptionError
+from tinyvgg.errors import MachineError, OptionError
 from tinyvgg.kernels.fast.arena import address
-from tinyvgg.kernels.fast.atomics import SPACING, STATUS, atomic_exchange_if, atomic_load, atomic_store, barrier, pause
+from tinyvgg.kernels.fast.atomics import (
+    BED,
+    SPACING,
+    STATUS,
+    atomic_add,
+    atomic_exchange_if,
+    atomic_load,
+    atomic_store,
+    barrier,
+    lock,
+    make_bed,
+    pause,
+    sleep,
+    unlock,
+    wake,
+)
 from tinyvgg.kernels.fast.program import STEP, execute
 from tinyvgg.kernels.fast.simd import compiled, entry_point
 
 ASLEEP, WAITING, POSTED = 0, 1, 2
 SPINS_FOR_WORK = 20000                  # about a third of a millisecond
-JOB, LENGTH = SPACING // 2, SPACING // 2 + 2
+JOB, LENGTH, PRESENT = SPACING // 2, SPACING // 2 + 2, SPACING // 2 + 4      # PRESENT: workers that have come
+PATIENCE = 30                           # seconds for a thread that was started to come
 
 
 def thread_count():
@@ -26,54 +47,74 @@ def thread_count():
     wish = os.environ.get("TINYVGG_NUM_THREADS")
     if wish is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not wish.isdigit() or not 1 <= int(wish) <= 256:
+    if not (wish.isascii() and wish.isdigit() and len(wish) < 5 and 1 <= int(wish) <= 256):
         raise OptionError(f"TINYVGG_NUM_THREADS is {wish!r}; expected a whole number from 1 to 256")
     return int(wish)
 
 
 @compiled
-def _post(state, threads, job, length):
-    """Hand the program to the workers; return how many are asleep and need waking."""
-    atomic_store(job, state + JOB)
-    atomic_store(length, state + LENGTH)
-    asleep = 0
-    for worker in range(threads - 1):
-        status = state + STATUS + worker * SPACING
-        if atomic_exchange_if(status, WAITING, POSTED) != WAITING:
-            asleep += 1
-    return asleep
+def _bed(state, worker, threads):
+    """Where worker 1 ... threads - 1 sleeps."""
+    return state + STATUS + SPACING * threads + BED * (worker - 1)
 
 
 @entry_point
-def _lead(job, length, threads, state):
-    """The caller's part of a program, as thread 0."""
+def _make(state, threads):
+    """Prepare the workers' beds."""
+    for worker in range(1, threads):
+        make_bed(_bed(state, worker, threads))
+
+
+@entry_point
+def _run(job, length, threads, state):
+    """Hand a program to the workers, do the caller's part of it, as thread 0, and wait for theirs."""
+    if threads > 1:
+        atomic_store(job, state + JOB)
+        atomic_store(length, state + LENGTH)
+        for worker in range(1, threads):
+            status = state + STATUS + (worker - 1) * SPACING
+            if atomic_exchange_if(status, WAITING, POSTED) != WAITING:      # it sleeps, or is about to
+                bed = _bed(state, worker, threads)
+                lock(bed)
+                atomic_store(POSTED, status)
+                wake(bed)
+                unlock(bed)
     execute(job, length, 0, threads, state)
     barrier(state, threads)
 
 
 @entry_point
-def _start(job, length, threads, state):
-    """Post the program, and run the caller's part at once if no worker needs waking; return how many do."""
-    asleep = _post(state, threads, job, length)
-    if asleep == 0:
-        _lead(job, length, threads, state)
-    return asleep
+def _enter(state):
+    """Count a worker that has come; return its number from 1."""
+    return atomic_add(state + PRESENT, 1) + 1
+
+
+@entry_point
+def _present(state):
+    """How many workers have come."""
+    return atomic_load(state + PRESENT)
 
 
 @entry_point
 def _serve(state, worker, threads):
-    """A worker's life from one waking to the next sleep."""
-    status = state + STATUS + (worker - 1) * SPACING
+    """A worker's whole life."""
+    status, bed = state + STATUS + (worker - 1) * SPACING, _bed(state, worker, threads)
     while True:
-        execute(atomic_load(state + JOB), atomic_load(state + LENGTH), worker, threads, state)
-        atomic_store(WAITING, status)
-        barrier(state, threads)
-        spins = 0
+        lock(bed)
         while atomic_load(status) != POSTED:
-            pause()
-            spins += 1
-            if spins > SPINS_FOR_WORK and atomic_exchange_if(status, WAITING, ASLEEP) == WAITING:
-                return
+            sleep(bed)
+        unlock(bed)
+        awake = True
+        while awake:
+            execute(atomic_load(state + JOB), atomic_load(state + LENGTH), worker, threads, state)
+            atomic_store(WAITING, status)
+            barrier(state, threads)
+            spins = 0
+            while awake and atomic_load(status) != POSTED:
+                pause()
+                spins += 1
+                if spins > SPINS_FOR_WORK and atomic_exchange_if(status, WAITING, ASLEEP) == WAITING:
+                    awake = False
 
 
 class Pool:
@@ -82,38 +123,37 @@ class Pool:
     def __init__(self):
         self._lock = threading.Lock()
         self.threads = thread_count()
-        self._counters = np.zeros(STATUS + SPACING * (self.threads + 1), np.float32)
+        self._counters = np.zeros(STATUS + (SPACING + BED) * (self.threads + 1), np.float32)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._counters))        # workers look at it to the end of the process
         self._state = -(-self._counters.ctypes.data // 128) * 32
-        self._wake = []
+        _make(self._state, self.threads)
+        self._complete = self.threads == 1
 
     def run_at(self, job, length):
-        """Run the program of `length` steps at the address `job`, in elements."""
+        """Run the program of `length` steps at the address `job`, in elements. Raises MachineError where threads are refused."""
         with self._lock:
-            if _start(job, length, self.threads, self._state):
-                self._wake_all()
-                _lead(job, length, self.threads, self._state)
+            if not self._complete:
+                self._gather()
+            _run(job, length, self.threads, self._state)
 
-    def _wake_all(self):
-        """Wake the workers that sleep; at the first call, start them."""
-        if not self._wake:
-            for worker in range(1, self.threads):
-                semaphore = threading.Semaphore(0)
-                self._wake.append(semaphore)
-                threading.Thread(target=self._work, args=(semaphore, worker), daemon=True, name=f"tinyvgg-{worker}").start()
-        for worker, semaphore in enumerate(self._wake):
-            if _claim(self._state + STATUS + worker * SPACING):
-                semaphore.release()
+    def _gather(self):
+        """Start workers until all have come; one too many, after an exception between, goes away by itself."""
+        while _present(self._state) < self.threads - 1:
+            came = _present(self._state)
+            try:
+                threading.Thread(target=self._work, daemon=True, name=f"tinyvgg-{came + 1}").start()
+            except RuntimeError as error:
+                raise MachineError(f"a thread for the kernels was refused ({error}): {self.threads} are wanted, {came + 1} are there",
+                                   "TINYVGG_NUM_THREADS=1, or a higher limit of processes (ulimit -u)") from error
+            deadline = time.monotonic() + PATIENCE
+            while _present(self._state) == came and time.monotonic() < deadline:
+                time.sleep(1e-4)
+        self._complete = True
 
-    def _work(self, semaphore, worker):
-        while True:
-            semaphore.acquire()
+    def _work(self):
+        worker = _enter(self._state)
+        if worker < self.threads:
             _serve(self._state, worker, self.threads)
-
-
-@entry_point
-def _claim(status):
-    """Mark a sleeping worker as posted; return whether it was asleep."""
-    return atomic_exchange_if(status, ASLEEP, POSTED) == ASLEEP
 
 
 _PLACE = {name: (STEP.fields[name][1] // 8, STEP.fields[name][0] == np.float64) for name in STEP.names}
@@ -130,23 +170,25 @@ def run_step(function, threads, /, **fields):
     if threads:
         pool().run_at(address(whole), 1)
     else:
-        _lead(address(whole), 1, 1, 0)
+        _run(address(whole), 1, 1, 0)
 
 
-_pool = None
+_pool, _making = None, threading.Lock()
 
 
 def pool():
     """Return this process' pool, made at the first call."""
     global _pool
     if _pool is None:
-        _pool = Pool()
+        with _making:
+            if _pool is None:
+                _pool = Pool()
     return _pool
 
 
 def _forget():
-    global _pool
-    _pool = None
+    global _pool, _making
+    _pool, _making = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
