@@ -141,7 +141,7 @@ class Instance:
         """Return the program of a mode, or with (parameters, inputs) its way back."""
         program = self._programs.get((mode, *backward))
         if program is None:
-            program = self._programs[(mode, *backward)] = Program()
+            program = Program()
             if not backward:
                 program.add(images.place, "images", when=FROM_WEIGHTS, x=self._outside(0, self.input), y=self.input.tensor,
                             real_channels=self.input.grid[2])
@@ -153,6 +153,7 @@ class Instance:
                     value.written = False
                 for stage in reversed(self.stages):
                     stage.backward(program, mode, parameters, inputs or self.input not in stage.sources())
+            self._programs[(mode, *backward)] = program             # once it is whole: an interrupt may end its making
         return program
 
     def _outside(self, at, value):

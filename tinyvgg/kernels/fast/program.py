@@ -104,16 +104,21 @@ class Program:
         if self._bound is None:
             self._finish()
         arrays = [weight.holder[weight.name] for _, _, weight in self._weights]
-        if not all(map(is_, arrays, self._bound)):
+        if not all(map(is_, arrays, self._bound)):          # an interrupt may come between any two lines here: what is not
+            self._bound = [None] * len(arrays)              # wholly written does not count as written
             for (index, field, _), array in zip(self._weights, arrays, strict=True):
                 self._steps[field][index] = address(array)
             self._bound = arrays
         for i, (index, field, setting) in enumerate(self._settings):
             value = getattr(setting.layer, setting.name)
             if value != self._set[i]:
-                self._steps[field][index] = self._set[i] = value
+                self._set[i] = None
+                self._steps[field][index] = value
+                self._set[i] = value
         if images != self._images:
-            self._steps["images"] = self._images = images
+            self._images = None
+            self._steps["images"] = images
+            self._images = images
         if source is not None:
             self._source[0] = source
         for first, length, function in self._parts:
@@ -126,22 +131,23 @@ class Program:
         """Lay the steps out in memory, group by group, and look weights and settings up by their new places."""
         order = sorted(range(len(self._rows)), key=lambda index: self._groups[index])
         place = {index: i for i, index in enumerate(order)}
-        self.names = [self.names[index] for index in order]
-        self._weights = [(place[index], field, weight) for index, field, weight in self._weights]
-        self._settings = [(place[index], field, setting) for index, field, setting in self._settings]
+        names = [self.names[index] for index in order]
+        weights = [(place[index], field, weight) for index, field, weight in self._weights]
+        settings = [(place[index], field, setting) for index, field, setting in self._settings]
         groups = [self._groups[index] for index in order]
-        self._steps = np.zeros(len(self._rows), STEP)
+        steps = np.zeros(len(self._rows), STEP)
         for index, row in enumerate(self._rows):
             for field, value in row.items():
-                self._steps[field][place[index]] = value.address if field == "function" else value
-        self._steps["wait"] = [group == IN_ORDER or group != following
-                               for group, following in zip(groups, [*groups, IN_ORDER][1:], strict=True)]
-        self._source = self._steps["x"]["at"]
-        self._job, self._bound, self._set = address(self._steps), [None] * len(self._weights), [None] * len(self._settings)
-        self._parts, done, ahead = [], 0, len(groups) - groups.count(IN_ORDER)
+                steps[field][place[index]] = value.address if field == "function" else value
+        steps["wait"] = [group == IN_ORDER or group != following
+                         for group, following in zip(groups, [*groups, IN_ORDER][1:], strict=True)]
+        parts, done, ahead = [], 0, len(groups) - groups.count(IN_ORDER)
         for position, function in [*self._calls, (groups.count(IN_ORDER), None)]:
-            self._parts.append((done, ahead + position - done, function))
+            parts.append((done, ahead + position - done, function))
             done = ahead + position
+        source, job, bound, kept = steps["x"]["at"], address(steps), [None] * len(weights), [None] * len(settings)
+        self.names, self._weights, self._settings, self._steps, self._parts = names, weights, settings, steps, parts
+        self._source, self._job, self._set, self._bound = source, job, kept, bound
 
 
 @compiled
