@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 90               # seconds, for a busy machine
+PATIENCE, START = 90, 900    # seconds, for a busy machine; to compile the kernels before the first interrupt
 
 CHILD = """
 import json, random, signal, sys, time
@@ -43,6 +43,7 @@ expected = [job() for job in jobs]
 handler = signal.default_int_handler
 signal.signal(signal.SIGALRM, handler)
 calls = wrong = 0
+print(json.dumps({"interrupts": 0}), flush=True)
 for k in range(count):
     which = draw.randrange(len(jobs))
     fresh = draw.random() < 0.05                    # at times in the making of a plan, too
@@ -72,13 +73,15 @@ def interrupted(count, threads, seed=0):
     process = subprocess.Popen([sys.executable, "-c", CHILD, str(count), str(seed)], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
                                text=True)
     row = {"interrupts": 0, "calls": 0, "wrong": 0, "hangs": 0}
+    patience = START
     while True:
-        timer = threading.Timer(PATIENCE, process.kill)
+        timer = threading.Timer(patience, process.kill)
         timer.start()
         line = process.stdout.readline()
         timer.cancel()
         if not line:
             break
         row.update(json.loads(line))
+        patience = PATIENCE
     process.wait()
     return row | {"hangs": int(process.returncode == -9)} if process.returncode in (0, -9) else row | {"crash": process.returncode}
