@@ -1,4 +1,4 @@
-"""The networks of train_step.py beside the project's own: patterns that people build, on images of CIFAR-10's and MNIST's size."""
+"""The networks of train_step.py beside the project's own: patterns that people build, on CIFAR-10's and MNIST's sizes."""
 from tinyvgg.nn import Input, Model, Sequential
 from tinyvgg.nn import layers as L
 
@@ -40,7 +40,9 @@ def small():
     """8 and 16 channels: for a microcontroller."""
     stack = [L.InputLayer((32, 32, 3))]
     for filters in (8, 8, 16, 16):
-        stack += [L.Conv2D(filters, 3, padding="same", activation="relu")] + [L.MaxPooling2D()] * (stack[-1].__class__ is L.Conv2D)
+        stack += [L.MaxPooling2D()] * (filters == 16 and len(stack) == 3)
+        stack.append(L.Conv2D(filters, 3, padding="same", activation="relu"))
+    stack.append(L.MaxPooling2D())
     return Sequential([*stack, L.Flatten(), L.Dense(32, activation="relu"), L.Dense(10)])
 
 

@@ -36,15 +36,26 @@ def _module(call):
     """One layer of ours as a module, its activation behind it."""
     layer = call.layer
     part = _MODULES[type(layer)](layer, call.shapes[0])
-    if layer.activation.name == "relu" and not isinstance(layer, layers.Activation):
-        return tnn.Sequential(part, tnn.ReLU())
+    if layer.activation.name != "linear" and not isinstance(layer, layers.Activation):
+        return tnn.Sequential(part, _ACTIVATIONS[layer.activation.name]())
     return part
+
+
+def _relu(layer, shape):
+    return tnn.ReLU() if layer.max_value is None else tnn.Hardtanh(0.0, layer.max_value)
 
 
 def _conv(layer, shape):
     part = tnn.Conv2d(shape[2], layer.filters, layer.kernel_size, layer.strides, bias=layer.use_bias,
                       padding=tuple(k // 2 for k in layer.kernel_size) if layer.padding == "same" else 0)
     _copy(part, weight=layer.parameters["kernel"].transpose(3, 2, 0, 1), bias=layer.parameters.get("bias"))
+    return part
+
+
+def _depthwise(layer, shape):
+    part = tnn.Conv2d(shape[2], shape[2], layer.kernel_size, layer.strides, bias=layer.use_bias, groups=shape[2],
+                      padding=tuple(k // 2 for k in layer.kernel_size) if layer.padding == "same" else 0)
+    _copy(part, weight=layer.parameters["depthwise_kernel"].transpose(2, 3, 0, 1), bias=layer.parameters.get("bias"))
     return part
 
 
@@ -69,9 +80,12 @@ def _copy(part, **arrays):
                 getattr(part, name).copy_(torch.from_numpy(array.copy()))
 
 
+_ACTIVATIONS = {"relu": tnn.ReLU, "sigmoid": tnn.Sigmoid}
 _MODULES = {
-    layers.Conv2D: _conv, layers.Dense: _dense, layers.BatchNormalization: _norm,
-    layers.Activation: lambda layer, shape: tnn.ReLU(), layers.ReLU: lambda layer, shape: tnn.ReLU(),
+    layers.Conv2D: _conv, layers.DepthwiseConv2D: _depthwise, layers.Dense: _dense, layers.BatchNormalization: _norm,
+    layers.Activation: lambda layer, shape: _ACTIVATIONS[layer.activation.name](), layers.ReLU: _relu,
+    layers.LeakyReLU: lambda layer, shape: tnn.LeakyReLU(layer.negative_slope),
+    layers.GlobalAveragePooling2D: lambda layer, shape: _Lambda(lambda x: x.mean(dim=(2, 3))),
     layers.Dropout: lambda layer, shape: tnn.Dropout(layer.rate),
     layers.SpatialDropout2D: lambda layer, shape: tnn.Dropout2d(layer.rate),
     layers.MaxPooling2D: lambda layer, shape: tnn.MaxPool2d(layer.pool_size), layers.Add: lambda layer, shape: _Lambda(torch.add),

@@ -33,6 +33,8 @@ SETTLE = 0.02           # seconds
 WORKS = [("train", "light", 64), ("train", "light", 256), ("pgd", "light", 64), ("infer", "light", 1), ("infer", "light", 64),
          ("infer", "light", 256), ("train-base", "base", 64), ("train-notebook", "notebook", 64),
          ("train-resnet8", "resnet8", 64)]
+WORKS += [(f"{work}-{name}", name, 64) for name in ("conv-bn", "residual", "mnist", "small", "mobile", "leaky", "average")
+          for work in ("train", "pgd", "infer")]
 CHILDREN = ("train-avx2", "cold-start", "memory", "busy-neighbour", "error", "tensorflow")
 
 
@@ -70,7 +72,7 @@ def all_rows(options, wanted):
     """Yield every row that is wanted."""
     for work, name, batch in WORKS:
         if wanted is None or work in wanted:
-            yield compare(work, name, batch, options)
+            yield {**compare(work, name, batch, options), "network": name}
     for work in CHILDREN:
         if wanted is None or work in wanted:
             yield from CHILD_ROWS[work](options)
@@ -108,15 +110,16 @@ def pair(work, name, batch, threads):
     """Return (ours, theirs): functions without arguments that do the work once."""
     import numpy as np
     import torch
+    from networks import NETWORKS
     from torch_peer import Work
 
     from tinyvgg import models
     from tinyvgg.nn.losses import cross_entropy
     from tinyvgg.train.optimizers import Adam
     torch.set_num_threads(threads)
-    model, adam = models.build(name), Adam(1e-3)
+    model, adam = NETWORKS[name]() if name in NETWORKS else models.build(name), Adam(1e-3)
     rng = np.random.default_rng(0)
-    x = rng.random((batch, 32, 32, 3), dtype=np.float32)
+    x = rng.random((batch, *model.input_shape), dtype=np.float32)
     labels = rng.integers(0, 10, batch)
     peer = Work(model)
     tx, ty = peer.images(x), torch.from_numpy(labels)

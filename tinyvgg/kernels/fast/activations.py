@@ -13,14 +13,13 @@ from numba import types
 
 from tinyvgg.kernels.fast.elementwise import share
 from tinyvgg.kernels.fast.program import step_at
-from tinyvgg.kernels.fast.simd import LANE, VECTOR, WIDTH, Kernel, Value, machine
+from tinyvgg.kernels.fast.simd import FAR, LANE, VECTOR, WIDTH, Kernel, Value, machine
 
 NONE, RELU, LEAKY, CLIPPED, ELU, SIGMOID, TANH, SILU = range(8)
 _LANES = ir.VectorType(LANE, WIDTH)
 _ROUND = 1.5 * 2 ** 23                  # adding it leaves the whole part in the lowest bits
 _POWERS = [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1]
 _LOW, _HIGH = -87.3, 88.0               # beyond them 2^n is no normal number; callers have none above 0
-FAR = -3e38                             # any number this low stands for minus infinity where a slope may be 0
 
 
 def _parts(e, x):
@@ -64,7 +63,7 @@ def value_of(e, kind, x, leak, threshold, ceiling):
     if kind == RELU:
         return x.relu()
     if kind == LEAKY:
-        return x.leaky(leak)
+        return x.leaky(leak, ceiling)
     if kind == CLIPPED:
         return ((x.maximum(FAR) - threshold) * leak).where(x.below(threshold), x).minimum(ceiling)
     if kind == ELU:

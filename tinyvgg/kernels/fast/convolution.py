@@ -59,7 +59,7 @@ class _Call:
                        "stamp": take(self.threads * 2 * STAMP)}
         self.turned = {"packed": take(self.depth * self.padded), "stamp": take(self.threads * 2 * STAMP)}
         self.bias = take(2 * self.padded)
-        needs = [self.columns * max(WIDE, whole_vectors(self.depth))]
+        needs = [self.columns * max(WIDE, whole_vectors(self.depth) + self.padded)]
         needs += [POSITIONS * (self.block * (self.channels + self.padded) + 2 * WIDTH)] if self.winograd else []
         partial, scratch, sums = per_position * self.channels * self.padded, max(needs), 6 * self.padded
         self.working = {"partial": take(self.threads * partial), "partial_size": partial, "scratch": take(self.threads * scratch),
@@ -77,7 +77,7 @@ class _Call:
                 "stride_width": self.strides[1], "depth": self.depth, "padded_depth": self.depth, "filters": self.filters,
                 "dilation_height": 1, "dilation_width": 1,
                 "block": self.block, "affine": self.bias, "mask": self.bias, "mask_image": 0,
-                "slope": self.bias, "leak": 0.0, "pool": False, **self.working}
+                "slope": self.bias, "leak": 0.0, "ceiling": 0.0, "pool": False, **self.working}
 
 
 def conv2d(x, kernel, bias=None, *, strides=(1, 1), padding=reference.NO_PADDING, dilation=(1, 1), groups=1):
@@ -128,13 +128,13 @@ def _add_winograd(program, call, kernel, dkernel, parameters):
 
 
 def _add_direct(program, call, kernel, dkernel, parameters):
-    fields = call.fields()
-    if parameters:
-        program.add(direct.kernel_gradient, x=call.window(call.x), g=call.y, **fields)
-        program.add(direct.gather_gradient, gradient=address(dkernel), **{**fields, "filters": call.padded})
+    fields = {**call.fields(), "block": 1}
     program.add(packing.pack_transposed, kernel=address(kernel), **call.packed, **fields)
-    program.add(direct.input_gradient, g=call.y, dx=call.window(call.dx), packed=call.packed["packed"],
-                fresh=call.window(call.dx).at, **fields)
+    program.add(direct.backward, x=call.window(call.x), y=call.y, g=call.y, dx=call.window(call.dx), gate=READY,
+                want_gradient=parameters, want_input=direct.ADDED, packed=call.packed["packed"], fresh=call.window(call.dx).at,
+                **fields)
+    if parameters:
+        program.add(direct.gather_gradient, gradient=address(dkernel), **{**fields, "filters": call.padded})
 
 
 def _ours(dilation, groups, *arrays):

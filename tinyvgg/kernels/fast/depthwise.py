@@ -8,9 +8,9 @@ to the pixels that it came from; dW keeps one kernel row's sums in registers whi
 from tinyvgg.kernels.fast.direct import finish
 from tinyvgg.kernels.fast.elementwise import RELU_SUMS, SUMS, add_to_doubles, clear, share, wipe
 from tinyvgg.kernels.fast.program import step_at
-from tinyvgg.kernels.fast.simd import REGISTERS, WIDTH, Kernel, compiled, machine
+from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 
-TOGETHER = 8 if REGISTERS == 32 else 6          # outputs that stay in registers
+TOGETHER = 8                    # outputs that stay in registers
 
 
 def make_row(count, side=None):
@@ -32,31 +32,51 @@ def make_row(count, side=None):
     return row
 
 
-row_many, row_one = make_row(TOGETHER), make_row(1)
-row_many_3, row_one_3 = make_row(TOGETHER, 3), make_row(1, 3)
+row_many, row_4, row_one = make_row(TOGETHER), make_row(4), make_row(1)
+row_many_3, row_4_3, row_one_3 = make_row(TOGETHER, 3), make_row(4, 3), make_row(1, 3)
 
 
 @compiled
-def _row(step, x, x_row, channels, stride, w, y, y_pixel, count):
-    """`count` outputs of one row, one vector of channels."""
-    tap, rows, columns = step.dilation_width * channels, step.kernel_height, step.kernel_width
-    small = rows == 3 and columns == 3
-    x_row = x_row * step.dilation_height
+def _row(step, x, x_row, c, stride, y, count):
+    """`count` outputs of one row, a few pixels with all their channels at a time."""
+    x_row, tap = x_row * step.dilation_height, step.dilation_width * c
     j = 0
     while j + TOGETHER <= count:
-        common = (x + j * stride * channels, x_row, tap, stride * channels, w, channels, rows, columns, y + j * y_pixel, y_pixel)
-        if small:
-            row_many_3(*common)
-        else:
-            row_many(*common)
+        for f in range(0, c, WIDTH):
+            _many(step, x + j * stride * c + f, x_row, tap, stride * c, step.packed + f, c, y + j * c + f)
         j += TOGETHER
+    while j + 4 <= count:
+        for f in range(0, c, WIDTH):
+            _four(step, x + j * stride * c + f, x_row, tap, stride * c, step.packed + f, c, y + j * c + f)
+        j += 4
     while j < count:
-        common = (x + j * stride * channels, x_row, tap, stride * channels, w, channels, rows, columns, y + j * y_pixel, y_pixel)
-        if small:
-            row_one_3(*common)
-        else:
-            row_one(*common)
+        for f in range(0, c, WIDTH):
+            _one(step, x + j * stride * c + f, x_row, tap, stride * c, step.packed + f, c, y + j * c + f)
         j += 1
+
+
+@compiled
+def _many(step, x, x_row, tap, pixel, w, c, y):
+    if step.kernel_height == 3 and step.kernel_width == 3:
+        row_many_3(x, x_row, tap, pixel, w, c, 3, 3, y, c)
+    else:
+        row_many(x, x_row, tap, pixel, w, c, step.kernel_height, step.kernel_width, y, c)
+
+
+@compiled
+def _four(step, x, x_row, tap, pixel, w, c, y):
+    if step.kernel_height == 3 and step.kernel_width == 3:
+        row_4_3(x, x_row, tap, pixel, w, c, 3, 3, y, c)
+    else:
+        row_4(x, x_row, tap, pixel, w, c, step.kernel_height, step.kernel_width, y, c)
+
+
+@compiled
+def _one(step, x, x_row, tap, pixel, w, c, y):
+    if step.kernel_height == 3 and step.kernel_width == 3:
+        row_one_3(x, x_row, tap, pixel, w, c, 3, 3, y, c)
+    else:
+        row_one(x, x_row, tap, pixel, w, c, step.kernel_height, step.kernel_width, y, c)
 
 
 @Kernel
@@ -64,7 +84,7 @@ def forward(step, thread, threads):
     """Convolve; step.y is what the tail leaves, per-channel sums go to step.sums in float64."""
     step = step_at(step)
     x, y, c = step.x, step.y, step.y.channels
-    buffer, sums = step.scratch + thread * step.scratch_size, step.sums + thread * step.sums_size
+    sums = step.sums + thread * step.sums_size
     summed = step.tail == SUMS or step.tail == RELU_SUMS
     if summed:
         clear(sums, step.sums_size // WIDTH)
@@ -73,9 +93,9 @@ def forward(step, thread, threads):
         n, i = item // y.height, item % y.height
         source = x.at + n * x.image + i * step.stride_height * x.row
         target, mask = y.at + n * y.image + i * y.row, step.mask + n * step.mask_image
+        _row(step, source, x.row, c, step.stride_width, target, y.width)
         for f in range(0, c, WIDTH):
-            _row(step, source + f, x.row, c, step.stride_width, step.packed + f, buffer, WIDTH, y.width)
-            finish(step, buffer, WIDTH, target + f, f, mask + f, sums + f)
+            finish(step, target + f, c, target + f, f, mask + f, sums + f)
         if summed:
             add_to_doubles(sums, sums + 2 * c, 2 * c // WIDTH)
 
@@ -88,9 +108,7 @@ def gather_input_gradient(step, thread, threads):
     first, last = share(step.images * dx.height, thread, threads)
     for item in range(first, last):
         n, i = item // dx.height, item % dx.height
-        for f in range(0, c, WIDTH):
-            _row(step, g.at + n * g.image + i * g.row + f, g.row, c, 1, step.packed + f, dx.at + n * dx.image + i * dx.row + f, c,
-                 dx.width)
+        _row(step, g.at + n * g.image + i * g.row, g.row, c, 1, dx.at + n * dx.image + i * dx.row, dx.width)
 
 
 @machine
@@ -124,44 +142,58 @@ def scatter_input_gradient(step, thread, threads):
                                 place + f, step.stride_width * c, g.width)
 
 
-def make_taps(taps):
-    """Return w += the sum over a row of dR * x for `taps` neighbouring taps."""
+def make_taps(rows, taps):
+    """Return w += the sum over a row of dR * x for rows x taps neighbouring taps."""
     @machine
-    def taps_row(e, x, tap, step, g, pixel, w, count):
+    def taps_row(e, x, x_row, tap, step, g, pixel, w, across, count):
+        places = [(p, q) for p in range(rows) for q in range(taps)]
+
         def body(i, sums):
             value = e.load(g + i * pixel)
-            return [e.load(x + i * step + tap * q).fma(value, total) for q, total in enumerate(sums)]
-        spots = [w + pixel * q for q in range(taps)]
+            return [e.load(x + i * step + x_row * p + tap * q).fma(value, total)
+                    for (p, q), total in zip(places, sums, strict=True)]
+        spots = [w + (across * p + q) * pixel for p, q in places]
         for total, spot in zip(e.loop(count, [e.load(spot) for spot in spots], body), spots, strict=True):
             e.store(total, spot)
     return taps_row
 
 
-taps_row_3, taps_row_1 = make_taps(3), make_taps(1)
+taps_row_9, taps_row_3, taps_row_1 = make_taps(3, 3), make_taps(1, 3), make_taps(1, 1)
 
 
 @Kernel
 def kernel_gradient(step, thread, threads):
     """The thread's part of dW (step.partial, (taps, channels)) from x and dR (step.g)."""
     step = step_at(step)
-    x, g, c, across = step.x, step.g, step.g.channels, step.kernel_width
+    x, g, c = step.x, step.g, step.g.channels
     partial = step.partial + thread * step.partial_size
     clear(partial, step.partial_size // WIDTH)
-    tap = step.dilation_width * c
-    first, last = share(step.images, thread, threads)
-    for n in range(first, last):
-        for i in range(g.height):
-            for p in range(step.kernel_height):
-                source = x.at + n * x.image + (i * step.stride_height + p * step.dilation_height) * x.row
-                for f in range(0, c, WIDTH):
-                    q, incoming = 0, g.at + n * g.image + i * g.row + f
-                    w = partial + p * across * c + f
-                    while q + 3 <= across:
-                        taps_row_3(source + q * tap + f, tap, step.stride_width * c, incoming, c, w + q * c, g.width)
-                        q += 3
-                    while q < across:
-                        taps_row_1(source + q * tap + f, tap, step.stride_width * c, incoming, c, w + q * c, g.width)
-                        q += 1
+    first, last = share(step.images * g.height, thread, threads)
+    for item in range(first, last):
+        n, i = item // g.height, item % g.height
+        source, incoming = x.at + n * x.image + i * step.stride_height * x.row, g.at + n * g.image + i * g.row
+        for f in range(0, c, WIDTH):
+            _taps(step, source + f, incoming + f, partial + f)
+
+
+@compiled
+def _taps(step, source, g, w):
+    """dW of one row of pixels and one vector of channels."""
+    c, across, count = step.g.channels, step.kernel_width, step.g.width
+    x_row, tap, pixel = step.dilation_height * step.x.row, step.dilation_width * c, step.stride_width * c
+    p = 0
+    while p < step.kernel_height:
+        q, together = 0, 1
+        if across == 3 and p + 3 <= step.kernel_height:
+            taps_row_9(source + p * x_row, x_row, tap, pixel, g, c, w + p * across * c, across, count)
+            q, together = 3, 3
+        while q + 3 <= across:
+            taps_row_3(source + p * x_row + q * tap, x_row, tap, pixel, g, c, w + (p * across + q) * c, across, count)
+            q += 3
+        while q < across:
+            taps_row_1(source + p * x_row + q * tap, x_row, tap, pixel, g, c, w + (p * across + q) * c, across, count)
+            q += 1
+        p += together
 
 
 @Kernel

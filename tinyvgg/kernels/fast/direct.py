@@ -12,6 +12,7 @@ from tinyvgg.kernels.fast.elementwise import (
     AFFINE_POOL,
     AFFINE_RELU,
     PLAIN,
+    READY,
     RELU,
     RELU_SUMS,
     SUMS,
@@ -22,22 +23,27 @@ from tinyvgg.kernels.fast.elementwise import (
     tail,
     wipe,
 )
+from tinyvgg.kernels.fast.normalize import gradient_of_row
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 from tinyvgg.kernels.fast.tile import blocked_product, panel_width, product, transposed_product
+
+TOGETHER = 8                    # rows of pixels that take a panel of weights one after the other
+NOTHING, ADDED, OVER = range(3)  # want_input: whether dX is wanted, and whether it is the whole of the gradient there
 
 
 def make_finish(kind):
     """Return the tail for a row of pixels, from the product's buffer to y; see elementwise.tail."""
     @machine
-    def finish_row(e, source, source_pixel, y, pixel, count, bias, mask, affine, sums, filters, leak: types.float32):
+    def finish_row(e, source, source_pixel, y, pixel, count, bias, mask, affine, sums, filters, leak: types.float32,
+                   ceiling: types.float32):
         shift = e.load(bias)
-        factors, slope = e.load(mask) if kind in (SUMS, RELU_SUMS) else None, e.spread(leak)
+        factors, limits = e.load(mask) if kind in (SUMS, RELU_SUMS) else None, (e.spread(leak), e.spread(ceiling))
         scale = [e.load(affine), e.load(affine + filters)] if kind >= AFFINE else None
 
         def body(i, totals):
             value = e.load(source + i * source_pixel)
-            value = tail(e, value, kind, bias=shift, mask=factors, affine=scale, leak=slope)
+            value = tail(e, value, kind, bias=shift, mask=factors, affine=scale, limits=limits)
             e.store(value, y + i * pixel)
             return [totals[0] + value, value.fma(value, totals[1])] if totals else []
         places = [sums, sums + filters] if kind in (SUMS, RELU_SUMS) else []
@@ -52,38 +58,49 @@ finish_affine, finish_affine_relu, finish_affine_leak, finish_relu_affine = map(
 
 @Kernel
 def forward(step, thread, threads):
-    """Convolve; step.y is what the tail leaves, per-channel sums go to step.sums in float64."""
+    """Convolve; step.y is what the tail leaves, per-channel sums go to step.sums in float64. A panel of weights serves some rows
+    of pixels before the next one comes.
+    """
     step = step_at(step)
-    x, y, filters = step.x, step.y, step.y.channels
-    k = step.kernel_width * x.channels
-    depth = step.kernel_height * k
-    buffer, sums = step.scratch + thread * step.scratch_size, step.sums + thread * step.sums_size
-    summed = step.tail == SUMS or step.tail == RELU_SUMS
-    if summed:
+    sums = step.sums + thread * step.sums_size
+    if step.tail == SUMS or step.tail == RELU_SUMS:
         clear(sums, step.sums_size // WIDTH)
-    first, last = share(step.images * y.height, thread, threads)
-    for item in range(first, last):
-        n, i = item // y.height, item % y.height
-        source = x.at + n * x.image + i * step.stride_height * x.row
-        target, mask = y.at + n * y.image + i * y.row, step.mask + n * step.mask_image
+    first, last = share(step.images * step.y.height, thread, threads)
+    while first < last:
+        until = min(last, first + TOGETHER)
         j = 0
-        while j < filters:
-            width = panel_width(filters - j)
-            blocked_product(source, step.stride_width * x.channels, x.row * step.dilation_height, step.packed + j * depth,
-                            buffer, width, y.width, width, k, step.kernel_height)
-            for lane in range(0, width, WIDTH):
-                f = j + lane
-                finish(step, buffer + lane, width, target + f, f, mask + f, sums + f)
+        while j < step.y.channels:
+            width = panel_width(step.y.channels - j)
+            for item in range(first, until):
+                _row(step, item, j, width, step.scratch + thread * step.scratch_size, sums)
             j += width
-        if summed:
-            add_to_doubles(sums, sums + 2 * filters, 2 * filters // WIDTH)
+        first = until
+
+
+@compiled
+def _row(step, item, j, width, buffer, sums):
+    """One row of pixels and one panel of filters, from j on."""
+    x, y, filters = step.x, step.y, step.y.channels
+    n, i = item // y.height, item % y.height
+    k = step.kernel_width * x.channels
+    target, mask = y.at + n * y.image + i * y.row, step.mask + n * step.mask_image
+    blocked_product(x.at + n * x.image + i * step.stride_height * x.row, step.stride_width * x.channels,
+                    x.row * step.dilation_height, step.packed + j * step.kernel_height * k, buffer, width, y.width, width, k,
+                    step.kernel_height)
+    for lane in range(0, width, WIDTH):
+        f = j + lane
+        finish(step, buffer + lane, width, target + f, f, mask + f, sums + f)
+    if step.tail == SUMS or step.tail == RELU_SUMS:
+        add_to_doubles(sums + j, sums + 2 * (filters + j), width // WIDTH)
+        add_to_doubles(sums + filters + j, sums + 2 * (2 * filters + j), width // WIDTH)
 
 
 @compiled
 def finish(step, source, source_pixel, y, f, mask, sums):
     """The tail for one row of pixels and one vector of filters, from `source` to y."""
     filters, tail = step.y.channels, step.tail
-    common = (source, source_pixel, y, filters, step.y.width, step.bias + f, mask, step.affine + f, sums, filters, step.leak)
+    common = (source, source_pixel, y, filters, step.y.width, step.bias + f, mask, step.affine + f, sums, filters, step.leak,
+              step.ceiling)
     if tail == PLAIN:
         finish_plain(*common)
     elif tail == RELU:
@@ -100,23 +117,6 @@ def finish(step, source, source_pixel, y, f, mask, sums):
         finish_affine_leak(*common)
     else:
         finish_relu_affine(*common)
-
-
-@Kernel
-def kernel_gradient(step, thread, threads):
-    """The thread's part of dW (step.partial, (KH, KW, C, F)) from x and dR (step.g)."""
-    step = step_at(step)
-    x, g, filters = step.x, step.g, step.g.channels
-    rows = step.kernel_width * x.channels
-    partial = step.partial + thread * step.partial_size
-    clear(partial, step.partial_size // WIDTH)
-    first, last = share(step.images, thread, threads)
-    for n in range(first, last):
-        for p in range(step.kernel_height):
-            transposed_product(x.at + n * x.image + p * step.dilation_height * x.row,
-                               step.stride_width * x.channels, step.stride_height * x.row,
-                               g.at + n * g.image, filters, g.row, partial + p * rows * filters, filters, rows, filters, g.width,
-                               g.height)
 
 
 @Kernel
@@ -140,25 +140,111 @@ def _sum_copies(e, at, copies, stride, target, count):
 
 
 @Kernel
-def input_gradient(step, thread, threads):
-    """dX (step.dx) from dR (step.g) and the transposed kernel, for the images that this thread owns."""
+def backward(step, thread, threads):
+    """From step.g to dX (step.dx) and, where wanted, the thread's part of dW (step.partial, (KH, KW, C, F)) and of the bias'.
+
+    step.block rows of pixels at a time: dR is computed into a buffer, which both products read while it is in the cache.
+    """
     step = step_at(step)
-    g, dx, filters = step.g, step.dx, step.g.channels
-    k = step.kernel_width * dx.channels
-    padded = (step.kernel_height * k + WIDTH - 1) // WIDTH * WIDTH
-    buffer = step.scratch + thread * step.scratch_size
+    y, filters = step.y, step.y.channels
+    partial, sums = step.partial + thread * step.partial_size, step.sums + thread * step.sums_size
+    if step.want_gradient:
+        clear(partial, step.partial_size // WIDTH)
+    if step.gate != READY:
+        clear(sums, step.sums_size // WIDTH)
     first, last = share(step.images, thread, threads)
     for n in range(first, last):
         if step.fresh:
-            wipe(step.fresh + n * dx.image, dx.image)
-        for i in range(g.height):
-            product(g.at + n * g.image + i * g.row, filters, step.packed, buffer, padded, g.width, padded, filters)
-            for p in range(step.kernel_height):
-                target = dx.at + n * dx.image + (i * step.stride_height + p * step.dilation_height) * dx.row
-                _add_taps(buffer + p * k, padded, target, step.stride_width * dx.channels, k, g.width)
+            wipe(step.fresh + n * step.dx.image, step.dx.image)
+        for i in range(0, y.height, step.block):
+            rows = min(step.block, y.height - i)
+            d, products = _through_tail(step, n, i, rows, step.scratch + thread * step.scratch_size, sums)
+            if step.want_gradient:
+                _add_kernel_gradient(step, n, i, rows, d, partial)
+            if step.want_input == OVER:
+                product(d, filters, step.packed, step.dx.at + n * step.dx.image + i * step.dx.row, step.dx.channels,
+                        rows * y.width, step.dx.channels, filters)
+            elif step.want_input:
+                _add_input_gradient(step, n, i, rows, d, products)
+        if step.gate != READY:
+            add_to_doubles(sums, sums + 2 * filters, filters // WIDTH)
+
+
+@compiled
+def _through_tail(step, n, i, rows, buffer, sums):
+    """Return the place of dR for some rows of image n, and of the space behind the buffer."""
+    y, g, filters = step.y, step.g, step.y.channels
+    products = buffer + step.block * y.width * filters
+    if step.gate == READY:
+        return g.at + n * g.image + i * g.row, products
+    mask = step.mask + n * step.mask_image
+    for r in range(i, i + rows):
+        target = buffer + (r - i) * y.width * filters
+        for f in range(0, filters, WIDTH):
+            gradient_of_row(step, y.at + n * y.image + r * y.row, g.at + n * g.image + r * g.row, filters, target, f, mask, sums,
+                            y.width)
+    return buffer, products
+
+
+@compiled
+def _add_kernel_gradient(step, n, i, rows, d, partial):
+    x, filters, width = step.x, step.y.channels, step.y.width
+    k = step.kernel_width * x.channels
+    for p in range(step.kernel_height):
+        source = x.at + n * x.image + (i * step.stride_height + p * step.dilation_height) * x.row
+        transposed_product(source, step.stride_width * x.channels, step.stride_height * x.row, d, filters, width * filters,
+                           partial + p * k * filters, filters, k, filters, width, rows)
+
+
+@compiled
+def _add_input_gradient(step, n, i, rows, d, products):
+    dx, filters, width = step.dx, step.y.channels, step.y.width
+    k = step.kernel_width * dx.channels
+    padded = (step.kernel_height * k + WIDTH - 1) // WIDTH * WIDTH
+    product(d, filters, step.packed, products, padded, rows * width, padded, filters)
+    for r in range(rows):
+        for p in range(step.kernel_height):
+            target = dx.at + n * dx.image + ((i + r) * step.stride_height + p * step.dilation_height) * dx.row
+            _add_taps(products + r * width * padded + p * k, padded, target, step.stride_width * dx.channels, k, width)
+
+
+def make_add_pixels(whole, rest):
+    """Return target += source for a row of count pixels: `vectors` whole vectors and `rest` lanes of one more."""
+    @machine
+    def add_pixels(e, source, source_pixel, target, pixel, vectors, lanes, count):
+        some = e.first_lanes(lanes) if rest else None
+
+        def add_vector(at, to, wanted=None):
+            value = e.load(at)
+            e.store(e.load(to) + (value if wanted is None else value.where(wanted, 0.0)), to)
+            return []
+
+        def one(i, _):
+            at, to = source + i * source_pixel, target + i * pixel
+            if whole:
+                e.loop(vectors, [], lambda k, _: add_vector(at + k * WIDTH, to + k * WIDTH))
+            if rest:
+                add_vector(at + vectors * WIDTH, to + vectors * WIDTH, some)
+            return []
+        e.loop(count, [], one)
+    return add_pixels
+
+
+add_whole, add_rest, add_both = make_add_pixels(True, False), make_add_pixels(False, True), make_add_pixels(True, True)
 
 
 @compiled
 def _add_taps(source, source_pixel, target, pixel, k, count):
-    for j in range(count):
+    """Add k elements for each of count pixels. A vector that is not whole reaches beyond its pixel, with zeros to add; it must
+    not where another thread's image may begin.
+    """
+    vectors, lanes = k // WIDTH, k % WIDTH
+    many = count if lanes == 0 else max(0, count - (WIDTH + pixel - 1) // pixel)
+    if many and lanes == 0:
+        add_whole(source, source_pixel, target, pixel, vectors, lanes, many)
+    elif many and vectors == 0:
+        add_rest(source, source_pixel, target, pixel, vectors, lanes, many)
+    elif many:
+        add_both(source, source_pixel, target, pixel, vectors, lanes, many)
+    for j in range(many, count):
         increase(source + j * source_pixel, target + j * pixel, k)

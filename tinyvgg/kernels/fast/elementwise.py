@@ -10,7 +10,7 @@ from tinyvgg.kernels.fast.simd import DOUBLE, FLOAT, WIDTH, Value, compiled, mac
 
 # What a convolution does to its sums before it stores them: + bias, then
 PLAIN, RELU, SUMS, RELU_SUMS = range(4)         # SUMS: times the dropout mask, sums for the batch statistics
-# ... and in inference scale and offset, a ReLU or leaky ReLU before or after them, max-pool of 2x2 cells
+# ... and in inference scale and offset, a ReLU before or after them, or one with a slope below 0 and a ceiling (LEAK), max-pool
 (AFFINE, AFFINE_RELU, AFFINE_LEAK, RELU_AFFINE, AFFINE_POOL, AFFINE_RELU_POOL, AFFINE_LEAK_POOL,
  RELU_AFFINE_POOL) = range(4, 12)
 # Where the ReLU stands, seen from the normalisation behind the convolution; READY: the gradient has come through the tail.
@@ -121,15 +121,15 @@ def wipe(at, size):
         store_float(0.0, at + i)
 
 
-def tail(e, value, kind, *, bias, mask=None, affine=None, leak=None):
-    """Emit what follows the sum of one convolution output (`kind`, see above), the pool excepted."""
+def tail(e, value, kind, *, bias, mask=None, affine=None, limits=None):
+    """Emit what follows the sum of one convolution output (`kind`, see above), the pool excepted; limits: (leak, ceiling)."""
     value = value + bias
     value = value.relu() if kind in (RELU, RELU_SUMS, RELU_AFFINE, RELU_AFFINE_POOL) else value
     value = value if mask is None else value * mask
     value = value if affine is None else value.fma(affine[0], affine[1])
     if kind in (AFFINE_RELU, AFFINE_RELU_POOL):
         return value.relu()
-    return value.leaky(leak) if kind in (AFFINE_LEAK, AFFINE_LEAK_POOL) else value
+    return value.leaky(*limits) if kind in (AFFINE_LEAK, AFFINE_LEAK_POOL) else value
 
 
 def pooled(values):
@@ -140,22 +140,24 @@ def pooled(values):
     return largest
 
 
-def gated(g, height, gate, leak):
-    """Emit g through the activation behind the normalisation, whose input was `height`."""
+def gated(g, height, gate, limits):
+    """Emit g through the activation behind the normalisation, whose input was `height`; limits: (leak, ceiling)."""
     if gate == GATE_AFTER:
         return g.where(height.positive(), 0.0)
-    return g.where(height.positive(), g * leak) if gate == LEAK_AFTER else g
+    if gate != LEAK_AFTER:
+        return g
+    return g.where(height.positive(), g * limits[0]).where(height.under(limits[1]), 0.0)
 
 
-def through_tail(r, g, pull, slopes, scale, offset, gate, leak=None):
+def through_tail(r, g, pull, slopes, scale, offset, gate, limits=None):
     """Emit dR = [R > 0] * (pull * g + slopes[0] + slopes[1] * R), the ReLU's factor where the gate says."""
     if gate in (GATE_AFTER, LEAK_AFTER):
-        g = gated(g, r.fma(scale, offset), gate, leak)
+        g = gated(g, r.fma(scale, offset), gate, limits)
     d = pull.fma(g, slopes[1].fma(r, slopes[0]))
     return d.where(r.positive(), 0.0) if gate == GATE_BEFORE else d
 
 
-def unpool(e, values, g, scale, offset, gate=NO_GATE, leak=None):
+def unpool(e, values, g, scale, offset, gate=NO_GATE, limits=None):
     """Give each 2x2 cell's gradient, through an activation behind the normalisation, to its first largest normalised value."""
     spread = [[None] * len(values) for _ in values]
     for i in range(0, len(values), 2):
@@ -163,7 +165,7 @@ def unpool(e, values, g, scale, offset, gate=NO_GATE, leak=None):
             cell = [(i, j), (i, j + 1), (i + 1, j), (i + 1, j + 1)]
             heights = [values[a][b].fma(scale, offset) for a, b in cell]
             largest = pooled(heights)
-            left = gated(g[i // 2][j // 2], largest, gate, leak)
+            left = gated(g[i // 2][j // 2], largest, gate, limits)
             for (a, b), height in zip(cell[:-1], heights, strict=False):
                 wins = height.equals(largest)
                 spread[a][b], left = left.where(wins, 0.0), e.zero().where(wins, left)

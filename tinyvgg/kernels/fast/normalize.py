@@ -107,14 +107,15 @@ def sums(step, thread, threads):
 def make_apply(gate, pool):
     """Return y = scale * R + offset for a row of count pixels, then the activation; of a pool the largest of each 2x2 cell."""
     @machine
-    def apply_row(e, r, row, y, pixel, count, affine, channels, leak: types.float32):
-        scale, offset, slope = e.load(affine), e.load(affine + channels), e.spread(leak)
+    def apply_row(e, r, row, y, pixel, count, affine, channels, leak: types.float32, ceiling: types.float32):
+        scale, offset, limits = e.load(affine), e.load(affine + channels), (e.spread(leak), e.spread(ceiling))
 
         def body(i, _):
             at = r + i * pixel * (2 if pool else 1)
             cell = [at, at + pixel, at + row, at + row + pixel] if pool else [at]
+            e.prefetch(at + row * (2 if pool else 1))
             value = pooled([e.load(a).fma(scale, offset) for a in cell])
-            value = value.relu() if gate == GATE_AFTER else value.leaky(slope) if gate == LEAK_AFTER else value
+            value = value.relu() if gate == GATE_AFTER else value.leaky(*limits) if gate == LEAK_AFTER else value
             e.store(value, y + i * pixel)
             return []
         e.loop(count, [], body)
@@ -136,7 +137,7 @@ def apply(step, thread, threads):
         source = r.at + n * r.image + i * r.row * (2 if step.pool else 1)
         target = y.at + n * y.image + i * y.row
         for c in range(0, channels, WIDTH):
-            common = (source + c, r.row, target + c, channels, y.width, step.affine + c, channels, step.leak)
+            common = (source + c, r.row, target + c, channels, y.width, step.affine + c, channels, step.leak, step.ceiling)
             if step.pool and step.gate == GATE_AFTER:
                 apply_row_relu_pool(*common)
             elif step.pool and step.gate == LEAK_AFTER:
@@ -154,17 +155,19 @@ def apply(step, thread, threads):
 def make_gradient_sums(pool, gate):
     """Return sums += g and g * R over a row, R being the value that g reaches."""
     @machine
-    def gradient_sums_row(e, r, row, g, pixel, count, affine, channels, sums, leak: types.float32):
-        scale, offset, slope = e.load(affine), e.load(affine + channels), e.spread(leak)
+    def gradient_sums_row(e, r, row, g, pixel, count, affine, channels, sums, leak: types.float32, ceiling: types.float32):
+        scale, offset, limits = e.load(affine), e.load(affine + channels), (e.spread(leak), e.spread(ceiling))
 
         def body(i, totals):
             value = e.load(g + i * pixel)
             at = r + i * pixel * (2 if pool else 1)
+            e.prefetch(g + (i + count) * pixel)
+            e.prefetch(at + row * (2 if pool else 1))
             if pool:
                 reached = _largest([e.load(a) for a in (at, at + pixel, at + row, at + row + pixel)], scale, offset)
             else:
                 reached = e.load(at)
-            value = gated(value, reached.fma(scale, offset), gate, slope)
+            value = gated(value, reached.fma(scale, offset), gate, limits)
             return [totals[0] + value, value.fma(reached, totals[1])]
         for total, at in zip(e.loop(count, [e.load(sums), e.load(sums + channels)], body), [sums, sums + channels], strict=True):
             e.store(total, at)
@@ -198,7 +201,8 @@ def gradient_sums(step, thread, threads):
         source = r.at + n * r.image + i * r.row * (2 if step.pool else 1)
         gradient = g.at + n * g.image + i * g.row
         for c in range(0, channels, WIDTH):
-            common = (source + c, r.row, gradient + c, channels, g.width, step.affine + c, channels, at + c, step.leak)
+            common = (source + c, r.row, gradient + c, channels, g.width, step.affine + c, channels, at + c, step.leak,
+                      step.ceiling)
             if step.pool and step.gate == GATE_AFTER:
                 gradient_sums_row_after_pool(*common)
             elif step.pool and step.gate == LEAK_AFTER:
@@ -248,20 +252,23 @@ def make_gradient_row(gate, pool):
 
     @machine
     def gradient_row(e, r, r_row, g, g_pixel, d, d_row, pixel, count, affine, slope, mask, channels, bias_sum,
-                     leak: types.float32):
-        factors, scale, offset, leak = e.load(mask), e.load(affine), e.load(affine + channels), e.spread(leak)
+                     leak: types.float32, ceiling: types.float32):
+        factors, scale, offset = e.load(mask), e.load(affine), e.load(affine + channels)
+        limits = e.spread(leak), e.spread(ceiling)
         pull, slopes = scale * factors, [e.load(slope) * factors, e.load(slope + channels) * factors]
         size = 2 if pool else 1
 
         def body(i, totals):
             column = i * pixel * size
+            e.prefetch(r + (i + count) * pixel * size)
+            e.prefetch(g + (i + count) * g_pixel)
             values = [[e.load(r + column + r_row * a + pixel * b) for b in range(size)] for a in range(size)]
             gradient = [[e.load(g + i * g_pixel)]]
-            spread = unpool(e, values, gradient, scale, offset, gate, leak) if pool else gradient
+            spread = unpool(e, values, gradient, scale, offset, gate, limits) if pool else gradient
             total = totals[0]
             for a in range(size):
                 for b in range(size):
-                    value = through_tail(values[a][b], spread[a][b], pull, slopes, scale, offset, inner, leak)
+                    value = through_tail(values[a][b], spread[a][b], pull, slopes, scale, offset, inner, limits)
                     e.store(value, d + column + d_row * a + pixel * b)
                     total = total + value
             return [total]
@@ -276,11 +283,11 @@ gradient_row_none, gradient_row_none_pool = make_gradient_row(NO_GATE, False), m
 
 
 @compiled
-def _gradient_row(step, source, incoming, g_pixel, target, c, mask, at, count):
+def gradient_of_row(step, source, incoming, g_pixel, target, c, mask, at, count):
     """One row of dR, a vector of channels."""
     channels = step.y.channels
     common = (source + c, 0, incoming + c, g_pixel, target + c, 0, channels, count, step.affine + c, step.slope + c, mask + c,
-              channels, at + c, step.leak)
+              channels, at + c, step.leak, step.ceiling)
     if step.gate == GATE_AFTER:
         gradient_row_after(*common)
     elif step.gate == LEAK_AFTER:
@@ -310,7 +317,7 @@ def gradient(step, thread, threads):
             if step.pool:
                 _pooled_rows(step, i, source, incoming, target, c, mask, at)
             else:
-                _gradient_row(step, source, incoming, channels, target, c, mask, at, r.width)
+                gradient_of_row(step, source, incoming, channels, target, c, mask, at, r.width)
         if i + 1 == rows or item + 1 == last:
             add_to_doubles(at, at + 2 * channels, channels // WIDTH)
 
@@ -322,7 +329,7 @@ def _pooled_rows(step, i, source, incoming, target, c, mask, at):
     cells = g.width if i < g.height else 0
     if cells:
         common = (source + c, r.row, incoming + c, channels, target + c, d.row, channels, cells, step.affine + c, step.slope + c,
-                  mask + c, channels, at + c, step.leak)
+                  mask + c, channels, at + c, step.leak, step.ceiling)
         if step.gate == GATE_AFTER:
             gradient_row_after_pool(*common)
         elif step.gate == LEAK_AFTER:
@@ -335,7 +342,7 @@ def _pooled_rows(step, i, source, incoming, target, c, mask, at):
     if rest:
         for k in range(min(2, r.height - 2 * i)):
             place = 2 * cells * channels
-            _gradient_row(step, source + k * r.row + place, step.zeros, 0, target + k * d.row + place, c, mask, at, rest)
+            gradient_of_row(step, source + k * r.row + place, step.zeros, 0, target + k * d.row + place, c, mask, at, rest)
 
 
 @Kernel

@@ -27,7 +27,7 @@ STEP = np.dtype([
     ("gamma", np.int64), ("beta", np.int64), ("gamma_gradient", np.int64), ("beta_gradient", np.int64),
     ("moments", np.int64), ("moving_mean", np.int64), ("moving_variance", np.int64),
     ("unbiased", np.int64), ("frozen", np.int64), ("fresh", np.int64),
-    ("tail", np.int64), ("gate", np.int64), ("pool", np.int64), ("want_gradient", np.int64),
+    ("tail", np.int64), ("gate", np.int64), ("pool", np.int64), ("want_gradient", np.int64), ("want_input", np.int64),
     ("kernel_height", np.int64), ("kernel_width", np.int64), ("stride_height", np.int64), ("stride_width", np.int64),
     ("top", np.int64), ("left", np.int64),                  # of a window's first pixel, from the image's
     ("dilation_height", np.int64), ("dilation_width", np.int64),

@@ -39,6 +39,7 @@ def _machine():
 
 WIDTH, REGISTERS, FUSES = _machine()
 VECTOR = ir.VectorType(FLOAT, WIDTH)
+FAR = -3e38
 
 _OPTIONS = {"error_model": "numpy", "boundscheck": False}
 # For functions that kernels call: they become part of each kernel, so only kernels and entry points are kept on disk.
@@ -117,9 +118,9 @@ class Value:
         """max(self, 0) that lets NaN through."""
         return self._wrap(0.0).where(self.negative(), self)
 
-    def leaky(self, slope):
-        """self above 0, slope * self below; NaN stays."""
-        return (self * slope).where(self.negative(), self)
+    def leaky(self, slope, ceiling):
+        """self above 0, slope * self below, at most the ceiling; NaN stays. Minus infinity counts as a number: slope may be 0."""
+        return (self.maximum(FAR) * slope).where(self.negative(), self).minimum(ceiling)
 
     def absolute(self):
         return self.emitter.call("llvm.fabs", self)
@@ -127,6 +128,10 @@ class Value:
     def below(self, other):
         """Whether smaller than `other`; NaN is not."""
         return self.emitter.builder.fcmp_ordered("<", self.value, self._like(other))
+
+    def under(self, other):
+        """Whether smaller than `other`, or NaN."""
+        return self.emitter.builder.fcmp_unordered("<", self.value, self._like(other))
 
     def at_most(self, other):
         """Whether `other` or less; NaN is not."""
@@ -160,6 +165,19 @@ class Emitter:
 
     def store(self, vector, address):
         self.builder.store(vector.value, self._pointer(address, vector.value.type), align=4)
+
+    def first_lanes(self, count):
+        """Which lanes stand before `count`, for Value.where."""
+        builder, kind = self.builder, ir.VectorType(LANE, WIDTH)
+        one = builder.insert_element(ir.Constant(kind, ir.Undefined), builder.trunc(count.value, LANE), LANE(0))
+        many = builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(kind, [0] * WIDTH))
+        return builder.icmp_signed("<", ir.Constant(kind, list(range(WIDTH))), many)
+
+    def prefetch(self, address):
+        """Ask for the cache line of an address, into the second level: where a loop strides, the processor does not guess."""
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), LANE, LANE, LANE])
+        self.builder.call(self.declare("llvm.prefetch.p0i8", kind),
+                          [self._pointer(address, ir.IntType(8)), LANE(0), LANE(2), LANE(1)])
 
     def broadcast(self, address):
         """The number at `address` in every lane."""

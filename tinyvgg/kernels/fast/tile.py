@@ -44,15 +44,23 @@ def make_tile(rows, columns, *, accumulate=False, blocked=False):
     return tile
 
 
-set_wide, set_wide_1 = make_tile(ROWS_WIDE, WIDEST), make_tile(1, WIDEST)
-set_pair, set_pair_1, set_pair_4 = make_tile(ROWS_PAIR, 2), make_tile(1, 2), make_tile(4, 2)
-set_one, set_one_1 = make_tile(ROWS_ONE, 1), make_tile(1, 1)
-block_wide, block_wide_1 = make_tile(ROWS_WIDE, WIDEST, blocked=True), make_tile(1, WIDEST, blocked=True)
-block_pair, block_pair_1 = make_tile(ROWS_PAIR, 2, blocked=True), make_tile(1, 2, blocked=True)
-block_one, block_one_1 = make_tile(ROWS_ONE, 1, blocked=True), make_tile(1, 1, blocked=True)
-add_wide, add_wide_1 = make_tile(ROWS_WIDE, WIDEST, accumulate=True), make_tile(1, WIDEST, accumulate=True)
-add_pair, add_pair_1 = make_tile(ROWS_PAIR, 2, accumulate=True), make_tile(1, 2, accumulate=True)
-add_one, add_one_1 = make_tile(ROWS_ONE, 1, accumulate=True), make_tile(1, 1, accumulate=True)
+REST = (4, 2, 1)                # sizes of the tiles for rows that are left over
+
+
+def make_tiles(columns, **kind):
+    """Return the tiles of `columns` vectors: the full one, and those of REST rows."""
+    return [make_tile(rows, columns, **kind) for rows in (ROWS[columns], *REST)]
+
+
+set_wide, set_wide_4, set_wide_2, set_wide_1 = make_tiles(WIDEST)
+set_pair, set_pair_4, set_pair_2, set_pair_1 = make_tiles(2)
+set_one, set_one_4, set_one_2, set_one_1 = make_tiles(1)
+block_wide, block_wide_4, block_wide_2, block_wide_1 = make_tiles(WIDEST, blocked=True)
+block_pair, block_pair_4, block_pair_2, block_pair_1 = make_tiles(2, blocked=True)
+block_one, block_one_4, block_one_2, block_one_1 = make_tiles(1, blocked=True)
+add_wide, add_wide_4, add_wide_2, add_wide_1 = make_tiles(WIDEST, accumulate=True)
+add_pair, add_pair_4, add_pair_2, add_pair_1 = make_tiles(2, accumulate=True)
+add_one, add_one_4, add_one_2, add_one_1 = make_tiles(1, accumulate=True)
 
 
 @compiled
@@ -71,7 +79,13 @@ def panel_product(a, a_row, b, c, c_row, rows, width, k):
         while r + ROWS_WIDE <= rows:
             set_wide(a + r * a_row, a_row, 1, 0, b, WIDE, 0, c + r * c_row, c_row, k, 1)
             r += ROWS_WIDE
-        while r < rows:
+        while r + 4 <= rows:
+            set_wide_4(a + r * a_row, a_row, 1, 0, b, WIDE, 0, c + r * c_row, c_row, k, 1)
+            r += 4
+        while r + 2 <= rows:
+            set_wide_2(a + r * a_row, a_row, 1, 0, b, WIDE, 0, c + r * c_row, c_row, k, 1)
+            r += 2
+        while r + 1 <= rows:
             set_wide_1(a + r * a_row, a_row, 1, 0, b, WIDE, 0, c + r * c_row, c_row, k, 1)
             r += 1
     elif width == PAIR:
@@ -81,14 +95,23 @@ def panel_product(a, a_row, b, c, c_row, rows, width, k):
         while r + 4 <= rows:
             set_pair_4(a + r * a_row, a_row, 1, 0, b, PAIR, 0, c + r * c_row, c_row, k, 1)
             r += 4
-        while r < rows:
+        while r + 2 <= rows:
+            set_pair_2(a + r * a_row, a_row, 1, 0, b, PAIR, 0, c + r * c_row, c_row, k, 1)
+            r += 2
+        while r + 1 <= rows:
             set_pair_1(a + r * a_row, a_row, 1, 0, b, PAIR, 0, c + r * c_row, c_row, k, 1)
             r += 1
     else:
         while r + ROWS_ONE <= rows:
             set_one(a + r * a_row, a_row, 1, 0, b, WIDTH, 0, c + r * c_row, c_row, k, 1)
             r += ROWS_ONE
-        while r < rows:
+        while r + 4 <= rows:
+            set_one_4(a + r * a_row, a_row, 1, 0, b, WIDTH, 0, c + r * c_row, c_row, k, 1)
+            r += 4
+        while r + 2 <= rows:
+            set_one_2(a + r * a_row, a_row, 1, 0, b, WIDTH, 0, c + r * c_row, c_row, k, 1)
+            r += 2
+        while r + 1 <= rows:
             set_one_1(a + r * a_row, a_row, 1, 0, b, WIDTH, 0, c + r * c_row, c_row, k, 1)
             r += 1
 
@@ -101,21 +124,39 @@ def blocked_product(a, a_row, a_segment, b, c, c_row, rows, width, k, segments):
         while r + ROWS_WIDE <= rows:
             block_wide(a + r * a_row, a_row, 1, a_segment, b, WIDE, k * WIDE, c + r * c_row, c_row, k, segments)
             r += ROWS_WIDE
-        while r < rows:
+        while r + 4 <= rows:
+            block_wide_4(a + r * a_row, a_row, 1, a_segment, b, WIDE, k * WIDE, c + r * c_row, c_row, k, segments)
+            r += 4
+        while r + 2 <= rows:
+            block_wide_2(a + r * a_row, a_row, 1, a_segment, b, WIDE, k * WIDE, c + r * c_row, c_row, k, segments)
+            r += 2
+        while r + 1 <= rows:
             block_wide_1(a + r * a_row, a_row, 1, a_segment, b, WIDE, k * WIDE, c + r * c_row, c_row, k, segments)
             r += 1
     elif width == PAIR:
         while r + ROWS_PAIR <= rows:
             block_pair(a + r * a_row, a_row, 1, a_segment, b, PAIR, k * PAIR, c + r * c_row, c_row, k, segments)
             r += ROWS_PAIR
-        while r < rows:
+        while r + 4 <= rows:
+            block_pair_4(a + r * a_row, a_row, 1, a_segment, b, PAIR, k * PAIR, c + r * c_row, c_row, k, segments)
+            r += 4
+        while r + 2 <= rows:
+            block_pair_2(a + r * a_row, a_row, 1, a_segment, b, PAIR, k * PAIR, c + r * c_row, c_row, k, segments)
+            r += 2
+        while r + 1 <= rows:
             block_pair_1(a + r * a_row, a_row, 1, a_segment, b, PAIR, k * PAIR, c + r * c_row, c_row, k, segments)
             r += 1
     else:
         while r + ROWS_ONE <= rows:
             block_one(a + r * a_row, a_row, 1, a_segment, b, WIDTH, k * WIDTH, c + r * c_row, c_row, k, segments)
             r += ROWS_ONE
-        while r < rows:
+        while r + 4 <= rows:
+            block_one_4(a + r * a_row, a_row, 1, a_segment, b, WIDTH, k * WIDTH, c + r * c_row, c_row, k, segments)
+            r += 4
+        while r + 2 <= rows:
+            block_one_2(a + r * a_row, a_row, 1, a_segment, b, WIDTH, k * WIDTH, c + r * c_row, c_row, k, segments)
+            r += 2
+        while r + 1 <= rows:
             block_one_1(a + r * a_row, a_row, 1, a_segment, b, WIDTH, k * WIDTH, c + r * c_row, c_row, k, segments)
             r += 1
 
@@ -136,26 +177,49 @@ def transposed_product(a, a_k, a_segment, b, b_k, b_segment, c, c_row, rows, col
     j = 0
     while j < columns:
         width = panel_width(columns - j)
-        r = 0
-        if width == WIDE:
-            while r + ROWS_WIDE <= rows:
-                add_wide(a + r, 1, a_k, a_segment, b + j, b_k, b_segment, c + r * c_row + j, c_row, k, segments)
-                r += ROWS_WIDE
-            while r < rows:
-                add_wide_1(a + r, 1, a_k, a_segment, b + j, b_k, b_segment, c + r * c_row + j, c_row, k, segments)
-                r += 1
-        elif width == PAIR:
-            while r + ROWS_PAIR <= rows:
-                add_pair(a + r, 1, a_k, a_segment, b + j, b_k, b_segment, c + r * c_row + j, c_row, k, segments)
-                r += ROWS_PAIR
-            while r < rows:
-                add_pair_1(a + r, 1, a_k, a_segment, b + j, b_k, b_segment, c + r * c_row + j, c_row, k, segments)
-                r += 1
-        else:
-            while r + ROWS_ONE <= rows:
-                add_one(a + r, 1, a_k, a_segment, b + j, b_k, b_segment, c + r * c_row + j, c_row, k, segments)
-                r += ROWS_ONE
-            while r < rows:
-                add_one_1(a + r, 1, a_k, a_segment, b + j, b_k, b_segment, c + r * c_row + j, c_row, k, segments)
-                r += 1
+        _transposed_panel(a, a_k, a_segment, b + j, b_k, b_segment, c + j, c_row, rows, width, k, segments)
         j += width
+
+
+@compiled
+def _transposed_panel(a, a_k, a_segment, b, b_k, b_segment, c, c_row, rows, width, k, segments):
+    r = 0
+    if width == WIDE:
+        while r + ROWS_WIDE <= rows:
+            add_wide(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += ROWS_WIDE
+        while r + 4 <= rows:
+            add_wide_4(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += 4
+        while r + 2 <= rows:
+            add_wide_2(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += 2
+        while r + 1 <= rows:
+            add_wide_1(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += 1
+    elif width == PAIR:
+        while r + ROWS_PAIR <= rows:
+            add_pair(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += ROWS_PAIR
+        while r + 4 <= rows:
+            add_pair_4(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += 4
+        while r + 2 <= rows:
+            add_pair_2(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += 2
+        while r + 1 <= rows:
+            add_pair_1(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += 1
+    else:
+        while r + ROWS_ONE <= rows:
+            add_one(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += ROWS_ONE
+        while r + 4 <= rows:
+            add_one_4(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += 4
+        while r + 2 <= rows:
+            add_one_2(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += 2
+        while r + 1 <= rows:
+            add_one_1(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
+            r += 1

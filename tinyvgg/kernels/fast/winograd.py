@@ -124,12 +124,12 @@ def add_input_gradient(e, v, position, x, row, column):
 def make_output(kind):
     """Return the transform of one 4x4 block Y = A' M A with its tail; see elementwise.tail."""
     @machine
-    def output(e, m, position, y, row, column, bias, mask, affine, sums, filters, leak: types.float32):
+    def output(e, m, position, y, row, column, bias, mask, affine, sums, filters, leak: types.float32, ceiling: types.float32):
         factors = e.load(mask) if kind in (SUMS, RELU_SUMS) else None
         scale = [e.load(affine), e.load(affine + filters)] if kind >= AFFINE else None
-        shift, slope = e.load(bias), e.spread(leak)
+        shift, limits = e.load(bias), (e.spread(leak), e.spread(ceiling))
         grid = sandwich(A_T, _load_positions(e, m, position))
-        grid = [[tail(e, v, kind, bias=shift, mask=factors, affine=scale, leak=slope) for v in r] for r in grid]
+        grid = [[tail(e, v, kind, bias=shift, mask=factors, affine=scale, limits=limits) for v in r] for r in grid]
         if kind in (SUMS, RELU_SUMS):
             total, squares = e.load(sums), e.load(sums + filters)
             for value in [v for r in grid for v in r]:
@@ -237,19 +237,20 @@ def _outputs(step, first, count, left, right, m, m_stride, sums):
         for f in range(left, right, WIDTH):
             at, bias = m + t * filters + f, step.bias + f
             if step.tail == PLAIN:
-                output_plain(at, m_stride, y + f, row, filters, bias, 0, 0, 0, filters, 0.0)
+                output_plain(at, m_stride, y + f, row, filters, bias, 0, 0, 0, filters, 0.0, 0.0)
             elif step.tail == RELU:
-                output_relu(at, m_stride, y + f, row, filters, bias, 0, 0, 0, filters, 0.0)
+                output_relu(at, m_stride, y + f, row, filters, bias, 0, 0, 0, filters, 0.0, 0.0)
             elif step.tail == SUMS:
-                output_sums(at, m_stride, y + f, row, filters, bias, mask + f, 0, sums + f, filters, 0.0)
+                output_sums(at, m_stride, y + f, row, filters, bias, mask + f, 0, sums + f, filters, 0.0, 0.0)
             else:
-                output_relu_sums(at, m_stride, y + f, row, filters, bias, mask + f, 0, sums + f, filters, 0.0)
+                output_relu_sums(at, m_stride, y + f, row, filters, bias, mask + f, 0, sums + f, filters, 0.0, 0.0)
 
 
 @compiled
 def _outputs_affine(step, first, count, left, right, m, m_stride):
     """The same with scale and offset in the tail: for inference, where nothing is kept."""
-    filters, row, tail, leak = step.y.channels, step.y.row, step.tail, step.leak
+    filters, row, tail = step.y.channels, step.y.row, step.tail
+    leak, ceiling = step.leak, step.ceiling
     across = (step.y.width + OUTPUT - 1) // OUTPUT
     each = across * ((step.y.height + OUTPUT - 1) // OUTPUT)
     size = OUTPUT // 2 if tail >= AFFINE_POOL else OUTPUT
@@ -259,21 +260,21 @@ def _outputs_affine(step, first, count, left, right, m, m_stride):
         for f in range(left, right, WIDTH):
             at, bias, affine = m + t * filters + f, step.bias + f, step.affine + f
             if tail == AFFINE:
-                output_affine(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+                output_affine(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak, ceiling)
             elif tail == AFFINE_RELU:
-                output_affine_relu(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+                output_affine_relu(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak, ceiling)
             elif tail == AFFINE_LEAK:
-                output_affine_leak(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+                output_affine_leak(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak, ceiling)
             elif tail == RELU_AFFINE:
-                output_relu_affine(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+                output_relu_affine(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak, ceiling)
             elif tail == AFFINE_POOL:
-                output_affine_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+                output_affine_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak, ceiling)
             elif tail == AFFINE_RELU_POOL:
-                output_affine_relu_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+                output_affine_relu_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak, ceiling)
             elif tail == AFFINE_LEAK_POOL:
-                output_affine_leak_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+                output_affine_leak_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak, ceiling)
             else:
-                output_relu_affine_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak)
+                output_relu_affine_pool(at, m_stride, y + f, row, filters, bias, 0, affine, 0, filters, leak, ceiling)
 
 
 @compiled

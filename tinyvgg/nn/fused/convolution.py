@@ -1,5 +1,5 @@
 """A convolution and the layers that follow it, as far as one kernel does them together."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from tinyvgg.kernels.fast.elementwise import (
     GATE_AFTER,
     GATE_BEFORE,
     LEAK_AFTER,
+    NO_GATE,
     PLAIN,
     READY,
     RELU,
@@ -25,10 +26,12 @@ from tinyvgg.kernels.fast.matrices import OUTPUT, POSITIONS
 from tinyvgg.kernels.fast.program import FROM_PACKED, Weight
 from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.tile import WIDE
-from tinyvgg.nn.fused.values import Filters, Normalizer, Row, Value
+from tinyvgg.nn.fused.values import NO_BORDER, Filters, Normalizer, Row, Value
 
-LINEAR = 0, 0.0                 # what stands behind the normalisation: a gate's code without activation, and its leak
-PLAIN_RELU = GATE_AFTER, 0.0
+# What stands behind the normalisation: a gate's code, and its numbers.
+LINEAR = NO_GATE, {"leak": 0.0, "ceiling": 0.0}
+PLAIN_RELU = GATE_AFTER, {"leak": 0.0, "ceiling": 0.0}
+LONG_ROW, TOGETHER = 32, 64             # pixels from which a row is long enough, and that a block of the way back should have
 
 
 @dataclass
@@ -55,7 +58,7 @@ class Convolution:
     relu: bool = False
     dropout: Any = None
     norm: Any = None
-    after: tuple[int, float] = LINEAR
+    after: tuple[int, dict] = LINEAR
     pool: bool = False
     precise: bool = False
     accumulates = True                      # whether it adds to its source's gradient
@@ -89,7 +92,7 @@ class Convolution:
 
     def describe(self):
         """One line for plan.describe()."""
-        after = {GATE_AFTER: ["ReLU"], LEAK_AFTER: ["leaky ReLU"]}.get(self.after[0], [])
+        after = {GATE_AFTER: ["ReLU"], LEAK_AFTER: ["ReLU with limits"]}.get(self.after[0], [])
         parts = ["ReLU"] * self.relu + ["dropout"] * (self.dropout is not None) + ["batch-norm"] * (self.norm is not None)
         parts += after + ["max-pool"] * self.pool
         return f"{self.layer.name}: {self._how()}" + (f"; fused: {', '.join(parts)}" if parts else "")
@@ -122,7 +125,9 @@ class Convolution:
         self.weights.allocate(memory)
         if self.bias is not None:
             self.bias.allocate(memory)
-        needs = [self.width * max(WIDE, whole_vectors(self.kernel_size[0] * self.taps_across * c))]
+        self.rows = max(1, min(self.height, TOGETHER // self.width))
+        needs = [self.height * self.width * WIDE if self._pointwise() else self.width * WIDE,
+                 self.rows * self.width * (f + whole_vectors(self.kernel_size[0] * self.taps_across * c))]
         if self.winograd:
             needs.append(POSITIONS * (self.block * (c + f) + 2 * WIDTH))
         self.scratch = memory.shared("scratch", max(needs))
@@ -130,10 +135,16 @@ class Convolution:
         self._allocate_packed(memory)
         rows, columns = (winograd.in_tiles(n) if self.ragged else n for n in (self.height, self.width))
         self.result = self._part(arena.images(memory.capacity, rows, columns, f)) if self.apart else self.target.tensor
-        if memory.keeps and (not self.winograd or self.ragged or self._gate() == LEAK_AFTER):
+        if memory.keeps and self._passes_through():
             self.gathers = self.depthwise and self.strides == (1, 1) and self.source.readers == 1
             border = self._gathering_border() if self.gathers else (0, 0, 0, 0)
             self.through = self._part(arena.images(memory.capacity, rows, columns, f, border))
+
+    def _passes_through(self):
+        """Whether dR is stored, because the kernel of the way back cannot compute it while it loads."""
+        if self.winograd:
+            return self.ragged or self._gate() == LEAK_AFTER
+        return self.depthwise or self.pool
 
     def _gathering_border(self):
         """Zeros around dR for a convolution of it with the taps turned round."""
@@ -155,6 +166,18 @@ class Convolution:
             self.turned = memory.packed(taps * c * f)
             self.packed_back = memory.packed(POSITIONS * c * f if self.winograd else whole_vectors(taps * c) * f)
 
+    def _pointwise(self):
+        """Whether each output is made of one pixel, and each pixel read once."""
+        return self.kernel_size == self.strides == (1, 1) and self.padding == (0, 0) and not self.depthwise and not self.winograd
+
+    def _merged(self, *tensors):
+        """The tensors with rows put together to longer ones, where only pixels matter and nothing is between them."""
+        if not self._pointwise() or any(t.row != t.width * t.channels or t.image != t.row * t.height for t in tensors):
+            return tensors
+        pixels = self.height * self.width
+        parts = next(n for n in (4, 2, 1) if n == 1 or (pixels % n == 0 and pixels // n >= LONG_ROW))
+        return [replace(t, row=pixels // parts * t.channels, height=parts, width=pixels // parts) for t in tensors]
+
     def _part(self, tensor):
         """A buffer as the convolution counts pixels: there may be room for cut tiles, or only for pooled pixels."""
         return Tensor(tensor.at, tensor.row, tensor.image, self.height, self.width, tensor.channels)
@@ -170,15 +193,15 @@ class Convolution:
             self.normalizer.prepare(program, self.result, mode)
         whole = mode == "infer" and self._fuses_all()
         tail = self._tail(mode, batch, whole)
-        program.add(self._kernel(tail), name, tail=tail, packed=packed,
-                    y=self._part(self.target.tensor) if whole else self.result, **self._conv_fields(program, mode))
+        x, y = self._merged(self.source.tensor.shifted(*self.padding), self._part(self.target.tensor) if whole else self.result)
+        program.add(self._kernel(tail), name, tail=tail, packed=packed, x=x, y=y, **self._conv_fields(program, mode))
         if batch:
             if self.ragged:
                 program.add(normalize.sums, name, y=self.result, **self.sums)
             self.normalizer.prepare(program, self.result, mode)
         if self.apart and not whole:
             program.add(normalize.apply, name, x=self.result, y=self.target.tensor, affine=self._affine(), pool=self.pool,
-                        gate=self.after[0], leak=self.after[1])
+                        gate=self.after[0], **self.after[1])
 
     def _pack(self, program):
         """Add the step that packs the weights; return where they will be."""
@@ -225,8 +248,8 @@ class Convolution:
 
     def _conv_fields(self, program, mode):
         bias = self.bias.read(program) if self.bias is not None else self.identity + self.filters
-        return {"x": self.source.tensor.shifted(*self.padding), "bias": bias, "affine": self._affine(), "leak": self.after[1],
-                "block": self.block, **self._window(), **self._mask(mode), **self.sums, **self.scratch}
+        return {"bias": bias, "affine": self._affine(), "block": self.block, **self.after[1], **self._window(),
+                **self._mask(mode), **self.sums, **self.scratch}
 
     def draw_mask(self, arena, count):
         """Draw the mask of the next training step from the dropout layer's generator."""
@@ -238,24 +261,26 @@ class Convolution:
     def backward(self, program, mode, gradients, inputs):
         """Add the steps from the target's gradient to the source's and, with `gradients`, to those of the weights."""
         name, incoming = self.layer.name, {"g": self.target.gradient, "gate": self._gate(), "pool": self.pool,
-                                           "leak": self.after[1]}
+                                           **self.after[1]}
         slope = self.flat
         if self.normalizer is not None:
             slope = self.normalizer.pull(program, self.result, incoming, mode, gradients)
         tail = {"y": self.result, "affine": self._affine(), "slope": slope, "zeros": self.flat, **incoming, **self._mask(mode),
                 **self.sums}
-        apart = not self.winograd or self.ragged or self._gate() == LEAK_AFTER
+        apart = self._passes_through()
         if apart:
             program.add(normalize.gradient, name, **tail, dx=self.through)
             if gradients:
                 self._add_bias_gradient(program)
             tail = {**tail, "g": self.through, "gate": READY, "pool": False}
-        if self.winograd:
-            self._backward_winograd(program, tail, gradients, bias=gradients and not apart)
-        elif self.depthwise:
+        if self.depthwise:
             self._backward_depthwise(program, gradients, inputs)
+        elif self.winograd:
+            self._backward_winograd(program, tail, gradients)
         else:
-            self._backward_direct(program, gradients, inputs)
+            self._backward_direct(program, tail, gradients, inputs)
+        if gradients and not apart:
+            self._add_bias_gradient(program)
 
     def _gate(self):
         return GATE_BEFORE if self.relu else self.after[0]
@@ -269,7 +294,7 @@ class Convolution:
         """Where the input gradient goes: the window of the convolution in the source's gradient."""
         return {"dx": self.source.gradient.shifted(*self.padding), "fresh": self.source.fresh()}
 
-    def _backward_winograd(self, program, tail, gradients, bias):
+    def _backward_winograd(self, program, tail, gradients):
         name, c, f = self.layer.name, self.channels, self.filters
         program.add(packing.transpose, name, when=self.weights.when, kernel=self.weights.read(program), **self.turned, depth=c,
                     filters=f, kernel_height=3, kernel_width=3)
@@ -282,32 +307,31 @@ class Convolution:
             program.add(winograd.gather_gradient, name, gradient=self.weights.gradient(), x=self.source.tensor, y=self.result,
                         **self.partial)
             self.weights.collect(program)
-        if bias:
-            self._add_bias_gradient(program)
 
-    def _backward_direct(self, program, gradients, inputs):
+    def _backward_direct(self, program, tail, gradients, inputs):
         name, depth = self.layer.name, self.kernel_size[0] * self.taps_across * self.channels
         shape = {**self._window(), "depth": depth, "filters": self.filters}
-        if gradients:
-            self._add_kernel_gradient(program, direct.kernel_gradient, shape)
+        into = {"dx": self.source.gradient, "fresh": 0, "want_input": direct.NOTHING}
         if inputs:
             program.add(packing.pack_transposed, name, when=self.weights.when, kernel=self.weights.read(program),
                         **self.packed_back, **shape)
-            program.add(direct.input_gradient, name, g=self.through, packed=self.packed_back["packed"], **shape,
-                        **self._gradient_into(),
-                        **self.scratch)
-
-    def _add_kernel_gradient(self, program, kernel, shape):
-        name = self.layer.name
-        program.add(kernel, name, x=self.source.tensor.shifted(*self.padding), g=self.through, **shape, **self.partial)
-        program.add(direct.gather_gradient, name, gradient=self.weights.gradient(), **shape, **self.partial)
-        self.weights.collect(program)
+            whole = self._pointwise() and self.source.readers == 1 and self.source.border == NO_BORDER
+            into = {**self._gradient_into(), "want_input": direct.OVER if whole else direct.ADDED}
+            into["fresh"] = 0 if whole else into["fresh"]
+        program.add(direct.backward, name, x=self.source.tensor.shifted(*self.padding), packed=self.packed_back["packed"],
+                    want_gradient=gradients, block=self.rows, **shape, **tail, **into, **self.partial, **self.scratch)
+        if gradients:
+            program.add(direct.gather_gradient, name, gradient=self.weights.gradient(), **shape, **self.partial)
+            self.weights.collect(program)
 
     def _backward_depthwise(self, program, gradients, inputs):
         taps = self.kernel_size[0] * self.kernel_size[1]
         shape = {**self._window(), "depth": taps, "filters": self.filters}
         if gradients:
-            self._add_kernel_gradient(program, depthwise.kernel_gradient, shape)
+            program.add(depthwise.kernel_gradient, self.layer.name, x=self.source.tensor.shifted(*self.padding), g=self.through,
+                        **shape, **self.partial)
+            program.add(direct.gather_gradient, self.layer.name, gradient=self.weights.gradient(), **shape, **self.partial)
+            self.weights.collect(program)
         if not inputs:
             return
         kernel = self.weights.read(program)

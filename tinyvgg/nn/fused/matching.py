@@ -40,8 +40,9 @@ def is_relu(call):
     return call.kind == "activation" and call.about.code == activations.RELU
 
 
-def is_leaky(call):
-    return call.kind == "activation" and call.about.code == activations.LEAKY
+def is_bent(call):
+    """Whether a call is a ReLU with a slope below 0, a ceiling, or both."""
+    return call.kind == "activation" and call.about.code in (activations.LEAKY, activations.CLIPPED) and call.about.threshold == 0
 
 
 def is_plain_pool(call):
@@ -62,10 +63,10 @@ FUSIONS = {
     "convolution": [
         [("relu", is_relu), ("dropout", CHANNEL_MASK), ("norm", NORM), ("pool", is_plain_pool)],
         [("norm", NORM), ("after", is_relu), ("pool", is_plain_pool)],
-        [("norm", NORM), ("after", is_leaky), ("pool", is_plain_pool)],
+        [("norm", NORM), ("after", is_bent), ("pool", is_plain_pool)],
     ],
     "dense": [[("relu", is_relu), ("dropout", MASK)], []],
-    "norm": [[("after", is_relu)], [("after", is_leaky)]],
+    "norm": [[("after", is_relu)], [("after", is_bent)]],
     "add": [[("relu", is_relu)]],
 }
 
@@ -174,10 +175,11 @@ class Matcher:
 
 
 def _after(call):
-    """(gate, leak) of the activation behind a normalisation."""
+    """(gate, numbers) of the activation behind a normalisation."""
     if call is None:
         return LINEAR
-    return PLAIN_RELU if call.about.code == activations.RELU else (LEAK_AFTER, call.about.leak)
+    return PLAIN_RELU if call.about.code == activations.RELU else (LEAK_AFTER, {"leak": call.about.leak,
+                                                                               "ceiling": call.about.ceiling})
 
 
 def _layer_of(call):

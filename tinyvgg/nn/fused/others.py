@@ -6,7 +6,6 @@ import numpy as np
 
 from tinyvgg.kernels.fast import activations, images, normalize, pooling
 from tinyvgg.kernels.fast.arena import Tensor
-from tinyvgg.kernels.fast.elementwise import NO_GATE
 from tinyvgg.nn.fused.convolution import LINEAR
 from tinyvgg.nn.fused.values import Normalizer, Value
 
@@ -33,7 +32,7 @@ class Stage:
 @dataclass
 class Normalization(Stage):
     """BatchNormalization by itself, then an activation where it follows."""
-    after: tuple[int, float] = LINEAR
+    after: tuple[int, dict] = LINEAR
 
     def describe(self):
         return f"{self.layer.name}: batch-norm" + ("; fused: activation" if self.after != LINEAR else "")
@@ -50,12 +49,12 @@ class Normalization(Stage):
             program.add(normalize.sums, self.layer.name, y=x, **normalizer.sums)
         normalizer.prepare(program, x, mode)
         program.add(normalize.apply, self.layer.name, x=x, y=self.target.tensor, affine=normalizer.affine, gate=self.after[0],
-                    leak=self.after[1], pool=False)
+                    pool=False, **self.after[1])
 
     def backward(self, program, mode, gradients, inputs):
         """Add the steps from the target's gradient to the source's and, with `gradients`, to those of gamma and beta."""
         normalizer = self.normalizer
-        incoming = {"g": self.target.gradient, "gate": self.after[0], "leak": self.after[1], "pool": False}
+        incoming = {"g": self.target.gradient, "gate": self.after[0], "pool": False, **self.after[1]}
         slope = normalizer.pull(program, self.source.tensor, incoming, mode, gradients)
         self.source.fresh()
         program.add(normalize.gradient, self.layer.name, y=self.source.tensor, affine=normalizer.affine, slope=slope,
@@ -79,14 +78,14 @@ class Rescaled(Stage):
     def forward(self, program, mode):
         """Add the step from source to target."""
         program.add(normalize.apply, self.layer.name, x=self.source.tensor, y=self.target.tensor, affine=self.affine,
-                    gate=NO_GATE, leak=0.0, pool=False)
+                    pool=False, gate=LINEAR[0], **LINEAR[1])
 
     def backward(self, program, mode, gradients, inputs):
         """Add the step back."""
         self.source.fresh()
         program.add(normalize.gradient, self.layer.name, y=self.source.tensor, g=self.target.gradient, dx=self.source.gradient,
-                    affine=self.affine, slope=self.flat, mask=self.ones, mask_image=0, zeros=self.flat, gate=NO_GATE, leak=0.0,
-                    pool=False, **self.sums)
+                    affine=self.affine, slope=self.flat, mask=self.ones, mask_image=0, zeros=self.flat, pool=False,
+                    gate=LINEAR[0], **LINEAR[1], **self.sums)
 
 
 @dataclass
