@@ -13,9 +13,12 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 
 from tinyvgg.errors import BuildError, OptionError
-from tinyvgg.firmware.image import board_facts, check_budget, check_fits, sizes, smaller, write_images
+from tinyvgg.firmware.elf import BOARD_SECTION
+from tinyvgg.firmware.facts import board_facts, header_text
+from tinyvgg.firmware.image import check_budget, check_fits, sizes, smaller, write_images
 from tinyvgg.report.record import atomic_path
 
 HERE = Path(__file__).parent
@@ -61,12 +64,12 @@ def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=()
     elf_path = Path(f"{out}.elf") if Path(out).suffix != ".elf" else Path(out)
     if not 512 <= stack <= facts.ram["length"]:
         raise OptionError(f"a stack of {stack} bytes; expected 512 to {facts.ram['length']}")
-    base = sorted((HERE / "common").glob("*.c")) + sorted(facts.folder.glob("*.c"))
-    folders = [HERE / "common", facts.folder, *([HERE / "include"] if name == "zig" else []), *include]
-    arguments = [*command, *(facts.zig if name == "zig" else facts.gcc), *_FREESTANDING, *(_ZIG if name == "zig" else _GCC),
-                 optimise, *flags, *(f"-D{d}" for d in defines), f"-DTV_MEMORY_ACCESS={int(memory_access)}",
-                 *(f"-I{folder}" for folder in folders)]
     with tempfile.TemporaryDirectory() as scratch, atomic_path(elf_path) as partial:
+        base = [*sorted((HERE / "common").glob("*.c")), *_board_sources(facts), _facts_source(facts, Path(scratch))]
+        folders = [HERE / "common", scratch, facts.folder, facts.sources, *([HERE / "include"] if name == "zig" else []), *include]
+        arguments = [*command, *(facts.zig if name == "zig" else facts.gcc), *_FREESTANDING, *(_ZIG if name == "zig" else _GCC),
+                     optimise, *flags, *(f"-D{d}" for d in defines), f"-DTV_MEMORY_ACCESS={int(memory_access)}",
+                     *(f"-I{folder}" for folder in folders)]
         script = Path(scratch) / "link.ld"
         script.write_text(_linker_script(facts, stack))
         _compile([*arguments, "-T", str(script), "-Wl,--gc-sections", "-Wl,-e,Reset_Handler", *map(str, base), *map(str, sources),
@@ -108,12 +111,34 @@ def find_compiler(wanted="auto"):
     raise BuildError(missing[wanted], hint)
 
 
+def _board_sources(facts):
+    """C files of the board: its own, and those of its family that it has none of the same name for."""
+    own = {p.name: p for p in sorted(facts.folder.glob("*.c"))}
+    return list(({p.name: p for p in sorted(facts.sources.glob("*.c"))} | own).values())
+
+
+def _facts_source(facts, folder):
+    """Write board.h and a C file that puts board.toml into the ELF, in a section that no loader writes; return the C file."""
+    (folder / "board.h").write_text(header_text(facts), encoding="utf-8")
+    (folder / "board.toml").write_text(facts.text, encoding="utf-8")
+    source = folder / "board_facts.c"
+    source.write_text(f"""__asm__(".pushsection {BOARD_SECTION},\\"\\",%progbits\\n"
+        ".incbin \\"{(folder / 'board.toml').as_posix()}\\"\\n.popsection\\n");
+""", encoding="utf-8")
+    return source
+
+
 def _linker_script(facts, stack):
-    text = (facts.folder / "link.ld").read_text(encoding="utf-8")
-    changed, n = re.subn(r"_stack_size = \d+;", f"_stack_size = {stack};", text)
-    if n != 1:
-        raise AssertionError("link.ld has lost its _stack_size line")
-    return changed
+    """Fill the family's link.ld (or the board's own) with the memories of a board."""
+    own = facts.folder / "link.ld"
+    template = Template((own if own.is_file() else facts.sources / "link.ld").read_text(encoding="utf-8"))
+    alias = facts.ramcode["in_ram"]
+    values = {"part": facts.part, "stack": stack,
+              "ram_limit": hex(facts.ram["origin"] + (facts.ram["length"] if alias is None else alias))}
+    for name in ("flash", "ram", "ramcode"):
+        memory = getattr(facts, name)
+        values |= {f"{name}_origin": f"{memory['origin']:#010x}", f"{name}_length": memory["length"]}
+    return template.substitute(values)
 
 
 def _compile(command, facts, scratch):

@@ -8,6 +8,8 @@ from tinyvgg.errors import FormatError
 
 _LARGEST = 64 << 20
 _LONGEST_NAME = 1024
+BOARD_SECTION = ".tinyvgg.board"
+_LARGEST_BOARD = 1 << 16
 _ARM, _EXECUTABLE, _LOAD, _ALLOC, _NOBITS = 40, 2, 1, 2, 8
 _TEXT_FLAG, _SYMBOLS, _FUNCTION = 4, 2, 2
 
@@ -58,8 +60,16 @@ class Elf:
         self.segments = self._segments(header[4], header[8], header[9])
         self.sections, raw = self._sections(header[5], header[10], header[11], header[12])
         self.symbols = self._symbols(raw)
+        self.board_text = self._board_text(raw)
         functions = sorted((s.address, s.size, s.name) for s in self.symbols.values() if s.is_function)
         self._starts, self._functions = [f[0] for f in functions], functions
+
+    def _board_text(self, raw):
+        """The board.toml that the build put into section .tinyvgg.board, or None."""
+        for section, row in zip(self.sections, raw, strict=True):
+            if section.name == BOARD_SECTION and row[5] <= _LARGEST_BOARD:
+                return self._slice(row[4], row[5], "the board's facts").rstrip(b"\0").decode("utf-8", "replace")
+        return None
 
     def function_at(self, address):
         """Return the name of the function that holds `address`, or None."""

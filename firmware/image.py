@@ -1,42 +1,11 @@
 """From an ELF to what flash tools eat: .bin, Intel .hex, and a .map to read; the sizes against the board."""
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
-from tinyvgg.errors import BuildError, FormatError, OptionError
+from tinyvgg.errors import BuildError, FormatError
 from tinyvgg.firmware.elf import Elf
+from tinyvgg.firmware.facts import BOARDS, board_facts
 
-BOARDS = Path(__file__).parent / "boards"
-
-
-@dataclass(frozen=True)
-class BoardFacts:
-    """What is built into a board, in bytes and Hz, and how compilers and flash tools call it."""
-    name: str
-    folder: Path
-    part: str
-    device_id: int
-    clock_hz: int
-    flash: dict
-    ram: dict
-    ramcode: dict
-    zig: list
-    gcc: list
-    openocd: str
-    pyocd: str
-
-
-def board_facts(name):
-    """Return the facts of a board by its name ("stm32l4r9i-disco"), from firmware/boards/*/board.toml."""
-    known = {}
-    for path in sorted(BOARDS.glob("*/board.toml")):
-        facts = BoardFacts(folder=path.parent, **tomllib.loads(path.read_text(encoding="utf-8")))
-        known[facts.name] = facts
-    if name not in known:
-        raise OptionError(f"there is no firmware for a board {name!r}; there is for {', '.join(known)}",
-                          f"--board {next(iter(known))}")
-    return known[name]
-
+__all__ = ["BOARDS", "board_facts", "check_budget", "check_fits", "sizes", "to_binary", "to_hex", "to_map", "write_images"]
 
 def sizes(elf):
     """Return {"flash_bytes", "ram_bytes", "stack_bytes"}: what a loader writes; variables, stack and code in RAM together."""

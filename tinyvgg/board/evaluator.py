@@ -35,8 +35,9 @@ def evaluate_board(board, x, y, *, model=None, out=None, classes=None, seed=0, q
 
     def on_answer(position, raw, cycles, seconds):
         i = waiting[position]
+        ran = counter is not None and bool(counter.instructions)
         rows[i] = {"i": i, "raw": raw.tolist(), "cycles": int(cycles), "seconds": float(seconds),
-                   "instructions": counter.instructions[-1] if counter and counter.instructions else None}
+                   "instructions": counter.instructions[-1] if ran else None, "stalls": counter.stalls if ran else None}
         if out is not None:
             append_line(out, rows[i])
         right = sum(int(np.argmax(r["raw"]) == y[j]) for j, r in rows.items()) if not quiet and position % 16 == 0 else 0
@@ -53,7 +54,20 @@ def evaluate_board(board, x, y, *, model=None, out=None, classes=None, seed=0, q
 
 def _key(board, x, y):
     """What must be the same for kept answers to count."""
-    return {"images": sha256_arrays(x, y), "model": board.info.sha256 if board.info else None, "protocol": board.protocol}
+    return {"images": sha256_arrays(x, y), "model": board.info.sha256 if board.info else None, "protocol": board.protocol,
+            "flash_model": flash_model(board)}
+
+
+def flash_model(board):
+    """What the times of a Board rest on: "calibrated" or "none" for a virtual one, None where silicon measures them."""
+    machine = getattr(board.link, "machine", None)
+    return None if machine is None else "calibrated" if machine.flash_model else "none"
+
+
+def ms_error(board):
+    """Error of a Board's times in per cent: 0 where silicon measures them, None where nobody knows it."""
+    machine = getattr(board.link, "machine", None)
+    return 0.0 if machine is None else machine.error_percent
 
 
 def _kept(out, key, n):
@@ -99,13 +113,18 @@ def summarise(x, y, rows, board, model, classes):
 
 
 def times(rows, board):
-    """Means for an image: cycles and ms of the inference, instructions, ms of everything else (the wire)."""
+    """Means for an image: ms of the inference with its error, instructions, cycles, ms of everything else (the wire).
+
+    Cycles are those of silicon, or of a virtual board at zero wait states; its ms are the flash model's, too.
+    """
     cycles = [r["cycles"] for r in rows if r["cycles"]]
+    base = [r["cycles"] - (r.get("stalls") or 0) for r in rows if r["cycles"]]
     instructions = [r["instructions"] for r in rows if r.get("instructions")]
     ms = 1000 * float(np.mean(cycles)) / board.info.clock_hz if cycles and board.info else None
     total = 1000 * float(np.mean([r["seconds"] for r in rows]))
     return {"instructions_per_image": float(np.mean(instructions)) if instructions else None,
-            "cycles_per_image": float(np.mean(cycles)) if cycles else None, "ms_per_image": ms,
+            "cycles_per_image": float(np.mean(base)) if base else None, "ms_per_image": ms, "ms_error": ms_error(board),
+            "flash_model": flash_model(board),
             "wire_ms_per_image": None if ms is None else max(total - ms, 0.0), "total_ms_per_image": total}
 
 
@@ -137,40 +156,43 @@ def model_beside(port, model=None):
 
 
 def profile_board(board, x):
-    """Classify x (N, H, W, C) and return the cycles of each layer (means), and what of stack and arena was in use."""
+    """Classify x (N, H, W, C) and return the cycles and ms of each layer (means), and what of stack and arena was in use.
+
+    `cycles` are those of silicon, or of a virtual board at zero wait states; its `ms` are the flash model's.
+    """
     if board.protocol == "student":
         raise OptionError("the student protocol keeps no profile", "a tinyvgg firmware")
-    total, names, counter, instructions = None, [], _counter(board), []
+    total, names, counter, instructions, stalls = None, [], _counter(board), [], []
     for image in x:
         answers = board.infer(image[None])
         layers = board.profile()
         names = [name for name, _ in layers]
         cycles = np.array([int(answers.cycles[0]), *(c for _, c in layers)], np.float64)
         total = cycles if total is None else total + cycles
-        if counter and len(counter.layers) == len(names) - 1:
+        known = counter is not None and len(counter.layers) == len(names) - 1
+        if known:
             instructions.append([None, *counter.layers])
+        stalls.append([counter.stalls, 0, *counter.layer_stalls] if known else [0] * (len(names) + 1))
     if not names:
         raise OptionError("the board's firmware keeps no profile", "tinyvgg firmware build MODEL")
     mean, clock = total / len(x), board.info.clock_hz
-    return {"n": len(x), "cycles_per_image": float(mean[0]), "ms_per_image": 1000 * float(mean[0]) / clock, "clock_hz": clock,
+    base = mean - np.mean(stalls, axis=0)
+    return {"n": len(x), "cycles_per_image": float(base[0]), "ms_per_image": 1000 * float(mean[0]) / clock,
+            "ms_error": ms_error(board), "flash_model": flash_model(board), "clock_hz": clock,
             "modelled": getattr(board.link, "machine", None) is not None, "usage": vars(board.usage()), "model": board.info.model,
-            "layers": [{"layer": n, "cycles": float(c), "ms": 1000 * float(c) / clock, "instructions": k}
-                       for n, c, k in zip(names, mean[1:], _means(instructions, len(names)), strict=True)]}
-
-
-MODELS = {"zero wait states": None, "5 wait states, lines of 16 bytes": 16}
+            "layers": [{"layer": n, "cycles": float(c), "ms": 1000 * float(m) / clock, "instructions": k}
+                       for n, c, m, k in zip(names, base[1:], mean[1:], _means(instructions, len(names)), strict=True)]}
 
 
 def profile_model(elf, x, sha256):
-    """Return {what is assumed of the flash: the profile of the image `elf` on the virtual board}, to hold beside a real one's.
+    """Return {flash model: the profile of the image `elf` on the virtual board with it}, to hold beside a real one's.
 
     Raises LinkError unless the image holds the model `sha256`.
     """
     from tinyvgg.board.classifier import Board
-    from tinyvgg.board.virtual.flash import WaitStates
     found = {}
-    for name, line in MODELS.items():
-        with Board(f"virtual:{elf}", sha256=sha256, wait_states=line and WaitStates(line)) as board:
+    for name in ("calibrated", "none"):
+        with Board(f"virtual:{elf}", sha256=sha256, flash_model=name) as board:
             found[name] = profile_board(board, x)
     return found
 

@@ -214,7 +214,8 @@ class VirtualLink:
         self.baud = baud
 
     def close(self):
-        """Nothing to close: the board is this object's."""
+        """Give the emulator's memory back."""
+        self.machine.close()
 
     def now(self):
         """Simulated seconds."""

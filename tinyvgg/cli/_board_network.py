@@ -17,21 +17,39 @@ def _add_port(parser, *, build=False):
     parser.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student"))
     parser.add_argument("--baud", type=int, default=115200, help="rate to work at (default 115200)")
     parser.add_argument("--timed", action="store_true", help="a virtual board keeps the baud rate's time")
-    parser.add_argument("--wait-states", type=int, metavar="LINE",
-                        help="a virtual board models flash wait states, cache lines of LINE bytes")
+    add_virtual_options(parser)
     parser.add_argument("--model", metavar="FILE.tvq",
                         help="what the board should answer (default: the .tvq beside a virtual: ELF)")
     add_data(parser, "the data that the model beside the ELF was made for")
+
+
+def add_virtual_options(parser):
+    """Options of a virtual board's time."""
+    parser.add_argument("--flash-model", default="calibrated", choices=("calibrated", "none"),
+                        help="a virtual board's flash: as silicon (default), or zero wait states")
+    parser.add_argument("--bank", default="dual", choices=("dual", "single"),
+                        help="a virtual board's option byte: two banks of 64 bits, as delivered (default), or one of 128")
+
+
+def virtual_options(arguments):
+    """Return the keyword arguments of Machine that the options stand for."""
+    return {"timed": arguments.timed, "flash_model": arguments.flash_model, "two_banks": arguments.bank == "dual"}
+
+
+def ms_text(result):
+    """ "110.2 ms +- 3 %", of a result with ms_per_image, ms_error and flash_model."""
+    ms, error, model = (result[k] for k in ("ms_per_image", "ms_error", "flash_model"))
+    if model is None:
+        return f"{ms:.2f} ms"
+    note = "at zero wait states" if model == "none" else f"+- {error:g} %" if error is not None else "at settings not calibrated"
+    return f"{ms:.1f} ms {note}"
 
 
 def _board(arguments, port):
     from tinyvgg.board import Board
     options = {}
     if port.startswith("virtual:"):
-        options["timed"] = arguments.timed
-        if arguments.wait_states:
-            from tinyvgg.board.virtual.flash import WaitStates
-            options["wait_states"] = WaitStates(line=arguments.wait_states)
+        options = virtual_options(arguments)
     return Board(port, arguments.protocol, baud=arguments.baud, **options)
 
 
@@ -107,7 +125,8 @@ def _evaluation_text(result):
         lines.append(f"agreement with the simulation {100 * result['agreement']:.2f} %"
                      + (f"; different: images {result['different']}" if result["different"] else ""))
     if result["ms_per_image"] is not None:
-        lines.append(f"{result['ms_per_image']:.2f} ms of inference an image ({result['cycles_per_image']:,.0f} cycles), "
+        at = " at zero wait states" if result["flash_model"] else ""
+        lines.append(f"{ms_text(result)} of inference an image ({result['cycles_per_image']:,.0f} cycles{at}), "
                      f"{result['wire_ms_per_image']:.2f} ms of everything else")
     else:
         lines.append(f"{result['total_ms_per_image']:.2f} ms an image")
@@ -147,26 +166,33 @@ def _profile(arguments):
 
 
 def _beside_text(result):
-    """The board's cycles beside those of the models of it."""
+    """The board's ms beside those of the models of it."""
     from tinyvgg.report.tables import table
     models = result["models"]
     lines = []
-    for i, row in enumerate([*result["layers"], {"layer": "whole network", "cycles": result["cycles_per_image"]}]):
-        theirs = [[*m["layers"], {"cycles": m["cycles_per_image"]}][i]["cycles"] for m in models.values()]
-        ratios = [part for c in theirs for part in (f"{c:,.0f}", f"{row['cycles'] / c:.2f}" if c else "-")]
-        lines.append([row["layer"], f"{row['cycles']:,.0f}", *ratios])
-    return table(["layer", "board", *(part for name in models for part in (name, "board / model"))], lines)
+    for i, row in enumerate([*result["layers"], {"layer": "whole network", "ms": result["ms_per_image"]}]):
+        theirs = [[*m["layers"], {"ms": m["ms_per_image"]}][i]["ms"] for m in models.values()]
+        ratios = [part for ms in theirs for part in (f"{ms:.3f}", f"{row['ms'] / ms:.2f}" if ms else "-")]
+        lines.append([row["layer"], f"{row['ms']:.3f}", *ratios])
+    heads = [part for name in models for part in (f"{name} ms" if name != "none" else "zero wait ms", "board / model")]
+    text = table(["layer", "board ms", *heads], lines)
+    calibrated = models["calibrated"]
+    if calibrated["ms_error"] and not result["modelled"]:
+        off = 100 * (calibrated["ms_per_image"] / result["ms_per_image"] - 1)
+        text += (f"\nthe calibrated model is off by {off:+.1f} %; it claims +- {calibrated['ms_error']:g} %")
+    return text
 
 
 def _profile_text(result):
     from tinyvgg.report.tables import table
     rows = [[row["layer"], f"{row['cycles']:,.0f}", "-" if row["instructions"] is None else f"{row['instructions']:,.0f}",
-             f"{row['ms']:.3f}", f"{100 * row['cycles'] / result['cycles_per_image']:.1f}"] for row in result["layers"]]
+             f"{row['ms']:.3f}", f"{100 * row['ms'] / result['ms_per_image']:.1f}"] for row in result["layers"]]
     usage = result["usage"]
+    at = ", zero wait states" if result["modelled"] else ""
     kind = "modelled" if result["modelled"] else "measured"
-    head = (f"{result['model']}: {result['cycles_per_image']:,.0f} cycles an image ({kind}), {result['ms_per_image']:.2f} ms at "
-            f"{result['clock_hz'] / 1e6:.0f} MHz")
-    return "\n".join([head, table(["layer", "cycles", "instructions", "ms", "%"], rows),
+    head = (f"{result['model']}: {ms_text(result)} an image at {result['clock_hz'] / 1e6:.0f} MHz, {result['cycles_per_image']:,.0f} "
+            f"cycles ({kind}{at})")
+    return "\n".join([head, table(["layer", "cycles" + at, "instructions", "ms", "%"], rows),
                       f"stack {usage['stack_used']:,} of {usage['stack_bytes']:,} bytes, "
                       f"arena {usage['arena_used']:,} of {usage['arena_bytes']:,}, "
                       f"flash {usage['flash_used']:,}, variables {usage['ram_static']:,}"])

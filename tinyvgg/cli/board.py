@@ -3,6 +3,7 @@
     tinyvgg board demo                                          builds the demonstration firmware, runs it on a virtual board
     tinyvgg board run build/cifar10.elf --port socket://localhost:4404    serves a virtual board to other programs
     tinyvgg board run build/cifar10.elf --port pty              the same as a serial port (Linux, macOS)
+    tinyvgg board run theirs.bin --board nucleo-l4r5zi          the same with firmware of others (.bin, .hex, --lenient for .elf)
     tinyvgg board info --port /dev/ttyACM0                      which firmware answers, in which protocol
     tinyvgg board evaluate --port virtual:build/light.elf --data cifar10 -n 1000 --out runs/board
     tinyvgg board evaluate --build light.h5 --data cifar10 -n 1000        builds the firmware first (int8), on a virtual board
@@ -54,12 +55,15 @@ def _demo(arguments):
 
 def _add_run(add_parser):
     serve = add_parser("run", help="serve a virtual board with an image on a pty or a socket")
-    serve.add_argument("elf", metavar="ELF", help="the image (.elf)")
+    serve.add_argument("image", metavar="IMAGE", help="an .elf, or a .bin or .hex of any firmware")
+    serve.add_argument("--board", metavar="BOARD", help="name or folder of the board (default: what the ELF was built for, "
+                       "else stm32l4r9i-disco)")
+    serve.add_argument("--lenient", action="store_true", help="every register answers, with UARTs, SysTick and timers: for firmware "
+                       "of others (default for .bin and .hex)")
     serve.add_argument("--port", default="socket://localhost:4404", help="pty, or socket://HOST:PORT (default socket://localhost:4404)")
     serve.add_argument("--timed", action="store_true", help="keep the baud rate's time, and lose bytes that nobody reads")
     serve.add_argument("--strict", action="store_true", help="check alignment and divisors too (slower)")
-    serve.add_argument("--wait-states", type=int, metavar="LINE",
-                       help="model flash wait states, cache lines of LINE bytes (8, 16, 32)")
+    _board_network.add_virtual_options(serve)
     serve.add_argument("--profile", action="store_true", help="at the end, print the functions by their cycles")
     serve.add_argument("--seconds", type=float, help="end after so many seconds (default: at Ctrl-C)")
     add_common(serve, seed=False)
@@ -69,22 +73,23 @@ def _add_run(add_parser):
 def _run(arguments):
     import time
 
-    from tinyvgg.board.virtual.flash import WaitStates
     from tinyvgg.board.virtual.machine import Machine
     from tinyvgg.board.virtual.serve import serve
-    waits = WaitStates(line=arguments.wait_states) if arguments.wait_states is not None else None
-    machine = Machine(arguments.elf, timed=arguments.timed, strict=arguments.strict, halt_on_fault=False, wait_states=waits)
+    machine = Machine(arguments.image, board=arguments.board, strict=arguments.strict, halt_on_fault=False,
+                      lenient=arguments.lenient or None, **_board_network.virtual_options(arguments))
     end = time.monotonic() + arguments.seconds if arguments.seconds is not None else None
     try:
         fault = serve(machine, arguments.port,
-                      ready=lambda url: note(arguments, f"a virtual STM32L4R9 waits at {url}; Ctrl-C ends it"),
+                      ready=lambda url: note(arguments, f"a virtual {machine.facts.part} waits at {url}; Ctrl-C ends it"),
                       stop=lambda: end is not None and time.monotonic() >= end)
     except KeyboardInterrupt:
         fault = None
     functions = [vars(p) for p in machine.profile()] if arguments.profile else []
-    result = {"instructions": machine.instructions, "cycles": machine.cycles, "seconds": machine.seconds,
+    result = {"board": machine.facts.name, "instructions": machine.instructions, "cycles": machine.cycles,
+              "zero_wait_cycles": machine.zero_wait_cycles, "seconds": machine.seconds, "ms_error": machine.error_percent,
               "resets": machine.resets, "fault": fault and str(fault), "functions": functions}
-    lines = [f"{machine.instructions:,} instructions, {machine.cycles:,} cycles, {machine.resets} resets"]
+    lines = [f"{machine.instructions:,} instructions, {machine.cycles:,} cycles ({machine.zero_wait_cycles:,} at zero wait states), "
+             f"{machine.resets} resets"]
     lines += [f"  {p['name']:<40}{p['cycles']:>14,} cycles {p['instructions']:>14,} instructions" for p in functions[:20]]
     lines += [f"stopped with a {fault}"] if fault else []
     print_result(arguments, result, "\n".join(lines))

@@ -2,8 +2,8 @@
 
 Source: Arm DDI 0439 (instruction table, load/store timings), whose pairing text TI SWCU192 repeats. Modelled: load pipelining,
 the address interlock, write-back, multiple transfers, refills after taken branches (P = 2 of 1..3), FPU latencies and result
-use. Not modelled: unaligned accesses, operand-dependent division (7 of 2..12), pairing across blocks, bus contention; wait
-states are `flash.py`'s. No measurement on silicon has confirmed the sums.
+use. Not modelled: operand-dependent division (7 of 2..12), pairing across blocks, bus contention. What silicon does otherwise, and the
+flash behind its caches, is `flash.py`'s.
 """
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,11 +31,18 @@ _FIXED = {"sdiv": 7, "udiv": 7, "vdiv": 14, "vsqrt": 14, "tbb": 3 + REFILL, "tbh
 @dataclass(frozen=True)
 class BlockCost:
     """A basic block: instructions (failed IT instructions count: the core spends a cycle on them), cycles when the closing
-    conditional branch is not taken, what it costs more when it is, and whether the FPU is used."""
+    conditional branch is not taken, what it costs more when it is, whether the FPU is used and an IT block begins.
+
+    saved: cycles that silicon needs less than the manual's rules say; entry: cycles of the instructions that lie whole in the
+    first word of 64 bits, and of 128. Both are for the calibrated model (flash.py).
+    """
     instructions: int
     cycles: int
     taken: int
     uses_fpu: bool
+    has_it: bool = False
+    saved: int = 0
+    entry: tuple[int, int] = (0, 0)
 
 
 @lru_cache(maxsize=1)
@@ -68,23 +75,36 @@ class _Instruction:
 class _Previous:
     """Results of the instruction before, that the next may wait for."""
 
-    pipelined_load, written, loaded, fpu = False, (), (), ()
+    load, pipelined_load, written, loaded, fpu = False, False, (), (), ()
 
 
 def block_cost(code, address):
     """Return the BlockCost of the instructions in `code` (bytes) that stand at `address`."""
-    instructions = cycles = taken = 0
-    uses_fpu, before = False, _Previous()
+    instructions = cycles = taken = saved = 0
+    uses_fpu = has_it = False
+    before, entry = _Previous(), [0, 0]
     for raw in decoder().disasm(bytes(code), address):
         i = _Instruction(raw)
         own, taken = _cycles(i, before)
+        less = _saved(i, own, before)
         if i.name.startswith(_FPU) and set(i.registers[1:]) & set(before.fpu):
             own += 1
         instructions += 1
         cycles += own
+        saved += less
+        for word, last in enumerate((address | 7, address | 15)):
+            entry[word] += own - less if raw.address + raw.size - 1 <= last else 0
         uses_fpu |= i.name.startswith("v")
+        has_it |= i.name.startswith("it") or i.conditional and i.name not in _BRANCHES
         _remember(i, before)
-    return BlockCost(instructions, cycles, taken, uses_fpu)
+    return BlockCost(instructions, cycles, taken, uses_fpu, has_it, saved, tuple(entry))
+
+
+def _saved(i, own, before):
+    """Cycles that silicon saves where the manual is silent: with write-back, too, loads and stores pipeline behind a load."""
+    if i.name in _LOADS and before.load and not i.loads_pc and not i.address_registers & set(before.loaded):
+        return own - 1
+    return int(i.name in _STORES and i.writeback and before.load and own == 2)
 
 
 def _cycles(i, before):
@@ -125,7 +145,7 @@ def _transfer(i, before):
 
 def _remember(i, before):
     load = i.name in _LOADS
-    before.pipelined_load = load and not i.writeback
+    before.load, before.pipelined_load = load, load and not i.writeback
     before.loaded = tuple(i.registers[:1]) if load else ()
     before.fpu = tuple(i.registers[:1]) if i.name.startswith(_FPU) else ()
     before.written = ()

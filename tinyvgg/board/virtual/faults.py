@@ -3,7 +3,7 @@ import struct
 from dataclasses import dataclass
 
 from tinyvgg.board.virtual.costs import decoder
-from tinyvgg.board.virtual.map import BFAR, CCR, CFSR, FLASH, HFSR, MMFAR, RAM, SHCSR
+from tinyvgg.board.virtual.map import BFAR, CCR, CFSR, HFSR, MMFAR, SHCSR
 
 # Numbers of UC_HOOK_INTR (QEMU's EXCP_*) that are mistakes of a program: name, sentence.
 DIRECT_EXCEPTIONS = {1: ("usage fault", "an undefined instruction"),
@@ -31,30 +31,32 @@ class Fault:
 
 
 def _pc(machine):
-    return machine.engine.reg_read(machine._unicorn.arm_const.UC_ARM_REG_PC)
+    return machine.engine.reg_read(machine.unicorn.arm_const.UC_ARM_REG_PC)
 
 
 def invalid_access(machine, access, address, size, value):
     """Return the Fault of a read, write or fetch that the memory map forbids."""
-    u = machine._unicorn.unicorn_const
+    u = machine.unicorn.unicorn_const
     pc = _pc(machine)
     function = machine.elf.function_at(pc)
     if access in (u.UC_MEM_FETCH_UNMAPPED, u.UC_MEM_FETCH_PROT):
-        caller = machine.engine.reg_read(machine._unicorn.arm_const.UC_ARM_REG_LR)
+        caller = machine.engine.reg_read(machine.unicorn.arm_const.UC_ARM_REG_LR)
         return Fault("bus fault", f"a jump to {address:#010x}, where no code is", address, address,
                      f"a call before {caller & ~1:#010x} in {machine.elf.function_at(caller - 2)}", _FETCH)
     if access in (u.UC_MEM_WRITE_UNMAPPED, u.UC_MEM_WRITE_PROT):
-        where = "in flash, which stores cannot change" if FLASH.holds(address) else _nowhere(address)
+        in_flash = machine.memory.flash.holds(address)
+        where = "in flash, which stores cannot change" if in_flash else _nowhere(address, machine.memory.ram)
         stored = value & (1 << 8 * size) - 1
         what = f"a {size}-byte store of {stored:#x} to {address:#010x}, {where}"
         return Fault("bus fault", what, address, pc, function, _PRECISE)
-    return Fault("bus fault", f"a {size}-byte load from {address:#010x}, {_nowhere(address)}", address, pc, function, _PRECISE)
+    return Fault("bus fault", f"a {size}-byte load from {address:#010x}, {_nowhere(address, machine.memory.ram)}",
+                 address, pc, function, _PRECISE)
 
 
-def _nowhere(address):
+def _nowhere(address, ram):
     if address < 0x1000:
         return "a null pointer"
-    if RAM.base - 0x4000 <= address < RAM.base:
+    if ram.base - 0x4000 <= address < ram.base:
         return "below the RAM: a stack overflow"
     return "where nothing is"
 
@@ -76,9 +78,9 @@ def deliver(machine):
 
     Return False where it has no handler or no stack: the fault stays. Frames are the basic ones of 8 words.
     """
-    fault, engine, arm = machine.fault, machine.engine, machine._unicorn.arm_const
+    fault, engine, arm = machine.fault, machine.engine, machine.unicorn.arm_const
     number = _EXCEPTION.get(fault.kind)
-    if number is None or machine.engine.reg_read(machine._unicorn.arm_const.UC_ARM_REG_IPSR):
+    if number is None or machine.engine.reg_read(machine.unicorn.arm_const.UC_ARM_REG_IPSR):
         return False
     registers = machine.peripherals.registers
     enabled = registers.get(SHCSR, 0) >> {4: 16, 5: 17, 6: 18}[number] & 1
@@ -90,12 +92,12 @@ def deliver(machine):
     sp = engine.reg_read(arm.UC_ARM_REG_SP) - 32 & ~7
     names = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3, arm.UC_ARM_REG_R12, arm.UC_ARM_REG_LR)
     frame = struct.pack("<8I", *(engine.reg_read(n) for n in names), fault.pc & ~1, 0x01000000)
-    if RAM.holds(sp, 32):
+    if machine.memory.ram.holds(sp, 32):
         machine.write(sp, frame)
     else:                                        # a stack that has left the RAM gets no frame
         registers[CFSR] |= _STACKING
-    handler = struct.unpack("<I", machine.read(FLASH.base + 4 * number, 4))[0]
-    if not FLASH.holds(handler & ~1, 2):
+    handler = struct.unpack("<I", machine.read(machine.memory.flash.base + 4 * number, 4))[0]
+    if not machine.memory.flash.holds(handler & ~1, 2):
         return False
     engine.reg_write(arm.UC_ARM_REG_SP, sp)
     engine.reg_write(arm.UC_ARM_REG_LR, 0xFFFFFFF9)
@@ -109,9 +111,9 @@ def watch_alignment(machine):
 
     Hooks stand on those instructions only, found by disassembling every function of the symbol table.
     """
-    code_hook = machine._unicorn.UC_HOOK_CODE
+    code_hook = machine.unicorn.UC_HOOK_CODE
     for symbol in machine.elf.symbols.values():
-        if not symbol.is_function or not FLASH.holds(symbol.address, max(symbol.size, 1)):
+        if not symbol.is_function or not machine.memory.flash.holds(symbol.address, max(symbol.size, 1)):
             continue
         for i in decoder().disasm(machine.read(symbol.address, symbol.size), symbol.address):
             name = i.mnemonic.split(".")[0]
@@ -130,7 +132,7 @@ def _base_and_offset(i):
 
 
 def _register(machine, capstone_number):
-    arm = machine._unicorn.arm_const
+    arm = machine.unicorn.arm_const
     name = decoder().reg_name(capstone_number).upper()
     return machine.engine.reg_read(getattr(arm, f"UC_ARM_REG_{name}"))
 

@@ -7,7 +7,6 @@
     machine.instructions, machine.cycles, machine.profile()
 """
 import ctypes
-import mmap
 import struct
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from tinyvgg.board.virtual import hooks
 from tinyvgg.board.virtual.costs import block_cost, decoder
+from tinyvgg.board.virtual.engine import Engine
 from tinyvgg.board.virtual.faults import (
     DIRECT_EXCEPTIONS,
     Fault,
@@ -24,13 +24,17 @@ from tinyvgg.board.virtual.faults import (
     invalid_instruction,
     watch_alignment,
 )
-from tinyvgg.board.virtual.map import FLASH, MEMORIES, RAM, SRAM2, SRAM2_IN_RAM
+from tinyvgg.board.virtual.flash import block_word, choose_model
+from tinyvgg.board.virtual.lenient import Lenient
+from tinyvgg.board.virtual.line import Line
+from tinyvgg.board.virtual.map import memory_of
 from tinyvgg.board.virtual.peripherals import Peripherals
-from tinyvgg.errors import DeviceError, LinkError, require
-from tinyvgg.firmware.elf import Elf
-from tinyvgg.firmware.image import board_facts, check_fits
+from tinyvgg.errors import DeviceError, LinkError, OptionError, require
+from tinyvgg.firmware.facts import board_facts, parse_facts
+from tinyvgg.firmware.image import check_fits
+from tinyvgg.firmware.raw import Raw, open_image
 
-CORE_HZ = 120_000_000                           # of simulated time
+DEFAULT_BOARD = "stm32l4r9i-disco"
 _NO_LIMIT = (1 << 63) - 1
 _SLICE = 60_000_000                              # cycles between looks at the keyboard
 
@@ -44,74 +48,113 @@ class FunctionProfile:
 
 
 class Machine:
-    """Run an ELF (path). timed: the UART keeps the baud rate's time and loses what nobody reads; else it is as fast as it goes.
+    """Run an image: the path of an ELF, or of a .bin or .hex.
 
-    strict: check the alignment that LDRD, STRD, LDM and STM need, and division by zero, where SCB_CCR asks for it (slower).
-    halt_on_fault: stop with `fault` set; otherwise the firmware's fault handlers run, as on silicon.
-    wait_states: a flash.WaitStates model, or None for zero wait states.
-    Raises FormatError and BuildError for files that are not for this board, MissingExtra without unicorn and capstone.
+    board: name or folder of the board; None: what the ELF says it was built for. timed: the UART keeps the baud rate's time and
+    loses what nobody reads; else it is as fast as it goes. strict: check the alignment that LDRD, STRD, LDM and STM need, and
+    division by zero, where SCB_CCR asks for it (slower). halt_on_fault: stop with `fault` set; otherwise the firmware's fault
+    handlers run, as on silicon. flash_model: "calibrated" (flash.py), or "none" for zero wait states. two_banks: the option byte
+    DBANK. lenient: registers as in lenient.py, for firmware of others; None: for a .bin or .hex. Raises FormatError and BuildError
+    for files that are not for this board, DeviceError where the emulator is not right, MissingExtra without unicorn and capstone.
     """
 
-    def __init__(self, path, *, timed=False, strict=False, halt_on_fault=True, wait_states=None):
-        self._unicorn = require("unicorn", "board")
+    def __init__(self, path, *, board=None, timed=False, strict=False, halt_on_fault=True, flash_model="calibrated", two_banks=True,
+                 lenient=None):
+        self.unicorn = require("unicorn", "board")
         decoder()
-        self.elf = Elf(path)
-        check_fits(self.elf, board_facts("stm32l4r9i-disco"))
+        self.elf = path if isinstance(path, Raw) else open_image(path)
+        self.facts = _facts(self.elf, board)
+        check_fits(self.elf, self.facts)
+        if not isinstance(path, Raw):
+            _check_emulator()
+        self.memory = memory_of(self.facts)
+        if not (two_banks or self.facts.banks):
+            raise OptionError(f"the flash of the {self.facts.part} has no mode of one bank", "--bank dual")
         self.halt_on_fault = halt_on_fault
+        self.lenient = isinstance(self.elf, Raw) if lenient is None else lenient
         self.fault, self.resets = None, 0
         self.state = np.zeros(hooks.STATE_WORDS, np.uint64)      # shared with the native hooks
         self.state[hooks.TIMED] = timed
         self.state[hooks.LIMIT] = _NO_LIMIT
         self._retired = {}                       # address: [instructions, cycles] of blocks that were overwritten
         self._blocks = {}                        # slot: (address, bytes) of the block that is decoded there
-        self._unsent = bytearray()
-        self._arrival = 0
-        self._wants_reset = False
+        self.wants_reset = False
         self._error = None                       # what a callback of the native hooks raised
-        self.peripherals = Peripherals(self.state, self.wrong, self._request_reset)
-        self._map_memory()
-        self._install()
-        self.wait_states = wait_states
-        if wait_states:
-            wait_states.install(self)
+        self.flash_model = choose_model(flash_model, self.facts.family, two_banks)
+        self._engine = Engine(self.unicorn, self.memory)
+        self._prepare_state()
+        self._count()
+        if self.flash_model:
+            self.flash_model.install(self)
+        self._attach_registers(two_banks)
         self.power_on()
         if strict:
             watch_alignment(self)
 
     # --- set-up ----------------------------------------------------------------------------------------------------
-    def _map_memory(self):
-        u = self._unicorn
-        self.engine = u.Uc(u.UC_ARCH_ARM, u.UC_MODE_THUMB | u.UC_MODE_MCLASS)
-        self.engine.ctl_set_cpu_model(u.arm_const.UC_CPU_ARM_CORTEX_M4)
-        # Shared with the emulator: what the host writes here, the firmware reads (and the alias is one memory at two addresses).
-        self._buffers = [mmap.mmap(-1, FLASH.size), mmap.mmap(-1, RAM.size)]
-        self.flash, self.ram = (np.frombuffer(b, np.uint8) for b in self._buffers)
-        everything, read_execute = u.UC_PROT_ALL, u.UC_PROT_READ | u.UC_PROT_EXEC
-        for region, array, start, rights in ((FLASH, self.flash, 0, read_execute), (RAM, self.ram, 0, everything),
-                                             (SRAM2, self.ram, SRAM2_IN_RAM, everything)):
-            self.engine.mem_map_ptr(region.base, region.size, rights, ctypes.c_void_p(array.ctypes.data + start))
+    @property
+    def engine(self):
+        """unicorn's Uc; DeviceError once the machine is closed."""
+        if self._engine.uc is None:
+            raise DeviceError("the virtual board is closed")
+        return self._engine.uc
 
-    def _install(self):
-        """Register the hooks. The native ones go to the C library by address: no Python stands between them and the engine."""
+    @property
+    def flash(self):
+        """The flash's bytes, a uint8 array shared with the emulator."""
+        return self._engine.flash
+
+    def close(self):
+        """Give the emulator's memory back; the counters stay."""
+        self._engine.close()
+        self._callbacks = []
+
+    def _prepare_state(self):
+        """Give the native hooks what they cannot know: addresses of functions, the UART's place."""
         from unicorn.unicorn_py3.unicorn import uclib
-        u, state = self._unicorn, ctypes.c_void_p(self.state.ctypes.data)
+        state, uart = self.state, self.facts.uart
         self._callbacks = [hooks.SLOW_CALL(self._guarded(f)) for f in (self._decode, self._slow_read, self._slow_write)]
         for word, callback in zip((hooks.DECODE, hooks.SLOW_READ, hooks.SLOW_WRITE), self._callbacks, strict=True):
-            self.state[word] = ctypes.cast(callback, ctypes.c_void_p).value
-        self.state[hooks.STOP] = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
-        self.state[hooks.ENGINE] = self.engine._uch.value
-        self.count_hook = self.add_native_hook(u.UC_HOOK_BLOCK, hooks.on_block, state)
-        for base, read, write in ((0x40004000, hooks.usart_read, hooks.usart_write),
-                                  (0xE0001000, hooks.dwt_read, hooks.dwt_write)):
+            state[word] = ctypes.cast(callback, ctypes.c_void_p).value
+        for word, function in ((hooks.STOP, uclib.uc_emu_stop), (hooks.REG_READ, uclib.uc_reg_read), (hooks.REG_WRITE, uclib.uc_reg_write)):
+            state[word] = ctypes.cast(function, ctypes.c_void_p).value
+        state[hooks.ENGINE] = self.engine._uch.value
+        state[hooks.XPSR_NUMBER] = self.unicorn.arm_const.UC_ARM_REG_XPSR
+        state[hooks.XPSR_AT] = state.ctypes.data + 8 * int(hooks.XPSR)
+        state[hooks.PAGE], state[hooks.UART_AT] = uart["base"] & ~0xFFF, uart["base"] & 0xFFF
+        state[hooks.BRR_SHIFT] = 8 if uart["kind"] == "lpuart" else 0
+        state[hooks.CR1_MASK] = 0xFFFFFFFF if uart["fifo"] else 0xDFFFFFFF
+
+    def _count(self):
+        """Register the hook that counts. It goes to the C library by address: no Python stands between it and the engine."""
+        self.count_hook = self.add_native_hook(self.unicorn.UC_HOOK_BLOCK, hooks.on_block, ctypes.c_void_p(self.state.ctypes.data))
+        self.engine.hook_add(self.unicorn.UC_HOOK_INTR, self._on_interrupt)
+        self.engine.hook_add(self.unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
+
+    def _attach_registers(self, two_banks):
+        """Map the pages of registers: the counter and the UART to native code, the rest to Python."""
+        def flash_control(value):
+            if self.flash_model:
+                self.flash_model.configure(value)
+
+        arguments = (self.state, self.facts, two_banks, self.wrong, self._request_reset, flash_control)
+        native = {0xE0001000: (hooks.dwt_read, hooks.dwt_write)}
+        if self.lenient:
+            self.peripherals = self.line = Lenient(self, *arguments)
+        else:
+            self.peripherals = Peripherals(*arguments)
+            self.line = Line(self.state, lambda: self.clock_hz, self._now)
+            native[self.facts.uart["base"] & ~0xFFF] = (hooks.usart_read, hooks.usart_write)
+        from unicorn.unicorn_py3.unicorn import uclib
+        state = ctypes.c_void_p(self.state.ctypes.data)
+        for base, (read, write) in native.items():
             status = uclib.uc_mmio_map(self.engine._uch, base, 0x1000, ctypes.c_void_p(read.address), state,
                                        ctypes.c_void_p(write.address), state)
             if status:
                 raise LinkError(f"the emulator refused a register page (unicorn status {status})")
-        for base, size in ((0x40000000, 0x4000), (0x40005000, 0x2B000), (0x48000000, 0x3000), (0xE0000000, 0x1000),
-                           (0xE0002000, 0xFE000)):
-            self.engine.mmio_map(base, size, self._mmio_read, base, self._mmio_write, base)
-        self.engine.hook_add(u.UC_HOOK_INTR, self._on_interrupt)
-        self.engine.hook_add(u.UC_HOOK_MEM_INVALID, self._on_invalid)
+        for first, size in ((0x40000000, 0x30000), (0x48000000, 0x3000), (0xE0000000, 0x100000)):
+            for base, length in _around(first, size, native):
+                self.engine.mmio_map(base, length, self._mmio_read, base, self._mmio_write, base)
 
     def add_native_hook(self, kind, function, state, begin=1, end=0):
         """Register a Numba cfunc as a unicorn hook with `state` (a pointer) as its argument; return its handle."""
@@ -139,7 +182,7 @@ class Machine:
         """Run the engine; an exception of a callback goes on from here, one of the engine becomes a fault."""
         try:
             self.engine.emu_start(start, until)
-        except self._unicorn.UcError as error:
+        except self.unicorn.UcError as error:
             self.fault = self.fault or invalid_instruction(self, error)
         if self._error:
             error, self._error = self._error, None
@@ -153,7 +196,9 @@ class Machine:
         if cost.uses_fpu and not self.peripherals.fpu_on:
             self.halt(fpu_off(self, address))
         self._blocks[slot] = (address, code)
-        self.state[int(hooks.COST_AT) + slot] = size | cost.instructions << 16 | cost.cycles << 32 | cost.taken << 56
+        it = hooks.HAS_IT if cost.has_it else 0
+        self.state[int(hooks.COST_AT) + slot] = size | it | cost.instructions << 16 | cost.cycles << 32 | cost.taken << 56
+        self.state[int(hooks.FETCH_AT) + slot] = block_word(cost, size)
         return 0
 
     def _retire(self, slot):
@@ -178,7 +223,7 @@ class Machine:
         self.peripherals.write(base + offset, size, value)
 
     def _on_interrupt(self, engine, number, _):
-        pc = engine.reg_read(self._unicorn.arm_const.UC_ARM_REG_PC)
+        pc = engine.reg_read(self.unicorn.arm_const.UC_ARM_REG_PC)
         self.halt(Fault(*DIRECT_EXCEPTIONS.get(number, ("exception", f"exception {number} of the emulator")), pc, pc,
                          self.elf.function_at(pc)))
 
@@ -200,7 +245,7 @@ class Machine:
         self.state[hooks.LIMIT] = 0                     # stop when this block has ended
 
     def _request_reset(self):
-        self._wants_reset = True
+        self.wants_reset = True
         self.state[hooks.LIMIT] = 0
 
     # --- power -------------------------------------------------------------------------------------------------------
@@ -208,8 +253,8 @@ class Machine:
         """Program the flash from the ELF, and reset."""
         self.flash[:] = 0xFF
         for segment in self.elf.segments:
-            if FLASH.holds(segment.load, len(segment.data)):
-                at = segment.load - FLASH.base
+            if self.memory.flash.holds(segment.load, len(segment.data)):
+                at = segment.load - self.memory.flash.base
                 self.flash[at:at + len(segment.data)] = np.frombuffer(segment.data, np.uint8)
         self.reset()
 
@@ -218,10 +263,10 @@ class Machine:
         state = self.state
         for word in hooks.CLEARED_BY_RESET:
             state[word] = 0
-        self._unsent.clear()
+        self.line.clear()
         self.peripherals.restart()
-        self.fault, self._wants_reset = None, False
-        arm = self._unicorn.arm_const
+        self.fault, self.wants_reset = None, False
+        arm = self.unicorn.arm_const
         stack, entry = struct.unpack("<II", self.flash[:8].tobytes())
         for register in range(13):
             self.engine.reg_write(arm.UC_ARM_REG_R0 + register, 0)
@@ -233,16 +278,16 @@ class Machine:
     # --- running -----------------------------------------------------------------------------------------------------
     def run(self, seconds=1.0):
         """Run for at most `seconds` of simulated time; return "idle" (it polls an empty line), "time", "sent" or "fault"."""
-        end = self._now() + int(seconds * CORE_HZ)
+        end = self._now() + int(seconds * self.facts.clock_hz)
         self.state[hooks.POLLS] = 0
         while True:
             if self.fault:
                 return "fault"
-            self._fill()
+            self.line.fill()
             reason = self._run_slice(min(end, self._now() + _SLICE))
             if self.fault:
                 self._uncount(self.fault.pc & ~1)
-            if self._wants_reset:
+            if self.wants_reset:
                 self.resets += 1
                 self.reset()
             elif self.fault and not self.halt_on_fault and deliver(self):
@@ -251,16 +296,22 @@ class Machine:
                 return "fault"
             elif reason == hooks.SENT_MUCH:
                 return "sent"
-            elif reason == hooks.IDLE and not self._unsent:
+            elif reason == hooks.IDLE and not self.line.waiting:
                 return "idle"
             elif self._now() >= end:
                 return "time"
 
     def _run_slice(self, limit):
+        if self.lenient:
+            return self.peripherals.run_slice(limit)
+        return self.emulate_until(limit)
+
+    def emulate_until(self, limit, stop=0xFFFFFFFE):
+        """Run from where it is until core cycle `limit`, the address `stop` or another reason, which is returned."""
         state = self.state
         state[hooks.LIMIT], state[hooks.REASON] = limit, 0
-        self._emulate(self._pc, 0xFFFFFFFE)
-        self._pc = self.engine.reg_read(self._unicorn.arm_const.UC_ARM_REG_PC) | 1
+        self._emulate(self._pc, stop)
+        self._pc = self.engine.reg_read(self.unicorn.arm_const.UC_ARM_REG_PC) | 1
         return int(state[hooks.REASON])
 
     def _uncount(self, pc):
@@ -276,6 +327,11 @@ class Machine:
         total[0] -= instructions
         total[1] -= cycles
 
+    @property
+    def pc(self):
+        """Where it goes on when run next."""
+        return self._pc & ~1
+
     def jump(self, address):
         """Go on at `address` when run next."""
         self._pc = address | 1
@@ -285,7 +341,7 @@ class Machine:
 
         The counters show what it cost. Raises DeviceError where it faults.
         """
-        arm, back = self._unicorn.arm_const, FLASH.base          # no code stands there: the return ends the run
+        arm, back = self.unicorn.arm_const, self.memory.flash.base          # no code stands there: the return ends the run
         registers = [arm.UC_ARM_REG_R0 + i for i in range(13)] + [arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR]
         saved = [self.engine.reg_read(r) for r in registers]
         for i, word in enumerate(arguments):
@@ -302,42 +358,16 @@ class Machine:
 
     def advance(self, seconds):
         """Let simulated time pass without running: the firmware is waiting."""
-        self.state[hooks.WARP] += np.uint64(int(seconds * CORE_HZ))
+        self.state[hooks.WARP] += np.uint64(int(seconds * self.facts.clock_hz))
 
     # --- the line ----------------------------------------------------------------------------------------------------
     def send(self, data, baud=None):
-        """Put bytes on the wire to PA3. At a `baud` off by more than 3 % from the device's they arrive as other bytes."""
-        self._unsent += _garbled(data, baud, self._baud_of(int(self.state[hooks.BRR])))
+        """Put bytes on the wire to the board's UART. At a `baud` off by more than 3 % from the device's they arrive as others."""
+        self.line.send(data, baud)
 
     def receive(self, baud=None):
-        """Take the bytes that have come out of PA2, read at `baud` (None: the right one)."""
-        s = self.state
-        start, end = int(s[hooks.TX_READ]), int(s[hooks.TX_WRITE])
-        entries = s[int(hooks.TX_AT) + np.arange(start, end) % hooks.RING]
-        s[hooks.TX_READ] = end
-        data = (entries & np.uint64(255)).astype(np.uint8).tobytes()
-        divider = int(entries[0] >> np.uint64(8)) if end > start else 0
-        return _garbled(data, baud, self._baud_of(divider))
-
-    def _baud_of(self, divider):
-        return self.clock_hz / divider if divider else 0
-
-    def _fill(self):
-        """Move what was sent into the ring that the USART reads from, each byte with the cycle at which it has arrived."""
-        s = self.state
-        write = int(s[hooks.RX_WRITE])
-        count = min(len(self._unsent), hooks.RING - (write - int(s[hooks.RX_READ])))
-        if not count:
-            return
-        data = np.frombuffer(bytes(self._unsent[:count]), np.uint8).astype(np.uint64)
-        del self._unsent[:count]
-        if s[hooks.TIMED]:
-            per_byte = 10 * (int(s[hooks.BRR]) or 1)
-            first = max(self._arrival, self._now()) + per_byte
-            self._arrival = first + per_byte * (count - 1)
-            data |= (np.uint64(first) + np.uint64(per_byte) * np.arange(count, dtype=np.uint64)) << np.uint64(8)
-        s[int(hooks.RX_AT) + np.arange(write, write + count) % hooks.RING] = data
-        s[hooks.RX_WRITE] = write + count
+        """Take the bytes that have come out of the board's UART, read at `baud` (None: the right one)."""
+        return self.line.receive(baud)
 
     # --- looking inside ------------------------------------------------------------------------------------------------
     @property
@@ -347,13 +377,28 @@ class Machine:
 
     @property
     def cycles(self):
-        """Modelled core cycles since power-on, with the flash model's stalls; waiting for the host not counted."""
-        return int(self.state[hooks.CYCLES] + self.state[hooks.STALLS])
+        """Modelled core cycles since power-on, with what the flash model adds; waiting for the host not counted."""
+        return self.zero_wait_cycles + self.stalls
+
+    @property
+    def zero_wait_cycles(self):
+        """Modelled core cycles since power-on by the manual's rules, at zero wait states."""
+        return int(self.state[hooks.CYCLES])
+
+    @property
+    def stalls(self):
+        """Cycles that the flash model has added so far."""
+        return hooks.signed(self.state[hooks.STALLS])
+
+    @property
+    def error_percent(self):
+        """Error in per cent of a modelled time, None where nothing like these settings was measured (or without a flash model)."""
+        return self.flash_model.error_percent if self.flash_model else None
 
     @property
     def seconds(self):
-        """Simulated time since power-on, waiting included. A cycle counts as one of 120 MHz, the few before the PLL runs too."""
-        return self._now() / CORE_HZ
+        """Simulated time since power-on, waiting included. A cycle counts as one of the board's clock, the few before the PLL runs too."""
+        return self._now() / self.facts.clock_hz
 
     @property
     def clock_hz(self):
@@ -366,27 +411,23 @@ class Machine:
         return int(self.state[hooks.OVERRUNS])
 
     def _now(self):
-        s = self.state
-        return int(s[hooks.CYCLES] + s[hooks.STALLS] + s[hooks.WARP])
+        return hooks.now(self.state)
 
     def read(self, address, count):
         """Return `count` bytes of flash or RAM."""
-        array, at = self._place(address, count)
+        array, at = self._engine.place(address, count)
         return array[at:at + count].tobytes()
 
     def write(self, address, data):
         """Change bytes of flash or RAM from outside, as a debugger or a laser would; code that has run is forgotten."""
-        array, at = self._place(address, len(data))
-        array[at:at + len(data)] = np.frombuffer(bytes(data), np.uint8)
+        self.write_data(address, data)
         self.engine.ctl_flush_tb()
         self.state[int(hooks.COST_AT):int(hooks.VISITS_AT)] &= ~np.uint64(0xFFFF)       # decode again at the next visit
 
-    def _place(self, address, count):
-        for region in MEMORIES:
-            if region.holds(address, count):
-                array = self.flash if region is FLASH else self.ram
-                return array, address - region.base + (SRAM2_IN_RAM if region is SRAM2 else 0)
-        raise LinkError(f"there is no memory of {count} bytes at {address:#010x}")
+    def write_data(self, address, data):
+        """Change bytes that are no code."""
+        array, at = self._engine.place(address, len(data))
+        array[at:at + len(data)] = np.frombuffer(bytes(data), np.uint8)
 
     def profile(self):
         """Return [FunctionProfile], most cycles first; their sums are `instructions` and `cycles` (stalls apart)."""
@@ -399,16 +440,38 @@ class Machine:
         found = [FunctionProfile(name, *values) for name, values in totals.items() if values[0]]
         return sorted(found, key=lambda p: (-p.cycles, p.name))
 
+    def reset_profile(self):
+        """Start the profile anew; the counters run on."""
+        self._retired.clear()
+        self.state[int(hooks.VISITS_AT):int(hooks.FETCH_AT)] = 0
+
     def _block_totals(self, slot):
         s = self.state
         cost, visits, taken = (int(s[int(base) + slot]) for base in (hooks.COST_AT, hooks.VISITS_AT, hooks.TAKEN_AT))
         return self._blocks[slot][0], visits * (cost >> 16 & 0xFFFF), visits * (cost >> 32 & 0xFFFFFF) + taken * (cost >> 56)
 
 
-def _garbled(data, host, device):
-    """At a wrong rate a UART samples the wrong moments; what it reads depends on the bytes, and is not them."""
-    if host is None or not data or (device and abs(host - device) <= 0.03 * device):
-        return bytes(data)
-    ratio = host / device if device else 0.0
-    count = max(1, int(len(data) / max(ratio, 0.1))) if ratio > 1 else len(data)
-    return bytes((data[i % len(data)] * 167 + 13 * i + 0x81) & 0xFF for i in range(count))
+def _facts(image, board):
+    """BoardFacts of an image: what it says itself; `board` must agree, or stands where it says nothing."""
+    own = parse_facts(image.board_text, f"{image.path}, its board") if image.board_text else None
+    given = None if board is None else board_facts(board)
+    if own and given and own.name != given.name:
+        raise OptionError(f"{image.path} was built for {own.name} ({own.part}), not for {given.name}", f"--board {own.name}")
+    return own or given or board_facts(DEFAULT_BOARD)
+
+
+def _check_emulator():
+    from tinyvgg.board.virtual.selftest import check_emulator
+    check_emulator()
+
+
+def _around(first, size, holes):
+    """(base, length) of the parts of a range that are in none of the pages `holes`."""
+    at, end = first, first + size
+    for hole in sorted(h for h in holes if first <= h < end):
+        if hole > at:
+            yield at, hole - at
+        at = hole + 0x1000
+    if end > at:
+        yield at, end - at
+

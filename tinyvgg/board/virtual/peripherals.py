@@ -2,36 +2,42 @@
 from tinyvgg.board.virtual import hooks
 from tinyvgg.board.virtual.map import (
     AIRCR,
+    BOOST,
     CLOCK_BITS,
     CPACR,
     FLASH_REGISTERS,
-    GPIOA,
-    MSI_HZ,
     PERIPHERALS,
     PWR,
     RCC,
-    RESET_VALUES,
     SYSTICK_CTRL,
     SYSTICK_LOAD,
     SYSTICK_VALUE,
+    core_hz,
+    reset_values,
 )
+from tinyvgg.firmware.facts import pin
 
 _ALWAYS_CLOCKED = ("RCC", "FLASH", "system control", "DWT", "DBGMCU")
-_HZ_PER_WAIT_STATE = 20_000_000          # RM0432, table of wait states in voltage range 1
+_PORT_G = 6
 
 
 class Peripherals:
-    """Registers by address. `wrong(text)` is called for an access that silicon would not honour; `reset()` for a system reset."""
+    """Registers by address. `wrong(text)` is called for an access that silicon would not honour; `reset()` for a system reset;
+    `flash(control)` with FLASH_ACR whenever it is written."""
 
-    def __init__(self, state, wrong, reset):
-        self._state, self._wrong, self._reset = state, wrong, reset
+    def __init__(self, state, facts, two_banks, wrong, reset, flash):
+        self._state, self._wrong, self._reset, self._flash = state, wrong, reset, flash
+        self.facts, self.two_banks = facts, two_banks
+        self._names = {**PERIPHERALS, facts.uart["base"]: facts.uart["name"]}
+        self._clock_bits = {**CLOCK_BITS, facts.uart["name"]: tuple(facts.uart["enable"])}
         self.restart()
 
     def restart(self):
         """Give every register its value after reset."""
-        self.registers = dict(RESET_VALUES)
+        self.registers = reset_values(self.facts, self.two_banks)
         self._systick_base = 0
         self._refresh()
+        self._flash(self.registers[FLASH_REGISTERS])
 
     # --- access ----------------------------------------------------------------------------------------------------
     def read(self, address, size):
@@ -52,17 +58,17 @@ class Peripherals:
 
     def _usable(self, address):
         base = address & ~0x3FF if address < 0xE0000000 else address & ~0xFFF
-        name = PERIPHERALS.get(base)
+        name = self._names.get(base)
         if name is None:
             self._wrong(f"an access to {address:#010x}, where this board has no peripheral that the virtual one knows")
             return False
         if name in _ALWAYS_CLOCKED or self._clocked(name):
             return True
-        self._wrong(f"{name} is used before its clock is on (RCC + {CLOCK_BITS[name][0]:#x}, bit {CLOCK_BITS[name][1]})")
+        self._wrong(f"{name} is used before its clock is on (RCC + {self._clock_bits[name][0]:#x}, bit {self._clock_bits[name][1]})")
         return False
 
     def _clocked(self, name):
-        offset, bit = CLOCK_BITS[name]
+        offset, bit = self._clock_bits[name]
         return bool(self.registers.get(RCC + offset, 0) >> bit & 1)
 
     # --- meanings --------------------------------------------------------------------------------------------------
@@ -97,6 +103,8 @@ class Peripherals:
             value = self.registers.get(address, 0) & ~value
         self.registers[address] = value
         self._refresh()
+        if address == FLASH_REGISTERS:
+            self._flash(value)
         if address in (RCC + 8, FLASH_REGISTERS):
             self._check_speed()
 
@@ -105,8 +113,7 @@ class Peripherals:
         self.registers[odr] = (self.registers.get(odr, 0) & ~(value >> 16) | value) & 0xFFFF
 
     def _now(self):
-        s = self._state
-        return int(s[hooks.CYCLES] + s[hooks.STALLS] + s[hooks.WARP])
+        return hooks.now(self._state)
 
     def _systick(self):
         """Return (current value, whether it has reached 0 since it was set)."""
@@ -117,28 +124,28 @@ class Peripherals:
         return (period - passed % period) % period, int(passed >= period)
 
     def _refresh(self):
-        """Tell the native USART whether it is clocked and its pins lead outside."""
-        pins = (self.registers.get(GPIOA, 0) >> 4 & 0xF, self.registers.get(GPIOA + 0x20, 0) >> 8 & 0xFF)
-        self._state[hooks.CLOCKED] = self._clocked("USART2")
-        self._state[hooks.CONNECTED] = pins == (0xA, 0x77)
+        """Tell the native UART whether it is clocked and its pins lead outside."""
+        uart = self.facts.uart
+        self._state[hooks.CLOCKED] = self._clocked(uart["name"])
+        self._state[hooks.CONNECTED] = all(self._leads_to_uart(*pin(uart[name])) for name in ("tx", "rx"))
+
+    def _leads_to_uart(self, port, number):
+        base, get = 0x48000000 + 0x400 * port, self.registers.get
+        alternate = get(base + 0x20 + 4 * (number // 8), 0) >> 4 * (number % 8) & 15
+        powered = port != _PORT_G or get(PWR + 4, 0) >> 9 & 1                # VDDIO2
+        return powered and get(base, 0) >> 2 * number & 3 == 2 and alternate == self.facts.uart["alternate"]
 
     @property
     def clock_hz(self):
-        """Core clock, from RCC's registers: MSI at 4 MHz, or the PLL fed by it."""
-        get = self.registers.get
-        hz = MSI_HZ
-        if get(RCC + 8, 0) & 3 == 3:
-            pll = get(RCC + 0xC, 0)
-            hz = MSI_HZ // ((pll >> 4 & 15) + 1) * (pll >> 8 & 0x7F) // (2 * (pll >> 25 & 3) + 2)
-        divide = get(RCC + 8, 0) >> 4 & 15
-        return hz >> (divide - 7 if divide in (8, 9, 10, 11) else divide - 6 if divide > 11 else 0)
+        """Core clock, from RCC's registers."""
+        return core_hz(self.registers)
 
     def _check_speed(self):
         hz, latency = self.clock_hz, self.registers.get(FLASH_REGISTERS, 0) & 15
-        needed = max(-(-hz // _HZ_PER_WAIT_STATE) - 1, 0)
+        needed = max(-(-hz // self.facts.wait_state_hz) - 1, 0)
         if latency < needed:
             self._wrong(f"the core runs at {hz // 1000000} MHz with {latency} flash wait states; it needs {needed} (FLASH_ACR)")
-        elif hz > 80_000_000 and self.registers.get(PWR + 0x80, 0) & 0x100:
+        elif self.facts.boost and hz > 80_000_000 and self.registers.get(BOOST, 0) & 0x100:
             self._wrong(f"the core runs at {hz // 1000000} MHz without boost mode (PWR_CR5.R1MODE must be 0 above 80 MHz)")
 
     @property
@@ -148,5 +155,7 @@ class Peripherals:
 
     @property
     def led(self):
-        """Whether LD2 (PH4, active low) is lit."""
-        return not self.registers.get(0x48001C14, 0) >> 4 & 1
+        """Whether the board's light is lit."""
+        port, number = pin(self.facts.led["pin"])
+        high = self.registers.get(0x48000000 + 0x400 * port + 0x14, 0) >> number & 1
+        return bool(high) == (self.facts.led["lit"] == "high")

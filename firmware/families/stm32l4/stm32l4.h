@@ -1,42 +1,38 @@
-/* The registers of the STM32L4R9 that this firmware uses, by the names of the reference manual (RM0432).
- * Addresses and bit positions agree with the public CMSIS device header stm32l4r9xx.h and Zephyr's stm32l4r9i_disco board;
- * core registers are those of the ARMv7-M Architecture Reference Manual (DDI 0403). */
-#ifndef STM32L4R9_H
-#define STM32L4R9_H
+/* The registers of the STM32L4 and L4+ that this firmware uses, by the names of the reference manuals (RM0351, RM0432).
+ * Addresses and bit positions agree with the public CMSIS device headers stm32l4r9xx.h, stm32l4r5xx.h and stm32l476xx.h;
+ * core registers are those of the ARMv7-M Architecture Reference Manual (DDI 0403). Facts of the board are in board.h. */
+#ifndef STM32L4_H
+#define STM32L4_H
 
 #include <stdint.h>
+#include "board.h"
 
 #define REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
-
-#define FLASH_BASE   0x08000000u
-#define FLASH_BYTES  (2048u * 1024u)
-#define RAM_BASE     0x20000000u         /* SRAM1 192 KiB, SRAM2 64 KiB, SRAM3 384 KiB, one after the other */
-#define RAM_BYTES    (640u * 1024u)
-#define SRAM2_ALIAS  0x10000000u         /* SRAM2 (0x20030000) again, on the code bus */
-#define SRAM2_BYTES  (64u * 1024u)
 
 #define RCC_CR       REG(0x40021000)     /* MSIRDY 1, PLLON 24, PLLRDY 25 */
 #define RCC_CFGR     REG(0x40021008)     /* SW 1:0, SWS 3:2, HPRE 7:4 */
 #define RCC_PLLCFGR  REG(0x4002100C)     /* PLLSRC 1:0, PLLM 7:4, PLLN 14:8, PLLREN 24, PLLR 26:25 */
-#define RCC_AHB2ENR  REG(0x4002104C)     /* GPIOA 0, GPIOH 7 */
+#define RCC_AHB2ENR  REG(0x4002104C)     /* GPIOA 0 ... GPIOI 8 */
 #define RCC_APB1ENR1 REG(0x40021058)     /* USART2 17, PWR 28 */
 #define RCC_CSR      REG(0x40021094)     /* reset flags 31:25, RMVF 23 */
+#define UART_ENABLE  REG(0x40021000 + UART_ENABLE_OFFSET)
 #define PWR_CR1      REG(0x40007000)     /* VOS 10:9 */
+#define PWR_CR2      REG(0x40007004)     /* IOSV 9: port G is powered by VDDIO2 */
 #define PWR_SR2      REG(0x40007014)     /* VOSF 10 */
-#define PWR_CR5      REG(0x40007080)     /* R1MODE 8 */
+#define PWR_CR5      REG(0x40007080)     /* R1MODE 8 (L4+) */
 #define FLASH_ACR    REG(0x40022000)     /* LATENCY 3:0, PRFTEN 8, ICEN 9, DCEN 10 */
 
-#define GPIOA_MODER  REG(0x48000000)
-#define GPIOA_AFRL   REG(0x48000020)
-#define GPIOH_MODER  REG(0x48001C00)
-#define GPIOH_BSRR   REG(0x48001C18)
+#define GPIO(port, offset) REG(0x48000000u + 0x400u * (port) + (offset))
+#define GPIO_MODER(port)   GPIO(port, 0x00)
+#define GPIO_BSRR(port)    GPIO(port, 0x18)
+#define GPIO_AFR(port, pin) GPIO(port, 0x20u + 4u * ((pin) / 8u))
 
-#define USART2_CR1   REG(0x40004400)     /* UE 0, RE 2, TE 3, FIFOEN 29 */
-#define USART2_BRR   REG(0x4000440C)
-#define USART2_ISR   REG(0x4000441C)     /* ORE 3, RXNE 5, TC 6, TXE 7 */
-#define USART2_ICR   REG(0x40004420)     /* PECF 0, FECF 1, NECF 2, ORECF 3 */
-#define USART2_RDR   REG(0x40004424)
-#define USART2_TDR   REG(0x40004428)
+#define UART_CR1     REG(UART_BASE + 0x00u)      /* UE 0, RE 2, TE 3, FIFOEN 29 (L4+) */
+#define UART_BRR     REG(UART_BASE + 0x0Cu)
+#define UART_ISR     REG(UART_BASE + 0x1Cu)      /* ORE 3, RXNE 5, TC 6, TXE 7 */
+#define UART_ICR     REG(UART_BASE + 0x20u)      /* PECF 0, FECF 1, NECF 2, ORECF 3 */
+#define UART_RDR     REG(UART_BASE + 0x24u)
+#define UART_TDR     REG(UART_BASE + 0x28u)
 
 #define DWT_CTRL     REG(0xE0001000)
 #define DWT_CYCCNT   REG(0xE0001004)
@@ -51,9 +47,8 @@
 #define DEMCR        REG(0xE000EDFC)     /* TRCENA 24 */
 #define DBGMCU_IDCODE REG(0xE0042000)
 
-void system_clock_120mhz(void);
+void system_clock(void);
 void uart_start(void);
-#define CORE_HZ 120000000u
 
 /* Set by the linker script. */
 extern uint32_t _stack_bottom[], _stack_top[], _data_load[], _data_start[], _data_end[], _bss_start[], _bss_end[];

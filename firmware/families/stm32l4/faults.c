@@ -1,5 +1,5 @@
 /* A fault is reported over the line, with what the core knows of it; then the board restarts. */
-#include "stm32l4r9.h"
+#include "stm32l4.h"
 #include "tv_port.h"
 #include "tv_protocol.h"
 

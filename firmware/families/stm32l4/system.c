@@ -1,24 +1,24 @@
-/* 120 MHz from the internal 4 MHz oscillator, the light, and what the board says of itself. */
-#include "stm32l4r9.h"
+/* The core clock from the internal 4 MHz oscillator, the light, and what the board says of itself. */
+#include "stm32l4.h"
 #include "tv_port.h"
 
 extern uint32_t reset_cause;
 
-/* RM0432: above 80 MHz range 1 in boost mode (PWR_CR5.R1MODE = 0), 5 wait states above 100 MHz, and the AHB divided by two
- * for at least 1 us while the PLL takes over. VCO = 4 MHz / M * N = 240 MHz, system = VCO / R = 120 MHz (M 1, N 60, R 2). */
-void system_clock_120mhz(void)
+/* RM0432: above 80 MHz range 1 in boost mode (PWR_CR5.R1MODE = 0), and the AHB divided by two for at least 1 us while the PLL
+ * takes over. System clock = 4 MHz / M * N / R. */
+void system_clock(void)
 {
     RCC_APB1ENR1 |= 1u << 28;                                            /* PWR */
     (void)RCC_APB1ENR1;
     PWR_CR1 = (PWR_CR1 & ~(3u << 9)) | 1u << 9;
     while (PWR_SR2 & 1u << 10) { }
-    PWR_CR5 &= ~(1u << 8);
-    FLASH_ACR = (FLASH_ACR & ~0xFu) | 5u | 7u << 8;                      /* 5 wait states, prefetch, both caches */
-    while ((FLASH_ACR & 0xF) != 5) { }
+    if (HAS_BOOST) PWR_CR5 &= ~(1u << 8);
+    FLASH_ACR = (FLASH_ACR & ~0xFu) | WAIT_STATES | 7u << 8;             /* wait states, prefetch, both caches */
+    while ((FLASH_ACR & 0xF) != WAIT_STATES) { }
     while (!(RCC_CR & 1u << 1)) { }
     RCC_CR &= ~(1u << 24);
     while (RCC_CR & 1u << 25) { }
-    RCC_PLLCFGR = 1u | 0u << 4 | 60u << 8 | 1u << 24 | 0u << 25;
+    RCC_PLLCFGR = 1u | (PLL_M - 1u) << 4 | PLL_N << 8 | 1u << 24 | (PLL_R / 2u - 1u) << 25;
     RCC_CR |= 1u << 24;
     while (!(RCC_CR & 1u << 25)) { }
     RCC_CFGR = (RCC_CFGR & ~0xF3u) | 8u << 4 | 3u;
@@ -26,13 +26,13 @@ void system_clock_120mhz(void)
     for (volatile int wait = 0; wait < 100; wait++) { }
     RCC_CFGR &= ~0xF0u;
 
-    RCC_AHB2ENR |= 1u << 7;                                              /* LD2 is PH4, lit when low */
+    RCC_AHB2ENR |= 1u << LED_PORT;
     (void)RCC_AHB2ENR;
-    GPIOH_BSRR = 1u << 4;
-    GPIOH_MODER = (GPIOH_MODER & ~(3u << 8)) | 1u << 8;
+    tv_led(0);
+    GPIO_MODER(LED_PORT) = (GPIO_MODER(LED_PORT) & ~(3u << 2 * LED_PIN)) | 1u << 2 * LED_PIN;
 }
 
-void tv_led(int on) { GPIOH_BSRR = on ? 1u << (4 + 16) : 1u << 4; }
+void tv_led(int on) { GPIO_BSRR(LED_PORT) = !on == !LED_LIT ? 1u << LED_PIN : 1u << (LED_PIN + 16u); }
 
 uint32_t tv_cycles(void) { return DWT_CYCCNT; }
 
@@ -69,6 +69,6 @@ static int inside(uint32_t address, uint32_t count, uint32_t base, uint32_t size
 
 int tv_memory_ok(uint32_t address, uint32_t count, int write)
 {
-    return inside(address, count, RAM_BASE, RAM_BYTES) || inside(address, count, SRAM2_ALIAS, SRAM2_BYTES)
+    return inside(address, count, RAM_BASE, RAM_BYTES) || inside(address, count, RAMCODE_BASE, RAMCODE_BYTES)
            || (!write && inside(address, count, FLASH_BASE, FLASH_BYTES));
 }

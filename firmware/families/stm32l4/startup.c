@@ -1,5 +1,5 @@
 /* Reset, vector table, stack watermark. No interrupt is used: everything polls. */
-#include "stm32l4r9.h"
+#include "stm32l4.h"
 #include "tv_port.h"
 
 #define STACK_PAINT 0xC5C5C5C5u
@@ -10,10 +10,10 @@ void Fault_Handler(void);
 
 uint32_t reset_cause;
 
-/* 16 of the core, then the 95 of the part (RM0432's table of the L4R9): all would be faults of ours. */
-__attribute__((section(".vectors"), used)) void (*const vectors[16 + 95])(void) = {
+/* 16 of the core, then those of the part: all would be faults of ours. */
+__attribute__((section(".vectors"), used)) void (*const vectors[16 + PART_INTERRUPTS])(void) = {
     (void (*)(void))_stack_top, Reset_Handler, [2 ... 6] = Fault_Handler, [11 ... 12] = Fault_Handler,
-    [14 ... 15] = Fault_Handler, [16 ... 110] = Fault_Handler
+    [14 ... 15] = Fault_Handler, [16 ... 15 + PART_INTERRUPTS] = Fault_Handler
 };
 
 /* Volatile, so that no compiler makes these loops into calls of memcpy and memset before there is memory. */
@@ -42,7 +42,7 @@ __attribute__((used)) void Reset_Handler(void)
     SCB_CCR |= 1u << 4;                          /* a division by zero is a fault */
     reset_cause = RCC_CSR;
     RCC_CSR |= 1u << 23;                         /* RMVF: clear the flags for the next time */
-    system_clock_120mhz();
+    system_clock();
     DEMCR |= 1u << 24;
     DWT_CYCCNT = 0;
     DWT_CTRL |= 1;
