@@ -13,7 +13,7 @@ def put(path, rows, facts):
 
 
 def tables(rows, facts):
-    """Markdown: the plans, the layers of the fastest one, the wait states."""
+    """Markdown: the plans, the layers of the fastest one, calibrated times."""
     whole = [r for r in rows if "flash_bytes" in r]
     parts = [*facts.get("accuracy", {}).values(),
              "Whole images, at zero wait states; flash and RAM with firmware, stack and buffers:", plans(whole)]
@@ -21,10 +21,10 @@ def tables(rows, facts):
     if layers:
         parts += ["The light net's fastest plan, layer by layer (CMSIS-NN: gcc, without batch-norm; pools in their layers):",
                   by_layer(layers)]
-    waits = [r for r in rows if r.get("line")]
-    if waits:
-        parts += ["The fastest plans with 5 wait states, for each assumed line of the caches, kernels in flash and in SRAM2:",
-                  by_line(waits)]
+    calibrated = [r for r in rows if r.get("bank")]
+    if calibrated:
+        parts += ["The fastest plans with the flash as silicon runs it, kernels in flash and in SRAM2, two banks and one:",
+                  by_bank(calibrated)]
     return "\n\n".join(p for p in parts if p)
 
 
@@ -68,7 +68,7 @@ def by_layer(rows):
     return markdown(["layer", "kernel", *of_each, "CMSIS-NN cycles"], lines)
 
 
-def by_line(rows):
-    lines = [[r["model"], r["compiler"], r["code"], r["line"], f"{r['cycles']:,}", f"{r['ours_ms']:.1f}"] for r in rows
+def by_bank(rows):
+    lines = [[r["model"], r["compiler"], r["code"], r["bank"], f"{r['ours_ms']:.1f} ± {r['ms_error']} %"] for r in rows
              if r["plan"] == "fastest"]
-    return markdown(["model", "compiler", "kernels in", "line", "cycles", "ms"], lines)
+    return markdown(["model", "compiler", "kernels in", "bank", "ms"], lines)

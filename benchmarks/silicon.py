@@ -108,27 +108,26 @@ class Runner:
         return last - first, [float(x) for x in re.search(r"m-results-\[([^]]*)\]", answer).group(1).split(",")]
 
 
-def difference(after, before, n):
-    """Counts of one inference, from those of 2 and 2 + n."""
+def per_inference(after, before, n):
+    """Counts of one of n inferences, from those at their ends."""
     return {key: [(a - b) / n for a, b in zip(after[key], before[key], strict=True)] if isinstance(after[key], list)
             else (after[key] - before[key]) / n for key in after}
 
 
-def measure(path, task, two_banks):
-    """Return {"modelled_ms", "zero_wait_ms", "counts", ...} of an image, of two inferences."""
+def measure(path, task, two_banks, n=2):
+    """Return {"modelled_ms", "zero_wait_ms", "counts", ...} of an image: means of n inferences, between its looks at its timer."""
     start = time.process_time()
     runner = Runner(path, two_banks=two_banks)
     if INPUT_BYTES[task]:
         runner.load(np.random.default_rng(1).integers(0, 256, INPUT_BYTES[task], dtype=np.uint8).tobytes())
     machine, seen = runner.machine, []
-    for n in (1, 3):
-        before = {**machine.flash_model.counts, "cycles": machine.zero_wait_cycles, "instructions": machine.instructions}
-        us, _ = runner.infer(n)
-        seen.append(difference({**machine.flash_model.counts, "cycles": machine.zero_wait_cycles,
-                                "instructions": machine.instructions}, before, 1))
-    counts = difference(seen[1], seen[0], 2)
-    found = {"modelled_ms": us / 3000, "zero_wait_ms": 1000 * counts["cycles"] / CLOCK, "counts": counts,
-             "flash_acr": hex(machine.flash_model.control), "two_banks": two_banks, "seconds": time.process_time() - start}
+    machine.peripherals.on_timer = lambda: seen.append({**machine.flash_model.counts, "cycles": machine.zero_wait_cycles,
+                                                        "instructions": machine.instructions})
+    us, _ = runner.infer(n)
+    counts = per_inference(seen[-1], seen[-2], n)
+    found = {"modelled_ms": us / (1000 * n), "zero_wait_ms": 1000 * counts["cycles"] / CLOCK, "counts": counts,
+             "instructions": counts["instructions"], "flash_acr": hex(machine.flash_model.control), "two_banks": two_banks,
+             "seconds": time.process_time() - start}
     machine.close()
     return found
 

@@ -23,6 +23,7 @@ from tinyvgg.report.record import atomic_path
 
 HERE = Path(__file__).parent
 COMPILERS = ("zig", "gcc")
+PROTOCOLS = ("tinyvgg", "mlperf")
 _FREESTANDING = ["-std=gnu99", "-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer", "-fno-unwind-tables",
                  "-fno-asynchronous-unwind-tables", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"]
 # Without -fhosted a memcpy of four bytes is a call. zig's --strip-debug takes the symbols too, so the runtime's debug data stays.
@@ -52,12 +53,12 @@ class Image:
 
 
 def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=(), defines=(), flags=(), optimise="-O3",
-          stack=4096, flash=None, ram=None, memory_access=False):
+          stack=4096, flash=None, ram=None, memory_access=False, protocol="tinyvgg"):
     """Compile `sources` and the firmware base to OUT.elf, .bin, .hex and .map; return an Image.
 
     sources: C files that implement tv_app.h; include: their header folders; defines: "NAME=VALUE" strings; flags: further
     compiler flags; stack: bytes; flash, ram: budgets in bytes below the board's own; memory_access: compile in the requests
-    that read and write memory. Raises BuildError (no compiler; it refused the code, with its message; too large, by how much).
+    that read and write memory; protocol: "tinyvgg" (with the student's beside it), or "mlperf", MLPerf Tiny's commands. Raises BuildError (no compiler; it refused the code, with its message; too large, by how much).
     """
     facts = board_facts(board)
     name, command = find_compiler(compiler)
@@ -65,7 +66,7 @@ def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=()
     if not 512 <= stack <= facts.ram["length"]:
         raise OptionError(f"a stack of {stack} bytes; expected 512 to {facts.ram['length']}")
     with tempfile.TemporaryDirectory() as scratch, atomic_path(elf_path) as partial:
-        base = [*sorted((HERE / "common").glob("*.c")), *_board_sources(facts), _facts_source(facts, Path(scratch))]
+        base = [*_protocol_sources(protocol), *_board_sources(facts), _facts_source(facts, Path(scratch))]
         folders = [HERE / "common", scratch, facts.folder, facts.sources, *([HERE / "include"] if name == "zig" else []), *include]
         arguments = [*command, *(facts.zig if name == "zig" else facts.gcc), *_FREESTANDING, *(_ZIG if name == "zig" else _GCC),
                      optimise, *flags, *(f"-D{d}" for d in defines), f"-DTV_MEMORY_ACCESS={int(memory_access)}",
@@ -84,7 +85,7 @@ def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=()
         for suffix in (".elf", ".bin", ".hex"):          # the map stays: it says what is large
             elf_path.with_suffix(suffix).unlink(missing_ok=True)
         raise
-    return Image(elf_path, board, name, **used)
+    return Image(elf_path, facts.name, name, **used)
 
 
 def build_demonstration(out, **options):
@@ -109,6 +110,15 @@ def find_compiler(wanted="auto"):
                "gcc": "arm-none-eabi-gcc was not found"}
     hint = "apt install gcc-arm-none-eabi" if wanted == "gcc" else 'pip install "tinyvgg[board]"'
     raise BuildError(missing[wanted], hint)
+
+
+def _protocol_sources(protocol):
+    """C files of main() and what the firmware speaks."""
+    if protocol not in PROTOCOLS:
+        raise OptionError(f"protocol {protocol!r}; expected {' or '.join(PROTOCOLS)}", "--protocol tinyvgg")
+    if protocol == "mlperf":
+        return [HERE / "mlperf" / "tv_mlperf.c", HERE / "common" / "tv_receiver.c"]
+    return sorted((HERE / "common").glob("*.c"))
 
 
 def _board_sources(facts):

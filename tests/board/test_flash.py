@@ -54,7 +54,7 @@ def test_an_emulator_that_skips_is_refused(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(selftest, word, {"R2": 1} if word == "_EXPECTED" else 7)
             with pytest.raises(DeviceError, match="does not run a known program right"):
-                selftest.check_emulator.__wrapped__()
+                selftest.check_emulator.__wrapped__(Machine)
     with monkeypatch.context() as patch:                         # as unicorn 2.1.4 without the cure: a plain hook
         def install(self, machine):
             self._state = machine.state
@@ -63,8 +63,8 @@ def test_an_emulator_that_skips_is_refused(monkeypatch):
         version = tuple(int(n) for n in machine_version().split(".")[:3])
         if version == (2, 1, 4):
             with pytest.raises(DeviceError, match="R3"):
-                selftest.check_emulator.__wrapped__()
-    selftest.check_emulator.__wrapped__()
+                selftest.check_emulator.__wrapped__(Machine)
+    selftest.check_emulator.__wrapped__(Machine)
 
 
 def machine_version():

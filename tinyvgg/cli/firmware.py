@@ -3,6 +3,7 @@
     tinyvgg firmware plan light.tvq --flash 640K --out plan      a kernel for each layer: plan/plan.json, plan/plan.png
     tinyvgg firmware build light.tvq --plan plan/plan.json       build/light.elf .bin .hex .map, and build/light.tvq
     tinyvgg firmware build light.tvq --out build                 the fastest plan that leaves a tenth of the board to spare
+    tinyvgg firmware build light.tvq --protocol mlperf           answers MLPerf Tiny's runner instead of tinyvgg board
     tinyvgg firmware flash build/light.elf                       with STM32CubeProgrammer, OpenOCD, st-flash or pyOCD
     tinyvgg firmware export light.tvq --name cifar10 --out out   for CubeIDE and CMake, with X-CUBE-AI's client calls
 
@@ -33,6 +34,8 @@ def _add_build(add_parser):
     build.add_argument("--stack", type=int, default=4096, help="bytes of stack (default 4096)")
     build.add_argument("--memory-access", action="store_true",
                        help="compile in the requests that read and write memory (for experiments)")
+    build.add_argument("--protocol", default="tinyvgg", choices=("tinyvgg", "mlperf"),
+                       help="what the firmware speaks: tinyvgg, the student project's beside it (default), or MLPerf Tiny's commands")
     build.add_argument("--weights", default="flash", choices=("flash", "ram"),
                        help="where constants lie while the board runs: in flash (default), or copied to RAM, where they can be changed")
     build.add_argument("--code", default="flash", choices=("flash", "sram2"),
@@ -57,13 +60,19 @@ def _build(arguments):
     model = planned(arguments, model)
     network = build_network(model, arguments.out, name=arguments.name, stack=arguments.stack, weights=arguments.weights,
                             code=arguments.code, defence=arguments.defence, check_every=arguments.check_every,
-                            memory_access=arguments.memory_access, **build_options(arguments))
+                            memory_access=arguments.memory_access, protocol=arguments.protocol, **build_options(arguments))
     result = network.as_dict()
     text = (f"{result['elf']} ({result['compiler']}): {result['flash_bytes']:,} bytes of flash, {result['ram_bytes']:,} of RAM "
             f"(arena {result['arena_bytes']:,}, stack {result['stack_bytes']:,})\n"
             f"{result['model']}: the model as the board runs it\n"
-            f"Next: tinyvgg board evaluate --port virtual:{result['elf']} --data cifar10 -n 100")
+            f"Next: {_next(arguments, result['elf'])}")
     print_result(arguments, result, text)
+
+
+def _next(arguments, elf):
+    if arguments.protocol == "mlperf":
+        return f"tinyvgg board run {elf} --port pty, and the benchmark's runner on that port"
+    return f"tinyvgg board evaluate --port virtual:{elf} --data cifar10 -n 100"
 
 
 def _add_flash(add_parser):

