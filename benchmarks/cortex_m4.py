@@ -7,8 +7,7 @@
 A plan is a kernel for each layer. For each plan and compiler: flash and RAM of the whole image, exact instructions and modelled
 cycles of each layer at zero wait states; for the fastest plan then the time with the flash as silicon runs it, its kernels in flash
 and in SRAM2, the flash as two banks and as one. The board's answers are compared with the simulation's. CMSIS-NN 99f736a6 was recorded
-once on the light net's shapes (gcc -O3, random weights, without batch-norm), X-CUBE-AI and microTVM on resnet8 by MLPerf Tiny
-(v1.2, v1.0, NUCLEO-L4R5ZI, measured at 120 MHz).
+once on the light net's shapes (gcc -O3, random weights, without batch-norm).
 
 --json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same work in
 it are replaced, others stay, so that it may be filled in parts. --docs FILE puts its tables between the marks of that page.
@@ -43,8 +42,6 @@ LEAST = "least"             # a budget that is a little more than the least that
 PLANS = {"direct": "direct", "direct16": "direct16", "fastest": {}, "fastest in 640 KiB": {"flash": 640 * 1024},
          "smallest RAM": {"ram": LEAST}}
 LEEWAY = 512
-MEASURED = {"resnet8": {"X-CUBE-AI 9.0, measured (MLPerf Tiny v1.2)": 19_815_059,
-                        "microTVM with CMSIS-NN, measured (MLPerf Tiny v1.0)": 46_746_000}}
 COMMAND = "python benchmarks/cortex_m4.py --model light.tvq --model resnet8 --data cifar10 --accuracy 5000"
 
 
@@ -160,7 +157,7 @@ def show(graph, plan, compiler, network, profile, same):
                      **against(CMSIS if peer else None, peer and peer[1], row["cycles"])})
     say(table(["layer", "kernel", "instructions", "cycles", "CMSIS-NN instr.", "CMSIS-NN cycles", "ratio"], lines))
     cycles = profile["cycles_per_image"]
-    peers = {CMSIS: sum(c for _, c in CMSIS_NN.values())} if light else MEASURED.get(graph.name, {None: None})
+    peers = {CMSIS: sum(c for _, c in CMSIS_NN.values())} if light else {None: None}
     for peer, theirs in peers.items():
         rows.append({"work": f"{graph.name}, {plan}, {compiler}", **about, "cycles": cycles, "ours_ms": profile["ms_per_image"],
                      "flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes, "arena_bytes": arena,

@@ -16,10 +16,18 @@ LAYER_RAM = 8               # bytes that firmware keeps for a layer: its cycles 
 
 @dataclass(frozen=True)
 class Cost:
-    """One layer as one variant: cycles an image, bytes of flash (constants and code), bytes of scratch in the arena."""
+    """One layer as one variant: cycles an image at zero wait states, bytes of flash (constants and code), bytes of scratch in the
+    arena; cycles that the flash adds; bytes of code of its own."""
     cycles: float
     flash: int
     scratch: int
+    stalls: float = 0.0
+    code: int = 0
+
+    @property
+    def time(self):
+        """Cycles, the flash's included."""
+        return self.cycles + self.stalls
 
 
 @dataclass(frozen=True)
@@ -39,8 +47,11 @@ def load_table(board, compiler="zig"):
     return Table(**chosen | {part: tables["zig"][part] | chosen[part] for part in ("cycles", "code")})
 
 
-def layer_cost(graph, name, variant, table):
-    """Return the Cost of the layer called `name` of a Graph if it ran as `variant`; NotYet where its coefficients are not known."""
+def layer_cost(graph, name, variant, table, stalls=None):
+    """Return the Cost of the layer called `name` of a Graph if it ran as `variant`; NotYet where its coefficients are not known.
+
+    stalls: what the flash adds, of firmware.stalls; None for none.
+    """
     kind, counted, constants, scratch = measure(graph, name, variant)
     op, known = graph[name], table.cycles.get(kind)
     if not counted:
@@ -48,7 +59,9 @@ def layer_cost(graph, name, variant, table):
     if known is None or kind not in table.code or set(counted) - set(known):
         raise NotYet(f"no cost for {type(op).__name__} ({name!r}): the board's costs.toml has no {kind!r} with coefficients for "
                      f"{', '.join(counted)}", "python benchmarks/plan_costs.py, which measures and writes them")
-    return Cost(sum(n * known[what] for what, n in counted.items()), constants + table.code[kind], scratch)
+    own = table.code[kind] if kind.startswith(("direct16", "winograd")) else 0
+    return Cost(sum(n * known[what] for what, n in counted.items()), constants + table.code[kind], scratch,
+                stalls.of(kind, counted) if stalls else 0.0, own)
 
 
 def measure(graph, name, variant):

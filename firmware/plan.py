@@ -17,6 +17,7 @@ from tinyvgg.firmware.costs import load_table
 from tinyvgg.firmware.image import board_facts
 from tinyvgg.firmware.network import build_network
 from tinyvgg.firmware.planner import Plan, Planner, undominated
+from tinyvgg.firmware.stalls import load_stalls
 from tinyvgg.quant.blob import constant_bytes
 from tinyvgg.quant.memory import alive
 from tinyvgg.quant.model import QuantizedModel
@@ -26,6 +27,7 @@ from tinyvgg.report.record import write_json
 
 FORMAT = "tinyvgg.plan"
 SPARE = 0.9                 # share of the board's memories that a plan without budgets may use
+BANKS = ("dual", "single")  # the flash's option byte: two banks of 64 bits, or one of 128
 TRIES = 6                   # images linked until one keeps the budgets
 
 
@@ -40,10 +42,11 @@ class Made:
     compiler: str
     clock_hz: int
     sha256: str
+    bank: str = "dual"
 
     def ms(self, plan):
-        """Milliseconds of a Plan's inference, at zero wait states."""
-        return 1000 * plan.cycles / self.clock_hz
+        """Milliseconds of a Plan's inference by formula, with what the flash adds."""
+        return 1000 * plan.true_cycles / self.clock_hz
 
     def layers(self):
         """One row a layer of the plan: variant, predicted cycles, flash and scratch, and the stream it runs in."""
@@ -52,7 +55,8 @@ class Made:
         for name, row in self.costs.items():
             variant = self.plan.variants.get(name, "direct")
             cost = row[variant]
-            rows.append({"layer": name, "variant": variant, "cycles": round(cost.cycles), "flash_bytes": cost.flash,
+            rows.append({"layer": name, "variant": variant, "cycles": round(cost.cycles),
+                         "ms": 1000 * cost.time / self.clock_hz, "flash_bytes": cost.flash,
                          "scratch_bytes": cost.scratch, "stream": streams.get(name)})
         return rows
 
@@ -60,7 +64,7 @@ class Made:
         """Return plain data, which `save` writes and `read_plan` reads."""
         def row(plan):
             return {**dataclasses.asdict(plan), "ms": self.ms(plan)}
-        return {"format": FORMAT, "board": self.board, "compiler": self.compiler, "clock_hz": self.clock_hz,
+        return {"format": FORMAT, "board": self.board, "compiler": self.compiler, "clock_hz": self.clock_hz, "bank": self.bank,
                 "model_sha256": self.sha256, "plan": row(self.plan), "predicted": row(self.predicted), "layers": self.layers(),
                 "front": [row(p) for p in self.front]}
 
@@ -69,34 +73,49 @@ class Made:
         write_json(path, self.as_dict())
 
 
-def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, ram=None, target_ms=None, **options):
+def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, ram=None, target_ms=None, bank="dual", **options):
     """Choose a kernel for each layer of an integer model within budgets of the whole image; return Made.
 
     flash, ram: bytes; without them nine tenths of the board's. Without target_ms the fastest plan is taken, with it the one of
-    the least flash (then RAM) that answers in so many milliseconds. The chosen plan is linked, so its sizes are those of the
-    image. options: as of build_network (stack ...). Raises BudgetError, with the least that can be met, where no plan fits.
+    the least flash (then RAM) that answers in so many milliseconds. Time is the flash's too, as two banks ("dual") or one
+    ("single"); kernels made for their shape run in SRAM2, and in flash where no plan fits there. The chosen plan is linked, so its
+    sizes are those of the image. options: as of build_network (stack ...). Raises BudgetError, with the least that can be met, where
+    no plan fits.
     """
     facts, compiler = board_facts(board), find_compiler(compiler)[0]
     if target_ms is not None and not target_ms > 0:
         raise OptionError(f"a target of {target_ms} ms; expected more than 0", "--target-ms 150")
+    if bank not in BANKS:
+        raise OptionError(f"the flash as {bank!r} banks; expected {' or '.join(BANKS)}", "--bank dual")
     given = {"flash": flash, "ram": ram}
     lengths = {"flash": facts.flash["length"], "ram": facts.ram["length"]}
     limits = {k: min(given[k], n) if given[k] else int(SPARE * n) for k, n in lengths.items()}
-    planner = Planner(model.graph, _with_stack(load_table(board, compiler), options.get("stack", 4096)))
+    table = _with_stack(load_table(board, compiler), options.get("stack", 4096))
     cycles = None if target_ms is None else target_ms * facts.clock_hz / 1000
+    for code in ("sram2", "flash"):
+        planner = Planner(model.graph, table, load_stalls(board, code, bank))
+        found = _within(model, planner, limits, cycles, board, compiler, {**options, "code": code})
+        if found:
+            plan, chosen, front = found
+            return Made(plan, chosen, front, planner.costs, board_facts(board).name, compiler, facts.clock_hz,
+                        plain_sha256(model.graph), bank)
+    raise refusal(planner, limits, cycles, facts)
+
+
+def _within(model, planner, limits, cycles, board, compiler, options):
+    """(the plan with its linked sizes, as it was predicted, the front) of the best plan that keeps the limits when linked, or None."""
     room = dict(limits)
     for _ in range(TRIES):
         front = planner.front(**room)
-        if not front or cycles is not None and front[0].cycles > cycles:
-            raise refusal(planner, limits, cycles, facts)
+        if not front or cycles is not None and front[0].true_cycles > cycles:
+            return None
         chosen = _preferred(front, cycles)
         plan = _linked(model, chosen, board, compiler, options)
         over = {k: getattr(plan, f"{k}_bytes") - limits[k] for k in limits}
         if max(over.values()) <= 0:
-            whole = undominated([plan, *front])
-            return Made(plan, chosen, whole, planner.costs, board, compiler, facts.clock_hz, plain_sha256(model.graph))
+            return plan, chosen, undominated([plan, *front])
         room = {k: room[k] - max(0, over[k]) for k in room}
-    raise refusal(planner, limits, cycles, facts)
+    return None
 
 
 def _with_stack(table, stack):
@@ -108,7 +127,7 @@ def _preferred(front, cycles):
     """The fastest plan; with a limit of cycles the least flash within it, then RAM."""
     if cycles is None:
         return front[0]
-    return min((p for p in front if p.cycles <= cycles), key=lambda p: (p.flash_bytes, p.ram_bytes, p.cycles))
+    return min((p for p in front if p.true_cycles <= cycles), key=lambda p: (p.flash_bytes, p.ram_bytes, p.true_cycles))
 
 
 def _linked(model, plan, board, compiler, options):
@@ -117,7 +136,7 @@ def _linked(model, plan, board, compiler, options):
         try:
             network = build_network(apply_plan(model, plan), folder, name="network", board=board, compiler=compiler, **options)
         except BuildError as error:
-            if "missing" not in error.problem and "lacks" not in error.problem:
+            if not any(word in error.problem for word in ("missing", "lacks", "overlap")):
                 raise
             facts, where = board_facts(board), "ram" if "RAM" in error.problem else "flash"
             return replace(plan, **{f"{where}_bytes": max(getattr(plan, f"{where}_bytes"), getattr(facts, where)["length"] + 1)})
@@ -151,8 +170,8 @@ def refusal(planner, limits, cycles, facts):
         worst = max(least, key=least.get)
         return BudgetError(f"no plan of {name!r} fits {limits['flash']:,} bytes of flash with {limits['ram']:,} of RAM; "
                            f"with that RAM the least flash is about {best.flash_bytes:,}; {worst!r} holds it back", smaller)
-    took = {layer: costs[layer][fitting[0].variants.get(layer, "direct")].cycles for layer in costs}
-    worst, fastest = max(took, key=took.get), 1000 * fitting[0].cycles / facts.clock_hz
+    took = {layer: costs[layer][fitting[0].variants.get(layer, "direct")].time for layer in costs}
+    worst, fastest = max(took, key=took.get), 1000 * fitting[0].true_cycles / facts.clock_hz
     wanted = f"answers in {1000 * cycles / facts.clock_hz:.1f} ms" if cycles else "keeps the budgets when linked"
     return BudgetError(f"no plan of {name!r} within {limits['flash']:,} bytes of flash and {limits['ram']:,} of RAM {wanted}; "
                        f"the least is about {fastest:.1f} ms, and {worst!r} holds it back, with "
@@ -204,6 +223,7 @@ def read_plan(path, model):
         made, row = str(found["model_sha256"]), found["plan"]
         streams = tuple(tuple(map(str, stream)) for stream in row["streams"])
         numbers = {k: int(row[k]) for k in ("cycles", "flash_bytes", "ram_bytes", "arena_bytes")}
+        numbers |= {"time": int(row.get("time", 0)), "code": str(row.get("code", "flash"))}
         plan = Plan({str(k): str(v) for k, v in row["variants"].items()}, streams, **numbers)
     except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
         raise FormatError(f"{path} is no plan of tinyvgg", "tinyvgg firmware plan MODEL --out DIR") from error

@@ -1,6 +1,6 @@
-"""Which kernel each layer runs as: every plan that no other beats in cycles, flash and RAM.
+"""Which kernel each layer runs as: every plan that no other beats in time, flash and RAM.
 
-Cycles and flash add up over layers, so within a limit of the arena the choice is a multiple-choice knapsack, solved by keeping,
+Time is cycles with what the flash adds to them (firmware/stalls.py). Time and flash add up over layers, so within a limit of the arena the choice is a multiple-choice knapsack, solved by keeping,
 layer by layer, each (flash, cycles) that no other beats (Kellerer, Pferschy, Pisinger, 2004, chapter 11). The arena does not add
 up: the search is repeated for several limits of it, and for several sets of layers that run row by row, found greedily.
 """
@@ -21,29 +21,39 @@ KEPT = 24                   # plans kept of each limit
 
 @dataclass(frozen=True)
 class Plan:
-    """{layer: variant}, the chains that run row by row, and what is predicted: cycles, bytes of flash and RAM of the whole image,
-    of the arena."""
+    """{layer: variant}, the chains that run row by row, and what is predicted: cycles at zero wait states, bytes of flash and RAM of
+    the whole image, of the arena; `time`: cycles with the flash's (0: the same); `code`: where kernels made for their shape run."""
     variants: dict
     streams: tuple[tuple[str, ...], ...]
     cycles: int
     flash_bytes: int
     ram_bytes: int
     arena_bytes: int
+    time: int = 0
+    code: str = "flash"
+
+    @property
+    def true_cycles(self):
+        """Cycles as silicon takes them."""
+        return self.time or self.cycles
 
     def beats(self, other):
         """Whether this plan is nowhere worse than another."""
-        return self.cycles <= other.cycles and self.flash_bytes <= other.flash_bytes and self.ram_bytes <= other.ram_bytes
+        return self.true_cycles <= other.true_cycles and self.flash_bytes <= other.flash_bytes and self.ram_bytes <= other.ram_bytes
 
 
 class Planner:
-    """The search over one integer Graph. `costs`: {layer: {variant: Cost}}, of every layer of the graph."""
+    """The search over one integer Graph. `costs`: {layer: {variant: Cost}}, of every layer of the graph.
 
-    def __init__(self, graph: Graph, table: Table):
+    stalls: what the flash adds (firmware.stalls.Stalls), None for zero wait states with all code in flash.
+    """
+
+    def __init__(self, graph: Graph, table: Table, stalls=None):
         if not graph.integer:
             raise OptionError(f"{graph.name!r} computes with floats; plans are for integer models",
                               "tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
-        self.graph, self.table = graph, table
-        self.costs = {op.name: {v: layer_cost(graph, op.name, v, table) for v in variants(op, graph[op.inputs[0]].shape)}
+        self.graph, self.table, self.stalls = graph, table, stalls
+        self.costs = {op.name: {v: layer_cost(graph, op.name, v, table, stalls) for v in variants(op, graph[op.inputs[0]].shape)}
                       for op in graph.ops[1:]}
         self._arenas = {}
 
@@ -57,7 +67,16 @@ class Planner:
             for level in _spread([n for n in levels if n >= _least(need, beside)], LEVELS):
                 found += self.within(streams, level, beside, flash)
         found = [p for p in found if (flash is None or p.flash_bytes <= flash) and (ram is None or p.ram_bytes <= ram)]
-        return undominated(found)
+        return undominated([p for p in found if self.placed(p)])
+
+    def placed(self, plan):
+        """Whether a plan's kernels fit where they are to run, beside its variables."""
+        s, code = self.stalls, self.own_code(plan.variants)
+        return not (s and s.code == "sram2" and code) or (code <= s.code_limit and plan.ram_bytes - code <= s.ram_limit)
+
+    def own_code(self, variants):
+        """Bytes of the kernels that are made for their shapes."""
+        return sum(self.costs[name][variant].code for name, variant in variants.items())
 
     def choices(self, streams):
         """{layer: {variant: Cost}} with what a stream allows: kernels that can run row by row."""
@@ -70,7 +89,7 @@ class Planner:
         choices = self.choices(streams)
         for name, row in choices.items():
             fitting = [(v, c) for v, c in row.items() if beside[name] + c.scratch <= level]
-            rows = _fewer([(f + c.flash, n + c.cycles, (*chosen, v)) for f, n, chosen in rows for v, c in fitting])
+            rows = _fewer([(f + c.flash, n + c.time, (*chosen, v)) for f, n, chosen in rows for v, c in fitting])
         limit = math.inf if flash is None else flash - self.table.base_flash
         rows = [row for row in rows if row[0] <= limit]
         return [self.plan(dict(zip(choices, chosen, strict=True)), streams) for _, _, chosen in _spread(rows, KEPT)]
@@ -79,9 +98,12 @@ class Planner:
         """The Plan of {layer: variant}."""
         costs = {name: self.costs[name][variant] for name, variant in chosen.items()}
         arena, ram = self.memory({name: c.scratch for name, c in costs.items()}, streams)
-        return Plan({n: v for n, v in chosen.items() if hasattr(self.graph[n], "variant")}, streams,
-                    round(sum(c.cycles for c in costs.values())), self.table.base_flash + sum(c.flash for c in costs.values()),
-                    self.table.base_ram + ram + LAYER_RAM * (len(costs) - sum(len(s) - 1 for s in streams) + 1), arena)
+        variants = {n: v for n, v in chosen.items() if hasattr(self.graph[n], "variant")}
+        ram += self.table.base_ram + LAYER_RAM * (len(costs) - sum(len(s) - 1 for s in streams) + 1)
+        code = "flash" if self.stalls is None else self.stalls.code
+        return Plan(variants, streams, round(sum(c.cycles for c in costs.values())),
+                    self.table.base_flash + sum(c.flash for c in costs.values()),
+                    ram + (self.own_code(variants) if code == "sram2" else 0), arena, round(sum(c.time for c in costs.values())), code)
 
     def memory(self, scratch, streams):
         """(bytes of the arena, the same with room for an image of floats) as code generation and firmware lay it out."""
@@ -124,7 +146,7 @@ class Planner:
 def undominated(plans):
     """Return the Plans that no other beats, the fastest first."""
     kept = []
-    for plan in sorted(plans, key=lambda p: (p.cycles, p.flash_bytes, p.ram_bytes)):
+    for plan in sorted(plans, key=lambda p: (p.true_cycles, p.flash_bytes, p.ram_bytes)):
         if not any(other.beats(plan) for other in kept):
             kept.append(plan)
     return kept

@@ -22,7 +22,7 @@ from tinyvgg.images import grey_level
 HERE = Path(__file__).parent
 TRACE, CRCS, CHECK = 0, 1, 2             # functions of tv_app_call
 WEIGHTS = ("flash", "ram")               # where constants lie while the board runs
-CODE = ("flash", "sram2")                # where the kernels that are made for their shape run
+CODE = ("auto", "sram2", "flash")        # where the kernels that are made for their shape run
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,22 @@ class Network:
     tvq: Path
     program: Program
     sha256: str
+    code: str = "flash"
 
     def as_dict(self):
         """Return plain data for a report."""
-        return {**self.image.as_dict(), "model": str(self.tvq), "sha256": self.sha256, "arena_bytes": self.program.arena_bytes,
-                "constants_bytes": self.program.constant_bytes()}
+        return {**self.image.as_dict(), "code": self.code, "model": str(self.tvq), "sha256": self.sha256,
+                "arena_bytes": self.program.arena_bytes, "constants_bytes": self.program.constant_bytes()}
 
 
-def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="flash", code="flash", defence="", check_every=1,
+def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="flash", code="auto", defence="", check_every=1,
                   **options):
     """Build the firmware of a model (nn.Model, QuantizedModel, CompressedModel) as OUT/NAME.elf .bin .hex .map; return a Network.
 
     The model as it runs there is written beside it, as NAME.tvq: its simulation gives the board's bytes. weights: "flash", or
-    "ram" for constants that are copied there at the start, where they can be changed. code: "flash", or "sram2" for kernels that
-    are copied there at the start: fetched without wait states (variables must then end below SRAM2). defence: checks of the constants, as
+    "ram" for constants that are copied there at the start, where they can be changed. code: "sram2" for kernels that are copied
+    there at the start: fetched without wait states (variables must then end below SRAM2); "flash"; "auto" for SRAM2 where they fit.
+    defence: checks of the constants, as
     "crc,radar=128,ranges,replicas" (codegen/guard.py), at the start, before every `check_every`-th inference (0: none) and on
     demand; while they find constants harmed, the board answers with that instead of a class. options: as of
     firmware.build.build. Raises BuildError where it does not fit: by how much, the largest layer, what to do.
@@ -55,7 +57,7 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
     if weights not in WEIGHTS:
         raise OptionError(f"weights in {weights!r}; expected {' or '.join(WEIGHTS)}", "--weights ram")
     if code not in CODE:
-        raise OptionError(f"code in {code!r}; expected {' or '.join(CODE)}", "--code sram2")
+        raise OptionError(f"code in {code!r}; expected {', '.join(CODE)}", "--code sram2")
     if check_every < 0:
         raise OptionError(f"a check every {check_every} inferences; expected 0 (at the start only) or more", "--check-every 1")
     _check_constants(graph, name, board, weights)
@@ -65,14 +67,30 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
         program = generate(graph, folder, name=name, more_kernels=("tv_softmax_f32",), guard=guard)
         app = app_text(program, model_sha256(graph), check_every=check_every if guard else None)
         (Path(folder) / f"{name}_app.c").write_text(app, encoding="utf-8")
-        try:
-            image = build(sorted(Path(folder).glob("*.c")), out / name, board=board, include=[folder],
-                          defines=["TV_SECTIONS", *(["TV_WEIGHTS_IN_RAM"] if weights == "ram" else []),
-                                   *(["TV_RAMCODE"] if code == "sram2" else []), *options.pop("defines", ())], **options)
-        except BuildError as error:
-            raise _explained(error, program) from error
+        defines = ["TV_SECTIONS", *(["TV_WEIGHTS_IN_RAM"] if weights == "ram" else []), *options.pop("defines", ())]
+        placed = _placed(folder, out / name, code, program, board, defines, options)
     deployed.save(out / f"{name}.tvq")
-    return Network(image, out / f"{name}.tvq", program, model_sha256(graph))
+    return Network(placed[0], out / f"{name}.tvq", program, model_sha256(graph), placed[1])
+
+
+def _placed(folder, out, code, program, board, defines, options):
+    """Build with the kernels in SRAM2 or in flash; return (Image, where they are). With "auto" flash where SRAM2 cannot be."""
+    facts = board_facts(board)
+    limit = facts.ram["length"] if facts.ramcode["in_ram"] is None else facts.ramcode["in_ram"]
+    if code == "auto" and program.arena_bytes >= limit:
+        code = "flash"
+    for where in ("sram2", "flash") if code == "auto" else (code,):
+        try:
+            return build(sorted(Path(folder).glob("*.c")), out, board=board, include=[folder],
+                         defines=[*defines, *(["TV_RAMCODE"] if where == "sram2" else [])], **options), where
+        except BuildError as error:
+            if where == "flash" or code == "sram2" or not _of_size(error):
+                raise _explained(error, program) from error
+    raise AssertionError("flash is the last place")
+
+
+def _of_size(error):
+    return any(word in error.problem for word in ("missing", "lacks", "overlap"))
 
 
 def _deployed(model, graph):

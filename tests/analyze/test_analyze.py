@@ -308,3 +308,22 @@ def test_figure(tmp_path):
     assert main(["analyze", "light", "--figure", str(tmp_path / "f.svg"), "--quiet"]) == 0
     text = (tmp_path / "f.svg").read_text()
     assert text.startswith("<?xml") and "</svg>" in text
+
+
+def test_an_integer_model_fits_or_not(tmp_path, capsys):
+    """analyze takes a .tvq as it is; the board may be a folder with a board.toml."""
+
+    from tinyvgg.quant.schemes import compress
+    x = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    compress(models.resnet8(), "int8", x, calibration="minmax").save(tmp_path / "small.tvq")
+    command = ["analyze", str(tmp_path / "small.tvq"), "--board"]
+    assert main([*command, "nucleo-l476rg"]) == 0
+    assert "fits on nucleo-l476rg" in capsys.readouterr().out
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "board.toml").write_text('name = "tiny"\npart = "X"\nfamily = "stm32l4"\nclock_hz = 1000\n'
+                                                  "flash = { length = 50000 }\nram = { length = 10000 }\n")
+    assert main([*command, str(tmp_path / "tiny")]) == 0
+    assert "DOES NOT FIT on tiny" in capsys.readouterr().out
+    (tmp_path / "tiny" / "board.toml").write_text("name = 1")
+    assert main([*command, str(tmp_path / "tiny")]) == 2
+    assert "does not describe a board" in capsys.readouterr().err

@@ -192,7 +192,7 @@ def test_an_elf_made_to_exhaust_memory_is_refused(tmp_path):
 
 def test_every_source_ships():
     """The package data of setup.cfg covers every file that a build reads."""
-    folders = (Path(building.HERE) / name for name in ("common", "include", "boards", "demonstration"))
+    folders = (Path(building.HERE) / name for name in ("common", "include", "boards", "families", "mlperf", "demonstration"))
     kinds = {p.suffix for folder in folders for p in folder.rglob("*") if p.is_file()}
     assert kinds == {".c", ".h", ".ld", ".toml"}
 

@@ -17,6 +17,14 @@ def add_build_options(parser):
     parser.add_argument("--ram", metavar="SIZE", help="budget of variables, stack and arena, as 64K or in bytes")
 
 
+def add_plan_options(parser):
+    """Options that decide which plan is taken."""
+    parser.add_argument("--target-ms", type=float, metavar="MS", help="the least flash that answers in so many ms, by formula "
+                        "(default: the fastest within the budgets)")
+    parser.add_argument("--bank", default="dual", choices=("dual", "single"),
+                        help="plan for the flash as two banks of 64 bits, as delivered (default), or as one of 128 (option byte DBANK)")
+
+
 def build_options(arguments):
     """Return the keyword arguments of build_network and make_plan that the options stand for."""
     return {"board": arguments.board, "compiler": arguments.compiler, "flash": parse_size(arguments.flash),
@@ -27,14 +35,13 @@ def add_plan(add_parser):
     """Add the sub-verb."""
     plan = add_parser("plan", help="a kernel for each layer within budgets of flash, RAM and time")
     add_model(plan)
-    plan.add_argument("--target-ms", type=float, metavar="MS", help="the least flash that answers in so many ms "
-                      "(default: the fastest within the budgets)")
     plan.add_argument("--data", metavar="DATA", help="accuracy on its test images; calibrates where MODEL is a network")
     plan.add_argument("-n", type=int, metavar="N", help="only the first N test images")
     plan.add_argument("--scheme", default="int8", help="how a MODEL that is a network becomes integers (default int8)")
     plan.add_argument("--stack", type=int, default=4096, help="bytes of stack (default 4096)")
     plan.add_argument("--out", metavar="DIR", help="write plan.json and plan.png there (and model.tvq where it was made here)")
     add_build_options(plan)
+    add_plan_options(plan)
     add_common(plan)
     plan.set_defaults(work=_plan)
 
@@ -43,8 +50,8 @@ def _plan(arguments):
     if arguments.out:
         require("matplotlib", "plot")
     model, made_here = _integers(arguments)
-    result, made = plan_file(model, arguments.data, n=arguments.n, target_ms=arguments.target_ms, stack=arguments.stack,
-                             **build_options(arguments))
+    result, made = plan_file(model, arguments.data, n=arguments.n, target_ms=arguments.target_ms, bank=arguments.bank,
+                             stack=arguments.stack, **build_options(arguments))
     if arguments.out:
         folder = Path(arguments.out)
         made.save(folder / "plan.json")
@@ -98,18 +105,19 @@ def _accuracy(model, data, n):
 
 def _text(result):
     from tinyvgg.report.tables import table
-    plan, front, clock = result["plan"], result["front"], result["clock_hz"]
+    plan, front = result["plan"], result["front"]
     shown = front if len(front) <= ROWS else [front[round(i * (len(front) - 1) / (ROWS - 1))] for i in range(ROWS)]
     shown = sorted([r for r in shown if r["variants"] != plan["variants"] or r["streams"] != plan["streams"]] + [plan],
-                   key=lambda r: (r["cycles"], r["flash_bytes"]))
-    rows = [["*" if r is plan else "", f"{r['cycles']:,}", f"{1000 * r['cycles'] / clock:.1f}", f"{r['flash_bytes']:,}",
+                   key=lambda r: (r["ms"], r["flash_bytes"]))
+    rows = [["*" if r is plan else "", f"{r['ms']:.1f}", f"{r['cycles']:,}", f"{r['flash_bytes']:,}",
              f"{r['ram_bytes']:,}", f"{r['arena_bytes']:,}", "-" if r["accuracy"] is None else f"{100 * r['accuracy']:.2f}"]
             for r in shown]
-    layers = [[r["layer"], r["variant"], f"{r['cycles']:,}", f"{r['flash_bytes']:,}", f"{r['scratch_bytes']:,}",
-               "" if r["stream"] is None else str(r["stream"])] for r in result["layers"]]
-    lines = [table(["", "cycles", "ms", "flash B", "RAM B", "arena B", "accuracy %"], rows), "",
-             table(["layer", "kernel", "cycles", "flash B", "scratch B", "row by row"], layers), "",
-             f"* the plan ({result['compiler']}): sizes of the linked image; cycles by formula, at zero wait states"]
+    layers = [[r["layer"], r["variant"], f"{r['ms']:.2f}", f"{r['cycles']:,}", f"{r['flash_bytes']:,}",
+               f"{r['scratch_bytes']:,}", "" if r["stream"] is None else str(r["stream"])] for r in result["layers"]]
+    lines = [table(["", "ms", "cycles", "flash B", "RAM B", "arena B", "accuracy %"], rows), "",
+             table(["layer", "kernel", "ms", "cycles", "flash B", "scratch B", "row by row"], layers), "",
+             f"* the plan ({result['compiler']}): sizes of the linked image; ms by formula, flash as {result['bank']} bank, kernels in "
+             f"{plan['code']}; cycles by formula at zero wait states"]
     if len(front) > len(shown):
         lines.append(f"{len(front)} plans that no other beats; --json has them all")
     if "files" in result:
@@ -133,7 +141,8 @@ def planned(arguments, model):
         return apply_plan(model, read_plan(wanted, model))
     if arguments.weights != "flash" or arguments.defence or arguments.memory_access:
         return model
-    return fastest(arguments, model, **build_options(arguments), stack=arguments.stack)
+    return fastest(arguments, model, **build_options(arguments), stack=arguments.stack, target_ms=arguments.target_ms,
+                   bank=arguments.bank)
 
 
 def fastest(arguments, model, **options):
@@ -143,5 +152,5 @@ def fastest(arguments, model, **options):
     if not isinstance(model, QuantizedModel) or is_planned(model.graph):
         return model
     made = make_plan(model, **options)
-    note(arguments, f"plan: {made.plan.cycles:,} cycles by formula; tinyvgg firmware plan shows the others")
+    note(arguments, f"plan: {made.ms(made.plan):.1f} ms by formula; tinyvgg firmware plan shows the others")
     return apply_plan(model, made.plan)

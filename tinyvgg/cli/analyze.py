@@ -7,8 +7,11 @@ Keras does, MACC as multiplications of weights, and the bytes of the integer gra
 `medium` 4 bits in dense layers, `high` 4 bits everywhere. It says whether the model fits, and the three changes that would
 help most.
 
+An integer model (.tvq) is taken as it is: its constants and its arena, and whether they fit.
+
 example: tinyvgg analyze base.h5 --board stm32l4r9i-disco --rules xcubeai --compression high
          tinyvgg analyze light --rules tinyvgg --figure layers.png
+         tinyvgg analyze light.tvq --board nucleo-l476rg
          tinyvgg analyze --boards
 """
 
@@ -24,7 +27,7 @@ from tinyvgg.report.tables import table
 def add_arguments(parser):
     parser.add_argument("model", nargs="?", metavar="MODEL",
                         help="model file, folder of a run, zoo entry, or an architecture's name")
-    parser.add_argument("--board", default="stm32l4r9i-disco", help="name of a board, or a .toml file that describes one")
+    parser.add_argument("--board", default="stm32l4r9i-disco", help="name of a board, a .toml file that describes one, or a folder with a board.toml")
     parser.add_argument("--boards", action="store_true", help="list the boards that are known")
     parser.add_argument("--rules", choices=RULES, default="xcubeai", help="whose counts (default xcubeai)")
     parser.add_argument("--compression", choices=COMPRESSIONS, default="none", help="level of compression (default none)")
@@ -40,6 +43,9 @@ def run(arguments):
         return
     if not arguments.model:
         raise OptionError("no model was named", "tinyvgg analyze model.h5, or tinyvgg analyze base")
+    if str(arguments.model).endswith(".tvq"):
+        _integers(arguments)
+        return
     found = analyze(
         describe_path(file_or_word(arguments.model)),
         board=arguments.board,
@@ -59,6 +65,23 @@ def run(arguments):
         )
         note(arguments, f"wrote {arguments.figure}")
     print_result(arguments, found.as_dict(), _text(found))
+
+
+def _integers(arguments):
+    """An integer model on a board."""
+    from tinyvgg.analyze.integers import analyze_integers
+    from tinyvgg.quant.tvq import load_tvq
+
+    result = analyze_integers(load_tvq(arguments.model), arguments.board)
+    rows = [[r["layer"], r["kind"], "x".join(map(str, r["output_shape"])), f"{r['constant_bytes']:,}"] for r in result["layers"]]
+    lines = [table(["layer", "type", "output", "constants B"], rows), ""]
+    for what, need, have, missing in (("flash", "flash_bytes", "board_flash_bytes", "missing_flash"),
+                                      ("RAM", "ram_bytes", "board_ram_bytes", "missing_ram")):
+        left = f"{result[missing]:,} B too much" if result[missing] else f"{result[have] - result[need]:,} B free"
+        lines.append(f"{what:<6}{result[need]:>12,} B; {result['board']} has {result[have]:,} B: {left}")
+    lines += ["", f"{'fits' if result['fits'] else 'DOES NOT FIT'} on {result['board']} ({result['mcu']})"]
+    lines += [f"note: {note_}" for note_ in result["notes"]]
+    print_result(arguments, result, "\n".join(lines))
 
 
 def _text(found):

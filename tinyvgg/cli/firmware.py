@@ -12,7 +12,7 @@ Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the 
 
 from tinyvgg.cli._classifier import add_model
 from tinyvgg.cli._common import add_common, note, print_result
-from tinyvgg.cli._firmware_plan import add_build_options, add_plan, build_options, planned
+from tinyvgg.cli._firmware_plan import add_build_options, add_plan, add_plan_options, build_options, planned
 from tinyvgg.open import open_model
 
 
@@ -38,8 +38,9 @@ def _add_build(add_parser):
                        help="what the firmware speaks: tinyvgg, the student project's beside it (default), or MLPerf Tiny's commands")
     build.add_argument("--weights", default="flash", choices=("flash", "ram"),
                        help="where constants lie while the board runs: in flash (default), or copied to RAM, where they can be changed")
-    build.add_argument("--code", default="flash", choices=("flash", "sram2"),
-                       help="where kernels made for their shape run: in flash (default), or copied to SRAM2, without wait states")
+    build.add_argument("--code", default="auto", choices=("auto", "sram2", "flash"),
+                       help="where kernels made for their shape run: copied to SRAM2, without wait states, where they fit (auto, default), "
+                       "or in flash")
     build.add_argument("--defence", default="", metavar="NAMES",
                        help="check the constants: crc, radar=128, ranges=32, replicas, separated by commas (docs/bit-flips.md)")
     build.add_argument("--check-every", type=int, default=1, metavar="N",
@@ -49,6 +50,7 @@ def _add_build(add_parser):
                        "(default): as the .tvq says, else the fastest within the budgets, or nine tenths of the board; with "
                        "--weights ram, --defence or --memory-access direct")
     add_build_options(build)
+    add_plan_options(build)
     add_common(build, seed=False)
     build.set_defaults(work=_build)
 

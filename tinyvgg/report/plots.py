@@ -54,7 +54,7 @@ def plan_front(rows, chosen, path, *, title=""):
                           c=[r["ram_bytes"] / 1000 for r in rows], cmap="viridis")
     axes.scatter([chosen["flash_bytes"] / 1000], [chosen["ms"]], s=120, facecolors="none", edgecolors="#cc3311", linewidths=1.8)
     axes.annotate("the plan", (chosen["flash_bytes"] / 1000, chosen["ms"]), (8, 6), textcoords="offset points", color="#cc3311")
-    axes.set(xlabel="flash, KB", ylabel="inference, ms (zero wait states)", title=title, ylim=(0, None))
+    axes.set(xlabel="flash, KB", ylabel="inference, ms", title=title, ylim=(0, None))
     axes.grid(alpha=0.3)
     fig.colorbar(points, label="RAM, KB")
     save(fig, path)

@@ -31,7 +31,9 @@ def names():
 
 
 def load(name):
-    """Return the Board called `name`, or read one from a .toml file's path."""
+    """Return the Board called `name`, or read one from a .toml file's path, or a firmware board's from its folder."""
+    if (Path(name) / "board.toml").is_file():
+        return _of_firmware(Path(name) / "board.toml")
     path = Path(name) if str(name).endswith(".toml") else Path(__file__).parent / f"{name}.toml"
     if not str(name).endswith(".toml") and name not in names():
         near = difflib.get_close_matches(name, names(), 1, 0.4)
@@ -52,3 +54,16 @@ def load(name):
     if not all(isinstance(v, int) and v > 0 for v in (board.clock_hz, board.flash_bytes, board.ram_bytes)):
         raise FormatError(f"{path}: clock_hz, flash_bytes and ram_bytes must be positive whole numbers")
     return board
+
+
+def _of_firmware(path):
+    """The Board that a folder for firmware describes (docs/adding-a-board.md)."""
+    try:
+        facts = tomllib.loads(path.read_text(encoding="utf-8"))
+        sizes = facts["clock_hz"], facts["flash"]["length"], facts["ram"]["length"]
+        found = Board(str(facts["name"]), str(facts["name"]).upper(), str(facts["part"]), "cortex-m4f", *sizes, series=str(facts["family"]))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise FormatError(f"{path} does not describe a board: {error}", "docs/adding-a-board.md") from error
+    if not all(type(v) is int and v > 0 for v in sizes):
+        raise FormatError(f"{path}: clock_hz and the lengths of flash and ram must be positive whole numbers")
+    return found

@@ -113,14 +113,23 @@ def watch_alignment(machine):
     """
     code_hook = machine.unicorn.UC_HOOK_CODE
     for symbol in machine.elf.symbols.values():
-        if not symbol.is_function or not machine.memory.flash.holds(symbol.address, max(symbol.size, 1)):
+        if not symbol.is_function:
             continue
-        for i in decoder().disasm(machine.read(symbol.address, symbol.size), symbol.address):
+        for i in decoder().disasm(_code(machine, symbol), symbol.address):
             name = i.mnemonic.split(".")[0]
             if name in ("sdiv", "udiv"):
                 machine.engine.hook_add(code_hook, _check_divisor, (machine, i.operands[-1].reg), i.address, i.address)
             elif name in _ALIGNED:
                 machine.engine.hook_add(code_hook, _check_address, (machine, name, _base_and_offset(i)), i.address, i.address)
+
+
+def _code(machine, symbol):
+    """Bytes of a function where it runs: in flash, or copied from there at the start."""
+    for segment in machine.elf.segments:
+        at = symbol.address - segment.address
+        if 0 <= at and at + symbol.size <= len(segment.data):
+            return segment.data[at:at + symbol.size]
+    return b""
 
 
 def _base_and_offset(i):
