@@ -1,4 +1,4 @@
-"""Fit the planner's costs to the virtual board: cycles of each kind of kernel, bytes of code; writes boards/*/costs.toml.
+"""Fit the planner's costs to the virtual board: cycles of each kind of kernel, bytes of code; writes firmware/families/*/costs.toml.
 
     python benchmarks/plan_costs.py                        zig, and gcc where it is there
     python benchmarks/plan_costs.py --compiler gcc --limit 3 --samples runs/costs.jsonl     three builds more; resumes
@@ -50,7 +50,7 @@ def main():
     parser.add_argument("--limit", type=int, metavar="N", help="measure at most N images, and fit only when all are there")
     parser.add_argument("--layer", metavar="CLASS", help="only what one layer's op costs, with the layer's defaults")
     arguments = parser.parse_args()
-    path = board_facts(BOARD).folder / "costs.toml"
+    path = board_facts(BOARD).sources / "costs.toml"
     found = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for compiler in [arguments.compiler] if arguments.compiler else ["zig", "gcc"]:
         try:

@@ -1,7 +1,7 @@
 """What a layer costs on a board: cycles by a calibrated formula, constants and scratch as code generation lays them out.
 
 Cycles are a sum of counts (products, values gathered, results ...) times coefficients, a set for each kind of kernel, fitted to
-the virtual board's cycles (zero wait states) by benchmarks/plan_costs.py, which writes boards/*/costs.toml; so is the size of code.
+the virtual board's cycles (zero wait states) by benchmarks/plan_costs.py, which writes families/*/costs.toml; so is the size of code.
 Kind and counts are facts of the Step that an op's emitter (codegen/ops) returns.
 """
 import tomllib
@@ -42,7 +42,9 @@ class Table:
 
 def load_table(board, compiler="zig"):
     """Return the Table of a board for "zig" or "gcc"; zig's where the compiler has none, or none of a kind of layer."""
-    tables = tomllib.loads((board_facts(board).folder / "costs.toml").read_text(encoding="utf-8"))
+    facts = board_facts(board)
+    own = facts.folder / "costs.toml"
+    tables = tomllib.loads((own if own.is_file() else facts.sources / "costs.toml").read_text(encoding="utf-8"))
     chosen = tables.get(compiler, tables["zig"])
     return Table(**chosen | {part: tables["zig"][part] | chosen[part] for part in ("cycles", "code")})
 
