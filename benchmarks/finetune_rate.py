@@ -16,7 +16,7 @@ from tinyvgg import data
 from tinyvgg.open import open_model
 from tinyvgg.quant.calibrate import as_float_images
 from tinyvgg.quant.fuse import fuse
-from tinyvgg.quant.schemes import Options, divergence, finished, prepare
+from tinyvgg.quant.prepare import Options, divergence, finished, prepare
 from tinyvgg.quant.sharing import sharer
 from tinyvgg.quant.simulate import run
 from tinyvgg.report.record import versions, write_json

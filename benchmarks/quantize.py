@@ -23,7 +23,8 @@ from tinyvgg import data as data_module
 from tinyvgg.cli._classifier import images_for
 from tinyvgg.open import open_model
 from tinyvgg.quant.memory import plan_memory
-from tinyvgg.quant.schemes import Options, compress, constants
+from tinyvgg.quant.prepare import Options
+from tinyvgg.quant.schemes import compress, constants
 from tinyvgg.report.record import KeptRows, sha256_arrays, versions, write_json
 from tinyvgg.report.tables import table
 from tinyvgg.train import evaluate

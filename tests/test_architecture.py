@@ -27,7 +27,6 @@ EXCEPTIONS = {
     ("testing.bit_exact", "codegen"): "the one check that compares with C",
     ("testing.integer_networks", "codegen"): "random networks for the checks of code, with their kernels' variants",
     ("testing.integer_networks", "quant"): "random networks for the checks of the integer model",
-    ("quant.schemes", "quant.auto"): "the scheme auto is built of the others",
     ("quant.classifier", "quant.tvq"): "a model saves itself and knows its hash: conveniences like Model.save",
 }
 TREES = {}

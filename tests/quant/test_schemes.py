@@ -17,7 +17,8 @@ from tinyvgg.quant.fuse import fuse
 from tinyvgg.quant.lower import lower, per_channel_int8
 from tinyvgg.quant.model import QuantizedModel, quantize
 from tinyvgg.quant.ops.weights import SharedWeights
-from tinyvgg.quant.schemes import compress, constants, divergence, prepare
+from tinyvgg.quant.prepare import divergence, prepare
+from tinyvgg.quant.schemes import compress, constants
 from tinyvgg.quant.sharing import sharer
 from tinyvgg.quant.simulate import run
 from tinyvgg.quant.validate import check_graph, validate

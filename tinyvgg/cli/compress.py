@@ -18,7 +18,8 @@ AUTO_IMAGES = 4000          # training images for auto: the first calibrate, the
 
 
 def add_arguments(parser):
-    from tinyvgg.quant.schemes import CALIBRATIONS, SCHEMES
+    from tinyvgg.quant.prepare import CALIBRATIONS
+    from tinyvgg.quant.schemes import SCHEMES
     add_model(parser)
     parser.add_argument("--scheme", required=True, metavar="SCHEME", help=", ".join(SCHEMES))
     parser.add_argument("--out", required=True, metavar="FILE.tvq", help="where the compressed model goes")
@@ -52,7 +53,8 @@ def compress_file(model, scheme, out, data=None, *, n=None, input_range=None, **
     options: see quant.schemes.Options. n: only the first n test images.
     """
     from tinyvgg.data import load_for
-    from tinyvgg.quant.schemes import Options, check_scheme, compress, constants, needs_images
+    from tinyvgg.quant.prepare import Options
+    from tinyvgg.quant.schemes import check_scheme, compress, constants, needs_images
     if Path(out).suffix != ".tvq":
         raise OptionError(f"{out} does not end in .tvq", f"--out {Path(out).with_suffix('.tvq')}")
     settings = Options(**options)
@@ -85,8 +87,8 @@ def _accuracies(compressed, network, dataset, x, y):
 def _details(compressed):
     """What the graph and its plan say, as plain data."""
     from tinyvgg.quant.blob import constant_bytes
-    from tinyvgg.quant.ops.weights import SharedWeights
     from tinyvgg.quant.memory import plan_memory
+    from tinyvgg.quant.ops.weights import SharedWeights
     plan = plan_memory(compressed.graph)
     sizes = constant_bytes(compressed.graph)
     layers = [{"name": op.name, "bytes": sizes[op.name],

@@ -1,7 +1,8 @@
 """Compress at every level: X-CUBE-AI's on floats, eight bits, shared weights."""
 
 from tinyvgg.quant.memory import plan_memory
-from tinyvgg.quant.schemes import Options, compress, constants, needs_images
+from tinyvgg.quant.prepare import Options
+from tinyvgg.quant.schemes import compress, constants, needs_images
 from tinyvgg.report.progress import Progress
 from tinyvgg.report.record import append_line, read_lines, sha256_file
 from tinyvgg.train import evaluate

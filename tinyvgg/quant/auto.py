@@ -15,7 +15,7 @@ from tinyvgg.quant.calibrate import as_float_images
 from tinyvgg.quant.lower import lower, per_channel_int8
 from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.quant.ops.weighted import Weighted
-from tinyvgg.quant.schemes import JUDGED, Options, Prepared, divergence, finished, prepare
+from tinyvgg.quant.prepare import JUDGED, Options, Prepared, divergence, finished, prepare
 from tinyvgg.quant.sharing import sharer
 from tinyvgg.quant.simulate import run
 from tinyvgg.report.progress import Progress

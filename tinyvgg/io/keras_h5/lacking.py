@@ -84,7 +84,7 @@ class AnyConcatenate(Cost):
         first = list(input_shape[0])
         axis = axis - 1 if axis > 0 else axis
         rest = [[n for i, n in enumerate(shape) if i != axis % len(first)] for shape in input_shape]
-        if axis == -1 - len(first) or not -len(first) <= axis < len(first) or any(r != rest[0] for r in rest):
+        if self.config["axis"] == 0 or not -len(first) <= axis < len(first) or any(r != rest[0] for r in rest):
             raise ShapeError(f"Concatenate {self.name} (axis {self.config['axis']}) got inputs of shapes {input_shape}")
         first[axis] = sum(shape[axis] for shape in input_shape)
         return tuple(first)
