@@ -74,5 +74,12 @@ CASES = [
     case("add", lambda: layers.Add(), [IMAGES, IMAGES, IMAGES]),
     case("concatenate", lambda: layers.Concatenate(), [IMAGES, (2, 7, 9, 5)]),
     case("input", lambda: layers.InputLayer((7, 9, 3)), IMAGES),
+    case("gaussian noise", lambda: layers.GaussianNoise(0.2), IMAGES),
+    case("gaussian dropout", lambda: layers.GaussianDropout(0.3), IMAGES),
+    case("alpha dropout", lambda: layers.AlphaDropout(0.3), (5, 8)),
+    case("random flip, which is for Keras' training", lambda: layers.TrainingOnly("RandomFlip", {"mode": "vertical"}), IMAGES),
+    case("normalization", lambda: layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 4.0, 0.5]), IMAGES),
+    case("normalization, inverted, rows", lambda: layers.Normalization([1], 0.5, [1.0] * 7, True), IMAGES),
+    case("rescaling, channels", lambda: layers.Rescaling([2.0, 1.0, 0.5], [0.0, -1.0, 1.0]), IMAGES),
     case("rescaling", lambda: layers.Rescaling(2.0, -1.0), IMAGES),
 ]

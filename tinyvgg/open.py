@@ -117,8 +117,10 @@ def _from_zoo(name):
 
 
 def _from_file(path):
-    from tinyvgg import io
+    from tinyvgg import io, nn
     model = io.load_model(path)
+    if isinstance(model, nn.MultiModel):
+        model.check_images(None)                # which says that it is no classifier
     if getattr(model, "made_for", None) is None and Path(os.path.expanduser(path)).is_dir():
         model.made_for = _of_run(Path(os.path.expanduser(path)))
     return model

@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
+
+from keras_venvs import PACKAGES, environment  # noqa: E402
 
 from tinyvgg import data, models, rng, zoo  # noqa: E402
 from tinyvgg.errors import TinyVGGError  # noqa: E402
@@ -26,7 +28,6 @@ from tinyvgg.report.record import versions, write_json  # noqa: E402
 from tinyvgg.report.tables import table  # noqa: E402
 from tinyvgg.train import optimizers  # noqa: E402
 
-PACKAGES = {"2": ["tensorflow-cpu==2.15.1", "keras==2.15.0"], "3": ["tensorflow-cpu==2.20.0"]}
 LIMIT = 1e-5
 BEFORE = {"opens": "opened", "without_training": "opened without its training only", "refused": "refused"}
 
@@ -60,15 +61,6 @@ def main(argv=None):
                     [[r["work"], r["keras"], "-" if r["difference"] is None else f"{r['difference']:.1e}", f"{r['limit']:.0e}",
                       "yes" if r["ok"] else "NO", r["detail"]] for r in rows]))
     return 0 if all(r["ok"] for r in rows) else 1
-
-
-def environment(folder, version):
-    """Return the Python of the environment for a Keras version, made if it is not there."""
-    python = folder / f"venv-keras{version}" / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES[version]], check=True)
-    return python
 
 
 def ask(python, version, tasks):

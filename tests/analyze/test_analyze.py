@@ -230,7 +230,7 @@ def conv_layer(**settings):
         ({"batch_input_shape": [None, None, None, 3]}, "leaves a size open"),
         ({"batch_input_shape": None}, "the shape of the images is not in the file"),
         ({"filters": 10**30}, "'c' .Conv2D. is larger than any machine"),
-        ({"activation": "foo"}, "'c': there is no activation 'foo'"),
+        ({"activation": "foo"}, "'c' .Conv2D. has the activation 'foo'"),
         ({"data_format": "channels_first"}, "'c' .Conv2D. has data_format 'channels_first'"),
     ],
 )

@@ -115,7 +115,7 @@ def test_no_row_hides_a_layer_of_the_engine():
     ({"class_name": "GRU", "config": {"name": "r", "units": 3, "return_state": True}}, "'r' .GRU.: return_state"),
     ({"class_name": "TimeDistributed", "config": {"name": "r", "layer": 3}}, "'r' .TimeDistributed. do not fit"),
     ({"class_name": "TimeDistributed", "config": {"name": "r", "layer": {"class_name": "Sequential", "config": {"name": "m"}}}},
-     "the engine has no Sequential"),
+     "'r' .TimeDistributed. holds a 'Sequential'"),
     ({"class_name": "Bidirectional", "config": {"name": "r", "layer": {"class_name": "Dense", "config": {"units": 2}}}},
      "'r' .Bidirectional.: merge_mode 'concat' of Dense"),
     ({"class_name": "Conv1D", "config": {"name": "r", "filters": 2, "kernel_size": [3, 3]}}, "'r' .Conv1D.: kernel_size"),

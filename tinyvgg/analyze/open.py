@@ -25,19 +25,20 @@ def describe_path(name):
 def describe_h5(path):
     """Describe the network in a Keras file (.h5 or .keras, Keras 1 to 3) -> list of Operation; weights are not read."""
     from tinyvgg.io.keras_h5.archive import open_archive
+    from tinyvgg.io.keras_h5.reader import origin
 
     with open_archive(path, weights=False) as archive:
         if archive.config is None:
             raise FormatError(
                 f"{path} holds weights without a description of the model", "a whole model saved by Keras: model.save('model.h5')"
             )
-        return describe_config(archive.config)
+        return describe_config(archive.config, origin(archive))
 
 
-def describe_config(config):
-    """Describe the plain data of a model_config -> list of Operation."""
+def describe_config(config, version=""):
+    """Describe the plain data of a model_config, written by Keras `version` ("" for this library) -> list of Operation."""
     from tinyvgg.io.keras_h5.describe import costed_nodes
     from tinyvgg.io.hdf5 import damage
 
     with damage("the model_config"):
-        return describe(costed_nodes(config))
+        return describe(costed_nodes(config, version))

@@ -6,7 +6,7 @@ import numpy as np
 from tinyvgg import kernels
 from tinyvgg.classifier import labels_of
 from tinyvgg.errors import ShapeError
-from tinyvgg.images import float_images
+from tinyvgg.images import check_images, float_images, to_floats
 from tinyvgg.nn.layers.base import PerThread
 
 
@@ -14,6 +14,7 @@ class Classifier(PerThread):
     """The user's side of a network. A subclass gives `layers`, `input_shape`, `_forward` and `_backward` (see Model)."""
 
     made_for = None         # tinyvgg.classifier.MadeFor: the data that the network was trained on, where that is known
+    assumed_range = None        # the input_range, if nobody said it: cleared by giving the network another
 
     # --- answers ---
 
@@ -180,5 +181,10 @@ class Classifier(PerThread):
     # --- checks ---
 
     def check_images(self, x):
-        """Return x, uint8 or floats in `bounds`, as this network's dtype, or raise ShapeError or DataError: see tinyvgg.images."""
+        """Return x, uint8 or floats in `bounds`, as this network's dtype, or raise ShapeError or DataError: see tinyvgg.images.
+
+        Where the range was taken for granted (`assumed_range`: a file that does not say it), floats may be of any size.
+        """
+        if self.input_range is self.assumed_range:
+            return to_floats(check_images(x, self.input_shape), self.bounds, self.dtype)
         return float_images(x, self.bounds, shape=self.input_shape, dtype=self.dtype)

@@ -4,6 +4,7 @@ from tinyvgg.nn.graph import connect, input_node
 from tinyvgg.nn.layers import LAYERS, InputLayer
 from tinyvgg.nn.model import Model
 from tinyvgg.nn.sequential import Sequential
+from tinyvgg.nn.several import MultiModel
 
 
 def layer_from_config(config):
@@ -29,7 +30,10 @@ def model_from_config(config, *, seed=0):
             if layers and layers[0].input_shape is None:
                 layers[0].input_shape = tuple(config["input_shape"])
             return Sequential(layers, **common)
-        return Model(*_wire(config["nodes"], {layer.name: layer for layer in layers}), **common)
+        nodes = _wire(config["nodes"], {layer.name: layer for layer in layers})
+        if config["class_name"] == "MultiModel":
+            return MultiModel([nodes[i] for i in config["inputs"]], [nodes[i] for i in config["outputs"]], **common)
+        return Model(next(n for n in nodes if not n.inputs), nodes[-1], **common)
     except TinyVGGError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -37,7 +41,7 @@ def model_from_config(config, *, seed=0):
 
 
 def _wire(descriptions, layers):
-    """Connect layers as the list of {"layer", "inputs"} says; return the input and the output node."""
+    """Connect layers as the list of {"layer", "inputs"} says; return the nodes."""
     nodes = []
     for description in descriptions:
         layer = layers[description["layer"]]
@@ -46,4 +50,4 @@ def _wire(descriptions, layers):
         else:
             sources = [nodes[int(i)] for i in description["inputs"]]
             nodes.append(connect(layer, sources if layer.joins else sources[0]))
-    return next(n for n in nodes if not n.inputs), nodes[-1]
+    return nodes

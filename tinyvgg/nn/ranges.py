@@ -2,18 +2,23 @@
 import numpy as np
 
 from tinyvgg.nn.graph import topological
-from tinyvgg.nn.layers import Dropout, Flatten, InputLayer, Rescaling, Reshape, ZeroPadding2D
+from tinyvgg.nn.layers import Dropout, Flatten, GaussianNoise, InputLayer, Rescaling, Reshape, TrainingOnly, ZeroPadding2D
 
 USUAL = (0.0, 1.0)
 # What files hold: bytes, floats in 0..1 and -1..1, 10 to 16 bits. The first that a network brings to one of INSIDE is its range.
 OUTSIDE = ((0.0, 255.0), USUAL, (-1.0, 1.0), *((0.0, 2.0 ** bits - 1) for bits in (10, 12, 14, 16)))
 INSIDE = (USUAL, (-1.0, 1.0), (-0.5, 0.5))
 LOUD = (0.0, 255.0)                         # some networks bring floats to bytes
-SAME = (InputLayer, Dropout, Flatten, Reshape, ZeroPadding2D)       # layers that leave the values of images as they are
+SAME = (InputLayer, Dropout, GaussianNoise, TrainingOnly, Flatten, Reshape, ZeroPadding2D)       # layers that leave the values of images as they are
 
 
 def range_of(output):
     """Return (low, high) of the images of the graph that ends in the node `output`; 0..1 where its first layers do not tell."""
+    return told_range(output)[0]
+
+
+def told_range(output):
+    """Return ((low, high), whether the first layers tell them), where they may be guessed from statistics or taken for granted."""
     scale, offset, told = 1.0, 0.0, False
     for layer in _first_layers(output):
         if not isinstance(layer, SAME):
@@ -22,8 +27,8 @@ def range_of(output):
                 break
             scale, offset, told = found[0] * scale, found[0] * offset + found[1], True
             if (match := _match(scale, offset)) is not None:
-                return match
-    return _guess(scale, offset) if told else USUAL
+                return match, True
+    return (_guess(scale, offset) if told else USUAL), False
 
 
 def affine(layer):

@@ -29,5 +29,6 @@ def summary_text(model):
     body = table(["layer", "type", "output", "parameters", "MACC"],
                  [[r["name"], r["type"], "x".join(map(str, r["output_shape"])), f"{r['parameters']:,}", f"{r['macc']:,}"] for r in rows])
     low, high = model.input_range
-    return (f"{model.name}: images {'x'.join(map(str, model.input_shape))} in {low:g}..{high:g}\n{body}\n"
+    shapes = " and ".join("x".join(map(str, node.shape)) for node in model.nodes if not node.inputs)
+    return (f"{model.name}: images {shapes} in {low:g}..{high:g}\n{body}\n"
             f"{sum(r['parameters'] for r in rows):,} parameters, {sum(r['macc'] for r in rows):,} MACC an image")

@@ -138,11 +138,19 @@ def _input(work, layer, name, inputs, shape):
 
 def _rescaling(work, layer, name, inputs, shape):
     op = work.before(inputs)
-    gain, shift = float(layer.scale), float(layer.offset)
-    if isinstance(op, Image) and work.private(op, name):
+    if isinstance(layer, L.Normalization):
+        mean, deviation = (np.asarray(v, np.float64) for v in layer.statistics(shape))
+        if max(mean.shape[:-1], default=1) > 1:
+            raise NotYet(f"the integer model has no Normalization along axis {layer.axis} ({name!r}), only of channels")
+        gain, shift = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
+    else:
+        gain, shift = np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
+    gain, shift = (np.broadcast_to(v.ravel(), shape[-1]) for v in (gain, shift))
+    if isinstance(op, Image) and work.private(op, name) and np.ptp(gain) == 0 and np.ptp(shift) == 0:
+        gain, shift = float(gain[0]), float(shift[0])
         work.put(replace(op, gain=op.gain * gain, shift=op.shift * gain + shift), name)
     else:
-        _affine(work, name, inputs, shape, np.full(shape[-1], gain), np.full(shape[-1], shift))
+        _affine(work, name, inputs, shape, gain, shift)
 
 
 def _pass(work, layer, name, inputs, shape):
@@ -285,11 +293,12 @@ def _activation(activation, name):
     return ("leaky", {"slope": float(slope)}) if slope else ("relu", {})
 
 
-_PASSING = (L.Dropout, L.SpatialDropout2D, L.Flatten, L.Reshape)
+_PASSING = (L.Dropout, L.SpatialDropout2D, L.GaussianNoise, L.TrainingOnly, L.Flatten, L.Reshape)
 _RULES = {
     **{layer: _own_op(cls) for cls in OPS.values() for layer in cls.layers},
     L.InputLayer: _input,
     L.Rescaling: _rescaling,
+    L.Normalization: _rescaling,
     L.Conv2D: _conv2d,
     L.DepthwiseConv2D: _depthwise,
     L.SeparableConv2D: _separable,
@@ -301,6 +310,8 @@ _RULES = {
     L.MaxPooling2D: _max_pool,
     L.Dropout: _pass,
     L.SpatialDropout2D: _pass,
+    L.GaussianNoise: _pass,
+    L.TrainingOnly: _pass,
     L.Flatten: _reshape,
     L.Reshape: _reshape,
     L.ZeroPadding2D: lambda work, layer, name, inputs, shape: _zero_padding(work, layer, name, inputs),

@@ -19,6 +19,8 @@ from tinyvgg.nn import layers as L
 CHANNELS = (1, 2, 3, 4, 5, 8, 16, 17, 33)                # whole vectors of any machine, and what is left over
 SMOOTH = ("elu", "silu", "sigmoid", "tanh", "softmax")
 INTEGER_ACTIVATIONS = ("relu", "relu6", "leaky_relu", "linear")
+# What acts in training alone.
+NOISE = (L.Dropout, L.SpatialDropout2D, L.GaussianNoise, L.GaussianDropout, L.AlphaDropout, lambda rate: L.TrainingOnly("RandomFlip"))
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _separable(node, draw):
 
 def _followed(node, draw):
     """Activation, batch-norm, dropout in any order, each perhaps; then perhaps a pool, and one more batch-norm."""
-    steps = [_activate, _normalise, lambda n, d: draw.choice((L.Dropout, L.SpatialDropout2D))(0.3)(n)]
+    steps = [_activate, _normalise, lambda n, d: draw.choice(NOISE)(0.3)(n)]
     draw.shuffle(steps)
     for step in steps:
         node = step(node, draw) if draw.random() < 0.6 else node
@@ -219,6 +221,8 @@ def _repeated(node, draw):
 
 
 def _rescaled(node, draw):
+    if draw.random() < 0.5:
+        return L.Normalization(mean=draw.choice((0.0, 0.1)), variance=draw.choice((0.5, 4.0)))(node)
     return L.Rescaling(draw.choice((2.0, 0.5)), draw.choice((0.0, -0.1 if draw.integer else -1.0)))(node)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import math
 import time
+import warnings
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from tinyvgg.data.batches import batches, split
 from tinyvgg.data.dataset import check_labels
 from tinyvgg.errors import DataError, OptionError, ShapeError
 from tinyvgg.images import check_images, to_floats
+from tinyvgg.nn.layers import TrainingOnly
 from tinyvgg.nn.losses import CrossEntropy
 from tinyvgg.report.progress import Progress
 from tinyvgg.train import optimizers, schedules
@@ -179,6 +181,9 @@ class Trainer:
 
     def _seed_layers(self):
         """Give every layer (dropout draws from it), and a hook that wants one, a generator of its own for this epoch."""
+        passed = [f"{layer.name} ({layer.kind})" for layer in self.model.layers if isinstance(layer, TrainingOnly)]
+        if passed and self.epoch == 0:
+            warnings.warn(f"{', '.join(passed)} will not be applied in training; augment= has changes of images", stacklevel=4)
         for index, layer in enumerate(self.model.layers):
             layer.rng = rng.generator(self.seed, "dropout", self.epoch, index)
         if hasattr(self.batch_hook, "rng"):

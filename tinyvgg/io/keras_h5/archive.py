@@ -80,7 +80,9 @@ def _open_zip(path, stack):
         image = member(archive, found["model.weights.h5"], budget)
     file, budget = stack.enter_context(hdf5.open_image(image))
     training = config.get("compile_config") if isinstance(config, dict) else None
-    if training is not None:
+    if not isinstance(training, dict) or training.get("optimizer") is None:         # a model that was never compiled
+        training = None
+    else:
         training = {**training, "optimizer_config": training.get("optimizer")}
     return Archive(path=str(path), kind="model", layout="objects", config=config, weights=file, budget=budget,
                    training=training, keras_version=str(about.get("keras_version", "")),

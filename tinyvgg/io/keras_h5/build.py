@@ -1,16 +1,15 @@
 """From a Description to a network of this library, and back."""
 import warnings
-from collections import Counter
 
 import numpy as np
 
 from tinyvgg.errors import FormatError, NotYet, TinyVGGError
 from tinyvgg.io.keras_h5.flatten import Branch, Description, Leaf
-from tinyvgg.io.keras_h5.layers import layer_settings, neutral, regularized
-from tinyvgg.nn import Model, Sequential
+from tinyvgg.io.keras_h5.layers import PASSING, layer_settings, neutral, regularized
+from tinyvgg.nn import Model, MultiModel, Sequential
 from tinyvgg.nn.config import layer_from_config
 from tinyvgg.nn.graph import as_calls, connect, input_node
-from tinyvgg.nn.layers import BatchNormalization, InputLayer
+from tinyvgg.nn.layers import BatchNormalization, InputLayer, TrainingOnly
 
 FLOATS = {"float32": np.float32, "float64": np.float64}
 _OF_OURS = ("unbiased_moving_variance",)        # settings of layers here that Keras has not
@@ -45,15 +44,7 @@ class Plan(Connected):
     def __init__(self, description):
         self.dtype = _dtype(description)
         super().__init__(description, make_layer)
-        if len(description.inputs) != 1 or len(description.outputs) != 1:
-            names = [description.leaves[description.calls[i][0]].name for i in (*description.inputs, *description.outputs)]
-            raise NotYet(f"the model has {len(description.inputs)} inputs and {len(description.outputs)} outputs "
-                         f"({', '.join(names)}); the engine has one of each")
         self.shapes = {leaf: layer.weight_shapes(self._shape_into(leaf)) for leaf, layer in self.layers.items()}
-
-    def counts(self):
-        """{leaf: (trained arrays, others)}; layers here keep others by names that begin with moving_."""
-        return {leaf: (len(s) - (moving := sum(n.startswith("moving_") for n in s)), moving) for leaf, s in self.shapes.items()}
 
     def check(self, found):
         """Compare shapes with those of the arrays found in a file."""
@@ -69,20 +60,38 @@ class Plan(Connected):
         if self.description.chain:
             model = Sequential([self.layers[leaf] for leaf, _ in self.description.calls], **settings)
         else:
-            model = Model(self.nodes[self.description.inputs[0]], self.nodes[self.description.outputs[0]], **settings)
+            inputs, outputs = ([self.nodes[i] for i in places] for places in (self.description.inputs, self.description.outputs))
+            model = (Model if len(inputs) == len(outputs) == 1 else MultiModel)(inputs, outputs, **settings)
         return model if self.dtype == "float32" else model.astype(FLOATS[self.dtype])
 
     def _shape_into(self, index):
         return next(n for n, (leaf, _) in zip(self.nodes, self.description.calls, strict=True) if leaf == index).input_shape
 
 
+def refuse(description):
+    """Raise the refusal of the first layer that is not understood."""
+    for leaf in description.used():
+        if leaf.refusal is not None:
+            raise leaf.refusal
+
+
+def warn_of_training(description):
+    """Say what training here leaves out, in one warning."""
+    ignored = {leaf.name: found for leaf in description.used() if (found := regularized(leaf.config))}
+    if ignored:
+        kinds = sorted({kind for found in ignored.values() for kind in found})
+        names = ", ".join(list(ignored)[:3]) + (f" and {len(ignored) - 3} more" if len(ignored) > 3 else "")
+        warnings.warn(f"{', '.join(kinds)} of {names} will not be applied in training; answers do not depend on them", stacklevel=3)
+
+
 def make_layer(leaf):
     """Return this library's layer for a Leaf; NotYet or FormatError name the layer."""
+    if leaf.refusal is not None:
+        raise leaf.refusal
     options = layer_settings(leaf.class_name, leaf.config)
-    if ignored := regularized(leaf.config):
-        warnings.warn(f"layer {leaf.name!r}: {', '.join(ignored)} will not be applied in training", stacklevel=2)
     try:
-        return layer_from_config({"class_name": leaf.class_name, "config": options})
+        class_name = "TrainingOnly" if leaf.class_name in PASSING else leaf.class_name
+        return layer_from_config({"class_name": class_name, "config": options})
     except (TypeError, ValueError, ArithmeticError) as error:
         if isinstance(error, TinyVGGError):
             where = "" if repr(leaf.name) in error.problem else f"layer {leaf.name!r}: "
@@ -94,6 +103,8 @@ def _dtype(description):
     """The one dtype of all layers."""
     by_dtype = {}
     for leaf, _ in description.calls:
+        if description.leaves[leaf].refusal is not None:
+            raise description.leaves[leaf].refusal
         config = description.leaves[leaf].config
         if description.leaves[leaf].class_name != "InputLayer" or len(description.leaves) == 1:
             by_dtype.setdefault(config.get("dtype") or "float32", config["name"])
@@ -121,9 +132,9 @@ def describe(model):
     found = Description(name=model.name, chain=isinstance(model, Sequential))
     number = {id(layer): i for i, layer in enumerate(model.layers)}
     for layer in model.layers:
-        class_name = layer.class_name or type(layer).__name__
-        found.leaves.append(Leaf(layer.name, class_name, exported(layer, class_name, str(model.dtype), model.input_shape)))
-        found.tree.append(Branch(layer.name, class_name, layer.trainable, len(found.leaves) - 1))
+        class_name = layer.kind if isinstance(layer, TrainingOnly) else layer.class_name or type(layer).__name__
+        found.leaves.append(Leaf(layer.name, class_name, exported(layer, class_name, str(model.dtype))))
+        found.tree.append(Branch(layer.name, class_name, layer.trainable, [(len(found.leaves) - 1, ())]))
     if found.chain:
         found.calls = [(i, (i - 1,) if i else ()) for i in range(len(model.layers))]
     else:
@@ -131,6 +142,9 @@ def describe(model):
     if found.chain and not isinstance(model.layers[0], InputLayer):
         _prepend_input(found, model)
     found.inputs, found.outputs = [i for i, (_, s) in enumerate(found.calls) if not s], [len(found.calls) - 1]
+    if isinstance(model, MultiModel):
+        place = {node: i for i, node in enumerate(model.nodes)}
+        found.inputs, found.outputs = [place[n] for n in model.inputs], [place[n] for n in model.outputs]
     return found
 
 
@@ -142,14 +156,14 @@ def _prepend_input(found, model):
     found.calls = [(len(found.leaves) - 1, ()), *((leaf, (i,)) for i, (leaf, _) in enumerate(found.calls))]
 
 
-def exported(layer, class_name, dtype, input_shape):
+def exported(layer, class_name, dtype):
     """Return the neutral settings of a layer of this library."""
     settings = {k: v for k, v in layer.get_config().items() if k not in _OF_OURS}
     settings["dtype"] = dtype
+    if isinstance(layer, TrainingOnly):
+        settings = {**layer.settings, **{k: v for k, v in settings.items() if k not in ("kind", "settings")}}
     if class_name == "InputLayer":
         settings["batch_input_shape"] = [None, *settings.pop("shape")]
     if class_name == "LeakyReLU":
         settings["alpha"] = settings.pop("negative_slope")
-    if settings.get("activation") == "silu":
-        settings["activation"] = "swish"            # the one name that both versions know
-    return neutral(class_name, settings, Counter())
+    return neutral(class_name, settings)[1]

@@ -4,9 +4,12 @@ from pathlib import Path
 import numpy as np
 
 from tinyvgg._version import __version__
-from tinyvgg.errors import DataError, OptionError
+from tinyvgg.errors import DataError, NotYet, OptionError
 from tinyvgg.io import hdf5
-from tinyvgg.io.keras_h5 import reader, writer
+from tinyvgg.io.keras_h5 import optimizer, reader, writer
+from tinyvgg.io.keras_h5.build import refuse
+from tinyvgg.io.keras_h5.classes import BOTH, RANDOM_IN_ONE
+from tinyvgg.io.keras_h5.meaning import SHARED
 from tinyvgg.io.keras_h5.optimizer import OWN
 
 TARGETS = ("keras", "x-cube-ai")
@@ -22,7 +25,7 @@ def convert(source, target, *, to="keras", float32=False):
         raise OptionError(f"--for is {to!r}; expected one of {', '.join(TARGETS)}")
     if Path(source).resolve() == Path(target).resolve():
         raise OptionError(f"{target} is the file to read", "another name for the result")
-    contents = reader.read(source)
+    contents = reader.read(source, check=check_both)
     description, changes = contents.description, contents.description.changes
     if float32 or to == "x-cube-ai":
         _to_float32(contents, changes)
@@ -30,9 +33,37 @@ def convert(source, target, *, to="keras", float32=False):
         _for_x_cube_ai(contents, target, changes)
     state = _state(contents, changes)
     with hdf5.damage(source):
-        writer.write(target, writer.renamed(description), contents.arrays, state=state, loss=state and state.loss,
+        writer.write(target, writer.renamed(description), contents.arrays, state=state, loss=state and state.loss, check=True,
                      metadata=contents.metadata or {"version": __version__, "keras_version": contents.keras_version})
     return [f"{text} ({count} times)" if count > 1 else text for text, count in changes.items()]
+
+
+def check_both(description):
+    """Raise NotYet for the first layer that cannot be written for both versions of Keras."""
+    refuse(description)
+    for leaf in description.used():
+        if leaf.class_name in RANDOM_IN_ONE:
+            raise NotYet(f"layer {leaf.name!r} is a {leaf.class_name}, which only Keras {RANDOM_IN_ONE[leaf.class_name]} has; it does "
+                         "nothing to images in predict", "the network without it, which answers the same")
+        if leaf.class_name not in BOTH:
+            raise NotYet(f"layer {leaf.name!r} is a {leaf.class_name[:60]!r}, which is not known to be the same in Keras 2.15 and "
+                         f"Keras 3; written for both are {', '.join(sorted(BOTH))}")
+        for name in _activations(leaf.config):
+            if name not in SHARED:
+                raise NotYet(f"layer {leaf.name!r} ({leaf.class_name}) has the activation {name!r}, which only Keras 3 has; written "
+                             f"for both are {', '.join(SHARED)}")
+
+
+def _activations(config):
+    """The names of activations in the settings of a layer and of those within it."""
+    for key, value in config.items():
+        if key in ("activation", "recurrent_activation"):
+            yield value
+        elif isinstance(value, dict):
+            yield from _activations(value)
+        elif key == "cells":
+            for cell in value:
+                yield from _activations(cell)
 
 
 def _to_float32(contents, changes):
@@ -61,6 +92,9 @@ def _for_x_cube_ai(contents, target, changes):
 def _state(contents, changes):
     state = contents.state
     if state is None:
+        return None
+    if problem := optimizer.not_of_both(state):
+        changes[f"the optimizer and the loss are left out: {problem}"] += 1
         return None
     if state.problem:
         changes[f"the optimizer's slots are left out: {state.problem}"] += 1

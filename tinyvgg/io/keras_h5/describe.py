@@ -6,7 +6,7 @@ from tinyvgg.io import hdf5
 from tinyvgg.io.keras_h5 import build, lacking, weights
 from tinyvgg.io.keras_h5.archive import open_archive
 from tinyvgg.io.keras_h5.flatten import flatten
-from tinyvgg.io.keras_h5.layers import weight_counts
+from tinyvgg.io.keras_h5.reader import describe_archive
 from tinyvgg.nn.graph import layer_order, topological
 from tinyvgg.nn.summary import summary_row
 
@@ -24,11 +24,10 @@ def summary(path):
 
 
 def _model_rows(archive):
-    description = flatten(archive.config)
-    counts = {i: weight_counts(leaf.class_name, leaf.config) for i, leaf in enumerate(description.leaves)}
+    description = describe_archive(archive)
     note = ""
     try:
-        found = weights.find_weights(archive, description.tree, counts)
+        found = weights.find_weights(archive, description.tree, weights.expected(description))
     except NotYet as error:
         found, note = {}, error.problem
     try:
@@ -62,13 +61,14 @@ class _Known(build.Connected):
             return None
 
 
-def costed_nodes(config):
-    """Return the nodes of the graph in a model_config (parsed JSON), each after its inputs, up to the outputs.
+def costed_nodes(config, version=""):
+    """Return the nodes of the graph in a model_config (parsed JSON) that Keras `version` wrote, each after its inputs, up to the
+    outputs.
 
     Their layers have no arrays; some only tell what they cost (see lacking.py). Raises NotYet that names a layer whose cost is
     not known.
     """
-    description = flatten(config)
+    description = flatten(config, version)
     nodes = build.Connected(description, lacking.make).nodes
     wanted = {n: None for i in description.outputs for n in topological(nodes[i])}
     return [node for node in nodes if node in wanted]

@@ -2,34 +2,52 @@
 
 `flatten` returns a Description: `leaves`, the layers with neutral settings, and `calls`, one for each use of a leaf on earlier
 calls. `tree` keeps the nesting, by which files order weights. A description may lie: layers, calls and depth are limited.
+What is not understood is remembered as a leaf's `refusal`: such a file can be looked at, not computed or written.
 """
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyvgg.errors import FormatError, NotYet
+from tinyvgg.errors import FormatError, NotYet, TinyVGGError
+from tinyvgg.io.keras_h5 import meaning, operations
+from tinyvgg.io.keras_h5.calls import MAX_DEPTH, Call, Result, parse, references
+from tinyvgg.io.keras_h5.classes import RANDOM_IMAGES, RANDOM_IN_ONE
 from tinyvgg.io.keras_h5.layers import neutral
 
-MAX_LAYERS, MAX_DEPTH = 2000, 20
+MAX_LAYERS = 2000
 MODELS = ("Sequential", "Functional", "Model")
+MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply")
+# What answers another way when it is called with training=True.
+TRAINS = ("BatchNormalization", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise",
+          "GaussianDropout", "AlphaDropout", *RANDOM_IMAGES, *RANDOM_IN_ONE)
 
 
 @dataclass
 class Leaf:
-    """One layer: its unique name, class and neutral settings."""
+    """One layer: its unique name, class and neutral settings; `refusal` is the error that says why it is not understood."""
     name: str
     class_name: str
     config: dict[str, Any]
+    refusal: TinyVGGError | None = None
 
 
 @dataclass
 class Branch:
-    """A place in the tree: a layer (`leaf`, an index) or a model (`children`), by the names and classes of the file."""
+    """A place in the tree: a layer or a model (`children`), by the names and classes of the file.
+
+    parts: (leaf, groups below the layer's own in the objects layout) for each leaf that the layer became: itself and, where its
+    activation has arrays or settings of its own, that; none for a function between layers.
+    """
     name: str
     class_name: str
     trainable: bool
-    leaf: int | None = None
+    parts: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
     children: list["Branch"] = field(default_factory=list)
+
+    @property
+    def leaf(self):
+        """The first leaf, None for a model."""
+        return self.parts[0][0] if self.parts else None
 
 
 @dataclass
@@ -44,13 +62,21 @@ class Description:
     chain: bool = False         # written as a Sequential
     changes: Counter = field(default_factory=Counter)
 
+    def used(self):
+        """The leaves that are called, each once."""
+        return [self.leaves[i] for i in dict.fromkeys(leaf for leaf, _ in self.calls)]
 
-def flatten(config):
-    """Return the Description of a Keras model_config (parsed JSON) of either version."""
+
+def flatten(config, version=""):
+    """Return the Description of a Keras model_config (parsed JSON).
+
+    version: of the Keras that wrote it ("2.15.0"), which decides what some names mean; "" for this library.
+    """
     class_name, settings = _parts(config)
     if class_name not in MODELS:
-        raise NotYet(f"the file holds a {class_name!r}, not a Sequential or Functional model; its layers are made by code")
-    build = _Inliner(Description(name=str(settings.get("name", "model"))))
+        raise NotYet(f"the file holds a {class_name!r}, not a Sequential or Functional model; its layers are made by the owner's "
+                     "code, which is not in the file", meaning.ALONE)
+    build = _Inliner(Description(name=str(settings.get("name", "model"))), version)
     root = build.instantiate(config, (), 0)
     build.description.tree = root.branch.children
     build.description.outputs = [value for value in build.call(root, None, 0)]
@@ -75,11 +101,13 @@ class _Part:
     settings: dict[str, Any]
     parts: list["_Part"] = field(default_factory=list)
     entries: list[dict[str, Any]] = field(default_factory=list)
+    path: tuple[str, ...] = ()
+    operation: bool = False     # a function between layers
 
 
 class _Inliner:
-    def __init__(self, description):
-        self.description, self.names = description, Counter()
+    def __init__(self, description, version):
+        self.description, self.version, self.names = description, version, Counter()
 
     # --- layers, each once ---
 
@@ -90,26 +118,57 @@ class _Inliner:
         if not isinstance(name, str) or not name or len(name) > 10_000:
             raise FormatError(f"a layer ({class_name}) has the name {str(name)[:40]!r}; expected text")
         branch = Branch(name, class_name, settings.get("trainable") is not False)
-        if class_name not in MODELS:
-            branch.leaf = self.add_leaf((*path, name), class_name, settings)
-            return _Part(branch, settings)
-        if depth > MAX_DEPTH:
-            raise FormatError(f"models are nested over {MAX_DEPTH} deep")
-        entries = settings.get("layers")
-        if not isinstance(entries, list) or not entries:
-            raise FormatError(f"model {name!r} has no list of layers")
-        inner = (*path, name) if depth else ()
-        parts = [self.instantiate(e, inner, depth + 1) for e in entries]
-        branch.children = [p.branch for p in parts]
-        return _Part(branch, settings, parts, entries)
+        part = _Part(branch, settings, path=(*path, name))
+        if operations.is_operation(class_name, entry, settings, self.version):
+            part.operation = True
+        elif class_name not in MODELS:
+            self.add_layer(part, entry)
+        else:
+            if depth > MAX_DEPTH:
+                raise FormatError(f"models are nested over {MAX_DEPTH} deep")
+            meaning.check_owner(entry, f"model {name!r}")
+            part.entries = settings.get("layers")
+            if not isinstance(part.entries, list) or not part.entries:
+                raise FormatError(f"model {name!r} has no list of layers")
+            part.parts = [self.instantiate(e, (*path, name) if depth else (), depth + 1) for e in part.entries]
+            branch.children = [p.branch for p in part.parts]
+        return part
 
-    def add_leaf(self, path, class_name, settings):
+    def add_layer(self, part, entry):
+        """Make the leaf of a layer, and the leaves of an activation that is more than a name."""
+        branch, settings, where = part.branch, part.settings, f"layer {part.branch.name!r} ({part.branch.class_name})"
+        try:
+            meaning.check_owner(entry, where)
+            if branch.class_name == "Lambda":
+                raise NotYet(f"{where} is a function of the owner's own code, which is not run", meaning.ALONE)
+            follow = meaning.activation(settings["activation"], self.version, where) if "activation" in settings else "linear"
+        except NotYet as error:
+            branch.parts.append((self.add_leaf(part.path, branch.class_name, settings, error), ()))
+            return
+        follow = [] if isinstance(follow, str) else follow
+        if not (follow and branch.class_name == "Activation"):
+            branch.parts.append((self.add_leaf(part.path, branch.class_name, settings), ()))
+        for i, (class_name, own) in enumerate(follow):
+            path = part.path if not branch.parts else (*part.path[:-1], f"{part.path[-1]}_activation")
+            own = {"dtype": settings.get("dtype", "float32"), "trainable": branch.trainable, **own, "name": path[-1]}
+            branch.parts.append((self.add_leaf(path, class_name, own), ("activation",) if i == 0 else ("activation", str(i))))
+        if follow:
+            self.description.changes["activations with settings of their own, or that the two versions do not compute alike, are "
+                                     "written as layers"] += 1
+
+    def add_leaf(self, path, class_name, settings, refusal=None):
         leaves = self.description.leaves
         if len(leaves) >= MAX_LAYERS:
             raise FormatError(f"the model has over {MAX_LAYERS} layers")
-        config = neutral(class_name, settings, self.description.changes)
+        config = settings
+        if refusal is None:
+            try:
+                class_name, config = neutral(class_name, settings, self.description.changes, self.version)
+            except NotYet as error:
+                refusal = error
+        config = dict(config)
         config["name"] = self.unique("_".join(path).replace("/", "_"), "/" in "".join(path), len(path) > 1)
-        leaves.append(Leaf(config["name"], class_name, config))
+        leaves.append(Leaf(config["name"], class_name, config, refusal))
         return len(leaves) - 1
 
     def unique(self, name, slash, nested):
@@ -128,8 +187,12 @@ class _Inliner:
 
     def call(self, part, values, depth):
         """Call a part on a list of values (None: the model's own inputs) and return its list of results."""
-        if part.branch.leaf is not None:
-            return [self.add_call(part.branch.leaf, values)]
+        if part.operation:
+            raise NotYet(f"{part.branch.name!r} is a function in a chain of layers, which is not understood", meaning.ALONE)
+        if not part.parts:
+            for leaf, _ in part.branch.parts:
+                values = [self.add_call(leaf, values)]
+            return values
         if part.branch.class_name == "Sequential":
             return self.call_chain(part, values, depth)
         return self.call_graph(part, values, depth)
@@ -154,23 +217,74 @@ class _Inliner:
     def call_graph(self, part, values, depth):
         """Run the calls of a functional model in an order in which each has its inputs."""
         wiring = _Wiring(part)
-        results = {}
+        found = {}
         for position, name in enumerate(wiring.inputs):
             if values is None:
-                results[name, 0] = [self.add_call(wiring.parts[name].branch.leaf, ())]
+                found[name, 0] = [self.add_call(wiring.parts[name].branch.leaf, ())]
             elif position < len(values):
-                results[name, 0] = [values[position]]
+                found[name, 0] = [values[position]]
             else:
                 raise FormatError(f"model {part.branch.name!r} is called on {len(values)} inputs; it has {len(wiring.inputs)}")
-        for name, use, sources in wiring.ordered():
-            arguments = [_result(results, source) for source in sources]
-            results[name, use] = self.call(wiring.parts[name], arguments, depth + 1)
-        return [_result(results, source) for source in wiring.outputs]
+        for name, use, call in wiring.ordered():
+            found[name, use] = self.call_node(wiring.parts[name], call, found, depth)
+        return [_result(found, source) for source in wiring.outputs]
+
+    def call_node(self, part, call, found, depth):
+        """Call a part as one node says."""
+        if part.operation:
+            return self.call_operation(part, call, found)
+        self.check_call(part, call)
+        values = [_result(found, source) for source in call.sources()]
+        if part.branch.class_name in MERGES and len(values) == 1:
+            self.description.changes[f"{part.branch.class_name} of one input is written as the identity"] += 1
+            leaf = self.add_leaf(part.path, "Activation", {"activation": "linear", "dtype": part.settings.get("dtype", "float32")})
+            return [self.add_call(leaf, values)]
+        return self.call(part, values, depth + 1)
+
+    def call_operation(self, part, call, found):
+        """Call the layer that computes a function between layers."""
+        class_name, settings, refusal = part.branch.class_name, part.settings, None
+        sources = call.all()
+        path = (*part.path[:-1], part.path[-1].replace(".", "_"))
+        try:
+            class_name, settings, sources = operations.layer_for(class_name, settings, call, f"{part.branch.name!r}")
+            settings = {"dtype": part.settings.get("dtype", "float32"), **settings}
+            self.description.changes["functions between layers are written as layers that compute the same"] += 1
+        except NotYet as error:
+            refusal = error
+        return [self.add_call(self.add_leaf(path, class_name, settings, refusal), [_result(found, s) for s in sources])]
+
+    def check_call(self, part, call):
+        """Mark a layer whose call is not understood: more than one argument, or an option."""
+        problem = None
+        others = call.others()
+        options = {k: v for k, v in call.named.items() if v is not None and not isinstance(v, Result) and k != "training"}
+        if others:
+            problem = f"is called on {', '.join(repr(r.name[:40]) for r in others)} beside its input; one argument is understood"
+        elif options or any(v is not None for v in call.arguments[1:]):
+            problem = f"is called with {str(options or call.arguments[1:])[:60]}, which is not understood"
+        elif isinstance(call.named.get("training"), bool) and self.version[:1] != "3":      # Keras 3 does not heed it in predict
+            trains = next((leaf for leaf in leaves_of([part.branch]) if self.description.leaves[leaf].class_name in TRAINS), None)
+            if trains is not None and call.named["training"]:
+                problem = ("is called with training=True: its answers depend on the other images of a batch, or on chance "
+                           f"(layer {self.description.leaves[trains].name!r})")
+            elif trains is not None:
+                self.description.changes["calls with training=False are written without it: training that goes on moves the "
+                                         "statistics of their batch-norms, unless trainable is False"] += 1
+        if problem is not None:
+            for leaf in leaves_of([part.branch])[:1]:
+                self.description.leaves[leaf].refusal = NotYet(
+                    f"layer {part.branch.name!r} ({part.branch.class_name}) {problem}", meaning.ALONE)
+
+
+def leaves_of(tree):
+    """The leaves of branches, in order."""
+    return [leaf for branch in tree for leaf in ([leaf for leaf, _ in branch.parts] + leaves_of(branch.children))]
 
 
 def _starts_with_input(part):
     first = part.parts[0]
-    if first.branch.leaf is None:
+    if first.parts:
         return first.branch.class_name != "Sequential" or _starts_with_input(first)
     return first.branch.class_name == "InputLayer"
 
@@ -205,12 +319,12 @@ class _Wiring:
                 raise FormatError(f"two layers of model {part.branch.name!r} are called {str(key)[:40]!r}")
             self.parts[key] = inner
         keys = list(self.parts)
-        self.calls = {(key, i): _tensors(node, key) for key, entry in zip(keys, part.entries, strict=True)
+        self.calls = {(key, i): parse(node, key) for key, entry in zip(keys, part.entries, strict=True)
                       for i, node in enumerate(_list(entry.get("inbound_nodes")))}
-        inputs = _tensors(part.settings.get("input_layers"), "input_layers")
-        self.outputs = _tensors(part.settings.get("output_layers"), "output_layers")
+        inputs = references(part.settings.get("input_layers"), "input_layers")
+        self.outputs = references(part.settings.get("output_layers"), "output_layers")
         self._number_uses()
-        self.inputs = [name for name, _, _ in inputs]
+        self.inputs = [source.name for source in inputs]
         for name in self.inputs:
             if name not in self.parts or self.parts[name].branch.class_name != "InputLayer":
                 raise FormatError(f"the input {name!r} is not an InputLayer")
@@ -219,15 +333,23 @@ class _Wiring:
         """Keras 2 counts the calls of a nested model from 1, because its own building was call 0."""
         uses = Counter(name for name, _ in self.calls)
         highest = Counter()
-        for name, use, _ in [s for sources in self.calls.values() for s in sources] + self.outputs:
+        for name, use, _ in [s for call in self.calls.values() for s in call.all()] + self.outputs:
             highest[name] = max(highest[name], use)
-        shift = {n: 1 for n, p in self.parts.items() if p.branch.leaf is None and highest[n] >= uses[n]}
-        self.calls = {key: [(n, u - shift.get(n, 0), t) for n, u, t in sources] for key, sources in self.calls.items()}
-        self.outputs = [(n, u - shift.get(n, 0), t) for n, u, t in self.outputs]
+        shift = {n: 1 for n, p in self.parts.items() if p.parts and highest[n] >= uses[n]}
+
+        def shifted(value):
+            if isinstance(value, Result):
+                return Result(value.name, value.use - shift.get(value.name, 0), value.tensor)
+            if isinstance(value, list):
+                return [shifted(v) for v in value]
+            return {k: shifted(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+        self.calls = {key: Call(shifted(call.arguments), shifted(call.named)) for key, call in self.calls.items()}
+        self.outputs = shifted(self.outputs)
 
     def ordered(self):
-        """Return (name, use, sources) of every call that can run, each after its sources; a cycle is refused."""
-        waiting = {key: {(n, u) for n, u, _ in sources} - {(n, 0) for n in self.inputs} for key, sources in self.calls.items()}
+        """Return (name, use, Call) of every call that can run, each after its sources; a cycle is refused."""
+        waiting = {key: {(n, u) for n, u, _ in call.all()} - {(n, 0) for n in self.inputs} for key, call in self.calls.items()}
         users = {}
         for key, sources in waiting.items():
             for source in sources:
@@ -244,26 +366,6 @@ class _Wiring:
             stuck = next(key for key in self.calls if waiting[key])
             raise FormatError(f"layer {stuck[0]!r} waits for outputs that are never there: the graph has a cycle or a hole")
         return order
-
-
-def _tensors(value, where, depth=0):
-    """Return the (layer, use, output) references in a node of either version, in order."""
-    if depth > MAX_DEPTH:
-        raise FormatError(f"the inputs of {str(where)[:40]!r} are nested over {MAX_DEPTH} deep")
-    if isinstance(value, dict):
-        if value.get("class_name") == "__keras_tensor__":
-            return _tensors(value["config"]["keras_history"], where, depth + 1)
-        parts = [value.get("args"), value.get("kwargs")] if "args" in value else value.values()
-        return [t for part in parts for t in _tensors(part, where, depth + 1)]
-    if not isinstance(value, list):
-        return []
-    if len(value) >= 3 and isinstance(value[0], str) and all(type(v) is int for v in value[1:3]):
-        if value[0].startswith("_CONSTANT"):
-            raise NotYet(f"layer {where!r} is called on a constant, which is not supported")
-        if min(value[1:3]) < 0:
-            raise FormatError(f"layer {where!r} is called on {value[:3]}; expected numbers from 0")
-        return [tuple(value[:3]), *_tensors(value[3] if len(value) > 3 else None, where, depth + 1)]
-    return [t for part in value for t in _tensors(part, where, depth + 1)]
 
 
 def _parts(entry):

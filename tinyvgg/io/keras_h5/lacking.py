@@ -30,6 +30,8 @@ ACTIVATIONS |= {"LeakyReLU": "leaky_relu", "ReLU": "relu", "Softmax": "softmax",
 
 def make(leaf):
     """Return the engine's layer for a Leaf, or one that only tells its cost; NotYet names a layer whose cost is not known."""
+    if leaf.refusal is not None:
+        raise leaf.refusal
     name = leaf.config.get("activation")
     if leaf.class_name in LAYERS and isinstance(name, str) and name in ACTIVATIONS and name not in activations.ACTIVATIONS:
         layer = make_layer(replace(leaf, config={**leaf.config, "activation": "linear"}))
@@ -51,8 +53,6 @@ def _kind(leaf):
     """The class below for a leaf, or None where the engine's own is right."""
     if leaf.class_name == "Concatenate":
         return None if leaf.config.get("axis", -1) in (-1, None) else AnyConcatenate
-    if leaf.class_name == "Rescaling":
-        return None if all(isinstance(leaf.config.get(k, 0), int | float) for k in ("scale", "offset")) else Unchanged
     return None if leaf.class_name in LAYERS else LACKING.get(leaf.class_name)
 
 
@@ -202,7 +202,7 @@ ONE_D = {"Conv1D": Conv2D, "MaxPooling1D": MaxPooling2D, "AveragePooling1D": Ave
          "GlobalAveragePooling1D": GlobalAveragePooling2D, "GlobalMaxPooling1D": GlobalMaxPooling2D}
 LACKING = {**dict.fromkeys(ONE_D, OneD), **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), Recurrent), "Bidirectional": Bidirectional,
            "TimeDistributed": TimeDistributed, "Embedding": Embedding,
-           **dict.fromkeys(("SpatialDropout1D", "SpatialDropout3D", "GaussianNoise"), Nothing)}
+           **dict.fromkeys(("SpatialDropout1D", "SpatialDropout3D"), Nothing)}
 
 
 def _inner(leaf, key="layer"):
@@ -210,7 +210,7 @@ def _inner(leaf, key="layer"):
     entry = leaf.config[key]
     class_name = entry["class_name"]
     name = entry["config"].get("name", leaf.name)
-    return make(Leaf(str(name), class_name, neutral(class_name, entry["config"])))
+    return make(Leaf(str(name), *neutral(class_name, entry["config"])))
 
 
 def _activation(name):

@@ -1,157 +1,280 @@
-"""The settings of each layer class: those that the constructors of Keras 2.15 and of Keras 3 both take.
+"""Settings of layers as Keras 2.15 and Keras 3 both take them, and as the layers here take them.
 
-To make a layer readable: one row in `CLASSES` (and, where its arrays are not all trained, its count in `weight_counts`), unless it
-has no arrays and takes the settings that Keras does.
+To make a layer readable: its settings in classes.py, the names of its arrays in `weight_names`, unless it has no arrays and takes the
+settings that Keras does.
 """
 from collections import Counter
 
 from tinyvgg.errors import FormatError, NotYet
-from tinyvgg.nn.initializers import INITIALIZERS
+from tinyvgg.io.keras_h5 import meaning
+from tinyvgg.io.keras_h5.classes import (
+    ANY,
+    BOTH,
+    CONSTRAINTS,
+    HARMLESS,
+    INITIALIZERS,
+    NOT_TRAINABLE,
+    OLD_NAMES,
+    RANDOM_IMAGES,
+    RANDOM_IN_ONE,
+    REGULARIZERS,
+    UNSAID,
+)
+from tinyvgg.nn import initializers
+from tinyvgg.nn.activations import ACTIVATIONS
 from tinyvgg.nn.layers import LAYERS, Layer
 from tinyvgg.nn.model import snake_case
 
-_KERNEL = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
-_BIAS = ("activation", "use_bias", "bias_initializer", "bias_regularizer", "bias_constraint", "activity_regularizer")
-_WINDOW = ("kernel_size", "strides", "padding", "data_format", "dilation_rate")
-_DEPTHWISE = ("depth_multiplier", "depthwise_initializer", "depthwise_regularizer", "depthwise_constraint")
-_POINTWISE = ("pointwise_initializer", "pointwise_regularizer", "pointwise_constraint")
-_POOL = ("pool_size", "strides", "padding", "data_format")
-
-CLASSES = {
-    "Activation": ("activation",), "Add": (), "AveragePooling2D": _POOL,
-    "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale",
-                           *(f"{p}_initializer" for p in ("beta", "gamma", "moving_mean", "moving_variance")),
-                           *(f"{p}_{what}" for what in ("regularizer", "constraint") for p in ("beta", "gamma"))),
-    "Concatenate": ("axis",), "Conv2D": ("filters", *_WINDOW, "groups", *_BIAS, *_KERNEL), "Dense": ("units", *_BIAS, *_KERNEL),
-    "DepthwiseConv2D": (*_WINDOW, *_DEPTHWISE, *_BIAS), "Dropout": ("rate", "noise_shape", "seed"), "ELU": ("alpha",),
-    "Flatten": ("data_format",), "GlobalAveragePooling2D": ("data_format", "keepdims"),
-    "GlobalMaxPooling2D": ("data_format", "keepdims"), "InputLayer": ("batch_input_shape", "sparse", "ragged"),
-    "LeakyReLU": ("alpha",), "MaxPooling2D": _POOL,
-    "PReLU": ("alpha_initializer", "alpha_regularizer", "alpha_constraint", "shared_axes"),
-    "ReLU": ("max_value", "negative_slope", "threshold"), "Rescaling": ("scale", "offset"), "Reshape": ("target_shape",),
-    "SeparableConv2D": ("filters", *_WINDOW, *_DEPTHWISE, *_POINTWISE, *_BIAS), "Softmax": ("axis",),
-    # Keras 3's takes neither trainable nor noise_shape, and its data_format is no setting of Keras 2's file.
-    "SpatialDropout2D": ("rate",), "ZeroPadding2D": ("padding", "data_format"),
-}
 # A layer without arrays whose settings are Keras' own needs no row.
-CLASSES |= {name: (*layer.options, "data_format") for name, layer in LAYERS.items()
-            if name not in CLASSES and layer.__bases__ == (Layer,) and layer.build is Layer.build}
-# Settings that change results if they are anything else, and that only one version knows.
-_MUST_BE = {"renorm": (False, None), "quantization_config": (None,), "channel_axis": (-1, None)}
-_NEVER_SAID = {"name", "trainable", "dtype", "batch_input_shape", "batch_shape", "build_input_shape", "synchronized",
-               "renorm_clipping", "renorm_momentum",
-               "optional", "noise_shape", "data_format", "registered_name", "fused", "virtual_batch_size",
-               "adjustment", "autocast", "quantization_config", "renorm", "negative_slope", "seed", "groups"}
+BOTH |= {name: (*layer.options, "data_format") for name, layer in LAYERS.items()
+         if name not in (*BOTH, "TrainingOnly") and layer.__bases__ == (Layer,) and layer.build is Layer.build}
+RECURRENT = ("LSTM", "GRU", "SimpleRNN", "LSTMCell", "GRUCell", "SimpleRNNCell")
+PASSING = (*RANDOM_IMAGES, *RANDOM_IN_ONE, "ActivityRegularization")        # TrainingOnly here
+RESIZED = ("CenterCrop", "RandomCrop", "Resizing")
 
 
-def neutral(class_name, raw, changes=None):
-    """Return the settings of a layer as Keras 2.15 and Keras 3 both take them. Counts in `changes` what was changed."""
+def neutral(class_name, raw, changes=None, version=""):
+    """Return (class name, settings) of a layer as Keras 2.15 and Keras 3 both take them; count in `changes` what was changed.
+
+    An activation that is no name which both compute alike is replaced by "linear": see meaning.activation, which has it. Raises
+    NotYet for settings that are not understood.
+    """
     changes = Counter() if changes is None else changes
     if not isinstance(raw, dict) or not isinstance(class_name, str):
         raise FormatError(f"a layer's description is {str(raw)[:60]!r}; expected class_name and config")
     where = f"layer {raw.get('name')!r} ({class_name})"
-    config = {k: _value(k, v, class_name, changes) for k, v in raw.items()}
+    config = {k: v for k, v in raw.items() if k != "activation"}
+    if class_name == "ThresholdedReLU":
+        changes["ThresholdedReLU is written as ReLU with that threshold (Keras 3 has only this)"] += 1
+        config["threshold"] = config.pop("theta", 1.0)
+    class_name = OLD_NAMES.get(class_name, class_name)
+    if "activation" in raw:
+        config["activation"] = _name_of(raw["activation"], version, where, class_name)
+    _renamed(class_name, config, changes)
+    config = {k: _value(k, v, class_name, changes, where, version) for k, v in config.items()}
+    config = {k: v for k, v in config.items() if v is not None or not k.endswith("_initializer")}
+    if class_name in BOTH:
+        return class_name, _kept(class_name, config, where, changes)
+    return class_name, config
+
+
+def _name_of(value, version, where, class_name):
+    found = meaning.activation(value, version, where)
+    if isinstance(found, str):
+        return found
+    if class_name in RECURRENT or class_name.startswith("ConvLSTM"):
+        raise NotYet(f"{where} has the activation {_shown(value)} within its steps, which the two versions of Keras do not "
+                     "compute alike")
+    return "linear"
+
+
+def _shown(value):
+    return repr(value if isinstance(value, str) else value.get("class_name") if isinstance(value, dict) else str(value))[:60]
+
+
+def _renamed(class_name, config, changes):
+    """Names of settings that changed from Keras 2 to Keras 3."""
     if class_name == "InputLayer" and "batch_shape" in config:
         config["batch_input_shape"] = config.pop("batch_shape")
         changes["InputLayer: batch_shape is written as batch_input_shape (Keras 2 knows no other)"] += 1
     if class_name == "LeakyReLU" and "negative_slope" in config:
         config["alpha"] = config.pop("negative_slope")
         changes["LeakyReLU: negative_slope is written as alpha (Keras 2 knows no other)"] += 1
-    for key, allowed in _MUST_BE.items():
-        if config.get(key) not in allowed:
-            raise NotYet(f"{where} has {key}={str(config[key])[:40]}, which is not supported")
-    if class_name in ("DepthwiseConv2D", "SeparableConv2D") and config.get("groups", 1) != 1:
-        raise NotYet(f"{where} has groups={config['groups']}; expected 1")
-    if class_name not in CLASSES:
-        return {k: v for k, v in config.items() if not (k in _NEVER_SAID - {"name", "trainable", "dtype"} and v in (None, False))}
-    if class_name in ("Dropout", "SpatialDropout2D") and config.get("noise_shape") is not None:
-        raise NotYet(f"{where} has noise_shape={str(config['noise_shape'])[:40]}; expected null")
-    return _kept(class_name, config, where, changes)
 
 
 def _kept(class_name, config, where, changes):
-    """Leave out what one of the versions refuses, saying so, and refuse what is unknown and would matter."""
-    allowed = {"name", "dtype", *CLASSES[class_name]}
-    if class_name not in ("SpatialDropout2D", "InputLayer"):
-        allowed.add("trainable")
+    """Drop settings that only one Keras accepts, recording each; refuse unknown ones that change results."""
+    allowed = {"name", "dtype", *BOTH[class_name]} | (set() if class_name in NOT_TRAINABLE else {"trainable"})
     dropped = [k for k in config if k not in allowed]
     for key in dropped:
-        other_kernel = class_name == "SeparableConv2D" and key.startswith("kernel_")
-        if key not in _NEVER_SAID and not other_kernel and config[key] not in (None, False):
-            raise NotYet(f"{where} has the setting {key}={str(config[key])[:40]}, which is not supported")
-    if dropped and (said := [k for k in dropped if k not in ("batch_input_shape",)]):
+        harmless = HARMLESS.get(key, (None, False))
+        if harmless is not ANY and config[key] is not None and config[key] not in harmless:
+            raise NotYet(f"{where} has the setting {key}={str(config[key])[:40]}, which is not understood")
+    if class_name in ("Dropout", "AlphaDropout") and config.get("noise_shape") is not None:
+        raise NotYet(f"{where} has noise_shape={str(config['noise_shape'])[:40]}, which is not understood")
+    if said := [k for k in dropped if k not in UNSAID and config[k] not in (None, False)]:
         changes[f"{class_name}: left out {', '.join(sorted(said))} (not taken by both versions)"] += 1
     return {k: v for k, v in config.items() if k in allowed}
 
 
-def _value(key, value, class_name, changes):
+def _value(key, value, class_name, changes, where, version):
     if key == "dtype":
-        return _dtype(value, changes)
-    if key == "axis" and class_name == "BatchNormalization" and isinstance(value, list):
-        changes["BatchNormalization: axis is written as a number (Keras 3 takes no list in nested models)"] += 1
-        return value[0] if len(value) == 1 else value
-    if key.endswith("_initializer") and isinstance(value, dict):
-        settings = {k: v for k, v in dict(value.get("config") or {}).items() if k not in ("input_axes", "output_axes")}
-        return {"class_name": value.get("class_name"), "config": settings}
-    if key == "activation" and isinstance(value, dict):
-        return value.get("config") if isinstance(value.get("config"), str) else value.get("class_name")
+        return _dtype(value, changes, where)
+    if key == "axis" and isinstance(value, list) and len(value) == 1:
+        if class_name == "BatchNormalization":
+            changes["BatchNormalization: axis is written as a number (Keras 3 takes no list in nested models)"] += 1
+        return value[0]
+    if key == "recurrent_activation":
+        return _name_of(value, version, where, "LSTM")
+    if key.endswith("_initializer"):
+        return _initializer(value, changes)
+    if key.endswith(("_regularizer", "_constraint")):
+        return _training_object(value, key, where, REGULARIZERS if key.endswith("_regularizer") else CONSTRAINTS)
+    if key in ("layer", "backward_layer", "cell") and isinstance(value, dict):
+        return _inner(value, changes, where, version)
+    if key == "cells" and isinstance(value, list):
+        return [_inner(v, changes, where, version) for v in value]
     return value
 
 
-def _dtype(value, changes):
+def _inner(entry, changes, where, version):
+    """The description of a layer within a layer, with the module that either version looks it up by."""
+    class_name, config = entry.get("class_name"), entry.get("config")
+    if not isinstance(config, dict) or class_name not in BOTH:
+        raise NotYet(f"{where} holds a {str(class_name)[:40]!r}, which is not understood within another layer")
+    meaning.check_owner(entry, f"the layer within {where}")
+    if not isinstance(meaning.activation(config.get("activation"), version, where), str):
+        raise NotYet(f"the {class_name} within {where} has the activation {_shown(config['activation'])}, which is not understood "
+                     "there")
+    if where.endswith("(Bidirectional)"):           # which sets it again, in either version
+        config = {k: v for k, v in config.items() if k != "zero_output_for_mask"}
+    class_name, config = neutral(class_name, config, changes, version)
+    return {"module": "keras.layers", "class_name": class_name, "config": config, "registered_name": None}
+
+
+def _initializer(value, changes):
+    """An initializer that both versions know; for any other, of no matter where weights are read, the layer's default."""
+    if not isinstance(value, dict):
+        return value
+    class_name, settings = value.get("class_name"), value.get("config")
+    if class_name not in INITIALIZERS or not isinstance(settings, dict):
+        changes[f"the initializer {str(class_name)[:40]!r} is left out (weights do not depend on it)"] += 1
+        return None
+    return {"class_name": class_name, "config": {k: v for k, v in settings.items() if k in INITIALIZERS[class_name]}}
+
+
+def _training_object(value, key, where, known):
+    """A regularizer or a constraint that both versions know."""
+    if not isinstance(value, dict):
+        return value
+    class_name, settings = value.get("class_name"), value.get("config")
+    if class_name not in known or not isinstance(settings, dict):
+        raise NotYet(f"{where} has the {key} {str(class_name)[:40]!r}, which is not Keras' own", meaning.ALONE)
+    return {"class_name": class_name, "config": settings}
+
+
+def _dtype(value, changes, where):
     """A policy by its name."""
     if isinstance(value, dict):
-        changes["dtype policies are written by name (Keras 2 knows no DTypePolicy, Keras 3 no Policy)"] += 1
         name = (value.get("config") or {}).get("name")
+        if value.get("class_name") == "QuantizedDTypePolicy" or "Quantized" in str(value.get("class_name")):
+            policy = value.get("config") or {}
+            raise NotYet(f"{where} was quantised by Keras ({str(policy.get('mode') or name)[:20]}): its products of rounded weights "
+                         "and rounded inputs are not computed here", "the file from before model.quantize(...), then "
+                         "tinyvgg compress MODEL --scheme int8 --data DATA --out model.tvq")
         if not isinstance(name, str):
             raise FormatError(f"a dtype policy is {str(value)[:80]}; expected one with a name")
+        changes["dtype policies are written by name (Keras 2 knows no DTypePolicy, Keras 3 no Policy)"] += 1
         return name
     return value
 
 
+# --- arrays ---
+
 def weight_names(class_name, config):
     """Return the names of (trained, other) arrays of a layer from its settings, or None for a class that is not known."""
     bias = ("bias",) if config.get("use_bias", True) else ()
-    if class_name == "BatchNormalization":
+    if class_name in ("BatchNormalization", "LayerNormalization", "GroupNormalization"):
         trained = [n for n, setting in (("gamma", "scale"), ("beta", "center")) if config.get(setting, True)]
-        return tuple(trained), ("moving_mean", "moving_variance")
-    trained = {"Conv2D": ("kernel", *bias), "Dense": ("kernel", *bias), "DepthwiseConv2D": ("depthwise_kernel", *bias),
-               "SeparableConv2D": ("depthwise_kernel", "pointwise_kernel", *bias), "PReLU": ("alpha",)}.get(class_name, ())
-    return (trained, ()) if class_name in CLASSES else None
+        return tuple(trained), ("moving_mean", "moving_variance") if class_name == "BatchNormalization" else ()
+    if class_name in RECURRENT or class_name.startswith("ConvLSTM"):
+        return ("kernel", "recurrent_kernel", *bias), ()
+    if class_name == "Normalization":
+        return (), ("mean", "variance", "count") if config.get("mean") is None else ()
+    if class_name.startswith(("Conv1D", "Conv2D", "Conv3D")) or class_name == "Dense":
+        return ("kernel", *bias), ()
+    if class_name.startswith("DepthwiseConv"):
+        return ("depthwise_kernel", *bias), ()
+    if class_name.startswith("SeparableConv"):
+        return ("depthwise_kernel", "pointwise_kernel", *bias), ()
+    trained = {"PReLU": ("alpha",), "Embedding": ("embeddings",)}.get(class_name)
+    if trained is None and class_name in ("Bidirectional", "RNN", "StackedRNNCells", "TimeDistributed"):
+        return None
+    known = trained is not None or class_name in BOTH or class_name in (*PASSING, *RESIZED)
+    return (trained or (), ()) if known else None
 
 
 def weight_counts(class_name, config):
-    """Return how many (trained, other) arrays a layer has, or None for a class that is not known."""
+    """Return (number of trained arrays, of others), or None for a class that is not known."""
     names = weight_names(class_name, config)
-    return None if names is None else (len(names[0]), len(names[1]))
+    return names and (len(names[0]), len(names[1]))
 
+
+def places(class_name, config):
+    """[(groups below a layer's own in the objects layout, (trained, others) or None where not known)] of a layer's arrays."""
+    if class_name in RECURRENT[:3] or class_name.startswith("ConvLSTM"):
+        return [(("cell",), weight_counts(class_name, config))]
+    if class_name == "Bidirectional":
+        backward = config.get("backward_layer") or config.get("layer")
+        return _below("forward_layer", config.get("layer")) + _below("backward_layer", backward)
+    if class_name in ("TimeDistributed", "RNN"):
+        key = "layer" if class_name == "TimeDistributed" else "cell"
+        return _below(key, config.get(key))
+    if class_name == "StackedRNNCells":
+        cells = [c for c in config.get("cells") or [] if isinstance(c, dict)]
+        keys = object_keys([str(c.get("class_name")) for c in cells])
+        return [(("cells", *path), n) for c, key in zip(cells, keys, strict=True) for path, n in _below(key, c)]
+    return [((), weight_counts(class_name, config))]
+
+
+def _below(key, entry):
+    if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict):
+        return [((key,), None)]
+    return [((key, *path), n) for path, n in places(str(entry.get("class_name")), entry["config"])]
+
+
+def object_keys(class_names):
+    """Return the key of each layer in the objects layout: its class in snake case, counted from the second of a class."""
+    seen, keys = Counter(), []
+    for class_name in class_names:
+        name = snake_case(class_name)
+        keys.append(f"{name}_{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return keys
+
+
+# --- layers here ---
 
 def layer_settings(class_name, config):
-    """Return the options of this library's layer of that class for neutral settings; NotYet names what it lacks."""
+    """Return the arguments of this library's layer of that class; raise NotYet, naming the layer, where it lacks something."""
     where = f"layer {config.get('name')!r} ({class_name})"
-    if class_name not in LAYERS:
-        raise NotYet(f"{where}: the engine has no {class_name}",
-                     "add one in tinyvgg/nn/layers/ and a row in io/keras_h5/layers.py")
+    if class_name in RESIZED:
+        raise NotYet(f"{where} makes images of another size, which is not computed here",
+                     f"a network without it (the layers after it, with their weights), and images that are {_size(config)} already")
+    if class_name not in LAYERS and class_name not in PASSING:
+        raise NotYet(f"{where} cannot be computed here; there are {', '.join(sorted(LAYERS))}",
+                     "tinyvgg convert and tinyvgg summary take the file all the same")
     if config.get("data_format") not in (None, "channels_last"):
-        raise NotYet(f"{where} has data_format {config['data_format']!r}; the engine has images with channels last only")
+        raise NotYet(f"{where} has data_format {config['data_format']!r}; expected channels_last",
+                     "the same layers with data_format='channels_last': kernels are stored alike in both, only the rows of a "
+                     "Dense after Flatten change places")
     if config.get("sparse") or config.get("ragged"):
-        raise NotYet(f"{where}: the engine has no sparse or ragged inputs")
+        raise NotYet(f"{where} has sparse or ragged inputs; expected dense ones", "the same layers and weights on tf.sparse.to_dense(x)")
+    if config.get("activation") is not None and config["activation"] not in ACTIVATIONS:
+        raise NotYet(f"{where} has the activation {config['activation']!r}; computed here are {', '.join(ACTIVATIONS)}",
+                     "tinyvgg convert and tinyvgg summary take the file all the same")
+    if class_name in PASSING:
+        return {"name": config.get("name"), "trainable": config.get("trainable", True), "kind": class_name,
+                "settings": {k: v for k, v in config.items() if k not in ("name", "trainable", "dtype", "batch_input_shape")}}
     options = {k: v for k, v in config.items() if k in (*LAYERS[class_name].options, "name", "trainable")}
     options.update({k: initializer_name(v) for k, v in options.items() if k.endswith("_initializer")})
     if class_name == "LeakyReLU":
         options = {"name": options.get("name"), "negative_slope": config.get("alpha", 0.3)}
     if class_name == "InputLayer":
         options = {"name": options.get("name"), "shape": _image_shape(config.get("batch_input_shape"), where)}
-    if class_name == "Rescaling" and not all(isinstance(options.get(k, 0), int | float) for k in ("scale", "offset")):
-        raise NotYet(f"{where} rescales by more than one number, which the engine has not")
     return options
+
+
+def _size(config):
+    return f"{config.get('height')}x{config.get('width')}" if config.get("height") else "of that size"
 
 
 def _image_shape(batch_shape, where):
     if not isinstance(batch_shape, list) or not batch_shape:
         raise FormatError(f"{where} has the shape {str(batch_shape)[:60]}; expected [null, height, width, channels]")
     if None in batch_shape[1:]:
-        raise NotYet(f"{where} leaves a size open ({batch_shape}); the engine needs every size of an image")
+        raise NotYet(f"{where} leaves a size open ({batch_shape}); expected every size of an image",
+                     "the same layers and weights behind an Input of one size, as in Input((224, 224, 3))")
     return tuple(batch_shape[1:])
 
 
@@ -159,7 +282,7 @@ def initializer_name(value):
     """Return the engine's name of an initializer; for one that it has not (of no matter, weights are read) glorot_uniform."""
     name = value.get("class_name") if isinstance(value, dict) else value
     known = snake_case(name) if isinstance(name, str) else None
-    return known if known in INITIALIZERS else "glorot_uniform"
+    return known if known in initializers.INITIALIZERS else "glorot_uniform"
 
 
 def regularized(config):

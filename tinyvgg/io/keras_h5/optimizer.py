@@ -10,8 +10,9 @@ import numpy as np
 
 from tinyvgg.errors import FormatError
 from tinyvgg.io import hdf5
+from tinyvgg.io.keras_h5 import meaning
+from tinyvgg.io.keras_h5.flatten import leaves_of
 from tinyvgg.io.keras_h5.layers import weight_names
-from tinyvgg.io.keras_h5.weights import leaves_of
 from tinyvgg.nn.model import snake_case
 
 KINDS = {"m": "momentum", "v": "velocity", "momentum": "momentum", "velocity": "velocity", "rms": "velocity",
@@ -20,6 +21,14 @@ SETTINGS = ("name", "learning_rate", "weight_decay", "clipnorm", "global_clipnor
             "ema_overwrite_frequency")
 OWN = {"SGD": ("momentum", "nesterov"), "Adam": ("beta_1", "beta_2", "epsilon", "amsgrad"),
        "AdamW": ("beta_1", "beta_2", "epsilon", "amsgrad"), "RMSprop": ("rho", "momentum", "epsilon", "centered")}
+OTHERS = ("Adadelta", "Adafactor", "Adagrad", "Adamax", "Ftrl", "Lion", "Nadam")     # known to both, kept by their settings
+OF_ONE = ("jit_compile", "is_legacy_optimizer", "decay", "loss_scale_factor", "gradient_accumulation_steps")
+SCHEDULES = ("CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay", "PiecewiseConstantDecay",
+             "PolynomialDecay")
+KNOWN_LOSSES = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy", "mean_squared_error",
+                "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error", "kl_divergence",
+                "poisson", "cosine_similarity", "hinge", "squared_hinge", "categorical_hinge", "huber", "log_cosh",
+                "binary_focal_crossentropy", "categorical_focal_crossentropy")
 LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}       # Keras 3 does not find the short names in an .h5
 # The slots of each class in the order of Keras 2's names; interleaved variable by variable for Adam's.
 SLOTS = {"SGD": ("momentum",), "Adam": ("momentum", "velocity"), "AdamW": ("momentum", "velocity"),
@@ -69,7 +78,7 @@ def read_state(archive, description, arrays):
                   loss_weights=archive.training.get("loss_weights"))
     if archive.optimizer is None:
         return state
-    variables = trained(description, [b.leaf for b in leaves_of(description.tree)])
+    variables = trained(description, leaves_of(description.tree))
     if variables is None:
         state.problem = "which arrays of its layers are trained is not known"
         return state
@@ -96,7 +105,30 @@ def settings(training):
         raise FormatError(f"the optimizer's description is {str(entry)[:80]!r}; expected class_name and config")
     class_name = entry["class_name"].removeprefix("Custom>")
     keys = (*SETTINGS, *OWN.get(class_name, entry["config"]))
-    return class_name, {k: v for k, v in entry["config"].items() if k in keys}
+    return class_name, {k: v for k, v in entry["config"].items() if k in keys and k not in OF_ONE}
+
+
+def not_of_both(state):
+    """Return why training cannot be described to both versions of Keras, or ""."""
+    if state.class_name not in (*OWN, *OTHERS):
+        return f"the optimizer {state.class_name[:40]!r} is not one of both versions"
+    rate = state.config.get("learning_rate")
+    if isinstance(rate, dict) and (rate.get("class_name") not in SCHEDULES or not meaning.is_keras(rate.get("module"))):
+        return f"the learning rate {str(rate.get('class_name'))[:40]!r} is not one of both versions"
+    unknown = [loss for loss in _losses(state.loss) if loss not in KNOWN_LOSSES]
+    return f"the loss {str(unknown[0])[:60]!r} is not one of both versions" if unknown else ""
+
+
+def _losses(loss):
+    """The names of the losses in a description of one or several."""
+    found = neutral_loss(loss)
+    if isinstance(found, dict) and "class_name" not in found:
+        return [name for part in found.values() for name in _losses(part)]
+    if isinstance(found, list):
+        return [name for part in found for name in _losses(part)]
+    if isinstance(found, dict):
+        return [found["config"].get("name")]
+    return [] if found is None else [found]
 
 
 def _named(archive):
@@ -171,8 +203,10 @@ def neutral_loss(loss):
         return LOSSES.get(loss, loss) if isinstance(loss, str) else loss
     if "class_name" not in loss:
         return {k: neutral_loss(v) for k, v in loss.items()}
-    settings = {k: v for k, v in dict(loss.get("config") or {}).items()
-                if k not in ("fn", "reduction") and v not in (None, False, 0, -1)}
+    settings = loss.get("config") if isinstance(loss.get("config"), dict) else {}
+    settings = {k: v for k, v in settings.items() if k not in ("fn", "reduction", "dtype") and v not in (None, False, 0, -1)}
+    if loss["class_name"] == "function" or not isinstance(loss.get("config"), dict):
+        return str(loss.get("config"))              # a function by its name: one of Keras', or the owner's
     name = snake_case(str(loss["class_name"]))
     if set(settings) <= {"name"}:
         return name

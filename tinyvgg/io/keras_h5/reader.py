@@ -6,10 +6,14 @@ import numpy as np
 
 from tinyvgg.classifier import MadeFor
 from tinyvgg.errors import FormatError
+from tinyvgg.io import hdf5
 from tinyvgg.io.keras_h5 import build, optimizer, weights
 from tinyvgg.io.keras_h5.archive import open_archive
-from tinyvgg.io.keras_h5.flatten import flatten
-from tinyvgg.io.keras_h5.layers import weight_counts
+from tinyvgg.io.keras_h5.flatten import flatten, leaves_of
+from tinyvgg.nn.ranges import told_range
+
+
+MAX_STATISTICS = 1 << 20        # values of a Normalization
 
 
 @dataclass
@@ -27,31 +31,40 @@ class Contents:
 def load_model(path, *, input_range=None, seed=0):
     """Return the network in a .h5 or .keras file of Keras 2 or 3, or of this library.
 
-    input_range: (low, high) of the images, for files that do not say (default what the file says, else see nn.Model). Raises NotYet,
-    naming the layer, where the engine lacks something, and FormatError for a damaged file.
+    input_range: (low, high) of the images, for files that do not say (default what the file says, else see nn.Model; a range that
+    neither the file nor its first layers tell is no reason to refuse images). Raises NotYet, naming the layer, where the engine
+    lacks something, and FormatError for a damaged file.
     """
     with open_archive(path) as archive:
-        _needs_model(archive)
-        plan = build.Plan(flatten(archive.config))
+        description = describe_archive(archive)
+        build.refuse(description)
+        build.warn_of_training(description)
+        found = weights.find_weights(archive, description.tree, weights.expected(description))
+        settle(description, found)
+        plan = build.Plan(description)
         if origin(archive).startswith("2"):
             build.use_keras2_statistics(plan)
-        found = weights.find_weights(archive, plan.description.tree, _all_counts(plan))
         plan.check(found)
         model = plan.model(input_range=input_range or _range(archive.metadata), seed=seed)
         _fill(model, plan, weights.read_arrays(found))
         _restore_settings(model, archive.metadata)
         model.made_for = MadeFor.read(archive.metadata.get("made_for"))
+        if not (input_range or _range(archive.metadata) or len(model.nodes[0].shape) == 3 and told_range(model.nodes[-1])[1]):
+            model.assumed_range = model.input_range
         _keep_nesting(model, plan)
     return model
 
 
 def load_weights(model, path):
-    """Give a network the weights of a file (with or without a description) of the same architecture; return the network."""
+    """Give a network the weights of a file (with or without a description) of the same architecture; return the network.
+
+    As in Keras, the order of the layers decides, not their names; in .weights.h5 and .keras files the classes and their order.
+    """
     with open_archive(path) as archive:
         tree, layers = _tree_of(model)
-        counts = {leaf.leaf: (0, 0) for leaf in weights.leaves_of(tree)}        # a nested model's own inputs
-        counts |= {i: (len(layer.parameters), len(layer.state)) for i, layer in layers.items()}
-        found = weights.find_weights(archive, tree, counts)
+        places = {leaf: [((), (0, 0))] for leaf in leaves_of(tree)}             # a nested model's own inputs
+        places |= {i: [((), (len(layer.parameters), len(layer.state)))] for i, layer in layers.items()}
+        found = weights.find_weights(archive, tree, weights.Expected(places))
         arrays = weights.read_arrays({i: _fitting(layer, found[i]) for i, layer in layers.items()})
     for i, values in arrays.items():
         _set(layers[i], values)
@@ -63,35 +76,44 @@ def load_optimizer(path):
     return read(path).state
 
 
-def read(path):
-    """Return the Contents of a file that describes a model."""
+def read(path, *, check=build.refuse):
+    """Return the Contents of a file that describes a model. check: called with its Description before arrays are read."""
     with open_archive(path) as archive:
-        _needs_model(archive)
-        description = flatten(archive.config)
-        counts = {i: weight_counts(leaf.class_name, leaf.config) for i, leaf in enumerate(description.leaves)}
-        found = weights.find_weights(archive, description.tree, counts)
+        description = describe_archive(archive)
+        check(description)
+        found = weights.find_weights(archive, description.tree, weights.expected(description))
         arrays = weights.read_arrays(found)
         state = optimizer.read_state(archive, description, arrays)
+        settle(description, arrays)
         return Contents(archive.kind, origin(archive), description, arrays, archive.training, state, archive.metadata)
+
+
+def describe_archive(archive):
+    """Return the Description of an open archive's model; FormatError for a file of weights alone."""
+    if archive.config is None:
+        raise FormatError(f"{archive.path} holds weights without a description of the model",
+                          'model = tinyvgg.models.light(); model.load_weights("...")')
+    return flatten(archive.config, origin(archive))
+
+
+def settle(description, arrays):
+    """Move the statistics of Normalization from arrays (or datasets) to settings, which Keras 2 and 3 both read from an .h5."""
+    for i, leaf in enumerate(description.leaves):
+        if leaf.class_name == "Normalization" and len(arrays.get(i, ())) == 3:
+            mean, variance = map(hdf5.read_array, arrays[i][:2])
+            if mean.shape != variance.shape or mean.size > MAX_STATISTICS:
+                raise FormatError(f"layer {leaf.name!r} (Normalization) has {mean.size} means and {variance.size} variances")
+            leaf.config |= {"mean": mean.ravel().tolist(), "variance": variance.ravel().tolist()}
+            arrays[i] = []
+            description.changes["Normalization: mean and variance are written as settings; the count of values that they were "
+                                "taken from is left out"] += 1
 
 
 def origin(archive):
     """The Keras version whose arithmetic a file's batch-norms follow in training; "" for networks of this library."""
-    return str(archive.metadata.get("keras_version", "")) if archive.metadata else archive.keras_version
-
-
-def _needs_model(archive):
-    if archive.config is None:
-        raise FormatError(f"{archive.path} holds weights without a description of the model",
-                          'model = tinyvgg.models.light(); model.load_weights("...")')
-
-
-def _all_counts(plan):
-    """Layers that are in the file but not on the way to the output have no plan; their arrays are not looked at."""
-    counts = plan.counts()
-    for i, leaf in enumerate(plan.description.leaves):
-        counts.setdefault(i, weight_counts(leaf.class_name, leaf.config))
-    return counts
+    if archive.metadata:
+        return str(archive.metadata.get("keras_version", ""))
+    return archive.keras_version or "1"          # only files older than Keras 2.0 do not say
 
 
 def _fill(model, plan, arrays):

@@ -6,18 +6,19 @@ nesting, arrays in the layers layout. Our own facts stand in one more attribute,
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
 
 from tinyvgg._version import __version__
 from tinyvgg.errors import OptionError
-from tinyvgg.io.keras_h5 import build, optimizer
+from tinyvgg.io.keras_h5 import build, optimizer, verify
 from tinyvgg.io.keras_h5.archive import METADATA
-from tinyvgg.io.keras_h5.layers import weight_names
-from tinyvgg.io.keras_h5.weights import object_keys
+from tinyvgg.io.keras_h5.layers import object_keys, weight_names
+from tinyvgg.io.keras_h5.weights import placed
 from tinyvgg.nn.graph import layer_order
-from tinyvgg.report.record import atomic_path, write_bytes
+from tinyvgg.report.record import atomic_path
 
 ATTRIBUTE_LIMIT = 64512         # bytes of names in one attribute, as Keras counts them
 KERAS_VERSION = "2.15.0"        # the oldest that the file is for; Keras 3 reads it too
@@ -34,7 +35,9 @@ def save_model(model, path, *, optimizer=None, loss=None, card=None):
     description = build.describe(model)
     description = renamed(description)
     arrays = {i: [a for _, a in layer.weights] for i, layer in enumerate(model.layers)}
-    metadata = {"version": __version__, "input_range": list(model.input_range)}
+    metadata = {"version": __version__}
+    if model.input_range is not model.assumed_range:
+        metadata["input_range"] = list(model.input_range)
     unbiased = [leaf.name for leaf, layer in zip(description.leaves, model.layers, strict=False)
                 if getattr(layer, "unbiased_moving_variance", False)]
     if unbiased:
@@ -44,24 +47,30 @@ def save_model(model, path, *, optimizer=None, loss=None, card=None):
     if card is not None:
         metadata["card"] = card
     state = _state(model, description, optimizer)
-    write(path, description, arrays, state=state, loss=loss or _loss(model), metadata=metadata)
+    write(path, description, arrays, state=state, loss=loss or (state and _loss(model)), metadata=metadata)
 
 
-def write(path, description, arrays, *, state=None, loss=None, metadata=None):
-    """Write a Description with its arrays {leaf: [arrays]} to `path`, by its ending. state: an optimizer.State or None."""
+def write(path, description, arrays, *, state=None, loss=None, metadata=None, check=False):
+    """Write a Description with its arrays {leaf: [arrays]} to `path`, by its ending. state: an optimizer.State or None.
+
+    check=True opens what was written and compares it before it takes its place (see verify.py).
+    """
     name = str(path).lower()
     if not name.endswith(ENDINGS):
         raise OptionError(f"{path} does not say which format to write; expected a name that ends in {', '.join(ENDINGS)}",
                           "model.h5")
     layers = ordered_leaves(description)
-    if name.endswith(".keras"):
-        write_bytes(path, keras_archive(description, layers, arrays, state, loss, metadata))
-        return
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
-        if name.endswith(".weights.h5"):
-            write_objects(file, description, layers, arrays, state, metadata)
+    with atomic_path(path) as temporary:
+        if name.endswith(".keras"):
+            Path(temporary).write_bytes(keras_archive(description, layers, arrays, state, loss, metadata))
         else:
-            write_layers(file, description, layers, arrays, state, loss, metadata)
+            with h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
+                if name.endswith(".weights.h5"):
+                    write_objects(file, description, layers, arrays, state, metadata)
+                else:
+                    write_layers(file, description, layers, arrays, state, loss, metadata)
+        if check:
+            verify.same(temporary, description, layers, arrays)
 
 
 def ordered_leaves(description):
@@ -168,24 +177,19 @@ def write_objects(file, description, layers, arrays, state, metadata):
     """Fill an open .weights.h5: layers/<class>/vars/<i>, and the optimizer's variables."""
     if metadata:
         file.attrs[METADATA] = _text(metadata)
-    branches = [_LeafBranch(description.leaves[i]) for i in layers]
-    for i, key in zip(layers, object_keys(branches), strict=True):
+    for i, key in zip(layers, object_keys([description.leaves[i].class_name for i in layers]), strict=True):
         if description.chain and description.leaves[i].class_name == "InputLayer":
             continue
-        variables = file.create_group(f"layers/{key}/vars")
-        variables.attrs["name"] = description.leaves[i].name
-        for k, array in enumerate(arrays.get(i, ())):
-            variables.create_dataset(str(k), data=np.asarray(array), track_times=False)
+        for below, values in placed(description.leaves[i], arrays.get(i, ())):
+            variables = file.create_group("/".join(("layers", key, *below, "vars")))
+            variables.attrs["name"] = description.leaves[i].name
+            for k, array in enumerate(values):
+                variables.create_dataset(str(k), data=np.asarray(array), track_times=False)
     file.create_group("vars")
     if state is not None:
         variables = file.create_group("optimizer/vars")
         for k, array in enumerate(optimizer.object_arrays(state, description, layers, arrays)):
             variables.create_dataset(str(k), data=np.asarray(array), track_times=False)
-
-
-class _LeafBranch:
-    def __init__(self, leaf):
-        self.class_name = leaf.class_name
 
 
 def keras_archive(description, layers, arrays, state, loss, metadata):

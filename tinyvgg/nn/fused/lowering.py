@@ -182,6 +182,7 @@ LOWER = {
     layers.GlobalAveragePooling2D: _plain("mean"), layers.GlobalMaxPooling2D: _plain("largest"),
     layers.Add: _plain("add"), layers.Concatenate: _plain("concatenate"),
     layers.Flatten: _plain("view"), layers.Reshape: _plain("view"), layers.InputLayer: _plain("view"),
+    layers.TrainingOnly: _plain("view"),
     layers.ZeroPadding2D: _plain("pad"), layers.Rescaling: _plain("rescale"),
 }
 if "UpSampling2D" in layers.LAYERS:

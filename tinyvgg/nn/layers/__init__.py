@@ -7,14 +7,16 @@ from tinyvgg.nn.layers.dense import Dense
 from tinyvgg.nn.layers.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.nn.layers.dropout import Dropout, SpatialDropout2D
 from tinyvgg.nn.layers.merging import Add, Concatenate
+from tinyvgg.nn.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise, TrainingOnly
 from tinyvgg.nn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from tinyvgg.nn.layers.separable_conv2d import SeparableConv2D
-from tinyvgg.nn.layers.shaping import Flatten, InputLayer, Rescaling, Reshape, ZeroPadding2D
+from tinyvgg.nn.layers.shaping import Flatten, InputLayer, Normalization, Rescaling, Reshape, ZeroPadding2D
 from tinyvgg.nn.layers.up_sampling2d import UpSampling2D
 
 LAYERS = {layer.__name__: layer for layer in (
-    Activation, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, DepthwiseConv2D, Dropout, ELU, Flatten,
-    GlobalAveragePooling2D, GlobalMaxPooling2D, InputLayer, LeakyReLU, MaxPooling2D, PReLU, ReLU, ReLU6, Rescaling, Reshape,
-    SeparableConv2D, Sigmoid, SiLU, Softmax, SpatialDropout2D, Tanh, UpSampling2D, ZeroPadding2D)}
+    Activation, Add, AlphaDropout, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, DepthwiseConv2D, Dropout, ELU,
+    Flatten, GaussianDropout, GaussianNoise, GlobalAveragePooling2D, GlobalMaxPooling2D, InputLayer, LeakyReLU, MaxPooling2D,
+    Normalization, PReLU, ReLU, ReLU6, Rescaling, Reshape, SeparableConv2D, Sigmoid, SiLU, Softmax, SpatialDropout2D, Tanh,
+    TrainingOnly, UpSampling2D, ZeroPadding2D)}
 
 __all__ = ["LAYERS", "Layer", *sorted(LAYERS)]

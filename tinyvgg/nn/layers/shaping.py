@@ -102,16 +102,74 @@ class ZeroPadding2D(Layer):
 
 
 class Rescaling(Layer):
-    """x * scale + offset."""
+    """x * scale + offset; each a number, or one for each channel."""
 
     options = ("scale", "offset")
 
     def __init__(self, scale, offset=0.0, **common):
         super().__init__(**common)
+        for value in (scale, offset):
+            if isinstance(value, bool | str) or np.asarray(value).dtype.kind not in "fiu" or not np.isfinite(value).all():
+                raise OptionError(f"scale is {scale!r:.60} and offset {offset!r:.60}; expected finite numbers, one or one a channel")
         self.scale, self.offset = scale, offset
+
+    def output_shape(self, input_shape):
+        for value in (self.scale, self.offset):
+            if np.size(value) not in (1, input_shape[-1]) or np.ndim(value) > 1:
+                raise ShapeError(f"Rescaling {self.name or ''} has {np.size(value)} numbers for inputs of shape {tuple(input_shape)}; "
+                                 f"expected one, or {input_shape[-1]}")
+        return input_shape
 
     def forward(self, x, *, training=False):
         return x * np.asarray(self.scale, x.dtype) + np.asarray(self.offset, x.dtype)
 
     def backward(self, dy, *, parameters=True):
         return dy * np.asarray(self.scale, dy.dtype)
+
+
+class Normalization(Layer):
+    """(x - mean) / sqrt(variance) with fixed statistics along `axis`; with `invert`, x sqrt(variance) + mean.
+
+    axis: -1 (channels), another axis or several (0 is the batch), or None for one number. mean, variance: a number, or as many
+    values as those axes have.
+    """
+
+    options = ("axis", "mean", "variance", "invert")
+
+    def __init__(self, axis=-1, mean=0.0, variance=1.0, invert=False, **common):
+        super().__init__(**common)
+        self.axis, self.mean, self.variance, self.invert = axis, mean, variance, bool(invert)
+        axes = axis if isinstance(axis, list | tuple) else () if axis is None else (axis,)
+        values = [np.asarray(v) for v in (mean, variance)]
+        if any(isinstance(a, bool) or not isinstance(a, int | np.integer) or a == 0 for a in axes):
+            raise OptionError(f"axis is {axis!r}; expected axes other than 0, the batch, or None")
+        if any(v.dtype.kind not in "fiu" or not np.isfinite(v).all() for v in values) or (values[1] < 0).any():
+            raise OptionError(f"mean is {mean!r:.60} and variance {variance!r:.60}; expected finite numbers, the variance 0 or more")
+        self.axes = axes
+
+    def output_shape(self, input_shape):
+        self.statistics(input_shape)
+        return input_shape
+
+    def statistics(self, shape):
+        """Return (mean, sqrt(variance)), which broadcast against an image of `shape`, float32 as Keras computes them."""
+        axes = [a - 1 if a > 0 else a + len(shape) for a in self.axes]
+        if any(not 0 <= a < len(shape) for a in axes):
+            raise ShapeError(f"Normalization {self.name or ''} has axis {self.axis} on inputs of shape {tuple(shape)}")
+        wanted = [n if i in axes else 1 for i, n in enumerate(shape)]
+        found = []
+        for what in ("mean", "variance"):
+            values = np.asarray(getattr(self, what), np.float32).ravel()
+            if values.size not in (1, math.prod(wanted)):
+                raise ShapeError(f"Normalization {self.name or ''} has {values.size} values of {what} for inputs of {tuple(shape)}; "
+                                 f"expected {math.prod(wanted)}")
+            found.append(np.broadcast_to(values, math.prod(wanted)).reshape(wanted))
+        return found[0], np.maximum(np.sqrt(found[1]), np.float32(1e-7))
+
+    def forward(self, x, *, training=False):
+        mean, deviation = self.statistics(x.shape[1:])
+        return mean.astype(x.dtype) + x * deviation.astype(x.dtype) if self.invert else (x - mean.astype(x.dtype)) / deviation.astype(x.dtype)
+
+    def backward(self, dy, *, parameters=True):
+        deviation = self.statistics(dy.shape[1:])[1].astype(dy.dtype)
+        return dy * deviation if self.invert else dy / deviation
