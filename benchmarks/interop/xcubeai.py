@@ -20,6 +20,7 @@ from tinyvgg import xcubeai  # noqa: E402
 from tinyvgg.errors import TinyVGGError  # noqa: E402
 from tinyvgg.report.record import versions, write_json  # noqa: E402
 from tinyvgg.report.tables import table  # noqa: E402
+from tinyvgg.xcubeai.rows import number_format  # noqa: E402
 
 STATES = ("agree", "agree in part", "differ", "not rebuilt", "not read", "traceback")
 MARKS = (b"Exec/report summary", b"Neural Network Tools for STM32", b"ST Edge AI Core", b"STEdgeAI Core", b"json_schema_version",
@@ -38,9 +39,11 @@ def main(argv=None):
     rows = [examine(path, sources.get(path.name, {})) for path in inputs(arguments.folder)]
     if arguments.out:
         command = "python benchmarks/interop/xcubeai.py DIR" + " --sources INDEX.json" * bool(sources)
-        projects = len({row["repo"] for row in rows if row.get("repo")})
-        write_json(arguments.out, {"command": command, "versions": versions(), "projects": projects, "counts": counts(rows),
-                                   "by_version": grouped(rows, "version"), "rows": rows})
+        others = [{k: row[k] for k in ("repo", "commit", "path", "kind", "version", "state", "reason") if k in row}
+                  for row in rows if row["state"] != "agree"]
+        write_json(arguments.out, {"command": command, "versions": versions(), "counts": counts(rows),
+                                   "activations": estimates(rows), "by_version": grouped(rows, "version"),
+                                   "projects": projects(rows), "not_whole": others})
     print(json.dumps(rows) if arguments.json else summary(rows, arguments.list))
     return 1 if any(row["state"] == "traceback" for row in rows) else 0
 
@@ -89,9 +92,28 @@ def examine(path, source):
         state = "agree in part"
     reasons = found.differences or found.not_rebuilt
     unknown = Counter(reason_kind(pair) for pair in (*found.rows, *found.layers) if pair.unknown)
-    return {**row, "version": found.report.version, "type": found.report.header.get("type", "").split(" ")[0], "state": state,
-            "compared": found.compared, "unread_lines": len(found.report.unread), "reason": reasons[0] if reasons else "",
-            "not_rebuilt": dict(unknown), "total_unknown": [t.name for t in found.totals if t.unknown and not t.ok]}
+    return {**row, "version": found.report.version, "state": state, "compared": found.compared, "activations": activations(found),
+            "unread_lines": len(found.report.unread), "reason": reasons[0][:300] if reasons else "", "not_rebuilt": dict(unknown),
+            "total_unknown": [t.name for t in found.totals if t.unknown and not t.ok]}
+
+
+def activations(found):
+    """[number format, theirs, our estimate] of the activations, or nothing."""
+    total = next((t for t in found.totals if t.name == "activations" and t.theirs), None)
+    return [number_format(found.report), total.theirs, total.ours] if total else None
+
+
+def estimates(rows):
+    """[{"format", ...}] of the activations' estimates, each network once: exact, below, within 5 %, the extremes."""
+    result, known = [], {tuple(row["activations"]) for row in rows if row.get("activations")}
+    for name in ("float", "int8"):
+        ratios = sorted(ours / theirs for format_, theirs, ours in known if format_ == name)
+        if ratios:
+            near = [r for r in ratios if 0.95 <= r <= 1.05]
+            result.append({"format": name, "networks": len(ratios), "exact": ratios.count(1.0), "within_5_percent": len(near),
+                           "below_by_more_than_5_percent": sum(r < 0.95 for r in ratios), "least": round(ratios[0], 3),
+                           "median": round(ratios[len(ratios) // 2], 3), "most": round(ratios[-1], 3)})
+    return result
 
 
 def examine_c(path):
@@ -114,7 +136,18 @@ def counts(rows):
     found = Counter(row["state"] for row in rows)
     agree = found["agree"] + found["agree in part"]
     share = round(100 * agree / len(rows), 1) if rows else 0.0
-    return {"files": len(rows), **{s: found[s] for s in STATES}, "agree_percent": share}
+    return {"files": len(rows), **{s.replace(" ", "_"): found[s] for s in STATES}, "agree_percent": share}
+
+
+def projects(rows):
+    """[{"repo", "commits", states}]: where the files are from, each project once."""
+    found = {}
+    for row in rows:
+        if row.get("repo"):
+            project = found.setdefault(row["repo"], {"repo": row["repo"], "commits": set(), "states": Counter()})
+            project["commits"].add(row.get("commit", ""))
+            project["states"][row["state"]] += 1
+    return [{**p, "commits": sorted(p["commits"]), "states": dict(p["states"])} for _, p in sorted(found.items())]
 
 
 def grouped(rows, key):
@@ -133,10 +166,12 @@ def summary(rows, listed):
         for version, states in group.items():
             lines.append([what, version, sum(states.values()), *(states.get(s, 0) for s in STATES)])
     total = counts(rows)
-    lines.append(["all", "", total["files"], *(total[s] for s in STATES)])
+    lines.append(["all", "", total["files"], *(total[s.replace(" ", "_")] for s in STATES)])
+    guessed = ["activations: " + ", ".join(f"{k} {v}" for k, v in g.items()) for g in estimates(rows)]
     share = f"{total['agree_percent']} % are rebuilt and agree, whole or in part"
     others = [f"{r['state']}: {r['file']} ({r['version']}): {r['reason'][:160]}" for r in rows if r["state"] != "agree"]
-    return "\n".join([table(["kind", "version", "files", *STATES], lines), "", share, *([""] + others if listed else [])])
+    head = [table(["kind", "version", "files", *STATES], lines), "", share, *guessed]
+    return "\n".join(head + ([""] + others if listed else []))
 
 
 if __name__ == "__main__":

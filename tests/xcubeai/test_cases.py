@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from tinyvgg.analyze import describe_h5, st
 from tinyvgg.cli import main
+from tinyvgg.errors import FormatError
 from tinyvgg.xcubeai import crosscheck, decode_lut, read_generated, read_report
 
 spec = importlib.util.spec_from_file_location("samples", Path(__file__).with_name("samples.py"))
@@ -291,7 +293,10 @@ def test_a_report_of_odd_rows(cases):
 
 
 ARRAY = "AI_ARRAY_OBJ_DECLARE( {0}_array, AI_ARRAY_FORMAT_FLOAT, NULL, NULL, 2, AI_STATIC)\n"
-PLACE = "{0}_array.data = AI_PTR(g_network_weights_map[{1}] + {2}); {0}_array.data_start = AI_PTR(g_network_weights_map[{1}] + {2});\n"
+PLACE = (
+    "{0}_array.data = AI_PTR(g_network_weights_map[{1}] + {2}); "
+    "{0}_array.data_start = AI_PTR(g_network_weights_map[{1}] + {2});\n"
+)
 WEIGHTS = "const ai_u64 {0}[1] = {{ 0x{1:016x}U }};\n"
 
 
@@ -355,10 +360,6 @@ def test_bytes_that_no_tensor_names_are_said(tmp_path):
     ],
 )
 def test_generated_c_is_read_in_linear_time(tmp_path, text):
-    import time
-
-    from tinyvgg.errors import FormatError
-
     (tmp_path / "network.c").write_text(text)
     start = time.process_time()
     try:
@@ -379,3 +380,163 @@ def test_a_layer_of_another_number(cases):
     found = crosscheck(report, describe_h5(model))
     assert found.agrees, found.differences
     assert read_report(report).version == "9.0"
+
+
+# --- a batch-norm folded into what follows it ----------------------------------------------------------------------------------
+
+
+def normed(padding="valid"):
+    from tinyvgg import nn
+
+    layers = nn.layers
+    model = nn.Sequential(
+        [
+            layers.InputLayer((6, 6, 2)),
+            layers.BatchNormalization(),
+            layers.Conv2D(3, 3, padding=padding),
+            layers.Activation("relu"),
+            layers.Flatten(),
+            layers.BatchNormalization(),
+            layers.Dense(4, use_bias=False),
+        ],
+        seed=2,
+    )
+    rng = np.random.default_rng(5)
+    for layer in model.layers:
+        for array in [*layer.parameters.values(), *layer.state.values()]:
+            array[...] = rng.uniform(0.3, 1, array.shape)
+    return model
+
+
+def test_batch_norms_fold_forward_from_10_2_on():
+    from tinyvgg.analyze import describe
+
+    costs = {release: st.costs(describe(normed()), release=release) for release in ((7, 2), (10, 2))}
+    rows = {c.name: c for c in costs[10, 2]}
+    assert [c.weights_bytes for c in costs[7, 2] if c.kind == "batch_norm"] == [16, 8 * 48]
+    assert all(c.weights_bytes == c.macc == 0 for c in rows.values() if c.kind == "batch_norm")
+    assert rows["dense"].weights_bytes == 4 * (48 * 4 + 4) and "bias" in rows["dense"].note
+    assert "folded into conv2d after it" in rows["batch_normalization"].note
+    same = {c.name: c for c in st.costs(describe(normed("same")), release=(10, 2))}
+    assert same["batch_normalization"].weights_bytes == 16 and same["batch_normalization_1"].weights_bytes == 0
+
+
+def test_the_weights_of_a_forward_fold_compute_the_same(tmp_path):
+    from tinyvgg.xcubeai.weights import expected_tensors
+
+    model = normed()
+    want = {t.name: t.values.reshape([t.shape[a] for a in t.axes]) for t in expected_tensors(model)}
+    assert list(want) == ["conv2d/kernel", "conv2d/bias", "dense/kernel", "dense/bias"]
+    x = np.random.default_rng(1).uniform(0, 1, (2, 6, 6, 2)).astype(np.float32)
+    patches = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))  # (N, 4, 4, C, KH, KW)
+    hidden = np.maximum(np.einsum("nhwcij,fijc->nhwf", patches, want["conv2d/kernel"]) + want["conv2d/bias"], 0)
+    out = hidden.reshape(2, -1) @ want["dense/kernel"].T + want["dense/bias"]
+    assert np.allclose(out, model.predict(x), rtol=1e-4, atol=1e-5)
+
+
+def test_real_forward_folds(cases):
+    found = crosscheck(cases / "bn_forward_10.2.txt")
+    assert found.agrees and not found.not_rebuilt
+    assert {t.name: t.ours for t in found.totals if t.name in ("macc", "weights")} == {"macc": 1_234_800, "weights": 144_028}
+    assert not any(t.reason for t in found.totals if t.name in ("macc", "weights"))
+    model = describe_h5(cases / "bn_forward_gmp.h5")
+    found = crosscheck(cases / "bn_forward_gmp_c_info_10.2.json", model)
+    assert found.agrees and len(found.rows) == 5, found.differences
+
+
+def test_a_tensor_in_an_array_that_no_file_holds(tmp_path):
+    (tmp_path / "network.c").write_text("".join(ARRAY.format(n) + PLACE.format(n, i, 0) for i, n in enumerate("ab")))
+    (tmp_path / "network_data_params.c").write_text(WEIGHTS.format("s_a_weights_array_u64", 1))
+    found = read_generated(tmp_path)
+    assert any("lie in arrays that no file holds" in note for note in found.notes)
+    with pytest.raises(FormatError):
+        found.values("b")
+
+
+# --- what is asked first, and estimates marked ---------------------------------------------------------------------------------
+
+
+def test_estimates_are_marked_and_the_fullest_moment_is_named(capsys):
+    from tinyvgg import models
+    from tinyvgg.analyze import analyze
+
+    found = analyze(models.base())
+    assert found.activations_bytes == 143_468 and found.peak.operation == "conv2d"
+    assert found.peak.tensors == {"input_layer": 12_288, "conv2d": 131_072, "scratch": 108}
+    data = found.as_dict()
+    assert data["activations_are_estimate"] and data["largest_layer"] == "dense/dense" and not data["fits_is_estimate"]
+    assert data["milliseconds_estimate"] == pytest.approx([2414.4, 2414.4], abs=0.1)
+    tight = analyze(models.light(), board="nucleo-l476rg", compression="medium")
+    assert tight.fits_is_estimate and analyze(models.base(), rules="tinyvgg").as_dict()["fits_is_estimate"] is False
+    assert main(["analyze", "light", "--board", "nucleo-l476rg"]) == 0
+    out = capsys.readouterr().out
+    assert "(estimate)" in out and "activations are fullest at" in out and "as far as an estimate can tell" in out
+
+
+@pytest.mark.parametrize(
+    ("kernel", "filters", "groups", "inputs", "expected"),
+    [
+        ((3, 3), 32, 32, 32, 1185),
+        ((1, 1), 64, 1, 32, 768),
+        ((3, 3), 32, 1, 3, 2284),
+        ((3, 3), 64, 1, 32, 7168),
+        ((3, 3), 16, 1, 8, 2816),
+    ],
+)
+def test_the_scratch_of_integer_convolutions(kernel, filters, groups, inputs, expected):
+    """Sizes that public C graphs of versions 8.1 to 10.2 print."""
+    from tinyvgg.analyze import Operation
+
+    shape = (*kernel, 1 if groups > 1 else inputs, filters)
+    op = Operation(
+        "c", "conv", "c", (), (8, 8, inputs), (8, 8, filters), {"kernel": shape}, {"kernel_size": kernel, "groups": groups}
+    )
+    assert st.scratch_bytes(op, 1) == expected
+
+
+def test_answers_come_first(tmp_path, cases, capsys):
+    assert main(["crosscheck", str(cases / "bn_forward_10.2.txt")]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert "162,502 B of flash and 20,840 B of RAM: fits" in lines[2] and "% of the" in lines[3] and "(estimate" in lines[4]
+
+
+def layers(*more):
+    first = {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [None, 4, 4, 3]}}
+    return {
+        "class_name": "Sequential",
+        "config": {"name": "s", "layers": [first, *({"class_name": c, "config": k} for c, k in more)]},
+    }
+
+
+def test_layers_that_no_report_shows_are_estimates():
+    from tinyvgg.analyze import describe_config
+
+    config = layers(
+        ("Conv2DTranspose", {"name": "t", "filters": 5, "kernel_size": [3, 3], "strides": [2, 2], "padding": "same"}),
+        ("UpSampling2D", {"name": "u", "size": [2, 2]}),
+        ("LayerNormalization", {"name": "n", "axis": [3]}),
+        ("Activation", {"name": "e", "activation": "elu"}),
+        ("Activation", {"name": "h", "activation": "tanh"}),
+    )
+    costs = {c.name: c for c in st.costs(describe_config(config))}
+    assert costs["t"].output_shape == (8, 8, 5) and costs["t"].macc == 16 * 9 * 15 + 5 and costs["t"].estimated
+    assert costs["u"].output_shape == (16, 16, 5) and costs["u"].macc == 0 and costs["n"].estimated
+    assert costs["n"].weights_bytes == 40 and not costs["e"].estimated and not costs["h"].estimated
+    assert (costs["e"].model_macc, costs["e"].macc, costs["h"].macc) == (12 * 1280, 11 * 1280, 10 * 1280)
+
+
+def test_a_gru_counts_as_core_3_printed_it():
+    from tinyvgg.analyze import describe_config
+
+    config = {
+        "class_name": "Sequential",
+        "config": {"name": "s", "layers": [
+            {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [None, 30, 10]}},
+            {"class_name": "GRU", "config": {"name": "g", "units": 32, "return_sequences": True}},
+            {"class_name": "Bidirectional",
+             "config": {"name": "b", "layer": {"class_name": "GRU", "config": {"name": "i", "units": 4}}}},
+        ]},
+    }  # fmt: skip
+    costs = st.costs(describe_config(config))
+    assert costs[0].macc == 122_880 and not costs[0].estimated
+    assert [c.macc for c in costs[1:3]] == [30 * (3 * 4 * (32 + 4) + 8)] * 2

@@ -11,10 +11,10 @@ import pytest
 from tinyvgg import models, nn
 from tinyvgg.analyze import describe, describe_h5, st
 from tinyvgg.cli import main
+from tinyvgg.cli._crosscheck_page import render
 from tinyvgg.errors import FormatError
 from tinyvgg.quant.kmeans1d import nearest, optimal_codebook
 from tinyvgg.xcubeai import crosscheck, decode_lut, read_generated
-from tinyvgg.xcubeai.page import render
 from tinyvgg.xcubeai.weights import compare_weights, expected_tensors
 
 spec = importlib.util.spec_from_file_location("samples", Path(__file__).with_name("samples.py"))
@@ -265,9 +265,7 @@ def test_generated_weights_agree(tmp_path):
     assert [w.name for w in found.weights] == [
         "conv2d/kernel",
         "conv2d/bias",
-        "batch_normalization/scale",
-        "batch_normalization/offset",
-        "conv2d_1/kernel",
+        "conv2d_1/kernel",  # with the batch-norm before it and the one after it, as 10.2 folds them
         "conv2d_1/bias",
         "dense/kernel",
         "dense/bias",
@@ -283,7 +281,7 @@ def test_generated_code_without_a_report(tmp_path, bits):
     (tmp_path / "network_generate_report.txt").unlink()
     found = crosscheck(tmp_path, model)
     assert found.agrees, found.differences
-    assert {t.name for t in found.totals} >= {"macc", "weights"} and len(found.weights) == 10
+    assert {t.name for t in found.totals} >= {"macc", "weights"} and len(found.weights) == 8
 
 
 def test_one_weight_is_found_and_named(tmp_path):
@@ -373,7 +371,8 @@ def test_the_librarys_own_bytes_read_as_st_writes_them(scheme):
     from tinyvgg.quant.sharing import share_float
 
     model = small_model()
-    bits = {row.layer: row.bits for row in st.costs(describe(model), compression=scheme) if row.bits < 32}
+    rows = st.costs(describe(model), compression=scheme, release=(7, 2))  # before batch-norms fold forward
+    bits = {row.layer: row.bits for row in rows if row.bits < 32}
     graph = fuse(model)
     graph = replace(
         graph,
@@ -390,8 +389,8 @@ def test_the_librarys_own_bytes_read_as_st_writes_them(scheme):
             values = decode_lut(blob[section.offset :], section.items, section.bits).values
             assert np.array_equal(values, weights.expand().ravel())
             shared += 1
-    assert shared == sum(row.bits < 32 for row in st.costs(describe(model), compression=scheme))
-    assert len(blob) == sum(row.weights_bytes for row in st.costs(describe(model), compression=scheme))
+    assert shared == sum(row.bits < 32 for row in rows)
+    assert len(blob) == sum(row.weights_bytes for row in rows)
 
 
 class Links(html.parser.HTMLParser):
@@ -417,7 +416,7 @@ def test_page_is_whole_and_alone(tmp_path):
     found.report.header["model_name"] = "<script>alert(1)</script>"
     page, links = render(found), Links()
     links.feed(page)
-    assert not links.found and not links.open and "<script>" not in page
+    assert all(link.startswith("#") for link in links.found) and not links.open and "<script>" not in page
     assert "They agree" in page and "Weights in the generated C" in page
 
 
@@ -451,7 +450,7 @@ def test_the_model_may_be_a_run_or_a_zoo_entry(tmp_path, capsys, monkeypatch):
     for name in (str(folder), "mine"):
         assert main(["crosscheck", str(tmp_path), "--model", name]) == 0
         text = capsys.readouterr().out
-        assert "10 tensors" in text and "made from another file" in text
+        assert "8 tensors" in text and "made from another file" in text
         assert main(["analyze", name]) == 0 and "conv2d_1" in capsys.readouterr().out
 
 

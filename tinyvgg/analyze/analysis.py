@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from tinyvgg.analyze import boards, ours, runtime, st
+from tinyvgg.analyze import boards, ours, runtime, speed, st
 from tinyvgg.analyze.advice import best_changes
 from tinyvgg.analyze.description import describe
 from tinyvgg.errors import OptionError
 
+ACTIVATIONS = "the activations are an estimate: how ST places its buffers is not public"
 RULES = ("xcubeai", "tinyvgg")
 COMPRESSIONS = ("none", "lossless", "low", "medium", "high")
 
@@ -27,6 +28,7 @@ class Analysis:
     layers: list = field(default_factory=list)
     changes: list = field(default_factory=list)
     notes: list = field(default_factory=list)
+    peak: st.Peak | None = None
 
     @property
     def flash_bytes(self):
@@ -49,6 +51,24 @@ class Analysis:
         return max(0, self.ram_bytes - self.board.ram_bytes)
 
     @property
+    def fits_is_estimate(self):
+        """Whether `fits` could change with what is estimated: activations, and the runtime's flash and RAM."""
+        if self.rules != "xcubeai":
+            return False
+        tight_flash = abs(self.board.flash_bytes - self.flash_bytes) <= 2 * self.runtime_flash_bytes
+        return tight_flash or not 0.4 * self.board.ram_bytes > self.ram_bytes and not self.ram_bytes > 2 * self.board.ram_bytes
+
+    @property
+    def largest(self):
+        """The row with most bytes of weights."""
+        return max(self.layers, key=lambda row: row.weights_bytes)
+
+    @property
+    def milliseconds(self):
+        """(least, most) milliseconds of an inference by X-CUBE-AI's rules, an estimate; None where nobody measured."""
+        return speed.milliseconds(self.macc, self.board) if self.rules == "xcubeai" else None
+
+    @property
     def fits(self):
         """Whether flash and RAM both suffice."""
         return not (self.missing_flash or self.missing_ram)
@@ -68,6 +88,11 @@ class Analysis:
             "runtime_flash_bytes": self.runtime_flash_bytes,
             "runtime_ram_bytes": self.runtime_ram_bytes,
             "runtime_is_estimate": True,
+            "activations_are_estimate": self.rules == "xcubeai",
+            "fits_is_estimate": self.fits_is_estimate,
+            "peak": vars(self.peak) if self.peak else None,
+            "largest_layer": self.largest.name if self.layers else None,
+            "milliseconds_estimate": list(self.milliseconds) if self.milliseconds else None,
             "board": self.board.name,
             "board_flash_bytes": self.board.flash_bytes,
             "board_ram_bytes": self.board.ram_bytes,
@@ -101,7 +126,9 @@ def measure(operations, board, rules, compression):
     if rules == "xcubeai":
         rows = st.costs(operations, compression=compression)
         extra = runtime.estimate(operations, core=board.core, shared=any(row.bits in (4, 8) for row in rows))
-        activations, notes = st.activation_bytes(operations), [f"the runtime's size is an estimate, {extra.source}"]
+        peak = st.activation_peak(operations)
+        notes = [f"the runtime's size is an estimate, {extra.source}", ACTIVATIONS]
+        activations = peak.size_bytes
         if board.core not in runtime.LIBRARY_TEXT:
             notes.append(f"no report of a {board.core} was measured: the runtime's size is that of a Cortex-M4")
         guessed = [row.name for row in rows if row.estimated]
@@ -109,7 +136,7 @@ def measure(operations, board, rules, compression):
             notes.append(f"no report shows what these layers cost, their MACC are guesses: {', '.join(guessed)}")
     else:
         rows = ours.costs(operations, compression=compression)
-        extra, activations = runtime.Runtime(0, 0), ours.activation_bytes(operations)
+        extra, activations, peak = runtime.Runtime(0, 0), ours.activation_bytes(operations), None
         notes = [
             "weights and activations of the integer graph, before it is built; `tinyvgg compress` prints the exact constants and "
             "`tinyvgg firmware build` the whole image, whose code is not counted here"
@@ -127,4 +154,5 @@ def measure(operations, board, rules, compression):
         rows,
         [],
         notes,
+        peak,
     )

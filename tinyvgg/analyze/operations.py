@@ -135,6 +135,14 @@ def _embedding(layer, shape):
     return [{"kind": "embedding", "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape)}]
 
 
+def _transposed(layer, shape):
+    return [{"kind": "conv_transpose", "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape)}]
+
+
+def _layer_norm(layer, shape):
+    return [{"kind": "layer_norm", "output_shape": shape, "parameters": layer.weight_shapes(shape)}]
+
+
 def _image(shape):
     return tuple(shape[:-1])
 
@@ -174,4 +182,8 @@ PARTS = {
     lacking.Bidirectional: _bidirectional,
     lacking.TimeDistributed: _wrapped,
     lacking.Embedding: _embedding,
+    L.UpSampling2D: _kind("upsample", function="nearest"),
+    lacking.UpSampling: _kind("upsample", function="nearest"),
+    lacking.Conv2DTranspose: _transposed,
+    lacking.LayerNormalization: _layer_norm,
 }

@@ -6,17 +6,21 @@ marked as estimated. MACC here are ST's: an activation, a pool and a batch-norm 
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 
 from tinyvgg.analyze.cost import Cost
 
 LATEST = (10, 2)
 LEVELS = {"none": 0, "lossless": 0, "low": 8, "medium": 4, "high": 4}
-ACTIVATION_MACC = {"relu": 1, "relu6": 1, "leaky_relu": 1, "prelu": 2, "softmax": 15, "sigmoid": 10}
+ACTIVATION_MACC = {"relu": 1, "relu6": 1, "leaky_relu": 1, "prelu": 2, "softmax": 15, "sigmoid": 10, "tanh": 10, "elu": 12}
 # No public report shows these; ST's numbers for them are not known.
-GUESSED_MACC = {"tanh": 10, "elu": 10, "silu": 11, "selu": 10, "gelu": 10, "hard_sigmoid": 5, "exponential": 10}
+GUESSED_MACC = {"silu": 11, "selu": 10, "gelu": 10, "hard_sigmoid": 5, "exponential": 10}
 # Which dense layers share weights: largest first, until the dense bytes, codebooks left out, have shrunk by 0.9 of the ideal
 # factor. The floor lies between 21 and 96 weights. Both reproduce 26 of 26 decisions of real networks.
 ENOUGH = 0.9
+ALIGNMENT = 4
+# The first release that folds a batch-norm into what follows it: 6.0 and 7.2 do not, 10.2 does; between them no report tells.
+FOLDS_FORWARD = (10, 2)
 SMALLEST_SHARED = 64
 IN_PLACE = ("reshape", "activation", "batch_norm", "add", "pool")
 INT8_BYTES = {"kernel": 1, "recurrent_kernel": 1, "bias": 4}
@@ -44,8 +48,16 @@ def macc(operation, release=LATEST):
     if kind == "lstm":
         # A step is four gates of kernel, recurrent kernel and bias, and one a unit: the LSTM rows of 4.0, 5.0 and 8.1 agree.
         return settings["steps"] * (operation.parameter_count + settings["units"]), False
+    if kind in ("gru", "simple_rnn"):
+        # The GRU of Core 3.0: three gates of kernel and recurrent kernel, and two a unit. No report shows a SimpleRNN.
+        products = kernel + math.prod(operation.parameters.get("recurrent_kernel", (0,)))
+        return settings["steps"] * (products + 2 * settings["units"]), kind == "simple_rnn"
+    if kind == "conv_transpose":
+        return math.prod(operation.input_shape[:-1]) * kernel + bias, True
     if kind == "batch_norm":
         return 2 * el, False
+    if kind == "layer_norm":
+        return 12 * el, True  # as Core 4 counts an instance normalization
     if kind == "pool":
         return el * math.prod(settings["pool_size"]), False
     if kind == "activation":
@@ -55,7 +67,9 @@ def macc(operation, release=LATEST):
         return el * (settings.get("terms", 2) - 1), False
     if kind == "conversion":
         return 2 * el, False
-    return 0, kind in ("other", "gru", "simple_rnn", "embedding")
+    if kind == "upsample":
+        return (4 * el if settings.get("function") == "bilinear" else 0), settings.get("function") not in ("nearest", "bilinear")
+    return 0, kind in ("other", "embedding")
 
 
 def parameters(operation):
@@ -91,8 +105,10 @@ def costs(operations, *, compression="none", release=LATEST, number_format="floa
 
     compression none, lossless, low, medium or high; number_format "float" or "int8" (then compression has no effect).
     """
-    folded = folded_batch_norms(operations)
-    hosts = {norm.inputs[0]: norm for norm in operations if norm.name in folded}
+    folded, forward = folded_batch_norms(operations), folded_forward(operations, release)
+    hosts = {norm.inputs[0] for norm in operations if norm.name in folded} | set(forward)
+    folded = dict.fromkeys(folded, "folded into the convolution before it")
+    folded |= {norm.name: f"folded into {host} after it" for host, norm in forward.items()}
     bits = LEVELS[compression] if number_format == "float" else 0
     dense = {op.name: math.prod(op.parameters["kernel"]) for op in operations if op.kind == "dense" and not op.shared}
     shared = set(shared_layers(dense, bits)) if bits else set()
@@ -112,7 +128,8 @@ def costs(operations, *, compression="none", release=LATEST, number_format="floa
         row.weights_bytes = row.model_bytes
         _place(row, op, operations, folded, hosts, number_format, release)
         if op.name in shared:
-            row.weights_bytes += lut_bytes(sizes["kernel"], bits) - 4 * sizes["kernel"]
+            stored = lut_bytes(sizes["kernel"], bits, op.parameters["kernel"][0])
+            row.weights_bytes += _aligned(stored) - 4 * sizes["kernel"]
             row.bits = bits
         rows.append(row)
     return rows
@@ -124,11 +141,33 @@ def _model_bytes(sizes, number_format):
     return sum(n * INT8_BYTES.get(name, 1) for name, n in sizes.items())
 
 
+def folded_forward(operations, release=LATEST):
+    """{operation: the batch-norm before it that 10.2 and later fold into it}: a dense layer, or a convolution without padding.
+
+    Before a "same" convolution the border would come out wrong; it stays there, as it does before a pool or a flatten.
+    """
+    if release < FOLDS_FORWARD:
+        return {}
+    uses, twice = Counter(name for op in operations for name in op.inputs), {op.layer for op in operations if op.shared}
+    norms = {op.name: op for op in operations if op.kind == "batch_norm" and uses[op.name] == 1}
+    behind = folded_batch_norms(operations)
+    found = {}
+    for op in operations:
+        norm = norms.get(op.inputs[0]) if op.inputs else None
+        bare = op.kind == "dense" or op.kind == "conv" and (not op.settings["same"] or set(op.settings["kernel_size"]) == {1})
+        if norm is not None and bare and norm.name not in behind and not twice & {op.layer, norm.layer}:
+            found[op.name] = norm
+    return found
+
+
 def _place(row, op, operations, folded, hosts, number_format, release):
-    """Apply what the generated C changes: folded batch-norms, free activations of integers, a dearer leaky ReLU."""
+    """Apply what the generated C changes: folded batch-norms, free activations of integers, a dearer leaky ReLU.
+
+    folded: {batch-norm: where it went}; hosts: names of the operations that took one.
+    """
     if op.name in folded:
         row.macc = row.weights_bytes = 0
-        row.note = "folded into the convolution before it"
+        row.note = folded[op.name]
     elif op.name in hosts and "bias" not in op.parameters:
         row.macc += op.output_shape[-1]
         row.weights_bytes += 4 * op.output_shape[-1]
@@ -146,8 +185,12 @@ def _activate(row, op, producer, number_format, release):
         row.macc, row.note = 0, "part of the integer kernel before it"
     elif number_format == "int8" and function == "softmax" and release == (6, 0):
         row.macc, row.note = row.macc + 4 * op.elements, "version 6.0 converts to float and back"
-    elif function == "leaky_relu" and release == (8, 1):
-        row.macc, row.note = 3 * op.elements, "version 8.1 counts 3 an element in C"
+    elif function == "leaky_relu" and (release == (8, 1) or release < (6, 0)):
+        row.macc, row.note = 3 * op.elements, "this version counts 3 an element in C"
+        if release < (6, 0):
+            row.model_macc = row.macc
+    elif function == "elu" and release >= (10, 0):
+        row.macc, row.note = 11 * op.elements, "version 10.2 counts 11 an element in C"
     elif function == "relu6" and number_format == "float" and release >= (10, 0):
         row.macc, row.note = 2 * op.elements, "version 10.2 counts 2 an element in C"
 
@@ -175,39 +218,69 @@ def folded_batch_norms(operations):
     }
 
 
-def activation_bytes(operations, element_bytes=4):
-    """Estimate ST's activations buffer in bytes: the largest sum of what must live at once, inputs and outputs included.
+@dataclass
+class Peak:
+    """Where ST's activations buffer is fullest: its bytes, the operation, and {tensor: bytes} of what must live there at once."""
 
-    At each operation live its inputs, its output, its scratch (kh * kw * cin elements for a convolution) and what later
-    operations still need. Elementwise operations and pools work in place; a same-size convolution of stride 1 writes its output
-    (kh - 1) * width * channels + kw * channels elements below its input; one with a ReLU and a pool after it writes the pooled
-    output, through two rows of scratch. How ST places buffers is not public: this is exact for the student project's base net
-    (143,468), elsewhere an estimate.
+    size_bytes: int
+    operation: str
+    tensors: dict
+
+
+def activation_bytes(operations, element_bytes=4, release=LATEST):
+    """Estimate ST's activations buffer in bytes, as `activation_peak` finds it."""
+    return activation_peak(operations, element_bytes, release).size_bytes
+
+
+def activation_peak(operations, element_bytes=4, release=LATEST):
+    """Estimate where ST's activations buffer is fullest -> Peak: the largest sum of what lives at once, inputs and outputs too.
+
+    At each operation live its inputs, its output, its scratch and what later operations still need. Elementwise operations and
+    pools work in place, a pad writes over its input; a same-size convolution of stride 1 writes its output (kh - 1) * width *
+    channels + kw * channels elements below its input; one with a ReLU and a pool after it writes the pooled output, through two
+    rows of scratch (not in version 8). How ST places buffers is not public: this is exact for the student project's base net
+    (143,468), elsewhere an estimate. element_bytes: 4 of floats, 1 of integers.
     """
     last_use = {name: i for i, op in enumerate(operations) for name in op.inputs}
-    folded, pooled = folded_batch_norms(operations), _pooled_convolutions(operations)
-    sizes = {op.name: op.elements for op in operations} | {conv: pool.elements for conv, pool in pooled.items()}
-    alive, peak, alias = {}, 0, {}
+    folded = folded_batch_norms(operations) | {norm.name for norm in folded_forward(operations, release).values()}
+    pooled = {} if (8, 0) <= release < (9, 0) else _pooled_convolutions(operations)
+    sizes = {op.name: _aligned(element_bytes * pooled.get(op.name, op).elements) for op in operations}
+    alive, alias, peak = {}, {}, Peak(0, "", {})
     for i, op in enumerate(operations):
+        scratch = 0
         if not op.inputs:
             alive[op.name] = sizes[op.name]
-            continue
-        source = alias.get(op.inputs[0], op.inputs[0])
-        alone = last_use[op.inputs[0]] == i
-        if op.kind in IN_PLACE and alone or op.name in folded:
-            alias[op.name] = source
-            last_use[source] = max(last_use.get(op.name, i), i)
-            peak = max(peak, sum(alive.values()))
-            alive[source] = min(alive.get(source, sizes[op.name]), sizes[op.name])
         else:
-            into, out = alive.get(source, sizes[op.inputs[0]]), sizes[op.name]
-            together = _overlap(op, into, out) if alone and op.name not in pooled else into + out
-            peak = max(peak, sum(alive.values()) - into + together + _scratch(op, op.name in pooled))
-            alive[op.name] = out
-            last_use[op.name] = max(last_use.get(op.name, i), i)
-        for name in [n for n in alive if last_use.get(n, i) <= i and n != alias.get(op.name, op.name)]:
-            del alive[name]
-    return peak * element_bytes
+            source, alone = alias.get(op.inputs[0], op.inputs[0]), last_use[op.inputs[0]] == i
+            if op.kind in IN_PLACE and alone or op.name in folded:
+                alias[op.name] = source
+                last_use[source] = max(last_use.get(op.name, i), i)
+                peak = _fuller(peak, op, alive, 0)
+                alive[source] = min(alive.get(source, sizes[op.name]), sizes[op.name])
+            else:
+                into, out = alive.get(source, sizes[op.inputs[0]]), sizes[op.name]
+                saved = into + out - _overlap(op, into, out, element_bytes) if alone and op.name not in pooled else 0
+                scratch = 0 if op.kind == "lstm" and release < (8, 0) else scratch_bytes(op, element_bytes, op.name in pooled)
+                alive[op.name] = out
+                last_use[op.name] = max(last_use.get(op.name, i), i)
+                peak = _fuller(peak, op, alive | {source: into}, scratch, saved)
+        kept = alias.get(op.name, op.name)
+        alive = {name: size for name, size in alive.items() if last_use.get(name, i) > i or name == kept}
+    return peak
+
+
+def _aligned(size):
+    """A buffer's bytes, to a multiple of four."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _fuller(peak, op, alive, scratch, saved=0):
+    """The fuller of a peak and what lives at an operation."""
+    total = _aligned(sum(alive.values()) + scratch - saved)
+    if total <= peak.size_bytes:
+        return peak
+    parts = dict(alive) | ({"scratch": scratch} if scratch else {})
+    return Peak(total, op.name, parts | ({"shared by input and output": -saved} if saved else {}))
 
 
 def _pooled_convolutions(operations):
@@ -223,19 +296,38 @@ def _pooled_convolutions(operations):
     return found
 
 
-def _scratch(op, pooled):
-    """Elements of scratch: the patch under the window, and two rows of the convolution where it pools."""
+def scratch_bytes(op, element_bytes=4, pooled=False):
+    """Bytes of scratch of an operation.
+
+    Floats: the patch under a convolution's window, seven vectors of an LSTM. Integers, from C graphs of 6.0 to 10.2:
+    (4 K + 1) C + 1 for a depthwise convolution of K = kh kw, 4 C + 10 F for 1 x 1, else with K = kh kw C 4 K + (2 K + 14) F, at
+    most 4 K + 14 F + 5,120; 2 inputs + 10 outputs for a dense layer, 992 for a softmax. Two rows of what it pools, if it does.
+    """
+    if op.kind == "lstm":
+        return 7 * op.settings["units"] * element_bytes
+    if element_bytes == 1 and op.kind == "dense":
+        return 2 * op.parameters["kernel"][0] + 10 * op.output_shape[-1]
+    if element_bytes == 1 and op.kind == "activation" and op.settings["function"] == "softmax":
+        return 992
     if op.kind != "conv":
         return 0
-    rows = 2 * math.prod(op.output_shape[1:]) if pooled else 0
-    return math.prod(op.parameters["kernel"][:-1]) + rows
+    rows = 2 * math.prod(op.output_shape[1:]) * element_bytes if pooled else 0
+    patch, filters = math.prod(op.parameters["kernel"][:-1]), op.output_shape[-1]
+    if element_bytes == 4:
+        return 4 * patch + rows
+    if op.settings["groups"] > 1:
+        return (4 * patch + 1) * filters + 1 + rows
+    if set(op.settings["kernel_size"]) == {1}:
+        return 4 * patch + 10 * filters + rows
+    return 4 * patch + min((2 * patch + 14) * filters, 14 * filters + 5120) + rows
 
 
-def _overlap(op, size_in, size_out):
-    """Elements of input and output together."""
+def _overlap(op, size_in, size_out, element_bytes):
+    """Bytes of input and output together."""
+    if op.kind == "pad":
+        return max(size_in, size_out)
     if op.kind == "conv" and op.settings.get("same") and set(op.settings["strides"]) == {1} and size_in == size_out:
         window = op.settings["kernel_size"]
-        width = op.output_shape[-2]
-        channels = op.output_shape[-1]
-        return size_in + (window[0] - 1) * width * channels + window[-1] * channels
+        width, channels = op.output_shape[-2], op.output_shape[-1]
+        return size_in + ((window[0] - 1) * width * channels + window[-1] * channels) * element_bytes
     return size_in + size_out

@@ -18,6 +18,7 @@ example: tinyvgg analyze base.h5 --board stm32l4r9i-disco --rules xcubeai --comp
 from tinyvgg.analyze import boards
 from tinyvgg.analyze.analysis import COMPRESSIONS, RULES, analyze
 from tinyvgg.analyze.open import describe_path
+from tinyvgg.analyze.speed import SOURCE, in_words
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.errors import OptionError
 from tinyvgg.open import file_or_word
@@ -84,6 +85,21 @@ def _integers(arguments):
     print_result(arguments, result, "\n".join(lines))
 
 
+def _answers(found):
+    """Which layer is largest, where the RAM is fullest, how long it takes: what is asked first."""
+    lines = []
+    if found.weights_bytes:
+        big = found.largest
+        share = 100 * big.weights_bytes / found.weights_bytes
+        lines.append(f"largest: {big.name}, {big.weights_bytes:,} B, {share:.0f} % of the weights")
+    if found.peak:
+        parts = ", ".join(f"{name} {size:,}" for name, size in found.peak.tensors.items())
+        lines.append(f"activations are fullest at {found.peak.operation}: {parts} B (estimate)")
+    if found.milliseconds:
+        lines.append(f"an inference: {in_words(found.milliseconds)} at {found.board.clock_hz // 10**6} MHz (estimate: {SOURCE})")
+    return lines
+
+
 def _text(found):
     rows = [
         [r.name, r.kind, "x".join(map(str, r.output_shape)), f"{r.parameters:,}", f"{r.macc:,}", f"{r.weights_bytes:,}", r.note]
@@ -93,7 +109,7 @@ def _text(found):
     lines = [table(["layer", "type", "output", "parameters", "MACC", "weights B", ""], rows), ""]
     board = found.board
     code = (
-        (f" + {found.runtime_flash_bytes:,} runtime (estimate)", f" + {found.runtime_ram_bytes:,} runtime (estimate)")
+        (f" + {found.runtime_flash_bytes:,} runtime (estimate)", f" (estimate) + {found.runtime_ram_bytes:,} runtime (estimate)")
         if found.rules == "xcubeai"
         else (", code apart", ", variables and stack apart")
     )
@@ -115,11 +131,10 @@ def _text(found):
     ):
         verdict = f"{missing:,} B too much" if missing else f"{have - need:,} B free"
         lines.append(f"{what:<6}{need:>12,} B = {parts}; {board.title} has {have:,} B: {verdict}")
-    lines += [
-        "",
-        f"{'fits' if found.fits else 'DOES NOT FIT'} on {board.title} ({board.mcu}), rules {found.rules}, "
-        f"compression {found.compression}",
-    ]
+    verdict = "fits" if found.fits else "DOES NOT FIT"
+    lines += ["", f"{verdict} on {board.title} ({board.mcu}), rules {found.rules}, compression {found.compression}"]
+    lines[-1] += ", as far as an estimate can tell" if found.fits_is_estimate else ""
+    lines += _answers(found)
     if found.changes:
         lines += ["", "what would help most:"]
         lines += [f"  {c.what}: {-c.flash_bytes:+,} B flash, {-c.ram_bytes:+,} B RAM" for c in found.changes]

@@ -35,8 +35,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    from tinyvgg.cli._crosscheck_page import render
     from tinyvgg.xcubeai import crosscheck
-    from tinyvgg.xcubeai.page import render
 
     model, path = _open(arguments)
     simulation = None
@@ -85,11 +85,14 @@ def _remark(total):
 
 
 def _text(found):
+    from tinyvgg.xcubeai.answers import answers
+
     report = found.report
     lines = [
         f"{report.path}: {report.tool or 'X-CUBE-AI'} (X-CUBE-AI {report.version or '?'}), compression {report.compression}",
         "",
     ]
+    lines += [f"  {text}" for text in answers(found)] + [""]
     rows = [
         [
             t.name,

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyvgg.errors import FormatError
 
+WORDS = ("weights", "data", "bias", "_array_u")
 WIDTH = {"ai_u64": 8, "uint64_t": 8, "ai_u32": 4, "uint32_t": 4, "ai_u8": 1, "uint8_t": 1}
 GAP = r"\s{0,80}"
 ARRAY = re.compile(
@@ -27,7 +28,7 @@ def read_arrays(text, file, notes, several=False):
     starts = list(ARRAY.finditer(text))
     found = {}
     for start, after in zip(starts, [*(m.start() for m in starts[1:]), len(text)], strict=False):
-        if "weights" in start[2] or "data" in start[2]:
+        if any(word in start[2] for word in WORDS):
             end = text.find("}", start.end(), after)
             found[start[2]] = _bytes(start, text[start.end() : end if end >= 0 else after], file, notes)
     table = TABLE.search(text)
@@ -36,7 +37,7 @@ def read_arrays(text, file, notes, several=False):
     if named:
         return [(name, found[name]) for name in named]
     if several:
-        return [(name, data) for name, data in found.items() if "weights" in name]
+        return list(found.items())
     best = max(found.items(), key=lambda pair: len(pair[1]), default=None)
     return [best] if best else []
 

@@ -47,14 +47,15 @@ PER_ELEMENT = {
     "layernormalization": (12,),
     "transpose": (0.5, 0),
     "softmax": (15,),
-    "nonlinearity": (1, 2, 3, 5, 6, 8, 9, 10, 12, 15, 20),
-    "nl": (1, 2, 3, 10, 15, 5, 8, 9, 12),
+    "nonlinearity": (1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 15, 17, 19, 20),
+    "nl": (1, 2, 3, 5, 8, 9, 10, 11, 12, 15, 17, 19),
     "eltwise/div": (5, 1),
     "eltwise/pow": (1, 5, 10),
 }
 FUNCTIONS = {"relu": (1,), "sm": (15,), "softmax": (15,), "sigmoid": (10,), "prelu": (2,)}
 CONVOLUTIONS = ("conv2d", "optimized_conv2d", "conv2d_integer", "conv", "conv1d", "depthwiseconv2d")
 LARGEST_STRIDE = 4
+LARGEST_SIZE = 1 << 24  # of a tensor's side; a damaged file says anything
 
 
 @dataclass
@@ -123,6 +124,8 @@ def possible_macc(layer, arrays):
     """Return every MACC that a C layer can have by its tensors (a set), or None where no rule is known for its kind."""
     kind, known = layer.kind.lower().replace(" ", ""), shapes(layer, arrays)
     base = kind.removesuffix("_integer").split("/")[0]
+    if any(n > LARGEST_SIZE for shape in (*known.inputs, *known.outputs, known.kernel) for n in shape):
+        return None
     if not known.outputs or not all(known.outputs) or any(t.role == "W" for t in layer.tensors) and not known.kernel:
         return None
     if kind in CONVOLUTIONS and known.constants:
@@ -137,6 +140,8 @@ def possible_macc(layer, arrays):
         return _recurrent(known, 4)
     if base == "gru":
         return _recurrent(known, 3)
+    if base == "resize":
+        return {0, 4 * known.elements}  # nearest, bilinear
     if base in FREE:
         return {0}
     if base in ("nl", "nonlinearity"):
@@ -193,7 +198,7 @@ def windows(before, after):
 def _sides(size, out):
     """Windows along one axis; of a long axis only the common ones and the whole."""
     if size > 64:
-        return {*range(1, 9), size}
+        return {*range(1, 9), *range(size // (out + 1) + 1, size // max(out, 1) + 1)[:64], size}
     return {k for s in range(1, size + 1) for k in range(1, size + 1) if out in _out(size, k, s)}
 
 
@@ -204,7 +209,7 @@ def _out(size, window, stride):
 
 def _reaches(size, window, out):
     """Whether a pool of a stride up to its window gives a size."""
-    return any(out in _out(size, window, stride) for stride in range(1, window + 1))
+    return any(out in _out(size, window, stride) for stride in {*range(1, min(window, 8) + 1), window})
 
 
 def _recurrent(known, gates):
@@ -252,7 +257,7 @@ def _pooled(known, channels, kernel, bias):
             for s in ([stride[axis]] if stride else range(1, LARGEST_STRIDE + 1))
             for k in ([size[axis]] if size else {*known.kernel, 1} if len(known.kernel) > 1 else range(1, 8))
             for n in _out(before[axis], k, s)
-            for p in ([window[axis]] if window else {*range(1, 9), n})
+            for p in ([window[axis]] if window else {*range(1, 9), n // max(after[axis], 1), n})
             if n >= after[axis] and p <= n and (-(-n // p) >= after[axis] or _reaches(n, p, after[axis]))
         }
         for axis in (0, 1)

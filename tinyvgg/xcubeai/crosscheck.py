@@ -9,13 +9,22 @@ import numpy as np
 from tinyvgg.analyze import describe
 from tinyvgg.errors import DataError, FormatError, TinyVGGError
 from tinyvgg.report.record import versions
+from tinyvgg.xcubeai.answers import answers
 from tinyvgg.xcubeai.csource import read_generated
 from tinyvgg.xcubeai.figures import totals
 from tinyvgg.xcubeai.keras_versions import explain_stop
 from tinyvgg.xcubeai.read import read_report
 from tinyvgg.xcubeai.rebuild import rebuild
 from tinyvgg.xcubeai.report import Report
-from tinyvgg.xcubeai.rows import check_c_layers, check_rows, compare_c_layers, compare_rows, level, number_format
+from tinyvgg.xcubeai.rows import (
+    check_c_layers,
+    check_rows,
+    compare_c_layers,
+    compare_rows,
+    level,
+    number_format,
+    release_of,
+)
 from tinyvgg.xcubeai.totals import lacking
 from tinyvgg.xcubeai.validation import METRICS, read_validation, validation_metrics
 from tinyvgg.xcubeai.weights import compare_weights, with_their_weights
@@ -107,6 +116,7 @@ class CrossCheck:
             "differences": self.differences,
             "not_rebuilt": self.not_rebuilt,
             "compared": self.compared,
+            "answers": answers(self),
             "report": report.path,
             "version": report.version,
             "tool": report.tool,
@@ -247,7 +257,7 @@ def _weights(found, model, place, *, asked):
     if model is None or not hasattr(model, "layers"):
         missed.append("the weights in the C were not compared: that takes --model with a file that this library can open")
     elif found.generated.tensors:
-        found.weights = compare_weights(found.generated, model)
+        found.weights = compare_weights(found.generated, model, release_of(found.report))
         apart = [w for w in found.weights if not w.compared]
         if apart:
             missed.append(f"{len(apart)} tensors were not compared, the first is {apart[0].theirs}: {apart[0].reason}")

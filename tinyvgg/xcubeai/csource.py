@@ -16,6 +16,7 @@ from tinyvgg.errors import FormatError
 from tinyvgg.xcubeai.cblob import read_arrays
 from tinyvgg.xcubeai.lut import decode_lut
 from tinyvgg.xcubeai.text import decode, read_bytes
+from tinyvgg.xcubeai.textreport import core_version
 
 GAP, NAME, NUMBER = r"\s{0,200}", r"\w{1,300}", r"\d{1,12}"
 ARRAY = re.compile(
@@ -59,6 +60,7 @@ SIGNATURE = re.compile(r'MODEL_SIGNATURE\s{1,80}"?(?:0x)?([0-9a-fA-F]{32})')
 VERSION = re.compile(r"AI_TOOLS_VERSION_(MAJOR|MINOR)\s{1,40}\(?(\d{1,4})")
 
 UNKNOWN = -1
+MISSING = 1 << 40  # where an array is that no file holds: values there are refused, and said to be
 PADDING = 8  # bytes between tensors, or at an array's end, that are alignment
 
 
@@ -235,7 +237,8 @@ def _take_headers(found, folder):
             found.signature = signature[1].lower()
         version |= dict(VERSION.findall(text))
     if "MAJOR" in version:
-        found.version = f"{version['MAJOR']}.{version.get('MINOR', 0)}"
+        stated = f"{version['MAJOR']}.{version.get('MINOR', 0)}"
+        found.version = core_version(stated) if int(version["MAJOR"]) < 4 else stated  # ST Edge AI Core counts from 1 again
 
 
 def _close_last(found):
@@ -252,12 +255,14 @@ def _cover(found, segments):
         found.notes.append("no network.c with the places of the tensors beside the weights: only the blob was read")
         return
     end, gaps = 0, []
-    for tensor in found.tensors.values():
+    lost = [t.name for t in found.tensors.values() if t.start >= MISSING]
+    if lost:
+        found.notes.append(f"{len(lost)} tensors lie in arrays that no file holds, the first is {lost[0]}")
+    for tensor in (t for t in found.tensors.values() if t.start < MISSING):
         if tensor.start - end >= PADDING:
             gaps.append((end, tensor.start))
-        covered = max(0, tensor.start + tensor.size_bytes - max(end, tensor.start))
-        found.covered += covered
         end = max(end, tensor.start + tensor.size_bytes)
+    found.covered = sum(min(b, len(found.blob)) - a for a, b in _spans(found) if a < len(found.blob))
     last = min(found.size_bytes or len(found.blob), len(found.blob))
     if last - end >= PADDING:
         gaps.append((end, last))
@@ -268,6 +273,18 @@ def _cover(found, segments):
             f"{missed:,} of {last:,} bytes of weights are of no tensor that was found in {found.name}.c, the first at byte "
             f"{gaps[0][0]:,}"
         )
+
+
+def _spans(found):
+    """(first, behind the last) byte of every tensor, those that overlap as one."""
+    spans = []
+    for tensor in sorted(found.tensors.values(), key=lambda t: t.start):
+        first, last = tensor.start, tensor.start + tensor.size_bytes
+        if spans and first < spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(last, spans[-1][1]))
+        else:
+            spans.append((first, last))
+    return spans
 
 
 def _tensors(text, segments):
@@ -288,9 +305,9 @@ def _tensors(text, segments):
 
 
 def _place(segments, segment, offset):
-    """Where byte `offset` of array number `segment` lies in the blob."""
+    """Where byte `offset` of array number `segment` lies in the blob; behind all of it where there is no such array."""
     number = int(segment or 0)
-    return (segments[number] if number < len(segments) else 0) + int(offset)
+    return (segments[number] if number < len(segments) else MISSING) + int(offset)
 
 
 def _arguments(text, segments):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tinyvgg.analyze import boards, runtime, st
 from tinyvgg.xcubeai.rebuild import gather
-from tinyvgg.xcubeai.rows import SILENT, number_format
+from tinyvgg.xcubeai.rows import SILENT, number_format, release_of
 from tinyvgg.xcubeai.totals import aligned, codebooks, inserted
 
 RUNTIME = "the runtime's size is an estimate"
@@ -176,7 +176,8 @@ def _estimates(report, operations, costs):
     format_ = number_format(report)
     core = _core(report)
     code = runtime.estimate(operations, core=core, shared=any(c.bits == 4 or c.bits == 8 and format_ == "float" for c in costs))
-    weights, activations = sum(c.weights_bytes for c in costs), st.activation_bytes(operations, 4 if format_ == "float" else 1)
+    element, weights = 4 if format_ == "float" else 1, sum(c.weights_bytes for c in costs)
+    activations = st.activation_bytes(operations, element, release_of(report))
     ours = {
         "activations": (activations, PLACEMENT),
         "flash_total": (weights + code.flash_bytes, RUNTIME),

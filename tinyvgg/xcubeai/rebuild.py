@@ -27,6 +27,7 @@ KINDS = {
     }.items()
     for word in words.split()
 }
+LARGEST_SIZE = 1 << 24  # of a tensor's side; a damaged file says anything
 FUSED = ("activation", "pool", "batch_norm", "conversion", "reshape")
 # A table names no function; where the original operator does not either, what one element costs tells it.
 BY_COST = {1: "relu", 2: "prelu", 10: "sigmoid", 15: "softmax"}
@@ -91,6 +92,8 @@ def gather(report):
     for row in (r for r in report.rows if not _is_constant(r)):
         own, unclear = _constants(row, constants)
         op = _theirs(row, own, [name for name in row.inputs if name not in constants])
+        if max((*op.shape, op.parameters >> 16), default=0) > LARGEST_SIZE:
+            op.shape, unclear = (), f"its sizes are beyond {LARGEST_SIZE:,}"
         op.unclear = unclear or next((f"{c.name}: {why}" for c in own if (why := constant_problem(c))), "")
         op.sources = _bearers(named, op.inputs[0]) if op.inputs else []
         op.partners = [named[name][-1].shape for name in op.inputs[1:] if named[name] and named[name][-1].shape]
@@ -220,8 +223,8 @@ def _merge_integer_batch_norms(theirs):
             last.kind = "batch_norm"
             for name in ("parameters", "size_bytes", "macc", "c_macc", "c_size_bytes"):
                 setattr(last, name, getattr(last, name) + getattr(op, name))
-            last.name = op.name
-            if op.shape != last.shape:
+            last.name, last.shape = op.name, last.shape or op.shape
+            if op.shape and last.shape and op.shape != last.shape:
                 last.unclear = f"its product and its sum have other shapes, {last.shape} and {op.shape}"
         else:
             merged.append(op)
@@ -290,7 +293,7 @@ def _conv(op, into):
     filters, channels = op.shape[-1], into[-1]
     options = []
     for bias in (True, False):
-        for inner in (channels, *(n for n in range(channels - 1, 0, -1) if channels % n == 0 and filters % (channels // n) == 0)):
+        for inner in (n for n in reversed(divisors(channels)) if filters % (channels // n) == 0 or n == channels):
             weights = op.parameters - bias * filters
             if weights > 0 and weights % (inner * filters) == 0:
                 options.append((weights // (inner * filters), inner, bias))
@@ -324,8 +327,14 @@ def _kernel(area, into, out):
         return 1, area
     if len(into) < 3 or into[1] == 1:
         return area, 1
-    height = next(h for h in range(side, 0, -1) if area % h == 0)
+    height = max(h for h in divisors(area) if h <= side)
     return area // height, height
+
+
+def divisors(n):
+    """All divisors of a number, ascending."""
+    small = [d for d in range(1, math.isqrt(n) + 1) if n % d == 0]
+    return small + [n // d for d in reversed(small) if d * d != n]
 
 
 def _dense(op, into):

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyvgg.analyze.st import lut_bytes
 from tinyvgg.xcubeai.clayers import windows
+from tinyvgg.xcubeai.rebuild import divisors
 
 # MACC an element of the output, by the word of the table or of the framework; a function that is not named may be any of them.
 FUNCTIONS = {
@@ -26,7 +27,7 @@ FUNCTIONS = {
     "hardswish": (6, 8, 9, 10),
     "hard_swish": (6, 8, 9, 10),
 }
-ANY_FUNCTION = (1, 2, 3, 5, 6, 8, 9, 10, 12, 15, 19, 20)
+ANY_FUNCTION = (1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 15, 17, 19, 20)
 FUSED_FUNCTION = (0, 1, 2, 3, 10, 15)
 OTHERS = {
     "sub": (1,),
@@ -151,7 +152,7 @@ def _convolution(op, into, release):
 
 def _area(per_filter, channels):
     """Whether the weights of one filter are a window over the channels, or over those of a group."""
-    return any(per_filter % inner == 0 for inner in range(1, channels + 1) if channels % inner == 0)
+    return any(per_filter % inner == 0 for inner in divisors(channels))
 
 
 def _dense(op, into, release):
@@ -187,6 +188,8 @@ def _pool(op, into, release):
     if not into:
         return {op.macc} if op.elements and op.macc % op.elements == 0 else set(), True
     found = {math.prod(into)} | {op.elements * h * w for h, w in windows(plane(into), plane(op.shape))}
+    if _sizes(into) == _sizes(op.shape):
+        found |= {op.elements * side * side for side in range(2, 16)}  # a window beyond the border, at a stride of 1
     return found | {0 if math.prod(into) == op.elements else op.elements}, True
 
 
@@ -225,7 +228,14 @@ def _other(op, into):
     whole = math.prod(into) if into else 0
     if not op.macc or op.kind == "conversion" and op.macc in (2 * op.elements, op.elements, 2 * whole):
         return ""
-    if op.kind == "transpose" and op.macc == op.elements // 2 or word.startswith("reduce") and op.macc == whole:
+    if (
+        op.kind == "transpose"
+        and op.macc == op.elements // 2
+        or word.startswith(("reduce", "mean"))
+        and op.macc in (whole, 2 * whole)
+    ):
+        return ""
+    if word.startswith(("resize", "upsampl")) and op.macc in (0, op.elements, 4 * op.elements):
         return ""
     if op.macc in {f * op.elements for f in OTHERS.get(word.replace("_", ""), ())}:
         return ""
@@ -259,7 +269,9 @@ def _bytes(op):
     """float32, or integers of a byte with biases of four, or weights that are shared."""
     parameters = op.parameters
     last = op.shape[-1] if op.shape else 1
-    if not parameters or op.size_bytes in (4 * parameters, 2 * parameters, parameters):
+    if not parameters or op.size_bytes in (8 * parameters, 4 * parameters, 2 * parameters, parameters):
+        return True
+    if op.kind == "conv" and op.size_bytes == 4 * (parameters + last):  # a bias that versions 4 and 5 gain from a batch-norm
         return True
     if op.kind == "lstm" and op.size_bytes == 4 * (parameters + 3 * last):  # versions 4 and 5 do not count the peepholes
         return True

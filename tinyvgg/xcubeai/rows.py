@@ -63,10 +63,10 @@ def compare_rows(report, operations):
     theirs = [
         op for op in gather(report) if op.kind not in SILENT and (op.macc or op.parameters or op.kind in ("activation", "pool"))
     ]
-    integers = {c.name: c.model_bytes for c in st.costs(operations, release=_release(report), number_format="int8")}
+    integers = {c.name: c.model_bytes for c in st.costs(operations, release=release_of(report), number_format="int8")}
     ours = [_figures(c, integers[c.name]) for c in costs if c.kind not in SILENT and c.kind != "concatenate"]
     theirs = [op for op in theirs if op.kind != "concatenate"]
-    if _release(report) < (6, 0):
+    if release_of(report) < (6, 0):
         _fuse(ours, operations)
     return [*_inputs(report, operations), *(_pair(t, o, report) for t, o in _align(theirs, ours))], costs
 
@@ -75,7 +75,7 @@ def costs_of(report, operations):
     """Cost a network as the report's version, format and level of compression would."""
     if report.header.get("type", "").startswith("onnx"):
         operations = [replace(op, class_name="Gemm") if op.kind == "dense" else op for op in operations]
-    return st.costs(operations, compression=level(report), release=_release(report), number_format=number_format(report))
+    return st.costs(operations, compression=level(report), release=release_of(report), number_format=number_format(report))
 
 
 def check_rows(report, operations):
@@ -90,7 +90,7 @@ def check_rows(report, operations):
             readers.setdefault(id(source), []).append(op)
     pairs = []
     for op, operation in zip(theirs, operations, strict=True):
-        unknown = "" if op.kind == "input" else row_problem(op, readers, _release(report))
+        unknown = "" if op.kind == "input" else row_problem(op, readers, release_of(report))
         if not (op.macc or op.parameters or op.kind in ("input", "activation", "pool") or unknown):
             continue
         cost, left = by_name.get(operation.name), _theirs(op)
@@ -129,6 +129,7 @@ def compare_c_layers(report, operations):
     sources, hosts, sums = {op.name: op.inputs for op in operations}, {}, {}
     for cost in costs:
         name = cost.name.replace("/", "_")
+        name = next((n for n in (name, f"{name}_pool", f"{name}_conv2d", f"{name}_dense") if n in layers and n not in sums), name)
         host = name if name in layers else next((hosts[s] for s in sources[cost.name] if s in hosts), None)
         hosts[cost.name] = host
         total = sums.setdefault(host, {"name": host, "kind": cost.kind, "macc": 0, "bytes": 0})
@@ -158,7 +159,8 @@ def check_c_layers(report):
     return pairs
 
 
-def _release(report):
+def release_of(report):
+    """The report's release, or the latest that is known where it names none."""
     return report.release if report.release != (0, 0) else st.LATEST
 
 

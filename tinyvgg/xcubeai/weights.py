@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from tinyvgg.analyze import describe
-from tinyvgg.analyze.st import folded_batch_norms
+from tinyvgg.analyze.st import LATEST, folded_batch_norms, folded_forward
 from tinyvgg.errors import FormatError
 from tinyvgg.quant.kmeans1d import nearest, optimal_codebook, squared_error
 
@@ -59,20 +59,23 @@ class TensorCheck:
         return asdict(self)
 
 
-def expected_tensors(model):
+def expected_tensors(model, release=LATEST):
     """List the constants of a float model as X-CUBE-AI stores them -> list of Expected.
 
     Kernels (KH, KW, C, F) lie as [F][KH][KW][C], dense ones (I, O) as [O][I]; a batch-norm right after a convolution is folded
-    into it, any other is a scale and an offset a channel.
+    into it, and in 10.2 and later one right before a dense layer or a convolution without padding; any other is a scale and an
+    offset a channel.
     """
     operations, layers = describe(model), {layer.name: layer for layer in model.layers}
-    folded = folded_batch_norms(operations)
+    folded, forward = folded_batch_norms(operations), folded_forward(operations, release)
     hosts = {op.inputs[0]: layers[op.layer] for op in operations if op.name in folded}
+    folded |= {norm.name for norm in forward.values()}
     found = []
     for op in operations:
         layer = layers.get(op.layer)
         if op.kind in ("conv", "dense") and "kernel" in layer.parameters:
-            found += _product(op, layer, hosts.get(op.name))
+            before = forward.get(op.name)
+            found += _product(op, layer, hosts.get(op.name), layers[before.layer] if before else None)
         elif op.kind == "batch_norm" and op.name not in folded:
             scale, offset = _affine(layer)
             found += [
@@ -93,24 +96,30 @@ def _affine(layer):
     return scale.astype(np.float32), np.asarray(offset, np.float32)
 
 
-def _product(op, layer, norm):
+def _product(op, layer, norm, before=None):
+    """Kernel and bias of a convolution or dense layer, with the batch-norm after it and the one before it folded in."""
     kernel, bias = layer.parameters["kernel"], layer.parameters.get("bias")
+    if before is not None:
+        scale, offset = _affine(before)
+        grouped = op.settings.get("groups", 1) > 1
+        scale, offset = (a.reshape(kernel.shape[-2:] if grouped else (-1, 1)) for a in (scale, offset))
+        bias = (kernel * offset).reshape(-1, kernel.shape[-1]).sum(0) + (0 if bias is None else bias)
+        kernel = kernel * scale
     if norm is not None:
         scale, offset = _affine(norm)
         kernel = kernel * (scale.reshape(kernel.shape[2:]) if op.settings["groups"] > 1 and kernel.shape[2] > 1 else scale)
         bias = offset + (0 if bias is None else bias) * scale
     axes = (1, 0) if kernel.ndim == 2 else (3, 0, 1, 2)
-    found = [
-        Expected(f"{op.layer}/kernel", op.layer, "weights", kernel.transpose(axes).ravel(), axes, kernel.shape, norm is None)
-    ]
+    exact = norm is None and before is None
+    found = [Expected(f"{op.layer}/kernel", op.layer, "weights", kernel.transpose(axes).ravel(), axes, kernel.shape, exact)]
     if bias is not None:
-        found.append(Expected(f"{op.layer}/bias", op.layer, "bias", np.asarray(bias, np.float32), (0,), bias.shape, norm is None))
+        found.append(Expected(f"{op.layer}/bias", op.layer, "bias", np.asarray(bias, np.float32), (0,), bias.shape, exact))
     return found
 
 
-def compare_weights(generated, model):
+def compare_weights(generated, model, release=LATEST):
     """Compare every constant of generated C with a float model -> list of TensorCheck, in the model's order."""
-    expected, checks = expected_tensors(model), []
+    expected, checks = expected_tensors(model, release), []
     pairs, left = match(expected, generated)
     for want, name in pairs:
         if name is None:

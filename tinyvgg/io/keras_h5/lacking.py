@@ -198,10 +198,59 @@ class Embedding(Cost):
         self.add_parameter("embeddings", (positive(self.config["input_dim"], "input_dim"), self.config["output_dim"]), "zeros", rng)
 
 
+class UpSampling(Cost):
+    """UpSampling1D: each step several times, no multiplication."""
+
+    def output_shape(self, input_shape):
+        return (input_shape[0] * positive(self.config.get("size", 2), "size"), *input_shape[1:])
+
+
+class Conv2DTranspose(Cost):
+    """A convolution whose steps are between the outputs: every input pixel is multiplied with the whole kernel."""
+
+    def __init__(self, leaf):
+        super().__init__(leaf)
+        self.kernel_size, self.strides = (_pair(leaf.config.get(name, 1)) for name in ("kernel_size", "strides"))
+        self.padding, self.filters = leaf.config.get("padding", "valid"), positive(leaf.config["filters"], "filters")
+        name = leaf.config.get("activation")
+        if isinstance(name, str) and name != "linear":
+            self.activation = activations.Activation(ACTIVATIONS.get(name, name), name)
+        if leaf.config.get("output_padding") not in (None, [None, None]) or _pair(leaf.config.get("dilation_rate", 1)) != (1, 1):
+            raise NotYet("output_padding and dilation_rate of a transposed convolution are not known here")
+
+    def output_shape(self, input_shape):
+        more = [0 if self.padding == "same" else max(k - s, 0) for k, s in zip(self.kernel_size, self.strides, strict=True)]
+        size = (n * s + m for n, s, m in zip(input_shape, self.strides, more, strict=False))
+        return (*size, self.filters)
+
+    def build(self, input_shape, rng):
+        self.add_parameter("kernel", (*self.kernel_size, self.filters, input_shape[-1]), "zeros", rng)
+        if self.config.get("use_bias", True):
+            self.add_parameter("bias", (self.filters,), "zeros", rng)
+
+    def macc(self, input_shape):
+        kernel = self.kernel_size[0] * self.kernel_size[1] * self.filters * input_shape[-1]
+        return input_shape[0] * input_shape[1] * kernel
+
+
+class LayerNormalization(Unchanged):
+    """Mean and variance of each image's own values; a scale and an offset along the last axis."""
+
+    def build(self, input_shape, rng):
+        for name, option in (("gamma", "scale"), ("beta", "center")):
+            if self.config.get(option, True):
+                self.add_parameter(name, input_shape[-1:], "zeros", rng)
+
+
+def _pair(value):
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
 ONE_D = {"Conv1D": Conv2D, "MaxPooling1D": MaxPooling2D, "AveragePooling1D": AveragePooling2D, "ZeroPadding1D": ZeroPadding2D,
          "GlobalAveragePooling1D": GlobalAveragePooling2D, "GlobalMaxPooling1D": GlobalMaxPooling2D}
 LACKING = {**dict.fromkeys(ONE_D, OneD), **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), Recurrent), "Bidirectional": Bidirectional,
-           "TimeDistributed": TimeDistributed, "Embedding": Embedding,
+           "TimeDistributed": TimeDistributed, "Embedding": Embedding, "Conv2DTranspose": Conv2DTranspose,
+           "LayerNormalization": LayerNormalization, "UpSampling1D": UpSampling,
            **dict.fromkeys(("SpatialDropout1D", "SpatialDropout3D"), Nothing)}
 
 
