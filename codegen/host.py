@@ -1,4 +1,5 @@
 """Generated C on this machine: compiled with the compiler at hand and wrapped as a classifier."""
+import contextlib
 import ctypes
 import os
 import shlex
@@ -6,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
 from pathlib import Path
 
@@ -18,7 +20,9 @@ from tinyvgg.codegen.generate import generate, graph_of, model_sha256
 from tinyvgg.errors import BuildError, CheckFailed
 from tinyvgg.images import byte_images, float_images
 
+FOLDER = "tinyvgg-host-"
 FLAGS = ("-std=c99", "-O3", "-ffp-contract=off")
+ROOM = 1 << 20              # bytes: a disk with less is full
 STATUS = {1: "a pointer is NULL", 2: "an address is not a multiple of 4"}
 _OBSERVER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
 
@@ -33,14 +37,15 @@ def find_compiler(wanted="auto"):
     wanted: "auto", "zig", or a command such as "gcc-13". Raises BuildError where there is none.
     """
     if wanted not in ("auto", "zig"):
-        command = shlex.split(wanted)
-        if not shutil.which(command[0]):
-            raise BuildError(f"the compiler {command[0]!r} was not found", 'pip install "tinyvgg[board]" brings one')
+        command = _words(wanted)
+        if not command or not shutil.which(command[0]):
+            raise BuildError(f"the compiler {(command or [wanted])[0]!r} was not found", 'pip install "tinyvgg[board]" brings one')
         return command
     if wanted == "auto":
         for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
-            if name and shutil.which(shlex.split(name)[0]):
-                return shlex.split(name)
+            command = _words(name or "")
+            if command and shutil.which(command[0]):
+                return command
     try:
         import ziglang  # noqa: F401
     except ImportError as error:
@@ -48,18 +53,62 @@ def find_compiler(wanted="auto"):
     return [sys.executable, "-m", "ziglang", "cc"]
 
 
+def _words(text):
+    """The words of a command. A file of that very name is one word, spaces and all; on Windows backslashes are no escapes."""
+    if shutil.which(text):
+        return [text]
+    try:
+        words = shlex.split(text, posix=os.name != "nt")
+    except ValueError as error:
+        raise BuildError(f"the compiler {text!r} is no command: {error}", "CC=gcc") from error
+    return [word.strip('"') for word in words] if os.name == "nt" else words
+
+
 def compile_library(folder, output, *, compiler="auto", flags=()):
     """Compile every C file of `folder` to the shared library `output`."""
     command = find_compiler(compiler)
     sources = sorted(str(p) for p in Path(folder).glob("*.c"))
     shared = ["-shared"] if os.name == "nt" else ["-shared", "-fPIC"]
-    done = subprocess.run([*command, *FLAGS, *flags, *shared, *sources, "-o", str(output)], capture_output=True, text=True,
-                          errors="replace", check=False, timeout=900)
+    try:
+        done = subprocess.run([*command, *FLAGS, *flags, *shared, *sources, "-o", str(output)], capture_output=True, text=True,
+                              errors="replace", check=False, timeout=900)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"{' '.join(command)} could not be run: {error}") from error
     if done.returncode:
-        lines = done.stderr.splitlines() or ["(it said nothing)"]
-        first = next((line for line in lines if "error" in line), lines[0])
-        raise BuildError(f"{' '.join(command)} refused the generated code: {first.strip()}")
+        raise BuildError(f"{' '.join(command)} refused the generated code: {why_refused(done, folder)}")
     return Path(output)
+
+
+def why_refused(done, folder):
+    """The sentence of a compiler that failed (a CompletedProcess), or what is known of one that said nothing."""
+    lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    if lines:
+        return next((line for line in lines if "error" in line), lines[0]).strip()
+    places = dict.fromkeys(str(p) for p in (folder, tempfile.gettempdir()) if os.path.isdir(p))
+    full = [place for place in places if shutil.disk_usage(place).free < ROOM]
+    if full:
+        return f"the disk of {full[0]} is full"
+    ended = f"signal {-done.returncode} ended it" if done.returncode < 0 else f"exit code {done.returncode}"
+    return f"it said nothing ({ended}); its memory or its disk may be used up"
+
+
+def _remove(folder, handle):
+    """Unload a library and remove its folder: Windows deletes no file that is loaded. What stays is left to the next one."""
+    if os.name == "nt":
+        with contextlib.suppress(OSError, AttributeError):
+            import _ctypes
+            _ctypes.FreeLibrary(handle)
+    shutil.rmtree(folder, ignore_errors=True)
+    _remove_old()
+
+
+def _remove_old():
+    """Remove folders of this kind that a process which was killed, or Windows, has left for over a day."""
+    with contextlib.suppress(OSError):
+        for old in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+            with contextlib.suppress(OSError):
+                if old.is_dir() and not old.is_symlink() and time.time() - old.stat().st_mtime > 86400:
+                    shutil.rmtree(old, ignore_errors=True)
 
 
 class HostModel:
@@ -76,14 +125,17 @@ class HostModel:
         self.graph, self.name = graph_of(model), graph_of(model).name
         self.sha256 = model_sha256(self.graph)
         self._model = model
-        folder = tempfile.TemporaryDirectory(prefix="tinyvgg-")
-        self.program = generate(self.graph, folder.name, name=name)
-        library = compile_library(folder.name, Path(folder.name) / "network.so", compiler=compiler, flags=flags)
+        folder = tempfile.mkdtemp(prefix=FOLDER)
+        self._close = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.program = generate(self.graph, folder, name=name)
+        path = compile_library(folder, Path(folder) / "network.so", compiler=compiler, flags=flags)
         self.c_name = identifier(name)
-        self._run = getattr(ctypes.CDLL(str(library)), f"{self.c_name}_run")
+        library = ctypes.CDLL(str(path))
+        self._run = getattr(library, f"{self.c_name}_run")
         self._run.restype = ctypes.c_int
         self._arena = np.zeros(self.program.arena_bytes // 8 + 1, np.uint64)
-        self._close = weakref.finalize(self, folder.cleanup)
+        self._close.detach()
+        self._close = weakref.finalize(self, _remove, folder, library._handle)
 
     @property
     def input_shape(self):

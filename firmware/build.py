@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from tinyvgg.codegen.host import why_refused
 from tinyvgg.errors import BuildError, OptionError
 from tinyvgg.firmware.elf import BOARD_SECTION
 from tinyvgg.firmware.facts import board_facts, header_text
@@ -161,6 +162,8 @@ def _compile(command, facts, scratch):
         raise BuildError(f"the compiler ({command[0]}) did not finish in 600 s") from error
     except OSError as error:
         raise BuildError(f"the compiler could not be started: {error}", 'pip install "tinyvgg[board]"') from error
+    if done.returncode and not (done.stderr + done.stdout).strip():
+        raise BuildError(f"the compiler refused the code: {why_refused(done, scratch)}")
     if done.returncode:
         raise _refusal(done.stderr or done.stdout, facts)
 
@@ -175,5 +178,5 @@ def _refusal(text, facts):
         return BuildError(f"the image does not fit the {facts.part}: its {kind} of {limit:,} bytes lacks {missing:,}",
                           smaller(where == "FLASH"))
     errors = [line for line in text.splitlines() if "error" in line.lower()]
-    errors = errors or text.strip().splitlines()[-3:] or ["(it said nothing)"]
+    errors = errors or text.strip().splitlines()[-3:]
     return BuildError("the compiler refused the code: " + " | ".join(line.strip() for line in errors[:3]))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyvgg.errors import FormatError
+from tinyvgg.report.untrusted import check_regular
 
 _LARGEST = 64 << 20
 _LONGEST_NAME = 1024
@@ -125,6 +126,8 @@ class Elf:
 
 def _read(path):
     try:
+        if path.exists():
+            check_regular(path)
         if path.stat().st_size > _LARGEST:
             raise FormatError(f"{path} has {path.stat().st_size:,} bytes; a firmware image is smaller than {_LARGEST:,}")
         return path.read_bytes()

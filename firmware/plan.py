@@ -5,7 +5,6 @@
     build_network(apply_plan(model, made.plan), "build")
 """
 import dataclasses
-import json
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.quant.schedule import FACT, Schedule, with_schedule
 from tinyvgg.quant.tvq import graph_sha256
 from tinyvgg.report.record import write_json
+from tinyvgg.report.untrusted import read_json
 
 FORMAT = "tinyvgg.plan"
 SPARE = 0.9                 # share of the board's memories that a plan without budgets may use
@@ -214,10 +214,8 @@ def is_planned(graph):
 def read_plan(path, model):
     """Read the Plan that `save` wrote; FormatError if it is damaged or was made for another model."""
     path = Path(path)
-    if not path.is_file() or path.stat().st_size > 2 ** 24:
-        raise FormatError(f"{path} is not there, or is no plan", "tinyvgg firmware plan MODEL --out DIR")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, 2 ** 24)
         if found["format"] != FORMAT:
             raise KeyError("format")
         made, row = str(found["model_sha256"]), found["plan"]
@@ -225,8 +223,8 @@ def read_plan(path, model):
         numbers = {k: int(row[k]) for k in ("cycles", "flash_bytes", "ram_bytes", "arena_bytes")}
         numbers |= {"time": int(row.get("time", 0)), "code": str(row.get("code", "flash"))}
         plan = Plan({str(k): str(v) for k, v in row["variants"].items()}, streams, **numbers)
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path} is no plan of tinyvgg", "tinyvgg firmware plan MODEL --out DIR") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise FormatError(f"{path} is not there, or is no plan of tinyvgg", "tinyvgg firmware plan MODEL --out DIR") from error
     if made != plain_sha256(model.graph):
         raise FormatError(f"{path} was made for another model than {model.graph.name!r}", "tinyvgg firmware plan MODEL --out DIR")
     return plan

@@ -232,6 +232,7 @@ void tv_answer(const tv_receiver *r)
 {
     const tv_header *h = &r->header.fields;
     const uint8_t *in = r->payload;
+    if (h->type & TV_ANSWER) return;     /* our own, sent back by a line that echoes: an answer to it would go round for ever */
     tv_last_sequence = h->sequence;
     tv_damaged_frames = old_baud ? 0 : tv_damaged_frames;
     old_baud = 0;

@@ -67,10 +67,10 @@ def test_cut_file(toy, tmp_path):
 def test_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
     from tinyvgg.attacks import result
 
-    monkeypatch.setattr(result, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(result, "LARGEST", 1000)
     with zipfile.ZipFile(tmp_path / "big.npz", "w", zipfile.ZIP_DEFLATED) as z:
         z.writestr("header.npy", bytes(100_000))
-    with pytest.raises(FormatError, match="would unpack to 100,000 bytes"):
+    with pytest.raises(FormatError, match="unpacks to over 1,000 bytes"):
         attacks.load(tmp_path / "big.npz")
 
 

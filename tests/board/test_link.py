@@ -303,6 +303,74 @@ def test_the_firmware_that_stops(url):
             board.call(demonstration.MISBEHAVE, bytes(4))
 
 
+class DropAnswer:
+    """Loses one answer to INFER, once armed: ACCEPTED comes, the answer does not."""
+
+    def __init__(self, link):
+        self.link, self.armed, self.seen = link, False, b""
+
+    def __getattr__(self, name):
+        return getattr(self.link, name)
+
+    def read(self, timeout):
+        data = self.link.read(timeout)
+        if not self.armed or not data:
+            return data
+        self.seen += data
+        if self.seen.count(b"\0") < 3:
+            return b""
+        first = b"\0" + self.seen.split(b"\0")[1] + b"\0"
+        self.armed, self.seen = False, b""
+        self.link.read(0.5)
+        return first
+
+
+def test_the_wait_does_not_grow_with_lost_answers(url):
+    """2.5, 12.5, 52.5, 212 s it was: the wait for a lost answer was taken for the time of an inference."""
+    link = DropAnswer(open_link(url))
+    board, x = Board(link=link, protocol="tinyvgg"), np.zeros((1, 32, 32, 3), np.uint8)
+    board.infer(x)
+    waits = []
+    for _ in range(5):
+        link.armed, start = True, link.now()
+        board.infer(x)
+        waits.append(link.now() - start)
+    assert max(waits) < 1.5 * min(waits) < 10
+
+
+@pytest.mark.parametrize("protocol", ["auto", "tinyvgg", "student"])
+def test_a_good_line_after_a_failed_reconnection(url, protocol):
+    """The board stays as it was known, and answers again."""
+    link = FaultyLink(open_link(url), drop=1.0, flip=0, double=0, delay=0)
+    link.on = False
+    board, x = Board(link=link, protocol=protocol, attempts=2, reconnect=2.0), np.zeros((1, 32, 32, 3), np.uint8)
+    before, info = board.labels(x), board.info
+    for _ in range(2):
+        link.on = True
+        for request in (board.labels, board.infer):
+            with pytest.raises(LinkError):
+                request(x)
+            assert board.info is info and board.input_shape == (32, 32, 3)
+        link.on = False
+        assert board.labels(x) == before
+        assert protocol == "student" or board.usage().flash_used > 0
+
+
+def test_answers_are_not_answered(url):
+    """On a line that echoes, board and line once went round for ever."""
+    from tinyvgg.board import protocol
+    link = open_link(url)
+    for kind in (*range(0x80, 0x100, 5), protocol.ERROR, protocol.ACCEPTED, protocol.HELLO | protocol.ANSWER):
+        link.write(protocol.encode(protocol.Frame(kind, 77, b"")))
+        assert link.read(0.5) == b""
+    link.write(protocol.encode(protocol.Frame(protocol.HELLO, 78, b"")))
+    heard, rounds = link.read(1.0), 0
+    while heard and rounds < 20:                        # the line sends back what it hears
+        link.write(heard)
+        heard, rounds = link.read(0.5), rounds + 1
+    assert 0 < rounds < 20
+
+
 def test_trace(url, capsys):
     with Board(url, trace=sys.stderr) as board:
         board.echo(b"trace me")

@@ -1,12 +1,14 @@
 """The command line as a whole: overview, help of each verb, unknown verbs, exit codes."""
+import io
 import os
 import subprocess
 import sys
 
 import pytest
 
-from tinyvgg import cli, errors
+from tinyvgg import cli, errors, zoo
 from tinyvgg.report import record
+from tinyvgg.report.progress import Progress
 
 
 def test_without_argument_it_lists_the_verbs(capsys):
@@ -115,3 +117,44 @@ def test_errors_are_sentences_with_their_exit_code(capsys, monkeypatch):
 def test_a_plan_of_nothing_says_so(capsys):
     assert cli.main(["firmware", "plan", "light.h5", "--board", "stm32l4r9i-disco"]) == 2
     assert "light.h5" in capsys.readouterr().err
+
+
+def as_process(line, *, redirect="", **environment):
+    command = f"{sys.executable} -m tinyvgg {line} {redirect}"
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&-", ">/dev/full"])
+def test_closed_streams(redirect):
+    """No traceback, and no file that is opened takes the stream's place."""
+    done = as_process("summary light_cifar10", redirect=redirect)
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert done.returncode == (2 if "full" in redirect else 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_an_umlaut_on_an_ascii_terminal(tmp_path):
+    out = tmp_path / "gr\u00fc\u00dfe.h5"
+    done = as_process(f"convert {zoo.path('light_cifar10')} {out}", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    assert done.returncode == 0 and "Traceback" not in done.stderr and out.exists()
+    done = as_process(f"summary {tmp_path}/fehlt-\u00fc.h5", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("term", "escapes"), [("xterm-256color", True), ("dumb", False), ("", False)])
+def test_escape_codes_only_where_they_are_known(term, escapes, monkeypatch):
+    monkeypatch.setenv("TERM", term)
+    stream = Terminal()
+    bar = Progress(10, "work", stream=stream)
+    bar.advance(5, "a long note")
+    bar.say("told")
+    bar.close()
+    assert ("\x1b" in stream.getvalue()) == escapes
+    lines = stream.getvalue().split("\r")
+    assert escapes or len(lines[2].rstrip("\n")) >= len(lines[1])         # spaces cover the longer line before

@@ -1,7 +1,11 @@
 """The C of a model against its simulation: integers byte for byte, floats within 1e-5 of the largest."""
 import ctypes
+import gc
 import json
+import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from hypothesis import strategies as st
 from tests.quant.networks import models, randomise
 from tinyvgg import models as networks
 from tinyvgg.codegen import HostModel
+from tinyvgg.codegen import host as host_module
 from tinyvgg.codegen.generate import HERE
 from tinyvgg.codegen.host import find_compiler
 from tinyvgg.errors import BuildError, ShapeError
@@ -135,3 +140,48 @@ def test_wrong_images(light):
 def test_no_compiler():
     with pytest.raises(BuildError, match="not found"):
         find_compiler("no-such-compiler-here")
+
+
+def test_a_library_that_cannot_be_deleted(light, monkeypatch, tmp_path, capfd):
+    """As on Windows while it is loaded: no traceback, then or at the end; what was left goes after a day."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old = tmp_path / "tinyvgg-host-old"
+    old.mkdir()
+    os.utime(old, (1, 1))
+    real = os.unlink
+
+    def unlink(path, *more, **named):
+        if str(path).endswith("network.so"):
+            raise PermissionError(13, "Access is denied", str(path))
+        return real(path, *more, **named)
+    host = HostModel(light[1], flags=FAST)
+    assert [p.name.startswith("tinyvgg-host-") for p in tmp_path.iterdir()] == [True, True]
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", unlink)
+        del host
+        gc.collect()
+    assert not old.exists() and capfd.readouterr().err == ""
+
+
+def test_compilers_by_their_path(monkeypatch, tmp_path):
+    """A path with spaces is one word; on Windows backslashes are no escapes; quotes without an end are a sentence."""
+    real = find_compiler()[0]
+    (tmp_path / "my compiler").symlink_to(shutil.which(real))
+    assert find_compiler(str(tmp_path / "my compiler")) == [str(tmp_path / "my compiler")]
+    monkeypatch.setenv("CC", str(tmp_path / "my compiler"))
+    assert find_compiler() == [str(tmp_path / "my compiler")]
+    with pytest.raises(BuildError, match="is no command"):
+        find_compiler("gcc 'unended")
+    monkeypatch.setattr(host_module.shutil, "which", lambda name: name if name in (r"C:\LLVM\bin\clang.exe", r"C:\a b\cc.exe") else None)
+    monkeypatch.setattr(host_module.os, "name", "nt")
+    assert find_compiler(r"C:\LLVM\bin\clang.exe -O1") == [r"C:\LLVM\bin\clang.exe", "-O1"]
+    assert find_compiler(r'"C:\a b\cc.exe" -O1') == [r"C:\a b\cc.exe", "-O1"]
+
+
+def test_a_compiler_that_says_nothing(monkeypatch, tmp_path):
+    """Killed, or on a full disk: what is known of it is told."""
+    done = subprocess.CompletedProcess([], -9, "", "")
+    assert "signal 9" in host_module.why_refused(done, tmp_path)
+    monkeypatch.setattr(host_module.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10, 10, 0))
+    assert host_module.why_refused(done, tmp_path) == f"the disk of {tmp_path} is full"
+    assert host_module.why_refused(subprocess.CompletedProcess([], 1, "", "x.c:1: error: no\n"), tmp_path) == "x.c:1: error: no"

@@ -1,7 +1,6 @@
 """A run's folder: finished batches are kept, so that a stopped run goes on where it was."""
 import contextlib
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,9 @@ import numpy as np
 from tinyvgg.attacks.identity import model_identity, model_sha256
 from tinyvgg.attacks.result import plain
 from tinyvgg.attacks.task import Found
-from tinyvgg.errors import OptionError
+from tinyvgg.errors import DataError, FormatError, OptionError
 from tinyvgg.report import record
+from tinyvgg.report.untrusted import npz_arrays
 
 
 class Checkpoint:
@@ -40,13 +40,13 @@ class Checkpoint:
         if self.folder is None or not self.resumes or not self._path(start).exists():
             return None
         try:
-            with np.load(self._path(start), allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-                if any(arrays[name].shape != getattr(found, name)[part].shape for name in Found.arrays):
-                    return None
-                seconds, gradients, asked = float(arrays["seconds"]), int(arrays["gradients"]), int(arrays["asked"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            return None
+            arrays = npz_arrays(self._path(start))
+            kept = [getattr(found, name)[part] for name in Found.arrays]
+            if any((arrays[n].shape, arrays[n].dtype) != (a.shape, a.dtype) for n, a in zip(Found.arrays, kept, strict=True)):
+                return None
+            seconds, gradients, asked = float(arrays["seconds"]), int(arrays["gradients"]), int(arrays["asked"])
+        except (FormatError, DataError, ValueError, KeyError, TypeError, OverflowError):
+            return None                                     # a damaged batch is done again
         found.put(part, arrays)
         found.seconds, found.gradients = found.seconds + seconds, found.gradients + gradients
         found.probabilities |= bool(arrays.get("probabilities", False))
@@ -79,5 +79,5 @@ class Checkpoint:
 def _read_json(path):
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

@@ -65,18 +65,20 @@ class Board:
         self.info, self.reconnects, self._longest, self._noise = None, 0, 0.0, b""
         self._session = self._student = None
         self._repeats_before = 0                     # of conversations that a reconnection ended
+        self._lost = None                            # why the last reconnection failed
         try:
-            self._connect()
+            self._connect(protocol)
         except BaseException:
             self.link.close()
             raise
 
     # --- connecting --------------------------------------------------------------------------------------------------
-    def _connect(self):
+    def _connect(self, asked):
+        """Begin a conversation in the protocol `asked`, "auto": ours first."""
         machine, self._repeats_before = getattr(self.link, "machine", None), self._repeats()
         self._student = None
         self._session = Session(self.link, attempts=self._attempts, elf=machine and machine.elf)
-        if self._asked != "student":
+        if asked != "student":
             self.info = self._say_hello()
             if self.info is not None:
                 self.protocol = "tinyvgg"
@@ -84,7 +86,7 @@ class Board:
                 if self._baud != self._session.baud:
                     self._session.set_baud(self._baud)
                 return
-        if self._asked != "tinyvgg":
+        if asked != "tinyvgg":
             self.link.set_baud(self._baud)
             student = StudentSession(self.link, baud=self._baud)
             if student.synchronise():
@@ -122,7 +124,12 @@ class Board:
                             f"{self._sha256[:12]}...", "flash the image built from that model")
 
     def _reconnected(self, work):
-        """Do `work()`; when the line breaks, open it anew for up to `reconnect` seconds and do it again."""
+        """Do `work()`; when the line breaks, open it anew for up to `reconnect` seconds and do it again.
+
+        Where that fails, the board stays as it was known, and the next request begins with opening the line.
+        """
+        if self._lost:
+            self._reconnect(self._lost)
         for _ in range(3):
             try:
                 return work()
@@ -133,23 +140,32 @@ class Board:
         return work()
 
     def _reconnect(self, reason):
-        before = self.info and self.info.sha256
-        end = self.link.now() + self._patience
+        known = self.info, self.protocol, self._student
+        self._lost = reason
+        try:
+            self._open_anew(reason)
+            self._lost = None
+        finally:
+            if self._lost:
+                self.info, self.protocol, self._student = known
+        self.reconnects += 1
+        if known[0] and self.info and self.info.sha256 != known[0].sha256:
+            raise LinkError("after the interruption another model answered", "start again")
+
+    def _open_anew(self, reason):
+        """Open the line again and again until the board answers in the protocol that it spoke; raise `reason` when time is over."""
+        end, spoken = self.link.now() + self._patience, self.protocol
         while True:
             try:
                 self.link.reopen()
-                self.link.set_baud(START_BAUD if self.protocol == "tinyvgg" else self._baud)
-                self._connect()
-                break
+                self.link.set_baud(START_BAUD if spoken == "tinyvgg" else self._baud)
+                return self._connect(spoken)
             except DeviceError:
                 raise
             except LinkError:
                 if self.link.now() >= end:
                     raise reason from None
                 _pause(self.link)
-        self.reconnects += 1
-        if before and self.info and self.info.sha256 != before:
-            raise LinkError("after the interruption another model answered", "start again")
 
     # --- the classifier ------------------------------------------------------------------------------------------------
     @property
@@ -216,9 +232,8 @@ class Board:
         if self.protocol == "student":
             return np.frombuffer(self._student.infer(data), np.uint8), 0
         limit = 4 * self._longest + 2 if self._longest else _FIRST_ANSWER
-        start = self.link.now()
         answer = self._session.request(protocol.INFER + protocol.TYPES.index(kind), data, answer_within=limit)
-        self._longest = max(self._longest, self.link.now() - start)
+        self._longest = max(self._longest, self._session.took)      # what waiting for lost answers took is no inference's time
         dtype = self._output_type()
         if len(answer) != 4 + self.n_classes * dtype.itemsize:
             raise DeviceError(f"the board's answer has {len(answer)} bytes; its HELLO announced "
@@ -322,7 +337,7 @@ class Board:
             self._reconnect(error)
             return
         self._session._switch(START_BAUD)
-        self._connect()
+        self._connect(self.protocol)
 
     def close(self):
         """Leave the board at 115200 baud, where the next program looks for it, and close the line."""

@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 
 from tinyvgg.classifier import labels_of
+from tinyvgg.board.answers import Answers
 from tinyvgg.errors import FormatError, LinkError, OptionError
 from tinyvgg.kernels.reference import softmax
 from tinyvgg.report.progress import Progress
-from tinyvgg.report.record import append_line, read_lines, sha256_arrays, told, versions
+from tinyvgg.report.record import sha256_arrays, told, versions
 
 FLOAT_TOLERANCE = 1e-5            # of the largest logit: sums of floats in another order
 
@@ -26,25 +27,25 @@ def evaluate_board(board, x, y, *, model=None, out=None, classes=None, seed=0, q
                         f"{model.sha256[:12]}...", "compare with the .tvq that lies beside the image: firmware build writes both")
     x, y = np.asarray(x), np.asarray(y).reshape(-1).astype(np.int64)
     key = _key(board, x, y)
-    rows = _kept(out, key, len(x))
+    kept = Answers(out, {**key, "seed": seed, "versions": versions(), "about": told()}, key, len(x), board.n_classes)
+    rows = kept.rows
     waiting = [i for i in range(len(x)) if i not in rows][:limit]
-    if out is not None and not rows and waiting:
-        append_line(out, {**key, "seed": seed, "versions": versions(), "about": told()})
+    if waiting:
+        kept.begin()
     counter = _counter(board)
     progress = Progress(len(waiting), "board", quiet=quiet)
 
     def on_answer(position, raw, cycles, seconds):
         i = waiting[position]
         ran = counter is not None and bool(counter.instructions)
-        rows[i] = {"i": i, "raw": raw.tolist(), "cycles": int(cycles), "seconds": float(seconds),
-                   "instructions": counter.instructions[-1] if ran else None, "stalls": counter.stalls if ran else None}
-        if out is not None:
-            append_line(out, rows[i])
+        kept.add({"i": i, "raw": raw.tolist(), "cycles": int(cycles), "seconds": round(float(seconds), 6),
+                  "instructions": counter.instructions[-1] if ran else None, "stalls": counter.stalls if ran else None})
         right = sum(int(np.argmax(r["raw"]) == y[j]) for j, r in rows.items()) if not quiet and position % 16 == 0 else 0
         progress.advance(1, f"{100 * right / len(rows):.1f} % right" if right else "")
 
     answers = board.infer(x[waiting], on_answer=on_answer) if waiting else None
     progress.close()
+    kept.finish()
     done = sorted(rows)
     result = summarise(x[done], y[done], [rows[i] for i in done], board, model, classes)
     return {**result, "repeats": answers.repeats if answers else 0, "reconnects": board.reconnects,
@@ -68,21 +69,6 @@ def ms_error(board):
     """Error of a Board's times in per cent: 0 where silicon measures them, None where nobody knows it."""
     machine = getattr(board.link, "machine", None)
     return 0.0 if machine is None else machine.error_percent
-
-
-def _kept(out, key, n):
-    """{image: row} of the answers in `out`; OptionError where they are of other images or another model."""
-    if out is None or not Path(out).exists():
-        return {}
-    rows = read_lines(out)
-    if not rows:
-        return {}
-    head = {name: rows[0].get(name) for name in key} if isinstance(rows[0], dict) else {}
-    if head != key:
-        other = next(name for name in key if head.get(name) != key[name])
-        what = "set of images" if other == "images" else other
-        raise OptionError(f"{out} holds answers of another {what}", "another --out, or remove it")
-    return {r["i"]: r for r in rows[1:] if isinstance(r, dict) and isinstance(r.get("i"), int) and 0 <= r["i"] < n and "raw" in r}
 
 
 def _counter(board):

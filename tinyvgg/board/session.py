@@ -19,6 +19,7 @@ class Session:
     def __init__(self, link, *, attempts=40, elf=None):
         self.link, self.attempts, self.elf = link, attempts, elf
         self.repeats = self.stale = self.frames = self.damaged = 0
+        self.took = 0.0                              # seconds of the last request, from its last sending to its answer
         self.baud = START_BAUD
         self._decoder, self._sequence = protocol.Decoder(), int.from_bytes(os.urandom(4), "little")
         self._waiting = []
@@ -48,10 +49,12 @@ class Session:
         data = protocol.encode(frame)
         for attempt in range(self.attempts):
             self.repeats += attempt > 0
+            sent = self.link.now()
             self.link.write(data)
             patience = PATIENCE + self._wire_seconds(len(data) + protocol.SMALL)
             answer = self._await(frame, patience, answer_within)
             if isinstance(answer, protocol.Frame):
+                self.took = self.link.now() - sent
                 return answer.payload
         raise LinkTimeout(f"{self.link.url} did not answer {protocol.NAMES.get(kind, kind)} in {self.attempts} tries",
                           "check the cable, or press the board's reset button")

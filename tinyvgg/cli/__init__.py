@@ -6,6 +6,7 @@ Results go to standard output (`--json` for machines), progress to standard erro
 Exit codes: 0 done, 1 a check failed, 2 wrong input.
 """
 import ast
+import contextlib
 import difflib
 import importlib
 import os
@@ -34,6 +35,7 @@ def verbs():
 def main(argv=None):
     """Run the command line on `argv` (default: the process's own) and return the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    _settle_streams()
     try:
         code = _dispatch(argv)
         sys.stdout.flush()                  # what goes wrong there is told here, not at the interpreter's end
@@ -42,13 +44,42 @@ def main(argv=None):
         print("tinyvgg: stopped; what was measured so far is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _forget_output()
         return 0
     except (TinyVGGError, OSError, MemoryError) as error:
         if "--trace" in argv:
             raise
+        _flush_or_forget()
         print(f"tinyvgg: {_sentence(error)}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
+
+
+def _settle_streams():
+    """Closed streams go nowhere, and what a stream cannot encode (an umlaut on an ASCII terminal) is written as an escape."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.fstat(number)
+                continue
+            while os.open(os.devnull, os.O_WRONLY) < number:        # or the next file opened would be taken for the stream
+                pass
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif getattr(getattr(sys, name), "errors", None) == "strict":
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def _forget_output():
+    """Let what is still to be written go nowhere: the interpreter would complain of it at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _flush_or_forget():
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _forget_output()
 
 
 def _sentence(error):

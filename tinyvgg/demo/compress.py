@@ -4,7 +4,7 @@ from tinyvgg.quant.memory import plan_memory
 from tinyvgg.quant.prepare import Options
 from tinyvgg.quant.schemes import compress, constants, needs_images
 from tinyvgg.report.progress import Progress
-from tinyvgg.report.record import append_line, read_lines, sha256_file
+from tinyvgg.report.record import keep_row, kept_rows, sha256_file
 from tinyvgg.train import evaluate
 
 NEEDS, WISHES = ("train",), ()
@@ -14,13 +14,13 @@ SCHEMES = ("none", "low", "medium", "high", "int8", "shared8", "shared4", "share
 def run(story):
     """Return one row a scheme: bytes of constants, arena, accuracy with its interval; the models lie in DIR/compress."""
     log, progress = story.folder("compress") / "rows.jsonl", Progress(len(SCHEMES), "compress", "schemes", quiet=story.quiet)
-    known = {row["scheme"]: row for row in read_lines(log) if row.get("model_sha256") == story.results["train"]["weights_sha256"]}
+    known = {row["scheme"]: row for row in kept_rows(log) if row.get("model_sha256") == story.results["train"]["weights_sha256"]}
     rows = []
     for scheme in SCHEMES:
         path = story.tvq(scheme)
         if scheme not in known or not path.is_file() or sha256_file(path) != known[scheme]["file_sha256"]:
             known[scheme] = _one(story, scheme)
-            append_line(log, known[scheme])
+            keep_row(log, known[scheme])
         rows.append(known[scheme])
         progress.advance()
     progress.close()

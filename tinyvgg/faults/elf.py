@@ -6,6 +6,7 @@ from pathlib import Path
 from tinyvgg.errors import FormatError, OptionError, TinyVGGError, require
 from tinyvgg.faults.bits import words
 from tinyvgg.report.record import write_bytes
+from tinyvgg.report.untrusted import check_regular
 
 LARGEST = 64 << 20
 RAM = 0x20000000            # below it are flash and the alias of SRAM2, where no constants are put
@@ -156,31 +157,42 @@ def _open(path):
     module = require("elftools.elf.elffile", "board")
     path = Path(path)
     try:
+        if path.exists():
+            check_regular(path)
         if path.stat().st_size > LARGEST:
             raise FormatError(f"{path} has {path.stat().st_size:,} bytes; a firmware image is smaller than {LARGEST:,}")
         import io
         return module.ELFFile(io.BytesIO(path.read_bytes()))
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror or error}", "tinyvgg firmware build MODEL") from error
-    except FormatError:
+    except TinyVGGError:
         raise
     except Exception as error:                  # pyelftools raises nearly every class on damaged files
         raise FormatError(f"{path} is no ELF file: {type(error).__name__}", "the .elf of tinyvgg firmware build") from error
 
 
+def _read(path, look):
+    """look(an open ELF file); what pyelftools raises on a damaged one is nearly every class there is."""
+    file = _open(path)
+    try:
+        return look(file)
+    except Exception as error:
+        raise FormatError(f"{path} is damaged: {type(error).__name__} {str(error)[:120]}", "the .elf of tinyvgg firmware build") from error
+
+
 def _symbols(path):
     """{name: (address, size)} of an ELF's objects."""
-    try:
-        table = _open(path).get_section_by_name(".symtab")
-        return {s.name: (s["st_value"], s["st_size"]) for s in (table.iter_symbols() if table else ()) if s["st_info"]["type"] == "STT_OBJECT"}
-    except (ValueError, KeyError, UnicodeDecodeError, struct.error) as error:
-        raise FormatError(f"{path} is damaged: {error}") from error
+    def look(file):
+        table = file.get_section_by_name(".symtab")
+        return {s.name: (int(s["st_value"]), int(s["st_size"])) for s in (table.iter_symbols() if table else ())
+                if s["st_info"]["type"] == "STT_OBJECT"}
+    return _read(path, look)
 
 
 def _segments(path):
     """[(address at run time, address written to, bytes in the file, offset in the file)] of what a loader writes."""
-    return [(s["p_vaddr"], s["p_paddr"], s["p_filesz"], s["p_offset"]) for s in _open(path).iter_segments()
-            if s["p_type"] == "PT_LOAD" and s["p_filesz"]]
+    return _read(path, lambda file: [(s["p_vaddr"], s["p_paddr"], s["p_filesz"], s["p_offset"]) for s in file.iter_segments()
+                                     if s["p_type"] == "PT_LOAD" and s["p_filesz"]])
 
 
 def _segment(segments, address, path):

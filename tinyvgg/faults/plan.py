@@ -1,13 +1,13 @@
 """FlipPlan: which bits to flip, in which order, with what each step did; it applies, reverts, and is saved as JSON."""
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tinyvgg.errors import FormatError
+from tinyvgg.errors import DataError, FormatError
 from tinyvgg.faults import bits
 from tinyvgg.faults.memories import MEMORIES, addresses, ecc, position
 from tinyvgg.faults.store import check_model
 from tinyvgg.report import record
+from tinyvgg.report.untrusted import read_json
 
 FORMAT, LARGEST = "tinyvgg.flips", 1 << 24
 
@@ -110,16 +110,13 @@ def load_plan(path):
     """Read a FlipPlan; FormatError for anything else."""
     path = Path(path)
     path = path / "plan.json" if path.is_dir() else path
+    hint = "tinyvgg bitflip search MODEL --out RUN"
     try:
-        if path.stat().st_size > LARGEST:
-            raise FormatError(f"{path} has {path.stat().st_size:,} bytes; a plan is smaller than {LARGEST:,}")
-        return from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror or error}", "tinyvgg bitflip search MODEL --out RUN") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        if isinstance(error, FormatError):
-            raise FormatError(f"{path}: {error.problem}", error.hint) from error
-        raise FormatError(f"{path} is no plan of bit flips", "tinyvgg bitflip search MODEL --out RUN") from error
+        return from_dict(read_json(path, LARGEST))
+    except (FormatError, DataError) as error:
+        raise FormatError(error.problem if str(path) in error.problem else f"{path}: {error.problem}", error.hint or hint) from error
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise FormatError(f"{path} is no plan of bit flips", hint) from error
 
 
 def from_dict(data):

@@ -3,11 +3,11 @@
 What a file is, its first bytes and members say; its ending only decides how a new one is written.
 """
 import os
-import zipfile
 from pathlib import Path
 
 from tinyvgg.errors import FormatError
 from tinyvgg.io.checkpoint import META, load_checkpoint, save_checkpoint
+from tinyvgg.report.untrusted import open_zip
 
 __all__ = ["DEFAULT_SUFFIX", "load_checkpoint", "load_model", "load_weights", "save_checkpoint", "save_model"]
 
@@ -73,11 +73,13 @@ def kind_of(path):
         if start == b"\x89HDF\r\n\x1a\n":
             return "tvq" if _is_tvq(path) else "h5"
         if start.startswith(b"PK"):
-            with zipfile.ZipFile(path) as archive:
+            with open_zip(path, "model") as (archive, _):
                 names = archive.namelist()
             if META in names or "config.json" in names:
                 return "checkpoint" if META in names else "keras"
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
+    except FormatError:
+        raise
+    except OSError as error:
         raise FormatError(f"{path} cannot be read: {error}", "a fresh copy of the file") from error
     raise FormatError(f"{path} is neither HDF5 (.h5, .tvq), .keras nor our own .npz",
                       f"virtual:{path}, to run the image on a virtual board" if start.startswith(b"\x7fELF") else "")

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from tinyvgg.classifier import MadeFor
-from tinyvgg.errors import FormatError, TinyVGGError
+from tinyvgg.errors import DataError, FormatError, TinyVGGError
 from tinyvgg.nn import model_from_config
 from tinyvgg.report.record import atomic_path
+from tinyvgg.report.untrusted import member, npy_array, open_zip, parse_json
 
 FORMAT = "tinyvgg checkpoint 1"
 META = "tinyvgg.json"
@@ -86,32 +87,23 @@ def _write(archive, name, data):
 def load_checkpoint(path):
     """Return the Checkpoint in a file; raise FormatError where it is cut, damaged or something else."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path, "checkpoint of tinyvgg") as (archive, budget):
             members = archive.infolist()
             compressed = any(i.compress_type != zipfile.ZIP_STORED for i in members)
             if compressed or sum(i.file_size for i in members) > Path(path).stat().st_size:
                 raise ValueError("members that are larger than the file")
-            meta = json.loads(archive.read(META))
+            meta = parse_json(member(archive, META, budget), META)
             if meta["format"] != FORMAT:
                 raise ValueError(f"format {meta['format']!r}")
             if len(meta["arrays"]) > MOST_ARRAYS or not isinstance(meta["model"], dict) or not isinstance(meta["extra"], dict):
                 raise ValueError("its description")
-            arrays = {str(name): _array(archive.read(f"arrays/{i}.npy")) for i, name in enumerate(meta["arrays"])}
+            arrays = {str(name): npy_array(member(archive, f"arrays/{i}.npy", budget), f"array {i}")
+                      for i, name in enumerate(meta["arrays"])}
             return Checkpoint(meta["model"], arrays, meta["optimizer"], meta["extra"], meta.get("made_for"))
+    except DataError as error:
+        raise FormatError(error.problem, error.hint) from error
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:              # zipfile, json and the .npy header each raise errors of their own on damage
         raise FormatError(f"{path} is not a whole checkpoint of tinyvgg ({error or type(error).__name__})",
                           "a fresh copy; a run's best.* or model.*") from error
-
-
-def _array(data):
-    """Read one .npy member: the header's shape must give exactly the bytes that follow it."""
-    buffer = io.BytesIO(data)
-    if np.lib.format.read_magic(buffer) != (1, 0):
-        raise ValueError("an array of another version")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(buffer)
-    if dtype.hasobject or dtype.kind not in "biuf":
-        raise ValueError(f"an array of {dtype}")
-    array = np.frombuffer(data, dtype, offset=buffer.tell())
-    return array.reshape(shape, order="F" if fortran else "C").copy()

@@ -1,4 +1,5 @@
 """Progress of long work on standard error: bar, rate, time left."""
+import os
 import sys
 import time
 
@@ -12,9 +13,11 @@ class Progress:
     def __init__(self, total, label, unit="images", *, quiet=False, stream=None, log_seconds=30.0):
         self.total, self.label, self.unit, self.quiet = total, label, unit, quiet
         self.stream = sys.stderr if stream is None else stream
-        self.interval = 0.1 if self.stream.isatty() else log_seconds
+        self.redraws = self.stream.isatty()
+        self.clear, self.width = "\x1b[K" if knows_escapes(self.stream) else "", 0
+        self.interval = 0.1 if self.redraws else log_seconds
         self.done, self.started = 0, time.monotonic()
-        self.drawn = self.started if not self.stream.isatty() else 0.0
+        self.drawn = self.started if not self.redraws else 0.0
 
     def advance(self, n=1, note=""):
         """Count `n` units as done."""
@@ -26,15 +29,21 @@ class Progress:
 
     def close(self, note=""):
         """End the line; a terminal keeps the last state."""
-        if not self.quiet and self.stream.isatty():
+        if not self.quiet and self.redraws:
             self._draw(time.monotonic(), note)
             self.stream.write("\n")
 
     def say(self, text):
         """Print a line of its own, above the bar on a terminal."""
         if not self.quiet:
-            self.stream.write(f"\r\x1b[K{text}\n" if self.stream.isatty() else f"{text}\n")
+            self.stream.write(f"{self._over(text)}\n" if self.redraws else f"{text}\n")
             self.stream.flush()
+
+    def _over(self, text):
+        """`text` in place of the line that stands there; without escape codes, spaces cover what is left of it."""
+        covered = text if self.clear else text.ljust(self.width)
+        self.width = len(text)
+        return f"\r{self.clear}{covered}"
 
     def _draw(self, now, note):
         rate = self.done / max(now - self.started, 1e-9)
@@ -42,9 +51,17 @@ class Progress:
         filled = int(20 * self.done / max(self.total, 1))
         line = (f"{self.label} [{'#' * filled}{'.' * (20 - filled)}] {self.done}/{self.total} "
                 f"{rate:.3g} {self.unit}/s, {_duration(left)} left {note}")
-        terminal = self.stream.isatty()
-        self.stream.write(f"\r\x1b[K{line}" if terminal else f"{line.rstrip()}\n")
+        self.stream.write(self._over(line) if self.redraws else f"{line.rstrip()}\n")
         self.stream.flush()
+
+
+def knows_escapes(stream):
+    """Whether `stream` is a terminal that understands escape codes: none called "dumb", and on Windows one that says so."""
+    if not stream.isatty():
+        return False
+    if os.name == "nt":
+        return bool({"WT_SESSION", "ANSICON", "TERM", "ConEmuANSI"} & set(os.environ))
+    return os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def _duration(seconds):

@@ -9,13 +9,18 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import zlib
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from tinyvgg._version import __version__
-from tinyvgg.errors import WriteError
+from tinyvgg.errors import FormatError, WriteError
+from tinyvgg.report.untrusted import check_regular, parse_json
+
+
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"          # files may lie on a disk that several machines share
 
 
 @contextlib.contextmanager
@@ -24,7 +29,8 @@ def atomic_path(path):
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        _remove_abandoned(path)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.{_HOST}-{os.getpid()}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise _write_error(path, error) from error
@@ -39,6 +45,28 @@ def atomic_path(path):
     finally:
         with contextlib.suppress(OSError):
             os.unlink(name)
+
+
+def _remove_abandoned(path):
+    """Remove the temporary files for `path` of processes of this machine that were killed before they could."""
+    start = f".{path.name}.{_HOST}-"
+    for name in os.listdir(path.parent):
+        if name.startswith(start) and not _is_alive(name[len(start):].split("-")[0]):
+            with contextlib.suppress(OSError):
+                os.unlink(path.parent / name)
+
+
+def _is_alive(process):
+    """Whether a process with this number (text) runs; True where that cannot be told."""
+    if not process.isdecimal() or os.name != "posix":
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def _give_usual_mode(name):
@@ -111,17 +139,36 @@ def _ends_within_a_line(path):
 
 
 def read_lines(path):
-    """Return the rows of a JSON-lines file; a last line cut by a stop is left out, a missing file is no rows."""
+    """Return the rows of a JSON-lines file; lines that are cut or damaged are left out, a missing file is no rows.
+
+    Raises DataError where there is something else than a file.
+    """
     path = Path(path)
     if not path.exists():
         return []
+    check_regular(path)
     rows = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
+    with open(path, "rb") as f:
+        for line in f:
+            with contextlib.suppress(FormatError, MemoryError):
+                rows.append(parse_json(line, path.name, finite=False))
     return rows
+
+
+def keep_row(path, row):
+    """append_line of a dict with its CRC-32, so that a later run knows whether it is whole; return the row as kept."""
+    kept = {**row, "crc": _checksum(row)}
+    append_line(path, kept)
+    return kept
+
+
+def kept_rows(path):
+    """Return the whole rows that keep_row wrote to a file, "crc" included; others are left out, to be done again."""
+    return [row for row in read_lines(path) if isinstance(row, dict) and row.get("crc") == _checksum(row)]
+
+
+def _checksum(row):
+    return zlib.crc32(json.dumps({k: v for k, v in row.items() if k != "crc"}, sort_keys=True).encode())
 
 
 class KeptRows:
@@ -135,8 +182,8 @@ class KeptRows:
 
     def __init__(self, out, mark=None):
         self.out, self.mark, self._rows = out, plain(mark), {}
-        for line in [] if out is None else read_lines(out):
-            if isinstance(line, dict) and line.get("mark") == self.mark and {"key", "row"} <= set(line):
+        for line in [] if out is None else kept_rows(out):
+            if line.get("mark") == self.mark and {"key", "row"} <= set(line):
                 self._rows[self._text(line["key"])] = line["row"]
 
     def __contains__(self, key):
@@ -148,7 +195,7 @@ class KeptRows:
         if text not in self._rows:
             self._rows[text] = row = plain({**key, **make()})
             if self.out is not None:
-                append_line(self.out, {"mark": self.mark, "key": plain(key), "row": row})
+                keep_row(self.out, {"mark": self.mark, "key": plain(key), "row": row})
         return self._rows[text]
 
     @staticmethod

@@ -1,5 +1,6 @@
 """Plain data of unknown origin: JSON, ZIP archives, and a Budget of time and bytes that reading one file may cost."""
 import contextlib
+import io
 import json
 import math
 import os
@@ -8,6 +9,8 @@ import time
 import zipfile
 import zlib
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from tinyvgg.errors import DataError, FormatError, TinyVGGError
 
@@ -23,6 +26,7 @@ PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 class Budget:
     """What reading one file may cost. size: its bytes; seconds of this process' time and bytes of arrays follow from that."""
     size: int
+    largest: int = ALL_UNPACKED     # bytes that it may always unpack to
     bytes_read: int = 0
     started: float = field(default_factory=time.process_time)
 
@@ -35,7 +39,7 @@ class Budget:
     def take(self, count):
         """Count bytes that are about to be read."""
         self.bytes_read += count
-        limit = max(ALL_UNPACKED, 8 * self.size)
+        limit = max(self.largest, 8 * self.size)
         if self.bytes_read > limit:
             raise FormatError(f"it unpacks to over {limit:,} bytes")
         self.check_time()
@@ -52,10 +56,11 @@ def check_regular(path):
         raise DataError(f"{path} is not a file")
 
 
-def parse_json(text, what):
-    """Return parsed JSON (bytes or str); deep nesting, huge numbers, NaN and infinity are damage like any other."""
+def parse_json(text, what, *, finite=True):
+    """Return parsed JSON (bytes or str); deep nesting, huge numbers, and (`finite`) NaN and infinity are damage like any other."""
+    check = _finite if finite else float
     try:
-        return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+        return json.loads(text, parse_int=_whole, parse_float=check, parse_constant=check)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what} is not valid JSON: {str(error)[:120]}") from error
 
@@ -87,7 +92,7 @@ def read_json(path, largest=MAX_TEXT):
 
 
 @contextlib.contextmanager
-def open_zip(path, what="archive"):
+def open_zip(path, what="archive", *, largest=ALL_UNPACKED):
     """Open a ZIP archive of unknown origin -> (ZipFile, Budget), for the length of a block; read its members by `member`.
 
     What goes wrong in the block with the archive is a FormatError that names it.
@@ -95,28 +100,52 @@ def open_zip(path, what="archive"):
     check_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            yield archive, Budget(os.path.getsize(path))
+            yield archive, Budget(os.path.getsize(path), largest)
     except TinyVGGError:
         raise
     except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, LookupError, zipfile.BadZipFile, zlib.error) as error:
         raise FormatError(f"{path} is damaged or no {what}: {type(error).__name__}: {str(error)[:160]}") from error
 
 
-def member(archive, entry, budget, largest=None):
-    """Return the bytes of a ZIP member (a ZipInfo or a name). What it says of its size need not be true, so that is held against what
+def member(archive, entry, budget):
+    """Return the bytes of a ZIP member (a ZipInfo or a name) as a bytearray. What it says of its size need not be true, so that is held against what
     it unpacks to; encryption and packings other than deflate are refused."""
     entry = archive.getinfo(entry) if isinstance(entry, str) else entry
-    limit = max(UNPACKED, budget.size) if largest is None else largest
+    limit = max(UNPACKED, budget.size) if budget.largest == ALL_UNPACKED else budget.largest
     if entry.flag_bits & 1:
         raise FormatError(f"{entry.filename} is encrypted; expected it plain")
     if entry.compress_type not in PACKINGS:
         packed = zipfile.compressor_names.get(entry.compress_type, entry.compress_type)
         raise FormatError(f"{entry.filename} is packed by {packed}; expected deflate")
-    data = b""
-    if entry.file_size <= limit:
-        budget.take(entry.file_size)
-        with archive.open(entry) as f:
-            data = f.read(limit + 1)
-    if max(len(data), entry.file_size) > limit:
+    if entry.file_size > limit:
         raise FormatError(f"{entry.filename} unpacks to over {limit:,} bytes")
-    return data
+    budget.take(entry.file_size)
+    data = bytearray(entry.file_size)
+    with archive.open(entry) as f:
+        count = f.readinto(data)
+        if f.read(1):
+            raise FormatError(f"{entry.filename} unpacks to more than the {entry.file_size:,} bytes that it says")
+    return data[:count] if count < len(data) else data
+
+
+def npz_arrays(path, what="archive", *, largest=ALL_UNPACKED):
+    """Return {name: array} of a .npz of unknown origin; DataError where there is none, FormatError for anything damaged."""
+    with open_zip(path, what, largest=largest) as (archive, budget):
+        return {entry.filename.removesuffix(".npy"): npy_array(member(archive, entry, budget), entry.filename)
+                for entry in archive.infolist()}
+
+
+def npy_array(data, name):
+    """Return the array in the bytes of a .npy file: its header's shape must give exactly the bytes that follow it."""
+    buffer = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(buffer)
+        if version != (1, 0):
+            raise ValueError(f"version {version} of the format")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(buffer)
+        if dtype.hasobject or dtype.kind not in "biufU":
+            raise ValueError(f"an array of {dtype}")
+        array = np.frombuffer(data, dtype, offset=buffer.tell())
+        return array.reshape(shape, order="F" if fortran else "C")
+    except Exception as error:          # a damaged header raises ValueError, SyntaxError, TokenError, RecursionError, OverflowError ...
+        raise FormatError(f"{name} is no whole array of numbers: {str(error)[:120]}") from error

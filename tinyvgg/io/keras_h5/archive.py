@@ -78,7 +78,7 @@ def _open_zip(path, stack):
         config = parse_json(member(archive, found["config.json"], budget), "config.json")
         about = parse_json(member(archive, found["metadata.json"], budget), "metadata.json")
         image = member(archive, found["model.weights.h5"], budget)
-    file, budget = stack.enter_context(hdf5.open_image(image))
+    file, budget = stack.enter_context(hdf5.open_image(bytes(image)))
     training = config.get("compile_config") if isinstance(config, dict) else None
     if not isinstance(training, dict) or training.get("optimizer") is None:         # a model that was never compiled
         training = None

@@ -1,30 +1,29 @@
-"""Damage to model files, by kind, from a generator; and the worker that opens each (run as a program, see test_keras_fuzz.py)."""
+"""One mutator of files for every reader that takes files of unknown origin: bytes of any format, and inside HDF5, ZIP, JSON and .npy.
+
+    kind, damaged = mutated(data, ".keras", rng.generator(0, "mutation", "model.keras", 17))
+
+The same generator gives the same damage. A format with an inside of its own is a function `in_...` and a row of INSIDE.
+"""
 import io
 import json
-import resource
-import sys
-import tempfile
-import time
 import zipfile
-from pathlib import Path
 
 import h5py
 import numpy as np
 
-JUNK = [None, -1, 0, 1e308, 10 ** 18, 10 ** 400, "", "x" * 100_000, [], {}, [[]], True, float("nan"), {"class_name": "Dense"},
-        ["a", 0, 0]]
+JUNK = [None, -1, 0, 1e308, 10 ** 18, 10 ** 400, "", "x" * 100_000, [], {}, [[]], True, float("nan"), float("inf"), {"class_name": "Dense"},
+        ["a", 0, 0], "9" * 5000]
 
 
 def mutated(data, ending, random):
-    """Return (kind, damaged bytes) of a file's bytes. random: a numpy Generator."""
-    kinds = [flip, flip, flip, overwrite, overwrite, truncate, repeat]
-    kinds += [in_zip] * 7 if ending == ".keras" else [in_hdf5] * 7
+    """Return (kind, damaged bytes) of a file's bytes. ending: ".h5" and so on, of INSIDE, or any. random: a numpy Generator."""
+    kinds = [flip, flip, flip, overwrite, overwrite, truncate, repeat, splice]
+    kinds += [INSIDE[ending]] * 8 if ending in INSIDE else []
     kind = kinds[random.integers(len(kinds))]
     try:
         result = kind(data, random)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError):      # the damage itself cannot be done: another kind
-        kind = flip
-        result = flip(data, random)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, RecursionError, IndexError, zipfile.BadZipFile):
+        kind, result = flip, flip(data, random)             # that damage cannot be done to this file: another kind
     return result if isinstance(result, tuple) else (kind.__name__, result)
 
 
@@ -54,6 +53,13 @@ def repeat(data, random):
     return data[:at] + data[at:at + size] + data[at:]
 
 
+def splice(data, random):
+    """A piece of the file over another of its places."""
+    size = int(random.integers(1, min(4096, len(data)) + 1))
+    source, target = random.integers(len(data) - size + 1, size=2)
+    return data[:target] + data[source:source + size] + data[target + size:]
+
+
 def _place(data, random):
     """Half of the damage goes to the first two kilobytes, where the structure is."""
     return int(random.integers(min(2048, len(data)) if random.random() < 0.5 else len(data)))
@@ -65,6 +71,7 @@ def in_hdf5(data, random):
     image = io.BytesIO(data)
     kinds = [swap_attributes, shuffle_names, lying_shape, links, huge_dataset, wrong_type, drop]
     kinds += [json_of_hdf5] * 7 if b"model_config" in data else []
+    kinds += [json_of_tvq] * 7 if b"tinyvgg.tvq" in data else []
     kind = kinds[random.integers(len(kinds))]
     with h5py.File(image, "r+") as file:
         groups, datasets = [file], []
@@ -143,6 +150,13 @@ def json_of_hdf5(file, groups, datasets, random):
     file.attrs[key] = damaged_json(file.attrs[key], random)
 
 
+def json_of_tvq(file, groups, datasets, random):
+    data = _pick([d for d in datasets if d.name.endswith("/json")], random)
+    name, text = data.name, damaged_json(bytes(data[()]).decode(), random)
+    del file[name]
+    file[name] = np.frombuffer(text.encode(), np.uint8)
+
+
 def damaged_json(text, random):
     """A parsed description with some of its values replaced, removed, doubled, or nested without end."""
     value = json.loads(text)
@@ -160,7 +174,7 @@ def damaged_json(text, random):
             other, k = _pick(places, random)
             try:
                 holder[key] = json.loads(json.dumps(other[k]))
-            except (KeyError, IndexError):
+            except (KeyError, IndexError, ValueError):
                 continue
         elif isinstance(holder, list):
             holder.extend([holder[key]] * int(_pick([1, 50, 3000], random)))
@@ -179,87 +193,78 @@ def _places(value):
 # --- of ZIP archives ---
 
 def in_zip(data, random):
+    """One member damaged by its own kind, unpacking to far too much, missing, doubled, encrypted, or packed in another way."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {i.filename: archive.read(i) for i in archive.infolist()}
-    kind = _pick(["json", "json", "json", "weights", "weights", "bomb", "missing", "metadata"], random)
-    compression = zipfile.ZIP_STORED
-    if kind == "json":
-        members["config.json"] = damaged_json(members["config.json"], random).encode()
-    elif kind == "weights":
-        members["model.weights.h5"] = _pick([flip, overwrite, truncate], random)(members["model.weights.h5"], random)
+    kind = _pick(["member"] * 6 + ["bomb", "missing", "doubled", "encrypted", "lzma", "bzip2", "junk"], random)
+    name, compression = _pick(list(members), random), zipfile.ZIP_STORED
+    if kind == "member":
+        inside, members[name] = mutated(members[name], name[name.rfind("."):], random)
+        kind = f"{name[name.rfind('.'):]} {inside}"
     elif kind == "bomb":
-        compression = zipfile.ZIP_DEFLATED
-        members[_pick(list(members), random)] = bytes(200 << 20)
+        compression, members[name] = zipfile.ZIP_DEFLATED, bytes(int(_pick([200, 700], random)) << 20)
     elif kind == "missing":
-        del members[_pick(list(members), random)]
-    else:
-        members["metadata.json"] = _pick([b"[" * 100_000, b"[]", b"{}", b"\xff", b'{"keras_version": [1]}'], random)
+        del members[name]
+    elif kind in ("lzma", "bzip2"):
+        compression = zipfile.ZIP_LZMA if kind == "lzma" else zipfile.ZIP_BZIP2
+    elif kind == "junk":
+        members[name] = _pick([b"[" * 100_000, b"[]", b"{}", b"\xff", b'{"keras_version": [1]}', b"9" * 5000], random)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", compression, compresslevel=1) as archive:
-        for name, member in members.items():
-            archive.writestr(name, member)
-    return f"zip {kind}", out.getvalue()
+        for key, member in members.items():
+            archive.writestr(key, member)
+        if kind == "doubled":
+            archive.writestr(name, b"")
+    image = bytearray(out.getvalue())
+    if kind == "encrypted":
+        for at in _all(image, b"PK\1\2"):
+            image[at + 8] |= 1
+        for at in _all(image, b"PK\3\4"):
+            image[at + 6] |= 1
+    return f"zip {kind}", bytes(image)
 
 
-# --- the worker ---
-
-def main():
-    """Open mutations START..STOP of FILE and print a JSON line for each; a line without "outcome" says what is being opened."""
-    source, model_path, start, stop = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    import warnings
-    warnings.simplefilter("ignore")
-    import tinyvgg
-    from tinyvgg import rng
-    data, ending = source.read_bytes(), source.name[source.name.index("."):]
-    model = tinyvgg.load_model(model_path)
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / f"m{ending}"
-        for i in range(start, stop):
-            kind, changed = mutated(data, ending, rng.generator(0, "mutation", source.name, i))
-            target.write_bytes(changed)
-            del changed
-            print(json.dumps({"i": i, "kind": kind}), flush=True)
-            begin = time.process_time()             # of this process alone: the machine may be busy
-            outcome = opened(target, ending, model)
-            print(json.dumps({"i": i, "kind": kind, "outcome": outcome, "seconds": time.process_time() - begin,
-                              "megabytes": peak_megabytes()}), flush=True)
+def _all(data, mark):
+    at = data.find(mark)
+    while at >= 0:
+        yield at
+        at = data.find(mark, at + 1)
 
 
-def peak_megabytes():
-    """The most memory that this process held. getrusage would count that of the process which started it, too."""
-    for line in Path("/proc/self/status").read_text().splitlines() if Path("/proc/self/status").exists() else ():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1000
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+# --- of JSON, of lines of it, and of arrays ---
+
+def in_json(data, random):
+    return damaged_json(data.decode(), random).encode()
 
 
-def opened(path, ending, model):
-    """Open a file in every way there is; return "model", the name of our error, or "FAULT" and what else was raised."""
-    import tinyvgg
-    from tinyvgg.errors import TinyVGGError
-    from tinyvgg.io import keras_h5
-    outcome = "model"
-    ways = [lambda: keras_h5.summary(path), lambda: keras_h5.read(path),
-            lambda: model.load_weights(path) if "weights" in ending else valid(tinyvgg.load_model(path))]
-    for way in ways:
-        try:
-            way()
-            outcome = "model"
-        except TinyVGGError as error:
-            outcome = type(error).__name__
-            if not error.problem or "\n" in error.problem or len(error.problem) > 2000:
-                return f"FAULT the message {error.problem[:200]!r}"
-        except Exception as error:
-            return f"FAULT {type(error).__name__}: {str(error)[:200]}"
-    return outcome
+def in_lines(data, random):
+    """A line damaged as JSON, cut, doubled, left out, or two exchanged."""
+    lines = data.decode().splitlines(keepends=True)
+    at, other = random.integers(len(lines), size=2)
+    kind = _pick(["json"] * 5 + ["cut", "double", "drop", "exchange"], random)
+    if kind == "json":
+        lines[at] = damaged_json(lines[at], random) + "\n"
+    elif kind == "cut":
+        lines[at] = lines[at][:random.integers(len(lines[at]))]
+    elif kind == "double":
+        lines.insert(at, lines[other])
+    elif kind == "drop":
+        del lines[at]
+    else:
+        lines[at], lines[other] = lines[other], lines[at]
+    return f"lines {kind}", "".join(lines).encode()
 
 
-def valid(model):
-    """A model that loads must be whole: its summary can be made and every array has its shape."""
-    from tinyvgg import nn
-    assert sum(row["parameters"] for row in nn.summary_rows(model)) == model.count_params()
-    assert model.summary() and model.get_config()
+def in_npy(data, random):
+    """Another header, by its text; or the header of another shape and dtype in the same room."""
+    size = 10 + int.from_bytes(data[8:10], "little")
+    header = data[10:size].decode("latin-1")
+    swaps = [("'<f4'", "'|O'"), ("False", "True"), ("(", "(9" * 200), ("(", "(99999999999, "), ("'shape'", "'shapes'"), ("{", "{" * 5000), ("4", "0"),
+             ("'<f4'", "'<f8'"), ("'<f4'", "'<U9'"), ("(", "(-")]
+    old, new = _pick(swaps, random)
+    header = header.replace(old, new, 1).encode("latin-1")
+    return data[:8] + len(header).to_bytes(2, "little")[:2] + header + data[size:]
 
 
-if __name__ == "__main__":
-    main()
+INSIDE = {".h5": in_hdf5, ".weights.h5": in_hdf5, ".tvq": in_hdf5, ".keras": in_zip, ".npz": in_zip, ".json": in_json, ".jsonl": in_lines,
+          ".npy": in_npy}
