@@ -350,7 +350,7 @@ def test_a_good_line_after_a_failed_reconnection(url, protocol):
         for request in (board.labels, board.infer):
             with pytest.raises(LinkError):
                 request(x)
-            assert board.info is info and board.input_shape == (32, 32, 3)
+            assert board.info == info and board.input_shape == (32, 32, 3)
         link.on = False
         assert board.labels(x) == before
         assert protocol == "student" or board.usage().flash_used > 0
