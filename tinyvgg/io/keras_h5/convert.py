@@ -50,8 +50,8 @@ def check_both(description):
                          f"Keras 3; written for both are {', '.join(sorted(BOTH))}")
         for name in _activations(leaf.config):
             if name not in SHARED:
-                raise NotYet(f"layer {leaf.name!r} ({leaf.class_name}) has the activation {name!r}, which only Keras 3 has; written "
-                             f"for both are {', '.join(SHARED)}")
+                raise NotYet(f"layer {leaf.name!r} ({leaf.class_name}) has the activation {name!r}, which Keras 2 and Keras 3 do not "
+                             f"compute alike, or one of them has not; written for both are {', '.join(SHARED)}")
 
 
 def _activations(config):

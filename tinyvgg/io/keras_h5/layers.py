@@ -60,8 +60,8 @@ def neutral(class_name, raw, changes=None, version=""):
 
 def _name_of(value, version, where, class_name):
     found = meaning.activation(value, version, where)
-    if isinstance(found, str):
-        return found
+    if isinstance(found, str) or value == "hard_sigmoid" and class_name in RECURRENT:
+        return found if isinstance(found, str) else value           # which convert refuses, and which costs what it costs
     if class_name in RECURRENT or class_name.startswith("ConvLSTM"):
         raise NotYet(f"{where} has the activation {_shown(value)} within its steps, which the two versions of Keras do not "
                      "compute alike")
@@ -90,8 +90,8 @@ def _kept(class_name, config, where, changes):
         harmless = HARMLESS.get(key, (None, False))
         if harmless is not ANY and config[key] is not None and config[key] not in harmless:
             raise NotYet(f"{where} has the setting {key}={str(config[key])[:40]}, which is not understood")
-    if class_name in ("Dropout", "AlphaDropout") and config.get("noise_shape") is not None:
-        raise NotYet(f"{where} has noise_shape={str(config['noise_shape'])[:40]}, which is not understood")
+    if class_name == "Dropout" and not isinstance(config.get("noise_shape"), list | None):
+        changes[f"Dropout: left out noise_shape={str(config.pop('noise_shape'))[:20]} (Keras 3.15 takes a list)"] += 1
     if said := [k for k in dropped if k not in UNSAID and config[k] not in (None, False)]:
         changes[f"{class_name}: left out {', '.join(sorted(said))} (not taken by both versions)"] += 1
     return {k: v for k, v in config.items() if k in allowed}
@@ -109,6 +109,8 @@ def _value(key, value, class_name, changes, where, version):
     if key.endswith("_initializer"):
         return _initializer(value, changes)
     if key.endswith(("_regularizer", "_constraint")):
+        if class_name not in BOTH:
+            return value
         return _training_object(value, key, where, REGULARIZERS if key.endswith("_regularizer") else CONSTRAINTS)
     if key in ("layer", "backward_layer", "cell") and isinstance(value, dict):
         return _inner(value, changes, where, version)
@@ -287,4 +289,4 @@ def initializer_name(value):
 
 def regularized(config):
     """Return the names of settings that only training would use and that the engine does not have."""
-    return [k for k, v in config.items() if (k.endswith("_regularizer") or k.endswith("_constraint")) and v is not None]
+    return [k for k, v in config.items() if (k.endswith(("_regularizer", "_constraint")) or k == "noise_shape") and v is not None]

@@ -38,10 +38,10 @@ def load_model(path, *, input_range=None, seed=0):
     with open_archive(path) as archive:
         description = describe_archive(archive)
         build.refuse(description)
-        build.warn_of_training(description)
         found = weights.find_weights(archive, description.tree, weights.expected(description))
         settle(description, found)
         plan = build.Plan(description)
+        build.warn_of_training(description)
         if origin(archive).startswith("2"):
             build.use_keras2_statistics(plan)
         plan.check(found)
