@@ -5,7 +5,7 @@ from tinyvgg.codegen.emit import identifier
 from tinyvgg.codegen.guard import guard_code, guard_files
 from tinyvgg.codegen.program import build_program
 from tinyvgg.codegen.write import files
-from tinyvgg.errors import OptionError
+from tinyvgg.errors import NotYet, OptionError
 from tinyvgg.quant.graph import Graph
 from tinyvgg.report.record import check_folder, write_bytes
 
@@ -20,7 +20,11 @@ def graph_of(model):
         return model.graph
     if hasattr(model, "layers") and hasattr(model, "input_range"):
         from tinyvgg.quant.fuse import fuse
-        return fuse(model)
+        try:
+            return fuse(model)
+        except NotYet as error:                 # its owner asked for floats as C, and has no integer model
+            problem = error.problem.replace("the integer model has no", "C code has no").split(": add a rule in quant/")[0]
+            raise NotYet(problem, "tinyvgg evaluate, attack and summary take the network as it is") from error
     raise OptionError(f"C is generated from a model; got {type(model).__name__}", "tinyvgg.load_model(path)")
 
 

@@ -432,3 +432,11 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     model = nn.Sequential([layers.InputLayer((5, 5, 2)), layers.Conv2D(3, 3, name="conv")])
     with pytest.raises(FormatError, match="conv/kernel has shape"):
         model.load_weights(path)
+
+
+def test_c_of_floats_does_not_speak_of_integers(tmp_path):
+    from tinyvgg.codegen import generate
+    model = nn.Sequential([layers.InputLayer((4,)), layers.Dense(2, activation="sigmoid", name="last")])
+    with pytest.raises(NotYet, match="C code has no sigmoid .'last'.") as caught:
+        generate(model, tmp_path / "c")
+    assert "integer" not in str(caught.value)
