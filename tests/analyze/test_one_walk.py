@@ -137,9 +137,16 @@ def test_a_recurrent_network_by_the_command(tmp_path, capsys):
     h5py = pytest.importorskip("h5py")
     layers = [{"class_name": "GRU", "config": {"name": "g", "units": 6, "batch_input_shape": [None, 10, 4], "reset_after": True}},
               {"class_name": "Dense", "config": {"name": "d", "units": 3}}]
-    with h5py.File(path := tmp_path / "gru.h5", "w") as file:
-        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": layers}})
-        file.create_group("model_weights").attrs["layer_names"] = []
-    assert main(["analyze", str(path), "--rules", "tinyvgg", "--json"]) == 0
+    def write(layers):
+        with h5py.File(path := tmp_path / "gru.h5", "w") as file:
+            file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": layers}})
+            file.create_group("model_weights").attrs["layer_names"] = []
+        return str(path)
+
+    assert main(["analyze", path := write(layers), "--rules", "tinyvgg", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["parameters"], found["macc"]) == (216 + 21, 1800 + 18)
+    layers[1]["class_name"] = "ConvLSTM2D"
+    assert main(["analyze", write(layers)]) == 2
+    said = capsys.readouterr().err
+    assert said.count(path) == 1 and "'d' (ConvLSTM2D)" in said and "the model_config" not in said

@@ -25,6 +25,7 @@ def describe_path(name):
 def describe_h5(path):
     """Describe the network in a Keras file (.h5 or .keras, Keras 1 to 3) -> list of Operation; weights are not read."""
     from tinyvgg.io.keras_h5.archive import open_archive
+    from tinyvgg.io.keras_h5.describe import costed_nodes
     from tinyvgg.io.keras_h5.reader import origin
 
     with open_archive(path, weights=False) as archive:
@@ -32,7 +33,7 @@ def describe_h5(path):
             raise FormatError(
                 f"{path} holds weights without a description of the model", "a whole model saved by Keras: model.save('model.h5')"
             )
-        return describe_config(archive.config, origin(archive))
+        return describe(costed_nodes(archive.config, origin(archive)))
 
 
 def describe_config(config, version=""):

@@ -50,7 +50,7 @@ def run(arguments):
 def compress_file(model, scheme, out, data=None, *, n=None, input_range=None, **options):
     """Compress a model (its path, or an nn.Model) into `out`; return sizes and, with data, accuracies as plain data.
 
-    options: see quant.schemes.Options. n: only the first n test images.
+    options: see quant.prepare.Options. n: only the first n test images.
     """
     from tinyvgg.data import load_for
     from tinyvgg.quant.prepare import Options
