@@ -38,8 +38,8 @@ def describe_h5(path):
 
 def describe_config(config, version=""):
     """Describe the plain data of a model_config, written by Keras `version` ("" for this library) -> list of Operation."""
-    from tinyvgg.io.keras_h5.describe import costed_nodes
     from tinyvgg.io.hdf5 import damage
+    from tinyvgg.io.keras_h5.describe import costed_nodes
 
     with damage("the model_config"):
         return describe(costed_nodes(config, version))

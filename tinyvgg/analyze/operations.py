@@ -174,7 +174,6 @@ PARTS = {
     L.TrainingOnly: lambda layer, shape: [],
     L.Normalization: _kind("other", function="normalization"),
     L.Rescaling: _kind("other", function="rescaling"),
-    lacking.Unchanged: _other,
     lacking.Nothing: lambda layer, shape: [],
     lacking.AnyConcatenate: _kind("concatenate"),
     lacking.OneD: _one_d,
