@@ -16,22 +16,21 @@ from tinyvgg.train.adversarial import AdversarialBatches
 
 SHAPE = (8, 8, 3)
 ROWS = [
-    ([layers.Rescaling, 1 / 255], (0, 255)), ([layers.Rescaling, 1 / 255.0, 0.0], (0, 255)), ([layers.Rescaling, 1 / 127.5, -1], (0, 255)),
-    ([layers.Rescaling, 1 / 256], (0, 255)), ([layers.Rescaling, 1 / 128, -1], (0, 255)), ([layers.Rescaling, 1 / 255, -0.5], (0, 255)),
-    ([layers.Rescaling, 0.017], (0, 255)), ([layers.Rescaling, -1 / 255, 1], (0, 255)), ([layers.Rescaling, 2, -1], (0, 1)),
-    ([layers.Rescaling, 1], (0, 1)), ([layers.Rescaling, 255], (0, 1)), ([layers.Rescaling, 0.5, 0.5], (-1, 1)),
-    ([layers.Rescaling, 127.5, 127.5], (-1, 1)), ([layers.Rescaling, 1 / 1023], (0, 1023)), ([layers.Rescaling, 1 / 65535], (0, 65535)),
+    ((1 / 255,), (0, 255)), ((1 / 255.0, 0.0), (0, 255)), ((1 / 127.5, -1), (0, 255)), ((1 / 256,), (0, 255)),
+    ((1 / 128, -1), (0, 255)), ((1 / 255, -0.5), (0, 255)), ((0.017,), (0, 255)), ((-1 / 255, 1), (0, 255)), ((2, -1), (0, 1)),
+    ((1,), (0, 1)), ((255,), (0, 1)), ((0.5, 0.5), (-1, 1)), ((127.5, 127.5), (-1, 1)), ((1 / 1023,), (0, 1023)),
+    ((1 / 65535,), (0, 65535)),
 ]
 
 
 def behind(*first, seed=0, **settings):
-    return nn.Sequential([layers.InputLayer(SHAPE), *first, layers.Conv2D(8, 3, activation="relu"), layers.Flatten(), layers.Dense(4)],
-                         seed=seed, **settings)
+    return nn.Sequential([layers.InputLayer(SHAPE), *first, layers.Conv2D(8, 3, activation="relu"), layers.Flatten(),
+                          layers.Dense(4)], seed=seed, **settings)
 
 
 @pytest.mark.parametrize(("first", "bounds"), ROWS, ids=lambda v: str(v))
 def test_a_first_rescaling_sets_the_range(first, bounds):
-    cls, *options = first
+    cls, options = layers.Rescaling, first
     assert behind(cls(*options)).bounds == bounds
     assert behind(cls(*options), input_range=(0, 7)).bounds == (0, 7)
     assert behind(layers.Dropout(0.1), layers.ZeroPadding2D(1), cls(*options)).bounds == bounds

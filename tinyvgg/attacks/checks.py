@@ -66,8 +66,8 @@ def below_one_level(eps, bounds):
     levels = 0 if eps is None else eps * 255 / (bounds[1] - bounds[0])
     if not 0 < levels < 1 - 1e-6:
         return []
-    return [f"eps {eps:g} is {levels:.2g} grey levels of images in {bounds[0]:g}..{bounds[1]:g}: less than the smallest change of "
-            f"8 bits; eps is in the unit of the images, 8 levels are {default_eps(bounds):.4g}"]
+    return [f"eps {eps:g} is {levels:.2g} grey levels of images in {bounds[0]:g}..{bounds[1]:g}: less than the smallest change "
+            f"of 8 bits; eps is in the unit of the images, 8 levels are {default_eps(bounds):.4g}"]
 
 
 def parse_length(value, default, name="step"):

@@ -167,7 +167,8 @@ def _from_arrays(arrays):
     norms = {name.removeprefix("norms_"): arrays.pop(name) for name in list(arrays) if name.startswith("norms_")}
     known = {item.name for item in fields(AttackResult)}
     values = {**{k: v for k, v in data.items() if k in known}, **{k: v for k, v in arrays.items() if k in known}}
-    result = AttackResult(**values, norms=norms)
+    about = values.pop("about", None)
+    result = AttackResult(**values, norms=norms, about=about if isinstance(about, dict) else {})
     result.bounds = tuple(float(v) for v in result.bounds)
     n = len(result.x)
     per_image = [

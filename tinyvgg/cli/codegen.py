@@ -21,12 +21,12 @@ def add_arguments(parser):
 
 def run(arguments):
     from tinyvgg.codegen import generate
-    from tinyvgg.codegen.write import files, macc
+    from tinyvgg.codegen.write import files
     model = open_model(arguments.model, input_range=arguments.input_range, board=False)
     program = generate(model, arguments.out, name=arguments.name)
     result = {"name": program.name, "folder": str(Path(arguments.out)), "files": sorted(files(program)),
               "constants_bytes": program.constant_bytes(), "arena_bytes": program.arena_bytes,
-              "macc": sum(macc(op) for op in program.graph.ops), "layers": [op.name for op in program.layers]}
+              "macc": sum(op.macc for op in program.graph.ops), "layers": [op.name for op in program.layers]}
     text = (f"{result['folder']}: {len(result['files'])} files; {result['constants_bytes']:,} bytes of constants, "
             f"{result['arena_bytes']:,} bytes of arena, {result['macc']:,} MACC; sizes by layer in SIZES.md")
     print_result(arguments, result, text)

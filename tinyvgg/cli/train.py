@@ -12,6 +12,7 @@ the same bytes as one that was not.
 import argparse
 from pathlib import Path
 
+from tinyvgg.cli._classifier import add_data
 from tinyvgg.cli._common import add_common, note, print_result
 
 
@@ -20,7 +21,7 @@ def add_arguments(parser):
     add("--out", required=True, metavar="RUN", help="folder of the run")
     add("--resume", action="store_true", help="go on with the run in --out, with the settings that it began with")
     add("--arch", choices=("light", "base", "notebook", "resnet8"), help="architecture (default light)")
-    add("--data", metavar="DATA", help="cifar10, shapes, folder, archive, X.npy,Y.npy or X,Y,XT,YT.npy (default cifar10, else shapes)")
+    add_data(parser, "cifar10, else shapes")
     add("--classes", type=int, metavar="K", help="classes of the network (default 10)")
     add("--epochs", type=int, metavar="N", help="times that every image is seen (default 10)")
     add("--batch-size", type=int, metavar="N", help="images a step (default 64)")
@@ -40,7 +41,7 @@ def add_arguments(parser):
     add("--patience", type=int, metavar="N", help="stop when the validation loss was not better for N epochs")
     add("--weights", metavar="MODEL", help="start from the weights of this model of the same architecture")
     add("--adversarial", choices=("nfgsm", "fgsm_rs", "pgd", "trades"), help="train on attacked images (pgd: 7 steps)")
-    add("--eps", metavar="E", help="of --adversarial: L-inf radius in the unit of the model's images (default 8/255 of their range)")
+    add("--eps", metavar="E", help="of --adversarial: L-inf radius in the unit of the model's images (default 8/255 of the range)")
     add("--distill", metavar="MODELS", help="learn from these networks too: files, runs or names of the zoo, with commas")
     add("--temperature", type=float, metavar="T", help="of --distill: softens both answers (default 4)")
     add("--teacher-share", type=float, metavar="A", help="of --distill: the teachers' part of the loss (default 0.9)")
@@ -60,6 +61,8 @@ def run(arguments):
         if (Path(arguments.out) / "config.json").is_file():
             note(arguments, f"\ngo on with: tinyvgg train --resume --out {arguments.out}")
         raise
+    if arguments.data is None and not arguments.resume and result["data"] == "shapes":
+        note(arguments, "no --data was given and CIFAR-10 was not found: these are the generated shapes")
     for text in result.pop("notes"):
         note(arguments, text)
     print_result(arguments, result, _text(result))

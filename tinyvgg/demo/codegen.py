@@ -4,7 +4,7 @@ import time
 
 from tinyvgg.codegen import HostModel, generate
 from tinyvgg.codegen.host import find_compiler
-from tinyvgg.codegen.write import files, macc
+from tinyvgg.codegen.write import files
 from tinyvgg.errors import BuildError, MissingExtra
 
 NEEDS, WISHES = ("compress",), ()
@@ -30,11 +30,11 @@ def run(story):
         "files": sorted(files(program)),
         "constants_bytes": program.constant_bytes(),
         "arena_bytes": program.arena_bytes,
-        "macc": sum(macc(op) for op in program.graph.ops),
+        "macc": sum(op.macc for op in program.graph.ops),
         "n": len(x),
         "same": same,
         "host_ms": 1000 * seconds / len(x),
-        "layers": [{"layer": op.name, "bytes": program.constant_bytes(op), "macc": macc(op)} for op in program.layers],
+        "layers": [{"layer": op.name, "bytes": program.constant_bytes(op), "macc": op.macc} for op in program.layers],
         "failed": []
         if same == len(x)
         else [f"the compiled C differs from the simulation for {len(x) - same} of {len(x)} images"],

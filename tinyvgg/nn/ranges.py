@@ -9,7 +9,8 @@ USUAL = (0.0, 1.0)
 OUTSIDE = ((0.0, 255.0), USUAL, (-1.0, 1.0), *((0.0, 2.0 ** bits - 1) for bits in (10, 12, 14, 16)))
 INSIDE = (USUAL, (-1.0, 1.0), (-0.5, 0.5))
 LOUD = (0.0, 255.0)                         # some networks bring floats to bytes
-SAME = (InputLayer, Dropout, GaussianNoise, TrainingOnly, Flatten, Reshape, ZeroPadding2D)       # layers that leave the values of images as they are
+# Layers that leave the values of images as they are: at inference, or all but a border.
+SAME = (InputLayer, Dropout, GaussianNoise, TrainingOnly, Flatten, Reshape, ZeroPadding2D)
 
 
 def range_of(output):

@@ -229,7 +229,7 @@ class Conv2DTranspose(Cost):
         return input_shape[0] * input_shape[1] * kernel
 
 
-class LayerNormalization(Unchanged):
+class LayerNormalization(Cost):
     """Mean and variance of each image's own values; a scale and an offset along the last axis."""
 
     def build(self, input_shape, rng):
