@@ -40,8 +40,10 @@ def test_build_evaluate_profile_validate(mini, data, tmp_path, capsys):
     assert code == 0 and "conv2d_1" in out and "modelled" in out
     beside = ("board", "profile", "--port", port, "--data", data, "-n", 1, "--beside", built["elf"])
     result = json.loads(call(capsys, *beside, "--json")[1])
-    zero, slow = (result["models"][name]["cycles_per_image"] for name in result["models"])
-    assert zero == result["cycles_per_image"] < slow and "board / model" in call(capsys, *beside)[1]
+    calibrated, zero = (result["models"][name] for name in ("calibrated", "none"))
+    assert zero["cycles_per_image"] == calibrated["cycles_per_image"] == result["cycles_per_image"]
+    assert zero["ms_per_image"] < calibrated["ms_per_image"] == result["ms_per_image"] and calibrated["ms_error"] == 3
+    assert "board / model" in call(capsys, *beside)[1]
     code, out, _ = call(capsys, "board", "validate", "--port", port, "--data", data, "-n", 2, "--reference",
                         tmp_path / "mini.npz", "--json")
     assert code == 0 and json.loads(out)["passed"] and json.loads(out)["metrics"]["cos"] > 0.9
