@@ -69,16 +69,16 @@ TV_HOT static const int8_t *tv_look_up_four(const tv_fixed_layer *layer, uint32_
 #endif
 
 #if TV_COPY
-/* Copy whole words, or bytes where a pixel is none. */
+/* Copy whole words, or bytes where a pixel is none. The words keep the machine's order of bytes: tv_load would turn them round. */
 static inline uint8_t *tv_put(uint8_t *to, const uint8_t *from, uint32_t bytes)
 {
-    uint32_t i = 0;
+    uint32_t i = 0, a, b, c, d;
     for (; i + 16 <= bytes; i += 16) {
-        const uint32_t a = tv_load(from + i), b = tv_load(from + i + 4), c = tv_load(from + i + 8), d = tv_load(from + i + 12);
+        memcpy(&a, from + i, 4), memcpy(&b, from + i + 4, 4), memcpy(&c, from + i + 8, 4), memcpy(&d, from + i + 12, 4);
         memcpy(to + i, &a, 4), memcpy(to + i + 4, &b, 4), memcpy(to + i + 8, &c, 4), memcpy(to + i + 12, &d, 4);
     }
     for (; i + 4 <= bytes; i += 4) {
-        const uint32_t a = tv_load(from + i);
+        memcpy(&a, from + i, 4);
         memcpy(to + i, &a, 4);
     }
     for (; i < bytes; i++) to[i] = from[i];
