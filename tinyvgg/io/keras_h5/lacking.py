@@ -66,7 +66,11 @@ class Cost(Layer):
             raise NotYet(f"data_format is {leaf.config['data_format']!r}; expected channels last")
 
 
-class Nothing(Cost):
+class Unchanged(Cost):
+    """A layer that keeps its input's shape."""
+
+
+class Nothing(Unchanged):
     """A layer that does nothing at inference."""
 
 
