@@ -33,8 +33,10 @@ SETTLE = 0.02           # seconds
 WORKS = [("train", "light", 64), ("train", "light", 256), ("pgd", "light", 64), ("infer", "light", 1), ("infer", "light", 64),
          ("infer", "light", 256), ("train-base", "base", 64), ("train-notebook", "notebook", 64),
          ("train-resnet8", "resnet8", 64)]
-WORKS += [(f"{work}-{name}", name, 64) for name in ("conv-bn", "residual", "mnist", "small", "mobile", "leaky", "average")
-          for work in ("train", "pgd", "infer")]
+NETWORK_WORKS = [(f"{work}-{name}", name, 64)        # see networks.py; --only networks
+                 for name in ("conv-bn", "residual", "mnist", "small", "mobile", "leaky", "average")
+                 for work in ("train", "pgd", "infer")]
+WORKS += NETWORK_WORKS
 CHILDREN = ("train-avx2", "cold-start", "memory", "busy-neighbour", "error", "tensorflow")
 
 
@@ -71,7 +73,7 @@ def main():
 def all_rows(options, wanted):
     """Yield every row that is wanted."""
     for work, name, batch in WORKS:
-        if wanted is None or work in wanted:
+        if wanted is None or work in wanted or ("networks" in wanted and (work, name, batch) in NETWORK_WORKS):
             yield {**compare(work, name, batch, options), "network": name}
     for work in CHILDREN:
         if wanted is None or work in wanted:
@@ -348,11 +350,19 @@ def write(options, rows):
     """The rows as a result file (see fill_docs.py): timings, errors, and the two single ones by their names."""
     from tinyvgg.report.record import versions, write_json
     single = {row["work"].replace("-", "_"): row for row in rows if row["work"] in ("cold-start", "memory")}
-    arguments = [f" --only {options.only}"] * bool(options.only) + [" --tensorflow PYTHON"] * bool(options.tensorflow)
+    arguments = [f" --only {options.only}"] * bool(options.only) + [" --cpu-time"] * options.cpu_time
+    arguments += [" --tensorflow PYTHON"] * bool(options.tensorflow)
     write_json(options.out, {
         "command": f"python benchmarks/train_step.py --threads {options.threads}{''.join(arguments)}", "processor": processor(),
-        "versions": versions(), **single, "errors": [row for row in rows if row["work"] == "error"],
+        "versions": versions(), **single, **_extremes(rows), "errors": [row for row in rows if row["work"] == "error"],
         "rows": [row for row in rows if row["work"] not in ("cold-start", "memory", "error")]})
+
+
+def _extremes(rows):
+    """The row with the smallest ratio, and the geometric mean of all, of the rows in one process beside PyTorch."""
+    timed = [row for row in rows if "network" in row]
+    return {"slowest": min(timed, key=lambda row: row["ratio"]),
+            "geometric_mean": round(statistics.geometric_mean(row["ratio"] for row in timed), 2)} if timed else {}
 
 
 def processor():

@@ -150,6 +150,8 @@ def make_taps(rows, taps):
 
         def body(i, sums):
             value = e.load(g + i * pixel)
+            e.prefetch(g + (i + count) * pixel)
+            e.prefetch(x + i * step + x_row * rows)
             return [e.load(x + i * step + x_row * p + tap * q).fma(value, total)
                     for (p, q), total in zip(places, sums, strict=True)]
         spots = [w + (across * p + q) * pixel for p, q in places]

@@ -28,7 +28,8 @@ from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 from tinyvgg.kernels.fast.tile import blocked_product, panel_width, product, transposed_product
 
-TOGETHER = 8                    # rows of pixels that take a panel of weights one after the other
+TOGETHER = 8                    # rows of pixels that take a panel of weights one after the other, if a cache holds
+HELD = 32_000                   # ... this many elements of them
 NOTHING, ADDED, OVER = range(3)  # want_input: whether dX is wanted, and whether it is the whole of the gradient there
 
 
@@ -66,8 +67,9 @@ def forward(step, thread, threads):
     if step.tail == SUMS or step.tail == RELU_SUMS:
         clear(sums, step.sums_size // WIDTH)
     first, last = share(step.images * step.y.height, thread, threads)
+    together = max(1, min(TOGETHER, HELD // (step.stride_height * step.x.row + step.y.row)))
     while first < last:
-        until = min(last, first + TOGETHER)
+        until = min(last, first + together)
         j = 0
         while j < step.y.channels:
             width = panel_width(step.y.channels - j)

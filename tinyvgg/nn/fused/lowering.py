@@ -182,13 +182,9 @@ LOWER = {
     layers.GlobalAveragePooling2D: _plain("mean"), layers.GlobalMaxPooling2D: _plain("largest"),
     layers.Add: _plain("add"), layers.Concatenate: _plain("concatenate"),
     layers.Flatten: _plain("view"), layers.Reshape: _plain("view"), layers.InputLayer: _plain("view"),
-    layers.TrainingOnly: _plain("view"),
-    layers.ZeroPadding2D: _plain("pad"), layers.Rescaling: _plain("rescale"),
+    layers.TrainingOnly: _plain("view"), layers.ZeroPadding2D: _plain("pad"), layers.UpSampling2D: _plain("repeat"),
+    layers.Rescaling: _plain("rescale"),
 }
-if "UpSampling2D" in layers.LAYERS:
-    LOWER[layers.LAYERS["UpSampling2D"]] = lambda link: (
-        [_one(link, "repeat", link.layer.size)] if getattr(link.layer, "interpolation", "nearest") == "nearest"
-        else "no fast stage for an interpolation")
 WATCHED = {layers.BatchNormalization: ("trainable",), layers.Dropout: ("rate",), layers.SpatialDropout2D: ("rate",),
            layers.LeakyReLU: ("negative_slope",), layers.ELU: ("alpha",), layers.Rescaling: ("scale", "offset"),
            layers.ReLU: ("max_value", "negative_slope", "threshold"), layers.ReLU6: ("max_value", "negative_slope", "threshold")}
