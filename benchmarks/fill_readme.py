@@ -72,7 +72,7 @@ def beside(r, peers, speed, cycles):
          "8 or 4 bits on dense layers; takes int8 models", "no, takes int8 models", "no"],
         ["light net, flash", f"{flash}: whole int8 images, the fastest first [1]", "X-CUBE-AI's",
          f"{none:,} B (none), {high:,} B (high), by its rules [2]", f"{nn['flash_kb']} KB, recorded once [3]", "-"],
-        ["light net, STM32L4R9 at 120 MHz", f"{calibrated(cycles)}, calibrated on silicon [4]; {times} for the same three images at zero wait states",
+        ["light net, STM32L4R9 at 120 MHz", f"{calibrated(cycles)}, calibrated on silicon [4]; {times} for the three images above at zero wait states",
          f"{student['seconds_per_query']} s a query, wire and pause included [5]",
          "-", f"{nn['ms']} ms, modelled once at zero wait states, without batch-norm [3]", "-"],
         [f"ResNet-8 of {peers['xcubeai_resnet8']['mmac']} MMAC, same core and clock", f"{calibrated(cycles, 'resnet8')} [4]", "-",
