@@ -178,6 +178,30 @@ def test_sizes_in_a_heap_of_texts(whole, tmp_path, form, size):
             way()
 
 
+def test_what_looks_like_a_reference_to_text_counts_in_attributes_alone(tmp_path):
+    """A layout message read one byte off did: (0x48010300 bytes, the heap at 0x800, index 0x90). So may any array."""
+    path = tmp_path / "numbers.h5"
+    with h5py.File(path, "w") as f:
+        f.attrs["names"] = [f"text {i}" for i in range(20)]
+    heap = path.read_bytes().index(b"GCOL")
+    with h5py.File(path, "r+") as f:
+        f["x"] = np.frombuffer(struct.pack("<IQI", 2 ** 32 - 1, heap, 1) * 100, np.uint8)
+    with hdf5.open_file(path) as (f, budget):
+        assert hdf5.read_array(hdf5.numbers(f, "x", budget)).size == 1600 and len(hdf5.strings(f, "names")) == 20
+
+
+def test_text_that_is_claimed_and_not_there(whole, tmp_path):
+    """The library makes room for it before it looks: a thousand entries of 4 GB are refused."""
+    model, folder = whole
+    raw = bytearray((folder / "m.h5").read_bytes())
+    heap, at = raw.index(b"GCOL").to_bytes(8, "little"), 0
+    while (at := raw.find(heap + b"\1\0\0\0", at + 1)) >= 0:
+        raw[at - 4:at] = b"\xff" * 4
+    (tmp_path / "m.h5").write_bytes(raw)
+    with pytest.raises(FormatError):
+        tinyvgg.load_model(tmp_path / "m.h5")
+
+
 def test_circles_in_the_structure(whole, tmp_path):
     """A tree that is its own child, a table that a group has twice, free places that follow each other."""
     _, folder = whole

@@ -35,7 +35,7 @@ def check(data, budget):
             step(*place)
     except (struct.error, IndexError) as error:
         raise FormatError("its structure ends in the middle") from error
-    check_heaps(data, budget)
+    check_heaps(data, budget, walk.attributes)
     return not walk.strange
 
 
@@ -47,6 +47,7 @@ class _Walk:
     owned: dict = field(default_factory=dict)           # address -> what stands there
     todo: list = field(default_factory=list)
     strange: set = field(default_factory=set)           # what was not understood
+    attributes: list = field(default_factory=list)      # (address, length) of each: where text is referred to
 
     # --- reading ---
 
@@ -162,6 +163,7 @@ class _Walk:
 
     def attribute(self, at, length):
         """Its datatype begins after its name; version 1 rounds each part up to 8 bytes."""
+        self.attributes.append((at, length))
         version, flags, name = self.numbers("<BBH", at)
         if version not in (1, 2, 3):
             raise FormatError(f"an attribute has version {version}")
@@ -288,8 +290,8 @@ _MESSAGES = {DATATYPE: _Walk.datatype, ATTRIBUTE: _Walk.attribute, LINK_INFO: _W
 # --- global heaps: text of any length ----------------------------------------------------------------------------------------
 
 
-def check_heaps(data, budget):
-    """Refuse heaps that the library would walk for ever, and references that claim more text than the file has.
+def check_heaps(data, budget, attributes):
+    """Refuse heaps that the library would walk for ever, and attributes (address, length) that claim more text than the file has.
 
     A heap is "GCOL", a header of 16 bytes, then objects of (index, references, reserved, size), free space having the index 0. The
     library steps by `size` in 64 bits, which may wrap around. An attribute refers to its text by (length, address of the heap,
@@ -305,7 +307,7 @@ def check_heaps(data, budget):
     room = MAX_TEXT + 4 * len(data)
     for at, indices in heaps.items():
         budget.check_time()
-        room -= _referred(data, at, indices)
+        room -= sum(_referred(data, at, indices, *place) for place in attributes)
         if room < 0:
             raise FormatError("its attributes claim more text than the file has")
 
@@ -326,12 +328,12 @@ def _heap_indices(data, at):
     return found - {0}
 
 
-def _referred(data, at, indices):
-    """Bytes of text that references to the heap at `at` claim."""
-    total, address = 0, at.to_bytes(8, "little")
-    place = data.find(address, 4)
-    while place >= 0:
+def _referred(data, heap, indices, start, length):
+    """Bytes of text that the references in an attribute to one heap claim."""
+    total, address, end = 0, heap.to_bytes(8, "little"), start + length
+    place = data.find(address, start + 4, end)
+    while 0 <= place <= end - 12:
         if int.from_bytes(data[place + 8:place + 12], "little") in indices:
             total += int.from_bytes(data[place - 4:place], "little")
-        place = data.find(address, place + 1)
+        place = data.find(address, place + 1, end)
     return total
