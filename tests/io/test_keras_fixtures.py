@@ -80,7 +80,7 @@ def test_summary_of_every_file(path, stem, ending, capsys):
     assert main(["summary", str(path), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     whole = keras_h5.summary(path.with_name(f"{stem}.h5"))
-    assert list(result) == ["parameters", "macc", "layers"] and result["parameters"] == whole["parameters"] > 0
+    assert list(result) == ["command", "parameters", "macc", "layers"] and result["parameters"] == whole["parameters"] > 0
     assert all(list(r) == ["name", "type", "output_shape", "parameters", "macc"] for r in result["layers"])
     if stem not in REFUSED and "weights" not in ending:
         rows = tinyvgg.nn.summary_rows(tinyvgg.load_model(path))
