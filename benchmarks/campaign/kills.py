@@ -32,7 +32,7 @@ def verbs(folder):
         "bitflip map": (f"bitflip map {folder}/int8.tvq {tiny(folder)} --samples 2 -n 60 --out {{out}}", ["map.jsonl"]),
         "bitflip search": (f"bitflip search {folder}/int8.tvq {tiny(folder)} --flips 4 -n 60 --out {{out}}", ["plan.json"]),
         "compress": (f"compress {folder}/small.h5 --scheme shared4 --finetune 2 {tiny(folder)} --out {{out}}/m.tvq", ["m.tvq"]),
-        "firmware build": (f"firmware build {folder}/int8.tvq --out {{out}}", ["int8.elf", "int8.bin"]),
+        "firmware build": (f"firmware build {folder}/int8.tvq --out {{out}}", ["small.elf", "small.bin"]),
     }
 
 
