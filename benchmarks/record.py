@@ -17,7 +17,7 @@ from tinyvgg import cli, zoo
 from tinyvgg.report.record import versions, write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
-LEFT_OUT = ("seconds", "source", "layers", "per_class", "confusion", "changes", "versions", "norms", "median_norms")
+LEFT_OUT = ("command", "seconds", "source", "layers", "per_class", "confusion", "changes", "versions", "norms", "median_norms")
 
 
 def record(name, commands, folder=RESULTS):
