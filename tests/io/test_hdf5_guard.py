@@ -202,6 +202,19 @@ def test_text_that_is_claimed_and_not_there(whole, tmp_path):
         tinyvgg.load_model(tmp_path / "m.h5")
 
 
+@pytest.mark.parametrize("elsewhere", [0, 0xff])
+def test_one_claim_of_four_gigabytes(whole, tmp_path, elsewhere):
+    """Also where the address leads to no heap: the room is made first."""
+    model, folder = whole
+    raw = bytearray((folder / "m.h5").read_bytes())
+    at = raw.index(raw.index(b"GCOL").to_bytes(8, "little") + b"\1\0\0\0")
+    raw[at - 1], raw[at] = 0xff, raw[at] ^ elsewhere
+    (tmp_path / "m.h5").write_bytes(raw)
+    for _, way in ways(tmp_path / "m.h5", model):
+        with pytest.raises(FormatError, match="claim more text"):
+            way()
+
+
 def test_circles_in_the_structure(whole, tmp_path):
     """A tree that is its own child, a table that a group has twice, free places that follow each other."""
     _, folder = whole

@@ -35,7 +35,7 @@ def check(data, budget):
             step(*place)
     except (struct.error, IndexError) as error:
         raise FormatError("its structure ends in the middle") from error
-    check_heaps(data, budget, walk.attributes)
+    check_heaps(data, budget)
     return not walk.strange
 
 
@@ -47,7 +47,7 @@ class _Walk:
     owned: dict = field(default_factory=dict)           # address -> what stands there
     todo: list = field(default_factory=list)
     strange: set = field(default_factory=set)           # what was not understood
-    attributes: list = field(default_factory=list)      # (address, length) of each: where text is referred to
+    claimed: int = 0                                    # bytes of text that attributes refer to
 
     # --- reading ---
 
@@ -162,17 +162,26 @@ class _Walk:
             self.strange.add(f"datatype {first & 15}")
 
     def attribute(self, at, length):
-        """Its datatype begins after its name; version 1 rounds each part up to 8 bytes."""
-        self.attributes.append((at, length))
-        version, flags, name = self.numbers("<BBH", at)
+        """Name, datatype, dataspace, data; version 1 rounds each of the first three up to 8 bytes."""
+        version, flags, *sizes = self.numbers("<BBHHH", at)
         if version not in (1, 2, 3):
             raise FormatError(f"an attribute has version {version}")
         if version > 1 and flags & 3:
             self.strange.add("shared message")
-        elif version == 1:
-            self.datatype_class(self.part(at + 8 + (name + 7) // 8 * 8, 1)[0])
-        else:
-            self.datatype_class(self.part(at + (8 if version == 2 else 9) + name, 1)[0])
+            return
+        name, kind, space = ((size + 7) // 8 * 8 for size in sizes) if version == 1 else sizes
+        place = at + (9 if version == 3 else 8) + name
+        first, = self.part(place, 1)
+        self.datatype_class(first)
+        if first & 15 == 9:
+            self.claims(place + kind + space, at + length)
+
+    def claims(self, place, end):
+        """Text of any length is (length, address of its heap, index): the library makes room for the length before it looks there."""
+        for at in range(place, end - 15, 16):
+            self.claimed += self.numbers("<I", at)[0]
+        if self.claimed > MAX_TEXT + 4 * len(self.data):
+            raise FormatError("its attributes claim more text than the file has")
 
     def link_info(self, at, length):
         _, flags = self.numbers("<BB", at)
@@ -290,50 +299,31 @@ _MESSAGES = {DATATYPE: _Walk.datatype, ATTRIBUTE: _Walk.attribute, LINK_INFO: _W
 # --- global heaps: text of any length ----------------------------------------------------------------------------------------
 
 
-def check_heaps(data, budget, attributes):
-    """Refuse heaps that the library would walk for ever, and attributes (address, length) that claim more text than the file has.
+def check_heaps(data, budget):
+    """Refuse heaps that the library would walk for ever.
 
     A heap is "GCOL", a header of 16 bytes, then objects of (index, references, reserved, size), free space having the index 0. The
-    library steps by `size` in 64 bits, which may wrap around. An attribute refers to its text by (length, address of the heap,
-    index), and the library makes room for `length` before it looks whether the object is so long.
+    library steps by `size` in 64 bits, which may wrap around.
     """
-    heaps, at = {}, data.find(b"GCOL\1")
+    count, at = 0, data.find(b"GCOL\1")
     while at >= 0:
         budget.check_time()
-        heaps[at] = _heap_indices(data, at)
-        if len(heaps) > MAX_HEAPS:
+        _check_heap(data, at)
+        count += 1
+        if count > MAX_HEAPS:
             raise FormatError(f"its text lies in over {MAX_HEAPS} heaps; expected fewer")
         at = data.find(b"GCOL\1", at + 4)
-    room = MAX_TEXT + 4 * len(data)
-    for at, indices in heaps.items():
-        budget.check_time()
-        room -= sum(_referred(data, at, indices, *place) for place in attributes)
-        if room < 0:
-            raise FormatError("its attributes claim more text than the file has")
 
 
-def _heap_indices(data, at):
-    """The indices of the objects in the heap at `at`, each of which must lie in it."""
+def _check_heap(data, at):
+    """Each object in the heap at `at` must lie in it."""
     end = at + int.from_bytes(data[at + 8:at + 16], "little")
     if end > len(data):
         raise FormatError("a heap of texts is longer than the file")
-    place, found = at + 16, set()
+    place = at + 16
     while place + 16 <= end:
         index, _, _, size = struct.unpack_from("<HHIQ", data, place)
         step = 16 + (size + 7) // 8 * 8 if index else size
         if step < 16 or place + step > end:
             raise FormatError("a heap of texts has objects without size, or larger than itself")
         place += step
-        found.add(index)
-    return found - {0}
-
-
-def _referred(data, heap, indices, start, length):
-    """Bytes of text that the references in an attribute to one heap claim."""
-    total, address, end = 0, heap.to_bytes(8, "little"), start + length
-    place = data.find(address, start + 4, end)
-    while 0 <= place <= end - 12:
-        if int.from_bytes(data[place + 8:place + 12], "little") in indices:
-            total += int.from_bytes(data[place - 4:place], "little")
-        place = data.find(address, place + 1, end)
-    return total
