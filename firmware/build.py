@@ -59,7 +59,8 @@ def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=()
 
     sources: C files that implement tv_app.h; include: their header folders; defines: "NAME=VALUE" strings; flags: further
     compiler flags; stack: bytes; flash, ram: budgets in bytes below the board's own; memory_access: compile in the requests
-    that read and write memory; protocol: "tinyvgg" (with the student's beside it), or "mlperf", MLPerf Tiny's commands. Raises BuildError (no compiler; it refused the code, with its message; too large, by how much).
+    that read and write memory; protocol: "tinyvgg" (with the student's beside it), or "mlperf", MLPerf Tiny's commands. Raises BuildError (no
+    compiler; it refused the code, with its message; too large, by how much).
     """
     facts = board_facts(board)
     name, command = find_compiler(compiler)
@@ -142,14 +143,17 @@ def _facts_source(facts, folder):
 def _linker_script(facts, stack):
     """Fill the family's link.ld (or the board's own) with the memories of a board."""
     own = facts.folder / "link.ld"
-    template = Template((own if own.is_file() else facts.sources / "link.ld").read_text(encoding="utf-8"))
+    path = own if own.is_file() else facts.sources / "link.ld"
     alias = facts.ramcode["in_ram"]
     values = {"part": facts.part, "stack": stack,
               "ram_limit": hex(facts.ram["origin"] + (facts.ram["length"] if alias is None else alias))}
     for name in ("flash", "ram", "ramcode"):
         memory = getattr(facts, name)
         values |= {f"{name}_origin": f"{memory['origin']:#010x}", f"{name}_length": memory["length"]}
-    return template.substitute(values)
+    try:
+        return Template(path.read_text(encoding="utf-8")).substitute(values)
+    except (OSError, ValueError, KeyError) as error:
+        raise BuildError(f"{path} cannot be filled in: {error}", f"${{NAME}} of {', '.join(values)} alone, and $$ for a $") from error
 
 
 def _compile(command, facts, scratch):

@@ -15,6 +15,7 @@ FAMILIES = Path(__file__).parent / "families"
 OSCILLATOR_HZ = 4_000_000               # MSI after reset, which feeds the PLL
 _LARGEST_FILE = 1 << 16
 _LARGEST_MEMORY = 16 << 20
+_MOST_WAIT_STATES = 15                  # what FLASH_ACR.LATENCY holds
 _PIN = re.compile(r"P([A-I])(1[0-5]|[0-9])")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,47}")
 _MEMORIES = {"flash": (0x08000000, 0x10000000), "ram": (0x20000000, 0x40000000), "ramcode": (0x10000000, 0x20000000)}
@@ -108,6 +109,9 @@ def parse_facts(text, where, folder=None):
     hz = OSCILLATOR_HZ // facts.pll["m"] * facts.pll["n"] // facts.pll["r"]
     if hz != facts.clock_hz:
         raise FormatError(f"{where} says {facts.clock_hz:,} Hz, but its pll makes {hz:,} of 4 MHz", "m, n, r with 4 MHz / m * n / r")
+    if facts.wait_states > _MOST_WAIT_STATES:
+        _wrong(where, f"{facts.clock_hz:,} Hz with a wait state each {facts.wait_state_hz:,} Hz are {facts.wait_states} wait states; "
+                      f"expected {_MOST_WAIT_STATES} at most")
     return facts
 
 
@@ -139,13 +143,17 @@ def _check(found, where):
     for name in ("zig", "gcc"):
         if not all(isinstance(flag, str) for flag in found[name]):
             _wrong(where, f"{name} is {found[name]!r:.60}; expected a list of compiler flags")
+    for name in ("openocd", "pyocd"):
+        if not isinstance(found.get(name, ""), str):
+            _wrong(where, f"{name} is {found[name]!r:.60}; expected the name by which it knows the board")
 
 
 def _check_line(uart, led, where):
     _number(where, "uart.base", uart.get("base"), 0x40000000, 0x40023FFF)
     _number(where, "uart.alternate", uart.get("alternate"), 0, 15)
     enable = uart.get("enable")
-    if not (isinstance(enable, list) and len(enable) == 2 and all(type(n) is int for n in enable) and enable[1] < 32):
+    if not (isinstance(enable, list) and len(enable) == 2 and all(type(n) is int for n in enable) and 0 <= enable[1] < 32
+            and enable[0] % 4 == 0):
         _wrong(where, f"uart.enable is {enable!r:.60}; expected [offset of the RCC register, bit]")
     _number(where, "uart.enable[0]", enable[0], 0x48, 0x60)
     if uart.get("kind", "usart") not in _UARTS or not isinstance(uart.get("name"), str) or not _NAME.fullmatch(uart["name"]):

@@ -3,6 +3,7 @@ from pathlib import Path
 
 from tinyvgg.errors import FormatError
 from tinyvgg.firmware.elf import Elf, Segment
+from tinyvgg.report.untrusted import check_regular
 
 _LARGEST = 64 << 20
 _LARGEST_SPAN = 16 << 20
@@ -39,6 +40,8 @@ def open_image(path, origin=0x08000000):
 
 def _bytes(path):
     try:
+        if path.exists():
+            check_regular(path)
         if path.stat().st_size > _LARGEST:
             raise FormatError(f"{path} has {path.stat().st_size:,} bytes; a firmware image is smaller than {_LARGEST:,}")
         return path.read_bytes()

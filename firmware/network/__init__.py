@@ -22,6 +22,7 @@ from tinyvgg.images import grey_level
 HERE = Path(__file__).parent
 TRACE, CRCS, CHECK = 0, 1, 2             # functions of tv_app_call
 WEIGHTS = ("flash", "ram")               # where constants lie while the board runs
+MLPERF_INPUT = 32768                     # bytes: INPUT_BYTES of mlperf/tv_mlperf.c
 CODE = ("auto", "sram2", "flash")        # where the kernels that are made for their shape run
 
 
@@ -61,6 +62,8 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
     if check_every < 0:
         raise OptionError(f"a check every {check_every} inferences; expected 0 (at the start only) or more", "--check-every 1")
     _check_constants(graph, name, board, weights)
+    if options.get("protocol") == "mlperf":
+        _check_mlperf(graph)
     guard = parse_guard(defence) if defence else None
     out, deployed = Path(out), _deployed(model, graph)
     with tempfile.TemporaryDirectory(prefix="tinyvgg-") as folder:
@@ -117,6 +120,22 @@ def _check_constants(graph, name, board, weights="flash"):
             raise _explained(BuildError(problem), program)
 
 
+def _check_mlperf(graph):
+    """Refuse a network that MLPerf Tiny's commands, which bring an image as bytes, cannot feed."""
+    count = math.prod(graph.ops[0].shape)
+    if count > MLPERF_INPUT:
+        raise BuildError(f"MLPerf Tiny's commands take an image of {MLPERF_INPUT:,} bytes at most; {graph.name!r} takes {count:,}",
+                         "--protocol tinyvgg")
+    if not takes_bytes(graph):
+        raise BuildError(f"MLPerf Tiny's commands bring bytes; {graph.name!r} takes floats from {graph.input_range[0]:g} on",
+                         "an integer model: tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
+
+
+def takes_bytes(graph):
+    """Whether the firmware of a Graph takes images as bytes: an integer one does, one of floats where they begin at 0."""
+    return graph.ops[0].dtype == "uint8" or graph.input_range[0] == 0
+
+
 def _explained(error, program):
     """Add to a BuildError about size which layer is the largest, and what to do."""
     if "missing" not in error.problem and "lacks" not in error.problem:
@@ -139,8 +158,7 @@ def app_text(program, sha256, header=None, check_every=None):
     name, graph, logits = program.name, program.graph, program.graph.logits
     integer = program.image.dtype == "uint8"
     low, high = graph.input_range
-    takes_bytes = integer or low == 0
-    types = ["TV_ACCEPTS(TV_U8)", "TV_ACCEPTS(TV_I8)"] if takes_bytes else []
+    types = ["TV_ACCEPTS(TV_U8)", "TV_ACCEPTS(TV_I8)"] if takes_bytes(graph) else []
     shape = [*program.image.shape, 0, 0, 0][:4]
     float_offset, arena_bytes = float_place(program)
     values = {
@@ -153,7 +171,7 @@ def app_text(program, sha256, header=None, check_every=None):
         "input_scale": f"{name.upper()}_INPUT_SCALE" if integer else number(grey_level(graph.input_range)),
         "probabilities": "" if program.softmax is None else f"static {name}_probability probabilities[{name.upper()}_CLASSES];",
         "probabilities_argument": "" if program.softmax is None else "probabilities, ",
-        "convert": _CONVERT_INTEGER.replace("QUANTIZE", _quantize(low)) if integer else _CONVERT_BYTES if takes_bytes else _CONVERT_NOTHING,
+        "convert": _CONVERT_INTEGER.replace("QUANTIZE", _quantize(low)) if integer else _CONVERT_BYTES if takes_bytes(graph) else _CONVERT_NOTHING,
         "softmax": _softmax(program), **_guard(name, check_every)}
     return Template((HERE / "network_app.c.in").read_text(encoding="utf-8")).substitute(values)
 

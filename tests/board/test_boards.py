@@ -8,7 +8,7 @@ pytest.importorskip("unicorn")
 pytest.importorskip("capstone")
 from tinyvgg.board import Board  # noqa: E402
 from tinyvgg.board.virtual.machine import Machine  # noqa: E402
-from tinyvgg.errors import FormatError, OptionError  # noqa: E402
+from tinyvgg.errors import BuildError, FormatError, OptionError  # noqa: E402
 from tinyvgg.firmware.build import build_demonstration  # noqa: E402
 from tinyvgg.firmware.elf import Elf  # noqa: E402
 from tinyvgg.firmware.facts import BOARDS, board_facts  # noqa: E402
@@ -53,6 +53,9 @@ def test_a_folder_is_a_board(tmp_path, changes, hz, flash, ram, error):
         assert board.echo(b"at the line's pace") == b"at the line's pace"
     with pytest.raises(OptionError, match=f"was built for {changes['name']}"):
         Machine(image.elf, board="stm32l4r9i-disco")
+    folder_of(tmp_path, {**changes, "interrupts": 90})
+    with pytest.raises(OptionError, match=f"was built for another {changes['name']} than .* says now"):
+        Machine(image.elf, board=folder)
 
 
 def test_memory_that_the_part_lacks_is_not_there(tmp_path):
@@ -81,7 +84,10 @@ def test_the_uart_without_a_fifo_bit(tmp_path):
     ({"flash": "{ origin = 0x08000000 }"}, "flash.length is None"), ({"uart": '{ name = "U" }'}, "uart.base is None"),
     ({"led": '{ pin = "PZ9", lit = "low" }'}, "led.pin is 'PZ9'"), ({"device_id": '"0x470"'}, "device_id is '0x470'"),
     ({"zig": "[1]"}, "zig is [1]"), ({"boost": "1"}, "boost is 1"), ({"ram": "{ origin = 0, length = 65536 }"}, "ram.origin is 0"),
-    ({"pll": "{ m = 0, n = 60, r = 2 }"}, "pll.m is 0")])
+    ({"pll": "{ m = 0, n = 60, r = 2 }"}, "pll.m is 0"), ({"openocd": "5"}, "openocd is 5"),
+    ({"wait_state_hz": "1_000_000"}, "119 wait states; expected 15 at most"),
+    ({"uart": L4R5["uart"].replace("0x5C, 0]", "0x5C, -1]")}, "uart.enable is [92, -1]"),
+    ({"uart": L4R5["uart"].replace("0x5C, 0]", "0x5D, 0]")}, "uart.enable is [93, 0]")])
 def test_facts_that_cannot_be(tmp_path, changes, words):
     with pytest.raises(FormatError, match=re.escape(words)):
         board_facts(folder_of(tmp_path, changes))
@@ -116,3 +122,11 @@ def test_a_folder_with_sources_of_its_own(tmp_path):
     (folder / "system.c").write_text(text.replace(cycles, mine))
     image = build_demonstration(tmp_path / "own", board=folder)
     assert "mine" in Elf(image.elf).symbols and image.as_dict()["board"] == "own-light"
+
+
+def test_a_linker_script_that_cannot_be_filled_in(tmp_path):
+    folder = folder_of(tmp_path, {"name": "own-script"})
+    for text in ("${nobody_knows}", "a $ alone"):
+        (folder / "link.ld").write_text(text)
+        with pytest.raises(BuildError, match="link.ld cannot be filled in"):
+            build_demonstration(tmp_path / "own", board=folder)

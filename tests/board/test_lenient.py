@@ -8,7 +8,7 @@ pytest.importorskip("capstone")
 from tests.board.programs import assemble  # noqa: E402
 from tinyvgg.board.virtual.machine import Machine  # noqa: E402
 from tinyvgg.cli import main  # noqa: E402
-from tinyvgg.errors import FormatError  # noqa: E402
+from tinyvgg.errors import DataError, FormatError  # noqa: E402
 from tinyvgg.firmware.elf import Elf  # noqa: E402
 from tinyvgg.firmware.image import to_binary, to_hex  # noqa: E402
 from tinyvgg.firmware.raw import open_image  # noqa: E402
@@ -150,6 +150,9 @@ def test_files_that_are_no_image(image, tmp_path):
         Machine(tmp_path / "large.bin")
     with pytest.raises(FormatError, match="cannot be read"):
         open_image(tmp_path / "none.bin")
+    (tmp_path / "folder.bin").mkdir()
+    with pytest.raises(DataError, match="is not a file"):       # a FIFO would be waited for
+        open_image(tmp_path / "folder.bin")
 
 
 def test_one_bank_needs_a_part_that_has_it(image):

@@ -1,5 +1,6 @@
 """Firmware that speaks MLPerf Tiny's commands: what its runner sends and expects, on the virtual board."""
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,11 +8,13 @@ import pytest
 pytest.importorskip("ziglang")
 pytest.importorskip("unicorn")
 pytest.importorskip("capstone")
-from tinyvgg import models  # noqa: E402
+from tinyvgg import models, nn  # noqa: E402
 from tinyvgg.board.virtual.machine import Machine  # noqa: E402
-from tinyvgg.errors import OptionError  # noqa: E402
-from tinyvgg.firmware.build import build  # noqa: E402
-from tinyvgg.firmware.network import build_network  # noqa: E402
+from tinyvgg.errors import BuildError, OptionError  # noqa: E402
+from tinyvgg.firmware.build import HERE, build  # noqa: E402
+from tinyvgg.firmware.network import MLPERF_INPUT, build_network  # noqa: E402
+from tinyvgg.nn import layers as L  # noqa: E402
+from tinyvgg.quant.fuse import fuse  # noqa: E402
 from tinyvgg.quant.schemes import compress  # noqa: E402
 
 
@@ -70,3 +73,13 @@ def test_mistakes_are_told(built, command, words):
 def test_protocols_that_are_not_there(tmp_path):
     with pytest.raises(OptionError, match="expected tinyvgg or mlperf"):
         build([], tmp_path / "x", protocol="morse")
+
+
+def test_networks_that_its_commands_cannot_feed(tmp_path):
+    """An image larger than the buffer for it, and floats that no byte stands for."""
+    wide = fuse(nn.Sequential([L.InputLayer((128, 128, 3)), L.GlobalAveragePooling2D(), L.Dense(2, activation="softmax")]))
+    assert f"#define INPUT_BYTES {MLPERF_INPUT}u" in (HERE / "mlperf" / "tv_mlperf.c").read_text(encoding="utf-8")
+    below = replace(fuse(nn.Sequential([L.InputLayer((8, 8, 3)), L.Flatten(), L.Dense(2)])), input_range=(-1.0, 1.0))
+    for graph, words in ((wide, "32,768 bytes at most; .* takes 49,152"), (below, "takes floats from -1 on")):
+        with pytest.raises(BuildError, match=words):
+            build_network(graph, tmp_path, name="net", protocol="mlperf")

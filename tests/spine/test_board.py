@@ -58,6 +58,9 @@ def test_evaluation_resumes(mini, url, images, tmp_path):
     assert len([json.loads(line) for line in out.read_text().split("\n") if line.endswith("}")]) == 13
     with Board(url) as board, pytest.raises(OptionError, match="another set of images"):
         evaluate_board(board, images[:4], y[:4], out=out)
+    assert whole["bank"] == "dual"
+    with Board(url, two_banks=False) as board, pytest.raises(OptionError, match="answers of another bank"):
+        evaluate_board(board, images, y, out=out)               # its times are others
 
 
 def test_another_model_is_refused(mini, url, images):

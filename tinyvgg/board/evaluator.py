@@ -56,7 +56,14 @@ def evaluate_board(board, x, y, *, model=None, out=None, classes=None, seed=0, q
 def _key(board, x, y):
     """What must be the same for kept answers to count."""
     return {"images": sha256_arrays(x, y), "model": board.info.sha256 if board.info else None, "protocol": board.protocol,
-            "flash_model": flash_model(board)}
+            "flash_model": flash_model(board), "bank": bank(board)}
+
+
+def bank(board):
+    """The option byte that the times of a virtual Board rest on, "dual" or "single"; None without a flash model and on silicon."""
+    machine = getattr(board.link, "machine", None)
+    model = machine and machine.flash_model
+    return ("dual" if model.two_banks else "single") if model else None
 
 
 def flash_model(board):
@@ -110,7 +117,7 @@ def times(rows, board):
     total = 1000 * float(np.mean([r["seconds"] for r in rows]))
     return {"instructions_per_image": float(np.mean(instructions)) if instructions else None,
             "cycles_per_image": float(np.mean(base)) if base else None, "ms_per_image": ms, "ms_error": ms_error(board),
-            "flash_model": flash_model(board),
+            "flash_model": flash_model(board), "bank": bank(board),
             "wire_ms_per_image": None if ms is None else max(total - ms, 0.0), "total_ms_per_image": total}
 
 
@@ -164,7 +171,7 @@ def profile_board(board, x):
     mean, clock = total / len(x), board.info.clock_hz
     base = mean - np.mean(stalls, axis=0)
     return {"n": len(x), "cycles_per_image": float(base[0]), "ms_per_image": 1000 * float(mean[0]) / clock,
-            "ms_error": ms_error(board), "flash_model": flash_model(board), "clock_hz": clock,
+            "ms_error": ms_error(board), "flash_model": flash_model(board), "bank": bank(board), "clock_hz": clock,
             "modelled": getattr(board.link, "machine", None) is not None, "usage": vars(board.usage()), "model": board.info.model,
             "layers": [{"layer": n, "cycles": float(c), "ms": 1000 * float(m) / clock, "instructions": k}
                        for n, c, m, k in zip(names, base[1:], mean[1:], _means(instructions, len(names)), strict=True)]}

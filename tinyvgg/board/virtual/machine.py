@@ -8,7 +8,7 @@
 """
 import ctypes
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -458,6 +458,8 @@ def _facts(image, board):
     given = None if board is None else board_facts(board)
     if own and given and own.name != given.name:
         raise OptionError(f"{image.path} was built for {own.name} ({own.part}), not for {given.name}", f"--board {own.name}")
+    if own and given and replace(given, folder=own.folder) != own:
+        raise OptionError(f"{image.path} was built for another {own.name} than {given.folder} says now", "build it anew, or leave --board out")
     return own or given or board_facts(DEFAULT_BOARD)
 
 
