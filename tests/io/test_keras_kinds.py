@@ -124,6 +124,9 @@ def test_activations(kind, ending, tmp_path):
     {"value": ["4wEAAAAA", None, None]}, {"class_name": "__lambda__", "config": {"value": "x"}},
     {"module": "builtins", "class_name": "function", "config": "swish", "registered_name": "function"},
     {"module": None, "class_name": "function", "config": "theirs>swish", "registered_name": "theirs>swish"},
+    {"module": None, "class_name": "function", "config": "relu", "registered_name": "theirs>relu"},
+    {"class_name": "relu", "config": {}, "registered_name": "theirs>relu"},
+    {"module": "__main__", "class_name": "function", "config": "softmax_v2", "registered_name": "theirs>softmax_v2"},
     {"class_name": "theirs>LeakyReLU", "config": {"name": "l"}}, {"module": "__main__", "class_name": "ReLU", "config": {"name": "l"}},
     "mine", 3, ["relu"]], ids=str)
 def test_what_is_not_keras_own_activation(activation, tmp_path):
@@ -138,12 +141,21 @@ def test_what_is_not_keras_own_activation(activation, tmp_path):
 @pytest.mark.parametrize("layer", [
     {**conv(), "module": "keras.layers", "registered_name": "me2>Conv2D"}, {**conv(), "module": "__main__", "registered_name": None},
     {**conv(), "module": "keras_cv.layers"}, {**conv(), "class_name": "me2>Conv2D"},
+    conv(kernel_regularizer={"module": "__main__", "class_name": "L2", "config": {"l2": 0.1}, "registered_name": "theirs>L2"}),
+    {**entry("Add", "conv"), "module": "theirs.ops.sums"},
     entry("Lambda", "conv", function=["4wEAAAAA", None, None])], ids=lambda v: str(v)[:30])
 def test_whose_class_it_is_decides(layer, tmp_path):
     path = as_h5(tmp_path / "m.h5", chain(layer), {"conv": CONV})
     for task in (lambda: tinyvgg.load_model(path), lambda: keras_h5.convert(path, tmp_path / "o.h5")):
         with pytest.raises(NotYet, match="layer 'conv'"):
             task()
+
+
+@pytest.mark.parametrize("module", ["keras_core.layers", "tf_keras.layers", "keras.src.layers.convolutional.conv2d", "tensorflow.keras.layers"])
+def test_every_name_of_keras_is_keras(module, tmp_path):
+    path = as_h5(tmp_path / "m.h5", chain({**conv(), "module": module, "registered_name": "Conv2D"}), {"conv": CONV})
+    x = images()
+    assert np.array_equal(tinyvgg.load_model(path).predict(x), linear(x))
 
 
 def graph(*entries, output, version=2):
@@ -178,6 +190,29 @@ def test_called_in_training(training, tmp_path):
         changes = keras_h5.convert(two, tmp_path / "o.h5")
         assert any("training=False" in change for change in changes) == (training is False)
     tinyvgg.load_model(three)           # Keras 3 does not heed it in predict
+
+
+@pytest.mark.parametrize("training", [True, 1])
+@pytest.mark.parametrize("ending", [".h5", ".keras"])
+def test_a_nested_model_called_in_training(ending, training, tmp_path):
+    within = {"class_name": "Sequential", "config": {"name": "within", "layers": [
+        entry("InputLayer", "own", batch_input_shape=[None, 5, 5, 2]), entry("BatchNormalization", "n", axis=[3])]}}
+    config = graph(node(within, [["x", 0, 0, {"training": training}]]), output="within")
+    path = (as_h5(tmp_path / "m.h5", config, {"within": NORM}) if ending == ".h5" else
+            as_keras(tmp_path / "m.keras", config, {"layers/sequential/layers/batch_normalization": NORM}, "2.15.0"))
+    for task in (lambda: tinyvgg.load_model(path), lambda: keras_h5.convert(path, tmp_path / "o.h5")):
+        with pytest.raises(NotYet, match="'within' .Sequential. is called with training=True"):
+            task()
+
+
+@pytest.mark.parametrize("layer", [entry("LSTM", "t", units=2, dropout=0.5),
+                                   entry("TimeDistributed", "t", layer=entry("Dropout", "d", rate=0.5))], ids=str)
+def test_chance_within_a_layer_called_in_training(layer, tmp_path):
+    config = graph(node(layer, [["x", 0, 0, {"training": True}]]), output="t")
+    config["config"]["layers"][0]["config"]["batch_input_shape"] = [None, 5, 2]
+    path = as_h5(tmp_path / "m.h5", config, {"t": arrays((2, 8), (2, 8), (8,))} if layer["class_name"] == "LSTM" else {})
+    with pytest.raises(NotYet, match="'t' .* is called with training=True"):
+        keras_h5.convert(path, tmp_path / "o.h5")
 
 
 def test_functions_between_layers(tmp_path):

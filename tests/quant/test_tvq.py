@@ -1,6 +1,7 @@
 """The .tvq file: what is read is what was written; a damaged file gives one sentence, never a crash, a hang or a huge array."""
 
 import json
+import os
 
 import h5py
 import numpy as np
@@ -178,3 +179,14 @@ def test_light_saves_and_loads(tmp_path):
     q = quantize(zoo.light(), x)
     q.save(tmp_path / "light.tvq")
     assert load_tvq(tmp_path / "light.tvq").sha256 == q.sha256
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "empty"])
+def test_what_is_no_file(tmp_path, kind):
+    path = tmp_path / "m.tvq"
+    if kind == "fifo" and not hasattr(os, "mkfifo"):
+        pytest.skip("no FIFOs here")
+    {"folder": path.mkdir, "fifo": lambda: os.mkfifo(path), "empty": path.touch}[kind]()
+    with pytest.raises(FormatError) as caught:
+        load_tvq(path)
+    assert str(caught.value).startswith(f"{path} is {'empty' if kind == 'empty' else 'not a file'}")

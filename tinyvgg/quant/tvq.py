@@ -63,7 +63,7 @@ def load_tvq(path):
     from tinyvgg.quant.model import QuantizedModel
 
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FormatError(f"{path} is not there", "tinyvgg compress MODEL --scheme int8 --data DATA --out " + path.name)
     try:
         with hdf5.open_file(path) as (f, budget):
@@ -77,7 +77,7 @@ def load_tvq(path):
             float_graph = _read(f, "float", "float", budget) if "float" in f else None
             claimed = hdf5.text(f, "sha256")
     except TinyVGGError as error:
-        raise FormatError(f"{path}: {error.problem}", error.hint) from error
+        raise FormatError(error.problem if str(path) in error.problem else f"{path}: {error.problem}", error.hint) from error
     except Exception as error:  # h5py raises nearly every class there is on damaged files
         raise FormatError(f"{path} is damaged or no .tvq file: {type(error).__name__} {str(error)[:200]}") from error
     if claimed != graph_sha256(graph):

@@ -263,18 +263,29 @@ class _Inliner:
             problem = f"is called on {', '.join(repr(r.name[:40]) for r in others)} beside its input; one argument is understood"
         elif options or any(v is not None for v in call.arguments[1:]):
             problem = f"is called with {str(options or call.arguments[1:])[:60]}, which is not understood"
-        elif isinstance(call.named.get("training"), bool) and self.version[:1] != "3":      # Keras 3 does not heed it in predict
-            trains = next((leaf for leaf in leaves_of([part.branch]) if self.description.leaves[leaf].class_name in TRAINS), None)
+        elif call.named.get("training") is not None and self.version[:1] != "3":            # Keras 3 does not heed it in predict
+            trains = next((leaf for leaf in self.leaves_in(part) if _trains(leaf.class_name, leaf.config)), None)
             if trains is not None and call.named["training"]:
                 problem = ("is called with training=True: its answers depend on the other images of a batch, or on chance "
-                           f"(layer {self.description.leaves[trains].name!r})")
+                           f"(layer {trains.name!r})")
             elif trains is not None:
                 self.description.changes["calls with training=False are written without it: training that goes on moves the "
                                          "statistics of their batch-norms, unless trainable is False"] += 1
         if problem is not None:
-            for leaf in leaves_of([part.branch])[:1]:
-                self.description.leaves[leaf].refusal = NotYet(
-                    f"layer {part.branch.name!r} ({part.branch.class_name}) {problem}", meaning.ALONE)
+            refusal = NotYet(f"layer {part.branch.name!r} ({part.branch.class_name}) {problem}", meaning.ALONE)
+            for leaf in self.leaves_in(part):           # all: a nested model's own inputs are called by nobody
+                leaf.refusal = leaf.refusal or refusal
+
+    def leaves_in(self, part):
+        """The Leafs of a part."""
+        return [self.description.leaves[i] for i in leaves_of([part.branch])]
+
+
+def _trains(class_name, config):
+    """Whether a layer, or one within it, answers another way when it is called with training=True."""
+    inner = [config.get(key) for key in ("layer", "backward_layer", "cell")] + list(config.get("cells") or [])
+    return (class_name in TRAINS or any(config.get(key) for key in ("dropout", "recurrent_dropout"))
+            or any(_trains(*_parts(entry)) for entry in inner if isinstance(entry, dict)))
 
 
 def leaves_of(tree):

@@ -152,6 +152,7 @@ def _training_object(value, key, where, known):
     class_name, settings = value.get("class_name"), value.get("config")
     if class_name not in known or not isinstance(settings, dict):
         raise NotYet(f"{where} has the {key} {str(class_name)[:40]!r}, which is not Keras' own", meaning.ALONE)
+    meaning.check_owner(value, f"the {key} of {where}")
     return {"class_name": class_name, "config": settings}
 
 

@@ -18,7 +18,7 @@ ALONE = "a network of Keras' own layers with the same weights (model.set_weights
 
 def is_keras(module):
     """Whether a module's name is one of Keras' own; files of older versions name none."""
-    return module is None or (isinstance(module, str) and module.split(".")[0] in ("keras", "tf_keras", "tensorflow"))
+    return module is None or (isinstance(module, str) and module.split(".")[0] in ("keras", "keras_core", "tf_keras", "tensorflow"))
 
 
 def check_owner(entry, where):
@@ -44,6 +44,8 @@ def activation(value, version, where):
         return _named(value, version, where)
     if isinstance(value, dict):
         class_name, config = value.get("class_name"), value.get("config")
+        if ">" in str(value.get("registered_name")):
+            check_owner(value, f"the activation of {where}")
         if class_name == "function" and isinstance(config, str) and (config == "softmax_v2" or is_keras(value.get("module"))):
             return _named(config, version, where)
         if class_name == "function":

@@ -20,6 +20,8 @@ _CLASSES = {"Add": "add", "Subtract": "subtract", "Multiply": "multiply", "TrueD
 def is_operation(class_name, entry, settings, version):
     """Whether an entry of a graph is a function rather than a layer."""
     module = entry.get("module")
+    if not meaning.is_keras(module):
+        return False
     if class_name in KINDS or (isinstance(module, str) and ".ops." in module + "."):
         return True
     # An .h5 of Keras 3 names no modules; the settings of every layer have one of these two.
