@@ -215,3 +215,71 @@ def test_an_attack_keeps_few_copies_of_its_images(make_linear):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(result) == 2000 and peak < 3 * x.nbytes
+
+
+def test_a_wrapper_is_not_the_model_within(toy):
+    """It passes on what it does not know itself; two of one class may answer differently all the same."""
+    class Wrapper:
+        def __init__(self, model, levels):
+            self.__dict__.update(model=model, levels=levels)
+
+        def __getattr__(self, name):
+            return getattr(self.model, name)
+
+    class Weighed(Wrapper):
+        def get_weights(self):
+            return self.model.get_weights()
+
+    assert model_identity(Wrapper(toy[0], 7)) is None and model_identity(Weighed(toy[0], 7)) is None
+    one, two = Weighed(toy[0], 7), Weighed(toy[0], 1)
+    one.name, two.name = "seven", "one"
+    assert model_identity(one) != model_identity(two) is not None
+
+
+def test_an_attack_of_a_module_is_told_by_its_defaults_too():
+    told = attack_identity(noise_of_mine)
+    noise_of_mine.__kwdefaults__ = {"tries": 3}
+    try:
+        assert attack_identity(noise_of_mine) != told
+    finally:
+        noise_of_mine.__kwdefaults__ = None
+    assert attack_identity(noise_of_mine) == told
+
+
+def test_studies_take_an_attack_of_ones_own_and_settings_bound_before(toy, other):
+    model, x, y = toy
+    x, y = x[:6], y[:6]
+    assert attacks.eps_curve(model, x, y, attack=noise_of_mine, eps=[0])[0]["robust_accuracy"] == 1
+    assert attacks.eps_curve(model, x[:2], y[:2], attack=functools.partial(attacks.pgd, norm=2, steps=1))[-1]["eps"] == 6
+    assert attacks.eps_curve(model, x[:2], y[:2], attack=attacks.cw, steps=5, searches=1)[-1]["eps"] == 6
+    early = attacks.transfer({"a": model}, {"b": other}, x, y, eps=EPS, attack=functools.partial(attacks.pgd, early_stop=True))
+    assert any("made for another model" in flag for flag in early[0]["flags"])
+    alone = attacks.target_matrix(model, x[y == y[0]], y[y == y[0]], eps=0.2, steps=5)["matrix"]
+    assert np.isnan(alone[:, y[0]]).all() and np.isfinite(np.delete(alone[y[0]], y[0])).all()
+
+
+@pytest.mark.parametrize("levels", [1, 4])
+def test_bytes_that_were_scaled_in_another_order_keep_their_levels(make_linear, levels):
+    """u / 127.5 - 1 in float32 is not to the last bit what a level is; it is of 8 bits all the same."""
+    model = make_linear(192, 10, bounds=(-1.0, 1.0))
+    u = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3)).astype(np.uint8)
+    y = model.labels(attacks.checks.float_images(u, model.bounds))
+    floats, exact = (attacks.fgsm(model, x, y, eps=levels / 127.5) for x in (u.astype(np.float32) / np.float32(127.5) - 1, u))
+    moved, expected = (np.abs(r.x_adv_u8.astype(int) - u) for r in (floats, exact))
+    assert expected.max() == levels
+    np.testing.assert_array_equal(moved, expected)
+    np.testing.assert_array_equal(floats.success_u8, exact.success_u8)
+
+
+def test_hopskipjump_takes_starts_of_bytes(toy):
+    model, x, y = toy
+    x, start, target = x[:6], np.roll(x[:6], -1, axis=0), np.roll(y[:6], -1)
+    settings = {"norm": "linf", "target": target, "steps": 1, "draws": 10, "tries": 1}
+    floats = attacks.hopskipjump(model, x, y[:6], start=start, **settings)
+    u, v = (np.rint(255 * a).astype(np.uint8) for a in (x, start))
+    np.testing.assert_array_equal(attacks.hopskipjump(model, u, y[:6], start=v, **settings).x_adv, floats.x_adv)
+    assert floats.success.sum() >= 5
+    with pytest.raises(DataError, match="start has shape"):
+        attacks.hopskipjump(model, x, y[:6], start=start[:1], **settings)
+    with pytest.raises(OptionError, match="eps is"):
+        attacks.fgsm(model, x, y[:6], eps=np.array(True))

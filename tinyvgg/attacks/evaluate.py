@@ -13,6 +13,7 @@ from tinyvgg.report import record
 
 ONE_STEP = ("fgsm", "noise")            # attacks that know no early stop
 NEAREST = ("deepfool", "fab", "cw", "fmn", "hopskipjump", "rays")      # whose images lie at the boundary
+ROUNDED = 5e-5              # levels that float32 rounds away where bytes were scaled in another order, as u / 127.5 - 1
 PART = 64                   # images that are held in float64 at a time
 
 
@@ -89,6 +90,8 @@ def to_uint8(x, adv, eps, norm, bounds):
 def _to_uint8(x, adv, eps, norm, bounds):
     unit, nearest = (bounds[1] - bounds[0]) / 255, measure.to_grid(x, bounds)
     own = measure.from_grid(nearest, bounds, 255, x.dtype) == x                        # of 8 bits already
+    off = np.abs((x.astype(np.float64) - bounds[0]) / unit - nearest)
+    own |= measure.column((measure.flat(off) < ROUNDED).all(axis=1), own)              # or so, but scaled in another order
     exact = np.where(own, nearest, (x.astype(np.float64) - bounds[0]) / unit)          # x in levels
     levels = measure.to_grid(adv, bounds)
     if eps is None:

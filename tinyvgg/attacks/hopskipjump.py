@@ -4,10 +4,11 @@ Labels are all it needs: walk along the boundary by a gradient that is estimated
 """
 import numpy as np
 
-from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.checks import checked_images, count
 from tinyvgg.attacks.norms import column, flat, parse_norm, size
 from tinyvgg.attacks.run import run
-from tinyvgg.errors import OptionError
+from tinyvgg.attacks.victim import Victim
+from tinyvgg.errors import DataError, OptionError
 
 # Of the distance: how exactly the boundary is found, and how far a draw goes in l2 (for linf of the distance of the cube's corner).
 # Draws that are shorter than the first all fall on one side, and tell no gradient.
@@ -23,7 +24,7 @@ def hopskipjump(model, x, y, *, norm="l2", steps=20, draws=100, most_draws=1000,
     norm, steps, draws, tries = parse_norm(norm), count(steps, "steps"), count(draws, "draws"), count(tries, "tries")
     if norm == "l1":
         raise OptionError("hopskipjump does l2 and linf; got l1")
-    given = _by_image(x, start)
+    given = _by_image(model, x, start)
 
     def attack(batch):
         rows = np.flatnonzero(~batch.fooled)
@@ -45,11 +46,15 @@ def hopskipjump(model, x, y, *, norm="l2", steps=20, draws=100, most_draws=1000,
     return run("hopskipjump", attack, model, x, y, norm=norm, target=target, settings=settings, **options)
 
 
-def _by_image(x, start):
-    """Return {bytes of an image: its starting image}."""
+def _by_image(model, x, start):
+    """Return {bytes of an image: its starting image}, both as the attack sees them, or raise DataError, ShapeError."""
     if start is None:
         return {}
-    return {np.float32(a).tobytes(): b for a, b in zip(np.asarray(x), np.asarray(start), strict=True)}
+    victim = Victim(model)
+    x, start = checked_images(x, victim), checked_images(start, victim)
+    if x.shape != start.shape:
+        raise DataError(f"start has shape {start.shape}; expected {x.shape}", "one starting image for each image")
+    return {np.float32(a).tobytes(): b for a, b in zip(x, start, strict=True)}
 
 
 def _begin(batch, rows, tries, given):

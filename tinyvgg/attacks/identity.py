@@ -10,57 +10,76 @@ from tinyvgg.report import record
 
 def model_sha256(model):
     """Return the SHA-256 of a model's weights (or the one it names itself), None where it has neither."""
-    named = getattr(model, "sha256", None)
+    named = _own(model, "sha256")
     if isinstance(named, str):
         return named
-    weights = getattr(model, "get_weights", None)
+    weights = _own(model, "get_weights")
     return record.sha256_arrays(*weights()) if callable(weights) else None
 
 
 def model_identity(model):
     """Return a dict that differs for models that may answer differently, or None for functions without a name.
 
-    Weights and architecture tell a network; a wrapper tells itself by `identity()`; anything else by its attribute `name`.
+    Weights and architecture tell a network of this package; a wrapper tells itself by `identity()`; anything else by its own
+    attribute `name` or `sha256`. What a wrapper passes on from the model within tells nothing of the wrapper.
     """
-    own = getattr(model, "identity", None)
+    own = _own(model, "identity")
     if callable(own):
         return own()
-    sha256, told = model_sha256(model), {"class": type(model).__qualname__, "bounds": [float(v) for v in model.bounds]}
-    if sha256 is not None:
-        config = getattr(model, "get_config", None)
-        return {**told, "sha256": sha256, **({"config": _sha256(config())} if callable(config) else {})}
-    name = getattr(model, "name", None)
-    return {**told, "name": name} if isinstance(name, str) and name else None
+    kind, sha256, name, config = type(model), model_sha256(model), _own(model, "name"), _own(model, "get_config")
+    told = {"class": f"{kind.__module__}.{kind.__qualname__}", "bounds": [float(v) for v in model.bounds], "sha256": sha256,
+            "config": _sha256(config()) if callable(config) else None}
+    if sha256 is not None and kind.__module__.startswith("tinyvgg."):
+        return told
+    named = isinstance(name, str) and bool(name)
+    return {**told, "name": name if named else None} if named or _own(model, "sha256") else None
 
 
 def attack_identity(attack):
     """Return (name, settings, whether the name tells it) of an attack function, those of functools.partial unwrapped.
 
-    A function that stands in a module is told by its place there and its code; a lambda, and one made within another, are not.
+    A function that stands in a module is told by its place there, its code and its defaults; a lambda, and one made within
+    another, are not.
     """
     if isinstance(attack, functools.partial):
         name, settings, told = attack_identity(attack.func)
         return name, {**settings, **attack.keywords}, told and not attack.args      # arguments in order would be the model
     module, name = getattr(attack, "__module__", None), getattr(attack, "__qualname__", type(attack).__qualname__)
-    if getattr(sys.modules.get(module), name, None) is not attack:
-        return name, {}, False
-    if module.startswith("tinyvgg.attacks."):
-        return name, {}, True
     code = getattr(attack, "__code__", None)
-    return f"{module}.{name}", {"code": _sha256([code.co_code.hex(), repr(code.co_consts), code.co_names])} if code else {}, True
+    if getattr(sys.modules.get(module), name, None) is not attack or code is None or attack.__closure__:
+        return name, {}, False
+    if _of_the_package(attack):
+        return name, {}, True
+    return f"{module}.{name}", {"code": _sha256([_code(code), repr(attack.__defaults__), repr(attack.__kwdefaults__)])}, True
 
 
 def takes(attack, setting):
     """Whether an attack has a setting of that name; one of another's own with **settings is taken to have them all."""
     parameters = inspect.signature(attack).parameters
     passes = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return setting in parameters or passes and not attack_identity(attack)[2] and setting != "early_stop"
+    return setting in parameters or passes and not _of_the_package(attack) and setting != "early_stop"
 
 
 def own_default(attack, setting):
     """Return the value that an attack takes for a setting where none is given, or None."""
     parameter = inspect.signature(attack).parameters.get(setting)
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
+def _of_the_package(attack):
+    while isinstance(attack, functools.partial):
+        attack = attack.func
+    return (getattr(attack, "__module__", None) or "").startswith("tinyvgg.attacks.")
+
+
+def _own(model, name):
+    """Return an attribute that the object or its class has, not one that it fetches from another by __getattr__; else None."""
+    return None if inspect.getattr_static(model, name, None) is None else getattr(model, name, None)
+
+
+def _code(code):
+    """Return plain data of a function's code, and of those within it, whose repr would hold an address."""
+    return [code.co_code.hex(), code.co_names, [_code(c) if inspect.iscode(c) else repr(c) for c in code.co_consts]]
 
 
 def _sha256(value):

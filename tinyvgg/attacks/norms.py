@@ -34,7 +34,7 @@ def parse_eps(value, name="eps"):
         except (TypeError, ValueError, ZeroDivisionError):
             raise OptionError(f"{name} is {value!r}; expected a number or a fraction", EPS_HINT) from None
     try:
-        if isinstance(number, bool | np.bool_):
+        if np.asarray(number).dtype.kind == "b":
             raise TypeError
         number = float(number)
     except (TypeError, ValueError):

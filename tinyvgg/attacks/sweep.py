@@ -30,8 +30,10 @@ def eps_curve(model, x, y, *, attack=pgd, eps=None, norm=None, executor=None, ou
     """
     if norm is not None and not takes(attack, "norm"):
         raise OptionError(f"{attack_identity(attack)[0]} has no choice of norms; got norm={norm!r}", "the same without norm")
-    norm = own_default(attack, "norm") if norm is None else parse_norm(norm)
+    norm = own_default(attack, "norm") if norm is None else norm
+    norm = None if norm is None else parse_norm(norm)
     settings = settings if norm is None else {"norm": norm, **settings}
+    norm = "l2" if attack_identity(attack)[0] == "cw" else norm                     # the only one that it has
     width = 1 if eps is not None else model.bounds[1] - model.bounds[0]             # the usual radii are parts of the range
     radii = sorted(width * parse_eps(e) for e in (eps if eps is not None else L2 if norm == "l2" else LINF))
     if takes(attack, "eps"):
@@ -92,7 +94,7 @@ def transfer(sources, victims, x, y, *, attack=pgd, quiet=True, **settings):
     """
     if not sources or not victims:
         raise OptionError("transfer needs a source and a victim", 'transfer({"a": model}, {"b": other}, x, y, eps=0.03)')
-    if takes(attack, "early_stop"):
+    if takes(attack, "early_stop") and "early_stop" not in attack_identity(attack)[1]:
         settings = {"early_stop": False, **settings}
     rows = []
     for name, model in sources.items():
@@ -192,6 +194,8 @@ def _within_each(attack, model, x, y, settings, extra):
 
 
 def _to_class(attack, model, x, y, settings, extra):
+    if len(y) and (np.asarray(y) == settings["target"]).all():                      # nobody to drive there
+        return {"by_class": [None] * model.n_classes, "success_rate": None, "flags": []}
     result = attack(model, x, y, **settings)
     by_class = []
     for label in range(model.n_classes):
