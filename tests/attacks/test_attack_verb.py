@@ -58,6 +58,7 @@ def test_text_and_studies(files, tmp_path, capsys):
         assert main(["attack", study, *common, *extra, "--out", str(tmp_path / study), "--json"]) == 0, study
         assert json.loads(capsys.readouterr().out)["rows"]
     assert {p.name for p in (tmp_path / "curve").iterdir()} == {"curve.jsonl", "curve.png"}
+    assert all(json.loads((tmp_path / s / f"{s}.json").read_text())["rows"] for s in ("transfer", "presets"))
 
 
 @pytest.mark.parametrize(("extra", "words"), [

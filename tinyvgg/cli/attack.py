@@ -29,7 +29,7 @@ from tinyvgg.cli._common import add_common, images_told, note_fewer, print_resul
 from tinyvgg.errors import MissingExtra, OptionError
 from tinyvgg.images import float_images
 from tinyvgg.open import opened
-from tinyvgg.report.record import tell
+from tinyvgg.report.record import tell, write_json
 
 SETTINGS = {                    # option -> (type, help); passed on only to attacks that have it
     "norm": (str, "linf (default), l2 or l1"),
@@ -93,6 +93,8 @@ def run(arguments):
         if name in ("matrix", "steps"):
             flags = result["flags"] = below_one_level(parse_eps(settings.get("eps", 0)), model.bounds)
             text = "\n".join([text, *(f"! {flag}" for flag in flags)])
+    if arguments.out and name in ("transfer", "presets"):               # the others keep their rows as they come
+        write_json(Path(arguments.out) / f"{name}.json", result)
     print_result(arguments, result, text)
 
 
