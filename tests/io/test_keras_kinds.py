@@ -451,6 +451,29 @@ def test_images_without_a_channel_axis(tmp_path):
 
 # --- what is said ---
 
+@pytest.mark.parametrize("theirs", [{"optimizer_config": {"module": "theirs", "class_name": "Adam", "config": {}}, "loss": "mse"},
+                                    {"optimizer_config": {"class_name": "Adam", "config": {}},
+                                     "loss": {"module": "theirs", "class_name": "MeanSquaredError", "config": {}}}], ids=["optimizer", "loss"])
+def test_training_by_the_owners_code_is_left_out_in_a_sentence(theirs, tmp_path):
+    path = as_h5(tmp_path / "m.h5", chain(conv()), {"conv": CONV})
+    with h5py.File(path, "r+") as file:
+        file.attrs["training_config"] = json.dumps(theirs)
+    assert any("theirs." in change for change in keras_h5.convert(path, tmp_path / "o.h5"))
+    with h5py.File(tmp_path / "o.h5") as file:
+        assert "training_config" not in file.attrs
+
+
+def test_slots_that_are_not_understood_are_left_out_in_a_sentence(tmp_path):
+    path = as_h5(tmp_path / "m.h5", chain(conv()), {"conv": CONV})
+    with h5py.File(path, "r+") as file:
+        file.attrs["training_config"] = json.dumps({"optimizer_config": {"class_name": "Adam", "config": {}}, "loss": "mse"})
+        group = file.create_group("optimizer_weights")
+        group.attrs["weight_names"] = ["i", "a", "b"]
+        for name in "iab":
+            group[name] = np.ones(2)
+    assert any("slots are left out" in change for change in keras_h5.convert(path, tmp_path / "o.h5"))
+
+
 def test_one_line_for_all_regularizers(tmp_path):
     l2 = {"class_name": "L2", "config": {"l2": 0.01}}
     path = as_h5(tmp_path / "m.h5", chain(*(conv(f"c{i}", padding="same", kernel_regularizer=l2, bias_regularizer=l2) for i in range(6))),

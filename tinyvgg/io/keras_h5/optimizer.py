@@ -91,6 +91,8 @@ def read_state(archive, description, arrays):
             state.slots = {}
             return state
         state.slots[kind] = {name: hdf5.read_array(d) for (_, _, name), d in zip(variables, datasets, strict=True)}
+    if not state.slots and class_name in OWN and len(archive.optimizer) > 2:
+        state.problem = "which array is which is not understood"
     return state
 
 
@@ -104,6 +106,8 @@ def settings(training):
     if not isinstance(entry, dict) or not isinstance(entry.get("class_name"), str) or not isinstance(entry.get("config"), dict):
         raise FormatError(f"the optimizer's description is {str(entry)[:80]!r}; expected class_name and config")
     class_name = entry["class_name"].removeprefix("Custom>")
+    if not meaning.is_keras(entry.get("module")):
+        class_name = f"{entry['module']}.{class_name}"
     keys = (*SETTINGS, *OWN.get(class_name, entry["config"]))
     return class_name, {k: v for k, v in entry["config"].items() if k in keys and k not in OF_ONE}
 
@@ -208,6 +212,8 @@ def neutral_loss(loss):
     if loss["class_name"] == "function" or not isinstance(loss.get("config"), dict):
         return str(loss.get("config"))              # a function by its name: one of Keras', or the owner's
     name = snake_case(str(loss["class_name"]))
+    if not meaning.is_keras(loss.get("module")):
+        return f"{loss['module']}.{name}"
     if set(settings) <= {"name"}:
         return name
     return {"class_name": str(loss["class_name"]), "config": {"name": name, **settings, "reduction": "sum_over_batch_size"}}
