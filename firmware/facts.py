@@ -58,6 +58,11 @@ class BoardFacts:
         """Flash wait states that the core clock needs."""
         return -(-self.clock_hz // self.wait_state_hz) - 1
 
+    def check_bank(self, two_banks):
+        """Raise OptionError where the flash cannot be one bank and is to be."""
+        if not (two_banks or self.banks):
+            raise OptionError(f"the flash of the {self.part} has no mode of one bank", "--bank dual")
+
     @property
     def sources(self):
         """Folder of the C that boards of this family share."""

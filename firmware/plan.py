@@ -87,6 +87,7 @@ def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, r
         raise OptionError(f"a target of {target_ms} ms; expected more than 0", "--target-ms 150")
     if bank not in BANKS:
         raise OptionError(f"the flash as {bank!r} banks; expected {' or '.join(BANKS)}", "--bank dual")
+    facts.check_bank(bank == "dual")
     given = {"flash": flash, "ram": ram}
     lengths = {"flash": facts.flash["length"], "ram": facts.ram["length"]}
     limits = {k: min(given[k], n) if given[k] else int(SPARE * n) for k, n in lengths.items()}

@@ -63,6 +63,7 @@ def test_run_ends_at_once(demonstration, capsys):
     (["info", "--port", "/dev/ttyNOWHERE"], "there is no port /dev/ttyNOWHERE"),
     (["info", "--port", "virtual:nothing.elf"], "cannot be read"),
     (["run", "nothing.elf"], "cannot be read"),
+    (["run", "nothing.elf", "--seconds", "nan"], "--seconds is nan; expected 0 or more"),
     (["info", "--port", "virtual:nothing.elf", "--baud", "-5"], "a rate of -5 baud"),
     (["demo", "--port", "socket://localhost:1"], "nobody listens")])
 def test_mistakes(arguments, words, capsys):

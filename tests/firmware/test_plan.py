@@ -14,6 +14,7 @@ from tinyvgg.cli import main
 from tinyvgg.codegen.program import Step, emit
 from tinyvgg.errors import BudgetError, FormatError, NotYet, OptionError
 from tinyvgg.firmware.costs import Table, layer_cost, load_table
+from tinyvgg.firmware.facts import BOARDS
 from tinyvgg.firmware.image import sizes
 from tinyvgg.firmware.plan import apply_plan, is_planned, make_plan, plain_sha256, read_plan
 from tinyvgg.firmware.planner import Planner
@@ -283,6 +284,10 @@ def test_kernels_leave_the_memory_that_they_do_not_fit(model):
         assert all(planner.own_code(p.variants) == 0 for p in planner.front())
 
 
-def test_banks_that_are_not_there(model):
+def test_banks_that_are_not_there(model, tmp_path):
     with pytest.raises(OptionError, match="expected dual or single"):
         make_plan(model, bank="triple")
+    text = (BOARDS / "nucleo_l4r5zi" / "board.toml").read_text(encoding="utf-8")
+    (tmp_path / "board.toml").write_text(text.replace("banks = true", "banks = false"), encoding="utf-8")
+    with pytest.raises(OptionError, match="STM32L4R5ZI has no mode of one bank"):
+        make_plan(model, bank="single", board=tmp_path)

@@ -75,6 +75,9 @@ def _run(arguments):
 
     from tinyvgg.board.virtual.machine import Machine
     from tinyvgg.board.virtual.serve import serve
+    from tinyvgg.errors import OptionError
+    if arguments.seconds is not None and not arguments.seconds >= 0:
+        raise OptionError(f"--seconds is {arguments.seconds}; expected 0 or more", "--seconds 60")
     machine = Machine(arguments.image, board=arguments.board, strict=arguments.strict, halt_on_fault=False,
                       lenient=arguments.lenient or None, **_board_network.virtual_options(arguments))
     end = time.monotonic() + arguments.seconds if arguments.seconds is not None else None

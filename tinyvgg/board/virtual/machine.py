@@ -69,8 +69,7 @@ class Machine:
         if not isinstance(path, Raw):
             check_emulator(Machine)
         self.memory = memory_of(self.facts)
-        if not (two_banks or self.facts.banks):
-            raise OptionError(f"the flash of the {self.facts.part} has no mode of one bank", "--bank dual")
+        self.facts.check_bank(two_banks)
         self.halt_on_fault = halt_on_fault
         self.lenient = isinstance(self.elf, Raw) and self.elf is not path if lenient is None else lenient
         self.fault, self.resets = None, 0
