@@ -8,6 +8,7 @@ Opens every Keras file (.h5, .keras, .weights.h5 of Keras 2 and 3) and says wher
 from pathlib import Path
 
 from tinyvgg.cli._common import add_common, print_result
+from tinyvgg.errors import OptionError
 
 
 def add_arguments(parser):
@@ -28,7 +29,11 @@ def summarize(path):
     from tinyvgg.open import open_model
     if str(path).lower().endswith((".h5", ".hdf5", ".keras")) and Path(path).is_file():
         return summary(path)
-    rows = nn.summary_rows(open_model(str(path), board=False))
+    model = open_model(str(path), board=False)
+    if hasattr(model, "graph"):
+        raise OptionError(f"{path} is a compressed model; expected a trained network",
+                          "tinyvgg analyze, which shows what each layer costs")
+    rows = nn.summary_rows(model)
     return {"parameters": sum(r["parameters"] for r in rows), "macc": sum(r["macc"] for r in rows), "layers": rows, "note": ""}
 
 

@@ -20,10 +20,12 @@ def load(spec=None, *, pixel_range=None):
     pixel_range: (lo, hi) of float .npy images, where the values alone do not tell.
     Raises DataError or FormatError, which say what was found instead.
     """
-    spec = "" if spec is None else os.fspath(spec).strip()
-    if spec == "":
+    if spec is None:
         found = cifar10.find()
         return cifar10.load(found) if found else shapes.load()
+    spec = os.fspath(spec).strip()
+    if not spec:
+        raise DataError("the name of the data is empty", HINT)
     if spec == "shapes":
         return shapes.load()
     if spec == "cifar10":
