@@ -145,7 +145,7 @@ def run_all(runs, model, x, y, *, executor=None, out=None, quiet=True, label="sw
     if out is not None:
         mark = plain({"model": model_identity(model), "data_sha256": record.sha256_arrays(np.asarray(x), np.asarray(y))})
         if mark["model"] is not None:
-            known = {_text(row["key"]): row["row"] for row in record.read_lines(Path(out)) if row.get("mark") == mark}
+            known = {_text(row["key"]): row["row"] for row in record.kept_rows(Path(out)) if row.get("mark") == mark}
     rows = [known.get(_text(run.key)) if run.told else None for run in runs]
     progress = Progress(len(runs), label, "attacks", quiet=quiet)
     progress.advance(sum(row is not None for row in rows))
@@ -153,7 +153,7 @@ def run_all(runs, model, x, y, *, executor=None, out=None, quiet=True, label="sw
     def keep(i, row):
         rows[i] = plain({**runs[i].key, **row})
         if out is not None:
-            record.append_line(out, {"key": plain(runs[i].key), "mark": mark, "about": record.told(), "row": rows[i]})
+            record.keep_row(out, {"key": plain(runs[i].key), "mark": mark, "about": record.told(), "row": rows[i]})
         progress.advance()
 
     todo = [i for i, row in enumerate(rows) if row is None]

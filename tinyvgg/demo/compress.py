@@ -14,7 +14,8 @@ SCHEMES = ("none", "low", "medium", "high", "int8", "shared8", "shared4", "share
 def run(story):
     """Return one row a scheme: bytes of constants, arena, accuracy with its interval; the models lie in DIR/compress."""
     log, progress = story.folder("compress") / "rows.jsonl", Progress(len(SCHEMES), "compress", "schemes", quiet=story.quiet)
-    known = {row["scheme"]: row for row in kept_rows(log) if row.get("model_sha256") == story.results["train"]["weights_sha256"]}
+    kept = ({key: value for key, value in row.items() if key != "crc"} for row in kept_rows(log))
+    known = {row["scheme"]: row for row in kept if row.get("model_sha256") == story.results["train"]["weights_sha256"]}
     rows = []
     for scheme in SCHEMES:
         path = story.tvq(scheme)
