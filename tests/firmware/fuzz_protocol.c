@@ -170,7 +170,8 @@ int main(int argc, char **argv)
             fprintf(stderr, "a damaged frame was believed\n");
             abort();
         }
-        if (clean && (student ? 0 : answers < 1)) { fprintf(stderr, "no answer to type %u length %u\n", type, n); abort(); }
+        if (clean && type >= 0x80 && !student && answers) { fprintf(stderr, "an answer was answered\n"); abort(); }
+        if (clean && type < 0x80 && (student ? 0 : answers < 1)) { fprintf(stderr, "no answer to type %u length %u\n", type, n); abort(); }
         right += clean;
         damaged += !clean;
         students += tv_student_active();
