@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tinyvgg.errors import DataError, OptionError
+from tinyvgg.errors import DataError, OptionError, ShapeError
 
 ANSWERS = ("logits", "scores", "labels")    # from the most telling to the least
 
@@ -108,6 +108,16 @@ def check_finite(answers):
     if broken.any():
         raise not_finite(broken)
     return answers
+
+
+def directions(g, shape, dtype):
+    """Return g of a vjp as an array of `dtype`: ShapeError unless its shape is `shape` (N, K), DataError for NaN or infinity."""
+    g = np.asarray(g, dtype)
+    if g.shape != shape:
+        raise ShapeError(f"g has shape {g.shape}; expected {shape}, one value for each logit")
+    if not np.isfinite(g).all():
+        raise DataError("g has NaN or infinite values; expected numbers, one for each logit")
+    return g
 
 
 def not_finite(broken):

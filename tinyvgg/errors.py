@@ -3,19 +3,34 @@
     raise ShapeError("photo.npy has shape (100, 3, 32, 32); expected (N, 32, 32, 3), channels last",
                      'np.save("photo.npy", x.transpose(0, 2, 3, 1))')
 """
+import re
+
+LONGEST_WORD, LONGEST_SENTENCE = 120, 1600      # characters of a message; a SHA-256 has 64, the longest list of names some hundreds
 
 
 class TinyVGGError(Exception):
-    """A mistake in the input, never a fault of the program. `problem` is a sentence, `hint` (optional) what to try."""
+    """A mistake in the input, never a fault of the program. `problem` is a sentence, `hint` (optional) what to try.
+
+    Both may repeat what came from a file: a number of thousands of digits is told by its beginning and its length.
+    """
 
     exit_code = 2
 
     def __init__(self, problem, hint=""):
+        problem, hint = shortened(problem), shortened(hint)
         super().__init__(problem, hint)
         self.problem, self.hint = problem, hint
 
     def __str__(self):
         return f"{self.problem}.\nTry: {self.hint}" if self.hint else self.problem
+
+
+def shortened(text):
+    """Return `text` with words of more than LONGEST_WORD characters cut, and cut in its middle where it is still too long."""
+    text = re.sub(r"\w{%d,}" % (LONGEST_WORD + 1), lambda word: f"{word[0][:24]}... ({len(word[0]):,} characters)", str(text))
+    if len(text) <= LONGEST_SENTENCE:
+        return text
+    return f"{text[:LONGEST_SENTENCE // 2]} ... ({len(text):,} characters) ... {text[-LONGEST_SENTENCE // 4:]}"
 
 
 class ShapeError(TinyVGGError, ValueError):

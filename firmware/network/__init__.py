@@ -14,7 +14,7 @@ from tinyvgg.codegen.emit import check_name, identifier, number
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
 from tinyvgg.codegen.guard import parse_guard
 from tinyvgg.codegen.program import Program
-from tinyvgg.errors import BuildError, OptionError
+from tinyvgg.errors import BuildError, FormatError, OptionError
 from tinyvgg.firmware.build import Image, build
 from tinyvgg.firmware.image import board_facts
 from tinyvgg.images import grey_level
@@ -42,7 +42,7 @@ class Network:
 
 
 def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="flash", code="auto", defence="", check_every=1,
-                  **options):
+                  replace=False, **options):
     """Build the firmware of a model (nn.Model, QuantizedModel, CompressedModel) as OUT/NAME.elf .bin .hex .map; return a Network.
 
     The model as it runs there is written beside it, as NAME.tvq: its simulation gives the board's bytes. weights: "flash", or
@@ -50,8 +50,9 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
     there at the start: fetched without wait states (variables must then end below SRAM2); "flash"; "auto" for SRAM2 where they fit.
     defence: checks of the constants, as
     "crc,radar=128,ranges,replicas" (codegen/guard.py), at the start, before every `check_every`-th inference (0: none) and on
-    demand; while they find constants harmed, the board answers with that instead of a class. options: as of
-    firmware.build.build. Raises BuildError where it does not fit: by how much, the largest layer, what to do.
+    demand; while they find constants harmed, the board answers with that instead of a class. replace: write over the files of
+    another network, too. options: as of firmware.build.build. Raises BuildError where it does not fit: by how much, the largest
+    layer, what to do; OptionError where OUT/NAME.tvq is another network, whose firmware would be lost.
     """
     graph = graph_of(model)
     name = check_name(identifier(graph.name)[:31] if name is None else name)
@@ -61,6 +62,8 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
         raise OptionError(f"code in {code!r}; expected {', '.join(CODE)}", "--code sram2")
     if check_every < 0:
         raise OptionError(f"a check every {check_every} inferences; expected 0 (at the start only) or more", "--check-every 1")
+    if not replace:
+        _check_another(graph, Path(out) / f"{name}.tvq")
     _check_constants(graph, name, board, weights)
     if options.get("protocol") == "mlperf":
         _check_mlperf(graph)
@@ -74,6 +77,19 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
         placed = _placed(folder, out / name, code, program, board, defines, options)
     deployed.save(out / f"{name}.tvq")
     return Network(placed[0], out / f"{name}.tvq", program, model_sha256(graph), placed[1])
+
+
+def _check_another(graph, path):
+    """Refuse to write over the files of another network; the same one by another plan is no other."""
+    from tinyvgg.firmware.plan import plain_sha256
+    from tinyvgg.quant.tvq import load_tvq
+    try:
+        found = load_tvq(path).graph if path.exists() else graph
+    except FormatError:                     # no model of ours that could be lost
+        return
+    if plain_sha256(found) != plain_sha256(graph):
+        raise OptionError(f"{path} is another network, {found.name!r}, whose firmware lies beside it",
+                          f"--out {path.parent / 'NEW'}, --name {path.stem}2, or remove {path.name}")
 
 
 def _placed(folder, out, code, program, board, defines, options):

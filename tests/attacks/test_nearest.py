@@ -104,3 +104,14 @@ def test_settings_that_are_none(toy, name, settings, words):
     model, x, y = toy
     with pytest.raises(OptionError, match=words):
         attacks.ATTACKS[name](model, x[:4], y[:4], **settings)
+
+
+def test_other_starting_images_are_another_attack(toy, tmp_path):
+    model, x, y = toy
+    starts = [np.full_like(x[:2], value) for value in (0, 1)]
+    few = {"steps": 1, "draws": 4, "tries": 2, "out": tmp_path}
+    attacks.hopskipjump(model, x[:2], y[:2], start=starts[0], **few)
+    attacks.hopskipjump(model, x[:2], y[:2], start=starts[0], **few)
+    for start in (starts[1], None):
+        with pytest.raises(OptionError, match="another attack"):
+            attacks.hopskipjump(model, x[:2], y[:2], start=start, **few)

@@ -53,6 +53,22 @@ def test_a_replay_of_boundary_images_says_so(toy, other):
     assert told == [True, False, True, False]
 
 
+def test_the_same_weights_in_another_network_are_another_model(toy, tmp_path):
+    """The SHA-256 of weights tells nothing of activations, nor of a defence before the network."""
+    from tinyvgg import nn
+    from tinyvgg.nn import layers as L
+    model, x, y = toy
+    twin = nn.Sequential([L.InputLayer((8, 8, 3)), L.Conv2D(8, 3, activation="elu", padding="same"), L.MaxPooling2D(), L.Flatten(),
+                          L.Dense(24, activation="relu"), L.Dense(6, activation="softmax")], name="toy")
+    twin.set_weights(model.get_weights())
+    attacks.pgd(model, x[:4], y[:4], eps=EPS, early_stop=True, out=tmp_path)
+    early = attacks.load(tmp_path)
+    assert early.model_identity is not None
+    told = [any("made for another model" in flag for flag in attacks.replay(m, early).flags)
+            for m in (model, twin, attacks.defended(model, lambda z: 1 - z, name="negative"))]
+    assert told == [False, True, True]
+
+
 def test_full_strength_is_stronger_on_images_that_are_fooled_already(toy):
     model, x, y = toy
     for attack in (attacks.pgd, attacks.apgd, functools.partial(attacks.square, queries=60)):

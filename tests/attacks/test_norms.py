@@ -15,7 +15,7 @@ def test_eps(text, value):
     assert norms.parse_eps(text) == value
 
 
-@pytest.mark.parametrize("text", ["-1/255", -0.1, "eight", "1/0", "", None, float("nan"), "8/255/2", "__import__('os')"])
+@pytest.mark.parametrize("text", ["-1/255", -0.1, "eight", "1/0", "", None, float("nan"), "8/255/2", float("inf"), "1e999", "__import__('os')"])
 def test_eps_that_is_none(text):
     with pytest.raises(OptionError, match="eps is"):
         norms.parse_eps(text)

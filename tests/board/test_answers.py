@@ -74,3 +74,19 @@ def test_nothing_kept():
     kept.add(row(1))
     kept.finish()
     assert kept.rows == {1: row(1)}
+
+
+def test_a_mark_for_each_image_of_the_flash():
+    """The times of an ELF that was built anew with other settings are others, though its model is the same."""
+    from types import SimpleNamespace
+
+    from tinyvgg.board.evaluator import image_sha256
+    from tinyvgg.firmware.elf import Segment
+
+    def mark(data, load=0x08000000, text=None):
+        elf = SimpleNamespace(segments=[Segment(load, load, data, len(data))], board_text=text)
+        return image_sha256(SimpleNamespace(link=SimpleNamespace(machine=SimpleNamespace(elf=elf))))
+
+    marks = [mark(b"1234"), mark(b"1235"), mark(b"1234", 0x08001000), mark(b"1234", text="clock_hz = 4")]
+    assert len({*marks}) == 4 and mark(b"1234") == marks[0]
+    assert image_sha256(SimpleNamespace(link=SimpleNamespace())) is None

@@ -43,6 +43,13 @@ def test_integer_model(files, capsys):
     assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(result["accuracy"])
 
 
+@pytest.mark.parametrize(("option", "value"), [("--calibration-images", 0), ("--finetune", -1), ("--calibration-images", -5)])
+def test_wrong_numbers_name_their_option(files, capsys, option, value):
+    folder, model, data = files
+    code, _, said = call(capsys, model, "--scheme", "int8", "--data", data, "--out", folder / "no.tvq", option, value)
+    assert code == 2 and option in said and str(value) in said
+
+
 def test_float_levels_need_no_data(files, capsys):
     folder, model, _ = files
     code, text, _ = call(capsys, model, "--scheme", "high", "--out", folder / "high.tvq")

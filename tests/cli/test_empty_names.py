@@ -1,17 +1,46 @@
-"""What a verb says of an empty name of data, and `summary` of a compressed model: one sentence and exit code 2."""
+"""Empty names, and `summary` of a compressed model: an answer, or one sentence and exit code 2."""
+import json
+
+import numpy as np
 import pytest
 
-from tinyvgg.cli import main, summary
-from tinyvgg.errors import OptionError
+import tinyvgg
+from tests.quant.networks import small
+from tinyvgg.cli import main
+from tinyvgg.errors import DataError, FormatError, OptionError
 
 
-def test_an_empty_name_of_data_is_refused_not_replaced(capsys):
-    assert main(["data", "info", "--data", ""]) == 2
-    assert "the name of the data is empty" in capsys.readouterr().err
+@pytest.mark.parametrize(("line", "words"), [
+    (["data", "info", "--data", ""], "the name of the data is empty"), (["summary", ""], "the name of the model is empty"),
+    (["train", "--arch", "light", "--out", ""], "--out is empty"), (["codegen", "light_cifar10", "--out="], "--out is empty"),
+    (["firmware", "build", "light_cifar10", "--out", ""], "--out is empty"), (["crosscheck", ""], "REPORT is empty"),
+    (["board", "evaluate", "--port", ""], "--port is empty"), (["attack", "pgd", "light_cifar10", "--eps", ""], "--eps is empty"),
+    (["data", "info", "--data", "X.npy,"], "'X.npy,' has an empty name beside a comma"),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
+def test_an_empty_name_is_refused_not_replaced(line, words, capsys):
+    assert main(line) == 2
+    said = capsys.readouterr().err
+    assert words in said and "Traceback" not in said
 
 
-def test_summary_refuses_a_compressed_model(monkeypatch):
-    compressed = type("Compressed", (), {"graph": None})()
-    monkeypatch.setattr("tinyvgg.open.open_model", lambda spec, board: compressed)
-    with pytest.raises(OptionError, match="compressed"):
-        summary.summarize("light.tvq")
+def test_functions_refuse_it_too():
+    from tinyvgg.xcubeai import crosscheck
+    with pytest.raises(FormatError, match="name of the model's file is empty"):
+        tinyvgg.load_model("")
+    with pytest.raises(DataError, match="name of the report is empty"):
+        crosscheck("")
+    with pytest.raises(OptionError, match="the name of the model is empty"):
+        tinyvgg.open("")
+
+
+def test_summary_of_a_compressed_model(tmp_path, capsys):
+    from tinyvgg.quant.schemes import compress
+    x, model = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8), small()
+    compress(model, "shared4", x, calibration="minmax").save(tmp_path / "m.tvq")
+    assert main(["summary", str(tmp_path / "m.tvq"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["summary", str(tmp_path / "m.tvq")]) == 0
+    assert "a compressed model" in capsys.readouterr().out
+    norms = sum(a.size for layer in model.layers if "gamma" in layer.parameters for a in (*layer.parameters.values(), *layer.state.values()))
+    assert found["parameters"] == sum(a.size for a in model.get_weights()) - norms
+    assert found["macc"] == sum(row["macc"] for row in tinyvgg.nn.summary_rows(model))

@@ -204,3 +204,40 @@ def test_assembler_of_the_fault_handler_matches_the_manual(image):
         pytest.skip("no arm-none-eabi-objdump")
     text = subprocess.run([objdump, "-d", "--disassemble=Fault_Handler", image.elf], capture_output=True, text=True).stdout
     assert text.index("MSP") < text.index("mov\tsp")
+
+
+def test_another_network_of_the_same_name_is_not_written_over(tmp_path):
+    """Keras calls every network `sequential`; a plan of the same network is no other."""
+    import numpy as np
+
+    from tests.quant.networks import small
+    from tinyvgg.codegen.variants import with_variants
+    from tinyvgg.firmware.network import _check_another, build_network
+    from tinyvgg.quant import QuantizedModel, quantize
+    x = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    one, two = (quantize(small(seed=seed), x) for seed in (0, 1))
+    one.save(tmp_path / "net.tvq")
+    before = (tmp_path / "net.tvq").read_bytes()
+    with pytest.raises(OptionError, match="net.tvq is another network") as caught:
+        build_network(two, tmp_path, name="net")
+    assert "--name" in caught.value.hint and (tmp_path / "net.tvq").read_bytes() == before
+    planned = QuantizedModel(with_variants(one.graph, {one.graph.ops[1].name: "direct16"}))
+    assert planned.sha256 != one.sha256
+    _check_another(planned.graph, tmp_path / "net.tvq")
+
+
+def test_names_are_those_of_the_model_files(tmp_path, capsys, monkeypatch):
+    from tests.quant.networks import small
+    from tinyvgg.cli import main
+    from tinyvgg.cli._classifier import network_name
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        model = small(seed=ord(name))
+        model.name = "sequential"
+        model.save(tmp_path / f"my {name}.h5")
+        assert main(["codegen", str(tmp_path / f"my {name}.h5"), "--out", "c", "--json"]) == 0
+    written = {path.name for path in (tmp_path / "c").iterdir()}
+    assert {"my_a.c", "my_b.c", "my_a_weights.c", "my_b_weights.c"} <= written
+    (tmp_path / "int.h5").write_bytes(b"")
+    assert network_name("int.h5") is None and network_name("light_cifar10") is None and network_name(str(tmp_path)) is None
+    capsys.readouterr()

@@ -212,6 +212,7 @@ def used_twice(layer, first, second):
     (lambda: models.light().logits(np.zeros((2, 32, 32, 3), np.int64)), ["int64", "x.astype(np.uint8)"]),
     (lambda: models.light().logits(np.zeros((2, 32, 32, 3), "S1")), ["dtype"]),
     (lambda: models.light().vjp(np.zeros((2, 32, 32, 3), np.float32), np.zeros((2, 9))), ["g has shape (2, 9)"]),
+    (lambda: models.light().vjp(np.zeros((1, 32, 32, 3), np.float32), np.full((1, 10), np.nan)), ["g has NaN or infinite values"]),
     (lambda: models.light().set_weights([]), ["0 arrays"]),
     (lambda: models.light(seed=-1), ["seed"]),
     (lambda: nn.model_from_config({"layers": [{"class_name": "LSTM", "config": {}}]}), ["LSTM"]),

@@ -1,9 +1,21 @@
 """What an integer model (.tvq) costs on a board: its constants in flash, its arena in RAM, layer by layer, and whether they fit."""
+import math
+
 from tinyvgg.analyze import boards
 from tinyvgg.quant.blob import constant_bytes
 from tinyvgg.quant.memory import plan_memory
+from tinyvgg.quant.ops.weighted import Weighted
 
 NOTES = ("constants are those of the smallest kernels (`direct`); firmware plan has the others, and code, stack and buffers",)
+
+
+def graph_rows(graph):
+    """Return [{"name", "type", "output_shape", "parameters", "macc"}] of a Graph's ops, as nn.summary_rows of a network's layers.
+
+    parameters: weights and biases; indices into a codebook are the weights.
+    """
+    return [{"name": op.name, "type": type(op).__name__, "output_shape": list(op.shape), "macc": op.macc,
+             "parameters": math.prod(op.weights.shape) + op.tail.bias.size if isinstance(op, Weighted) else 0} for op in graph.ops]
 
 
 def analyze_integers(model, board):

@@ -3,7 +3,7 @@ import numpy as np
 
 from tinyvgg.attacks import norms as measure
 from tinyvgg.attacks.checks import count
-from tinyvgg.attacks.identity import model_sha256
+from tinyvgg.attacks.identity import model_identity, model_sha256
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.task import Found, Task
 from tinyvgg.attacks.victim import Victim
@@ -39,6 +39,7 @@ def recheck(task, found):
         within=within, done=found.done, norms=distances, queries=found.queries, steps_used=found.steps, loss=found.loss,
         bounds=victim.bounds, scores_clean=scores_clean, scores_adv=scores_adv, gradients=found.gradients, seconds=found.seconds,
         flags=list(task.flags), config=task.config, seed=task.seed, model_sha256=model_sha256(task.model),
+        model_identity=record.plain(model_identity(task.model)),
         data_sha256=record.sha256_arrays(x, y))
     result.flags += _warnings(result, found, victim, again)
     return result
@@ -182,7 +183,7 @@ def _stopped_early(result, model):
     """Return a flag where the images of a saved attack stop at the boundary of another model than `model`."""
     name = result.config.get("attack", result.name)
     early = result.config.get("early_stop", name not in ONE_STEP)
-    if not early or result.model_sha256 is not None and result.model_sha256 == model_sha256(model):
+    if not early or result.model_identity is not None and result.model_identity == record.plain(model_identity(model)):
         return []
     better = "pgd, which goes all its steps with" if name in NEAREST else "the same attack with"
     return [f"made for another model: {name} stopped at that model's boundary, so these images say little of this one; transfer "

@@ -9,6 +9,7 @@ from tinyvgg.attacks.norms import column, flat, parse_norm, size
 from tinyvgg.attacks.run import run
 from tinyvgg.attacks.victim import Victim
 from tinyvgg.errors import DataError, OptionError
+from tinyvgg.report.record import sha256_arrays
 
 # Of the distance: how exactly the boundary is found, and how far a draw goes in l2 (for linf of the distance of the cube's corner).
 # Draws that are shorter than the first all fall on one side, and tell no gradient.
@@ -43,6 +44,8 @@ def hopskipjump(model, x, y, *, norm="l2", steps=20, draws=100, most_draws=1000,
         _note(batch, rows, z, norm, best)
 
     settings = {"steps": steps, "draws": draws, "most_draws": most_draws, "tries": tries}
+    if given:
+        settings["start_sha256"] = sha256_arrays(np.asarray(start))
     return run("hopskipjump", attack, model, x, y, norm=norm, target=target, settings=settings, **options)
 
 

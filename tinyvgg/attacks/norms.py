@@ -25,7 +25,7 @@ def parse_norm(norm):
 
 
 def parse_eps(value, name="eps"):
-    """Return a distance as a float: 0.03, "0.03" or "8/255". Raises OptionError for less than 0, NaN or other text."""
+    """Return a distance as a float: 0.03, "0.03" or "8/255". Raises OptionError for less than 0, NaN, infinity, other text."""
     number = value
     if isinstance(value, str):
         parts = re.fullmatch(r"\s*([-+0-9.eE]+)\s*(?:/\s*([-+0-9.eE]+)\s*)?", value)
@@ -39,8 +39,8 @@ def parse_eps(value, name="eps"):
         number = float(number)
     except (TypeError, ValueError):
         raise OptionError(f"{name} is {value!r}; expected a number or a fraction", EPS_HINT) from None
-    if not number >= 0:
-        raise OptionError(f"{name} is {value}; expected 0 or more, in the unit of the images", EPS_HINT)
+    if not 0 <= number < np.inf:
+        raise OptionError(f"{name} is {value}; expected a number, 0 or more, in the unit of the images", EPS_HINT)
     return number
 
 

@@ -1,4 +1,6 @@
 """How well a board does: accuracy, agreement with the simulation, time split in wire and compute; kept as it comes, resumed."""
+import hashlib
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +58,18 @@ def evaluate_board(board, x, y, *, model=None, out=None, classes=None, seed=0, q
 def _key(board, x, y):
     """What must be the same for kept answers to count."""
     return {"images": sha256_arrays(x, y), "model": board.info.sha256 if board.info else None, "protocol": board.protocol,
-            "flash_model": flash_model(board), "bank": bank(board)}
+            "flash_model": flash_model(board), "bank": bank(board), "image": image_sha256(board)}
+
+
+def image_sha256(board):
+    """The SHA-256 of what lies in the flash of a virtual Board, which its times rest on; None where silicon keeps it."""
+    machine = getattr(board.link, "machine", None)
+    if machine is None:
+        return None
+    digest = hashlib.sha256((machine.elf.board_text or "").encode())
+    for segment in machine.elf.segments:
+        digest.update(struct.pack("<QQ", segment.load, len(segment.data)) + segment.data)
+    return digest.hexdigest()
 
 
 def bank(board):

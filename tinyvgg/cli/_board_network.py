@@ -1,5 +1,5 @@
 """The sub-verbs of `board` for a board that holds a network: evaluate, profile, validate."""
-from tinyvgg.cli._classifier import add_data, images_for
+from tinyvgg.cli._classifier import add_data, images_for, network_name
 from tinyvgg.cli._common import add_common, images_told, note, print_result
 from tinyvgg.open import open_model
 from tinyvgg.report.record import tell, told
@@ -111,7 +111,7 @@ def _built(arguments, out):
         x, y = (None, None) if arguments.scheme in FLOAT else images_for(model, load_for(model, arguments.data), "train", 512)
         model = compress(model, arguments.scheme, x, y, seed=arguments.seed)
     model = fastest(arguments, model, compiler=arguments.compiler)
-    network = build_network(model, out or Path("build"), compiler=arguments.compiler)
+    network = build_network(model, out or Path("build"), name=network_name(arguments.build), compiler=arguments.compiler)
     note(arguments, f"built {network.image.elf} with {network.image.compiler}: {network.image.flash_bytes:,} bytes of flash, "
                     f"{network.image.ram_bytes:,} of RAM")
     return f"virtual:{network.image.elf}"

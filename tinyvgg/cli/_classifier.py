@@ -1,6 +1,10 @@
 """MODEL and DATA of a verb: their options, the images of one for the other, and what a result says of them."""
+import os
+from pathlib import Path
+
 from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.images import rescale
+from tinyvgg.open import what_is
 
 DATA = "cifar10, shapes, folder, archive, X.npy,Y.npy or X,Y,XT,YT.npy"
 
@@ -12,6 +16,18 @@ def add_model(parser, *, board=False):
     parser.add_argument("--input-range", metavar="LO,HI",
                         help="range of the images that the model takes, where its file does not say (default: what its first "
                              "Rescaling or Normalization maps from, else 0,1)")
+
+
+def network_name(model):
+    """The name of a network in C and of its files: that of the model's file; None, the model's own, for a run or a zoo entry."""
+    from tinyvgg.codegen.emit import check_name, identifier
+    kind, place = what_is(model)
+    if kind != "file" or not Path(os.path.expanduser(place)).is_file():
+        return None
+    try:
+        return check_name(identifier(Path(place).stem)[:31])
+    except OptionError:                     # a word of C
+        return None
 
 
 def add_data(parser, default="the data that MODEL was made for"):

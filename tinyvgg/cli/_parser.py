@@ -37,6 +37,9 @@ class Parser(argparse.ArgumentParser):
         found, unknown = self.parse_known_args(args, namespace)
         if unknown:
             parser.error(f"{unknown[0]!r} is one word too many")
+        empty = [a for a in parser._actions if getattr(found, a.dest, None) == "" and a.default != "" and a.dest not in NAMES]
+        if empty:
+            parser.error(f"{_name(empty[0])} is empty; expected a value")
         return found
 
     def error(self, message):
@@ -52,6 +55,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}{'' if message.endswith('?') else '.'}\nTry: {hint}\n")
 
 
+def _name(action):
+    return action.option_strings[0] if action.option_strings else action.metavar or action.dest
+
+
 def _choice(name, word, listed):
     known = [text.strip("'") for text in listed.split(", ")]
     return f"{name} is {word!r}; expected one of {', '.join(known)}{_nearest(word, known)}"
@@ -62,6 +69,7 @@ def _nearest(word, known):
     return f"; did you mean {near[0]}?" if near else ""
 
 
+NAMES = ("data", "model")           # whose own rules say what an empty one lacks
 KINDS = {"int": "a whole number", "float": "a number"}
 SENTENCES = {               # what argparse says -> what is told
     r"the following arguments are required: (.*)": lambda names: f"{names.replace(', ', ' and ')} must be given",

@@ -7,7 +7,7 @@ No malloc, no stdio; the caller gives the arena. Integer models (.tvq) give the 
 """
 from pathlib import Path
 
-from tinyvgg.cli._classifier import add_model
+from tinyvgg.cli._classifier import add_model, network_name
 from tinyvgg.cli._common import add_common, print_result
 from tinyvgg.open import open_model
 
@@ -15,7 +15,7 @@ from tinyvgg.open import open_model
 def add_arguments(parser):
     add_model(parser)
     parser.add_argument("--out", metavar="DIR", required=True, help="folder to write")
-    parser.add_argument("--name", metavar="NAME", help="name of the network in C (default: the model's)")
+    parser.add_argument("--name", metavar="NAME", help="name of the network in C (default: of the model's file)")
     add_common(parser)
 
 
@@ -23,7 +23,7 @@ def run(arguments):
     from tinyvgg.codegen import generate
     from tinyvgg.codegen.write import files
     model = open_model(arguments.model, input_range=arguments.input_range, board=False)
-    program = generate(model, arguments.out, name=arguments.name)
+    program = generate(model, arguments.out, name=arguments.name or network_name(arguments.model))
     result = {"name": program.name, "folder": str(Path(arguments.out)), "files": sorted(files(program)),
               "constants_bytes": program.constant_bytes(), "arena_bytes": program.arena_bytes,
               "macc": sum(op.macc for op in program.graph.ops), "layers": [op.name for op in program.layers]}

@@ -10,7 +10,7 @@
 Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the options of one.
 """
 
-from tinyvgg.cli._classifier import add_model
+from tinyvgg.cli._classifier import add_model, network_name
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.cli._firmware_plan import add_build_options, add_plan, add_plan_options, build_options, planned
 from tinyvgg.open import open_model
@@ -30,7 +30,7 @@ def _add_build(add_parser):
     build = add_parser("build", help="network and firmware base -> an image")
     add_model(build)
     build.add_argument("--out", default="build", metavar="DIR", help="folder to write (default build)")
-    build.add_argument("--name", help="name of the image and of the network in C (default: the model's)")
+    build.add_argument("--name", help="name of the image and of the network in C (default: of the model's file)")
     build.add_argument("--stack", type=int, default=4096, help="bytes of stack (default 4096)")
     build.add_argument("--memory-access", action="store_true",
                        help="compile in the requests that read and write memory (for experiments)")
@@ -60,8 +60,9 @@ def _build(arguments):
     model = open_model(arguments.model, input_range=arguments.input_range, board=False)
     note(arguments, "building (the first time compiles the runtime library too)")
     model = planned(arguments, model)
-    network = build_network(model, arguments.out, name=arguments.name, stack=arguments.stack, weights=arguments.weights,
-                            code=arguments.code, defence=arguments.defence, check_every=arguments.check_every,
+    name = arguments.name or network_name(arguments.model)
+    network = build_network(model, arguments.out, name=name, stack=arguments.stack, weights=arguments.weights, code=arguments.code,
+                            defence=arguments.defence, check_every=arguments.check_every,
                             memory_access=arguments.memory_access, protocol=arguments.protocol, **build_options(arguments))
     result = network.as_dict()
     text = (f"{result['elf']} ({result['compiler']}): {result['flash_bytes']:,} bytes of flash, {result['ram_bytes']:,} of RAM "

@@ -1,6 +1,7 @@
 """Show a model's layers, output shapes, parameters and MACC
 
-Opens every Keras file (.h5, .keras, .weights.h5 of Keras 2 and 3) and says where the engine lacks a layer; also .npz and runs.
+Opens every Keras file (.h5, .keras, .weights.h5 of Keras 2 and 3) and says where the engine lacks a layer; also .npz, .tvq (the
+ops of its graph) and runs.
 
     tinyvgg summary light.h5
     tinyvgg summary runs/first --json
@@ -8,7 +9,8 @@ Opens every Keras file (.h5, .keras, .weights.h5 of Keras 2 and 3) and says wher
 from pathlib import Path
 
 from tinyvgg.cli._common import add_common, print_result
-from tinyvgg.errors import OptionError
+
+COMPRESSED = "a compressed model: parameters are its weights and biases, batch-norms are part of the layer before them"
 
 
 def add_arguments(parser):
@@ -25,16 +27,16 @@ def run(arguments):
 def summarize(path):
     """Return {"parameters", "macc", "layers": [...], "note"} of a model's file; see io.keras_h5.summary."""
     from tinyvgg import nn
+    from tinyvgg.analyze.integers import graph_rows
     from tinyvgg.io.keras_h5 import summary
     from tinyvgg.open import open_model
     if str(path).lower().endswith((".h5", ".hdf5", ".keras")) and Path(path).is_file():
         return summary(path)
     model = open_model(str(path), board=False)
-    if hasattr(model, "graph"):
-        raise OptionError(f"{path} is a compressed model; expected a trained network",
-                          "tinyvgg analyze, which shows what each layer costs")
-    rows = nn.summary_rows(model)
-    return {"parameters": sum(r["parameters"] for r in rows), "macc": sum(r["macc"] for r in rows), "layers": rows, "note": ""}
+    compressed = hasattr(model, "graph")
+    rows = graph_rows(model.graph) if compressed else nn.summary_rows(model)
+    return {"parameters": sum(r["parameters"] for r in rows), "macc": sum(r["macc"] for r in rows), "layers": rows,
+            "note": COMPRESSED if compressed else ""}
 
 
 def _text(result, note):

@@ -15,8 +15,11 @@ CHUNK = 1024                                # images that are checked at a time,
 
 
 def split(spec):
-    """Split "X.npy,Y.npy" at the commas that follow .npy, so that a comma in a folder's name does no harm."""
-    return [part if part.endswith(".npy") else f"{part}.npy" for part in spec.split(".npy,")]
+    """Split "X.npy,Y.npy" at the commas that follow .npy, so that a comma in a folder's name does no harm. OptionError at an empty name."""
+    parts = [part if part.endswith(".npy") else f"{part}.npy" for part in spec.split(".npy,")]
+    if ".npy" in parts:
+        raise OptionError(f"{spec!r} has an empty name beside a comma; expected images and labels", "--data X.npy,Y.npy")
+    return parts
 
 
 def load(paths, *, pixel_range=None):

@@ -29,7 +29,7 @@ def _one(story, name, options, model, store, plan, x, y):
         story.folder("defence"),
         f"{SCHEME}_{'_'.join(part.split('=')[0] for part in (options or 'bare').split(','))}",
     )
-    network = build_network(model, folder, name=file, defence=options, weights="ram", memory_access=True)
+    network = build_network(model, folder, name=file, defence=options, weights="ram", memory_access=True, replace=True)
     with Board(f"virtual:{network.image.elf}") as board:
         before = board.infer(x)
         patch_board(plan, store, board, bases(store, network.image.elf))

@@ -65,7 +65,7 @@ def _one(story, wanted):
         if wanted.planned:
             made = make_plan(model, board=BOARD, flash=flash)
             model = apply_plan(model, made.plan)
-        network = build_network(model, folder, name=wanted.name, board=BOARD, flash=flash)
+        network = build_network(model, folder, name=wanted.name, board=BOARD, flash=flash, replace=True)
     except (BuildError, BudgetError) as error:
         return {**row, "refused": error.problem}
     return {**row, **network.as_dict(), **_planned(story, wanted, made, budget)}

@@ -50,6 +50,8 @@ def load_weights(model, path, **settings):
 
 def model_path(path):
     """Return the model's file for a path that may be the folder of a run."""
+    if not str(path).strip():
+        raise FormatError("the name of the model's file is empty", "a .h5, .keras, .tvq or .npz file, or the folder of a run")
     path = Path(os.path.expanduser(path))
     if path.is_dir():
         found = [path / name for name in RUN_FILES if (path / name).is_file()]

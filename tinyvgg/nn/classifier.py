@@ -4,7 +4,7 @@ import copy
 import numpy as np
 
 from tinyvgg import kernels
-from tinyvgg.classifier import labels_of
+from tinyvgg.classifier import directions, labels_of
 from tinyvgg.errors import ShapeError
 from tinyvgg.images import check_images, float_images, to_floats
 from tinyvgg.nn.layers.base import PerThread
@@ -46,9 +46,7 @@ class Classifier(PerThread):
         x = self.check_images(x)
         if callable(g):
             return self._vjp(x, g)
-        g = np.asarray(g, self.dtype)
-        if g.shape != (len(x), *self.output_shape):
-            raise ShapeError(f"g has shape {g.shape}; expected {(len(x), *self.output_shape)}, one value for each logit")
+        g = directions(g, (len(x), *self.output_shape), self.dtype)
         dx = np.empty_like(x)
         for i in range(0, len(x), batch_size):
             part = slice(i, i + batch_size)

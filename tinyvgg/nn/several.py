@@ -2,6 +2,7 @@
 import numpy as np
 
 from tinyvgg import kernels, rng
+from tinyvgg.classifier import directions
 from tinyvgg.errors import DataError, NotYet, ShapeError
 from tinyvgg.images import check_range
 from tinyvgg.nn.graph import Node, as_calls, from_calls, layer_order, topological
@@ -153,7 +154,7 @@ class MultiModel(Model):
         shapes = [node.shape for node in self.outputs]
         if [part.shape[1:] for part in g] != shapes or (count is not None and any(len(part) != count for part in g)):
             raise ShapeError(f"g has shapes {[part.shape for part in g]}; expected one for each output: {[('N', *s) for s in shapes]}")
-        return g
+        return g if count is None else [directions(part, part.shape, self.dtype) for part in g]
 
     def _single(self, values):
         return values if len(self.outputs) > 1 else values[0]

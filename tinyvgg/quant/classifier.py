@@ -3,8 +3,7 @@
 import numpy as np
 
 from tinyvgg import kernels
-from tinyvgg.classifier import MadeFor
-from tinyvgg.errors import ShapeError
+from tinyvgg.classifier import MadeFor, directions
 from tinyvgg.images import float_images
 from tinyvgg.quant.simulate import pull
 
@@ -75,9 +74,7 @@ def vjp(graph, values_of, x, g, *, limits=None, batch_size=64):
     """
     x = float_images(x, graph.input_range, shape=graph.input_shape)
     if not callable(g):
-        g, classes = np.asarray(g, np.float32), graph.logits.shape[-1]
-        if g.shape != (len(x), classes):
-            raise ShapeError(f"g has shape {g.shape}; expected {(len(x), classes)}, one value for each logit")
+        g = directions(g, (len(x), graph.logits.shape[-1]), np.float32)
     size = max(len(x), 1) if callable(g) else batch_size
     parts = [np.zeros((0, *x.shape[1:]), np.float32)]
     for i in range(0, len(x), size):

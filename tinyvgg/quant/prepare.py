@@ -48,9 +48,10 @@ class Options:
                               "--learning-rate 1e-4")
         if self.fixed_indices and not self.epochs:
             raise OptionError("fixed indices were asked for without fine-tuning, which they are about", "--finetune 2")
-        if self.calibration_images < 1 or self.epochs < 0:
-            images, epochs = self.calibration_images, self.epochs
-            raise OptionError(f"{images} calibration images and {epochs} epochs were asked for; expected 1 or more, 0 or more")
+        for value, least, what, hint in ((self.calibration_images, 1, "calibration images", "--calibration-images 512"),
+                                         (self.epochs, 0, "epochs of fine-tuning", "--finetune 2")):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise OptionError(f"{value} {what} were asked for; expected a whole number, {least} or more", hint)
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,8 @@ def load_tvq(path):
         with hdf5.open_file(path) as (f, budget):
             if hdf5.text(f, "format") != FORMAT:
                 raise FormatError("it is an HDF5 file, but no .tvq", "tinyvgg compress MODEL --scheme int8 --data DATA --out NEW.tvq")
-            version = int(f.attrs["version"])
-            if version != VERSION:
+            version = np.asarray(f.attrs["version"])
+            if version.shape != () or version.dtype.kind not in "iu" or version != VERSION:
                 raise FormatError(f"it has version {version} of the .tvq format; this library reads {VERSION}", "a newer tinyvgg")
             kind = hdf5.text(f, "kind")
             graph = _read(f, "graph", kind, budget)

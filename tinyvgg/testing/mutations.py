@@ -13,6 +13,7 @@ import numpy as np
 
 JUNK = [None, -1, 0, 1e308, 10 ** 18, 10 ** 400, "", "x" * 100_000, [], {}, [[]], True, float("nan"), float("inf"), {"class_name": "Dense"},
         ["a", 0, 0], "9" * 5000]
+LARGEST_JSON = 8 << 20      # characters: more than any reader takes, and little beside the memory that one may use
 
 
 def mutated(data, ending, random):
@@ -163,7 +164,7 @@ def damaged_json(text, random):
     if random.random() < 0.1:
         return text[:50] + _pick(["[", '{"a":'], random) * 100_000
     for _ in range(random.integers(1, 4)):
-        places = list(_places(value))
+        places, room = list(_places(value)), max(0, LARGEST_JSON - len(json.dumps(value)))
         holder, key = _pick(places, random)
         action = random.integers(4)
         if action == 0:
@@ -173,11 +174,12 @@ def damaged_json(text, random):
         elif action == 2:
             other, k = _pick(places, random)
             try:
-                holder[key] = json.loads(json.dumps(other[k]))
+                copied = json.dumps(other[k])
+                holder[key] = json.loads(copied) if len(copied) <= room else None
             except (KeyError, IndexError, ValueError):
                 continue
         elif isinstance(holder, list):
-            holder.extend([holder[key]] * int(_pick([1, 50, 3000], random)))
+            holder.extend([holder[key]] * min(int(_pick([1, 50, 3000], random)), room // (len(json.dumps(holder[key])) + 2)))
         else:
             holder[key] = [holder[key]]
     return json.dumps(value)

@@ -13,6 +13,8 @@ def read_report(path):
     Raises DataError where there is no such file and FormatError where nothing in it is a report's; damage short of that is
     told in `Report.notes` and `Report.unread`.
     """
+    if not str(path).strip():
+        raise DataError("the name of the report is empty", "the path of a *_report.txt, or of the folder that holds it")
     path = Path(path)
     if path.is_dir():
         found = find_report(path)

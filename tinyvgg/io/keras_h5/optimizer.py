@@ -108,6 +108,9 @@ def settings(training):
     class_name = entry["class_name"].removeprefix("Custom>")
     if not meaning.is_keras(entry.get("module")):
         class_name = f"{entry['module']}.{class_name}"
+    registered = entry.get("registered_name")
+    if isinstance(registered, str) and ">" in registered:
+        class_name = registered                                 # the owner's own class, whatever its name
     keys = (*SETTINGS, *OWN.get(class_name, entry["config"]))
     return class_name, {k: v for k, v in entry["config"].items() if k in keys and k not in OF_ONE}
 
