@@ -53,6 +53,8 @@ CASES = [
     case("silu", lambda: layers.SiLU(), IMAGES),
     case("sigmoid", lambda: layers.Sigmoid(), IMAGES),
     case("tanh", lambda: layers.Tanh(), IMAGES),
+    *(case(name, lambda name=name: layers.Activation(name), IMAGES)
+      for name in ("gelu", "softplus", "hard_sigmoid", "selu", "mish", "softsign", "exponential")),
     case("softmax", lambda: layers.Softmax(), (3, 6)),
     case("softmax of one image's pixels", lambda: layers.Activation("softmax"), (1, 2, 3, 4)),
     case("linear", lambda: layers.Activation("linear"), IMAGES),

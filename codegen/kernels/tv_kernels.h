@@ -148,6 +148,13 @@ void tv_average_pool2d_u8(const tv_average_pool2d_u8_layer *layer, const uint8_t
 /* The largest of each window; pixels outside the map lose against every other. */
 void tv_max_pool2d_u8(const tv_window *window, const uint8_t *x, uint8_t *y);
 
+/* y = table[x], value by value; y may be x. */
+typedef struct {
+    uint32_t count;
+    const uint8_t *table;                /* [256] */
+} tv_lookup_u8_layer;
+void tv_lookup_u8(const tv_lookup_u8_layer *layer, const uint8_t *x, uint8_t *y);
+
 /* An op of a chain that runs row by row: `run` computes its kernel on a part of its window, one row of the result; `rows` of them
  * are kept from arena + offset on (of the last op all, in y). */
 typedef struct {
@@ -217,6 +224,17 @@ typedef struct {
     float scale, shift;
 } tv_affine_f32_layer;
 void tv_affine_f32(const tv_affine_f32_layer *layer, const float *x, float *y);
+
+/* y = function(x + start), value by value; y may be x. */
+typedef enum { TV_F_RELU, TV_F_ELU, TV_F_SELU, TV_F_SIGMOID, TV_F_HARD_SIGMOID, TV_F_TANH, TV_F_SILU, TV_F_GELU, TV_F_MISH,
+               TV_F_SOFTPLUS, TV_F_SOFTSIGN, TV_F_EXPONENTIAL } tv_function;
+typedef struct {
+    uint32_t count, limited;             /* limited: a ReLU has the maximum `high` */
+    tv_function function;
+    float alpha, threshold, high;        /* alpha: of an ELU, a hard sigmoid's slope, a ReLU's below its threshold */
+    float start;
+} tv_activation_f32_layer;
+void tv_activation_f32(const tv_activation_f32_layer *layer, const float *x, float *y);
 
 /* y[i] = exp(x[i] - max x) / sum; y may be x. Relative error below 1e-6. */
 typedef struct {

@@ -35,6 +35,15 @@ def fixed(rng):
     return with_variants(graph, {op.name: v for op, v in zip(graph.ops[1:], VARIANTS[2:], strict=False)})
 
 
+def every_op():
+    """A network of the layers that the other graphs lack."""
+    from tinyvgg import nn
+    from tinyvgg.nn import layers as L
+    functions = [L.Activation(name) for name in ("elu", "gelu", "sigmoid", "softplus", "mish")]
+    return nn.Sequential([L.InputLayer((6, 5, 3)), L.Conv2D(4, 3, padding="same"), *functions, L.UpSampling2D(), L.Flatten(),
+                          L.Dense(10, activation="softmax")])
+
+
 def one_layer():
     """A graph from image to logits without anything between: it needs no arena."""
     from tinyvgg import nn
@@ -55,6 +64,8 @@ def folders(small, tmp_path_factory):
               "probabilities": quantize(small, x, softmax="float").graph}
     graphs["fixed"] = fixed(rng)
     graphs["one_layer"] = one_layer()
+    graphs["ops"] = quantize(every_op(), rng.integers(0, 256, (4, 6, 5, 3), dtype=np.uint8)).graph
+    graphs["float_ops"] = fuse(every_op())
     root = tmp_path_factory.mktemp("generated")
     for name, graph in graphs.items():
         codegen.generate(graph, root / name, name=name)

@@ -94,7 +94,8 @@ def test_weights_go_by_order_as_in_keras():
 
 
 @pytest.mark.parametrize("name", ["k3_uncompiled.keras", "k2_activation_is_leakyrelu_layer.h5", "quickstart_flatten28x28.h5",
-                                  "k2_written_on_windows.keras", "k3_tf_nn_softmax.h5", "k2_teachable_nested.h5"])
+                                  "k2_written_on_windows.keras", "k3_tf_nn_softmax.h5", "k2_teachable_nested.h5",
+                                  "k2_hard_sigmoid.h5", "k3_binary_sigmoid.h5"])
 def test_as_c(name, tmp_path):
     """Float C on the host."""
     if shutil.which("cc") is None and shutil.which("gcc") is None:

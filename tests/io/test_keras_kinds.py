@@ -102,6 +102,22 @@ ACTIVATIONS = {         # activation in the file, version, what it computes, arr
 }
 
 
+def test_a_hard_sigmoid_here_is_written_so_that_both_versions_compute_it(tmp_path):
+    """Keras 2 and Keras 3 compute different things by that name."""
+    def conv():
+        return layers.Conv2D(3, 2, activation="hard_sigmoid", input_shape=(5, 5, 2))
+    start, x = nn.Input((5, 5, 2)), images()
+    for model in (nn.Sequential([conv(), layers.Activation("hard_sigmoid"), layers.Flatten(), layers.Dense(2)], input_range=(-50, 50)),
+                  nn.Model(start, layers.Add()([conv()(start), layers.Conv2D(3, 2)(start)]), input_range=(-50, 50))):
+        for ending in (".h5", ".keras", ".weights.h5"):
+            model.save(tmp_path / f"m{ending}")
+        for ending in (".h5", ".keras"):
+            again = tinyvgg.load_model(tmp_path / f"m{ending}")
+            for found in (again, again.load_weights(tmp_path / "m.weights.h5")):
+                assert np.allclose(found.predict(x), model.predict(x), atol=1e-6)
+            assert "hard_sigmoid" not in str(keras_h5.read(tmp_path / f"m{ending}").description)
+
+
 @pytest.mark.parametrize("kind", ACTIVATIONS)
 @pytest.mark.parametrize("ending", [".h5", ".keras"])
 def test_activations(kind, ending, tmp_path):
@@ -495,7 +511,7 @@ def test_weights_of_another_shape_are_refused(tmp_path):
 
 def test_c_of_floats_does_not_speak_of_integers(tmp_path):
     from tinyvgg.codegen import generate
-    model = nn.Sequential([layers.InputLayer((4,)), layers.Dense(2, activation="sigmoid", name="last")])
-    with pytest.raises(NotYet, match="C code has no sigmoid .'last'.") as caught:
+    model = nn.Sequential([layers.InputLayer((4,)), layers.Dense(2), layers.PReLU(name="last")])
+    with pytest.raises(NotYet, match="C code has no PReLU .'last'.") as caught:
         generate(model, tmp_path / "c")
     assert "integer" not in str(caught.value)

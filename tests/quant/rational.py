@@ -112,6 +112,10 @@ def up_sample(op, x):
     return out
 
 
+def activation(op, x):
+    return np.array([int(op.table[int(v)]) for v in x.reshape(-1)]).reshape(op.shape)
+
+
 def softmax(op, x):
     table = [floor(Fraction(2.0 ** (15 - j / 256)) + Fraction(1, 2)) for j in range(256)]
     u = [rounded((int(max(x)) - int(v)) << op.shift, op.multiplier) for v in x]
@@ -119,7 +123,7 @@ def softmax(op, x):
     return np.array([(v * 255 + sum(e) // 2) // sum(e) for v in e])
 
 
-RULES = {"Image": lambda op, x: x, "Conv2D": convolution, "DepthwiseConv2D": convolution, "Dense": dense, "Add": add,
+RULES = {"Image": lambda op, x: x, "Conv2D": convolution, "DepthwiseConv2D": convolution, "Dense": dense, "Add": add, "Activation": activation,
          "AveragePool2D": average_pool, "MaxPool2D": max_pool, "UpSample2D": up_sample, "Softmax": softmax}
 
 

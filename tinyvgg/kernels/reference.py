@@ -5,10 +5,13 @@ OH OW output size, sh sw strides, dh dw dilation. Arrays are channels last (NHWC
 or float64 as given. `padding` is ((top, bottom), (left, right)) in pixels; OH = (H + top + bottom - dh*(KH-1) - 1) // sh + 1.
 A function's `_backward` takes dy, the gradient of a scalar by the function's result, and returns the gradients by its arguments.
 """
+import math
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 NO_PADDING = ((0, 0), (0, 0))
+_ERFC = np.vectorize(math.erfc, otypes=[np.float64])
 
 
 def pad(x, padding, value=0.0):
@@ -271,6 +274,87 @@ def tanh(x):
 def tanh_backward(dy, x):
     """dy (1 - tanh^2 x)."""
     return dy * (1 - np.tanh(x) ** 2)
+
+
+def hard_sigmoid(x, *, slope=1 / 6):
+    """clip(slope x + 1/2, 0, 1): Keras 3's slope is 1/6, Keras 2's 1/5."""
+    return np.clip(x * x.dtype.type(slope) + x.dtype.type(0.5), 0, 1)
+
+
+def hard_sigmoid_backward(dy, x, *, slope=1 / 6):
+    """slope dy strictly between the two ends."""
+    z = x * x.dtype.type(slope) + x.dtype.type(0.5)
+    return dy * (x.dtype.type(slope) * ((z > 0) & (z < 1)))
+
+
+def softplus(x):
+    """log(1 + e^x), computed so that e^ never overflows."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def softplus_backward(dy, x):
+    """dy sigmoid(x)."""
+    return dy * sigmoid(x)
+
+
+def gelu(x):
+    """x Phi(x), Phi the normal distribution's cumulative function (Hendrycks and Gimpel 2016), without approximation."""
+    return x * _normal_cumulative(x)
+
+
+def gelu_backward(dy, x):
+    """dy (Phi(x) + x phi(x))."""
+    density = np.exp(-x * x / 2) * x.dtype.type(1 / np.sqrt(2 * np.pi))
+    return dy * (_normal_cumulative(x) + x * density)
+
+
+def _normal_cumulative(x):
+    """Phi(x) = erfc(-x / sqrt 2) / 2."""
+    return (_ERFC(-x.astype(np.float64) / np.sqrt(2)) / 2).astype(x.dtype)
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def selu(x):
+    """scale x where x > 0, scale alpha (e^x - 1) elsewhere (Klambauer et al. 2017)."""
+    return x.dtype.type(SELU_SCALE) * elu(x, alpha=SELU_ALPHA)
+
+
+def selu_backward(dy, x):
+    """dy scale where x > 0, dy scale alpha e^x elsewhere."""
+    return x.dtype.type(SELU_SCALE) * elu_backward(dy, x, alpha=SELU_ALPHA)
+
+
+def mish(x):
+    """x tanh(softplus(x)) (Misra 2019)."""
+    return x * np.tanh(softplus(x))
+
+
+def mish_backward(dy, x):
+    """dy (t + x (1 - t^2) sigmoid(x)), t = tanh(softplus(x))."""
+    t = np.tanh(softplus(x))
+    return dy * (t + x * (1 - t * t) * sigmoid(x))
+
+
+def softsign(x):
+    """x / (1 + |x|)."""
+    return x / (1 + np.abs(x))
+
+
+def softsign_backward(dy, x):
+    """dy / (1 + |x|)^2."""
+    return dy / (1 + np.abs(x)) ** 2
+
+
+def exponential(x):
+    """e^x."""
+    return np.exp(x)
+
+
+def exponential_backward(dy, x):
+    """dy e^x."""
+    return dy * np.exp(x)
 
 
 def softmax(x, *, axis=-1):

@@ -25,7 +25,9 @@ class Activation:
 _ALL = [
     Activation("linear", None), Activation("relu", "relu"), Activation("relu6", "relu", (("max_value", 6.0),)),
     Activation("leaky_relu", "relu", (("negative_slope", 0.2),)), Activation("elu", "elu"), Activation("silu", "silu"),
-    Activation("sigmoid", "sigmoid"), Activation("tanh", "tanh"), Activation("softmax", "softmax"),
+    Activation("sigmoid", "sigmoid"), Activation("tanh", "tanh"), Activation("softmax", "softmax"), Activation("gelu", "gelu"),
+    Activation("softplus", "softplus"), Activation("hard_sigmoid", "hard_sigmoid"), Activation("selu", "selu"),
+    Activation("mish", "mish"), Activation("softsign", "softsign"), Activation("exponential", "exponential"),
 ]
 ACTIVATIONS = {a.name: a for a in _ALL} | {"swish": Activation("silu", "silu")}
 

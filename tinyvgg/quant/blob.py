@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvgg.errors import NotYet
+from tinyvgg.quant.ops.activation import Activation
 from tinyvgg.quant.ops.tail import Tail
 from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import SharedWeights
@@ -59,8 +60,9 @@ def _encode(op, tensor, array):
 
 
 def constant_bytes(graph):
-    """Return {op: bytes} of the constants that C code needs for a graph: weights, codebooks, biases, tails."""
-    return {op.name: weight_bytes(op.weights) + _tail_bytes(op.tail) for op in graph.ops if isinstance(op, Weighted)}
+    """Return {op: bytes} of the constants that C code needs for a graph: weights, codebooks, biases, tails, tables."""
+    weighted = {op.name: weight_bytes(op.weights) + _tail_bytes(op.tail) for op in graph.ops if isinstance(op, Weighted)}
+    return weighted | {op.name: op.table.nbytes for op in graph.ops if isinstance(op, Activation) and op.integer}
 
 
 def weight_bytes(weights):

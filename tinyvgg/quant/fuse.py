@@ -15,6 +15,7 @@ from tinyvgg.nn.graph import call_names
 from tinyvgg.nn.layers._spatial import padding_for
 from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.ops import OPS
+from tinyvgg.quant.ops.activation import FUNCTIONS, NO_MAXIMUM, Activation
 from tinyvgg.quant.ops.add import Add
 from tinyvgg.quant.ops.base import f32
 from tinyvgg.quant.ops.conv2d import Conv2D
@@ -109,11 +110,14 @@ class _Fusion:
         return isinstance(op, Weighted) and self.private(op, name)
 
     def activate(self, name, inputs, activation):
-        """Apply ("relu", {}), ("leaky", {"slope": a}) or ("clamp", {"high": a}) to the only input."""
+        """Apply ("relu", {}), ("leaky", {"slope": a}), ("clamp", {"high": a}) or ("function", fields of it) to the only input."""
         kind, settings = activation
         op = self.before(inputs)
         if kind == "none":
             self.holder[name] = op.name
+        elif kind == "function":
+            own = f"{name}_{settings['function']}" if op.name == name else name
+            self.put(Activation(name=own, inputs=(op.name,), shape=op.shape, **settings), name)
         elif self.takes(op, name) and op.tail.activation == "none" and op.tail.gain is None and not op.pool:
             self.put(replace(op, tail=replace(op.tail, activation=kind, **settings)), name)
         elif isinstance(op, Add) and self.private(op, name) and op.activation == "none" and kind != "leaky":
@@ -273,24 +277,32 @@ def _activation_layer(work, layer, name, inputs, shape):
 
 
 def _activation(activation, name):
-    """Return ("none" | "relu" | "leaky" | "clamp", settings) of an activation by name or a ReLU layer, or raise NotYet."""
+    """Return what _Fusion.activate takes, of an activation by name or a ReLU, LeakyReLU or ELU layer; or raise NotYet."""
     if isinstance(activation, L.LeakyReLU):
-        slope, high, threshold = activation.negative_slope, None, 0.0
-    elif isinstance(activation, L.ReLU):
-        slope, high, threshold = activation.negative_slope, activation.max_value, activation.threshold
-    elif activation.kernel in (None, "relu"):
-        settings = dict(activation.settings)
-        slope, high, threshold = settings.get("negative_slope", 0.0), settings.get("max_value"), 0.0
-        if activation.kernel is None:
-            return "none", {}
-    else:
-        raise NotYet(f"the integer model has no {activation.name} ({name!r}): it has ReLU, leaky ReLU and ReLU with a maximum")
-    if threshold or (slope and high is not None) or not 0 <= slope < 1:
-        raise NotYet(f"the integer model has no ReLU with slope {slope}, maximum {high} and threshold {threshold} ({name!r}): "
-                     "one of slope (below 1) and maximum, and no threshold")
-    if high is not None:
-        return "clamp", {"high": float(high)}
-    return ("leaky", {"slope": float(slope)}) if slope else ("relu", {})
+        return _relu(activation.negative_slope)
+    if isinstance(activation, L.ReLU):
+        return _relu(activation.negative_slope, activation.max_value, activation.threshold)
+    if isinstance(activation, L.ELU):
+        return "function", {"function": "elu", "alpha": activation.alpha}
+    if activation.kernel is None:
+        return "none", {}
+    settings = dict(activation.settings)
+    if activation.kernel == "relu":
+        return _relu(**settings)
+    if activation.kernel in FUNCTIONS:
+        alpha = {"elu": settings.get("alpha", 1.0), "hard_sigmoid": settings.get("slope", 1 / 6)}.get(activation.kernel, 0.0)
+        return "function", {"function": activation.kernel, "alpha": alpha}
+    raise NotYet(f"the integer model has no {activation.name} ({name!r}); it has ReLUs, {', '.join(FUNCTIONS[1:])}")
+
+
+def _relu(negative_slope=0.0, max_value=None, threshold=0.0):
+    """In a tail where that can take it, else a function of its own."""
+    if threshold or (negative_slope and max_value is not None) or not 0 <= negative_slope < 1:
+        return "function", {"function": "relu", "alpha": negative_slope, "threshold": threshold,
+                            "high": NO_MAXIMUM if max_value is None else float(max_value)}
+    if max_value is not None:
+        return "clamp", {"high": float(max_value)}
+    return ("leaky", {"slope": float(negative_slope)}) if negative_slope else ("relu", {})
 
 
 _PASSING = (L.Dropout, L.SpatialDropout2D, L.GaussianNoise, L.TrainingOnly, L.Flatten, L.Reshape)
@@ -307,6 +319,7 @@ _RULES = {
     L.Activation: _activation_layer,
     L.ReLU: _activation_layer,
     L.LeakyReLU: _activation_layer,
+    L.ELU: _activation_layer,
     L.MaxPooling2D: _max_pool,
     L.Dropout: _pass,
     L.SpatialDropout2D: _pass,

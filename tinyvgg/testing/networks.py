@@ -17,7 +17,7 @@ from tinyvgg import nn
 from tinyvgg.nn import layers as L
 
 CHANNELS = (1, 2, 3, 4, 5, 8, 16, 17, 33)                # whole vectors of any machine, and what is left over
-SMOOTH = ("elu", "silu", "sigmoid", "tanh", "softmax")
+SMOOTH = ("elu", "silu", "sigmoid", "tanh", "gelu", "softplus", "hard_sigmoid", "selu", "mish", "softsign")
 INTEGER_ACTIVATIONS = ("relu", "relu6", "leaky_relu", "linear")
 # What acts in training alone.
 NOISE = (L.Dropout, L.SpatialDropout2D, L.GaussianNoise, L.GaussianDropout, L.AlphaDropout, lambda rate: L.TrainingOnly("RandomFlip"))
@@ -115,7 +115,9 @@ def _chain_of(node):
 
 
 def _activation(draw):
-    return draw.choice(INTEGER_ACTIVATIONS if draw.integer or draw.random() < 0.6 else SMOOTH)
+    if draw.random() < 0.6:
+        return draw.choice(INTEGER_ACTIVATIONS)
+    return draw.choice(SMOOTH if draw.integer else (*SMOOTH, "softmax"))
 
 
 def _window(node, draw, *, dilated=False, largest=3):
@@ -165,10 +167,10 @@ def _followed(node, draw):
 
 def _activate(node, draw):
     shared = draw.choice((None, (1, 2))) if len(node.shape) == 3 else None
-    kinds = [lambda: L.Activation(_activation(draw)), L.ReLU, L.ReLU6, lambda: L.LeakyReLU(draw.choice((0.1, 0.3)))]
+    kinds = [lambda: L.Activation(_activation(draw)), L.ReLU, L.ReLU6, lambda: L.LeakyReLU(draw.choice((0.1, 0.3))),
+             lambda: L.ReLU(max_value=1.0, negative_slope=0.2, threshold=0.3), lambda: L.ELU(0.7), L.SiLU, L.Sigmoid, L.Tanh]
     if not draw.integer:
-        kinds += [lambda: L.ReLU(max_value=1.0, negative_slope=0.2, threshold=0.3), lambda: L.ELU(0.7), L.SiLU, L.Sigmoid, L.Tanh,
-                  L.Softmax, lambda: L.PReLU(shared_axes=shared)]
+        kinds += [L.Softmax, lambda: L.PReLU(shared_axes=shared)]
     return draw.choice(kinds)()(node)
 
 

@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 
 from tinyvgg.errors import FormatError, NotYet, TinyVGGError
+from tinyvgg.io.keras_h5 import meaning
 from tinyvgg.io.keras_h5.flatten import Branch, Description, Leaf
 from tinyvgg.io.keras_h5.layers import PASSING, layer_settings, neutral, regularized
 from tinyvgg.nn import Model, MultiModel, Sequential
@@ -139,13 +140,40 @@ def describe(model):
         found.calls = [(i, (i - 1,) if i else ()) for i in range(len(model.layers))]
     else:
         found.calls = [(number[id(layer)], places) for layer, places, _ in as_calls(model.nodes)]
+    last = _spell_out(found, model)
     if found.chain and not isinstance(model.layers[0], InputLayer):
         _prepend_input(found, model)
     found.inputs, found.outputs = [i for i, (_, s) in enumerate(found.calls) if not s], [len(found.calls) - 1]
     if isinstance(model, MultiModel):
-        place = {node: i for i, node in enumerate(model.nodes)}
+        place = {node: last[i] for i, node in enumerate(model.nodes)}
         found.inputs, found.outputs = [place[n] for n in model.inputs], [place[n] for n in model.outputs]
     return found
+
+
+def _spell_out(found, model):
+    """Activations that the two versions of Keras do not compute alike, as layers of their own; return {call: where it is now}."""
+    steps = {i: _written_apart(layer, found.leaves[i].config) for i, layer in enumerate(model.layers)}
+    added = {}
+    for i, parts in steps.items():
+        for class_name, settings in parts:
+            found.leaves.append(Leaf(settings["name"], class_name, settings))
+            added.setdefault(i, []).append(len(found.leaves) - 1)
+    calls, last = [], {}
+    for place, (leaf, sources) in enumerate(found.calls):
+        calls.append((leaf, tuple(last[s] for s in sources)))
+        for extra in added.get(leaf, ()):
+            calls.append((extra, (len(calls) - 1,)))
+        last[place] = len(calls) - 1
+    found.calls = calls
+    return last
+
+
+def _written_apart(layer, settings):
+    """[(class_name, settings)] that follow a layer in a file instead of its activation."""
+    if layer.activation.name != "hard_sigmoid":
+        return []
+    return [(class_name, {**own, "name": f"{layer.name}_{class_name.lower()}", "dtype": settings["dtype"], "trainable": layer.trainable})
+            for class_name, own in meaning.hard_sigmoid("3")]
 
 
 def _prepend_input(found, model):
@@ -164,6 +192,8 @@ def exported(layer, class_name, dtype):
         settings = {**layer.settings, **{k: v for k, v in settings.items() if k not in ("kind", "settings")}}
     if class_name == "InputLayer":
         settings["batch_input_shape"] = [None, *settings.pop("shape")]
+    if settings.get("activation") == "hard_sigmoid":
+        settings["activation"] = "linear"           # see _spell_out
     if class_name == "LeakyReLU":
         settings["alpha"] = settings.pop("negative_slope")
     return neutral(class_name, settings)[1]

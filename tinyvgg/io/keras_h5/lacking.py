@@ -23,8 +23,7 @@ from tinyvgg.nn.layers import (
 from tinyvgg.nn.layers.base import positive
 
 # Keras' activations beside the engine's; a layer as the activation counts as what it computes.
-ACTIVATIONS = {name: name for name in ("celu", "exponential", "gelu", "hard_sigmoid", "hard_silu", "hard_swish", "log_softmax",
-                                       "mish", "selu", "softplus", "softsign")}
+ACTIVATIONS = {name: name for name in ("celu", "hard_silu", "hard_swish", "log_softmax")}
 ACTIVATIONS |= {"LeakyReLU": "leaky_relu", "ReLU": "relu", "Softmax": "softmax", "ELU": "elu"}
 
 

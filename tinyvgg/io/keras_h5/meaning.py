@@ -61,10 +61,15 @@ def activation(value, version, where):
     raise NotYet(f"{where} has the activation {str(value)[:60]}, which is none of Keras'", ALONE)
 
 
+def hard_sigmoid(version):
+    """The layers [(class_name, settings)] that a version's hard_sigmoid is."""
+    return [("Rescaling", {"scale": HARD_SIGMOID[version[0]], "offset": 0.5}), ("ReLU", {"max_value": 1.0})]
+
+
 def _named(name, version, where):
     name = SAME.get(name, name)
     if name in SHARED or (name in KERAS3_ONLY and version.startswith("3")):
         return name
     if name == "hard_sigmoid" and version[:1] in HARD_SIGMOID:
-        return [("Rescaling", {"scale": HARD_SIGMOID[version[0]], "offset": 0.5}), ("ReLU", {"max_value": 1.0})]
+        return hard_sigmoid(version)
     raise NotYet(f"{where} has the activation {name[:40]!r}, which is none of Keras'; expected one of {', '.join(SHARED)}", ALONE)

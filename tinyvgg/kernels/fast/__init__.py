@@ -3,6 +3,7 @@
 Single calls are for layers that run one by one; a whole network runs by a plan (nn/plan.py) of the same kernels, fused.
 """
 from tinyvgg.kernels.fast.convolution import conv2d, conv2d_backward
+from tinyvgg.kernels.fast.normal import gelu, gelu_backward
 from tinyvgg.kernels.fast.optimizers import adam_update, momentum_update, rmsprop_update, sgd_update
 
-__all__ = ["adam_update", "conv2d", "conv2d_backward", "momentum_update", "rmsprop_update", "sgd_update"]
+__all__ = ["adam_update", "conv2d", "conv2d_backward", "gelu", "gelu_backward", "momentum_update", "rmsprop_update", "sgd_update"]

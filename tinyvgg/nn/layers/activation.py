@@ -8,7 +8,8 @@ from tinyvgg.nn.layers.base import Layer, number
 
 
 class Activation(Layer):
-    """An activation by its name: relu, relu6, leaky_relu, elu, silu (swish), sigmoid, tanh, softmax, linear."""
+    """An activation by its name: relu, relu6, leaky_relu, elu, selu, silu (swish), gelu, mish, softplus, softsign, sigmoid,
+    hard_sigmoid, tanh, exponential, softmax, linear."""
 
     options = ("activation",)
 
