@@ -99,6 +99,14 @@ def test_a_near_miss_is_told(name, capsys):
         exercises.check(name, lambda *arguments: None)
 
 
+def test_the_value_that_is_told_is_the_wrong_one():
+    """A NaN, where there is one: the largest difference of the rest may be none at all."""
+    def overflows(z, y):
+        return np.exp(z) / np.exp(z).sum(1, keepdims=True) - np.eye(3)[y]
+    with pytest.raises(exercises.NotYetRight, match="it is nan; expected"), np.errstate(all="ignore"):
+        exercises.check("cross_entropy_gradient", overflows)
+
+
 def test_an_unknown_exercise_is_named():
     with pytest.raises(ValueError, match="there is no exercise 'conv'"):
         exercises.check("conv", None)

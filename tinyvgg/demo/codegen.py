@@ -18,7 +18,7 @@ def run(story):
     except BuildError as error:
         raise MissingExtra(error.problem, 'pip install "tinyvgg[board]", or any C compiler') from error
     model, folder = story.compressed(SCHEME), story.folder("codegen") / SCHEME
-    program = generate(model, folder)
+    program = generate(model, folder, name=SCHEME)
     x, _ = story.images("test", story.count(story.sizes.host))
     host = HostModel(model)
     started = time.perf_counter()

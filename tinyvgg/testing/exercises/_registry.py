@@ -37,7 +37,8 @@ def equal(found, expected, hint, *, tolerance=1e-6):
     scale = max(float(np.abs(expected).max(initial=0)), 1e-12)
     error = float(np.abs(found - expected).max(initial=0))
     if not error <= tolerance * scale:
-        at = tuple(int(i) for i in np.unravel_index(np.nanargmax(np.abs(found - expected)), found.shape)) if found.shape else ()
+        off = np.nan_to_num(np.abs(found - expected), nan=np.inf)             # a NaN is further off than any number
+        at = tuple(int(i) for i in np.unravel_index(off.argmax(), found.shape)) if found.shape else ()
         raise NotYetRight(f"{hint} (at {list(at)} it is {found[at]:.6g}; expected {expected[at]:.6g})")
 
 
