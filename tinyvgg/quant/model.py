@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tinyvgg import kernels
 from tinyvgg.images import byte_images
 from tinyvgg.quant.classifier import GraphClassifier
 from tinyvgg.quant.simulate import run
@@ -20,7 +21,9 @@ class QuantizedModel(GraphClassifier):
 
     def integer_logits(self, x, *, batch_size=256):
         """x (N, H, W, C) -> (N, classes) int16, or uint8 where the last layer is not a Dense: the bytes that C gives."""
-        x = self.check_images(x)
+        x, plan = self.check_images(x), self._fast_plan()
+        if plan is not None:
+            return plan.infer(x).reshape(len(x), self.n_classes)
         parts = [run(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
         return np.concatenate(parts).reshape(len(x), -1) if parts else np.zeros((0, self.n_classes), np.int16)
 
@@ -40,11 +43,32 @@ class QuantizedModel(GraphClassifier):
 
     def trace(self, x):
         """x (N, H, W, C) -> {op: its integers (N, ...)} of every op, softmax included."""
-        return run(self.graph, self.check_images(x), keep=True)
+        x, plan = self.check_images(x), self._fast_plan()
+        return run(self.graph, x, keep=True) if plan is None else plan.trace(x)
+
+    def plan(self):
+        """Return how this network runs: `print(model.plan().describe())` says which kernel does what, and what is slow and why."""
+        return self._fast_plan() or Simulated()
+
+    def _fast_plan(self):
+        """This thread's plan of fast kernels (see quant/fast), or None where the reference was asked for."""
+        if kernels.active() != "fast":
+            return None
+        from tinyvgg.quant.fast.plan import plan_for
+
+        return plan_for(self.graph)
 
     def check_images(self, x):
         """Return x, uint8 or floats in `bounds`, as uint8 levels, or raise ShapeError or DataError: see tinyvgg.images."""
         return byte_images(x, self.bounds, shape=self.input_shape)
+
+
+class Simulated:
+    """What stands in for a plan where there is none: it only describes."""
+
+    def describe(self):
+        """Return why."""
+        return "op by op in NumPy, slow: the reference kernels were asked for"
 
 
 def quantize(model, x, *, method="minmax", softmax="integer"):

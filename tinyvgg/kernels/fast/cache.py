@@ -1,7 +1,7 @@
-"""Compiled code on disk that knows when any source here has changed.
+"""Compiled code on disk that knows when any source of kernels has changed.
 
 Numba checks the file of the function it reads back, but a kernel also contains the tiles, transforms and record layout of its
-neighbours. The stamp is therefore taken over all files of this package.
+neighbours. The stamp is therefore taken over all files of this package, and of the kernels' own package where that is another.
 """
 import functools
 import hashlib
@@ -13,25 +13,27 @@ _HERE = Path(__file__).resolve().parent
 
 
 @functools.cache
-def _stamp():
+def _stamp(folder):
     digest = hashlib.sha256()
-    for path in sorted(_HERE.glob("*.py")):
+    for path in sorted({*_HERE.glob("*.py"), *folder.glob("*.py")}):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _for_this_package(locator):
+def _for_package(locator, folder):
     class PackageLocator(locator):
         @classmethod
         def from_function(cls, py_func, py_file):
-            return super().from_function(py_func, py_file) if Path(py_file).resolve().parent == _HERE else None
+            return super().from_function(py_func, py_file) if Path(py_file).resolve().parent == folder else None
 
         def get_source_stamp(self):
-            return _stamp()
+            return _stamp(folder)
     return PackageLocator
 
 
-def install():
-    """Put this package's locators before Numba's own; functions elsewhere are not touched."""
-    places = caching.CacheImpl._locator_classes
-    places[:0] = [_for_this_package(place) for place in places]
+_numbas = tuple(caching.CacheImpl._locator_classes)
+
+
+def install(folder=_HERE):
+    """Put locators for the functions of a package before Numba's own; functions elsewhere are not touched."""
+    caching.CacheImpl._locator_classes[:0] = [_for_package(place, folder) for place in _numbas]

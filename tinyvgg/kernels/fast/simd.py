@@ -22,14 +22,15 @@ cache.install()
 FLOAT, INT, LANE, DOUBLE = ir.FloatType(), ir.IntType(64), ir.IntType(32), ir.DoubleType()
 
 
-def _machine():
-    """Return (floats in a vector register, number of registers, whether it fuses multiply and add) of the processor that Numba
-    compiles for.
-    """
+def _features():
+    """Names of the instruction sets of the processor that Numba compiles for."""
     if config.CPU_FEATURES is not None:
-        features = {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
-    else:
-        features = {name for name, present in binding.get_host_cpu_features().items() if present}
+        return {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
+    return {name for name, present in binding.get_host_cpu_features().items() if present}
+
+
+def _machine(features):
+    """Return (floats in a vector register, number of registers, whether it fuses multiply and add)."""
     if "avx512f" in features:
         return 16, 32, True
     if "avx2" in features and "fma" in features:
@@ -37,7 +38,8 @@ def _machine():
     return 4, 32 if "neon" in features else 16, "neon" in features
 
 
-WIDTH, REGISTERS, FUSES = _machine()
+FEATURES = _features()
+WIDTH, REGISTERS, FUSES = _machine(FEATURES)
 VECTOR = ir.VectorType(FLOAT, WIDTH)
 FAR = -3e38
 

@@ -1,0 +1,113 @@
+"""Tensors of a plan in memory, and weights and tails in the order in which the kernels read them."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyvgg.quant.fast.vectors import CONSTANTS, LANES, PANEL
+from tinyvgg.quant.fixedpoint import INT32_MAX, INT32_MIN
+
+SLACK = 64                      # bytes behind a buffer that whole vectors may read
+
+
+def whole(n, size=LANES):
+    """n rounded up to a multiple of size."""
+    return -(-n // size) * size
+
+
+class Tensor:
+    """Images of one op's result: uint8 (int16 of logits), (H, W, C) with a border of the zero point, channels in whole vectors."""
+
+    def __init__(self, op):
+        self.shape, self.zero = op.shape, op.zero
+        self.height, self.width, self.channels = op.shape if len(op.shape) == 3 else (1, 1, *op.shape)
+        self.dtype = np.dtype(op.dtype)
+        self.pixel = whole(self.channels) * self.dtype.itemsize
+        self.border = [0, 0, 0, 0]              # rows above and below, columns to the left and right
+        self.buffer = None
+
+    def widen(self, top, bottom, left, right):
+        """See that the border is at least so wide."""
+        self.border = [max(pair) for pair in zip(self.border, (top, bottom, left, right), strict=True)]
+
+    @property
+    def row(self):
+        """Bytes from row to row."""
+        return (self.border[2] + self.width + self.border[3]) * self.pixel
+
+    @property
+    def image(self):
+        """Bytes from image to image."""
+        return (self.border[0] + self.height + self.border[1]) * self.row
+
+    def allocate(self, count):
+        """Take memory for `count` images."""
+        size = count * self.image
+        self.buffer = np.full(size + 2 * SLACK, self.zero if self.dtype == np.uint8 else 0, np.uint8)
+        start = -self.buffer.__array_interface__["data"][0] % SLACK
+        self._pixels = np.lib.stride_tricks.as_strided(
+            self.buffer[start + self.border[0] * self.row + self.border[2] * self.pixel:].view(self.dtype),
+            (count, self.height, self.width, self.channels), (self.image, self.row, self.pixel, self.dtype.itemsize))
+        self._flat = self.buffer[start:start + size].view(self.dtype).reshape(count, -1)
+
+    @property
+    def at(self):
+        """Address of the first pixel."""
+        return self._pixels.__array_interface__["data"][0]
+
+    def read(self, count):
+        """A copy of the first `count` images, (N, *shape)."""
+        return np.array(self._pixels[:count]).reshape(count, *self.shape)
+
+    def write(self, values):
+        """Put images (N, *shape) into place."""
+        self._pixels[:len(values)] = values.reshape(len(values), self.height, self.width, self.channels)
+
+    def fields(self, prefix):
+        """As a step's fields x_... or y_..."""
+        numbers = {"at": self.at, "row": self.row, "image": self.image, "pixel": self.pixel, "height": self.height,
+                   "width": self.width}
+        return {f"{prefix}_{name}": value for name, value in numbers.items()}
+
+
+def pack(weights, together):
+    """weights (F, segments, run), integers -> [panel][segments][run / together][PANEL][together], int16 for pairs, int8 for quads."""
+    f, segments, run = weights.shape
+    padded = np.zeros((whole(f, PANEL), segments, whole(run, together)), np.int16 if together == 2 else np.int8)
+    padded[:f, :, :run] = weights
+    blocks = padded.reshape(-1, PANEL, segments, padded.shape[2] // together, together)
+    return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1, 4))
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What follows the sums of F channels: arrays (F,) of integers, and the numbers that all channels share."""
+    bias: np.ndarray
+    offset: np.ndarray
+    multiplier: np.ndarray
+    shift: int = 0
+    activation: str = "none"
+    slope: int = 0
+    high: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, tail):
+        """Those of an op's tail."""
+        return cls(tail.bias, tail.offset, tail.multiplier, tail.shift, tail.activation, tail.slope, tail.high)
+
+    def constants(self, minus=0):
+        """As vectors.BIAS ... say, int32 (vectors, CONSTANTS, LANES); minus (F,) is taken from the bias, modulo 2^32."""
+        f = len(self.multiplier)
+        zero = np.zeros(f, np.int64)
+        clipped = self.activation in ("relu", "clamp")
+        low = zero if clipped else zero + INT32_MIN
+        high = self.high if self.activation == "clamp" else zero + INT32_MAX
+        rows = [np.asarray(self.bias, np.int64) - minus, self.offset, self.multiplier, low, high, zero + self.slope,
+                -(np.asarray(self.multiplier) < 0).astype(np.int64)]
+        padded = np.zeros((CONSTANTS, whole(f)), np.int64)
+        padded[:, :f] = rows
+        wrapped = (padded & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+        return np.ascontiguousarray(wrapped.reshape(CONSTANTS, -1, LANES).transpose(1, 0, 2))
+
+    def fields(self, wide=False):
+        """As a step's fields."""
+        return {"shift": self.shift, "leaky": self.activation == "leaky", "wide": wide}

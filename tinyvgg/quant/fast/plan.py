@@ -1,0 +1,121 @@
+"""A graph of integers on the fast kernels: its stages, memory for some images, and a program that all threads walk through."""
+import threading
+import weakref
+
+import numpy as np
+
+from tinyvgg.kernels.fast.threads import pool
+from tinyvgg.quant.fast import paths, windows
+from tinyvgg.quant.fast.memory import SLACK
+from tinyvgg.quant.fast.stages import stage_of, tensor_of
+from tinyvgg.quant.fast.steps import Program
+
+BATCH = 64                      # images at a time: more would leave the caches
+
+
+class Plan:
+    """What a Graph of integers computes, byte for byte; each thread of the caller has a plan of its own (see plan_for)."""
+
+    def __init__(self, graph, path=None):
+        self.path, self.threads = path or paths.chosen(), pool().threads
+        self.ops, self.last, self.shape = graph.ops, graph.logits, graph.input_shape
+        self._capacity = 0
+        self._match()
+
+    def describe(self):
+        """Return which kernel runs where, as text."""
+        lines = [f"{self.threads} threads, integers by {self.path}"]
+        for op in self._computed():
+            stage = self._stages[op.name]
+            lines.append(f"{op.name}: {f'simulated, slow: {stage}' if isinstance(stage, str) else stage.describe()}")
+        return "\n".join(lines)
+
+    def infer(self, x):
+        """x (N, H, W, C) uint8 in one piece -> the logits' integers (N, classes)."""
+        parts = []
+        for i in range(0, len(x), BATCH):
+            self._run(x[i:i + BATCH])
+            parts.append(self._values(self.last, len(x[i:i + BATCH])))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros((0, *self.last.shape), self.last.dtype)
+
+    def trace(self, x):
+        """x (N, H, W, C) uint8 in one piece -> {op: its integers (N, ...)}, a final softmax included."""
+        parts = []
+        for i in range(0, max(len(x), 1), BATCH):
+            part = x[i:i + BATCH]
+            if len(part):
+                self._run(part)
+            parts.append({op.name: self._values(op, len(part)) for op in self._computed()})
+        found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        found = {self.ops[0].name: x, **found}
+        for op in self.ops[1:]:
+            if op.name not in found:
+                found[op.name] = op.simulate(*(found[i] for i in op.inputs))
+        return found
+
+    def _computed(self):
+        """The ops behind the image, up to the logits."""
+        return self.ops[1:self.ops.index(self.last) + 1]
+
+    def _match(self):
+        self._tensors = {op.name: tensor_of(op) for op in self.ops[:self.ops.index(self.last) + 1]}
+        self._stages, self._others = {}, {}
+        for op in self._computed():
+            self._stages[op.name] = stage_of(op, [self._tensors[i] for i in op.inputs], self._tensors[op.name], self.path)
+
+    def _run(self, x):
+        if len(x) > self._capacity:
+            self._build(next(n for n in (1, 8, BATCH) if n >= len(x)))
+        self._program.run(pool(), len(x), x.__array_interface__["data"][0])
+
+    def _values(self, op, count):
+        if op.name in self._others:
+            return self._others[op.name][:count]
+        return self._tensors[op.name].read(count)
+
+    def _build(self, capacity):
+        """Take memory for `capacity` images, and lay out the program."""
+        for tensor in self._tensors.values():
+            if tensor is not None:
+                tensor.allocate(capacity)
+        image, program = self._tensors[self.ops[0].name], Program()
+        stages = [s for s in self._stages.values() if not isinstance(s, str)]
+        for stage in stages:            # once to know how much scratch they need
+            stage.add(Program(), {"scratch": 0, "scratch_size": 0})
+        size = max((s.scratch for s in stages), default=0) // SLACK * SLACK + 2 * SLACK
+        self._scratch = np.zeros(self.threads * size + SLACK, np.uint8)
+        start = self._scratch.__array_interface__["data"][0]
+        scratch = {"scratch": start + -start % SLACK, "scratch_size": size}
+        program.add(windows.place, **image.fields("y"), x_at=0, source_channels=image.channels)
+        for op in self._computed():
+            stage = self._stages[op.name]
+            if isinstance(stage, str):
+                program.call(self._simulation(op))
+            else:
+                stage.add(program, scratch)
+        self._program, self._capacity = program, capacity
+
+    def _simulation(self, op):
+        """A function of the number of images that runs the definition of an op on what the steps before have left."""
+        def simulate(count):
+            inputs = [self._others[i][:count] if i in self._others else self._tensors[i].read(count) for i in op.inputs]
+            y = op.simulate(*inputs)
+            if self._tensors[op.name] is None or y.dtype != self._tensors[op.name].dtype:
+                self._others[op.name] = y
+            else:
+                self._tensors[op.name].write(y)
+        return simulate
+
+
+# --- a plan for a graph ---
+
+_plans = threading.local()
+
+
+def plan_for(graph):
+    """Return this thread's plan for a Graph of integers."""
+    held = _plans.__dict__.setdefault("by_graph", weakref.WeakKeyDictionary())
+    plan = held.get(graph)
+    if plan is None or (plan.path, plan.threads) != (paths.chosen(), pool().threads):
+        held[graph] = plan = Plan(graph)
+    return plan

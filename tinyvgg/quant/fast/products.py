@@ -1,0 +1,201 @@
+"""Convolutions and dense layers of integers: register-tile products straight from the images, then the tail.
+
+A thread takes a block of rows of one image. As pairs, the rows that the block reads are first expanded into its scratch; quads are
+read where they are. For each panel of channels all rows of the block are summed up, pooled, and finished while they are in the
+cache. The sums are exact modulo 2^32, whatever their order.
+"""
+from tinyvgg.kernels.fast.elementwise import share
+from tinyvgg.kernels.fast.simd import Kernel, compiled
+from tinyvgg.quant.fast.steps import step_at
+from tinyvgg.quant.fast.vectors import (
+    CONSTANTS_BYTES,
+    LANES,
+    PANEL,
+    STEP_BYTES,
+    expand,
+    finish_byte,
+    finish_leaky_byte,
+    finish_leaky_wide,
+    finish_wide,
+    make_tile,
+    pairs_avx2,
+    pairs_plain,
+    pool_sums,
+    pool_sums_2x2,
+    quads_plain,
+    quads_vnni,
+)
+
+PIXEL = 4 * PANEL               # bytes of a pixel's sums
+IMAGES = 12                     # that a dense layer takes at a time
+
+
+def make_product(dot):
+    """Return c[rows][PANEL] = a[rows][segments * k] @ b for one packed panel b."""
+    six, four, two, one = (make_tile(rows, dot) for rows in (6, 4, 2, 1))
+
+    @compiled
+    def product(a, a_row, a_segment, b, c, rows, k, segments):
+        r = 0
+        while r + 6 <= rows and rows - r != 8:
+            six(a + r * a_row, a_row, a_segment, b, c + r * PIXEL, PIXEL, k, segments)
+            r += 6
+        while r + 4 <= rows:
+            four(a + r * a_row, a_row, a_segment, b, c + r * PIXEL, PIXEL, k, segments)
+            r += 4
+        while r + 2 <= rows:
+            two(a + r * a_row, a_row, a_segment, b, c + r * PIXEL, PIXEL, k, segments)
+            r += 2
+        if r < rows:
+            one(a + r * a_row, a_row, a_segment, b, c + r * PIXEL, PIXEL, k, segments)
+    return product
+
+
+@compiled
+def finish_row(step, c, channel, y, y_pixel, count):
+    """The tail of LANES channels from `channel` on, for `count` pixels at c."""
+    constants = step.constants + channel // LANES * CONSTANTS_BYTES
+    if step.wide:
+        y += 2 * channel
+        if step.leaky:
+            finish_leaky_wide(c, PIXEL, y, y_pixel, count, constants, step.shift)
+        else:
+            finish_wide(c, PIXEL, y, y_pixel, count, constants, step.shift)
+    elif step.leaky:
+        finish_leaky_byte(c, PIXEL, y + channel, y_pixel, count, constants, step.shift)
+    else:
+        finish_byte(c, PIXEL, y + channel, y_pixel, count, constants, step.shift)
+
+
+@compiled
+def finish_block(step, image, top, rows, channel, c):
+    """Pool and finish a panel's sums c for `rows` rows of the result from `top` on."""
+    c_row = step.conv_width * PIXEL
+    for lane in range(0, min(PANEL, step.channels - channel), LANES):
+        f = channel + lane
+        constants = step.constants + f // LANES * CONSTANTS_BYTES
+        for r in range(rows):
+            at = c + r * step.pool_stride_height * c_row + 4 * lane
+            if step.pool_height == 2 and step.pool_width == 2 and step.pool_stride_width == 2:
+                pool_sums_2x2(at, PIXEL, c_row, at, step.y_width, constants)
+            elif step.pool_height > 1 or step.pool_width > 1 or step.pool_stride_width > 1:
+                pool_sums(at, PIXEL, c_row, step.pool_height, step.pool_width, step.pool_stride_width, at, step.y_width, constants)
+            finish_row(step, at, f, step.y_at + image * step.y_image + (top + r) * step.y_row, step.y_pixel, step.y_width)
+
+
+def make_convolve(product, pairs):
+    """Return the convolution with a product of pairs or of quads."""
+    @compiled
+    def convolve(step, thread, threads):
+        step = step_at(step)
+        rows = step.rows_many if step.images >= 2 * threads else step.rows_few
+        blocks = (step.y_height + rows - 1) // rows
+        first, last = share(step.images * blocks, thread, threads)
+        scratch = step.scratch + thread * step.scratch_size
+        sums, wide = scratch + step.sums, 2 if pairs else 1
+        for item in range(first, last):
+            image, top = item // blocks, item % blocks * rows
+            count = min(rows, step.y_height - top)
+            lines = (count - 1) * step.pool_stride_height + step.pool_height
+            source = step.x_at + image * step.x_image + top * step.pool_stride_height * step.stride_height * step.x_row
+            if pairs:
+                read = (lines - 1) * step.stride_height * step.x_row + (step.segments - 1) * step.segment + step.x_row
+                expand(source, scratch, (read + 15) // 16, step.zero)
+                source = scratch
+            for channel in range(0, step.channels, PANEL):
+                weights = step.weights + channel // PANEL * (step.segments * step.depth * STEP_BYTES)
+                for r in range(lines):
+                    product(source + r * step.stride_height * step.x_row * wide, step.stride_width * step.x_pixel * wide,
+                            step.segment * wide, weights, sums + r * step.conv_width * PIXEL, step.conv_width, step.depth,
+                            step.segments)
+                finish_block(step, image, top, count, channel, sums)
+    return convolve
+
+
+def make_connect(product, pairs):
+    """Return the dense layer, or the convolution whose result is one pixel: its rows are images."""
+    @compiled
+    def connect(step, thread, threads):
+        step = step_at(step)
+        panels = (step.channels + PANEL - 1) // PANEL
+        blocks = (step.images + IMAGES - 1) // IMAGES
+        first, last = share(blocks * panels, thread, threads)
+        scratch = step.scratch + thread * step.scratch_size
+        sums, length = scratch + step.sums, 4 * step.depth * step.segments
+        for item in range(first, last):
+            begin, channel = item // panels * IMAGES, item % panels * PANEL
+            count = min(IMAGES, step.images - begin)
+            source = step.x_at + begin * step.x_image
+            weights = step.weights + channel * (step.segments * step.depth * STEP_BYTES // PANEL)
+            if pairs:
+                if item == first or channel == 0:
+                    for i in range(count):
+                        for s in range(step.segments):
+                            expand(source + i * step.x_image + s * step.segment,
+                                   scratch + i * length + s * 4 * step.depth, (2 * step.depth + 15) // 16, step.zero)
+                product(scratch, length, 0, weights, sums, count, step.depth * step.segments, 1)
+            else:
+                product(source, step.x_image, step.segment, weights, sums, count, step.depth, step.segments)
+            for lane in range(0, min(PANEL, step.channels - channel), LANES):
+                finish_row(step, sums + 4 * lane, channel + lane, step.y_at + begin * step.y_image, step.y_image, count)
+    return connect
+
+
+_avx2, _generic, _vnni, _quads = map(make_product, (pairs_avx2, pairs_plain, quads_vnni, quads_plain))
+_convolve_avx2, _convolve_generic = make_convolve(_avx2, True), make_convolve(_generic, True)
+_convolve_vnni, _convolve_quads = make_convolve(_vnni, False), make_convolve(_quads, False)
+_connect_avx2, _connect_generic = make_connect(_avx2, True), make_connect(_generic, True)
+_connect_vnni, _connect_quads = make_connect(_vnni, False), make_connect(_quads, False)
+
+
+@Kernel
+def convolve_avx2(step, thread, threads):
+    """Pairs by VPMADDWD."""
+    _convolve_avx2(step, thread, threads)
+
+
+@Kernel
+def convolve_generic(step, thread, threads):
+    """Pairs in plain arithmetic."""
+    _convolve_generic(step, thread, threads)
+
+
+@Kernel
+def convolve_vnni(step, thread, threads):
+    """Quads by VPDPBUSD."""
+    _convolve_vnni(step, thread, threads)
+
+
+@Kernel
+def convolve_quads(step, thread, threads):
+    """Quads in plain arithmetic: what convolve_vnni does, but for the one instruction, where that can be tested."""
+    _convolve_quads(step, thread, threads)
+
+
+@Kernel
+def connect_avx2(step, thread, threads):
+    """Pairs by VPMADDWD."""
+    _connect_avx2(step, thread, threads)
+
+
+@Kernel
+def connect_generic(step, thread, threads):
+    """Pairs in plain arithmetic."""
+    _connect_generic(step, thread, threads)
+
+
+@Kernel
+def connect_vnni(step, thread, threads):
+    """Quads by VPDPBUSD."""
+    _connect_vnni(step, thread, threads)
+
+
+@Kernel
+def connect_quads(step, thread, threads):
+    """Quads in plain arithmetic."""
+    _connect_quads(step, thread, threads)
+
+
+# path -> (convolution, dense layer, inputs in a number of 32 bits); "quads" only checks the order that "vnni" has.
+KERNELS = {"avx2": (convolve_avx2, connect_avx2, 2), "generic": (convolve_generic, connect_generic, 2),
+           "vnni": (convolve_vnni, connect_vnni, 4), "quads": (convolve_quads, connect_quads, 4)}

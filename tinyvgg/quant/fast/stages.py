@@ -1,0 +1,276 @@
+"""What each op of a graph of integers becomes: a stage, which puts one step into a program.
+
+To give an op a kernel: a class here, its line in STAGES, and its fields in KNOWN. What has no line, or fields that are not known
+there, is simulated.
+"""
+import dataclasses
+
+import numpy as np
+
+from tinyvgg.quant.fast import windows
+from tinyvgg.quant.fast.memory import SLACK, Ends, Tensor, pack, whole
+from tinyvgg.quant.fast.products import IMAGES, KERNELS, PIXEL
+from tinyvgg.quant.fast.vectors import LANES
+from tinyvgg.quant.ops.add import Add
+from tinyvgg.quant.ops.average_pool2d import AveragePool2D
+from tinyvgg.quant.ops.conv2d import Conv2D
+from tinyvgg.quant.ops.dense import Dense
+from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
+from tinyvgg.quant.ops.max_pool2d import MaxPool2D
+from tinyvgg.quant.ops.tail import ACTIVATIONS, Tail
+from tinyvgg.quant.ops.up_sample2d import UpSample2D
+from tinyvgg.quant.ops.weighted import LARGEST
+from tinyvgg.quant.ops.weights import weights_of
+
+CACHE = 64 * 1024               # bytes that a block's inputs and sums should fill at most
+_EVERY = {"name", "inputs", "shape", "scale", "zero"}
+_WINDOW = {"weights", "input_zero", "tail", "strides", "padding", "dilation", "pool", "variant"}
+# Fields that the stages below obey; any other must have its default, which means that the op is as it was without that field.
+KNOWN = {
+    Conv2D: _EVERY | _WINDOW, DepthwiseConv2D: _EVERY | _WINDOW,
+    Dense: _EVERY | {"weights", "input_zero", "tail", "output", "variant"},
+    Add: _EVERY | {"multipliers", "offset", "shift", "activation", "slope", "high"},
+    AveragePool2D: _EVERY | {"pool_size", "strides", "shift", "offset", "multiplier"},
+    MaxPool2D: _EVERY | {"pool_size", "strides", "padding"}, UpSample2D: _EVERY | {"factors"},
+    Tail: {"bias", "offset", "multiplier", "shift", "activation", "slope", "high"},
+}
+
+
+def unknown(op):
+    """What no stage here knows of an op or a tail, as text; empty if nothing."""
+    fields = KNOWN.get(type(op))
+    if fields is None:
+        return f"no kernel for {type(op).__name__}"
+    for field in dataclasses.fields(op):
+        if field.name not in fields and getattr(op, field.name) is not field.default and getattr(op, field.name) != field.default:
+            return f"no kernel for {type(op).__name__} with {field.name} {getattr(op, field.name)!r}"
+    tail = getattr(op, "tail", None)
+    if tail is not None:
+        return unknown(tail) or ("" if tail.activation in ACTIVATIONS else f"no kernel for the activation {tail.activation}")
+    return ""
+
+
+class Stage:
+    """One op: sources and target are Tensors. `scratch`: bytes that each thread needs."""
+
+    scratch = 0
+
+    def __init__(self, op, sources, target, path):
+        self.op, self.sources, self.target, self.path = op, sources, target, path
+        self.prepare()
+
+    def prepare(self):
+        """Widen the source's border, and pack what does not depend on the number of images."""
+
+    def describe(self):
+        """What runs, as text."""
+        return type(self.op).__name__
+
+    def between(self):
+        """Source and target as a step's fields."""
+        return {**self.sources[0].fields("x"), **self.target.fields("y"), "channels": whole(self.target.channels)}
+
+
+def at(array):
+    """The address of an array, which the caller keeps."""
+    return array.__array_interface__["data"][0]
+
+
+class Windowed(Stage):
+    """What a convolution and a depthwise one share: a window that slides over a map, a pool, a tail."""
+
+    def prepare(self):
+        self.window, self.together = self.op.weights.shape[1:3], 1
+        self.pool = self.op.pool or (1, 1, 1, 1)
+        self.size, (self.top, self.left) = self.op.size, (pair[0] for pair in self.op.padding)
+        self.settle(self.op.strides, self.op.dilation, Ends.of(self.op.tail))
+
+    def settle(self, strides, dilation, ends):
+        """Set what follows from the window's settings, and pack."""
+        self.strides, self.dilation, self.ends = strides, dilation, ends
+        source = self.sources[0]
+        ends_at = [(n - 1) * s + (k - 1) * d - before for n, s, k, d, before in
+                   zip(self.size, strides, self.window, dilation, (self.top, self.left), strict=True)]
+        source.widen(self.top, max(0, ends_at[0] - source.height + 1), self.left, max(0, ends_at[1] - source.width + 1))
+        self.pack()
+
+    def blocks(self, expands):
+        """Rows of the result at a time (few, many), and the bytes of inputs and of sums that they need."""
+        source, (ph, _, sh, _) = self.sources[0], self.pool
+
+        def needs(rows):
+            lines = (rows - 1) * sh + ph
+            read = (lines - 1) * self.strides[0] + (self.window[0] - 1) * self.dilation[0] + 1
+            return expands * (read * source.row + 16) + SLACK, lines * self.size[1] * PIXEL
+
+        rows = self.target.height
+        while rows > 1 and sum(needs(rows)) > CACHE:
+            rows -= 1
+        rows = -(-self.target.height // -(-self.target.height // rows))
+        return min(rows, -(-self.target.height // 2)), rows, needs(rows)
+
+    def fields(self, expands):
+        """The fields of a step, but for weights."""
+        few, many, (inputs, sums) = self.blocks(expands)
+        source, (ph, pw, sh, sw) = self.sources[0], self.pool
+        self.scratch = whole(inputs, SLACK) + sums + SLACK
+        return {**self.between(), **self.ends.fields(), "constants": at(self.constants), "zero": self.zero, "rows_few": few,
+                "x_at": source.at - self.top * source.row - self.left * source.pixel,
+                "rows_many": many, "sums": whole(inputs, SLACK), "stride_height": self.strides[0], "stride_width": self.strides[1],
+                "pool_height": ph, "pool_width": pw, "pool_stride_height": sh, "pool_stride_width": sw, "conv_width": self.size[1]}
+
+
+class Convolve(Windowed):
+    """Conv2D, and a DepthwiseConv2D with several channels for each, zeros between them."""
+
+    def pack(self):
+        w = weights_of(self.op)
+        self.zero = self.op.input_zero
+        if isinstance(self.op, DepthwiseConv2D):
+            w = _spread(w, self.sources[0].channels)
+        self.kernels = fitting(w, self.path)
+        f, kh, kw, c = w.shape
+        across = (kw - 1) * self.dilation[1] + 1
+        wide = np.zeros((f, kh, across, self.sources[0].pixel), w.dtype)
+        wide[:, :, ::self.dilation[1], :c] = w
+        self.weights = pack(wide.reshape(f, kh, -1), KERNELS[self.kernels][2])
+        quads = KERNELS[self.kernels][2] == 4
+        self.constants = self.ends.constants(self.zero * w.sum(axis=(1, 2, 3), dtype=np.int64) if quads else 0)
+        self.depth = across * self.sources[0].pixel // KERNELS[self.kernels][2]
+
+    def add(self, program, scratch):
+        kernel, _, together = KERNELS[self.kernels]
+        program.add(kernel, **self.fields(2 if together == 2 else 0), **scratch, weights=at(self.weights),
+                    segments=self.window[0], segment=self.dilation[0] * self.sources[0].row, depth=self.depth)
+
+    def describe(self):
+        return f"{type(self.op).__name__}, {self.kernels}" + (", max-pool inside" if self.op.pool else "")
+
+
+class Connect(Stage):
+    """Dense."""
+
+    def prepare(self):
+        source, w = self.sources[0], weights_of(self.op)
+        self.kernels = fitting(w, self.path)
+        self.together = KERNELS[self.kernels][2]
+        wide = np.zeros((len(w), source.height, source.width, source.pixel), w.dtype)
+        wide[..., :source.channels] = w.reshape(len(w), source.height, source.width, source.channels)
+        self.weights = pack(wide.reshape(len(w), source.height, -1), self.together)
+        self.ends = Ends.of(self.op.tail)
+        minus = self.op.input_zero * w.sum(axis=1, dtype=np.int64) if self.together == 4 else 0
+        self.constants = self.ends.constants(minus)
+        self.depth = source.width * source.pixel // self.together
+        self.inputs = whole(IMAGES * source.height * source.width * source.pixel * 2, SLACK) + SLACK if self.together == 2 else 0
+        self.scratch = self.inputs + IMAGES * PIXEL + SLACK
+
+    def add(self, program, scratch):
+        program.add(KERNELS[self.kernels][1], **self.between(), **self.ends.fields(self.op.dtype == "int16"), **scratch,
+                    zero=self.op.input_zero, weights=at(self.weights), constants=at(self.constants), sums=self.inputs,
+                    segments=self.sources[0].height, segment=self.sources[0].row, depth=self.depth)
+
+    def describe(self):
+        return f"Dense, {self.kernels}"
+
+
+class Depthwise(Windowed):
+    """DepthwiseConv2D with one channel for each."""
+
+    def pack(self):
+        self.zero = self.op.input_zero
+        self._taps(weights_of(self.op).transpose(1, 2, 0))
+
+    def _taps(self, taps):
+        self.weights = np.zeros((*taps.shape[:2], whole(taps.shape[2])), np.int32)
+        self.weights[..., :taps.shape[2]] = taps
+        self.constants = self.ends.constants()
+
+    def add(self, program, scratch):
+        source = self.sources[0]
+        program.add(windows.windows, **self.fields(0), **scratch, weights=at(self.weights), window_height=self.window[0],
+                    window_width=self.window[1], tap_row=self.dilation[0] * source.row,
+                    tap_column=self.dilation[1] * source.pixel)
+
+
+class Mean(Depthwise):
+    """AveragePool2D: a depthwise convolution with weights of 1."""
+
+    def prepare(self):
+        op, channels = self.op, self.sources[0].channels
+        self.window, self.pool, self.top, self.left, self.zero = op.pool_size, (1, 1, 1, 1), 0, 0, 0
+        self.size = self.target.height, self.target.width
+        same = (np.full(channels, n, np.int64) for n in (0, op.offset, op.multiplier))
+        self.settle(op.strides, (1, 1), Ends(*same, shift=op.shift))
+
+    def pack(self):
+        self._taps(np.ones((*self.window, self.sources[0].channels), np.int32))
+
+
+class Largest(Stage):
+    """MaxPool2D."""
+
+    def add(self, program, scratch):
+        (top, _), (left, _) = self.op.padding
+        program.add(windows.largest, **self.between(), top=top, left=left, window_height=self.op.pool_size[0],
+                    window_width=self.op.pool_size[1], stride_height=self.op.strides[0], stride_width=self.op.strides[1])
+
+
+class Sum(Stage):
+    """Add."""
+
+    def prepare(self):
+        op = self.op
+        one = (np.full(LANES, n, np.int64) for n in (0, op.offset, 1 << (32 - op.shift)))
+        self.constants = Ends(*one).constants()
+
+    def add(self, program, scratch):
+        self.table = np.array([(t.at, t.row, t.image, m) for t, m in zip(self.sources, self.op.multipliers, strict=True)], np.int64)
+        program.add(windows.add, **self.between(), table=at(self.table), inputs=len(self.table), constants=at(self.constants))
+
+
+class Repeat(Stage):
+    """UpSample2D."""
+
+    def add(self, program, scratch):
+        program.add(windows.repeat, **self.between(), window_height=self.op.factors[0], window_width=self.op.factors[1])
+
+
+def _depthwise(op, sources, target, path):
+    return (Depthwise if len(op.weights.shape) == 3 and op.weights.shape[0] == sources[0].channels else Convolve)(
+        op, sources, target, path)
+
+
+STAGES = {Conv2D: Convolve, DepthwiseConv2D: _depthwise, Dense: Connect, Add: Sum, AveragePool2D: Mean, MaxPool2D: Largest,
+          UpSample2D: Repeat}
+
+
+def stage_of(op, sources, target, path):
+    """Return the stage of an op, or why there is none, as text. sources: Tensors, None for what has none."""
+    why = unknown(op)
+    if why:
+        return why
+    if any(s is None or s.dtype != np.uint8 for s in sources):
+        return "reads what is not uint8"
+    if isinstance(op, DepthwiseConv2D) and op.weights.shape[0] * sources[0].channels * op.weights.shape[1] > LARGEST:
+        return "too many channels for each"
+    return STAGES[type(op)](op, sources, target, path)
+
+
+def fitting(weights, path):
+    """The path itself, or that of pairs where quads do not fit: weights beyond int8, sums of whole inputs beyond 32 bits."""
+    flat = np.abs(weights.reshape(len(weights), -1).astype(np.int64))
+    if KERNELS[path][2] == 2 or weights.min() >= -128 and weights.max() <= 127 and 255 * flat.sum(axis=1).max() < 2**31:
+        return path
+    return "avx2" if path == "vnni" else "generic"
+
+
+def _spread(w, channels):
+    """Depthwise weights (F, KH, KW) as those of a convolution, (F, KH, KW, C)."""
+    wide = np.zeros((*w.shape, channels), w.dtype)
+    wide[np.arange(len(w)), :, :, np.arange(len(w)) // (len(w) // channels)] = w
+    return wide
+
+
+def tensor_of(op):
+    """The Tensor of an op's result, or None where it has none of the kind."""
+    return Tensor(op) if op.dtype in ("uint8", "int16") and len(op.shape) in (1, 3) else None

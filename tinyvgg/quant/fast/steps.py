@@ -1,0 +1,74 @@
+"""Steps of integer kernels: records as long as those of the float kernels, so that the same threads walk through them."""
+import numpy as np
+from numba import carray
+
+from tinyvgg.kernels.fast.arena import address
+from tinyvgg.kernels.fast.program import STEP as FLOAT_STEP
+from tinyvgg.kernels.fast.simd import as_pointer, compiled
+
+_NAMES = (
+    "function", "images", "wait",                           # as program.STEP has them
+    # uint8 images (or int16 logits) in memory, by byte addresses and distances: input and result
+    "x_at", "x_row", "x_image", "x_pixel", "x_height", "x_width",
+    "y_at", "y_row", "y_image", "y_pixel", "y_height", "y_width",
+    "channels",                                             # of the result, in whole vectors
+    "zero",                                                 # the input's zero point
+    "weights", "constants", "shift", "leaky", "wide",       # packed; see vectors.BIAS; the tail's settings
+    "segments", "segment", "depth",                         # runs of numbers of 32 bits, bytes from one to the next, length
+    "window_height", "window_width", "stride_height", "stride_width", "tap_row", "tap_column", "top", "left",
+    "pool_height", "pool_width", "pool_stride_height", "pool_stride_width",
+    "conv_width",                                           # pixels of a row before the pool
+    "rows_few", "rows_many",                                # rows of the result that a thread does at a time
+    "source_channels",                                      # of the caller's images
+    "table", "inputs",                                      # of a sum: see windows.add
+    "scratch", "scratch_size", "sums",                      # each thread's, and where the sums are in it
+)
+STEP = np.dtype([(name, np.int64) for name in _NAMES] + [("rest", np.int64, FLOAT_STEP.itemsize // 8 - len(_NAMES))])
+_OF_ITSELF = {"function", "images", "wait"}
+
+
+@compiled
+def step_at(address):
+    """The step at an address (in elements of four bytes, as programs have it), as a record."""
+    return carray(as_pointer(address), (1,), STEP)[0]
+
+
+class Program:
+    """Steps in order, and Python functions of (images) between them."""
+
+    def __init__(self):
+        self._rows, self._calls, self._steps = [], [], None
+
+    def add(self, kernel, **fields):
+        """Add a step. Raises TypeError where the kernel reads a field that is not given."""
+        missing = (kernel.fields & set(_NAMES)) - fields.keys() - _OF_ITSELF
+        if missing:
+            raise TypeError(f"{kernel.function.__name__} reads {', '.join(sorted(missing))} of its step, which is not given")
+        self._rows.append((kernel, fields))
+
+    def call(self, function):
+        """Call function(images) behind the steps that were added so far."""
+        self._calls.append((len(self._rows), function))
+
+    def run(self, pool, images, source):
+        """Run all steps on `images` images at the byte address `source`."""
+        if self._steps is None:
+            self._finish()
+        self._steps["images"] = images
+        self._steps["x_at"][0] = source
+        for first, length, function in self._parts:
+            if length:
+                pool.run_at(self._job + first * (STEP.itemsize // 4), length)
+            if function is not None:
+                function(images)
+
+    def _finish(self):
+        steps = np.zeros(len(self._rows), STEP)
+        for i, (kernel, fields) in enumerate(self._rows):
+            for name, value in {**fields, "function": kernel.address, "wait": 1}.items():
+                steps[name][i] = value
+        self._parts, done = [], 0
+        for position, function in [*self._calls, (len(steps), None)]:
+            self._parts.append((done, position - done, function))
+            done = position
+        self._job, self._steps = address(steps), steps

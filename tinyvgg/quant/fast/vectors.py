@@ -1,0 +1,283 @@
+"""Vectors of integers: products of 8-bit numbers in register tiles, and what follows the sums.
+
+Addresses are in bytes here, but for that of a step. A vector of sums is LANES numbers of 32 bits, whose arithmetic is modulo 2^32,
+as C's is; weights are packed in panels of PANEL output channels.
+
+A number of 32 bits holds either two inputs as int16, minus the zero point ("pairs"), or four as uint8 ("quads"). One instruction
+multiplies each with its weight and adds up: VPMADDWD for pairs, whose sum of two products always fits; VPDPBUSD for quads.
+VPMADDUBSW would take quads on older processors, but it saturates at 16 bits, which any two large weights reach.
+"""
+from llvmlite import ir
+from numba import types
+
+from tinyvgg.kernels.fast.simd import INT, Value, machine
+
+LANES = 8
+PANEL = 2 * LANES
+STEP_BYTES = 4 * PANEL                          # of weights, for one number of 32 bits of the input
+BYTE, SHORT, NUMBER, LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+SUMS = ir.VectorType(NUMBER, LANES)
+HALF = ir.VectorType(LONG, LANES // 2)
+# What the tail needs for LANES channels: LANES numbers each, in this order.
+BIAS, OFFSET, MULTIPLIER, LOW, HIGH, SLOPE, FLIP = range(7)
+CONSTANTS = 7
+CONSTANTS_BYTES = CONSTANTS * 4 * LANES
+
+
+def load(e, address, kind):
+    """Load from any address."""
+    return e.builder.load(e.builder.inttoptr(address.value, kind.as_pointer()), align=1)
+
+
+def put(e, value, address):
+    """Store to any address."""
+    e.builder.store(value, e.builder.inttoptr(address.value, value.type.as_pointer()), align=1)
+
+
+def same(kind, number):
+    """A constant vector."""
+    return ir.Constant(kind, [number] * kind.count)
+
+
+def spread(e, number, kind):
+    """A number in every lane."""
+    nothing = ir.Constant(kind, ir.Undefined)
+    one = e.builder.insert_element(nothing, number, NUMBER(0))
+    return e.builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(NUMBER, kind.count), [0] * kind.count))
+
+
+def largest(e, a, b):
+    return e.builder.select(e.builder.icmp_signed(">", a, b), a, b)
+
+
+def least(e, a, b):
+    return e.builder.select(e.builder.icmp_signed("<", a, b), a, b)
+
+
+# --- sums of products: total + a . b, lane by lane ---
+
+
+def pairs_avx2(e, total, a, b):
+    kind = ir.VectorType(SHORT, 2 * LANES)
+    function = e.declare("llvm.x86.avx2.pmadd.wd", ir.FunctionType(SUMS, [kind, kind]))
+    return e.builder.add(total, e.builder.call(function, [e.builder.bitcast(v, kind) for v in (a, b)]))
+
+
+def pairs_plain(e, total, a, b):
+    builder, bits = e.builder, same(SUMS, 16)
+    low = builder.mul(*(builder.ashr(builder.shl(v, bits), bits) for v in (a, b)))
+    high = builder.mul(*(builder.ashr(v, bits) for v in (a, b)))
+    return builder.add(total, builder.add(low, high))
+
+
+def quads_vnni(e, total, a, b):
+    """Declared as LLVM had it to version 21; later ones take bytes, and turn this into that as they read it."""
+    function = e.declare("llvm.x86.avx512.vpdpbusd.256", ir.FunctionType(SUMS, [SUMS] * 3))
+    return e.builder.call(function, [total, a, b])
+
+
+def quads_plain(e, total, a, b):
+    builder = e.builder
+    for at in (0, 8, 16, 24):
+        x = builder.and_(builder.lshr(a, same(SUMS, at)), same(SUMS, 255))
+        w = builder.ashr(builder.shl(b, same(SUMS, 24 - at)), same(SUMS, 24))
+        total = builder.add(total, builder.mul(x, w))
+    return total
+
+
+def make_tile(rows, dot):
+    """Return the tile that sets c[rows][PANEL] to the sum over `segments` runs of `k` numbers of a, times packed weights b."""
+    @machine
+    def tile(e, a, a_row, a_segment, b, c, c_row, k, segments):
+        def outer_product(pixel, row, sums):
+            lanes = [load(e, row + 4 * LANES * j, SUMS) for j in range(2)]
+            numbers = [spread(e, load(e, pixel + a_row * r, NUMBER), SUMS) for r in range(rows)]
+            return [Value(e, dot(e, total.value, numbers[i // 2], lanes[i % 2])) for i, total in enumerate(sums)]
+
+        def segment(s, sums):
+            a_s, b_s = a + s * a_segment, b + s * k * STEP_BYTES
+            return e.loop(k, sums, lambda i, sums: outer_product(a_s + i * 4, b_s + i * STEP_BYTES, sums))
+
+        start = [Value(e, same(SUMS, 0))] * (2 * rows)
+        for i, total in enumerate(e.loop(segments, start, segment)):
+            put(e, total.value, c + c_row * (i // 2) + 4 * LANES * (i % 2))
+    return tile
+
+
+@machine
+def expand(e, source, target, count, zero):
+    """count times 16 inputs as int16, minus the zero point."""
+    wide = ir.VectorType(SHORT, 16)
+    minus = spread(e, e.builder.trunc(zero.value, SHORT), wide)
+
+    def body(i, _):
+        x = e.builder.zext(load(e, source + i * 16, ir.VectorType(BYTE, 16)), wide)
+        put(e, e.builder.sub(x, minus), target + i * 32)
+        return []
+    e.loop(count, [], body)
+
+
+# --- the tail: see quant/ops/tail.py ---
+
+
+def high_rounded(e, a, b):
+    """(a * b + 2^31) >> 32 of SUMS: even and odd lanes apart, each product in 64 bits."""
+    builder, bits = e.builder, same(HALF, 32)
+    a, b = (builder.bitcast(v, HALF) for v in (a, b))
+    even = builder.mul(*(builder.ashr(builder.shl(v, bits), bits) for v in (a, b)))
+    odd = builder.mul(*(builder.ashr(v, bits) for v in (a, b)))
+    even, odd = (builder.add(v, same(HALF, 1 << 31)) for v in (even, odd))
+    upper = builder.and_(odd, same(HALF, -(1 << 32)))
+    return builder.bitcast(builder.or_(builder.lshr(even, bits), upper), SUMS)
+
+
+def make_finish(leaky, wide):
+    """Return the tail of LANES channels for a row of pixels, from sums to uint8, or int16 where `wide`."""
+    lowest, highest, kind = (-32768, 32767, SHORT) if wide else (0, 255, BYTE)
+
+    @machine
+    def finish(e, c, c_pixel, y, y_pixel, count, constants, shift):
+        builder = e.builder
+        bits = spread(e, builder.trunc(shift.value, NUMBER), SUMS)
+
+        def body(i, _):
+            # Loaded anew for each pixel, or LLVM would not see that the factors are numbers of 32 bits, which VPMULDQ takes.
+            number = [load(e, constants + 4 * LANES * k, SUMS) for k in range(CONSTANTS)]
+            v = builder.shl(builder.add(load(e, c + i * c_pixel, SUMS), number[BIAS]), bits)
+            if leaky:
+                below = high_rounded(e, builder.shl(v, same(SUMS, 1)), number[SLOPE])
+                v = builder.select(builder.icmp_signed("<", v, same(SUMS, 0)), below, v)
+            else:
+                v = least(e, largest(e, v, number[LOW]), number[HIGH])
+            v = high_rounded(e, builder.add(v, number[OFFSET]), number[MULTIPLIER])
+            v = least(e, largest(e, v, same(SUMS, lowest)), same(SUMS, highest))
+            put(e, builder.trunc(v, ir.VectorType(kind, LANES)), y + i * y_pixel)
+            return []
+        e.loop(count, [], body)
+    return finish
+
+
+finish_byte, finish_leaky_byte = make_finish(False, False), make_finish(True, False)
+finish_wide, finish_leaky_wide = make_finish(False, True), make_finish(True, True)
+
+
+@machine
+def pool_sums(e, c, c_pixel, c_row, height, width, stride, target, count, constants):
+    """The largest sum of each window of LANES channels, the least where FLIP is all ones: `count` windows, c_pixel apart."""
+    builder = e.builder
+    flip = load(e, constants + 4 * LANES * FLIP, SUMS)
+
+    def window(i, _):
+        corner = c + i * stride * c_pixel
+        first = Value(e, builder.xor(load(e, corner, SUMS), flip))
+
+        def pixel(at, best):
+            return [Value(e, largest(e, best[0].value, builder.xor(load(e, at, SUMS), flip)))]
+
+        def row(p, best):
+            return e.loop(width, best, lambda q, best: pixel(corner + p * c_row + q * c_pixel, best))
+        best = e.loop(height, [first], row)
+        put(e, builder.xor(best[0].value, flip), target + i * c_pixel)
+        return []
+    e.loop(count, [], window)
+
+
+@machine
+def pool_sums_2x2(e, c, c_pixel, c_row, target, count, constants):
+    """pool_sums for windows of 2x2 at every second pixel."""
+    builder = e.builder
+    flip = load(e, constants + 4 * LANES * FLIP, SUMS)
+
+    def window(i, _):
+        corner = c + i * c_pixel * 2
+        a, b, c_, d = (builder.xor(load(e, at, SUMS), flip)
+                       for at in (corner, corner + c_pixel, corner + c_row, corner + c_row + c_pixel))
+        put(e, builder.xor(largest(e, largest(e, a, b), largest(e, c_, d)), flip), target + i * c_pixel)
+        return []
+    e.loop(count, [], window)
+
+
+# --- ops without products of channels ---
+
+
+@machine
+def sum_window(e, x, x_pixel, x_row, x_column, height, width, weights, tap, c, c_pixel, count, zero):
+    """For `count` pixels of LANES channels c = sum over the window of (x - zero) * w; x_row and x_column: from tap to tap."""
+    builder = e.builder
+    minus = spread(e, builder.trunc(zero.value, NUMBER), SUMS)
+
+    def one(i, _):
+        def row(p, total):
+            def column(q, total):
+                source = load(e, x + i * x_pixel + p * x_row + q * x_column, ir.VectorType(BYTE, LANES))
+                factor = load(e, weights + (p * width + q) * tap, SUMS)
+                term = builder.mul(builder.sub(builder.zext(source, SUMS), minus), factor)
+                return [Value(e, builder.add(total[0].value, term))]
+            return e.loop(width, total, column)
+        put(e, e.loop(height, [Value(e, same(SUMS, 0))], row)[0].value, c + i * c_pixel)
+        return []
+    e.loop(count, [], one)
+
+
+@machine
+def weighted_sum(e, table, inputs, image, row, count, y, constants):
+    """For `count` vectors of a row y = saturated (sum of inputs * multipliers + offset) * multiplier; table: see windows.add."""
+    builder = e.builder
+
+    def vector(i, _):
+        def one(k, total):
+            entry = table + k * 32
+            at, row_bytes, image_bytes, factor = (Value(e, load(e, entry + 8 * j, LONG)) for j in range(4))
+            x = load(e, at + image * image_bytes + row * row_bytes + i * LANES, ir.VectorType(BYTE, LANES))
+            factor = spread(e, builder.trunc(factor.value, NUMBER), SUMS)
+            return [Value(e, builder.add(total[0].value, builder.mul(builder.zext(x, SUMS), factor)))]
+        start = Value(e, load(e, constants + 4 * LANES * OFFSET, SUMS))
+        total = e.loop(inputs, [start], one)[0].value
+        v = high_rounded(e, total, load(e, constants + 4 * LANES * MULTIPLIER, SUMS))
+        v = least(e, largest(e, v, same(SUMS, 0)), same(SUMS, 255))
+        put(e, builder.trunc(v, ir.VectorType(BYTE, LANES)), y + i * LANES)
+        return []
+    e.loop(count, [], vector)
+
+
+@machine
+def largest_byte(e, x, x_row, x_pixel, height, width, y, vectors):
+    """y = the largest uint8 of a window, for vectors * LANES channels."""
+    kind = ir.VectorType(BYTE, LANES)
+    builder = e.builder
+
+    def channels(v, _):
+        def pixel(at, best):
+            value = load(e, at, kind)
+            return [Value(e, builder.select(builder.icmp_unsigned(">", value, best[0].value), value, best[0].value))]
+
+        def row(p, best):
+            return e.loop(width, best, lambda q, best: pixel(x + p * x_row + q * x_pixel + v * LANES, best))
+        put(e, e.loop(height, [Value(e, same(kind, 0))], row)[0].value, y + v * LANES)
+        return []
+    e.loop(vectors, [], channels)
+
+
+@machine
+def copy_vectors(e, source, target, count):
+    """Copy count * LANES bytes."""
+    def body(i, _):
+        put(e, load(e, source + i * LANES, INT), target + i * LANES)
+        return []
+    e.loop(count, [], body)
+
+
+@machine
+def copy_number(e, source, target):
+    """Copy four bytes."""
+    put(e, load(e, source, NUMBER), target)
+
+
+@machine
+def copy_byte(e, source, target):
+    put(e, load(e, source, BYTE), target)
+
+
+@machine
+def read_long(e, address) -> types.intp:
+    return Value(e, load(e, address, LONG))
