@@ -2,7 +2,7 @@
 
     tinyvgg.open("light_cifar10")           # a network of the zoo (zoo:NAME, where a file or folder has the same name)
     tinyvgg.open("runs/first")              # the folder of a run
-    tinyvgg.open("light.h5")                # a file, by its content: .h5, .keras, .tvq, .npz
+    tinyvgg.open("light.h5")                # a file, by its content: .h5, .keras, .tflite, .tvq, .npz
     tinyvgg.open("virtual:light.elf")       # a board: virtual:FILE.elf, /dev/ttyACM0, COM3, socket://HOST:PORT
 """
 import json

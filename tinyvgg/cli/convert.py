@@ -1,10 +1,11 @@
-"""Write a Keras file that the other version opens too
+"""Write a Keras file that the other version opens too, from a Keras file or a float .tflite
 
-OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description, or a zoo
-entry. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and --validation
+OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description, a zoo
+entry, or a .tflite of floats. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and --validation
 also write the two arrays that its "Validation inputs" and "Validation outputs" want.
 
     tinyvgg convert keras2.h5 both.h5
+    tinyvgg convert model.tflite model.h5
     tinyvgg convert light.h5 st.h5 --for x-cube-ai --data cifar10 --validation X.npy,Y.npy -n 100
 """
 from tinyvgg.cli._common import add_common, note, print_result
@@ -13,7 +14,7 @@ from tinyvgg.images import float_images
 
 
 def add_arguments(parser):
-    parser.add_argument("source", metavar="IN", help="Keras file with a description (.h5 or .keras), or zoo entry")
+    parser.add_argument("source", metavar="IN", help="Keras file with a description (.h5 or .keras), .tflite of floats, or zoo entry")
     parser.add_argument("target", metavar="OUT", help="file to write: .h5, .keras or .weights.h5")
     parser.add_argument("--for", dest="to", choices=("keras", "x-cube-ai"), default="keras",
                         help="who will open OUT (default keras)")
@@ -27,11 +28,10 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from tinyvgg.io.keras_h5 import convert
     from tinyvgg.open import model_file
     if arguments.validation is not None:
         _paths(arguments.validation)
-    changes = convert(model_file(arguments.source), arguments.target, to=arguments.to, float32=arguments.float32)
+    changes = _convert(model_file(arguments.source), arguments)
     result = {"source": arguments.source, "target": arguments.target, "changes": changes}
     if arguments.validation is not None:
         result["validation"] = _validation(arguments)
@@ -39,6 +39,28 @@ def run(arguments):
         note(arguments, change)
     written = [arguments.target, *result.get("validation", {}).get("files", [])]
     print_result(arguments, result, f"wrote {', '.join(written)}; {len(changes) or 'no'} kinds of change")
+
+
+def _convert(source, arguments):
+    """Write OUT; return what was changed, as sentences."""
+    from tinyvgg.io.keras_h5 import convert
+    if not _is_tflite(source):
+        return convert(source, arguments.target, to=arguments.to, float32=arguments.float32)
+    from tinyvgg import io, nn
+    if arguments.to != "keras" or arguments.float32:
+        raise OptionError(f"--for and --float32 are for Keras files; {source} is a .tflite",
+                          f"tinyvgg convert {source} model.h5, then the same with model.h5 as IN")
+    model = io.load_model(source)
+    if not isinstance(model, nn.Model):
+        raise OptionError(f"{source} computes in integers, which no Keras file holds; expected a .tflite of floats",
+                          "tinyvgg evaluate, codegen or firmware, which take it as it is")
+    io.save_model(model, arguments.target)
+    return []
+
+
+def _is_tflite(path):
+    from tinyvgg import io
+    return io.kind_of(io.model_path(path)) == "tflite"
 
 
 def _validation(arguments):

@@ -24,6 +24,9 @@ def load_model(path, **settings):
     if kind == "tvq":
         from tinyvgg.quant.tvq import load_tvq
         return load_tvq(path)
+    if kind == "tflite":
+        from tinyvgg.io import tflite
+        return tflite.load_model(path)
     return _keras().load_model(path, **settings)
 
 
@@ -68,12 +71,14 @@ def model_path(path):
 
 
 def kind_of(path):
-    """Return "checkpoint", "keras", "h5" or "tvq" by the content of a file, or raise FormatError."""
+    """Return "checkpoint", "keras", "h5", "tvq" or "tflite" by the content of a file, or raise FormatError."""
     try:
         with open(path, "rb") as f:
             start = f.read(8)
         if start == b"\x89HDF\r\n\x1a\n":
             return "tvq" if _is_tvq(path) else "h5"
+        if start[4:8] == b"TFL3":
+            return "tflite"
         if start.startswith(b"PK"):
             with open_zip(path, "model") as (archive, _):
                 names = archive.namelist()
@@ -83,7 +88,7 @@ def kind_of(path):
         raise
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error}", "a fresh copy of the file") from error
-    raise FormatError(f"{path} is neither HDF5 (.h5, .tvq), .keras nor our own .npz",
+    raise FormatError(f"{path} is neither HDF5 (.h5, .tvq), .keras, .tflite nor our own .npz",
                       f"virtual:{path}, to run the image on a virtual board" if start.startswith(b"\x7fELF") else "")
 
 

@@ -1,0 +1,73 @@
+"""From a .tflite file to a model, float or integer, after one look at all that is not understood."""
+from tinyvgg.errors import FormatError, NotYet
+from tinyvgg.io.tflite.read import CONTROL, read
+
+INTEGERS = ("int8", "uint8")
+SHAPES = ("SHAPE", "STRIDED_SLICE", "PACK")     # they compute the target of a RESHAPE, which the tensors' shapes say already
+
+
+def load_model(path):
+    """Return the model in a .tflite file: an nn.Model where it computes in floats, a QuantizedModel of int8 or uint8.
+
+    FormatError for a damaged file; NotYet names all that this library has not, with tensors' names.
+    """
+    contents = read(path)
+    try:
+        return _model(contents)
+    except (NotYet, FormatError) as error:
+        raise type(error)(f"{path}: {error.problem}", error.hint) from error
+
+
+def _model(contents):
+    if len(contents.inputs) != 1 or len(contents.outputs) != 1:
+        raise NotYet(f"it has {len(contents.inputs)} inputs and {len(contents.outputs)} outputs; expected one of each")
+    steps = [op for op in contents.operators if not _of_shapes(op)]
+    kind = _kind(contents, steps)
+    from tinyvgg.io.tflite import floats, integers
+    rules = floats if kind == "float" else integers
+    _check(contents, steps, rules.RULES)
+    return rules.build(contents, steps)
+
+
+def _of_shapes(op):
+    """Whether an operator works on shapes, not on values."""
+    return op.kind in SHAPES and all(t.dtype in ("int32", "int64") for t in op.outputs)
+
+
+def _kind(contents, steps):
+    """ "float" or "integer", by the values between operators."""
+    values = {t.dtype for op in steps for t in op.outputs if op.kind not in ("QUANTIZE", "DEQUANTIZE")}
+    if "int16" in values:
+        raise NotYet("its activations are of 16 bits (int16x8); expected int8 or uint8",
+                     "converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]")
+    whole = sorted(values & set(INTEGERS))
+    if whole and "float32" in values:
+        mixed = next(op.outputs[0] for op in steps if op.outputs[0].dtype == "float32" and op.kind != "DEQUANTIZE")
+        raise NotYet(f"it computes partly in floats ({mixed}) and partly in {whole[0]}; expected one of them throughout",
+                     "a representative dataset and OpsSet.TFLITE_BUILTINS_INT8 in the converter")
+    if len(whole) > 1:
+        raise NotYet("its values are partly int8 and partly uint8; expected one of them between the first operator and the last")
+    if whole:
+        return "integer"
+    if values <= {"float32"}:
+        return "float"
+    raise NotYet(f"it computes in {', '.join(sorted(values)) or 'nothing'}; expected float32, int8 or uint8")
+
+
+def _check(contents, steps, rules):
+    """Raise NotYet with every operator that has no rule, and the tensor that it writes."""
+    lacking = [op for op in steps if op.kind not in rules]
+    control = [op for op in lacking if op.kind in CONTROL]
+    if control:
+        raise NotYet(f"it has control flow: {_listed(control)}", "a network whose operators all run, each once")
+    if lacking:
+        raise NotYet(f"it has {_listed(lacking)}, which this library has not",
+                     f"a network of {', '.join(sorted(k for k in rules if k != 'DEQUANTIZE'))}")
+
+
+def _listed(ops):
+    found = {}
+    for op in ops:
+        found.setdefault(op.kind, []).append(str(op.outputs[0]) if op.outputs else "no tensor")
+    return ", ".join(f"{kind} ({', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''})"
+                     for kind, names in found.items())
