@@ -58,7 +58,8 @@ class Plan:
         return self.ops[1:self.ops.index(self.last) + 1]
 
     def _match(self):
-        self._tensors = {op.name: tensor_of(op) for op in self.ops[:self.ops.index(self.last) + 1]}
+        self._tensors = {op.name: tensor_of(op, [r for r in self.ops if op.name in r.inputs])
+                         for op in (self.ops[0], *self._computed())}
         self._stages, self._others = {}, {}
         for op in self._computed():
             self._stages[op.name] = stage_of(op, [self._tensors[i] for i in op.inputs], self._tensors[op.name], self.path)

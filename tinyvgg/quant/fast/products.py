@@ -141,10 +141,10 @@ def make_connect(product, pairs):
     return connect
 
 
-_avx2, _generic, _vnni, _quads = map(make_product, (pairs_avx2, pairs_plain, quads_vnni, quads_plain))
-_convolve_avx2, _convolve_generic = make_convolve(_avx2, True), make_convolve(_generic, True)
+product_avx2, product_generic, _vnni, _quads = map(make_product, (pairs_avx2, pairs_plain, quads_vnni, quads_plain))
+_convolve_avx2, _convolve_generic = make_convolve(product_avx2, True), make_convolve(product_generic, True)
 _convolve_vnni, _convolve_quads = make_convolve(_vnni, False), make_convolve(_quads, False)
-_connect_avx2, _connect_generic = make_connect(_avx2, True), make_connect(_generic, True)
+_connect_avx2, _connect_generic = make_connect(product_avx2, True), make_connect(product_generic, True)
 _connect_vnni, _connect_quads = make_connect(_vnni, False), make_connect(_quads, False)
 
 

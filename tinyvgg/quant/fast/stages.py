@@ -7,17 +7,19 @@ import dataclasses
 
 import numpy as np
 
-from tinyvgg.quant.fast import windows
+from tinyvgg.quant.fast import windows, winograd
 from tinyvgg.quant.fast.memory import SLACK, Ends, Tensor, pack, whole
 from tinyvgg.quant.fast.products import IMAGES, KERNELS, PIXEL
 from tinyvgg.quant.fast.vectors import LANES
+from tinyvgg.quant.ops.activation import Activation
 from tinyvgg.quant.ops.add import Add
 from tinyvgg.quant.ops.average_pool2d import AveragePool2D
 from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.ops.dense import Dense
 from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
+from tinyvgg.quant.ops.image import Image
 from tinyvgg.quant.ops.max_pool2d import MaxPool2D
-from tinyvgg.quant.ops.tail import ACTIVATIONS, Tail
+from tinyvgg.quant.ops.tail import ACTIVATIONS, Tail, accumulator_bounds
 from tinyvgg.quant.ops.up_sample2d import UpSample2D
 from tinyvgg.quant.ops.weighted import LARGEST
 from tinyvgg.quant.ops.weights import weights_of
@@ -32,6 +34,7 @@ KNOWN = {
     Add: _EVERY | {"multipliers", "offset", "shift", "activation", "slope", "high"},
     AveragePool2D: _EVERY | {"pool_size", "strides", "shift", "offset", "multiplier"},
     MaxPool2D: _EVERY | {"pool_size", "strides", "padding"}, UpSample2D: _EVERY | {"factors"},
+    Activation: _EVERY | {"function", "alpha", "threshold", "high", "start", "table"},
     Tail: {"bias", "offset", "multiplier", "shift", "activation", "slope", "high"},
 }
 
@@ -109,13 +112,18 @@ class Windowed(Stage):
         rows = -(-self.target.height // -(-self.target.height // rows))
         return min(rows, -(-self.target.height // 2)), rows, needs(rows)
 
+    def corner(self):
+        """The address of the first window's first pixel."""
+        source = self.sources[0]
+        return source.at - self.top * source.row - self.left * source.pixel
+
     def fields(self, expands):
         """The fields of a step, but for weights."""
         few, many, (inputs, sums) = self.blocks(expands)
-        source, (ph, pw, sh, sw) = self.sources[0], self.pool
+        ph, pw, sh, sw = self.pool
         self.scratch = whole(inputs, SLACK) + sums + SLACK
         return {**self.between(), **self.ends.fields(), "constants": at(self.constants), "zero": self.zero, "rows_few": few,
-                "x_at": source.at - self.top * source.row - self.left * source.pixel,
+                "x_at": self.corner(),
                 "rows_many": many, "sums": whole(inputs, SLACK), "stride_height": self.strides[0], "stride_width": self.strides[1],
                 "pool_height": ph, "pool_width": pw, "pool_stride_height": sh, "pool_stride_width": sw, "conv_width": self.size[1]}
 
@@ -129,6 +137,10 @@ class Convolve(Windowed):
         if isinstance(self.op, DepthwiseConv2D):
             w = _spread(w, self.sources[0].channels)
         self.kernels = fitting(w, self.path)
+        self.winograd = self._in_tiles(w)
+        if self.winograd:
+            self._pack_tiles(w)
+            return
         f, kh, kw, c = w.shape
         across = (kw - 1) * self.dilation[1] + 1
         wide = np.zeros((f, kh, across, self.sources[0].pixel), w.dtype)
@@ -138,13 +150,44 @@ class Convolve(Windowed):
         self.constants = self.ends.constants(self.zero * w.sum(axis=(1, 2, 3), dtype=np.int64) if quads else 0)
         self.depth = across * self.sources[0].pixel // KERNELS[self.kernels][2]
 
+    def _in_tiles(self, w):
+        if KERNELS[self.kernels][2] != 2 or w.dtype != np.int8:
+            return False
+        bounds = accumulator_bounds(w, self.zero)
+        return winograd.fits(self.window, self.strides, self.dilation, self.pool, self.size, self.sources[0].pixel, *bounds)
+
+    def _pack_tiles(self, w):
+        source = self.sources[0]
+        wide = np.zeros((*w.shape[:3], source.pixel), np.int8)
+        wide[..., :w.shape[3]] = w
+        self.weights, self.constants = pack(winograd.weights_of_positions(wide), 2), self.ends.constants()
+        self.down, self.across = (-(-n // winograd.OUTPUT) for n in self.size)
+        source.widen(0, max(0, self.down * winograd.OUTPUT + 2 - self.top - source.height), 0,
+                     max(0, self.across * winograd.OUTPUT + 2 - self.left - source.width))
+
+    def _add_tiles(self, program, scratch):
+        source, ends = self.sources[0], self.ends.fields()
+        rows = winograd.block_of_rows(source.pixel, self.across)
+        tiles, columns = rows * self.across, self.across * winograd.OUTPUT
+        self.scratch = (winograd.POSITIONS * (tiles * (2 * source.pixel + PIXEL) + 2 * winograd.GAP)
+                        + winograd.OUTPUT * columns * PIXEL + SLACK)
+        ph, pw, sh, sw = self.pool
+        program.add(winograd.KERNELS[self.kernels], **{**self.between(), "x_at": self.corner()}, **ends, **scratch, zero=self.zero,
+                    weights=at(self.weights), constants=at(self.constants), depth=source.pixel // 2, rows_many=rows,
+                    across=self.across, down=self.down, tile_rows=winograd.OUTPUT // sh, conv_width=columns, pool_height=ph,
+                    pool_width=pw, pool_stride_height=sh, pool_stride_width=sw)
+
     def add(self, program, scratch):
+        if self.winograd:
+            self._add_tiles(program, scratch)
+            return
         kernel, _, together = KERNELS[self.kernels]
         program.add(kernel, **self.fields(2 if together == 2 else 0), **scratch, weights=at(self.weights),
                     segments=self.window[0], segment=self.dilation[0] * self.sources[0].row, depth=self.depth)
 
     def describe(self):
-        return f"{type(self.op).__name__}, {self.kernels}" + (", max-pool inside" if self.op.pool else "")
+        how = f"{type(self.op).__name__}, {self.kernels}" + (", Winograd F(4x4,3x3)" if self.winograd else "")
+        return how + (", max-pool inside" if self.op.pool else "")
 
 
 class Connect(Stage):
@@ -235,13 +278,21 @@ class Repeat(Stage):
         program.add(windows.repeat, **self.between(), window_height=self.op.factors[0], window_width=self.op.factors[1])
 
 
+class Levels(Stage):
+    """Activation: a table."""
+
+    def add(self, program, scratch):
+        self.table = np.ascontiguousarray(self.op.table)
+        program.add(windows.look_up, **self.between(), table=at(self.table))
+
+
 def _depthwise(op, sources, target, path):
     return (Depthwise if len(op.weights.shape) == 3 and op.weights.shape[0] == sources[0].channels else Convolve)(
         op, sources, target, path)
 
 
 STAGES = {Conv2D: Convolve, DepthwiseConv2D: _depthwise, Dense: Connect, Add: Sum, AveragePool2D: Mean, MaxPool2D: Largest,
-          UpSample2D: Repeat}
+          UpSample2D: Repeat, Activation: Levels}
 
 
 def stage_of(op, sources, target, path):
@@ -271,6 +322,11 @@ def _spread(w, channels):
     return wide
 
 
-def tensor_of(op):
-    """The Tensor of an op's result, or None where it has none of the kind."""
-    return Tensor(op) if op.dtype in ("uint8", "int16") and len(op.shape) in (1, 3) else None
+def tensor_of(op, readers):
+    """The Tensor of an op's result, or None where it has none of the kind. Images of few channels that only products read are kept
+    in numbers of 32 bits.
+    """
+    if op.dtype not in ("uint8", "int16") or len(op.shape) not in (1, 3):
+        return None
+    few = isinstance(op, Image) and op.shape[-1] <= 4 and all(type(r) in (Conv2D, Dense) for r in readers)
+    return Tensor(op, 4 if few else LANES)

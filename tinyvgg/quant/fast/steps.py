@@ -19,8 +19,9 @@ _NAMES = (
     "pool_height", "pool_width", "pool_stride_height", "pool_stride_width",
     "conv_width",                                           # pixels of a row before the pool
     "rows_few", "rows_many",                                # rows of the result that a thread does at a time
+    "across", "down", "tile_rows",                          # of tiles: see winograd.py
     "source_channels",                                      # of the caller's images
-    "table", "inputs",                                      # of a sum: see windows.add
+    "table", "inputs",                                      # of a sum: see windows.add; or of 256 levels
     "scratch", "scratch_size", "sums",                      # each thread's, and where the sums are in it
 )
 STEP = np.dtype([(name, np.int64) for name in _NAMES] + [("rest", np.int64, FLOAT_STEP.itemsize // 8 - len(_NAMES))])

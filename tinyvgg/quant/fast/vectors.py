@@ -279,5 +279,5 @@ def copy_byte(e, source, target):
 
 
 @machine
-def read_long(e, address) -> types.intp:
-    return Value(e, load(e, address, LONG))
+def byte_at(e, address) -> types.intp:
+    return Value(e, e.builder.zext(load(e, address, BYTE), LONG))
