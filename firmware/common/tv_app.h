@@ -63,5 +63,7 @@ int32_t tv_app_call(uint32_t function, const uint8_t *in, uint32_t count, uint8_
 
 /* Offered to the application: the core cycle counter (DWT CYCCNT), 32 bits, wraps after 35 s at 120 MHz. */
 uint32_t tv_cycles(void);
+/* The same with the flash's caches emptied before: where a measurement starts, so that it does not depend on what ran before. */
+uint32_t tv_cycles_cold(void);
 
 #endif

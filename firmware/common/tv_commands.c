@@ -151,7 +151,7 @@ static void infer(const tv_receiver *r)
     if (!r->payload) return error(TV_ERROR_DAMAGED, 0);          /* came while a student image was under way: send it again */
     tv_send_frame(TV_ACCEPTED, tv_last_sequence, out.payload, 0);
     tv_led(1);
-    uint32_t start = tv_cycles();
+    uint32_t start = tv_cycles_cold();
     int status = tv_app_infer(type, output);
     uint32_t cycles = tv_cycles() - start;
     tv_led(0);
@@ -178,7 +178,7 @@ static void set_baud(uint32_t baud)
 static void call(uint32_t function, const uint8_t *in, uint32_t count)
 {
     tv_send_frame(TV_ACCEPTED, tv_last_sequence, out.payload, 0);
-    uint32_t start = tv_cycles();
+    uint32_t start = tv_cycles_cold();
     int32_t n = tv_app_call(function, in, count, out.payload + 4);
     uint32_t cycles = tv_cycles() - start;
     if (n < 0) return error(TV_ERROR_FUNCTION, function);

@@ -40,6 +40,18 @@ def test_every_wire_gives_the_same(mini, url, images, wire):
         assert np.array_equal(board.infer(x).raw, mini[1].integer_logits(images[:2]))
 
 
+def test_times_repeat_to_the_cycle(url, images):
+    """An image takes the same time whatever the line and the images before it left in the flash's caches."""
+    seen = []
+    for before, order in ((0, [0, 1, 2]), (3, [2, 1, 0]), (1, [1, 0, 2])):
+        with Board(url) as board:
+            for i in range(before):
+                board.echo(b"x" * (7 * i + 1))
+            cycles = {i: board.infer(images[i:i + 1]).cycles[0] for i in order}
+            seen.append([cycles[i] for i in range(3)])
+    assert seen[0] == seen[1] == seen[2]
+
+
 def test_evaluation_resumes(mini, url, images, tmp_path):
     y = mini[1].labels(images)
     y[0] = (y[0] + 1) % 10

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyvgg.classifier import labels_of
 from tinyvgg.board.answers import Answers
+from tinyvgg.classifier import labels_of
 from tinyvgg.errors import FormatError, LinkError, OptionError
 from tinyvgg.kernels.reference import softmax
 from tinyvgg.report.progress import Progress

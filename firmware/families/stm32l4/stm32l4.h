@@ -20,7 +20,7 @@
 #define PWR_CR2      REG(0x40007004)     /* IOSV 9: port G is powered by VDDIO2 */
 #define PWR_SR2      REG(0x40007014)     /* VOSF 10 */
 #define PWR_CR5      REG(0x40007080)     /* R1MODE 8 (L4+) */
-#define FLASH_ACR    REG(0x40022000)     /* LATENCY 3:0, PRFTEN 8, ICEN 9, DCEN 10 */
+#define FLASH_ACR    REG(0x40022000)     /* LATENCY 3:0, PRFTEN 8, ICEN 9, DCEN 10, ICRST 11, DCRST 12 */
 
 #define GPIO(port, offset) REG(0x48000000u + 0x400u * (port) + (offset))
 #define GPIO_MODER(port)   GPIO(port, 0x00)

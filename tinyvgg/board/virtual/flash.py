@@ -19,8 +19,8 @@ from tinyvgg.firmware.facts import FAMILIES
 MODELS = ("calibrated", "none")
 U = np.uint64
 _PARTS = 256                    # of a cycle, in which stalls are added up
-_CLOCK, _WORD_BYTES, _LINE_WORDS, _I_LINES, _D_LINES, _D_WORDS, _JUMP, _PREFETCH, _FETCH, _DATA, _LAST, _PART, _I_STALL, _D_STALL, \
-    _I_MISS, _D_MISS, _JUMPS, _FAR, _SAVED = (hooks.MODEL_AT + U(i) for i in range(19))
+_CLOCK, _WORD_BYTES, _LINE_WORDS, _I_LINES, _D_LINES, _D_WORDS, _JUMP, _PREFETCH, _FETCH, _DATA, _LAST, _I_STALL, _D_STALL, _I_MISS, \
+    _D_MISS, _JUMPS, _FAR, _SAVED = (hooks.MODEL_AT + U(i) for i in range(18))
 BINS = 16                       # residencies are counted up to here
 _ENTRIES_AT, _STREAM_AT = hooks.MODEL_AT + U(32), hooks.MODEL_AT + U(32 + BINS)
 _I_TAGS, _I_AGES, _I_VALID, _D_TAGS, _D_AGES, _D_VALID = (hooks.MODEL_AT + U(128 + 64 * i) for i in range(6))
@@ -61,9 +61,9 @@ def _hit(s, tags, ages, valid, lines, words, word):
 @njit(cache=True)
 def _stall(s, parts):
     """Add stalls in parts of a cycle (they may be negative: what silicon saves)."""
-    s[_PART] += U(parts)
-    s[hooks.STALLS] += U(np.int64(s[_PART]) >> 8)
-    s[_PART] &= _BYTE
+    s[hooks.PART] += U(parts)
+    s[hooks.STALLS] += U(np.int64(s[hooks.PART]) >> 8)
+    s[hooks.PART] &= _BYTE
 
 
 @njit(cache=True)
