@@ -13,8 +13,18 @@ import os as _os
 import shutil as _shutil
 import tempfile as _tempfile
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from tinyvgg._version import __version__
+
+if _TYPE_CHECKING:
+    from tinyvgg import (
+        analyze, attacks, board, cli, data, demo, errors, faults, interop, io, kernels, models, nn, quant, report,
+        rng, testing, train, xcubeai, zoo,
+    )
+    from tinyvgg.io import load_model
+    from tinyvgg.open import open_model as open
 
 # A source checkout keeps codegen/ and firmware/ beside this folder; an installed package has them inside it.
 _here = _Path(__file__).parent
@@ -38,7 +48,7 @@ _MODULES = ("analyze", "attacks", "board", "cli", "codegen", "data", "demo", "er
 __all__ = ["__version__", "load_model", *_MODULES]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> _Any:
     if name in _MODULES:
         return _importlib.import_module(f"tinyvgg.{name}")
     if name == "load_model":
@@ -47,5 +57,5 @@ def __getattr__(name):
     raise AttributeError(f"module 'tinyvgg' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

@@ -1,4 +1,6 @@
 """The networks of the project, untrained: light, base, notebook and resnet8."""
+from typing import Any
+
 from tinyvgg.errors import OptionError
 from tinyvgg.nn import Input, Model, Sequential
 from tinyvgg.nn.layers import (
@@ -18,7 +20,7 @@ from tinyvgg.nn.layers import (
 CIFAR = (32, 32, 3)
 
 
-def light(*, seed=0, spatial_dropout=0.25, dropout=0.3, classes=10):
+def light(*, seed: int = 0, spatial_dropout: float = 0.25, dropout: float = 0.3, classes: int = 10) -> Model:
     """The light net: six 3x3 convolutions (32, 32, 32, 64, 128, 128), each ReLU then batch-norm; dense 256, 64, classes.
 
     409,418 parameters, 24,625,792 MACC. Max-pools after the 2nd, 4th, 5th and 6th convolution, with a spatial dropout between
@@ -27,7 +29,7 @@ def light(*, seed=0, spatial_dropout=0.25, dropout=0.3, classes=10):
     return _vgg("light", (32, 32, 32, 64, 128, 128), (256, 64), seed, spatial_dropout, dropout, classes)
 
 
-def base(*, seed=0, spatial_dropout=0.25, dropout=0.3, classes=10):
+def base(*, seed: int = 0, spatial_dropout: float = 0.25, dropout: float = 0.3, classes: int = 10) -> Model:
     """The base net: as light, with convolutions 32, 32, 64, 64, 128, 128 and dense 1024, 512. 1,344,042 parameters."""
     return _vgg("base", (32, 32, 64, 64, 128, 128), (1024, 512), seed, spatial_dropout, dropout, classes)
 
@@ -45,7 +47,7 @@ def _vgg(name, filters, units, seed, spatial_dropout, dropout, classes):
     return Sequential([*layers, Dense(classes, activation="softmax")], name=name, seed=seed)
 
 
-def notebook(*, seed=0, dropout=0.3, classes=10):
+def notebook(*, seed: int = 0, dropout: float = 0.3, classes: int = 10) -> Model:
     """The network of the student's attack notebook: three times conv 64 same, conv 128 valid, max-pool, dropout; batch-norm; dense.
 
     ReLU after each convolution. Images in -1..1; ends in logits.
@@ -56,7 +58,7 @@ def notebook(*, seed=0, dropout=0.3, classes=10):
     return Sequential([*layers, Flatten(), BatchNormalization(), Dense(classes)], name="notebook", seed=seed, input_range=(-1, 1))
 
 
-def resnet8(*, seed=0, classes=10):
+def resnet8(*, seed: int = 0, classes: int = 10) -> Model:
     """MLPerf Tiny's image-classification net (Banbury et al. 2021): three residual stacks of 16, 32 and 64 filters. 78,666 parameters.
 
     Images in 0..1; ends in a softmax.
@@ -81,7 +83,7 @@ def _conv_bn_relu(x, filters, stride):
 MODELS = {"light": light, "base": base, "notebook": notebook, "resnet8": resnet8}
 
 
-def build(name, **settings):
+def build(name: str, **settings: Any) -> Model:
     """Build a network by its name: light, base, notebook or resnet8."""
     if name not in MODELS:
         raise OptionError(f"there is no architecture {name!r}; expected one of {', '.join(MODELS)}")

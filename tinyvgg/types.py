@@ -1,11 +1,11 @@
 """The types that annotations of public functions are made of. Shapes and ranges stand in the docstrings."""
 import os
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 import numpy as np
 
-Path = str | os.PathLike[str]
+PathLike = str | os.PathLike[str]
 Shape = tuple[int, ...]
 Range = tuple[float, float]
 
@@ -27,3 +27,56 @@ Eps = float | str | _HasArray                   # a radius: 0.03, "8/255"
 Target = int | Labels
 Gradient = _HasArray | list[Any] | Callable[[Floats], Any]
 Norm = Literal["linf", "l2", "l1"]
+Pair = int | tuple[int, int] | list[int]        # of height and width
+
+
+class LayerOptions(TypedDict, total=False):
+    """The settings that every layer takes."""
+
+    name: str | None
+    trainable: bool
+    input_shape: Any
+
+
+class FitOptions(TypedDict, total=False):
+    """The settings of train.fit, for Model.fit, which hands them on."""
+
+    epochs: int
+    batch_size: int
+    optimizer: Any
+    learning_rate: float | None
+    schedule: str | Callable[[int], float]
+    warmup: float
+    weight_decay: float | None
+    loss: Any
+    label_smoothing: float
+    augment: Any
+    validation: Any
+    average: Any
+    callbacks: Any
+    batch_hook: Callable[..., Any] | None
+    seed: int
+    out: PathLike | None
+    resume: bool
+    record: dict[str, Any] | None
+    quiet: bool
+
+
+class EvaluateOptions(TypedDict, total=False):
+    """The settings of train.evaluate, for Model.evaluate, which hands them on."""
+
+    batch_size: int
+    classes: Any
+    quiet: bool
+
+
+class RunOptions(TypedDict, total=False):
+    """The settings that every attack takes: see attacks.run.run."""
+
+    seed: int
+    batch_size: int
+    budget: int | None
+    labels: Literal["true", "predicted"]
+    out: PathLike | None
+    quiet: bool
+    callback: Callable[[Any], Any] | None

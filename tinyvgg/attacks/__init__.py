@@ -27,5 +27,6 @@ from tinyvgg.report.interval import wilson
 _FUNCTIONS = (noise, fgsm, pgd, mifgsm, apgd, apgd_t, fab, square, deepfool, cw, fmn, hopskipjump, rays, ladder)
 ATTACKS = {function.__name__: function for function in _FUNCTIONS}
 
-__all__ = ["ATTACKS", "AttackResult", "as_classifier", "defended", "eps_curve", "load", "replay", "step_map",
-           "success_by_queries", "target_matrix", "transfer", "wilson", *ATTACKS]
+__all__ = ["ATTACKS", "AttackResult", "apgd", "apgd_t", "as_classifier", "cw", "deepfool", "defended", "eps_curve", "fab", "fgsm",
+           "fmn", "hopskipjump", "ladder", "load", "mifgsm", "noise", "pgd", "rays", "replay", "square", "step_map",
+           "success_by_queries", "target_matrix", "transfer", "wilson"]

@@ -5,21 +5,26 @@ A step of 2 eps with momentum, halved at checkpoints where the loss has not rise
 the best point. apgd climbs cross-entropy or DLR; apgd_t climbs the targeted DLR towards the most likely wrong classes in turn.
 """
 from dataclasses import dataclass, fields
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
 from tinyvgg.attacks import losses
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.norms import Ball, column, parse_eps, parse_norm, size
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
+from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
 MOMENTUM = 0.75             # weight of the new step against the last one
 RISES = 0.75                # share of steps that must have raised the loss for the step length to stay
 FIRST, SHRINK, LEAST = 0.22, 0.03, 0.06         # of all steps: the first checkpoint's window, how windows shrink, the smallest
 
 
-def apgd(model, x, y, *, eps, norm="linf", steps=100, loss="ce", restarts=1, early_stop=True, target=None, **options):
+def apgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", steps: int = 100,
+         loss: Literal["ce", "ce_plain", "margin", "dlr"] = "ce", restarts: int = 1, early_stop: bool = True,
+         target: Target | None = None, **options: Unpack[RunOptions]) -> AttackResult:
     """Climb `loss` (ce, dlr, margin) for `steps` steps from a random point at distance eps.
 
     norm: linf or l2. early_stop: an image is left alone once it is fooled; False goes on to the strongest point. Further options:
@@ -36,7 +41,8 @@ def apgd(model, x, y, *, eps, norm="linf", steps=100, loss="ce", restarts=1, ear
                settings={"steps": steps, "loss": loss, "restarts": restarts, "early_stop": early_stop}, **options)
 
 
-def apgd_t(model, x, y, *, eps, norm="linf", steps=100, targets=9, restarts=1, early_stop=True, **options):
+def apgd_t(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", steps: int = 100, targets: int = 9,
+           restarts: int = 1, early_stop: bool = True, **options: Unpack[RunOptions]) -> AttackResult:
     """Climb the targeted DLR loss towards each of the `targets` most likely wrong classes; any wrong class is a success.
 
     norm: linf or l2. early_stop: as of apgd. Needs four classes. Further options: see run. Returns an AttackResult.
@@ -91,7 +97,7 @@ class _State:
             setattr(self, item.name, getattr(self, item.name)[going])
 
 
-def windows(steps):
+def windows(steps: int):
     """Yield the steps (counted from 0) after which a checkpoint comes, with the length of the window before it."""
     length, i = max(int(FIRST * steps), 1), 0
     while i + length <= steps:

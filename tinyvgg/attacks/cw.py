@@ -1,15 +1,21 @@
 """C&W-L2: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks" (IEEE S&P 2017)."""
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.losses import margin
 from tinyvgg.attacks.norms import column, flat, size
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
+from tinyvgg.types import Images, Labels, RunOptions, Target
 
 INSIDE = 0.999999           # clean values are moved this much inside the box, where tanh can reach them
 
 
-def cw(model, x, y, *, steps=1000, searches=9, rate=0.01, constant=1e-3, confidence=0.0, target=None, **options):
+def cw(model: Any, x: Images, y: Labels | None, *, steps: int = 1000, searches: int = 9, rate: float = 0.01,
+       constant: float = 1e-3, confidence: float = 0.0, target: Target | None = None,
+       **options: Unpack[RunOptions]) -> AttackResult:
     """Minimise |z - x|^2 + c * max(0, z_y - max of the others + confidence) by Adam over w, z = tanh(w) scaled to the box.
 
     c starts at `constant` and is searched for each image in `searches` rounds of `steps` steps of length `rate`: strong and slow.

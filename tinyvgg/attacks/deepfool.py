@@ -1,15 +1,20 @@
 """Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a Simple and Accurate Method to Fool Deep Neural Networks" (CVPR 2016)."""
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.norms import column, flat, parse_norm, size
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
+from tinyvgg.types import Images, Labels, Norm, RunOptions, Target
 
 BEYOND = 1e-5               # of the range of values: how far beyond a boundary a step aims, so that no rounding undoes it
 
 
-def deepfool(model, x, y, *, norm="l2", steps=50, candidates=10, overshoot=0.02, target=None, **options):
+def deepfool(model: Any, x: Images, y: Labels | None, *, norm: Norm = "l2", steps: int = 50, candidates: int = 10,
+             overshoot: float = 0.02, target: Target | None = None, **options: Unpack[RunOptions]) -> AttackResult:
     """Go to the nearest linearised boundary, again and again, until the class changes: a fast estimate of the smallest distance.
 
     norm: l2 or linf. candidates: the most likely classes whose boundaries are looked at (each costs a gradient). overshoot: how

@@ -4,6 +4,8 @@ Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security" 
 place of a missing one, EOT averages over a model's randomness.
 """
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +14,11 @@ from tinyvgg.attacks.identity import model_identity
 from tinyvgg.attacks.streams import Streams
 from tinyvgg.attacks.victim import checked_bounds, checked_classes
 from tinyvgg.errors import GradientError, OptionError
+from tinyvgg.types import Images
 
 
-def defended(model, transform=None, *, backward="identity", eot=1, seed=None, name=None):
+def defended(model: Any, transform: Callable[..., Any] | None = None, *, backward: Any = "identity", eot: int = 1,
+             seed: int | None = None, name: str | None = None) -> Any:
     """Put `transform` before `model`, with a stand-in gradient, averaging gradients and logits over `eot` draws.
 
     transform: x -> images for the model, or (x, generator) -> images if it is random; None for a model that is random itself.
@@ -29,7 +33,8 @@ def defended(model, transform=None, *, backward="identity", eot=1, seed=None, na
 class Defended:
     """See defended. A classifier itself: logits, vjp, bounds, n_classes."""
 
-    def __init__(self, model, transform, backward, eot, seed, name=None):
+    def __init__(self, model: Any, transform: Callable[..., Any] | None, backward: Any, eot: int, seed: int | None,
+                 name: str | None = None) -> None:
         if isinstance(eot, bool) or not isinstance(eot, int | np.integer) or eot < 1:
             raise OptionError(f"eot is {eot!r}; expected a whole number, 1 or more")
         if backward != "identity" and not callable(backward):
@@ -49,11 +54,11 @@ class Defended:
             return None
         return {"defended": self.name, "model": behind, "eot": int(self.eot), "seed": self.seed}
 
-    def logits(self, x):
+    def logits(self, x: Images):
         """x (N, ...) -> (N, classes), the mean over the draws."""
         return np.mean([self.behind.logits(self._transformed(x, k)) for k in range(self.eot)], axis=0)
 
-    def vjp(self, x, g):
+    def vjp(self, x: Images, g):
         """d sum(g(logits) * logits) / dx by the stand-in gradient, the mean over the draws; g is asked once, for mean logits."""
         if not callable(getattr(self.model, "vjp", None)):
             raise GradientError(f"{type(self.model).__name__} has no gradients behind the defence", "attacks.square")

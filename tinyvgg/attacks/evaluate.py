@@ -1,4 +1,6 @@
 """Looking at attacked images from scratch: distances in float64, fresh predictions, images of 8 bits, warnings."""
+from typing import Any
+
 import numpy as np
 
 from tinyvgg.attacks import norms as measure
@@ -10,6 +12,7 @@ from tinyvgg.attacks.victim import Victim
 from tinyvgg.errors import DataError
 from tinyvgg.kernels.reference import softmax
 from tinyvgg.report import record
+from tinyvgg.types import Eps, Images, Norm, Range
 
 ONE_STEP = ("fgsm", "noise")            # attacks that know no early stop
 NEAREST = ("deepfool", "fab", "cw", "fmn", "hopskipjump", "rays")      # whose images lie at the boundary
@@ -58,7 +61,7 @@ def _answers_to_bytes(victim, images, dtype, batch_size):
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
-def answers(victim, x, batch_size):
+def answers(victim, x: Images, batch_size: int):
     """Return predicted classes (N,) and probabilities (N, K), or None where the model tells only labels.
 
     A value outside the bounds is taken for the nearest bound: such an image counts as not fooled in any case.
@@ -75,7 +78,7 @@ def answers(victim, x, batch_size):
     return labels, softmax(z).astype(np.float32)
 
 
-def to_uint8(x, adv, eps, norm, bounds):
+def to_uint8(x: Images, adv, eps: Eps, norm: Norm, bounds: Range):
     """Return adv as uint8 images (N, ...), whether each lies within eps of x (N,), and whether its floats are the same (N,).
 
     A value becomes the nearest level, or where that is farther than eps from x, the nearest towards x: for linf 0.05 is 12.75
@@ -153,7 +156,7 @@ def _scores_differ(victim, result, images=16, tolerance=1e-3):
     return bool(np.abs(answers(victim, result.x[:images], images)[1] - result.scores_clean[:images]).max() > tolerance)
 
 
-def replay(model, result, *, n=None, batch_size=128):
+def replay(model: Any, result: AttackResult, *, n: int | None = None, batch_size: int = 128) -> AttackResult:
     """Show another classifier the first n (default: all) images of a saved attack; return an AttackResult of its answers.
 
     Nothing is searched anew. Images are rescaled from the range of the attack to that of `model`. A model that takes 8-bit images

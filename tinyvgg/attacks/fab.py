@@ -3,18 +3,23 @@
 It looks for the nearest adversarial image, without a step length: project on the linearised decision boundary, overshoot a
 little, lean back towards the clean image, and after each success start again nearer.
 """
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.attacks.apgd import ranked_classes
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.hyperplanes import project
 from tinyvgg.attacks.norms import column, flat, parse_eps, parse_norm, size
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
+from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
 LEAN, OVERSHOOT, BACKWARD = 0.1, 1.05, 0.9      # alpha_max, eta and beta of the paper
 
 
-def fab(model, x, y, *, eps=None, norm="linf", steps=100, targets=9, restarts=1, target=None, **options):
+def fab(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, norm: Norm = "linf", steps: int = 100,
+        targets: int = 9, restarts: int = 1, target: Target | None = None, **options: Unpack[RunOptions]) -> AttackResult:
     """FAB-T: for each of the `targets` most likely wrong classes (or the one given as target), look for its nearest image.
 
     Towards a given target it follows the boundary with whichever other class is the likeliest where it stands: beyond y, a third
@@ -54,7 +59,7 @@ def _search(batch, rows, target, norm, steps, eps, best, names):
         batch.steps[rows] += 1
 
 
-def step(z, x, f, g, norm, low, high):
+def step(z, x: Images, f, g, norm: Norm, low, high):
     """Return the points after one step from z: x clean images, f = logit of the target - logit of y at z, g its gradient."""
     w = flat(g).astype(np.float64)
     points, origin = flat(z).astype(np.float64), flat(x).astype(np.float64)

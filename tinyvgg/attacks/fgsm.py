@@ -1,12 +1,17 @@
 """Fast gradient sign method: Goodfellow, Shlens, Szegedy, "Explaining and Harnessing Adversarial Examples" (ICLR 2015)."""
+from typing import Any, Literal, Unpack
+
 import numpy as np
 
 from tinyvgg.attacks import losses
 from tinyvgg.attacks.norms import Ball, parse_eps, parse_norm
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
+from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
 
-def fgsm(model, x, y, *, eps, norm="linf", target=None, loss="ce", **options):
+def fgsm(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", target: Target | None = None,
+         loss: Literal["ce", "ce_plain", "margin", "dlr"] = "ce", **options: Unpack[RunOptions]) -> AttackResult:
     """Take one step of length eps in the steepest direction: the sign of the gradient for linf, the gradient's own for l2 (FGM).
 
     x (N, ...) within model.bounds, y (N,) true labels, target None or classes to reach; further options: see run.

@@ -1,15 +1,20 @@
 """Fast minimum norm: Pintor et al., "Fast Minimum-norm Adversarial Attacks through Adaptive Norm Constraints" (NeurIPS 2021)."""
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.losses import margin
 from tinyvgg.attacks.norms import column, flat, parse_norm, shorten, size
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
+from tinyvgg.types import Images, Labels, Norm, RunOptions, Target
 
 DUAL = {"linf": "l1", "l2": "l2", "l1": "linf"}
 
 
-def fmn(model, x, y, *, norm="l2", steps=200, step=1.0, gamma=0.05, target=None, **options):
+def fmn(model: Any, x: Images, y: Labels | None, *, norm: Norm = "l2", steps: int = 200, step: float = 1.0, gamma: float = 0.05,
+        target: Target | None = None, **options: Unpack[RunOptions]) -> AttackResult:
     """Find the nearest adversarial image by steps that are projected on a ball whose radius follows the boundary.
 
     The radius shrinks by gamma where the point fools and grows where it does not; the step length (`step`, as a share of the

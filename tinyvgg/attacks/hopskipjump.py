@@ -2,21 +2,27 @@
 
 Labels are all it needs: walk along the boundary by a gradient that is estimated from which side random points fall on.
 """
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.attacks.checks import checked_images, count
 from tinyvgg.attacks.norms import column, flat, parse_norm, size
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.attacks.victim import Victim
 from tinyvgg.errors import DataError, OptionError
 from tinyvgg.report.record import sha256_arrays
+from tinyvgg.types import Images, Labels, Norm, RunOptions, Target
 
 # Of the distance: how exactly the boundary is found, and how far a draw goes in l2 (for linf of the distance of the cube's corner).
 # Draws that are shorter than the first all fall on one side, and tell no gradient.
 FINE = {"l2": 1e-3, "linf": 1e-4}
 RADIUS = {"l2": 0.01, "linf": 0.003}
 
-def hopskipjump(model, x, y, *, norm="l2", steps=20, draws=100, most_draws=1000, tries=50, target=None, start=None, **options):
+def hopskipjump(model: Any, x: Images, y: Labels | None, *, norm: Norm = "l2", steps: int = 20, draws: int = 100,
+                most_draws: int = 1000, tries: int = 50, target: Target | None = None, start: Images | None = None,
+                **options: Unpack[RunOptions]) -> AttackResult:
     """Look for a near adversarial image by labels alone, in `steps` walks with draws * sqrt(step) labels each.
 
     norm: l2 or linf. tries: random images to begin with (start: (N, ...) adversarial images to use instead, which a target needs

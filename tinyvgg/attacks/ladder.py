@@ -4,6 +4,7 @@ Croce and Hein (ICML 2020): APGD on cross-entropy, targeted APGD on nine classes
 is left after the last is the worst case over all of them.
 """
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from tinyvgg.attacks.checks import checked_images, checked_labels, eps_flags
 from tinyvgg.attacks.evaluate import recheck
 from tinyvgg.attacks.fab import fab
 from tinyvgg.attacks.norms import parse_eps, parse_norm
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.square import square
 from tinyvgg.attacks.task import Found, Task
 from tinyvgg.attacks.victim import Victim, has_gradients
 from tinyvgg.errors import OptionError
+from tinyvgg.types import Eps, Images, Labels, Norm, PathLike
 
 VERSIONS = {
     "fast": [
@@ -33,8 +36,9 @@ VERSIONS = {
 MASKED = 0.002              # Square winning more than this share beyond the white-box attacks is a sign of masking
 
 
-def ladder(model, x, y, *, eps, norm="linf", version="fast", early_stop=True, seed=0, batch_size=128, budget=None, out=None,
-           quiet=True):
+def ladder(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", version: str = "fast",
+           early_stop: bool = True, seed: int = 0, batch_size: int = 128, budget: int | None = None, out: PathLike | None = None,
+           quiet: bool = True) -> AttackResult:
     """Run the stages of `version` ("fast" or "standard") and return one AttackResult of the worst case.
 
     config["stages"] holds for each stage its attack, the images it saw, the robust accuracy after it, and its cost. norm: linf or

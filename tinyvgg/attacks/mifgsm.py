@@ -1,15 +1,20 @@
 """Momentum iterative FGSM: Dong et al., "Boosting Adversarial Attacks with Momentum" (CVPR 2018). It transfers well."""
+from typing import Any, Literal, Unpack
+
 import numpy as np
 
 from tinyvgg.attacks import losses
 from tinyvgg.attacks.checks import count, parse_length
 from tinyvgg.attacks.norms import Ball, column, parse_eps, parse_norm, size
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
+from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
 
-def mifgsm(
-    model, x, y, *, eps, norm="linf", step=None, steps=10, momentum=1.0, target=None, loss="ce", early_stop=True, **options
-):
+def mifgsm(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", step: float | str | None = None,
+           steps: int = 10, momentum: float = 1.0, target: Target | None = None,
+           loss: Literal["ce", "ce_plain", "margin", "dlr"] = "ce", early_stop: bool = True,
+           **options: Unpack[RunOptions]) -> AttackResult:
     """Take steps along g <- momentum * g + gradient / |gradient|_1, each of length `step` (default eps / steps) in `norm`.
 
     early_stop: an image is left alone once it is fooled; False goes on, which transfers better to other models.

@@ -1,14 +1,19 @@
 """Noise without any knowledge of the model: the floor that every attack must pass."""
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.losses import cross_entropy
 from tinyvgg.attacks.norms import Ball, parse_eps, parse_norm
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
+from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
 
-def noise(model, x, y, *, eps, norm="linf", kind="uniform", tries=1, target=None, **options):
+def noise(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", kind: str = "uniform", tries: int = 1,
+          target: Target | None = None, **options: Unpack[RunOptions]) -> AttackResult:
     """Add random noise within eps and keep the best of `tries`.
 
     kind: uniform (in the whole ball), sign (each value +-eps, linf only), gaussian (normal values scaled to length eps), salt

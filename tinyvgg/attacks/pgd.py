@@ -1,16 +1,22 @@
 """Projected gradient descent: Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks" (ICLR 2018)."""
+from typing import Any, Literal, Unpack
+
 import numpy as np
 
 from tinyvgg.attacks import losses
 from tinyvgg.attacks.checks import count, parse_length
 from tinyvgg.attacks.cycles import Visited
 from tinyvgg.attacks.norms import Ball, parse_eps, parse_norm
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
+from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
 
-def pgd(model, x, y, *, eps, norm="linf", step=None, steps=40, target=None, loss="ce", random_start=False, restarts=1,
-        keep="best", early_stop=True, cycle_stop=True, grid=None, **options):
+def pgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", step: float | str | None = None,
+        steps: int = 40, target: Target | None = None, loss: Literal["ce", "ce_plain", "margin", "dlr"] = "ce",
+        random_start: bool = False, restarts: int = 1, keep: Literal["best", "last"] = "best", early_stop: bool = True,
+        cycle_stop: bool = True, grid: int | None = None, **options: Unpack[RunOptions]) -> AttackResult:
     """Climb the loss in `steps` steps of length `step` (default 2.5 eps / steps), each projected on the ball and on the box.
 
     x (N, ...) within model.bounds, y (N,) true labels, target None or classes to reach. norm: linf, l2, l1.

@@ -2,16 +2,21 @@
 
 Labels are all it needs: search the signs of an L-inf direction, halving blocks of values, for the nearest boundary.
 """
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.norms import Ball, column, flat, parse_eps
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
+from tinyvgg.types import Eps, Images, Labels, RunOptions, Target
 
 FINE = 1e-3                 # of the range: how exactly a distance is bisected
 
 
-def rays(model, x, y, *, eps=None, queries=1000, target=None, **options):
+def rays(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, queries: int = 1000, target: Target | None = None,
+         **options: Unpack[RunOptions]) -> AttackResult:
     """Look for the nearest adversarial image in L-inf by labels alone, with up to `queries` of them for each image.
 
     eps: None keeps the nearest at any distance; a radius lets an image alone once it is fooled within it. Further options: see

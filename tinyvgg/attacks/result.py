@@ -1,8 +1,10 @@
 """What an attack leaves behind: images, and what was found when they were looked at again from scratch."""
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from tinyvgg.report import record
 from tinyvgg.report.interval import wilson
 from tinyvgg.report.record import plain
 from tinyvgg.report.untrusted import npz_arrays, parse_json
+from tinyvgg.types import Flags, PathLike
 
 LARGEST = 512 << 20  # bytes that a saved attack may always unpack to: 10,000 images of CIFAR-10 take 300 MB
 
@@ -58,31 +61,31 @@ class AttackResult:
     data_sha256: str | None = None
     about: dict = field(default_factory=record.told)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.x)
 
     @property
-    def clean_accuracy(self):
+    def clean_accuracy(self) -> float:
         """Share of images that are right before."""
         return float(np.mean(self.pred_clean == self.y)) if len(self) else math.nan
 
     @property
-    def robust_accuracy(self):
+    def robust_accuracy(self) -> float:
         """Share of images that are right before and after; an attack that left its ball or box fools nobody."""
         return float(np.mean((self.pred_clean == self.y) & ((self.pred_adv == self.y) | ~self.within))) if len(self) else math.nan
 
     @property
-    def attackable(self):
+    def attackable(self) -> Flags:
         """Images that count for the success rate: right before, and for a target, not of that class already."""
         right = self.pred_clean == self.y
         return right if self.target is None else right & (self.target != self.y)
 
     @property
-    def success_rate(self):
+    def success_rate(self) -> float:
         """Share of the attackable images that were fooled."""
         return float(self.success.sum() / self.attackable.sum()) if self.attackable.any() else math.nan
 
-    def summary(self):
+    def summary(self) -> dict[str, Any]:
         """Return the result as plain data: accuracies, success rates with 95 % Wilson intervals, norms, cost, flags."""
         n, right = len(self), int((self.pred_clean == self.y).sum())
         attackable, fooled = int(self.attackable.sum()), int(self.success.sum())
@@ -114,11 +117,11 @@ class AttackResult:
             "data_sha256": self.data_sha256,
         }
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Return the summary as JSON text; what JSON has no word for becomes null."""
         return json.dumps(plain(self.summary()), indent=2, allow_nan=False)
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Write everything to `path` (.npz), whole or not at all."""
         arrays, plain_data = {}, {"tinyvgg_attack": VERSION}
         for item in fields(self):
@@ -132,13 +135,13 @@ class AttackResult:
         with record.atomic_path(path) as temporary, open(temporary, "wb") as f:
             np.savez_compressed(f, header=np.frombuffer(json.dumps(plain_data).encode(), np.uint8), **arrays)
 
-    def grid(self, path=None, *, count=8, classes=None):
+    def grid(self, path: PathLike | None = None, *, count: int = 8, classes: Sequence[str] | None = None) -> Any:
         """Draw clean and adversarial images and perturbations, with labels and confidences: see attack_plots.grid."""
         from tinyvgg.report.attack_plots import grid
 
         return grid(self, path, count=count, classes=classes)
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [
             f"{self.name}: {len(self)} images, clean {self.clean_accuracy:.1%}, robust {self.robust_accuracy:.1%}, "
             f"fooled {int(self.success.sum())} of {int(self.attackable.sum())}"
@@ -146,7 +149,7 @@ class AttackResult:
         return "\n".join([*lines, *(f"  ! {flag}" for flag in self.flags)])
 
 
-def load(path):
+def load(path: PathLike) -> AttackResult:
     """Read a saved attack: the .npz, or the folder of a run that holds it. Runs nothing that the file contains."""
     path = Path(path)
     path = path / "attack.npz" if path.is_dir() else path

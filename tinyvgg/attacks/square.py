@@ -2,19 +2,24 @@
 
 It asks for scores only: set a random square of the image to the edge of the ball, keep it if the margin falls.
 """
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.losses import margin
 from tinyvgg.attacks.norms import Ball, column, parse_eps, parse_norm, size
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)         # of 10,000 queries: when the share of changed pixels halves
 
 
-def square(model, x, y, *, eps, norm="linf", queries=5000, share=0.8, restarts=1, rescale=False, early_stop=True,
-           target=None, **options):
+def square(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", queries: int = 5000, share: float = 0.8,
+           restarts: int = 1, rescale: bool = False, early_stop: bool = True, target: Target | None = None,
+           **options: Unpack[RunOptions]) -> AttackResult:
     """Search at random with up to `queries` queries for each image.
 
     x (N, H, W, C). norm: linf or l2. share: of the pixels in the first squares. rescale: stretch the schedule of shares, made
@@ -41,7 +46,7 @@ def square(model, x, y, *, eps, norm="linf", queries=5000, share=0.8, restarts=1
 class Draws:
     """The random choices of one search, named by the step, so that they can be replaced by recorded ones."""
 
-    def __init__(self, streams, restart):
+    def __init__(self, streams, restart) -> None:
         self.streams, self.restart = streams, restart
 
     def take(self, going):
@@ -60,7 +65,7 @@ class Draws:
         return self.streams.uniform((), self.restart, *names) > 0.5
 
 
-def side(share, step, queries, rescale, height, width, norm):
+def side(share: float, step: float | str | None, queries: int, rescale: bool, height, width, norm: Norm):
     """Return the side of the square of one step in pixels."""
     at = int(step / queries * 10_000) if rescale else step
     now = share / 2 ** sum(at > limit for limit in HALVINGS)

@@ -1,9 +1,10 @@
 """Many attacks: curves over eps, maps over settings, targeted matrices, transfer between models; what stopped resumes."""
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,16 +12,19 @@ from tinyvgg.attacks.evaluate import replay
 from tinyvgg.attacks.identity import attack_identity, model_identity, own_default, takes
 from tinyvgg.attacks.norms import TOLERANCE, parse_eps, parse_norm
 from tinyvgg.attacks.pgd import pgd
-from tinyvgg.attacks.result import plain
+from tinyvgg.attacks.result import AttackResult, plain
 from tinyvgg.errors import OptionError
 from tinyvgg.report import record
 from tinyvgg.report.progress import Progress
+from tinyvgg.types import Eps, Images, Labels, Norm, PathLike
 
 LINF = tuple(f"{k}/255" for k in (0, 1, 2, 4, 6.4, 8, 16, 32, 64))
 L2 = (0, 0.25, 0.5, 0.6, 1.0, 1.5, 3.0, 6.0)
 
 
-def eps_curve(model, x, y, *, attack=pgd, eps=None, norm=None, executor=None, out=None, quiet=True, **settings):
+def eps_curve(model: Any, x: Images, y: Labels | None, *, attack: Callable[..., AttackResult] = pgd,
+              eps: Sequence[Eps] | None = None, norm: Norm | None = None, executor: Any = None, out: PathLike | None = None,
+              quiet: bool = True, **settings: Any) -> list[dict[str, Any]]:
     """Attack with each radius of `eps` and return rows {"eps", "robust_accuracy", "interval", "success_rate", ...} by eps.
 
     attack: a function of this package; settings are its own. One that takes no eps looks for the nearest image once, and every
@@ -48,20 +52,9 @@ def eps_curve(model, x, y, *, attack=pgd, eps=None, norm=None, executor=None, ou
     return rows
 
 
-def step_map(
-    model,
-    x,
-    y,
-    *,
-    eps,
-    shares=(0.05, 0.1, 0.25, 0.5, 1.0),
-    steps=(1, 5, 10, 20, 40),
-    norm="linf",
-    executor=None,
-    out=None,
-    quiet=True,
-    **settings,
-):
+def step_map(model: Any, x: Images, y: Labels | None, *, eps: Eps, shares: Sequence[float] = (0.05, 0.1, 0.25, 0.5, 1.0),
+             steps: Sequence[int] = (1, 5, 10, 20, 40), norm: Norm = "linf", executor: Any = None, out: PathLike | None = None,
+             quiet: bool = True, **settings: Any) -> list[dict[str, Any]]:
     """PGD with each step length (as a share of eps) and number of steps; rows {"share", "steps", "robust_accuracy", ...}."""
     eps = parse_eps(eps)
     runs = []
@@ -72,7 +65,8 @@ def step_map(
     return run_all(runs, model, x, y, executor=executor, out=out, quiet=quiet, label="step map")
 
 
-def target_matrix(model, x, y, *, eps, attack=pgd, executor=None, out=None, quiet=True, **settings):
+def target_matrix(model: Any, x: Images, y: Labels | None, *, eps: Eps, attack: Callable[..., AttackResult] = pgd,
+                  executor: Any = None, out: PathLike | None = None, quiet: bool = True, **settings: Any) -> Any:
     """Drive images of each class to each other class; return {"matrix", "rows"}: (K, K) success rates, NaN on the diagonal.
 
     matrix[i, j] is the share of the images of class i, of those the model has right, that end as class j.
@@ -84,7 +78,8 @@ def target_matrix(model, x, y, *, eps, attack=pgd, executor=None, out=None, quie
     return {"matrix": matrix, "rows": rows}
 
 
-def transfer(sources, victims, x, y, *, attack=pgd, quiet=True, **settings):
+def transfer(sources: Any, victims: Any, x: Images, y: Labels | None, *, attack: Callable[..., AttackResult] = pgd,
+             quiet: bool = True, **settings: Any) -> list[dict[str, Any]]:
     """Attack each of `sources` and show the images to each of `victims` (dicts of name: model); return rows of every pair.
 
     attack: a function of this package; settings are its own. Images that stop at the first network's boundary say little about
@@ -110,7 +105,7 @@ def transfer(sources, victims, x, y, *, attack=pgd, quiet=True, **settings):
     return rows
 
 
-def success_by_queries(result, points=50):
+def success_by_queries(result: AttackResult, points: int = 50) -> Any:
     """Return (queries (points,), share of attackable images that were fooled with at most that many)."""
     used = np.sort(result.queries[result.success])
     at = np.unique(np.geomspace(1, max(int(result.queries.max(initial=1)), 2), points).astype(int))
@@ -127,14 +122,15 @@ class Run:
     told: bool = True
 
 
-def planned(attack, settings, function, model, x, y, extra=None):
+def planned(attack: Callable[..., AttackResult], settings, function, model: Any, x: Images, y: Labels | None, extra=None):
     """Return the Run of `attack` with `settings`; extra: further words of its key, which `function` gets too."""
     name, own, told = attack_identity(attack)
     key = {"attack": name, **(extra or {}), **own, **settings}
     return Run(key, function, (attack, model, x, y, settings, extra or {}), told)
 
 
-def run_all(runs, model, x, y, *, executor=None, out=None, quiet=True, label="sweep"):
+def run_all(runs, model: Any, x: Images, y: Labels | None, *, executor: Any = None, out: PathLike | None = None, quiet: bool = True,
+            label="sweep"):
     """Run attacks, each giving a dict, and return the rows {**key, **dict} in the order of `runs`.
 
     Rows are appended to the file `out` as they come, with what tells model and data from others; those standing there are not run

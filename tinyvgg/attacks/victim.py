@@ -1,10 +1,14 @@
 """The model under attack, as an attack sees it: counted, within a budget, its bounds known, its probabilities noticed."""
+from collections.abc import Callable
+from typing import Any, Literal
+
 import numpy as np
 
 from tinyvgg.attacks import losses
 from tinyvgg.attacks.checks import count
 from tinyvgg.classifier import answers_of, labels_of
 from tinyvgg.errors import BudgetError, DataError, GradientError, OptionError
+from tinyvgg.types import AnyArray, Images, Labels, Range, Target
 
 SMALLEST = 1e-30  # probabilities below this are taken as this when their logarithm is needed
 
@@ -12,14 +16,16 @@ SMALLEST = 1e-30  # probabilities below this are taken as this when their logari
 class FunctionClassifier:
     """A classifier made of functions: see as_classifier."""
 
-    def __init__(self, *, bounds, n_classes, logits=None, scores=None, labels=None, vjp=None, name=None):
+    def __init__(self, *, bounds: Range, n_classes, logits=None, scores=None, labels=None, vjp=None, name: str = None) -> None:
         self.bounds, self.n_classes, self.name = bounds, n_classes, name
         for name, function in {"logits": logits, "scores": scores, "labels": labels, "vjp": vjp}.items():
             if function is not None:
                 setattr(self, name, function)
 
 
-def as_classifier(logits=None, *, bounds, n_classes, scores=None, labels=None, vjp=None, name=None):
+def as_classifier(logits: Callable[[AnyArray], Any] | None = None, *, bounds: Range, n_classes: int,
+                  scores: Callable[[AnyArray], Any] | None = None, labels: Callable[[AnyArray], Any] | None = None,
+                  vjp: Callable[[AnyArray, AnyArray], Any] | None = None, name: str | None = None) -> Any:
     """Make a classifier of functions of images x (N, ...).
 
     logits, scores: x -> (N, classes); labels: x -> (N,); vjp: (x, g) -> d sum(g * logits) / dx, where g is an array (N, classes)
@@ -40,7 +46,7 @@ class Victim:
     probabilities, `logits` gives their logarithm, whose cross-entropy has the same gradient, and `probabilities` is True.
     """
 
-    def __init__(self, model, *, budget=None):
+    def __init__(self, model: Any, *, budget=None) -> None:
         self.model, self.budget = model, None if budget is None else count(budget, "budget", least=0)
         self.bounds, self.n_classes = checked_bounds(model), checked_classes(model)
         answers_of(model)
@@ -53,7 +59,7 @@ class Victim:
         dtype = np.dtype(getattr(self.model, "dtype", np.float32))
         return dtype if dtype.kind == "f" else np.dtype(np.float32)
 
-    def logits(self, x):
+    def logits(self, x: Images):
         """x (N, ...) -> (N, classes): logits, or the logarithm of probabilities, or scores as they are."""
         self._count(len(x))
         function = getattr(self.model, "logits", None) or getattr(self.model, "scores", None)
@@ -64,14 +70,14 @@ class Victim:
             )
         return self._checked(function(x))
 
-    def labels(self, x):
+    def labels(self, x: Images):
         """x (N, ...) -> (N,) predicted classes."""
         self._count(len(x))
         if hasattr(self.model, "labels"):
             return np.asarray(self.model.labels(x)).astype(np.int64)
         return labels_of(answers_of(self.model)[1](x))
 
-    def predictions(self, x, batch_size=128):
+    def predictions(self, x: Images, batch_size: int = 128):
         """x (N, ...) -> (N,) predicted classes, in batches and outside the count: for looking, not for attacking."""
         before, self.queries = self.queries, -len(x)
         try:
@@ -80,7 +86,7 @@ class Victim:
             self.queries = before
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
-    def vjp(self, x, g):
+    def vjp(self, x: Images, g):
         """Return logits (N, classes) and d sum(g(logits) * logits) / dx for a function g of the logits: one pass each way."""
         if not has_gradients(self.model):
             raise GradientError(
@@ -103,7 +109,7 @@ class Victim:
             raise DataError(f"the model's gradient is not finite for {int(broken.sum())} of {len(x)} images")
         return seen["logits"], dx
 
-    def climb(self, x, y, target, loss):
+    def climb(self, x: Images, y: Labels | None, target: Target | None, loss: Literal["ce", "ce_plain", "margin", "dlr"]):
         """Return logits, values (N,), gradients by x of a loss, and where a gradient was exactly 0.
 
         There the gradient of the scaled cross-entropy stands instead, which rarely is.
@@ -138,7 +144,7 @@ class Victim:
         return np.log(np.maximum(outputs, SMALLEST)) if self.probabilities else outputs
 
 
-def has_gradients(model):
+def has_gradients(model: Any):
     """Whether a model can say how its logits change with its images."""
     return callable(getattr(model, "vjp", None))
 
@@ -148,7 +154,7 @@ def are_probabilities(outputs):
     return len(outputs) > 0 and bool((outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) < 1e-3).all())
 
 
-def checked_bounds(model):
+def checked_bounds(model: Any):
     """Return the model's (low, high), or raise OptionError: without bounds no eps has a meaning."""
     bounds = getattr(model, "bounds", None)
     try:
@@ -163,7 +169,7 @@ def checked_bounds(model):
     return low, high
 
 
-def checked_classes(model):
+def checked_classes(model: Any):
     """Return the number of classes, two or more, or raise OptionError."""
     n = getattr(model, "n_classes", None)
     if not isinstance(n, int | np.integer) or n < 2:

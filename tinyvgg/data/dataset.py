@@ -1,12 +1,14 @@
 """DataSet: images and integer labels in a training and a test part, whatever file they came from."""
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 
 from tinyvgg.errors import DataError, OptionError
 from tinyvgg.images import check_range, rescale
 from tinyvgg.report.record import sha256_arrays
+from tinyvgg.types import AnyArray, Integers, Range, Shape
 
 
 @dataclass(frozen=True)
@@ -28,21 +30,21 @@ class DataSet:
     one_part: bool = False
 
     @property
-    def n_classes(self):
+    def n_classes(self) -> int:
         """Number of classes."""
         return len(self.classes)
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> Shape:
         """(H, W, C) of one image."""
         return (self.x_test if len(self.x_test) else self.x_train).shape[1:]
 
     @cached_property
-    def sha256(self):
+    def sha256(self) -> str:
         """SHA-256 over all images and labels, in hexadecimal."""
         return sha256_arrays(self.x_train, self.y_train, self.x_test, self.y_test)
 
-    def part(self, name, limit=None):
+    def part(self, name: Literal["train", "test", "all"], limit: int | None = None) -> tuple[AnyArray, Integers]:
         """Return (images, labels) of "train", "test" or "all", the first `limit` of them; raise DataError where there are none."""
         if name not in ("train", "test", "all"):
             raise OptionError(f"part is {name!r}; expected 'train', 'test' or 'all'")
@@ -54,7 +56,7 @@ class DataSet:
             raise DataError(f"{self.name} ({self.source}) has no {name} images", "tinyvgg data info --data ...")
         return x[:limit], y[:limit]
 
-    def told(self, part, n):
+    def told(self, part: str, n: int) -> dict[str, Any]:
         """Return what a result says of its images, as plain data: {"data", "part", "n", "held_out", "data_sha256"}.
 
         held_out: how the test part came about: {"of": images of the pair, "seed"}, or None where the data has two parts of its own.
@@ -62,7 +64,7 @@ class DataSet:
         held_out = {"of": len(self.x_train) + len(self.x_test), "seed": 0} if self.one_part else None
         return {"data": self.name, "part": part, "n": n, "held_out": held_out, "data_sha256": self.sha256}
 
-    def as_float(self, value_range=(0.0, 1.0)):
+    def as_float(self, value_range: Range = (0.0, 1.0)) -> "DataSet":
         """Return the same set with float32 images in `value_range` (lo, hi)."""
         value_range = check_range(value_range)
         x_train, x_test = (rescale(x, self.pixel_range, value_range) for x in (self.x_train, self.x_test))

@@ -1,17 +1,19 @@
 """From what a user types after --data to a DataSet."""
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinyvgg.data import cifar10, npy, shapes
 from tinyvgg.data.dataset import DataSet, check_labels
 from tinyvgg.errors import DataError, OptionError
+from tinyvgg.types import Range
 
 HINT = "--data cifar10, --data shapes, --data FOLDER_OR_ARCHIVE of CIFAR-10, or --data X.npy,Y.npy"
 
 
-def load(spec=None, *, pixel_range=None):
+def load(spec: str | None = None, *, pixel_range: Range | None = None) -> DataSet:
     """Return the DataSet that `spec` names.
 
     spec: "cifar10" (looked for in $TINYVGG_DATA, ./data and Keras' cache), "shapes", a folder or archive of CIFAR-10,
@@ -44,7 +46,7 @@ def load(spec=None, *, pixel_range=None):
     return cifar10.load(path)
 
 
-def load_for(model, spec=None):
+def load_for(model: Any, spec: str | None = None) -> DataSet:
     """Return the DataSet that `spec` names (a DataSet is returned as it is), else the one that the classifier was made for.
 
     Raises OptionError where `model` does not say what it was made for, DataError where that data is not found: nothing else takes

@@ -4,10 +4,17 @@ What a file is, its first bytes and members say; its ending only decides how a n
 """
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tinyvgg.errors import FormatError
 from tinyvgg.io.checkpoint import META, load_checkpoint, save_checkpoint
+from tinyvgg.nn.model import Model
 from tinyvgg.report.untrusted import open_zip
+from tinyvgg.types import PathLike
+
+if TYPE_CHECKING:
+    from tinyvgg.quant.compressed import CompressedModel
+    from tinyvgg.quant.model import QuantizedModel
 
 __all__ = ["DEFAULT_SUFFIX", "load_checkpoint", "load_model", "load_weights", "save_checkpoint", "save_model"]
 
@@ -15,7 +22,7 @@ DEFAULT_SUFFIX = ".h5"                      # how a training run writes its mode
 RUN_FILES = ("model.h5", "model.keras", "model.npz", "checkpoint.npz")
 
 
-def load_model(path, **settings):
+def load_model(path: PathLike, **settings: Any) -> "Model | QuantizedModel | CompressedModel":
     """Return the model in a file, or in the folder of a training run; FormatError says what the file is instead."""
     path = model_path(path)
     kind = kind_of(path)
@@ -30,7 +37,7 @@ def load_model(path, **settings):
     return _keras().load_model(path, **settings)
 
 
-def save_model(model, path, **settings):
+def save_model(model: Model, path: PathLike, **settings: Any) -> None:
     """Write a model to `path`, whole or not at all: .npz is our own format, .h5 and .keras are Keras'."""
     path = Path(path)
     if path.suffix == ".npz":
@@ -41,7 +48,7 @@ def save_model(model, path, **settings):
         raise FormatError(f"{path.name} has no known ending; expected .h5, .keras or .npz")
 
 
-def load_weights(model, path, **settings):
+def load_weights(model: Model, path: PathLike, **settings: Any) -> Model:
     """Give `model` the weights of a file whose architecture is the same, and return it."""
     path = model_path(path)
     if kind_of(path) == "checkpoint":
@@ -51,7 +58,7 @@ def load_weights(model, path, **settings):
     return model
 
 
-def model_path(path):
+def model_path(path: PathLike):
     """Return the model's file for a path that may be the folder of a run."""
     if not str(path).strip():
         raise FormatError("the name of the model's file is empty", "a .h5, .keras, .tvq or .npz file, or the folder of a run")
@@ -70,7 +77,7 @@ def model_path(path):
     return path
 
 
-def kind_of(path):
+def kind_of(path: PathLike):
     """Return "checkpoint", "keras", "h5", "tvq" or "tflite" by the content of a file, or raise FormatError."""
     try:
         with open(path, "rb") as f:

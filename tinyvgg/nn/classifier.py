@@ -1,5 +1,7 @@
 """What every network offers to its users: predictions, gradients by the input, weights, a summary, training, files."""
 import copy
+from collections.abc import Sequence
+from typing import Any, Self, Unpack
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from tinyvgg.classifier import directions, labels_of
 from tinyvgg.errors import ShapeError
 from tinyvgg.images import check_images, float_images, to_floats
 from tinyvgg.nn.layers.base import PerThread
+from tinyvgg.types import AnyArray, EvaluateOptions, FitOptions, Floats, Gradient, Images, Integers, Labels, PathLike, Range
 
 
 class Classifier(PerThread):
@@ -18,7 +21,7 @@ class Classifier(PerThread):
 
     # --- answers ---
 
-    def logits(self, x, *, batch_size=256):
+    def logits(self, x: Images, *, batch_size: int = 256) -> Floats:
         """x (N, H, W, C) -> (N, classes) before a final softmax, moving statistics, no dropout."""
         x = self.check_images(x)
         plan = self._fast_plan()
@@ -28,16 +31,16 @@ class Classifier(PerThread):
         self.saved = None
         return np.concatenate(parts) if parts else np.zeros((0, *self.output_shape), self.dtype)
 
-    def predict(self, x, *, batch_size=256):
+    def predict(self, x: Images, *, batch_size: int = 256) -> Floats:
         """x (N, H, W, C) -> (N, classes): probabilities where the network ends in a softmax, else logits."""
         logits = self.logits(x, batch_size=batch_size)
         return kernels.softmax(logits) if self.ends_in_softmax else logits
 
-    def labels(self, x, *, batch_size=256):
+    def labels(self, x: Images, *, batch_size: int = 256) -> Integers:
         """x (N, H, W, C) -> (N,) int64, the class of the largest logit (the first of equal ones); DataError where one is NaN."""
         return labels_of(self.logits(x, batch_size=batch_size))
 
-    def vjp(self, x, g, *, batch_size=256):
+    def vjp(self, x: Images, g: Gradient, *, batch_size: int = 256) -> Floats:
         """Return d sum(g * logits(x)) / dx, shaped as x, in inference mode: one backward for any loss.
 
         g: (N, classes), or a function of the logits (N, classes) that returns it and may keep what it saw; for a function, x
@@ -60,17 +63,17 @@ class Classifier(PerThread):
         return dx
 
     @property
-    def bounds(self):
+    def bounds(self) -> Range:
         """(low, high) of valid images."""
         return self.input_range
 
     @property
-    def n_classes(self):
+    def n_classes(self) -> int:
         return self.output_shape[-1]
 
     # --- one step of training ---
 
-    def plan(self):
+    def plan(self) -> Any:
         """Return how this network runs: `print(model.plan().describe())` says which kernel does what, and what is slow and why."""
         from tinyvgg.nn.plan import LayerByLayer
         return self._fast_plan() or LayerByLayer(self)
@@ -82,7 +85,7 @@ class Classifier(PerThread):
         from tinyvgg.nn.plan import plan_for
         return plan_for(self)
 
-    def forward_logits(self, x, *, training=False):
+    def forward_logits(self, x: Images, *, training: bool = False) -> Floats:
         """Run all layers but a final softmax, keeping what backward_logits needs."""
         plan = self._fast_plan()
         if plan is None or not len(x):
@@ -90,7 +93,7 @@ class Classifier(PerThread):
         self.saved = plan
         return plan.forward(x, training)
 
-    def backward_logits(self, dlogits, *, parameters=True, inputs=True):
+    def backward_logits(self, dlogits: AnyArray, *, parameters: bool = True, inputs: bool = True) -> Floats | None:
         """Pull dlogits back through the last forward_logits: fill each layer's `gradients`, return dx.
 
         parameters=False leaves the weights' gradients out; inputs=False need not compute dx, and may return None.
@@ -99,13 +102,13 @@ class Classifier(PerThread):
             return self.saved.backward(dlogits, parameters, inputs)
         return self._backward(dlogits, parameters)
 
-    def forward(self, x, *, training=False):
+    def forward(self, x: Images, *, training: bool = False) -> Floats:
         """Run all layers; x as the first layer takes it."""
         logits = self.forward_logits(x, training=training)
         self._last_logits = logits if self.ends_in_softmax else None
         return kernels.softmax(logits) if self.ends_in_softmax else logits
 
-    def backward(self, dy, *, parameters=True):
+    def backward(self, dy: AnyArray, *, parameters: bool = True) -> Floats | None:
         """Pull dy, the gradient by forward's result, back to the images: return dx."""
         if self.ends_in_softmax:
             dy = kernels.softmax_backward(dy, self._last_logits)
@@ -114,20 +117,20 @@ class Classifier(PerThread):
     # --- weights ---
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[np.float32 | np.float64]:
         """dtype of the weights, float32 unless changed by astype."""
         return next((a.dtype for layer in self.layers for _, a in layer.weights), np.dtype(np.float32))
 
     @property
-    def weights(self):
+    def weights(self) -> list[tuple[str, Floats]]:
         """(layer/weight, array) in Keras' order: layer by layer, trained ones first."""
         return [(f"{layer.name}/{name}", array) for layer in self.layers for name, array in layer.weights]
 
-    def get_weights(self):
+    def get_weights(self) -> list[Floats]:
         """Return copies of all arrays, in the order of `weights`."""
         return [array.copy() for _, array in self.weights]
 
-    def set_weights(self, arrays):
+    def set_weights(self, arrays: Sequence[AnyArray]) -> None:
         """Replace all arrays, given in the order of `weights`."""
         places = [(layer, name) for layer in self.layers for name, _ in layer.weights]
         if len(arrays) != len(places):
@@ -135,11 +138,11 @@ class Classifier(PerThread):
         for (layer, name), array in zip(places, arrays, strict=True):
             layer.set_weight(name, array)
 
-    def count_params(self):
+    def count_params(self) -> int:
         """Return the number of values in all arrays, as Keras counts parameters."""
         return sum(array.size for _, array in self.weights)
 
-    def astype(self, dtype):
+    def astype(self, dtype: Any) -> Self:
         """Return a copy whose weights, and so all results, are float32 or float64."""
         twin = copy.deepcopy(self)
         for layer in twin.layers:
@@ -151,34 +154,34 @@ class Classifier(PerThread):
 
     # --- training, files: the only imports to the right, inside the functions ---
 
-    def fit(self, x, y, **settings):
+    def fit(self, x: Images, y: Labels, **settings: Unpack[FitOptions]) -> list[dict[str, Any]]:
         """Train on x (N, H, W, C) and y, labels (N,) or one-hot (N, classes): see tinyvgg.train.fit."""
         from tinyvgg.train import fit
         return fit(self, x, y, **settings)
 
-    def evaluate(self, x, y, **settings):
+    def evaluate(self, x: Images, y: Labels, **settings: Unpack[EvaluateOptions]) -> dict[str, Any]:
         """Return {"n", "accuracy", "loss", ...} on x and y: see tinyvgg.train.evaluate."""
         from tinyvgg.train import evaluate
         return evaluate(self, x, y, **settings)
 
-    def save(self, path, **settings):
+    def save(self, path: PathLike, **settings: Any) -> None:
         """Write the model to `path`, by its ending: see tinyvgg.io.save_model."""
         from tinyvgg.io import save_model
         return save_model(self, path, **settings)
 
-    def load_weights(self, path, **settings):
+    def load_weights(self, path: PathLike, **settings: Any) -> Self:
         """Take the weights of another file of the same architecture: see tinyvgg.io.load_weights."""
         from tinyvgg.io import load_weights
         return load_weights(self, path, **settings)
 
-    def summary(self):
+    def summary(self) -> str:
         """Return a table of layers, output shapes, parameters and MACC, as text."""
         from tinyvgg.nn.summary import summary_text
         return summary_text(self)
 
     # --- checks ---
 
-    def check_images(self, x):
+    def check_images(self, x: Images) -> Floats:
         """Return x, uint8 or floats in `bounds`, as this network's dtype, or raise ShapeError or DataError: see tinyvgg.images.
 
         Where the range was taken for granted (`assumed_range`: a file that does not say it), floats may be of any size.

@@ -1,6 +1,8 @@
 """Networks as graphs of layers; nn/sequential.py makes the graph of a plain chain."""
 import re
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 from tinyvgg import rng
 from tinyvgg.errors import OptionError, ShapeError
@@ -9,6 +11,7 @@ from tinyvgg.nn.classifier import Classifier
 from tinyvgg.nn.graph import Node, as_calls, from_calls, input_node, layer_order, topological
 from tinyvgg.nn.layers import InputLayer, Softmax
 from tinyvgg.nn.ranges import range_of
+from tinyvgg.types import Range, Shape
 
 
 class Model(Classifier):
@@ -23,7 +26,8 @@ class Model(Classifier):
     occurs twice shares its weights.
     """
 
-    def __init__(self, inputs, outputs, *, name="model", seed=0, input_range=None):
+    def __init__(self, inputs: Node | Sequence[Node], outputs: Node | Sequence[Node], *, name: str = "model", seed: int = 0,
+                 input_range: Range | None = None) -> None:
         super().__init__()
         self.name, self.seed = name, seed
         self.input, self.output = _single(inputs, "inputs"), _single(outputs, "outputs")
@@ -41,17 +45,17 @@ class Model(Classifier):
                 node.layer.ensure_built(node.input_shape, rng.generator(seed, "init", index[id(node.layer)]))
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> Shape:
         """Shape of one image."""
         return self.input.shape
 
     @property
-    def output_shape(self):
+    def output_shape(self) -> Shape:
         """Shape of the result for one image."""
         return self.output.shape
 
     @property
-    def ends_in_softmax(self):
+    def ends_in_softmax(self) -> bool:
         """Whether the last layer is a softmax or has one as its activation."""
         return softmax_kind(self.output.layer) is not None
 
@@ -107,7 +111,7 @@ class Model(Classifier):
                 if name not in named:
                     layer.name = name
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the architecture as plain data, from which nn.model_from_config builds it again."""
         nodes = [{"layer": layer.name, "inputs": list(places)} for layer, places, _ in as_calls(self.nodes)]
         return {"class_name": "Model", "name": self.name, "input_range": list(self.input_range),
@@ -124,11 +128,11 @@ class Model(Classifier):
         self.input, self.output = next(n for n in self.nodes if not n.inputs), self.nodes[-1]
         super().__setstate__(state)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}: {len(self.layers)} layers, {self.count_params():,} parameters>"
 
 
-def Input(shape, *, name=None):  # noqa: N802 (Keras' name)
+def Input(shape: Sequence[int], *, name: str | None = None) -> Node:  # noqa: N802 (Keras' name)
     """Return the node of an input of `shape`, without the batch: Input((32, 32, 3))."""
     return input_node(InputLayer(shape, name=name))
 
@@ -160,7 +164,7 @@ def layer_config(layer):
     return {"class_name": layer.class_name or type(layer).__name__, "config": layer.get_config()}
 
 
-def snake_case(name):
+def snake_case(name: str):
     """Return Keras' default layer name of a class: Conv2D -> conv2d, BatchNormalization -> batch_normalization."""
     spaced = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()

@@ -1,8 +1,12 @@
 """A plain chain of layers."""
+from collections.abc import Iterable
+from typing import Any
+
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn.graph import connect, input_node
 from tinyvgg.nn.layers import InputLayer, Layer
 from tinyvgg.nn.model import Model, layer_config
+from tinyvgg.types import Range
 
 
 class Sequential(Model):
@@ -11,7 +15,8 @@ class Sequential(Model):
         model = Sequential([InputLayer((32, 32, 3)), Flatten(), Dense(10, activation="softmax")])
     """
 
-    def __init__(self, layers, *, name="sequential", seed=0, input_range=None):
+    def __init__(self, layers: Iterable[Layer], *, name: str = "sequential", seed: int = 0,
+                 input_range: Range | None = None) -> None:
         self.layers = list(layers)
         wrong = next((layer for layer in self.layers if not isinstance(layer, Layer)), None)
         if wrong is not None or len({id(layer) for layer in self.layers}) < len(self.layers) or not self.layers:
@@ -40,7 +45,7 @@ class Sequential(Model):
     def _ordered_layers(self):
         return self.layers
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the architecture as plain data, from which nn.model_from_config builds it again."""
         return {"class_name": "Sequential", "name": self.name, "input_range": list(self.input_range),
                 "input_shape": list(self.input_shape), "layers": [layer_config(layer) for layer in self.layers]}

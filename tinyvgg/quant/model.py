@@ -1,11 +1,15 @@
 """The integer model as a classifier."""
 
+from typing import Any
+
 import numpy as np
 
 from tinyvgg import kernels
 from tinyvgg.images import byte_images
+from tinyvgg.nn.model import Model
 from tinyvgg.quant.classifier import GraphClassifier
 from tinyvgg.quant.simulate import run
+from tinyvgg.types import AnyArray, Floats, Images, Integers
 
 
 class QuantizedModel(GraphClassifier):
@@ -19,7 +23,7 @@ class QuantizedModel(GraphClassifier):
                          "line --gradients straight-through")
     takes_bytes = True      # floats are rounded to levels before anything else
 
-    def integer_logits(self, x, *, batch_size=256):
+    def integer_logits(self, x: Images, *, batch_size: int = 256) -> AnyArray:
         """x (N, H, W, C) -> (N, classes) int16, or uint8 where the last layer is not a Dense: the bytes that C gives."""
         x, plan = self.check_images(x), self._fast_plan()
         if plan is not None:
@@ -27,21 +31,21 @@ class QuantizedModel(GraphClassifier):
         parts = [run(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
         return np.concatenate(parts).reshape(len(x), -1) if parts else np.zeros((0, self.n_classes), np.int16)
 
-    def logits(self, x, *, batch_size=256):
+    def logits(self, x: Images, *, batch_size: int = 256) -> Floats:
         """x (N, H, W, C) -> (N, classes) float32: scale * (q - zero)."""
         last = self.graph.logits
         return np.float32(last.scale) * (self.integer_logits(x, batch_size=batch_size).astype(np.float32) - np.float32(last.zero))
 
-    def scores(self, x, *, batch_size=256):
+    def scores(self, x: Images, *, batch_size: int = 256) -> Floats:
         """x (N, H, W, C) -> (N, classes): the last op's result as the board sends it, uint8 in 1/255 after an integer softmax."""
         q, last = self.integer_logits(x, batch_size=batch_size), self.graph.ops[-1]
         return q if last is self.graph.logits else last.simulate(q)
 
-    def labels(self, x, *, batch_size=256):
+    def labels(self, x: Images, *, batch_size: int = 256) -> Integers:
         """x (N, H, W, C) -> (N,) int64, the class of the largest integer logit (the first of equal ones)."""
         return self.integer_logits(x, batch_size=batch_size).argmax(axis=-1)
 
-    def trace(self, x):
+    def trace(self, x: Images) -> Any:
         """x (N, H, W, C) -> {op: its integers (N, ...)} of every op, softmax included."""
         x, plan = self.check_images(x), self._fast_plan()
         return run(self.graph, x, keep=True) if plan is None else plan.trace(x)
@@ -58,7 +62,7 @@ class QuantizedModel(GraphClassifier):
 
         return plan_for(self.graph)
 
-    def check_images(self, x):
+    def check_images(self, x: Images) -> AnyArray:
         """Return x, uint8 or floats in `bounds`, as uint8 levels, or raise ShapeError or DataError: see tinyvgg.images."""
         return byte_images(x, self.bounds, shape=self.input_shape)
 
@@ -71,7 +75,7 @@ class Simulated:
         return "op by op in NumPy, slow: the reference kernels were asked for"
 
 
-def quantize(model, x, *, method="minmax", softmax="integer"):
+def quantize(model: Model, x: Images, *, method: str = "minmax", softmax: str = "integer") -> "QuantizedModel":
     """Return the int8 QuantizedModel of an nn.Model, calibrated on images x (N, H, W, C), uint8 or in its input range."""
     from tinyvgg.quant.calibrate import calibrate
     from tinyvgg.quant.fuse import fuse

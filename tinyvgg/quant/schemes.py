@@ -7,11 +7,13 @@ auto                      int8, shared4, shared3 or shared2 for each layer, by m
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinyvgg.analyze.st import shared_layers
 from tinyvgg.errors import DataError, OptionError
+from tinyvgg.nn.model import Model
 from tinyvgg.quant.auto import automatic
 from tinyvgg.quant.blob import constant_bytes, weights_blob
 from tinyvgg.quant.compressed import CompressedModel
@@ -21,13 +23,18 @@ from tinyvgg.quant.ops.dense import Dense
 from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.prepare import Options, finished, prepare
 from tinyvgg.quant.sharing import share_float, sharer
+from tinyvgg.types import Images, Labels
+
+if TYPE_CHECKING:
+    from tinyvgg.quant.model import QuantizedModel
 
 FLOAT = {"none": 0, "low": 8, "medium": 4, "high": 4}
 SHARED = {"shared8": 8, "shared4": 4, "shared3": 3, "shared2": 2}
 SCHEMES = (*FLOAT, "int8", *SHARED, "auto")
 
 
-def compress(model, scheme, x=None, y=None, **options):
+def compress(model: Model, scheme: str, x: Images | None = None, y: Labels | None = None,
+             **options: Any) -> "QuantizedModel | CompressedModel":
     """Compress an nn.Model by the name of a scheme: return a CompressedModel (float32) or a QuantizedModel (integers).
 
     x, y: training images and labels, for all but the float schemes; labels are needed to fine-tune and by auto. options: see

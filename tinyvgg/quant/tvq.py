@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,6 +29,11 @@ from tinyvgg.quant.packing import pack_bits, packed_size, unpack_bits
 from tinyvgg.quant.validate import validate
 from tinyvgg.report.record import atomic_path, versions
 from tinyvgg.report.untrusted import parse_json
+from tinyvgg.types import PathLike
+
+if TYPE_CHECKING:
+    from tinyvgg.quant.compressed import CompressedModel
+    from tinyvgg.quant.model import QuantizedModel
 
 FORMAT, VERSION = "tinyvgg.tvq", 1
 LARGEST_JSON = 2**22
@@ -37,7 +43,7 @@ CLASSES = {**OPS, **{f"Float{name}": cls for name, cls in OPS.items()}}
 DTYPES = ("int8", "uint8", "int16", "int32", "float32")
 
 
-def save_tvq(model, path):
+def save_tvq(model: "QuantizedModel | CompressedModel", path: PathLike) -> None:
     """Write a QuantizedModel or CompressedModel (anything with graph and float_graph) to `path`, whole or not at all."""
     import h5py
 
@@ -56,7 +62,7 @@ def save_tvq(model, path):
             _write(f.create_group("float"), model.float_graph)
 
 
-def load_tvq(path):
+def load_tvq(path: PathLike) -> "QuantizedModel | CompressedModel":
     """Read a .tvq file: return a QuantizedModel (integer) or CompressedModel (float). Raise FormatError for anything damaged."""
     from tinyvgg.io import hdf5
     from tinyvgg.quant.compressed import CompressedModel
@@ -100,7 +106,7 @@ def graph_sha256(graph):
     return digest.hexdigest()
 
 
-def stored_fields(name):
+def stored_fields(name: str):
     """Return {name in a file: dataclass field} of an op by its class there, which of floats has "Float" before it."""
     kind = "integer" if name in OPS else "float"
     return {f.metadata.get("file") or f.name: f for f in dataclasses.fields(CLASSES[name])
@@ -154,7 +160,7 @@ def _read(file, name, kind, budget):
     return graph
 
 
-def read_description(file, name, budget):
+def read_description(file, name: str, budget):
     """Return the plain data of one graph of an open file, its arrays by number."""
     from tinyvgg.io import hdf5
 
@@ -167,7 +173,7 @@ def read_description(file, name, budget):
 class _Reader:
     """Turns plain data back into dataclasses, by the types that their fields declare."""
 
-    def __init__(self, file, name, budget):
+    def __init__(self, file, name: str, budget) -> None:
         self.file, self.name, self.budget, self.total = file, name, budget, 0
 
     def op(self, data):

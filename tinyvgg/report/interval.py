@@ -2,7 +2,7 @@
 import math
 
 
-def wilson(successes, n, z=1.959963984540054):
+def wilson(successes: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
     """Return Wilson's 95 % score interval (low, high) of a share of `successes` among n (Wilson, 1927); NaN for n = 0."""
     if n == 0:
         return math.nan, math.nan

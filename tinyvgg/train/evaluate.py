@@ -1,5 +1,7 @@
 """How well a classifier does: accuracy with its interval, loss, calibration, per class."""
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +14,11 @@ from tinyvgg.kernels.reference import softmax
 from tinyvgg.nn import losses
 from tinyvgg.report.interval import wilson
 from tinyvgg.report.progress import Progress
+from tinyvgg.types import Images, Labels
 
 
-def evaluate(classifier, x, y, *, batch_size=256, classes=None, quiet=True):
+def evaluate(classifier: Any, x: Images, y: Labels, *, batch_size: int = 256, classes: Sequence[str] | None = None,
+             quiet: bool = True) -> dict[str, Any]:
     """Classify images x (N, H, W, C) and compare with labels y, (N,) or one-hot (N, K).
 
     classifier: see tinyvgg.classifier.Classifier; x as it takes them, uint8 or floats in its bounds.
@@ -44,7 +48,7 @@ def evaluate(classifier, x, y, *, batch_size=256, classes=None, quiet=True):
             "confusion": confusion.tolist(), "seconds": round(seconds, 3)}
 
 
-def as_labels(y):
+def as_labels(y: Labels):
     """Return labels (N,) int64 for whole numbers (N,) or (N, 1) or one-hot rows (N, K)."""
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] > 1:
@@ -54,7 +58,7 @@ def as_labels(y):
     return y.reshape(-1).astype(np.int64)
 
 
-def calibration_error(p, y, bins=15):
+def calibration_error(p, y: Labels, bins=15):
     """Return the expected calibration error of probabilities p (N, K) (Guo et al., 2017, arXiv:1706.04599, equation 3)."""
     confidence, right = p.max(axis=1), p.argmax(axis=1) == y
     place = np.minimum((confidence * bins).astype(int), bins - 1)

@@ -8,6 +8,8 @@ import dataclasses
 import math
 import time
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,18 +21,24 @@ from tinyvgg.errors import DataError, OptionError, ShapeError
 from tinyvgg.images import check_images, to_floats
 from tinyvgg.nn.layers import TrainingOnly
 from tinyvgg.nn.losses import CrossEntropy
+from tinyvgg.nn.model import Model
 from tinyvgg.report.progress import Progress
 from tinyvgg.train import optimizers, schedules
 from tinyvgg.train.averaging import Average, refresh_statistics
 from tinyvgg.train.evaluate import as_labels, evaluate
+from tinyvgg.train.optimizers import Optimizer
 from tinyvgg.train.run import RunFolder
+from tinyvgg.types import Images, Labels, PathLike
 
 SWA_START = 0.75                            # part of the epochs after which stochastic weight averaging begins
 
 
-def fit(model, x, y, *, epochs=1, batch_size=64, optimizer="adam", learning_rate=None, schedule="constant", warmup=0,
-        weight_decay=None, loss=None, label_smoothing=0.0, augment=None, validation=None, average=None, callbacks=(),
-        batch_hook=None, seed=0, out=None, resume=False, record=None, quiet=False):
+def fit(model: Model, x: Images, y: Labels, *, epochs: int = 1, batch_size: int = 64, optimizer: str | Optimizer = "adam",
+        learning_rate: float | None = None, schedule: str | Callable[[int], float] = "constant", warmup: float = 0,
+        weight_decay: float | None = None, loss: Any = None, label_smoothing: float = 0.0, augment: Any = None,
+        validation: Any = None, average: Any = None, callbacks: Sequence[Any] = (), batch_hook: Callable[..., Any] | None = None,
+        seed: int = 0, out: PathLike | None = None, resume: bool = False, record: dict[str, Any] | None = None,
+        quiet: bool = False) -> list[dict[str, Any]]:
     """Train a model in place; return its history, a list of {"epoch", "step", "learning_rate", "loss", "accuracy", ...}.
 
     x: images (N, H, W, C), uint8 (mapped to the model's input range batch by batch) or float in that range.
@@ -66,7 +74,7 @@ def fit(model, x, y, *, epochs=1, batch_size=64, optimizer="adam", learning_rate
 class Trainer:
     """One training: what is trained, with what, and how far it is. `epoch` counts finished epochs, each a row of `history`."""
 
-    def __init__(self, model, x, y, *, epochs, batch_size, seed, validation, quiet):
+    def __init__(self, model, x: Images, y: Labels, *, epochs, batch_size: int, seed: int, validation, quiet: bool) -> None:
         for name, value in (("epochs", epochs), ("batch size", batch_size)):
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
                 raise OptionError(f"{name} is {value!r}; expected a whole number from 1")

@@ -11,32 +11,34 @@ a run.
 """
 import json
 from pathlib import Path
+from typing import Any
 
 from tinyvgg.classifier import MadeFor
 from tinyvgg.errors import FormatError, OptionError
+from tinyvgg.nn.model import Model
 from tinyvgg.report.record import sha256_file
 
 FOLDER = Path(__file__).parent
 
 
-def names():
+def names() -> list[str]:
     """Return the names of all entries, sorted."""
     return sorted(p.stem for p in FOLDER.glob("*.h5"))
 
 
-def path(name):
+def path(name: str) -> Path:
     """Return the path of an entry's .h5; OptionError lists the names."""
     if name not in names():
         raise OptionError(f"the zoo has no {name!r}; it has {', '.join(names()) or 'no entry'}")
     return FOLDER / f"{name}.h5"
 
 
-def card(name):
+def card(name: str) -> dict[str, Any]:
     """Return an entry's card: command, seed, data, accuracy with its interval, loss, calibration error, hours, SHA-256."""
     return json.loads(path(name).with_suffix(".json").read_text(encoding="utf-8"))
 
 
-def load(name):
+def load(name: str) -> Model:
     """Return an entry's network; FormatError if the file is not the one that its card describes."""
     from tinyvgg.io import load_model
     file, told = path(name), card(name)

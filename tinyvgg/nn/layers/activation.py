@@ -1,10 +1,14 @@
 """Activations as layers."""
+from collections.abc import Sequence
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg import kernels
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn import activations
 from tinyvgg.nn.layers.base import Layer, number
+from tinyvgg.types import LayerOptions
 
 
 class Activation(Layer):
@@ -13,7 +17,7 @@ class Activation(Layer):
 
     options = ("activation",)
 
-    def __init__(self, activation, **common):
+    def __init__(self, activation: Any, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.activation = activations.get(activation)
 
@@ -30,7 +34,8 @@ class ReLU(Layer):
 
     options = ("max_value", "negative_slope", "threshold")
 
-    def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **common):
+    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0,
+                 **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.max_value = None if max_value is None else number(max_value, "max_value")
         self.negative_slope, self.threshold = number(negative_slope, "negative_slope"), number(threshold, "threshold")
@@ -54,7 +59,8 @@ class ReLU6(ReLU):
 
     class_name = "ReLU"
 
-    def __init__(self, max_value=6.0, negative_slope=0.0, threshold=0.0, **common):
+    def __init__(self, max_value: float | None = 6.0, negative_slope: float = 0.0, threshold: float = 0.0,
+                 **common: Unpack[LayerOptions]) -> None:
         super().__init__(max_value, negative_slope, threshold, **common)
 
 
@@ -63,7 +69,7 @@ class LeakyReLU(Layer):
 
     options = ("negative_slope",)
 
-    def __init__(self, negative_slope=0.3, **common):
+    def __init__(self, negative_slope: float = 0.3, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.negative_slope = number(negative_slope, "negative_slope")
 
@@ -80,7 +86,8 @@ class PReLU(Layer):
 
     options = ("alpha_initializer", "shared_axes")
 
-    def __init__(self, alpha_initializer="zeros", shared_axes=None, **common):
+    def __init__(self, alpha_initializer: Any = "zeros", shared_axes: Sequence[int] | None = None,
+                 **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.alpha_initializer = alpha_initializer
         axes = (shared_axes,) if isinstance(shared_axes, int | np.integer) else shared_axes
@@ -115,7 +122,7 @@ class ELU(Layer):
 
     options = ("alpha",)
 
-    def __init__(self, alpha=1.0, **common):
+    def __init__(self, alpha: float = 1.0, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.alpha = number(alpha, "alpha")
 
@@ -132,7 +139,7 @@ class Softmax(Layer):
 
     options = ("axis",)
 
-    def __init__(self, axis=-1, **common):
+    def __init__(self, axis: int = -1, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.axis = axis
 

@@ -2,18 +2,20 @@
 import copy
 import difflib
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn import activations, initializers
-from tinyvgg.nn.graph import connect
+from tinyvgg.nn.graph import Node, connect
 
 
 class PerThread:
     """Holds `saved`, what forward keeps for backward, once for each thread, so that threads may share an object."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._local = threading.local()
 
     @property
@@ -47,7 +49,7 @@ class Layer(PerThread):
     class_name = None       # the name in files, where it is not the class's own
     joins = False           # takes a list of arrays (and of shapes), gives back a list of gradients
 
-    def __init__(self, *, name=None, trainable=True, input_shape=None, **unknown):
+    def __init__(self, *, name: str | None = None, trainable: bool = True, input_shape: Any = None, **unknown: Any) -> None:
         super().__init__()
         if unknown:
             self._refuse(next(iter(unknown)))
@@ -131,7 +133,7 @@ class Layer(PerThread):
         """Return the settings as plain data: the constructor's arguments."""
         return {"name": self.name, "trainable": self.trainable, **{key: _plain(getattr(self, key)) for key in self.options}}
 
-    def __call__(self, inputs):
+    def __call__(self, inputs: Node | Sequence[Node]) -> Node:
         """Connect this layer to a node (or a list of nodes) of a graph and return its output node: see nn.Input."""
         return connect(self, inputs)
 

@@ -1,8 +1,11 @@
 """Batch normalisation over the last axis."""
 
+from typing import Unpack
+
 from tinyvgg import kernels
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn.layers.base import Layer, number
+from tinyvgg.types import LayerOptions
 
 
 class BatchNormalization(Layer):
@@ -14,7 +17,8 @@ class BatchNormalization(Layer):
 
     options = ("axis", "momentum", "epsilon", "center", "scale", "unbiased_moving_variance")
 
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, *, unbiased_moving_variance=False, **common):
+    def __init__(self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True, scale: bool = True, *,
+                 unbiased_moving_variance: bool = False, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.axis, self.momentum, self.epsilon = axis, number(momentum, "momentum"), number(epsilon, "epsilon")
         if not 0 <= momentum <= 1 or not epsilon > 0:

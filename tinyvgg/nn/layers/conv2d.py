@@ -1,11 +1,13 @@
 """Two-dimensional convolution."""
 import math
+from typing import Any, Unpack
 
 from tinyvgg import kernels
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn import activations, initializers
 from tinyvgg.nn.layers._spatial import output_size, padding_for
 from tinyvgg.nn.layers.base import Layer, choice, image_shape, pair, positive
+from tinyvgg.types import LayerOptions, Pair
 
 
 class Conv2D(Layer):
@@ -14,8 +16,10 @@ class Conv2D(Layer):
     options = ("filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "activation", "use_bias",
                "kernel_initializer", "bias_initializer")
 
-    def __init__(self, filters, kernel_size, strides=(1, 1), padding="valid", *, dilation_rate=(1, 1), groups=1,
-                 activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros", **common):
+    def __init__(self, filters: int, kernel_size: Pair, strides: Pair = (1, 1), padding: str = "valid", *,
+                 dilation_rate: Pair = (1, 1), groups: int = 1, activation: Any = None, use_bias: bool = True,
+                 kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
+                 **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.filters, self.groups = positive(filters, "filters"), positive(groups, "groups")
         self.kernel_size, self.strides = pair(kernel_size, "kernel_size"), pair(strides, "strides")

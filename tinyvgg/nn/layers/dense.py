@@ -1,8 +1,11 @@
 """Fully connected layer."""
+from typing import Any, Unpack
+
 from tinyvgg import kernels
 from tinyvgg.errors import ShapeError
 from tinyvgg.nn import activations, initializers
 from tinyvgg.nn.layers.base import Layer, positive
+from tinyvgg.types import LayerOptions
 
 
 class Dense(Layer):
@@ -10,8 +13,8 @@ class Dense(Layer):
 
     options = ("units", "activation", "use_bias", "kernel_initializer", "bias_initializer")
 
-    def __init__(self, units, activation=None, *, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
-                 **common):
+    def __init__(self, units: int, activation: Any = None, *, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
+                 bias_initializer: Any = "zeros", **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.units, self.use_bias = positive(units, "units"), bool(use_bias)
         self.activation = activations.get(activation)

@@ -1,11 +1,13 @@
 """Depthwise convolution: each channel has filters of its own."""
 import math
+from typing import Any, Unpack
 
 from tinyvgg import kernels
 from tinyvgg.errors import ShapeError
 from tinyvgg.nn import activations, initializers
 from tinyvgg.nn.layers._spatial import output_size, padding_for
 from tinyvgg.nn.layers.base import Layer, choice, image_shape, pair, positive
+from tinyvgg.types import LayerOptions, Pair
 
 
 class DepthwiseConv2D(Layer):
@@ -14,8 +16,10 @@ class DepthwiseConv2D(Layer):
     options = ("kernel_size", "strides", "padding", "depth_multiplier", "dilation_rate", "activation", "use_bias",
                "depthwise_initializer", "bias_initializer")
 
-    def __init__(self, kernel_size, strides=(1, 1), padding="valid", depth_multiplier=1, *, dilation_rate=(1, 1),
-                 activation=None, use_bias=True, depthwise_initializer="glorot_uniform", bias_initializer="zeros", **common):
+    def __init__(self, kernel_size: Pair, strides: Pair = (1, 1), padding: str = "valid", depth_multiplier: int = 1, *,
+                 dilation_rate: Pair = (1, 1), activation: Any = None, use_bias: bool = True,
+                 depthwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
+                 **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.kernel_size, self.strides = pair(kernel_size, "kernel_size"), pair(strides, "strides")
         self.padding = choice(padding, ("valid", "same"), "padding")

@@ -1,8 +1,11 @@
 """Dropout (Srivastava et al. 2014) of single values and of whole channels (Tompson et al. 2015)."""
+from typing import Unpack
+
 import numpy as np
 
 from tinyvgg.errors import OptionError
 from tinyvgg.nn.layers.base import Layer, image_shape, number
+from tinyvgg.types import LayerOptions
 
 
 class Dropout(Layer):
@@ -13,7 +16,7 @@ class Dropout(Layer):
 
     options = ("rate",)
 
-    def __init__(self, rate, **common):
+    def __init__(self, rate: float, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.rate = number(rate, "rate")
         if not 0 <= rate < 1:

@@ -1,8 +1,11 @@
 """Layers that join several inputs; x is a list of arrays, and backward returns a list."""
+from typing import Unpack
+
 import numpy as np
 
 from tinyvgg.errors import ShapeError
 from tinyvgg.nn.layers.base import Layer
+from tinyvgg.types import LayerOptions
 
 
 class Add(Layer):
@@ -32,7 +35,7 @@ class Concatenate(Layer):
     options = ("axis",)
     joins = True
 
-    def __init__(self, axis=-1, **common):
+    def __init__(self, axis: int = -1, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.axis = axis
 

@@ -1,9 +1,12 @@
 """Layers that change their input in training only, beside dropout: noise, and what Keras applies to images and this library not."""
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.errors import OptionError
 from tinyvgg.nn.layers.base import Layer, number
 from tinyvgg.nn.layers.dropout import Dropout
+from tinyvgg.types import LayerOptions
 
 
 class GaussianNoise(Layer):
@@ -11,7 +14,7 @@ class GaussianNoise(Layer):
 
     options = ("stddev",)
 
-    def __init__(self, stddev, **common):
+    def __init__(self, stddev: float, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.stddev = number(stddev, "stddev")
         if not stddev >= 0:
@@ -62,7 +65,7 @@ class TrainingOnly(Layer):
 
     options = ("kind", "settings")
 
-    def __init__(self, kind, settings=None, **common):
+    def __init__(self, kind: str, settings: Any = None, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         if not isinstance(kind, str) or not isinstance(settings, dict | None):
             raise OptionError(f"TrainingOnly got kind {kind!r} and settings {settings!r}; expected a name and a dict")

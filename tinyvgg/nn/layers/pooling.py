@@ -1,15 +1,19 @@
 """Pooling: the largest value or the mean of each window, or of the whole image."""
+from typing import Unpack
+
 import numpy as np
 
 from tinyvgg import kernels
 from tinyvgg.nn.layers._spatial import output_size, padding_for
 from tinyvgg.nn.layers.base import Layer, choice, image_shape, pair
+from tinyvgg.types import LayerOptions, Pair
 
 
 class _Pooling2D(Layer):
     options = ("pool_size", "strides", "padding")
 
-    def __init__(self, pool_size=(2, 2), strides=None, padding="valid", **common):
+    def __init__(self, pool_size: Pair = (2, 2), strides: Pair | None = None, padding: str = "valid",
+                 **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.pool_size = pair(pool_size, "pool_size")
         self.strides = self.pool_size if strides is None else pair(strides, "strides")
@@ -52,7 +56,7 @@ class AveragePooling2D(_Pooling2D):
 class _GlobalPooling2D(Layer):
     options = ("keepdims",)
 
-    def __init__(self, keepdims=False, **common):
+    def __init__(self, keepdims: bool = False, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.keepdims = bool(keepdims)
 

@@ -1,11 +1,13 @@
 """Depthwise separable convolution: a depthwise convolution, then a 1x1 convolution over the channels."""
 import math
+from typing import Any, Unpack
 
 from tinyvgg import kernels
 from tinyvgg.errors import ShapeError
 from tinyvgg.nn import activations, initializers
 from tinyvgg.nn.layers._spatial import output_size, padding_for
 from tinyvgg.nn.layers.base import Layer, choice, image_shape, pair, positive
+from tinyvgg.types import LayerOptions, Pair
 
 
 class SeparableConv2D(Layer):
@@ -14,9 +16,10 @@ class SeparableConv2D(Layer):
     options = ("filters", "kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier", "activation", "use_bias",
                "depthwise_initializer", "pointwise_initializer", "bias_initializer")
 
-    def __init__(self, filters, kernel_size, strides=(1, 1), padding="valid", *, dilation_rate=(1, 1), depth_multiplier=1,
-                 activation=None, use_bias=True, depthwise_initializer="glorot_uniform", pointwise_initializer="glorot_uniform",
-                 bias_initializer="zeros", **common):
+    def __init__(self, filters: int, kernel_size: Pair, strides: Pair = (1, 1), padding: str = "valid", *,
+                 dilation_rate: Pair = (1, 1), depth_multiplier: int = 1, activation: Any = None, use_bias: bool = True,
+                 depthwise_initializer: Any = "glorot_uniform", pointwise_initializer: Any = "glorot_uniform",
+                 bias_initializer: Any = "zeros", **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.filters = positive(filters, "filters")
         self.kernel_size, self.strides = pair(kernel_size, "kernel_size"), pair(strides, "strides")

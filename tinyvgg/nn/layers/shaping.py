@@ -1,11 +1,14 @@
 """Layers that only rearrange or rescale values."""
 import math
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import numpy as np
 
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.kernels.reference import crop, pad
 from tinyvgg.nn.layers.base import Layer, image_shape
+from tinyvgg.types import LayerOptions
 
 
 class InputLayer(Layer):
@@ -13,7 +16,7 @@ class InputLayer(Layer):
 
     options = ("shape",)
 
-    def __init__(self, shape, **common):
+    def __init__(self, shape: Any, **common: Unpack[LayerOptions]) -> None:
         super().__init__(input_shape=shape, **common)
         self.shape = self.input_shape
 
@@ -48,7 +51,7 @@ class Reshape(Layer):
 
     options = ("target_shape",)
 
-    def __init__(self, target_shape, **common):
+    def __init__(self, target_shape: Sequence[int], **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         sizes = tuple(target_shape) if isinstance(target_shape, tuple | list | np.ndarray) else (None,)
         if any(not isinstance(n, int | np.integer) or n < 1 and n != -1 for n in sizes) or sizes.count(-1) > 1:
@@ -75,7 +78,7 @@ class ZeroPadding2D(Layer):
 
     options = ("padding",)
 
-    def __init__(self, padding=(1, 1), **common):
+    def __init__(self, padding: Any = (1, 1), **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         try:
             first, second = (padding, padding) if isinstance(padding, int | np.integer) else padding
@@ -106,7 +109,7 @@ class Rescaling(Layer):
 
     options = ("scale", "offset")
 
-    def __init__(self, scale, offset=0.0, **common):
+    def __init__(self, scale: Any, offset: Any = 0.0, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         for value in (scale, offset):
             if isinstance(value, bool | str) or np.asarray(value).dtype.kind not in "fiu" or not np.isfinite(value).all():
@@ -136,7 +139,8 @@ class Normalization(Layer):
 
     options = ("axis", "mean", "variance", "invert")
 
-    def __init__(self, axis=-1, mean=0.0, variance=1.0, invert=False, **common):
+    def __init__(self, axis: int = -1, mean: Any = 0.0, variance: Any = 1.0, invert: bool = False,
+                 **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.axis, self.mean, self.variance, self.invert = axis, mean, variance, bool(invert)
         axes = axis if isinstance(axis, list | tuple) else () if axis is None else (axis,)

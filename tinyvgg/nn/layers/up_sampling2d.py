@@ -1,7 +1,10 @@
 """UpSampling2D: each pixel several times."""
+from typing import Unpack
+
 import numpy as np
 
 from tinyvgg.nn.layers.base import Layer, choice, image_shape, pair
+from tinyvgg.types import LayerOptions, Pair
 
 
 class UpSampling2D(Layer):
@@ -9,7 +12,7 @@ class UpSampling2D(Layer):
 
     options = ("size", "interpolation")
 
-    def __init__(self, size=(2, 2), interpolation="nearest", **common):
+    def __init__(self, size: Pair = (2, 2), interpolation: str = "nearest", **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.size, self.interpolation = pair(size, "size"), choice(interpolation, ("nearest",), "interpolation")
 
