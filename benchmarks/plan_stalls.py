@@ -21,8 +21,8 @@ from tinyvgg.codegen.variants import variants, with_variants
 from tinyvgg.firmware.costs import measure
 from tinyvgg.firmware.facts import FAMILIES
 from tinyvgg.firmware.network import build_network
-from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.model import QuantizedModel
+from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.schemes import compress
 from tinyvgg.report.record import append_line, read_lines, write_bytes
 

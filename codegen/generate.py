@@ -1,13 +1,16 @@
 """generate(model, folder): from a model to a folder of C."""
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tinyvgg.codegen.emit import identifier
 from tinyvgg.codegen.guard import guard_code, guard_files
-from tinyvgg.codegen.program import build_program
+from tinyvgg.codegen.program import Program, build_program
 from tinyvgg.codegen.write import files
 from tinyvgg.errors import NotYet, OptionError
 from tinyvgg.quant.graph import Graph
 from tinyvgg.report.record import check_folder, write_bytes
+from tinyvgg.types import PathLike
 
 HERE = Path(__file__).parent
 
@@ -34,7 +37,8 @@ def model_sha256(model):
     return graph_sha256(graph_of(model))
 
 
-def generate(model, folder, *, name=None, header=None, more_kernels=(), guard=None):
+def generate(model: Any, folder: PathLike, *, name: str | None = None, header: Any = None, more_kernels: Sequence[Any] = (),
+             guard: Any = None) -> Program:
     """Write the C of a model (nn.Model, QuantizedModel, CompressedModel or Graph) into `folder`; return the Program.
 
     name: a C identifier, by default the model's own name; header: file name of the header, NAME.h by default; more_kernels:

@@ -9,7 +9,9 @@ import sys
 import tempfile
 import time
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from tinyvgg.codegen.emit import identifier
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
 from tinyvgg.errors import BuildError, CheckFailed
 from tinyvgg.images import byte_images, float_images
+from tinyvgg.types import AnyArray, Floats, Images, Integers, Range, Shape
 
 FOLDER = "tinyvgg-host-"
 FLAGS = ("-std=c99", "-O3", "-ffp-contract=off")
@@ -121,7 +124,7 @@ class HostModel:
     Images are uint8 for integer models (floats in `bounds` are rounded to the nearest level), float32 for float models.
     """
 
-    def __init__(self, model, *, name="network", compiler="auto", flags=()):
+    def __init__(self, model: Any, *, name: str = "network", compiler: str = "auto", flags: Sequence[str] = ()) -> None:
         self.graph, self.name = graph_of(model), graph_of(model).name
         self.sha256 = model_sha256(self.graph)
         self._model = model
@@ -138,21 +141,21 @@ class HostModel:
         self._close = weakref.finalize(self, _remove, folder, library._handle)
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> Shape:
         """Shape of one image."""
         return tuple(self.graph.input_shape)
 
     @property
-    def bounds(self):
+    def bounds(self) -> Range:
         """(low, high) of valid images."""
         return tuple(self.graph.input_range)
 
     input_range = bounds
 
     @property
-    def takes_bytes(self):
+    def takes_bytes(self) -> bool:
         """Whether floats are rounded to levels before anything else."""
-        return dtype_of(self.program.image) == "uint8"
+        return self.program.image.dtype == "uint8"
 
     @property
     def made_for(self):
@@ -160,33 +163,33 @@ class HostModel:
         return getattr(self._model, "made_for", None)
 
     @property
-    def n_classes(self):
+    def n_classes(self) -> int:
         return self.graph.logits.shape[-1]
 
-    def raw_logits(self, x):
+    def raw_logits(self, x: Images) -> AnyArray:
         """x (N, H, W, C) -> (N, classes) as the C gives them: int16 or uint8 for integer models, float32 for float models."""
         return self._answers(x)[0]
 
-    def logits(self, x, **_):
+    def logits(self, x: Images, **_: Any) -> Floats:
         """x (N, H, W, C) -> (N, classes) float32, before a final softmax."""
         raw, last = self.raw_logits(x), self.graph.logits
         return raw if raw.dtype == np.float32 else np.float32(last.scale) * (raw.astype(np.float32) - np.float32(last.zero))
 
-    def scores(self, x):
+    def scores(self, x: Images) -> AnyArray:
         """x (N, H, W, C) -> (N, classes): what the C's softmax gives (uint8 in 1/255, or float32), or the raw logits."""
         raw, probabilities = self._answers(x)
         return raw if probabilities is None else probabilities
 
-    def predict(self, x, **_):
+    def predict(self, x: Images, **_: Any) -> AnyArray:
         """x (N, H, W, C) -> (N, classes): probabilities where the network ends in a softmax, else logits."""
         logits = self.logits(x)
         return logits if self.program.softmax is None else kernels.softmax(logits)
 
-    def labels(self, x, **_):
+    def labels(self, x: Images, **_: Any) -> Integers:
         """x (N, H, W, C) -> (N,) int64, the class of the largest raw logit (the first of equal ones)."""
         return labels_of(self.raw_logits(x))
 
-    def trace(self, x):
+    def trace(self, x: Images) -> dict[str, AnyArray]:
         """x (N, H, W, C) -> {op: its result (N, ...)} for every op that the C computes."""
         x, results = self.check_images(x), {}
 
@@ -199,7 +202,7 @@ class HostModel:
         self._answers(x, ctypes.byref(observer))
         return {name: np.stack(values) for name, values in results.items()}
 
-    def check_images(self, x):
+    def check_images(self, x: Images) -> AnyArray:
         """Return x, uint8 or floats in `bounds`, as the C takes it, or raise ShapeError or DataError: see tinyvgg.images."""
         convert = byte_images if self.program.image.dtype == "uint8" else float_images
         return convert(x, self.bounds, shape=self.input_shape)
@@ -219,5 +222,5 @@ class HostModel:
                 raise CheckFailed(f"the generated code refused its arguments: {STATUS.get(status, status)}")
         return raw, probabilities
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<HostModel {self.name!r}: {len(self.program.layers)} layers, arena {self.program.arena_bytes:,} bytes>"

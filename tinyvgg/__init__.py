@@ -20,8 +20,26 @@ from tinyvgg._version import __version__
 
 if _TYPE_CHECKING:
     from tinyvgg import (
-        analyze, attacks, board, cli, data, demo, errors, faults, interop, io, kernels, models, nn, quant, report,
-        rng, testing, train, xcubeai, zoo,
+        analyze,
+        attacks,
+        board,
+        cli,
+        data,
+        demo,
+        errors,
+        faults,
+        interop,
+        io,
+        kernels,
+        models,
+        nn,
+        quant,
+        report,
+        rng,
+        testing,
+        train,
+        xcubeai,
+        zoo,
     )
     from tinyvgg.io import load_model
     from tinyvgg.open import open_model as open
@@ -43,9 +61,9 @@ def _give_numba_a_folder():
 
 
 _give_numba_a_folder()
-_MODULES = ("analyze", "attacks", "board", "cli", "codegen", "data", "demo", "errors", "faults", "firmware", "interop", "io",
-            "kernels", "models", "nn", "open", "quant", "report", "rng", "testing", "train", "xcubeai", "zoo")
-__all__ = ["__version__", "load_model", *_MODULES]
+__all__ = ["__version__", "analyze", "attacks", "board", "cli", "codegen", "data", "demo", "errors", "faults", "firmware", "interop",
+           "io", "kernels", "load_model", "models", "nn", "open", "quant", "report", "rng", "testing", "train", "xcubeai", "zoo"]
+_MODULES = frozenset(__all__) - {"__version__", "load_model"}
 
 
 def __getattr__(name: str) -> _Any:

@@ -1,12 +1,13 @@
 """Random numbers from one seed: a generator is named by what it is for, so that adding a draw never shifts another's."""
 import zlib
+from typing import Any
 
 import numpy as np
 
 from tinyvgg.errors import OptionError
 
 
-def generator(seed, *names):
+def generator(seed: int, *names: Any) -> np.random.Generator:
     """Return a numpy Generator (PCG64) for `seed` and a path of names, e.g. generator(0, "shuffle", epoch).
 
     seed: int in 0..2^64-1. names: strings or non-negative ints. The same arguments give the same stream on every machine.

@@ -2,7 +2,6 @@
 import contextlib
 import json
 import pickle
-import struct
 from pathlib import Path
 
 import numpy as np

@@ -13,8 +13,8 @@ from tinyvgg.analyze.open import describe_path
 from tinyvgg.cli import main
 from tinyvgg.errors import TinyVGGError
 from tinyvgg.io import save_model
-from tinyvgg.io.keras_h5 import lacking, summary
 from tinyvgg.io.hdf5 import damage
+from tinyvgg.io.keras_h5 import lacking, summary
 from tinyvgg.nn import layers as L
 from tinyvgg.testing import random_network
 

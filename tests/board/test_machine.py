@@ -10,7 +10,7 @@ from tests.board.programs import assemble  # noqa: E402
 from tinyvgg.board import Board, demonstration  # noqa: E402
 from tinyvgg.board.virtual.costs import decoder  # noqa: E402
 from tinyvgg.board.virtual.machine import Machine  # noqa: E402
-from tinyvgg.errors import BuildError, DeviceError, FormatError, LinkError, MissingExtra, OptionError  # noqa: E402
+from tinyvgg.errors import BuildError, DeviceError, FormatError, LinkError, MissingExtra  # noqa: E402
 
 WORDS = {0: "load from 0x60000000, where nothing is", 1: "store of 0x1 to 0x60000000, where nothing is",
          2: "store of 0x1 to 0x08000100, in flash, which stores cannot change", 3: "undefined instruction",

@@ -17,8 +17,8 @@ from tinyvgg.firmware.facts import board_facts  # noqa: E402
 from tinyvgg.firmware.network import build_network  # noqa: E402
 from tinyvgg.nn import layers as L  # noqa: E402
 from tinyvgg.quant import quantize  # noqa: E402
-from tinyvgg.quant.ops.conv2d import Conv2D  # noqa: E402
 from tinyvgg.quant.model import QuantizedModel  # noqa: E402
+from tinyvgg.quant.ops.conv2d import Conv2D  # noqa: E402
 
 LINKER = """
 MEMORY { FLASH (rx) : ORIGIN = 0, LENGTH = 4M  RAM (rwx) : ORIGIN = 0x20000000, LENGTH = 4M }

@@ -55,8 +55,8 @@ def one_layer():
 @pytest.fixture(scope="module")
 def folders(small, tmp_path_factory):
     """Folders of the same small net as floats, int8, and codebooks."""
-    from tinyvgg.testing.integer_networks import share_weights
     from tinyvgg.quant.fuse import fuse
+    from tinyvgg.testing.integer_networks import share_weights
     x = np.random.default_rng(1).integers(0, 256, (8, 9, 8, 3), dtype=np.uint8)
     q, rng = quantize(small, x), np.random.default_rng(0)
     graphs = {"floats": fuse(small), "int8": q.graph, "shared3": share_weights(q.graph, 3, rng, by_channel=True),

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from tests.quant.networks import models, randomise
 from tinyvgg import models as networks
+from tinyvgg import nn
 from tinyvgg.codegen import HostModel
 from tinyvgg.codegen import host as host_module
 from tinyvgg.codegen.generate import HERE
 from tinyvgg.codegen.host import find_compiler
 from tinyvgg.errors import BuildError, QuantError, ShapeError
+from tinyvgg.nn import layers as L
 from tinyvgg.quant import quantize
 from tinyvgg.testing.integer_networks import share_weights
 
@@ -191,3 +193,9 @@ def test_a_compiler_that_says_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(host_module.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10, 10, 0))
     assert host_module.why_refused(done, tmp_path) == f"the disk of {tmp_path} is full"
     assert host_module.why_refused(subprocess.CompletedProcess([], 1, "", "x.c:1: error: no\n"), tmp_path) == "x.c:1: error: no"
+
+
+def test_a_float_network_takes_floats_and_an_integer_one_bytes():
+    model = nn.Sequential([L.InputLayer((4, 4, 1)), L.Flatten(), L.Dense(3)], seed=1)
+    assert not HostModel(model).takes_bytes
+    assert HostModel(quantize(model, np.random.default_rng(0).random((8, 4, 4, 1), np.float32))).takes_bytes

@@ -11,11 +11,11 @@ from tests.quant.networks import models
 from tinyvgg.codegen import HostModel
 from tinyvgg.errors import FormatError
 from tinyvgg.quant import quantize
-from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.model import QuantizedModel
-from tinyvgg.testing.integer_networks import share_weights
+from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.schedule import Schedule, chains, schedule_of, with_schedule
 from tinyvgg.quant.tvq import graph_sha256
+from tinyvgg.testing.integer_networks import share_weights
 
 
 def expanded(graph):

@@ -15,9 +15,9 @@ from tinyvgg.codegen.ops._fixed import TRANSFORMS, as_words, lanes, words_winogr
 from tinyvgg.errors import NotYet
 from tinyvgg.nn import layers as L
 from tinyvgg.quant import quantize
+from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.quant.ops.tail import Tail
 from tinyvgg.quant.ops.weighted import VARIANTS
-from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.testing.integer_networks import share_weights
 
 FAST = ("-O1",)

@@ -1,6 +1,7 @@
 """A network on a board: what it takes, by ST's rules or by ours, whether it fits, and what would help."""
 
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from tinyvgg.analyze import boards, ours, runtime, speed, st
 from tinyvgg.analyze.advice import best_changes
@@ -31,27 +32,27 @@ class Analysis:
     peak: st.Peak | None = None
 
     @property
-    def flash_bytes(self):
+    def flash_bytes(self) -> int:
         """Weights and the runtime's code and constants."""
         return self.weights_bytes + self.runtime_flash_bytes
 
     @property
-    def ram_bytes(self):
+    def ram_bytes(self) -> int:
         """Activations and the runtime's variables."""
         return self.activations_bytes + self.runtime_ram_bytes
 
     @property
-    def missing_flash(self):
+    def missing_flash(self) -> int:
         """Bytes by which the flash is too small, 0 where it is not."""
         return max(0, self.flash_bytes - self.board.flash_bytes)
 
     @property
-    def missing_ram(self):
+    def missing_ram(self) -> int:
         """Bytes by which the RAM is too small, 0 where it is not."""
         return max(0, self.ram_bytes - self.board.ram_bytes)
 
     @property
-    def fits_is_estimate(self):
+    def fits_is_estimate(self) -> bool:
         """Whether `fits` could change with what is estimated: activations, and the runtime's flash and RAM."""
         if self.rules != "xcubeai":
             return False
@@ -64,16 +65,16 @@ class Analysis:
         return max(self.layers, key=lambda row: row.weights_bytes)
 
     @property
-    def milliseconds(self):
+    def milliseconds(self) -> float | None:
         """(least, most) milliseconds of an inference by X-CUBE-AI's rules, an estimate; None where nobody measured."""
         return speed.milliseconds(self.macc, self.board) if self.rules == "xcubeai" else None
 
     @property
-    def fits(self):
+    def fits(self) -> bool:
         """Whether flash and RAM both suffice."""
         return not (self.missing_flash or self.missing_ram)
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Return plain data, with the keys of --json."""
         return {
             "parameters": self.parameters,
@@ -104,7 +105,8 @@ class Analysis:
         }
 
 
-def analyze(model, *, board="stm32l4r9i-disco", rules="xcubeai", compression="none"):
+def analyze(model: Any, *, board: Any = "stm32l4r9i-disco", rules: Literal["xcubeai", "tinyvgg"] = "xcubeai",
+            compression: str = "none") -> Analysis:
     """Say what a model takes on a board -> Analysis, with the three changes that would help most.
 
     model: a model of this library, or a list of Operation. board: a name (see `boards.names()`), a .toml file or a Board.
@@ -118,7 +120,7 @@ def analyze(model, *, board="stm32l4r9i-disco", rules="xcubeai", compression="no
     return found
 
 
-def measure(operations, board, rules, compression):
+def measure(operations: Any, board: Any, rules: Literal["xcubeai", "tinyvgg"], compression: str):
     """The figures alone -> Analysis without advice."""
     for value, allowed, option in ((rules, RULES, "rules"), (compression, COMPRESSIONS, "compression")):
         if value not in allowed:

@@ -52,7 +52,7 @@ class Operation:
         return sum(math.prod(shape) for shape in self.parameters.values())
 
 
-def describe(model):
+def describe(model: Any) -> list[Operation]:
     """Describe a model of this library, a list of its nodes, or a list of Operation (returned as it is) -> list of Operation."""
     if isinstance(model, list | tuple) and not any(isinstance(item, Node) for item in model):
         return list(model)

@@ -1,5 +1,6 @@
 """Inside a network: the maps of each layer, floats beside integers, a clean image beside an attacked one."""
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def distance(a, b):
     return {"relative_l2": relative, "linf": float(np.abs(difference).max())}
 
 
-def look(model, image, attacked=None, *, integer=None):
+def look(model: Any, image: Any, attacked: Any = None, *, integer: Any = None) -> Look:
     """Run one image, and an attacked version of it, through a network and its integer model: return a Look.
 
     model: an nn.Model, CompressedModel or QuantizedModel; image, attacked: (H, W, C) as the model takes them; integer: the

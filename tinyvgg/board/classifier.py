@@ -5,7 +5,9 @@
         board.infer(images).cycles                      # (N,) core cycles of each inference
 """
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from tinyvgg.classifier import labels_of
 from tinyvgg.errors import DeviceError, LinkError, LinkTimeout, OptionError
 from tinyvgg.images import byte_images, check_images, float_images, to_bytes
 from tinyvgg.kernels.reference import softmax
+from tinyvgg.types import AnyArray, Floats, Images, Integers, Range, Shape
 
 PROTOCOLS = ("auto", "tinyvgg", "student")
 _RATES = (115200, 921600)
@@ -50,8 +53,9 @@ class Board:
     without_gradients = ("square, hopskipjump or rays, which need none; or attack the model's file with --out RUN and show the "
                          "images to the board: tinyvgg evaluate URL --data RUN")
 
-    def __init__(self, url=None, protocol="auto", *, baud=START_BAUD, wire="auto", sha256=None, attempts=40, reconnect=30.0,
-                 trace=None, link=None, **virtual):
+    def __init__(self, url: str | None = None, protocol: str = "auto", *, baud: int = START_BAUD, wire: str = "auto",
+                 sha256: str | None = None, attempts: int = 40, reconnect: float = 30.0, trace: Any = None, link: Any = None,
+                 **virtual: Any) -> None:
         if protocol not in PROTOCOLS:
             raise OptionError(f"protocol {protocol!r}; expected auto, tinyvgg or student")
         if wire not in ("auto", "uint8", "int8", "float32"):
@@ -169,47 +173,47 @@ class Board:
 
     # --- the classifier ------------------------------------------------------------------------------------------------
     @property
-    def n_classes(self):
+    def n_classes(self) -> int:
         """Number of classes."""
         return self.info.n_classes if self.info else 10
 
     @property
-    def takes_bytes(self):
+    def takes_bytes(self) -> bool:
         """Whether floats are rounded to levels before anything else; False where the board does not say."""
         return self.info is not None and self.info.output_type != "float32"
 
     @property
-    def bounds(self):
+    def bounds(self) -> Range:
         """(lowest, highest) value of a real input."""
         return self.info.input_bounds if self.info else (0.0, 1.0)
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> Shape:
         """Shape of one image, channels last."""
         return self.info.input_shape if self.info else (32, 32, 3)
 
     @property
-    def sha256(self):
+    def sha256(self) -> str | None:
         """SHA-256 of the model that the board says it holds; None in the student protocol."""
         return self.info.sha256 if self.info else None
 
-    def labels(self, x):
+    def labels(self, x: Images) -> Integers:
         """x (N, H, W, C), uint8 or float -> (N,) int64, the class of each image."""
         return labels_of(self.infer(x).raw)
 
-    def logits(self, x):
+    def logits(self, x: Images) -> Floats:
         """x (N, H, W, C) -> (N, classes) float32. The student protocol has none: OptionError."""
         if self.protocol == "student":
             raise OptionError("the student protocol carries scores, no logits", "board.scores(x), or a tinyvgg firmware")
         return np.float32(self.info.output_scale) * (self.infer(x).raw.astype(np.float32) - np.float32(self.info.output_zero))
 
-    def scores(self, x):
+    def scores(self, x: Images) -> AnyArray:
         """x (N, H, W, C) -> (N, classes) float32 in [0, 1]: softmax of the logits, or the student protocol's byte / 255."""
         if self.protocol == "student":
             return self.infer(x).raw.astype(np.float32) / np.float32(255)
         return softmax(self.logits(x))
 
-    def infer(self, x, *, on_answer=None):
+    def infer(self, x: Images, *, on_answer: Callable[..., Any] | None = None) -> Answers:
         """Classify x (N, H, W, C) one image after another; return Answers.
 
         on_answer(i, raw row, cycles, seconds) is called after each image (progress, results that are kept as they come).
@@ -255,7 +259,7 @@ class Board:
         q = byte_images(x, self.bounds)
         return (q if kind == "uint8" else (q ^ 0x80).view(np.int8)), kind
 
-    def check_images(self, x):
+    def check_images(self, x: Images) -> AnyArray:
         """Return x, uint8 or floats in `bounds`, as an array, or raise ShapeError or DataError: see tinyvgg.images."""
         return check_images(x, self.input_shape, self.bounds)
 
@@ -277,12 +281,12 @@ class Board:
             raise OptionError("the student protocol knows images only", "a tinyvgg firmware")
         return self._reconnected(lambda: self._session.request(kind, payload, **options))
 
-    def echo(self, data):
+    def echo(self, data: bytes) -> bytes:
         """Send up to 512 bytes and return what came back: the same, or an exception."""
         _check_small(data)
         return self._request(protocol.ECHO, bytes(data))
 
-    def usage(self):
+    def usage(self) -> protocol.Usage:
         """Return the memory in use (Usage): constants, variables, watermarks of stack and arena."""
         return protocol.decode_usage(self._request(protocol.USAGE))
 
@@ -296,13 +300,13 @@ class Board:
             layers += some
         return layers
 
-    def call(self, function, data=b"", *, answer_within=30.0):
+    def call(self, function: int, data: bytes = b"", *, answer_within: float = 30.0) -> Any:
         """Call an experiment of the firmware's (tv_app_call); return (bytes, core cycles)."""
         _check_small(data, 4)
         answer = self._request(protocol.CALL, struct.pack("<I", function) + bytes(data), answer_within=answer_within)
         return answer[4:], struct.unpack_from("<I", answer)[0]
 
-    def check_constants(self, anew=True):
+    def check_constants(self, anew: bool = True):
         """Let the firmware check its constants (built with a defence), or tell of its last check; return plain data.
 
         {"found": arrays found changed, "repaired": bytes set, "harmed": findings that stay, "array": the first one's number, "cycles"}.
@@ -310,13 +314,13 @@ class Board:
         words = struct.unpack("<5I", self.call(2, bytes([bool(anew)]))[0])
         return dict(zip(("found", "repaired", "harmed", "array", "cycles"), words, strict=True))
 
-    def read_memory(self, address, count):
+    def read_memory(self, address: int, count: int) -> bytes:
         """Return `count` bytes of memory (firmware built with memory_access)."""
         parts = [self._request(protocol.READ, struct.pack("<II", address + i, min(protocol.SMALL, count - i)))
                  for i in range(0, count, protocol.SMALL)]
         return b"".join(parts)
 
-    def write_memory(self, address, data):
+    def write_memory(self, address: int, data: bytes) -> None:
         """Write RAM (firmware built with memory_access); the board's CRC of what it then holds is checked."""
         import zlib
         for i in range(0, len(data), 256):
@@ -325,11 +329,11 @@ class Board:
             if crc != zlib.crc32(part):
                 raise DeviceError(f"the memory at {address + i:#010x} does not hold what was written")
 
-    def crc_memory(self, address, count):
+    def crc_memory(self, address: int, count: int) -> int:
         """Return the CRC-32 of memory (firmware built with memory_access)."""
         return struct.unpack("<I", self._request(protocol.CRC, struct.pack("<II", address, count), answer_within=30.0))[0]
 
-    def reset(self):
+    def reset(self) -> None:
         """Restart the firmware and connect to it again."""
         try:
             self._session.request(protocol.RESET)
@@ -339,7 +343,7 @@ class Board:
         self._session._switch(START_BAUD)
         self._connect(self.protocol)
 
-    def close(self):
+    def close(self) -> None:
         """Leave the board at 115200 baud, where the next program looks for it, and close the line."""
         try:
             if self.protocol == "tinyvgg" and self._session.baud != START_BAUD:
@@ -357,7 +361,7 @@ class Board:
         self.close()
 
 
-def quantize(x, scale, zero):
+def quantize(x: Images, scale, zero):
     """Return uint8 inputs for float x whose byte q stands for scale * (q - zero): see tinyvgg.images.to_bytes."""
     return to_bytes(x, (-zero * scale, (255 - zero) * scale))
 

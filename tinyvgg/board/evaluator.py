@@ -1,7 +1,9 @@
 """How well a board does: accuracy, agreement with the simulation, time split in wire and compute; kept as it comes, resumed."""
 import hashlib
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +13,14 @@ from tinyvgg.errors import FormatError, LinkError, OptionError
 from tinyvgg.kernels.reference import softmax
 from tinyvgg.report.progress import Progress
 from tinyvgg.report.record import sha256_arrays, told, versions
+from tinyvgg.types import Images, Labels, PathLike
 
 FLOAT_TOLERANCE = 1e-5            # of the largest logit: sums of floats in another order
 
 
-def evaluate_board(board, x, y, *, model=None, out=None, classes=None, seed=0, quiet=True, limit=None):
+def evaluate_board(board: Any, x: Images, y: Labels, *, model: Any = None, out: PathLike | None = None,
+                   classes: Sequence[str] | None = None, seed: int = 0, quiet: bool = True,
+                   limit: int | None = None) -> dict[str, Any]:
     """Classify images x (N, H, W, C) with labels y (N,) on a Board, one after another; return plain data.
 
     model: the QuantizedModel or CompressedModel that the board should hold, for `agreement` (else None): the share of images
@@ -61,7 +66,7 @@ def _key(board, x, y):
             "flash_model": flash_model(board), "bank": bank(board), "image": image_sha256(board)}
 
 
-def image_sha256(board):
+def image_sha256(board: Any):
     """The SHA-256 of what lies in the flash of a virtual Board, which its times rest on; None where silicon keeps it."""
     machine = getattr(board.link, "machine", None)
     if machine is None:
@@ -72,20 +77,20 @@ def image_sha256(board):
     return digest.hexdigest()
 
 
-def bank(board):
+def bank(board: Any):
     """The option byte that the times of a virtual Board rest on, "dual" or "single"; None without a flash model and on silicon."""
     machine = getattr(board.link, "machine", None)
     model = machine and machine.flash_model
     return ("dual" if model.two_banks else "single") if model else None
 
 
-def flash_model(board):
+def flash_model(board: Any):
     """What the times of a Board rest on: "calibrated" or "none" for a virtual one, None where silicon measures them."""
     machine = getattr(board.link, "machine", None)
     return None if machine is None else "calibrated" if machine.flash_model else "none"
 
 
-def ms_error(board):
+def ms_error(board: Any):
     """Error of a Board's times in per cent: 0 where silicon measures them, None where nobody knows it."""
     machine = getattr(board.link, "machine", None)
     return 0.0 if machine is None else machine.error_percent
@@ -99,7 +104,7 @@ def _counter(board):
     return Inferences(machine) if ENTRY in machine.elf.symbols else None
 
 
-def summarise(x, y, rows, board, model, classes):
+def summarise(x: Images, y: Labels, rows, board: Any, model, classes):
     """Return {"n", "accuracy", "interval", "agreement", times, "per_class", "confusion"} of answers `rows` to images x."""
     from tinyvgg.report.interval import wilson
     from tinyvgg.train.evaluate import _per_class
@@ -118,7 +123,7 @@ def summarise(x, y, rows, board, model, classes):
             "confusion": confusion.tolist(), "protocol": board.protocol, "port": board.link.url, **info}
 
 
-def times(rows, board):
+def times(rows, board: Any):
     """Means for an image: ms of the inference with its error, instructions, cycles, ms of everything else (the wire).
 
     Cycles are those of silicon, or of a virtual board at zero wait states; its ms are the flash model's, too.
@@ -134,7 +139,7 @@ def times(rows, board):
             "wire_ms_per_image": None if ms is None else max(total - ms, 0.0), "total_ms_per_image": total}
 
 
-def agreement_with(model, x, raw, board):
+def agreement_with(model, x: Images, raw, board: Any):
     """Return (share of images whose answer is the simulation's, indices of those that differ)."""
     integer = hasattr(model, "integer_logits")
     if board.protocol == "student":
@@ -161,7 +166,7 @@ def model_beside(port, model=None):
     return None
 
 
-def profile_board(board, x):
+def profile_board(board: Any, x: Images):
     """Classify x (N, H, W, C) and return the cycles and ms of each layer (means), and what of stack and arena was in use.
 
     `cycles` are those of silicon, or of a virtual board at zero wait states; its `ms` are the flash model's.
@@ -190,7 +195,7 @@ def profile_board(board, x):
                        for n, c, m, k in zip(names, base[1:], mean[1:], _means(instructions, len(names)), strict=True)]}
 
 
-def profile_model(elf, x, sha256):
+def profile_model(elf, x: Images, sha256):
     """Return {flash model: the profile of the image `elf` on the virtual board with it}, to hold beside a real one's.
 
     Raises LinkError unless the image holds the model `sha256`.

@@ -8,6 +8,7 @@ from tinyvgg import rng
 from tinyvgg.data.dataset import DataSet
 from tinyvgg.errors import DataError, FormatError, OptionError, ShapeError
 from tinyvgg.report.record import atomic_path
+from tinyvgg.types import Images, Labels, Range
 
 HELD_OUT = 0.2                              # share of a single pair of files that is its test part
 RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
@@ -22,7 +23,7 @@ def split(spec):
     return parts
 
 
-def load(paths, *, pixel_range=None):
+def load(paths, *, pixel_range: Range | None = None) -> DataSet:
     """Return the DataSet of [X, Y] (a seeded fifth is held out as the test part) or [X_train, Y_train, X_test, Y_test].
 
     X: (N, H, W, C) uint8, or floats in [0, 1], [-1, 1] or [0, 255] (`pixel_range` says which where the values do not tell).
@@ -48,7 +49,7 @@ def _held_out(x, y, *others):
     return (x[train], y[train], *others), (x[test], y[test], *others)
 
 
-def save(x, y, x_path, y_path):
+def save(x: Images, y: Labels, x_path, y_path):
     """Write images and labels as a pair of .npy files, each whole or not at all."""
     for path, array in ((x_path, x), (y_path, y)):
         with atomic_path(path) as temporary, open(temporary, "wb") as f:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinyvgg import rng
 from tinyvgg.data.dataset import DataSet
+from tinyvgg.types import Bytes, Integers
 
 CLASSES = ("disc", "ring", "square", "frame", "triangle", "plus", "ellipse", "bars", "hourglass", "corner")
 SIZE = 32
@@ -19,14 +20,14 @@ SAMPLES = 2                                 # points a pixel in each direction: 
 
 
 @lru_cache(maxsize=2)
-def load(n_train=10_000, n_test=2_000, seed=0):
+def load(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0) -> DataSet:
     """Return the DataSet of `n_train` + `n_test` images, equally many of each class as far as the numbers allow."""
     x_train, y_train = generate(n_train, seed, "train")
     x_test, y_test = generate(n_test, seed, "test")
     return DataSet("shapes", x_train, y_train, x_test, y_test, CLASSES, f"generated, seed {seed}")
 
 
-def generate(n, seed=0, part="train", *, chunk=500):
+def generate(n: int, seed: int = 0, part: str = "train", *, chunk: int = 500) -> tuple[Bytes, Integers]:
     """Return n images (n, 32, 32, 3) uint8 and labels (n,) int64; the first k of a longer set are not those of a shorter one."""
     random = rng.generator(seed, "shapes", part)
     y = random.permutation(np.arange(n) % 10)

@@ -1,5 +1,7 @@
 """Random flips: the baseline that any search has to beat."""
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +13,13 @@ from tinyvgg.faults.plan import FlipPlan, Step, flips_of
 from tinyvgg.report import record
 from tinyvgg.report.progress import Progress
 from tinyvgg.rng import generator
+from tinyvgg.types import Images, Labels, PathLike
 
 
-def random_flips(model, x, y, *, counts=(1, 10, 100, 1000), seeds=5, seed=0, tensors="weights", fault="flip", memory="sram",
-                 only_bits=None, bases=None, out=None, quiet=True):
+def random_flips(model: Any, x: Images, y: Labels, *, counts: Sequence[int] = (1, 10, 100, 1000), seeds: int = 5, seed: int = 0,
+                 tensors: str | Sequence[str] = "weights", fault: str = "flip", memory: str = "sram",
+                 only_bits: Sequence[int] | None = None, bases: Any = None, out: PathLike | None = None,
+                 quiet: bool = True) -> list[dict[str, Any]]:
     """Flip bits at random and measure the accuracy on x (N, H, W, C), y (N,); return rows, one for each count and seed.
 
     A row: {"flips", "seed", "accuracy", "applied", "nmi", "corrected"}; accuracy is None where an ECC flash raises an NMI: the
@@ -41,14 +46,15 @@ def random_flips(model, x, y, *, counts=(1, 10, 100, 1000), seeds=5, seed=0, ten
     return rows
 
 
-def random_plan(store, count, seed=0, *, tensors="weights", fault="flip", memory="sram", only_bits=None):
+def random_plan(store: Any, count: int, seed: int = 0, *, tensors: str | Sequence[str] = "weights", fault: str = "flip",
+                memory: str = "sram", only_bits: Sequence[int] | None = None) -> FlipPlan:
     """Return the draw of `count` flips that random_flips makes with this seed, as a FlipPlan."""
     place, fault = memory_of(memory, fault)
     flips = draw(store, store.select(tensors), count, generator(seed, "fault", "random", count), fault, only_bits)
     return FlipPlan(store.name, store.sha256, place.form, memory, [Step(tuple(flips_of(store, flips)))])
 
 
-def draw(store, keys, count, rng, fault="flip", only_bits=None):
+def draw(store: Any, keys: Any, count: int, rng: Any, fault: str = "flip", only_bits: Sequence[int] | None = None):
     """Return `count` different bits [(key, index, bit)], each stored bit of `keys` that `fault` can change equally likely."""
     able = [np.flatnonzero(_able(store, key, fault, only_bits)) for key in keys]
     ends = np.cumsum([len(a) for a in able])
@@ -83,7 +89,7 @@ def _measure(store, flips, place, x, y, bases):
     return {"accuracy": accuracy, "applied": len(passed), "nmi": kinds.count("nmi"), "corrected": kinds.count("corrected")}
 
 
-def summarise(rows):
+def summarise(rows: Any) -> Any:
     """Return rows by count: {"flips", "median", "lowest", "highest", "stopped"} of the accuracies; stopped: draws that raised an NMI."""
     found = []
     for count in dict.fromkeys(row["flips"] for row in rows):

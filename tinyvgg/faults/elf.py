@@ -1,5 +1,4 @@
 """Addresses of a network's numbers in its ELF, and plans on ELF, .bin and a running board."""
-import struct
 from contextlib import suppress
 from pathlib import Path
 

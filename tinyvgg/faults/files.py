@@ -1,6 +1,7 @@
 """Plans on files: .h5 and .tvq are copied and patched, whole or not at all."""
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from tinyvgg.faults.store import FileStore
 from tinyvgg.quant.ops.weights import SharedWeights
 from tinyvgg.quant.packing import pack_bits
 from tinyvgg.report.record import atomic_path
+from tinyvgg.types import PathLike
 
 
-def patch_file(plan, path, out):
+def patch_file(plan: Any, path: PathLike, out: PathLike | None):
     """Write `path` (.h5 or .tvq) with a FlipPlan applied to `out`; return the number of bits changed.
 
     The file's bytes are a copy but for the flipped numbers, and the hash that a .tvq states of itself: an attacker writes that anew.

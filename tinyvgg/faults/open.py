@@ -1,11 +1,13 @@
 """The store of a model, in the form in which its bits are flipped."""
+from typing import Any
+
 from tinyvgg.errors import OptionError
 from tinyvgg.faults.image import ImageStore
 from tinyvgg.faults.keras import KerasStore
 from tinyvgg.faults.store import FileStore, Store
 
 
-def open_store(model, form="image"):
+def open_store(model: Any, form: str = "image") -> Store:
     """Return the store of a classifier: a graph's file or C image ("file", "image"), or a float network's own arrays.
 
     model: nn.Model, QuantizedModel, CompressedModel or Graph; a Store is returned as it is. A float network has one form, that of

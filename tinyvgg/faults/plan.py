@@ -1,6 +1,7 @@
 """FlipPlan: which bits to flip, in which order, with what each step did; it applies, reverts, and is saved as JSON."""
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tinyvgg.errors import DataError, FormatError
 from tinyvgg.faults import bits
@@ -8,6 +9,7 @@ from tinyvgg.faults.memories import MEMORIES, addresses, ecc, position
 from tinyvgg.faults.store import check_model
 from tinyvgg.report import record
 from tinyvgg.report.untrusted import read_json
+from tinyvgg.types import PathLike
 
 FORMAT, LARGEST = "tinyvgg.flips", 1 << 24
 
@@ -63,7 +65,7 @@ class FlipPlan:
         """Bits that differ in the end."""
         return len(self.net())
 
-    def check(self, store):
+    def check(self, store: Any):
         """Raise FormatError or OptionError unless every flip fits `store` as it stands; nothing is changed."""
         check_model(store, self.sha256)
         if store.form != self.form:
@@ -78,35 +80,35 @@ class FlipPlan:
                 if now != flip.old:
                     raise FormatError(f"{flip.tensor}[{flip.index}] is {now}; the plan expects {flip.old}", "the model before any flip")
 
-    def apply(self, store):
+    def apply(self, store: Any):
         """Flip the bits in `store`, all or none."""
         self.check(store)
         store.toggle(self.net())
 
-    def revert(self, store):
+    def revert(self, store: Any):
         """Take the flips back."""
         store.toggle(self.net())
 
-    def positions(self, store, bases=None):
+    def positions(self, store: Any, bases: Any = None):
         """(byte address, bit of the byte) of every net flip; bases {tensor: address} from an ELF, else offsets."""
         bases = bases or addresses(store)
         return [position(bases, store.arrays[key], key, index, bit) for key, index, bit in self.net()]
 
-    def ecc(self, store, bases=None):
+    def ecc(self, store: Any, bases: Any = None):
         """What an ECC flash would make of the net flips: rows by double word, see memories.ecc."""
         return ecc(self.positions(store, bases))
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
         return {"format": FORMAT, "version": 1, "model": self.model, "sha256": self.sha256, "form": self.form, "memory": self.memory,
                 "hamming": self.hamming, "steps": [asdict(step) for step in self.steps], "facts": self.facts}
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Write the plan as JSON, whole or not at all."""
         record.write_json(path, self.as_dict())
 
 
-def load_plan(path):
+def load_plan(path: PathLike) -> "FlipPlan":
     """Read a FlipPlan; FormatError for anything else."""
     path = Path(path)
     path = path / "plan.json" if path.is_dir() else path
@@ -119,7 +121,7 @@ def load_plan(path):
         raise FormatError(f"{path} is no plan of bit flips", hint) from error
 
 
-def from_dict(data):
+def from_dict(data: Any):
     """Return the FlipPlan of plain data."""
     if data.get("format") != FORMAT or data.get("version") != 1:
         raise FormatError("this is no plan of bit flips")
@@ -135,7 +137,7 @@ def _flip(row):
     return Flip(str(row["tensor"]), row["index"], row["bit"], row["old"], row["new"])
 
 
-def flips_of(store, places):
+def flips_of(store: Any, places: Any):
     """Return Flips for [(key, index, bit)] on the numbers as they stand, each seeing those before it."""
     values, found = {}, []
     for key, index, bit in places:
@@ -147,7 +149,7 @@ def flips_of(store, places):
     return found
 
 
-def changes_of(store, places):
+def changes_of(store: Any, places: Any):
     """Return [(key, index, value)] that flipping [(key, index, bit)] comes to."""
     values = {}
     for key, index, bit in places:

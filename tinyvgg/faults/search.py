@@ -8,7 +8,9 @@ Differences from the paper: all bits are ranked, not those of the ten weights of
 are tried, not one; labels are the true ones unless labels="predicted"; biases, multipliers, shifts and codebooks are arrays as well.
 """
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,12 +24,16 @@ from tinyvgg.faults.plan import FlipPlan, Step, flips_of, load_plan
 from tinyvgg.faults.victim import victim_of
 from tinyvgg.report import record
 from tinyvgg.report.progress import Progress
+from tinyvgg.types import Images, Labels, PathLike
 
 MOST = 6                    # bits of one array that are flipped together where no fewer help
 
 
-def progressive_search(model, x, y, *, flips=20, goal="any", target=None, source=None, keep=1.0, tensors="weights", only_bits=None,
-                       fault="flip", memory="sram", trials=3, floor=None, labels="true", seed=0, out=None, quiet=True):
+def progressive_search(model: Any, x: Images, y: Labels, *, flips: int = 20, goal: str = "any", target: int | None = None,
+                       source: int | None = None, keep: float = 1.0, tensors: str | Sequence[str] = "weights",
+                       only_bits: Sequence[int] | None = None, fault: str = "flip", memory: str = "sram", trials: int = 3,
+                       floor: float | None = None, labels: Literal["true", "predicted"] = "true", seed: int = 0,
+                       out: PathLike | None = None, quiet: bool = True) -> FlipPlan:
     """Search for the flips that hurt most; return a FlipPlan. The model itself is not changed.
 
     model: nn.Model, QuantizedModel, CompressedModel, Graph or Store. x (N, H, W, C), y (N,): the attacker's images, 128 training
@@ -74,7 +80,7 @@ def progressive_search(model, x, y, *, flips=20, goal="any", target=None, source
 class _Search:
     """The state of one search: what is tried, and how good it was."""
 
-    def __init__(self, victim, goals, keys, fault, together, trials, only_bits):
+    def __init__(self, victim: Any, goals, keys: Any, fault: str, together, trials: int, only_bits: Sequence[int] | None) -> None:
         self.victim, self.goals, self.keys, self.fault, self.together = victim, goals, keys, fault, together
         self.trials, self.only_bits = trials, only_bits
 
@@ -95,7 +101,7 @@ class _Search:
                 break
         return None
 
-    def commit(self, places, y):
+    def commit(self, places: Any, y: Labels):
         """Flip the bits and return what a Step says of the result."""
         self.victim.commit(places)
         return _measure(self.victim.logits, y, self.goals)

@@ -1,4 +1,7 @@
 """How much one flip costs, array by array and bit by bit: exhaustive where there are few, a sample elsewhere."""
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tinyvgg.classifier import labels_of
@@ -10,9 +13,12 @@ from tinyvgg.faults.victim import victim_of
 from tinyvgg.report import record
 from tinyvgg.report.progress import Progress
 from tinyvgg.rng import generator
+from tinyvgg.types import Images, Labels, PathLike
 
 
-def sensitivity_map(model, x, y, *, tensors="all", samples=16, fault="flip", memory="sram", seed=0, out=None, quiet=True):
+def sensitivity_map(model: Any, x: Images, y: Labels, *, tensors: str | Sequence[str] = "all", samples: int = 16,
+                    fault: str = "flip", memory: str = "sram", seed: int = 0, out: PathLike | None = None,
+                    quiet: bool = True) -> list[dict[str, Any]]:
     """Flip single bits and measure the accuracy on x, y; return rows {"tensor", "kind", "bit", "tried", "exhaustive", "mean_drop",
     "worst_drop", "worst_index"}, drops as shares of 1.
 

@@ -5,7 +5,9 @@ A store's `arrays` are named "op/array", exactly as stored: "conv2d/weights", "d
     ImageStore    the constants of the generated C, as they lie in flash (image.py)
     KerasStore    an nn.Model: the arrays of its .h5, kernels, biases and batch-norms' four (keras.py)
 """
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from tinyvgg.quant.ops.base import plain
 from tinyvgg.quant.ops.tail import Tail
 from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import SharedWeights
+from tinyvgg.types import AnyArray, Images, Integers, Labels
 
 KINDS = {"weights": ("weights",), "codebook": ("codebook",), "index": ("indices",), "bias": ("bias",),
          "requantisation": ("offset", "multiplier", "high", "tail_shift"), "batchnorm": ("gain", "shift", "gamma", "beta", "moving_mean",
@@ -29,23 +32,23 @@ class Store:
 
     form = "file"
 
-    def __init__(self, name, n_classes):
+    def __init__(self, name: str, n_classes: int) -> None:
         self.name, self.n_classes, self.arrays = name, n_classes, {}
 
-    def bits(self, key):
+    def bits(self, key: Any) -> int:
         """How many bits of each number of an array are stored: those of its dtype, fewer for indices and shifts."""
         return SHIFT_BITS if key.endswith("/tail_shift") else bits.width(self.arrays[key])
 
-    def usable(self, key):
+    def usable(self, key: Any):
         """Which numbers (n,) of an array mean something: all, but for padding."""
         return np.ones(self.arrays[key].size, bool)
 
-    def kind(self, key):
+    def kind(self, key: Any):
         """The kind of an array: one of KINDS."""
         name = key.rsplit("/", 1)[1]
         return next((kind for kind, names in KINDS.items() if name in names), "weights")
 
-    def select(self, tensors="weights"):
+    def select(self, tensors: str | Sequence[str] = "weights"):
         """Return the keys that `tensors` means: "all", a kind, a key, or several of them separated by commas (or a sequence)."""
         wanted = [t.strip() for t in tensors.split(",")] if isinstance(tensors, str) else list(tensors)
         found = [key for key in self.arrays if "all" in wanted or key in wanted or self.kind(key) in wanted
@@ -58,11 +61,11 @@ class Store:
                               "--tensors all, a kind, or an array such as " + next(iter(self.arrays)))
         return found
 
-    def count_bits(self, keys):
+    def count_bits(self, keys: Any) -> int:
         """Return the stored bits of some arrays."""
         return sum(int(self.usable(key).sum()) * self.bits(key) for key in keys)
 
-    def check(self, key, index, bit):
+    def check(self, key: Any, index: Any, bit: int):
         """Raise OptionError unless (key, index, bit) is a stored bit."""
         if key not in self.arrays:
             near = ", ".join(k for k in self.arrays if k.split("/")[0] == key.split("/")[0]) or ", ".join(list(self.arrays)[:4])
@@ -72,7 +75,7 @@ class Store:
         if not 0 <= bit < self.bits(key):
             raise OptionError(f"bit {bit} is outside {key}, whose numbers have {self.bits(key)} bits")
 
-    def toggle(self, flips):
+    def toggle(self, flips: Any):
         """Invert the bits (key, index, bit) of `flips`; all are checked first. Toggling again takes it back."""
         flips = list(flips)
         for flip in flips:
@@ -82,15 +85,15 @@ class Store:
             flat[index] = bits.flipped(flat[index:index + 1], bit)[0]
         self.changed({key for key, _, _ in flips})
 
-    def changed(self, keys):
+    def changed(self, keys: Any):
         """Called with the keys whose arrays have changed."""
 
-    def labels(self, x, *, batch_size=250):
+    def labels(self, x: Images, *, batch_size: int = 250) -> Integers:
         """x (N, H, W, C) -> (N,) int64; -1, which is no class, where flipped weights make an answer NaN."""
         with np.errstate(all="ignore"):
             return labels_of(self.logits(x, batch_size=batch_size), broken=-1)
 
-    def accuracy(self, x, y):
+    def accuracy(self, x: Images, y: Labels) -> float:
         """Return the share of images x whose label is y (N,)."""
         return float((self.labels(x) == np.asarray(y)).mean())
 
@@ -98,16 +101,16 @@ class Store:
 class GraphStore(Store):
     """A store whose network is a Graph: `op(name)` builds one op from the arrays as they stand."""
 
-    def __init__(self, graph):
+    def __init__(self, graph: Any) -> None:
         super().__init__(graph.name, graph.logits.shape[-1])
         self.original = graph
         self._built = {}
 
-    def changed(self, keys):
+    def changed(self, keys: Any):
         for key in keys:
             self._built.pop(key.rsplit("/", 1)[0], None)
 
-    def op(self, name):
+    def op(self, name: str):
         """The op called `name`, with the arrays as they stand."""
         if name not in self._built:
             self._built[name] = self.build(self.original[name], self.arrays)
@@ -119,21 +122,21 @@ class GraphStore(Store):
         return replace(self.original, ops=tuple(self.op(op.name) for op in self.original.ops))
 
     @property
-    def is_integer(self):
+    def is_integer(self) -> bool:
         return self.original.integer
 
-    def logits(self, x, *, batch_size=250):
+    def logits(self, x: Images, *, batch_size: int = 250) -> AnyArray:
         """x (N, H, W, C) -> (N, classes) float32, with C's arithmetic modulo 2^32 where it overflows."""
         from tinyvgg.faults.execute import run
         x = self.check_images(x)
         parts = [run(self, x[i:i + batch_size]) for i in range(0, len(x), batch_size)]
         return self.real(np.concatenate(parts))
 
-    def check_images(self, x):
+    def check_images(self, x: Images):
         """Return images as the graph takes them."""
         return (byte_images if self.is_integer else float_images)(x, self.original.input_range, shape=self.original.input_shape)
 
-    def real(self, raw):
+    def real(self, raw: Any):
         """The last op's result as float32 logits (N, classes)."""
         last, raw = self.original.logits, raw.reshape(len(raw), -1)
         return raw if raw.dtype == np.float32 else np.float32(last.scale) * (raw.astype(np.float32) - np.float32(last.zero))
@@ -142,7 +145,7 @@ class GraphStore(Store):
 class FileStore(GraphStore):
     """The arrays of a graph as its .tvq file has them; the file's own hash is what an attacker writes anew."""
 
-    def __init__(self, graph):
+    def __init__(self, graph: Any) -> None:
         super().__init__(graph)
         for op in graph.ops:
             if isinstance(op, Weighted):
@@ -154,12 +157,12 @@ class FileStore(GraphStore):
         from tinyvgg.quant.tvq import graph_sha256
         return graph_sha256(self.original)
 
-    def bits(self, key):
+    def bits(self, key: Any):
         if key.endswith("/indices"):
             return self.original[key.rsplit("/", 1)[0]].weights.bits
         return super().bits(key)
 
-    def build(self, op, arrays):
+    def build(self, op: Any, arrays: Any):
         """Return `op` with its arrays taken from `arrays` {key: array}."""
         if not isinstance(op, Weighted):
             return op
@@ -186,7 +189,7 @@ def _stored(op):
     return found + ([("tail_shift", np.array([op.tail.shift], np.uint8))] if isinstance(op.tail, Tail) else [])
 
 
-def check_model(store, sha256, what="the plan"):
+def check_model(store: Any, sha256: Any, what: str = "the plan"):
     """Raise FormatError unless `sha256` is the store's."""
     if store.sha256 != sha256:
         raise FormatError(f"{what} is for another model (SHA-256 {str(sha256)[:12]}...); this one is {store.sha256[:12]}...",

@@ -19,7 +19,6 @@ from tinyvgg._version import __version__
 from tinyvgg.errors import FormatError, WriteError
 from tinyvgg.report.untrusted import check_regular, parse_json
 
-
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"          # files may lie on a disk that several machines share
 
 

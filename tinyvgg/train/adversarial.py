@@ -12,6 +12,7 @@ from tinyvgg.attacks.pgd import pgd
 from tinyvgg.errors import OptionError
 from tinyvgg.nn.losses import cross_entropy, log_softmax
 from tinyvgg.train.callbacks import Callback
+from tinyvgg.types import Eps, Images, Labels, PathLike
 
 RECIPES = ("nfgsm", "fgsm_rs", "pgd", "trades")
 
@@ -24,7 +25,7 @@ class AdversarialBatches:
     `rng` is set by fit anew each epoch, so that a resumed run draws what an unbroken one would.
     """
 
-    def __init__(self, recipe="nfgsm", eps=None, *, steps=None):
+    def __init__(self, recipe: str = "nfgsm", eps: Eps | None = None, *, steps: int | None = None) -> None:
         if recipe not in RECIPES:
             raise OptionError(f"there is no adversarial training {recipe!r}; expected one of {', '.join(RECIPES)}")
         self.recipe, self.eps = recipe, None if eps is None else parse_eps(eps)
@@ -33,7 +34,7 @@ class AdversarialBatches:
             raise OptionError(f"steps is {steps}; expected at least 1")
         self.rng = np.random.default_rng(0)
 
-    def __call__(self, model, x, y):
+    def __call__(self, model, x: Images, y: Labels):
         self.eps = default_eps(model.bounds) if self.eps is None else self.eps
         adv = getattr(self, f"_{self.recipe}")(model, x, y)
         return (np.concatenate([x, adv]), y) if self.recipe == "trades" else (adv, y)
@@ -83,10 +84,10 @@ class TradesLoss:
     Returns (value, gradient (2N, K)). Given N logits for N labels, as in an evaluation, it is the cross-entropy.
     """
 
-    def __init__(self, beta=6.0):
+    def __init__(self, beta: float = 6.0) -> None:
         self.beta = beta
 
-    def __call__(self, logits, y):
+    def __call__(self, logits, y: Labels):
         n = len(y)
         if len(logits) == n:
             return cross_entropy(logits, y)
@@ -108,7 +109,7 @@ class CollapseGuard(Callback):
     robust_accuracy.
     """
 
-    def __init__(self, eps, path=None, *, images=256, steps=10, share=0.5):
+    def __init__(self, eps: Eps, path: PathLike | None = None, *, images: int = 256, steps: int = 10, share: float = 0.5) -> None:
         self.eps, self.path, self.images, self.steps, self.share = parse_eps(eps), path, images, steps, share
         self.best, self.collapsed = 0.0, False
 

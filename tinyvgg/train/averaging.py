@@ -19,7 +19,7 @@ class Average:
     start is soon forgotten. kind "swa": the mean of all updates.
     """
 
-    def __init__(self, kind="ema", decay=0.999):
+    def __init__(self, kind: str = "ema", decay: float = 0.999) -> None:
         if kind not in ("ema", "swa") or not 0 <= decay < 1:
             raise OptionError(f"weight average {kind!r} with decay {decay}; expected 'ema' (0 <= decay < 1) or 'swa'")
         self.kind, self.decay, self.updates, self.values = kind, decay, 0, None
@@ -55,7 +55,7 @@ class Average:
             model.set_weights([v.astype(w.dtype) for v, (_, w) in zip(self.values, model.weights, strict=True)])
 
 
-def refresh_statistics(model, batches, *, seed=0):
+def refresh_statistics(model, batches, *, seed: int = 0):
     """Set every moving mean and variance to the plain mean over `batches` (an iterable of images), run in training mode."""
     normalized = [layer for layer in model.layers if "moving_mean" in layer.state]
     if not normalized:

@@ -2,6 +2,7 @@
 import math
 
 from tinyvgg.errors import OptionError
+from tinyvgg.types import PathLike
 
 
 class Callback:
@@ -24,7 +25,7 @@ class Callback:
 class Best(Callback):
     """Remembers the best value of one column of the history; accuracies are better when greater, losses when smaller."""
 
-    def __init__(self, monitor="val_accuracy"):
+    def __init__(self, monitor: str = "val_accuracy") -> None:
         self.monitor, self.sign = monitor, 1 if "accuracy" in monitor else -1
         self.value, self.epoch = -math.inf, 0
 
@@ -48,7 +49,7 @@ class Best(Callback):
 class BestCheckpoint(Best):
     """Saves the model to `path` whenever the monitored value is better than before."""
 
-    def __init__(self, path, monitor="val_accuracy"):
+    def __init__(self, path: PathLike, monitor: str = "val_accuracy") -> None:
         super().__init__(monitor)
         self.path = path
 
@@ -60,7 +61,7 @@ class BestCheckpoint(Best):
 class EarlyStopping(Best):
     """Stops when the monitored value was not better for `patience` epochs."""
 
-    def __init__(self, patience, monitor="val_loss"):
+    def __init__(self, patience: int, monitor: str = "val_loss") -> None:
         super().__init__(monitor)
         if patience < 1:
             raise OptionError(f"patience is {patience}; expected at least 1 epoch")

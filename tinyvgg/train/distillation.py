@@ -8,10 +8,13 @@ teachers' logits, T the temperature, a the share of the teachers, N images:
 
 T^2 keeps the two terms' gradients in proportion when T changes. Teachers see the augmented images, so their answers fit them.
 """
+from typing import Any
+
 import numpy as np
 
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn.losses import cross_entropy, log_softmax
+from tinyvgg.types import Images, Labels
 
 
 class Distillation:
@@ -24,7 +27,7 @@ class Distillation:
         fit(model, x, y, batch_hook=distillation, loss=distillation.loss)
     """
 
-    def __init__(self, *teachers, temperature=4.0, share=0.9):
+    def __init__(self, *teachers: Any, temperature: float = 4.0, share: float = 0.9) -> None:
         if not 0.01 <= temperature <= 1000:
             raise OptionError(f"the temperature is {temperature}; expected 0.01 to 1000", "4")
         if not 0 <= share <= 1:
@@ -40,7 +43,7 @@ class Distillation:
                     raise ShapeError(f"the teacher's {what.replace('_', ' ')} is {theirs}, the network's {ours}; expected the "
                                      "same")
 
-    def __call__(self, model, x, y):
+    def __call__(self, model, x: Images, y: Labels):
         return x, (y, sum(teacher.logits(x) for teacher in self.teachers) / len(self.teachers))
 
     def loss(self, logits, target):

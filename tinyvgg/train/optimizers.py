@@ -4,6 +4,8 @@ The rules themselves, with their equations, are kernels: `kernels.adam_update` a
 the slots, the arrays that a rule remembers, one dictionary a kind of slot: `adam.slots["velocity"]["conv1/kernel"]`.
 """
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,8 @@ class Optimizer:
 
     slot_names = ()
 
-    def __init__(self, learning_rate, *, weight_decay=None, global_clipnorm=None, exclude_from_weight_decay=()):
+    def __init__(self, learning_rate: float, *, weight_decay: float | None = None, global_clipnorm: float | None = None,
+                 exclude_from_weight_decay: Sequence[str] = ()) -> None:
         if not callable(learning_rate):
             _check("learning_rate", learning_rate, 0, math.inf)
         _check("weight_decay", weight_decay or 0, 0, math.inf)
@@ -90,7 +93,7 @@ class Optimizer:
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum and Nesterov's variant where asked for."""
 
-    def __init__(self, learning_rate=0.01, *, momentum=0.0, nesterov=False, **options):
+    def __init__(self, learning_rate: float = 0.01, *, momentum: float = 0.0, nesterov: bool = False, **options: Any) -> None:
         _check("momentum", momentum, 0, 1)
         self.slot_names = ("momentum",) if momentum else ()
         super().__init__(learning_rate, **options)
@@ -111,7 +114,8 @@ class Adam(Optimizer):
 
     slot_names = ("momentum", "velocity")
 
-    def __init__(self, learning_rate=1e-3, *, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **options):
+    def __init__(self, learning_rate: float = 1e-3, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+                 **options: Any) -> None:
         super().__init__(learning_rate, **options)
         _check("beta_1", beta_1, 0, 1)
         _check("beta_2", beta_2, 0, 1)
@@ -126,7 +130,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101)."""
 
-    def __init__(self, learning_rate=1e-3, *, weight_decay=0.004, **options):
+    def __init__(self, learning_rate: float = 1e-3, *, weight_decay: float = 0.004, **options: Any) -> None:
         super().__init__(learning_rate, weight_decay=weight_decay, **options)
 
 
@@ -135,7 +139,8 @@ class RMSprop(Optimizer):
 
     slot_names = ("velocity",)
 
-    def __init__(self, learning_rate=1e-3, *, rho=0.9, momentum=0.0, epsilon=1e-7, **options):
+    def __init__(self, learning_rate: float = 1e-3, *, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
+                 **options: Any) -> None:
         _check("rho", rho, 0, 1)
         _check("momentum", momentum, 0, 1)
         self.slot_names = ("velocity", "momentum") if momentum else ("velocity",)
@@ -153,7 +158,7 @@ class RMSprop(Optimizer):
 OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
 
 
-def get(name, **options):
+def get(name, **options: Any):
     """Return the optimizer called `name` (sgd, momentum, adam, adamw, rmsprop) with options, or `name` itself if it is one."""
     if isinstance(name, Optimizer):
         return name

@@ -3,12 +3,14 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinyvgg.analyze import describe
 from tinyvgg.errors import DataError, FormatError, TinyVGGError
 from tinyvgg.report.record import versions
+from tinyvgg.types import PathLike
 from tinyvgg.xcubeai.answers import answers
 from tinyvgg.xcubeai.csource import read_generated
 from tinyvgg.xcubeai.figures import totals
@@ -96,18 +98,18 @@ class CrossCheck:
         return ([] if self.compared else [explain_stop(self.report) or NOTHING]) + found
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """agree, differ (something is proved to disagree) or not rebuilt (nothing was compared)."""
         if self.differences:
             return "differ"
         return "agree" if self.compared else "not rebuilt"
 
     @property
-    def agrees(self):
+    def agrees(self) -> bool:
         """Whether something was compared and nothing of it differs (estimates, and what was not rebuilt, apart)."""
         return self.verdict == "agree"
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Return plain data for --json."""
         report = self.report
         return {
@@ -134,7 +136,8 @@ class CrossCheck:
         }
 
 
-def crosscheck(report, model=None, *, model_path=None, generated=None, validation=None, simulation=None):
+def crosscheck(report: Any, model: Any = None, *, model_path: PathLike | None = None, generated: Any = None,
+               validation: Any = None, simulation: Any = None) -> CrossCheck:
     """Compare what X-CUBE-AI left behind with a model -> CrossCheck.
 
     report: path of a report, a console log, a JSON file or a folder that may also hold the generated C and the validation

@@ -8,7 +8,17 @@ import struct
 from collections import deque
 
 from tinyvgg.board.virtual import hooks
-from tinyvgg.board.virtual.map import CPACR, FLASH_REGISTERS, PWR, RCC, SYSTICK_CTRL, SYSTICK_LOAD, SYSTICK_VALUE, core_hz, reset_values
+from tinyvgg.board.virtual.map import (
+    CPACR,
+    FLASH_REGISTERS,
+    PWR,
+    RCC,
+    SYSTICK_CTRL,
+    SYSTICK_LOAD,
+    SYSTICK_VALUE,
+    core_hz,
+    reset_values,
+)
 
 # First address: interrupt number.
 UARTS = {0x40013800: 37, 0x40004400: 38, 0x40004800: 39, 0x40004C00: 52, 0x40005000: 53, 0x40008000: 70}

@@ -12,7 +12,6 @@ from tinyvgg.io.keras_h5.archive import open_archive
 from tinyvgg.io.keras_h5.flatten import flatten, leaves_of
 from tinyvgg.nn.ranges import told_range
 
-
 MAX_STATISTICS = 1 << 20        # values of a Normalization
 
 
