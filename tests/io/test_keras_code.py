@@ -39,7 +39,7 @@ def test_the_trap_works(trap):
     types.FunctionType(marshal.loads(base64.b64decode(code)), {"__builtins__": __builtins__})(1)
     assert sprung.exists()
     sprung.unlink()
-    import hostile_code                                 # noqa: F401
+    import hostile_code  # noqa: F401
     assert sprung.exists()
 
 

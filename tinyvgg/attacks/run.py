@@ -1,4 +1,6 @@
 """The frame of every attack: check the input, go through the images in batches, keep what was found, look at it again."""
+import difflib
+import inspect
 import time
 
 from tinyvgg.attacks.batch import Batch
@@ -10,10 +12,11 @@ from tinyvgg.attacks.task import Found, Task
 from tinyvgg.attacks.victim import Victim
 from tinyvgg.errors import BudgetError
 from tinyvgg.report.progress import Progress
+from tinyvgg.types import RunOptions
 
 
 def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settings=None, flags=(), seed=0, batch_size=128,
-        budget=None, labels="true", out=None, quiet=True, callback=None):
+        budget=None, labels="true", out=None, quiet=True, callback=None, **unknown):
     """Run `attack(batch)` over images x (N, ...) with labels y (N,) and return an AttackResult.
 
     The last line of every attack; these of its settings are every attack's: seed (results depend on it and on each image, not
@@ -22,6 +25,8 @@ def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settin
     and the result is saved), quiet (no progress), callback(batch) after each batch.
     target: None, one class (its own images are left out), or labels (N,).
     """
+    for option in unknown:
+        raise TypeError(f"{name}() got an unexpected keyword argument {option!r}" + _nearest(name, option))
     batch_size = count(batch_size, "batch_size")
     victim = Victim(model, budget=budget)
     x = checked_images(x, victim)
@@ -36,6 +41,14 @@ def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settin
     result = recheck(task, found)
     store.finish(result)
     return result
+
+
+def _nearest(name, option):
+    """Return "; did you mean ...?" for the option of an attack that is spelled most like `option`, or nothing."""
+    from tinyvgg import attacks
+    own = inspect.signature(attacks.ATTACKS[name]).parameters if name in attacks.ATTACKS else ()
+    near = difflib.get_close_matches(option, [*own, *RunOptions.__annotations__], 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _attack_all(attack, task, victim, store, quiet, callback):
