@@ -177,7 +177,7 @@ def refusal(planner, limits, cycles, facts):
     return BudgetError(f"no plan of {name!r} within {limits['flash']:,} bytes of flash and {limits['ram']:,} of RAM {wanted}; "
                        f"the least is about {fastest:.1f} ms, and {worst!r} holds it back, with "
                        f"{1000 * took[worst] / facts.clock_hz:.1f} ms",
-                       f"--target-ms {fastest * 1.02:.0f}, or more flash or RAM")
+                       f"--target-ms {fastest * 1.02:.{0 if fastest > 50 else 2}f}, or more flash or RAM")
 
 
 # --- applying and reading -------------------------------------------------------------------------------------------------

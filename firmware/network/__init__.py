@@ -60,8 +60,8 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
         raise OptionError(f"weights in {weights!r}; expected {' or '.join(WEIGHTS)}", "--weights ram")
     if code not in CODE:
         raise OptionError(f"code in {code!r}; expected {', '.join(CODE)}", "--code sram2")
-    if check_every < 0:
-        raise OptionError(f"a check every {check_every} inferences; expected 0 (at the start only) or more", "--check-every 1")
+    if not 0 <= check_every < 2 ** 31:
+        raise OptionError(f"a check every {check_every} inferences; expected 0 (at the start only) to 2^31 - 1", "--check-every 1")
     if not replace:
         _check_another(graph, Path(out) / f"{name}.tvq")
     _check_constants(graph, name, board, weights)

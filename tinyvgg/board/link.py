@@ -27,7 +27,7 @@ def open_link(url, baud=START_BAUD, *, trace=None, **virtual):
 
     trace: a text stream, or True for standard error, that shows every byte. virtual: options of `Machine`.
     """
-    if not isinstance(url, str) or not url:
+    if not isinstance(url, str) or url.strip() in ("", "virtual:"):
         raise OptionError(f"a port is {url!r}; expected its name", "--port virtual:FILE.elf, or /dev/ttyACM0")
     if url.startswith("virtual:"):
         link = VirtualLink(url, baud, **virtual)

@@ -37,6 +37,9 @@ def validate_board(board, x, *, reference=None, simulation=None):
     """
     if board.protocol == "student":
         raise OptionError("the student protocol answers with scores only", "a tinyvgg firmware")
+    if reference is not None and not hasattr(reference, "ends_in_softmax"):
+        raise OptionError(f"the reference {reference.name!r} is a compressed model; expected the network that it was made of",
+                          "--reference light.h5; a .tvq is compared by --model")
     x = np.asarray(x)
     result = {"n": len(x), "metrics": None, "layers": [], "first_different": None, "model": board.info.model,
               "sha256": board.info.sha256}

@@ -37,6 +37,9 @@ def opened_target(arguments, form):
     spec = arguments.model
     elf = _elf_of(spec, arguments.elf)
     if elf is None and not is_url(spec):
+        strange = next((option for option, value in (("--elf", arguments.elf), ("--tvq", arguments.tvq), ("--keep", arguments.keep)) if value), None)
+        if strange:
+            raise OptionError(f"{strange} is of an .elf or a port; {spec} is a model file", f"the same without {strange}")
         model = open_model(spec, input_range=arguments.input_range)
         yield Target(model, faults.open_store(model, form))
         return
@@ -69,7 +72,11 @@ def _model_of(elf, given):
     if not path.exists():
         raise FormatError(f"{path} is not there: the model of {elf.name}",
                           "--tvq FILE.tvq, which firmware build wrote beside the image")
-    return load_model(path)
+    model = load_model(path)
+    if not hasattr(model, "graph"):
+        raise OptionError(f"{path} is a trained network; expected the model as the image computes it",
+                          "--tvq FILE.tvq, which firmware build wrote beside the image")
+    return model
 
 
 def _board(port, target, tensors):

@@ -77,9 +77,9 @@ def run(arguments):
     from tinyvgg import faults
     from tinyvgg.faults.memories import memory_of
     _complete(arguments)
-    if min(arguments.n, arguments.images) < 1 or arguments.board_images < 0:
-        raise OptionError(f"{arguments.n} test, {arguments.images} search and {arguments.board_images} board images were asked for; "
-                          "expected 1 or more, and 0 or more for a board", "-n 1000")
+    for option, value, least in (("-n", arguments.n, 1), ("--images", arguments.images, 1), ("--board-images", arguments.board_images, 0)):
+        if value < least:
+            raise OptionError(f"{option} is {value}; expected {least} or more", f"{option} {max(least, 20)}")
     if arguments.defence:
         from tinyvgg.codegen.guard import parse_guard
         parse_guard(arguments.defence)
@@ -186,11 +186,14 @@ def _search(arguments, target):
     from tinyvgg import faults
     store, (dataset, x, y) = target.store, _images(arguments, target.model)
     flips = _numbers(20 if arguments.flips is None else arguments.flips, "--flips", "--flips 20")
-    trials = None if arguments.trials == "all" else _numbers(arguments.trials, "--trials", "--trials 3")[0]
+    trials = None if arguments.trials == "all" else _numbers(arguments.trials, "--trials", "--trials 3")
+    for option, values in (("--flips", flips), ("--trials", trials)):
+        if values is not None and (len(values) > 1 or values[0] < 1):
+            raise OptionError(f"{option} of a search is {','.join(map(str, values))}; expected one whole number, 1 or more", f"{option} 3")
     xs, ys = faults.attacker_images(*images_for(target.model, dataset, "train"), arguments.images, arguments.seed)
     plan = faults.progressive_search(store, xs, ys, flips=flips[0], goal=arguments.goal, target=arguments.target,
                                      source=arguments.source,
-                                     trials=trials, floor=arguments.floor, out=arguments.out, **_settings(arguments))
+                                     trials=trials and trials[0], floor=arguments.floor, out=arguments.out, **_settings(arguments))
     return _report(arguments, target, plan, dataset, x, y)
 
 

@@ -68,6 +68,8 @@ def look_at(model, data=None, *, image=0, against=None, scheme=None, attack="pgd
     chosen = _attack_of(attack, default_eps(model.bounds) if eps is None else eps)
     integer = _integer(model, against, scheme, dataset, seed)
     x, y = float_images(images[image : image + 1], model.bounds), labels[image : image + 1]
+    if eps is not None and chosen is not None and "eps" not in chosen[1]:
+        raise OptionError(f"{attack} looks for the nearest image that fools and has no eps", "the same without --eps")
     attacked = None if chosen is None else chosen[0](with_gradients(model), x, y, seed=seed, **chosen[1])
     seen = look(model, x[0], None if attacked is None else attacked.x_adv[0], integer=integer)
     names = [str(c) for c in dataset.classes] if dataset.n_classes == model.n_classes else list(map(str, range(model.n_classes)))

@@ -55,6 +55,10 @@ def objective(goal, y, n_classes, *, target=None, source=None, keep=1.0):
     y, n = np.asarray(y).astype(np.int64), len(y)
     if goal not in GOALS:
         raise OptionError(f"there is no goal {goal!r}; expected one of {', '.join(GOALS)}", "--goal any")
+    if goal == "any" and (target is not None or source is not None):
+        raise OptionError("the goal any has no target or source class", "--goal class --target 5")
+    if goal in ("pair", "stealthy") and target is not None and target == source:
+        raise OptionError(f"source and target are both class {target}; expected two classes", "--source 3 --target 5")
     if goal == "any":
         return Objective(y, np.full(n, 1 / n))
     for name, value in (("target", target), ("source", source)):
