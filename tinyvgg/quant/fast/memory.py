@@ -17,11 +17,11 @@ def whole(n, size=LANES):
 class Tensor:
     """Images of one op's result: uint8 (int16 of logits), (H, W, C) with a border of the zero point, channels in whole vectors."""
 
-    def __init__(self, op, together=LANES):
-        """together: channels of a pixel are filled up to a multiple of it."""
+    def __init__(self, op, together=LANES, dtype=None):
+        """together: channels of a pixel are filled up to a multiple of it. dtype: of the numbers, the op's if None."""
         self.shape, self.zero = op.shape, op.zero
         self.height, self.width, self.channels = op.shape if len(op.shape) == 3 else (1, 1, *op.shape)
-        self.dtype = np.dtype(op.dtype)
+        self.dtype = np.dtype(dtype or op.dtype)
         self.pixel = whole(self.channels, together) * self.dtype.itemsize
         self.border = [0, 0, 0, 0]              # rows above and below, columns to the left and right
         self.buffer = None

@@ -16,17 +16,21 @@ BATCH = 64                      # images at a time: more would leave the caches
 class Plan:
     """What a Graph of integers computes, byte for byte; each thread of the caller has a plan of its own (see plan_for)."""
 
-    def __init__(self, graph, path=None):
+    def __init__(self, graph, path=None, *, keeps=False):
+        """keeps: whether a run leaves behind what the way back needs (see back.py)."""
         self.path, self.threads = path or paths.chosen(), pool().threads
         self.ops, self.last, self.shape = graph.ops, graph.logits, graph.input_shape
         self._capacity = 0
         self._match()
+        for stage in self.stages.values() if keeps else ():
+            if not isinstance(stage, str):
+                stage.keep()
 
     def describe(self):
         """Return which kernel runs where, as text."""
         lines = [f"{self.threads} threads, integers by {self.path}"]
         for op in self._computed():
-            stage = self._stages[op.name]
+            stage = self.stages[op.name]
             lines.append(f"{op.name}: {f'simulated, slow: {stage}' if isinstance(stage, str) else stage.describe()}")
         return "\n".join(lines)
 
@@ -34,8 +38,8 @@ class Plan:
         """x (N, H, W, C) uint8 in one piece -> the logits' integers (N, classes)."""
         parts = []
         for i in range(0, len(x), BATCH):
-            self._run(x[i:i + BATCH])
-            parts.append(self._values(self.last, len(x[i:i + BATCH])))
+            self.run(x[i:i + BATCH])
+            parts.append(self.values(self.last, len(x[i:i + BATCH])))
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros((0, *self.last.shape), self.last.dtype)
 
     def trace(self, x):
@@ -44,8 +48,8 @@ class Plan:
         for i in range(0, max(len(x), 1), BATCH):
             part = x[i:i + BATCH]
             if len(part):
-                self._run(part)
-            parts.append({op.name: self._values(op, len(part)) for op in self._computed()})
+                self.run(part)
+            parts.append({op.name: self.values(op, len(part)) for op in self._computed()})
         found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         found = {self.ops[0].name: x, **found}
         for op in self.ops[1:]:
@@ -60,16 +64,18 @@ class Plan:
     def _match(self):
         self._tensors = {op.name: tensor_of(op, [r for r in self.ops if op.name in r.inputs])
                          for op in (self.ops[0], *self._computed())}
-        self._stages, self._others = {}, {}
+        self.stages, self._others = {}, {}
         for op in self._computed():
-            self._stages[op.name] = stage_of(op, [self._tensors[i] for i in op.inputs], self._tensors[op.name], self.path)
+            self.stages[op.name] = stage_of(op, [self._tensors[i] for i in op.inputs], self._tensors[op.name], self.path)
 
-    def _run(self, x):
+    def run(self, x):
+        """Compute BATCH images at most, uint8 in one piece; `values` then has the results."""
         if len(x) > self._capacity:
             self._build(next(n for n in (1, 8, BATCH) if n >= len(x)))
         self._program.run(pool(), len(x), x.__array_interface__["data"][0])
 
-    def _values(self, op, count):
+    def values(self, op, count):
+        """The integers (count, *shape) that the last run left of an op."""
         if op.name in self._others:
             return self._others[op.name][:count]
         return self._tensors[op.name].read(count)
@@ -79,8 +85,11 @@ class Plan:
         for tensor in self._tensors.values():
             if tensor is not None:
                 tensor.allocate(capacity)
+        for stage in self.stages.values():
+            if getattr(stage, "gate", None) is not None:
+                stage.gate.allocate(capacity)
         image, program = self._tensors[self.ops[0].name], Program()
-        stages = [s for s in self._stages.values() if not isinstance(s, str)]
+        stages = [s for s in self.stages.values() if not isinstance(s, str)]
         for stage in stages:            # once to know how much scratch they need
             stage.add(Program(), {"scratch": 0, "scratch_size": 0})
         size = max((s.scratch for s in stages), default=0) // SLACK * SLACK + 2 * SLACK
@@ -89,7 +98,7 @@ class Plan:
         scratch = {"scratch": start + -start % SLACK, "scratch_size": size}
         program.add(windows.place, **image.fields("y"), x_at=0, source_channels=image.channels)
         for op in self._computed():
-            stage = self._stages[op.name]
+            stage = self.stages[op.name]
             if isinstance(stage, str):
                 program.call(self._simulation(op))
             else:

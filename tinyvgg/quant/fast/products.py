@@ -17,9 +17,11 @@ from tinyvgg.quant.fast.vectors import (
     finish_leaky_byte,
     finish_leaky_wide,
     finish_wide,
+    gate,
     make_tile,
     pairs_avx2,
     pairs_plain,
+    pool_codes,
     pool_sums,
     pool_sums_2x2,
     quads_plain,
@@ -76,10 +78,17 @@ def finish_block(step, image, top, rows, channel, c):
         constants = step.constants + f // LANES * CONSTANTS_BYTES
         for r in range(rows):
             at = c + r * step.pool_stride_height * c_row + 4 * lane
+            pooled = step.pool_height > 1 or step.pool_width > 1 or step.pool_stride_width > 1
+            codes = step.gate_at + image * step.gate_image + (top + r) * step.gate_row + f
+            if step.gate_at and pooled:
+                pool_codes(at, PIXEL, c_row, step.pool_height, step.pool_width, step.pool_stride_width, step.y_width, constants,
+                           codes, step.gate_pixel)
             if step.pool_height == 2 and step.pool_width == 2 and step.pool_stride_width == 2:
                 pool_sums_2x2(at, PIXEL, c_row, at, step.y_width, constants)
-            elif step.pool_height > 1 or step.pool_width > 1 or step.pool_stride_width > 1:
+            elif pooled:
                 pool_sums(at, PIXEL, c_row, step.pool_height, step.pool_width, step.pool_stride_width, at, step.y_width, constants)
+            if step.gate_at:
+                gate(at, PIXEL, codes, step.gate_pixel, step.y_width, constants, step.shift, step.leaky, step.wide, pooled)
             finish_row(step, at, f, step.y_at + image * step.y_image + (top + r) * step.y_row, step.y_pixel, step.y_width)
 
 
@@ -137,7 +146,11 @@ def make_connect(product, pairs):
             else:
                 product(source, step.x_image, step.segment, weights, sums, count, step.depth, step.segments)
             for lane in range(0, min(PANEL, step.channels - channel), LANES):
-                finish_row(step, sums + 4 * lane, channel + lane, step.y_at + begin * step.y_image, step.y_image, count)
+                f = channel + lane
+                if step.gate_at:
+                    gate(sums + 4 * lane, PIXEL, step.gate_at + begin * step.gate_image + f, step.gate_image, count,
+                         step.constants + f // LANES * CONSTANTS_BYTES, step.shift, step.leaky, step.wide, 0)
+                finish_row(step, sums + 4 * lane, f, step.y_at + begin * step.y_image, step.y_image, count)
     return connect
 
 

@@ -57,10 +57,16 @@ class Stage:
     """One op: sources and target are Tensors. `scratch`: bytes that each thread needs."""
 
     scratch = 0
+    gated = False               # whether its sums have codes for the way back
 
     def __init__(self, op, sources, target, path):
-        self.op, self.sources, self.target, self.path = op, sources, target, path
+        self.op, self.sources, self.target, self.path, self.gate = op, sources, target, path, None
         self.prepare()
+
+    def keep(self):
+        """Have a Tensor for the codes of the way back, where the stage has any: see vectors.CLOSED."""
+        if self.gated:
+            self.gate = Tensor(self.op, dtype=np.uint8)
 
     def prepare(self):
         """Widen the source's border, and pack what does not depend on the number of images."""
@@ -70,8 +76,9 @@ class Stage:
         return type(self.op).__name__
 
     def between(self):
-        """Source and target as a step's fields."""
-        return {**self.sources[0].fields("x"), **self.target.fields("y"), "channels": whole(self.target.channels)}
+        """Source and target as a step's fields, and codes."""
+        codes = {f"gate_{name}": 0 if self.gate is None else getattr(self.gate, name) for name in ("at", "row", "image", "pixel")}
+        return {**self.sources[0].fields("x"), **self.target.fields("y"), "channels": whole(self.target.channels), **codes}
 
 
 def at(array):
@@ -81,6 +88,8 @@ def at(array):
 
 class Windowed(Stage):
     """What a convolution and a depthwise one share: a window that slides over a map, a pool, a tail."""
+
+    gated = True
 
     def prepare(self):
         self.window, self.together = self.op.weights.shape[1:3], 1
@@ -192,6 +201,8 @@ class Convolve(Windowed):
 
 class Connect(Stage):
     """Dense."""
+
+    gated = True
 
     def prepare(self):
         source, w = self.sources[0], weights_of(self.op)

@@ -20,6 +20,7 @@ _NAMES = (
     "conv_width",                                           # pixels of a row before the pool
     "rows_few", "rows_many",                                # rows of the result that a thread does at a time
     "across", "down", "tile_rows",                          # of tiles: see winograd.py
+    "gate_at", "gate_row", "gate_image", "gate_pixel",      # codes for the way back: see vectors.CLOSED; gate_at 0: none
     "source_channels",                                      # of the caller's images
     "table", "inputs",                                      # of a sum: see windows.add; or of 256 levels
     "scratch", "scratch_size", "sums",                      # each thread's, and where the sums are in it

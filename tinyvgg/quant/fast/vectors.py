@@ -197,6 +197,61 @@ def pool_sums_2x2(e, c, c_pixel, c_row, target, count, constants):
     e.loop(count, [], window)
 
 
+# What the way back needs of each number of a result: the place in its window that it comes from, and
+CLOSED, NEGATIVE = 128, 64      # ... whether no gradient passes, and whether it came by the negative side of a leaky ReLU
+PLACES = 64                     # so many places of a window can be told apart
+
+
+@machine
+def pool_codes(e, c, c_pixel, c_row, height, width, stride, count, constants, codes, pixel):
+    """For each window of pool_sums the place (row * width + column) of the first of its largest sums, as a byte a channel."""
+    builder = e.builder
+    flip = load(e, constants + 4 * LANES * FLIP, SUMS)
+
+    def window(i, _):
+        corner = c + i * stride * c_pixel
+        first = [Value(e, builder.xor(load(e, corner, SUMS), flip)), Value(e, same(SUMS, 0))]
+
+        def row(p, best):
+            def pixel_of(q, best):
+                value = builder.xor(load(e, corner + p * c_row + q * c_pixel, SUMS), flip)
+                larger = builder.icmp_signed(">", value, best[0].value)
+                place = spread(e, builder.trunc((p * width + q).value, NUMBER), SUMS)
+                return [Value(e, builder.select(larger, value, best[0].value)),
+                        Value(e, builder.select(larger, place, best[1].value))]
+            return e.loop(width, best, pixel_of)
+        best = e.loop(height, first, row)
+        put(e, builder.trunc(best[1].value, ir.VectorType(BYTE, LANES)), codes + i * pixel)
+        return []
+    e.loop(count, [], window)
+
+
+@machine
+def gate(e, c, c_pixel, codes, pixel, count, constants, shift, leaky, wide, pooled):
+    """Complete the codes of a row of pixels, from their sums: where not `pooled`, all places are 0."""
+    builder, bytes_ = e.builder, ir.VectorType(BYTE, LANES)
+    bits = spread(e, builder.trunc(shift.value, NUMBER), SUMS)
+    is_leaky, is_wide, is_pooled = (builder.icmp_signed("!=", v.value, INT(0)) for v in (leaky, wide, pooled))
+    lowest = spread(e, builder.select(is_wide, NUMBER(-32768), NUMBER(0)), SUMS)
+    highest = spread(e, builder.select(is_wide, NUMBER(32767), NUMBER(255)), SUMS)
+
+    def body(i, _):
+        number = [load(e, constants + 4 * LANES * k, SUMS) for k in range(CONSTANTS)]
+        v = builder.shl(builder.add(load(e, c + i * c_pixel, SUMS), number[BIAS]), bits)
+        closed = builder.or_(builder.icmp_signed("<=", v, number[LOW]), builder.icmp_signed(">=", v, number[HIGH]))
+        below = builder.icmp_signed("<", v, same(SUMS, 0))
+        bent = builder.select(below, high_rounded(e, builder.shl(v, same(SUMS, 1)), number[SLOPE]), v)
+        v = builder.select(is_leaky, bent, least(e, largest(e, v, number[LOW]), number[HIGH]))
+        v = high_rounded(e, builder.add(v, number[OFFSET]), number[MULTIPLIER])
+        closed = builder.or_(closed, builder.or_(builder.icmp_signed("<", v, lowest), builder.icmp_signed(">", v, highest)))
+        negative = builder.select(is_leaky, builder.select(below, same(bytes_, NEGATIVE), same(bytes_, 0)), same(bytes_, 0))
+        place = builder.select(is_pooled, load(e, codes + i * pixel, bytes_), same(bytes_, 0))
+        code = builder.or_(place, builder.or_(negative, builder.select(closed, same(bytes_, CLOSED), same(bytes_, 0))))
+        put(e, code, codes + i * pixel)
+        return []
+    e.loop(count, [], body)
+
+
 # --- ops without products of channels ---
 
 
