@@ -1,7 +1,8 @@
 /* What the firmware base asks of an application (a generated network, or the demonstration).
  *
- * The base (tv_main.c, tv_commands.c, tv_student.c and the board's folder) owns main(), the line and the clock.
- * The application defines one constant, `tv_app`, and the five functions below; tv_app_call is optional.
+ * The base (tv_main.c, tv_commands.c, tv_student.c, tv_stm.c and the board's folder) owns main(), the line and the clock.
+ * The application defines one constant, `tv_app`, and the five functions below; tv_app_call and tv_app_outputs are
+ * optional.
  * Nothing here allocates, prints or waits. All functions are called from one thread, never from an interrupt.
  *
  *     power on -> tv_app_init() -> { tv_app_input(t) is filled -> tv_app_infer(t, out) -> tv_app_scores(out, s) } for ever
@@ -36,6 +37,9 @@ typedef struct {
     uint32_t layer_count;        /* 0 where no profile is kept; else layer_names[i] took layer_cycles[i] core cycles */
     const char *const *layer_names;      /* in the last tv_app_infer (count them with tv_cycles()) */
     const uint32_t *layer_cycles;
+    uint64_t macc;               /* multiplications of weights an image; this and the next two are told in ST's protocol only */
+    uint32_t constants_bytes;
+    uint32_t tool_version;       /* of the generator: major << 24 | minor << 16 | patch << 8 */
 } tv_app_info;
 
 extern const tv_app_info tv_app;
@@ -56,6 +60,10 @@ int tv_app_infer(int type, void *output);
 
 /* scores[i] = floor(255 p_i) of the softmax p of the raw outputs: what the student protocol answers. */
 void tv_app_scores(const void *output, uint8_t *scores);
+
+/* Optional (a weak default gives logits): real[i] = what the network's model answers, probabilities where it ends in a softmax, of
+ * the raw outputs: what ST's protocol answers. */
+void tv_app_outputs(const void *raw, float *real);
 
 /* Optional (a weak default refuses): an experiment of the application's own. in: `count` bytes; out: room for 500 bytes.
  * Return the number of bytes written, or -1 for a function number that is not known. */

@@ -13,7 +13,6 @@ uint32_t tv_last_sequence, tv_damaged_frames;
 /* One buffer for small payloads in, one for answers out, each with room for the frame around it. Words, for alignment. */
 static uint32_t small[TV_SMALL_BYTES / 4];
 static struct { tv_header header; uint8_t payload[TV_SMALL_BYTES + 4]; } out;
-static uint32_t output[TV_OUTPUT_BYTES / 4];
 static uint32_t silences;
 static uint32_t old_baud;        /* to return to when nobody speaks at the new one; 0: none */
 
@@ -152,13 +151,13 @@ static void infer(const tv_receiver *r)
     tv_send_frame(TV_ACCEPTED, tv_last_sequence, out.payload, 0);
     tv_led(1);
     uint32_t start = tv_cycles_cold();
-    int status = tv_app_infer(type, output);
+    int status = tv_app_infer(type, tv_output);
     uint32_t cycles = tv_cycles() - start;
     tv_led(0);
     if (status & TV_HARMED) return error(TV_ERROR_HARMED, (uint32_t)status & 0xFFFFu);
     if (status) return error(TV_ERROR_NETWORK, (uint32_t)status);
     uint32_t n = put(0, &cycles, 4);
-    answer((uint8_t)(TV_INFER + type), put(n, output, tv_app.output_count * type_bytes(tv_app.output_type)));
+    answer((uint8_t)(TV_INFER + type), put(n, tv_output, tv_app.output_count * type_bytes(tv_app.output_type)));
 }
 
 static void set_baud(uint32_t baud)

@@ -11,6 +11,8 @@ typedef struct {
     uint32_t flash_bytes, ram_bytes;             /* of the part */
     uint32_t flash_used, ram_static, stack_bytes;/* of this image: constants and code; .data + .bss; reserved stack */
     uint32_t reset_cause;        /* RCC_CSR as found at start */
+    uint32_t core_settings;      /* in ST's word: its number of the series << 24, FPU 16, data cache 10, instruction cache 9,
+                                  * prefetch 8, wait states 7:0 */
 } tv_board_info;
 
 void tv_board(tv_board_info *info);

@@ -2,7 +2,7 @@
 #ifndef TV_PROTOCOL_H
 #define TV_PROTOCOL_H
 
-#include <stdint.h>
+#include "tv_app.h"
 
 #define TV_PROTOCOL_VERSION 1
 #define TV_HEADER_BYTES 12
@@ -67,6 +67,16 @@ void tv_student_start(void);                             /* 0xAB was read betwee
 void tv_student_stop(void);
 void tv_student_silent(void);                            /* nothing was received for half a second */
 void tv_student_push(uint8_t byte);
+
+/* ST's protocol (docs/protocol-stm.md). */
+int tv_stm_active(void);                                 /* in the middle of a message */
+int tv_stm_takes(uint8_t byte);                          /* whether a byte can be the next one: a packet begins with 1..32 */
+void tv_stm_start(void);
+void tv_stm_stop(void);
+void tv_stm_silent(void);                                /* nothing was received for half a second */
+int tv_stm_push(uint8_t byte);                           /* whether it ended a right message, which was answered */
+
+extern uint32_t tv_output[TV_OUTPUT_BYTES / 4];          /* the raw outputs of the last inference, in whatever protocol */
 
 /* The main loop's body, apart so that the tests can run it on the host: a byte, or -1 after half a second without one. */
 void tv_main_start(void);

@@ -4,7 +4,6 @@
 
 static enum { OFF, SECOND_BYTE, IMAGE } state;
 static uint32_t position;
-static uint32_t output[TV_OUTPUT_BYTES / 4];
 
 int tv_student_active(void) { return state != OFF; }
 void tv_student_start(void) { state = tv_app.input_types & TV_ACCEPTS(TV_F32) ? SECOND_BYTE : OFF; }
@@ -21,7 +20,7 @@ static void answer(void)
 {
     uint8_t scores[TV_OUTPUT_BYTES] = {0};
     tv_led(1);
-    if (tv_app_infer(TV_F32, output) == 0) tv_app_scores(output, scores);
+    if (tv_app_infer(TV_F32, tv_output) == 0) tv_app_scores(tv_output, scores);
     tv_led(0);
     for (uint32_t i = 0; i < tv_app.output_count && i < sizeof scores; i++) tv_putc(scores[i]);
 }

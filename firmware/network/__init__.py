@@ -188,7 +188,7 @@ def app_text(program, sha256, header=None, check_every=None):
         "probabilities": "" if program.softmax is None else f"static {name}_probability probabilities[{name.upper()}_CLASSES];",
         "probabilities_argument": "" if program.softmax is None else "probabilities, ",
         "convert": _CONVERT_INTEGER.replace("QUANTIZE", _quantize(low)) if integer else _CONVERT_BYTES if takes_bytes(graph) else _CONVERT_NOTHING,
-        "softmax": _softmax(program), **_guard(name, check_every)}
+        "softmax": _softmax(program), "outputs": _outputs(program), "tool_version": version_word(), **_guard(name, check_every)}
     return Template((HERE / "network_app.c.in").read_text(encoding="utf-8")).substitute(values)
 
 
@@ -219,6 +219,19 @@ def _softmax(program):
         return (f"const tv_softmax_f32_layer layer = {{ {upper}_CLASSES }};\n    tv_softmax_f32(&layer, output, p);")
     return (f"const tv_softmax_scaled_layer layer = {{ {upper}_CLASSES, {upper}_LOGIT_SCALE }};\n"
             f"    tv_softmax_{kind}_f32(&layer, output, p);")
+
+
+def _outputs(program):
+    """C of tv_app_outputs where the network ends in a softmax; the default of the base gives logits."""
+    if program.softmax is None:
+        return ""
+    return f"void tv_app_outputs(const void *output, float *p)\n{{\n    {_softmax(program)}\n}}\n\n"
+
+
+def version_word():
+    """This package's version as ST writes one: major << 24 | minor << 16 | patch << 8, in C."""
+    major, minor, patch = map(int, re.match(r"(\d+)\.(\d+)\.(\d+)", __version__).groups())
+    return f"{major << 24 | minor << 16 | patch << 8:#010x}u"
 
 
 def _guard(name, check_every):

@@ -7,19 +7,20 @@
 #include <sys/mman.h>
 #include "tv_port.h"
 #include "tv_protocol.h"
+#include "fuzz.h"
 
-#define INPUTS 48
 #define WINDOW 0x20000000u
 #define WINDOW_BYTES 0x10000u
 
-static uint8_t *input;
-static uint8_t out[1 << 16];
-static uint32_t out_count, resets, calls, bauds;
+uint8_t *input, out[1 << 16];
+uint32_t out_count;
+int stm_seen;
+static uint32_t resets, calls, bauds;
 static const char *const layer_names[] = { "one", "two" };
 static const uint32_t layer_cycles[] = { 1, 2 };
 
 const tv_app_info tv_app = { .name = "fuzz", .input_shape = { 4, 4, 3, 0 }, .input_count = INPUTS, .input_types = 7, .output_type = TV_I32,
-                             .output_count = 10, .input_scale = 1, .layer_count = 2, .layer_names = layer_names,
+                             .output_count = 10, .input_scale = 1, .output_scale = 1, .layer_count = 2, .layer_names = layer_names,
                              .layer_cycles = layer_cycles };
 void tv_app_init(void) { }
 void *tv_app_input(int type) { return type <= TV_F32 ? input : 0; }
@@ -57,12 +58,12 @@ int tv_memory_ok(uint32_t address, uint32_t count, int write)
 }
 
 static uint64_t state;
-static uint32_t random32(void)
+uint32_t random32(void)
 {
     state ^= state << 13; state ^= state >> 7; state ^= state << 17;
     return (uint32_t)(state >> 16);
 }
-static uint32_t below(uint32_t n) { return random32() % n; }
+uint32_t below(uint32_t n) { return random32() % n; }
 
 static uint32_t crc_bitwise(const uint8_t *p, uint32_t n)
 {
@@ -130,11 +131,49 @@ next:
     return frames;
 }
 
-static void feed(const uint8_t *p, uint32_t n) { while (n--) tv_main_step(*p++); }
+void feed(const uint8_t *p, uint32_t n)
+{
+    while (n--) {
+        tv_main_step(*p++);
+        stm_seen |= tv_stm_active();
+    }
+}
+
+/* Bring the board to where it listens to everybody: a right frame of ours ends what another left. */
+void listen_anew(void)
+{
+    static uint8_t wire[256];
+    feed(wire, make_frame(wire, 1, TV_ECHO, 1, wire, 0, 0));
+    out_count = 0;
+    stm_seen = 0;
+}
+
+/* One image in the student's protocol, right or with a byte lost. */
+static void fuzz_student(int clean)
+{
+    static const uint8_t sync[2] = { 0xAB, 0xAB };
+    static uint8_t image[INPUTS * 4];
+    uint8_t scores[10];
+    int32_t raw[10];
+    for (uint32_t i = 0; i < sizeof image; i++) image[i] = (uint8_t)random32();
+    listen_anew();
+    feed(sync, 2);
+    if (out_count != 2 || out[0] != 0xCD || out[1]) { fprintf(stderr, "0xAB was not acknowledged\n"); abort(); }
+    uint32_t lost = clean ? 0 : 1 + below(sizeof image);
+    feed(image, sizeof image - lost);
+    if (clean) {
+        int status = tv_app_infer(TV_F32, raw);
+        tv_app_scores(raw, scores);
+        memset(scores, 0, status ? 10 : 0);
+    }
+    if (clean ? out_count != 12 || memcmp(out + 2, scores, 10) : out_count != 2) { fprintf(stderr, "wrong scores\n"); abort(); }
+    if (!clean) tv_main_step(-1);
+    if (!clean && tv_student_active() && lost < sizeof image) { fprintf(stderr, "an image that was not ended still waits\n"); abort(); }
+}
 
 int main(int argc, char **argv)
 {
-    uint32_t frames = argc > 1 ? (uint32_t)atol(argv[1]) : 100000, right = 0, damaged = 0, silences = 0, students = 0;
+    uint32_t frames = argc > 1 ? (uint32_t)atol(argv[1]) : 100000, right = 0, damaged = 0, silences = 0, students = 0, both[2] = { 0, 0 };
     state = argc > 2 ? (uint64_t)atol(argv[2]) * 0x9E3779B97F4A7C15u + 1 : 88172645463325252u;
     input = malloc(INPUTS * 4);                  /* exactly: the sanitizer sees one byte too many */
     if (mmap((void *)(uintptr_t)WINDOW, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
@@ -143,6 +182,15 @@ int main(int argc, char **argv)
     static uint8_t wire[16384], payload[4096];
     static const uint8_t types[] = { 1, 2, 3, 4, 5, 6, 7, 0x10, 0x11, 0x12, 0x20, 0x21, 0x22, 0x00, 0x7F, 0xFF };
     for (uint32_t f = 0; f < frames; f++) {
+        /* One of ours, one of each of the others: begun where the one before left the board, or anew. */
+        fuzz_student(below(4) != 0);
+        for (int clean, i = 0; i < (int)below(3); i++) {
+            clean = below(2) != 0;
+            both[clean] += fuzz_stm(clean);
+        }
+        both[0] += fuzz_stm(0);
+        if (below(2)) { feed(payload, below(40)); tv_main_step(-1); }
+        else tv_main_step(0);            /* what is damaged is told at the delimiter after it */
         uint8_t type = below(20) ? types[below(sizeof types)] : (uint8_t)random32();
         uint32_t n = type >= 0x10 && type <= 0x12 && below(4) ? INPUTS * (type == 0x12 ? 4 : 1)
                      : type == 2 ? below(513) : below(6) ? 4 * below(4) : below(700);
@@ -161,8 +209,9 @@ int main(int argc, char **argv)
         if (kind == 8) for (count = below(600); count && below(600);) { uint32_t k = below(count); wire[k] = below(5) ? (uint8_t)random32() : 0xAB; }
         int student = tv_student_active();
         out_count = 0;
+        stm_seen = tv_stm_active();
         feed(wire, count);
-        int answers = check_output(sequence, student || tv_student_active() || kind == 8);
+        int answers = check_output(sequence, student || tv_student_active() || stm_seen || kind == 8);
         if (echo && !student) {
             if (answer_count != n + 16 || answer[1] != 0x82 || memcmp(answer + 12, payload, n)) { fprintf(stderr, "an ECHO was not answered\n"); abort(); }
         }
@@ -179,8 +228,8 @@ int main(int argc, char **argv)
         if (below(3) == 0) { tv_main_step(-1); silences++; }
         else if (!clean) { out_count = 0; tv_main_step(0); if (tv_student_active()) tv_main_step(-1); }
     }
-    printf("{\"frames\": %u, \"right\": %u, \"damaged\": %u, \"silences\": %u, \"in_student_mode\": %u, \"calls\": %u, \"resets\": %u}\n",
-           frames, right, damaged, silences, students, calls, resets);
+    printf("{\"frames\": %u, \"right\": %u, \"damaged\": %u, \"silences\": %u, \"in_student_mode\": %u, \"stm_right\": %u, \"stm_damaged\": %u, \"calls\": %u, \"resets\": %u}\n",
+           frames, right, damaged, silences, students, both[1], both[0], calls, resets);
     free(input);
     return 0;
 }

@@ -70,6 +70,7 @@ void tv_board(tv_board_info *b)
                     + bytes_between(_ramcode_start, _ramcode_end);
     b->stack_bytes = bytes_between(_stack_bottom, _stack_top);
     b->reset_cause = reset_cause;
+    b->core_settings = 1u << 24 | 1u << 16 | (FLASH_ACR & 0x70Fu);       /* FLASH_ACR has them in the same places */
 }
 
 static int inside(uint32_t address, uint32_t count, uint32_t base, uint32_t size)
