@@ -9,6 +9,8 @@ from tinyvgg.codegen.ops._fixed import refusal
 from tinyvgg.codegen.program import Program, emit
 from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.ops.weighted import VARIANTS
+from tinyvgg.quant.schedule import FACT
+from tinyvgg.quant.tvq import graph_sha256
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,14 @@ def variant_cost(graph, name, variant):
 def with_variants(graph, chosen):
     """Return the Graph with the variants of the dict {layer: variant}; other layers as they are."""
     return replace(graph, ops=tuple(replace(op, variant=chosen[op.name]) if op.name in chosen else op for op in graph.ops))
+
+
+def plain_graph(graph):
+    """Return a Graph with every layer direct and no stream."""
+    graph = with_variants(graph, {op.name: "direct" for op in graph.ops if hasattr(op, "variant")})
+    return replace(graph, facts={k: v for k, v in graph.facts.items() if k != FACT})
+
+
+def plain_sha256(graph):
+    """SHA-256 of a Graph without its plan: of what all its plans share."""
+    return graph_sha256(plain_graph(graph))

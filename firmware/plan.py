@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tinyvgg.codegen.variants import variants, with_variants
+from tinyvgg.codegen.variants import plain_graph, plain_sha256, variants, with_variants
 from tinyvgg.errors import BudgetError, BuildError, FormatError, OptionError
 from tinyvgg.firmware.build import find_compiler
 from tinyvgg.firmware.costs import load_table
@@ -21,7 +21,6 @@ from tinyvgg.quant.blob import constant_bytes
 from tinyvgg.quant.memory import alive
 from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.quant.schedule import FACT, Schedule, with_schedule
-from tinyvgg.quant.tvq import graph_sha256
 from tinyvgg.report.record import write_json
 from tinyvgg.report.untrusted import read_json
 
@@ -194,17 +193,6 @@ def apply_plan(model, plan):
                               "a plan made for it: tinyvgg firmware plan MODEL --out DIR")
     planned = with_variants(graph, plan.variants)
     return QuantizedModel(with_schedule(planned, Schedule(plan.streams)), float_graph=model.float_graph)
-
-
-def plain_graph(graph):
-    """Return a Graph with every layer direct and no stream."""
-    graph = with_variants(graph, {op.name: "direct" for op in graph.ops if hasattr(op, "variant")})
-    return replace(graph, facts={k: v for k, v in graph.facts.items() if k != FACT})
-
-
-def plain_sha256(graph):
-    """SHA-256 of a Graph without its plan: of what all its plans share."""
-    return graph_sha256(plain_graph(graph))
 
 
 def is_planned(graph):

@@ -86,7 +86,7 @@ static uint32_t put(uint32_t at, const void *value, uint32_t count)
 }
 
 /* --- the requests --------------------------------------------------------------------------------------------------- */
-static uint32_t text_bytes(const char *text, uint32_t most)
+uint32_t tv_text_bytes(const char *text, uint32_t most)
 {
     uint32_t n = 0;
     while (n < most && text[n]) n++;
@@ -100,7 +100,7 @@ static void hello(void)
     const uint32_t words[] = { b.device_id, b.clock_hz, tv_baud(), b.flash_bytes, b.ram_bytes, b.flash_used, b.ram_static,
                                b.stack_bytes, tv_app.arena_bytes, b.reset_cause, tv_app.input_count, tv_app.layer_count };
     const uint8_t bytes[] = { TV_PROTOCOL_VERSION, TV_MEMORY_ACCESS, tv_app.input_types, tv_app.output_type };
-    uint32_t n = put(0, bytes, sizeof bytes), name = text_bytes(tv_app.name, 63);
+    uint32_t n = put(0, bytes, sizeof bytes), name = tv_text_bytes(tv_app.name, 63);
     n = put(n, words, sizeof words);
     n = put(n, tv_app.input_shape, 8);
     n = put(n, &tv_app.input_scale, 4);
@@ -132,7 +132,7 @@ static void profile(uint32_t first)
     const uint32_t head[2] = { first, tv_app.layer_count };
     uint32_t n = put(0, head, 8);
     for (uint32_t i = first; i < tv_app.layer_count; i++) {
-        uint8_t length = (uint8_t)text_bytes(tv_app.layer_names[i], 63);
+        uint8_t length = (uint8_t)tv_text_bytes(tv_app.layer_names[i], 63);
         if (n + 5 + length > TV_SMALL_BYTES) break;
         n = put(n, &tv_app.layer_cycles[i], 4);
         n = put(n, &length, 1);

@@ -50,6 +50,7 @@ int tv_receiver_between_frames(const tv_receiver *receiver);
 #define TV_CRC_RESIDUE 0xDEBB20E3u       /* the register after data followed by its own CRC, low byte first */
 uint32_t tv_crc32(uint32_t crc, const uint8_t *data, uint32_t count);
 
+uint32_t tv_text_bytes(const char *text, uint32_t most);  /* its length, at most `most` */
 void tv_send_frame(uint8_t type, uint32_t sequence, const uint8_t *payload, uint32_t count);
 
 uint8_t *tv_request_sink(const tv_header *header);       /* for requests while our protocol is spoken */

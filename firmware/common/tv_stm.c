@@ -18,20 +18,23 @@ enum { NO_ERROR = 0, WRONG_SIZE = 1, WRONG_FORMAT = 2, WRONG_STATE = 3, WRONG_PA
 enum { PER_LAYER = 2, PER_LAYER_WITH_DATA = 4, WITHOUT_OUTPUT = 8, CONSTANT_INPUT = 512 };
 enum { ANSWER_SYNC = 10, ANSWER_SYSTEM = 11, ANSWER_ACK = 12, ANSWER_OPERATOR = 16, ANSWER_TENSOR = 17, ANSWER_MODEL = 22 };
 enum { IS_INPUT = 1, IS_OUTPUT = 2, IS_MEMORY = 8, IS_LAST = 256, HAS_NO_DATA = 512 };
+/* Speed is the line's: what is called from many places is there once. */
+#define ONCE __attribute__((noinline)) static
+
 enum { VARINT = 0, COUNTED = 2, FIXED = 5 };
 
 /* --- writing messages ----------------------------------------------------------------------------------------------- */
 static struct { uint8_t count, bytes[PACKET_BYTES]; } packet;
 static uint32_t counting, counted;       /* how deep bytes are counted instead of sent, and how many there were */
 
-static void send_packet(uint8_t last)
+ONCE void send_packet(uint8_t last)
 {
     tv_putc(packet.count | last);
     for (uint32_t i = 0; i < PACKET_BYTES; i++) tv_putc(i < packet.count ? packet.bytes[i] : 0);
     packet.count = 0;
 }
 
-static void put_byte(uint8_t byte)
+ONCE void put_byte(uint8_t byte)
 {
     if (counting) {
         counted++;
@@ -41,33 +44,31 @@ static void put_byte(uint8_t byte)
     packet.bytes[packet.count++] = byte;
 }
 
-static void put_varint(uint64_t n)
+ONCE void put_varint(uint64_t n)
 {
     for (; n > 127u; n >>= 7) put_byte((uint8_t)(n | 128u));
     put_byte((uint8_t)n);
 }
 
-static void put_number(uint32_t field, uint64_t n)
+ONCE void put_number(uint32_t field, uint64_t n)
 {
     put_varint(field << 3 | VARINT);
     put_varint(n);
 }
 
-static void put_bytes(uint32_t field, const void *bytes, uint32_t count)
+ONCE void put_bytes(uint32_t field, const void *bytes, uint32_t count)
 {
     put_varint(field << 3 | COUNTED);
     put_varint(count);
     for (uint32_t i = 0; i < count; i++) put_byte(((const uint8_t *)bytes)[i]);
 }
 
-static void put_text(uint32_t field, const char *text)
+ONCE void put_text(uint32_t field, const char *text)
 {
-    uint32_t count = 0;
-    while (count < 64u && text[count]) count++;
-    put_bytes(field, text, count);
+    put_bytes(field, text, tv_text_bytes(text, 64));
 }
 
-static void put_float(uint32_t field, float x)
+ONCE void put_float(uint32_t field, float x)
 {
     uint8_t bytes[4];
     memcpy(bytes, &x, 4);
@@ -76,7 +77,7 @@ static void put_float(uint32_t field, float x)
 }
 
 /* A message within a message begins with its length: `body` is run twice, to count and to send. */
-static void put_message(uint32_t field, void (*body)(void))
+ONCE void put_message(uint32_t field, void (*body)(void))
 {
     const uint32_t before = counted;
     counting++;
@@ -91,7 +92,7 @@ static void put_message(uint32_t field, void (*body)(void))
 
 static uint32_t request_id;
 
-static void respond(uint32_t state, uint32_t field, void (*body)(void))
+ONCE void respond(uint32_t state, uint32_t field, void (*body)(void))
 {
     put_number(1, request_id);
     put_number(2, state);
@@ -129,7 +130,7 @@ static void acknowledgement_body(void)
     put_number(2, acknowledgement.error);
 }
 
-static void acknowledge(uint32_t state, uint32_t error, uint32_t parameter)
+ONCE void acknowledge(uint32_t state, uint32_t error, uint32_t parameter)
 {
     acknowledgement.parameter = parameter;
     acknowledgement.error = error;
@@ -138,7 +139,7 @@ static void acknowledge(uint32_t state, uint32_t error, uint32_t parameter)
 
 static struct { const char *name; uint32_t format, count, flags, address, n, shape[4]; } tensor;
 
-static void description(void)
+ONCE void description(void)
 {
     put_text(1, tensor.name);
     put_number(2, tensor.format);
@@ -151,7 +152,7 @@ static void description(void)
     put_number(9, tensor.flags);
 }
 
-static void describe(const char *name, uint32_t count, uint32_t flags)
+ONCE void describe(const char *name, uint32_t count, uint32_t flags)
 {
     tensor.name = name;
     tensor.format = FLOATS;
@@ -172,7 +173,7 @@ static void describe_input(void)
 
 static void describe_output(uint32_t more) { describe("output", tv_app.output_count, IS_OUTPUT | IS_LAST | more); }
 
-static void describe_memory(const char *name, const void *at, uint32_t count)
+ONCE void describe_memory(const char *name, const void *at, uint32_t count)
 {
     describe(name, count, IS_MEMORY);
     tensor.format = BYTES;
@@ -231,7 +232,7 @@ static void operator_body(void)
     put_number(8, 0);                    /* there is no heap */
 }
 
-static void send_operator(const char *name, uint32_t flags, uint32_t number, uint32_t cycles)
+ONCE void send_operator(const char *name, uint32_t flags, uint32_t number, uint32_t cycles)
 {
     operator.name = name;
     operator.flags = flags;
@@ -278,7 +279,7 @@ static void infer(void)
     tv_board(&board);
     operator.clock_hz = board.clock_hz;
     tv_led(1);
-    const uint32_t start = tv_cycles();
+    const uint32_t start = tv_cycles_cold();
     const int status = tv_app_infer(TV_F32, tv_output);
     const uint32_t cycles = tv_cycles() - start;
     tv_led(0);
@@ -329,7 +330,7 @@ void tv_stm_silent(void)
 int tv_stm_takes(uint8_t byte) { return in.position || (byte >= 1 && byte <= PACKET_BYTES); }
 
 /* One more byte of a varint; whether it is whole. */
-static int whole(uint8_t byte)
+ONCE int whole(uint8_t byte)
 {
     if (in.shift == 0) in.value = 0;
     if (in.shift < 32) in.value |= (uint32_t)(byte & 127u) << in.shift;
@@ -361,7 +362,7 @@ static void take_content(uint8_t byte)
     if (--in.content == 0) in.part = KEY;
 }
 
-static void take(uint8_t byte)
+ONCE void take(uint8_t byte)
 {
     if (in.part == LENGTH) {
         if (!whole(byte)) return;

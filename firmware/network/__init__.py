@@ -14,13 +14,14 @@ from tinyvgg.codegen.emit import check_name, identifier, number
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
 from tinyvgg.codegen.guard import parse_guard
 from tinyvgg.codegen.program import Program
+from tinyvgg.codegen.variants import plain_sha256
 from tinyvgg.errors import BuildError, FormatError, OptionError
 from tinyvgg.firmware.build import Image, build
 from tinyvgg.firmware.image import board_facts
 from tinyvgg.images import grey_level
 
 HERE = Path(__file__).parent
-TRACE, CRCS, CHECK = 0, 1, 2             # functions of tv_app_call
+TRACE, CRCS, CHECK, PLAIN = 0, 1, 2, 3   # functions of tv_app_call
 WEIGHTS = ("flash", "ram")               # where constants lie while the board runs
 MLPERF_INPUT = 32768                     # bytes: INPUT_BYTES of mlperf/tv_mlperf.c
 CODE = ("auto", "sram2", "flash")        # where the kernels that are made for their shape run
@@ -181,7 +182,7 @@ def app_text(program, sha256, header=None, check_every=None):
         "name": name, "UPPER": name.upper(), "version": __version__, "header": header or f"{name}.h",
         "arena_bytes": arena_bytes, "float_offset": float_offset, "model_name": _text(graph.name)[:63],
         "layer_names": ", ".join(f'"{_text(op.name)[:60]}"' for op in program.layers),
-        "sha256_bytes": ", ".join(map(str, bytes.fromhex(sha256))), "input_shape": ", ".join(map(str, shape)),
+        "sha256_bytes": _bytes(sha256), "plain_sha256_bytes": _bytes(plain_sha256(graph)), "input_shape": ", ".join(map(str, shape)),
         "input_types": " | ".join([*types, "TV_ACCEPTS(TV_F32)"]),
         "output_type": {"int16": "TV_I16", "uint8": "TV_U8", "float32": "TV_F32"}[logits.dtype],
         "input_scale": f"{name.upper()}_INPUT_SCALE" if integer else number(grey_level(graph.input_range)),
@@ -206,6 +207,10 @@ def _quantize(low):
     """C that turns a float image into bytes: see tv_quantize.h."""
     rule, end = ("tv_quantize", "tv_app.input_zero") if low == 0 else ("tv_quantize_from", "tv_app.input_low")
     return f"{rule}((const float *)(const void *)float_image, image, tv_app.input_count, tv_app.input_scale, {end})"
+
+
+def _bytes(digits):
+    return ", ".join(map(str, bytes.fromhex(digits)))
 
 
 def _text(text):

@@ -13,11 +13,12 @@ from tinyvgg.report.record import keep_row, kept_rows, read_lines, write_bytes
 class Answers:
     """The answers in `out` (None: kept nowhere). rows: {image: row} of those that are whole.
 
-    head: the first line of a new file; key: what of it must be the same for kept answers to count, else OptionError. A row holds
+    head: the first line of a new file; key: what of it must be the same for kept answers to count, else OptionError. Answers to fewer
+    images count where those are the first of these: first(n) is the hash of the first n. A row holds
     "i" (below `n`), "raw" (`n_classes` numbers), "cycles", "seconds", "instructions" and "crc".
     """
 
-    def __init__(self, out, head, key, n, n_classes):
+    def __init__(self, out, head, key, n, n_classes, first=None):
         self.path, self._head = None if out is None else Path(out), head
         self.rows, self._tidy = {}, True
         if self.path is None or not self.path.exists():
@@ -26,6 +27,8 @@ class Answers:
         kept = found[0] if found and isinstance(found[0], dict) else {}
         if not found and self.path.stat().st_size:
             raise OptionError(f"{out} holds no answers of a board", "another --out, or remove it")
+        if first and type(kept.get("n")) is int and 0 < kept["n"] < n and kept.get("images") == first(kept["n"]):
+            kept = {**kept, "n": n, "images": head["images"]}
         if found and {name: kept.get(name) for name in key} != key:
             other = next(name for name in key if kept.get(name) != key[name])
             raise OptionError(f"{out} holds answers of another {'set of images' if other == 'images' else other}",

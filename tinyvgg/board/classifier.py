@@ -14,6 +14,7 @@ import numpy as np
 from tinyvgg.board import protocol
 from tinyvgg.board.link import START_BAUD, open_link
 from tinyvgg.board.session import Session
+from tinyvgg.board.stm import StmSession
 from tinyvgg.board.student import StudentSession
 from tinyvgg.classifier import labels_of
 from tinyvgg.errors import DeviceError, LinkError, LinkTimeout, OptionError
@@ -21,9 +22,10 @@ from tinyvgg.images import byte_images, check_images, float_images, to_bytes
 from tinyvgg.kernels.reference import softmax
 from tinyvgg.types import AnyArray, Floats, Images, Integers, Range, Shape
 
-PROTOCOLS = ("auto", "tinyvgg", "student")
+PROTOCOLS = ("auto", "tinyvgg", "student", "stm")
 _RATES = (115200, 921600)
 _SLOWEST, _FASTEST = 1200, 7_500_000     # baud that a board may be asked for
+PLAIN = 3                                # a function of a network's firmware: firmware/network/network_app.c.in
 _FIRST_ANSWER = 60.0                     # seconds for the first inference, whose length nobody knows yet
 
 
@@ -41,7 +43,8 @@ class Board:
     """A classifier at the other end of a line.
 
     url: /dev/ttyACM0, COM3, socket://HOST:PORT, virtual:FILE.elf, or any pyserial URL.
-    protocol: "tinyvgg", "student" (0xAB/0xCD), or "auto": ours first, then the student's.
+    protocol: "tinyvgg", "student" (0xAB/0xCD), "stm" (ST's, of its validation firmware and ours), or "auto": ours first, then the
+    student's. bounds: (lowest, highest) of real inputs, for protocols that do not tell them.
     baud: the rate to work at; ours starts at 115200 and changes to it. wire: "auto", "uint8", "int8" or "float32": how images are
     sent. sha256: the model that the board must hold, else LinkError. attempts: tries for each request. reconnect: seconds to wait
     for a line that was cut. trace: show every byte on standard error. link: an open link to use instead of `url`.
@@ -55,21 +58,23 @@ class Board:
 
     def __init__(self, url: str | None = None, protocol: str = "auto", *, baud: int = START_BAUD, wire: str = "auto",
                  sha256: str | None = None, attempts: int = 40, reconnect: float = 30.0, trace: Any = None, link: Any = None,
-                 **virtual: Any) -> None:
+                 bounds: Any = None, **virtual: Any) -> None:
         if protocol not in PROTOCOLS:
-            raise OptionError(f"protocol {protocol!r}; expected auto, tinyvgg or student")
+            raise OptionError(f"protocol {protocol!r}; expected {', '.join(PROTOCOLS)}")
         if wire not in ("auto", "uint8", "int8", "float32"):
             raise OptionError(f"wire {wire!r}; expected auto, uint8, int8 or float32")
         if not _SLOWEST <= baud <= _FASTEST:
             raise OptionError(f"a rate of {baud} baud; expected {_SLOWEST} to {_FASTEST}", "--baud 115200")
         self._asked, self._baud, self._wire, self._sha256 = protocol, baud, wire, sha256
         self._attempts, self._patience = attempts, reconnect
-        start = baud if protocol == "student" else START_BAUD
+        self._bounds = bounds
+        start = baud if protocol in ("student", "stm") else START_BAUD
         self.link = open_link(url, start, trace=trace, **virtual) if link is None else link
         self.info, self.reconnects, self._longest, self._noise = None, 0, 0.0, b""
-        self._session = self._student = None
+        self._session = self._student = self._stm = None
         self._repeats_before = 0                     # of conversations that a reconnection ended
         self._lost = None                            # why the last reconnection failed
+        self._last_image = None                      # in ST's protocol
         try:
             self._connect(protocol)
         except BaseException:
@@ -80,8 +85,10 @@ class Board:
     def _connect(self, asked):
         """Begin a conversation in the protocol `asked`, "auto": ours first."""
         machine, self._repeats_before = getattr(self.link, "machine", None), self._repeats()
-        self._student = None
+        self._student = self._stm = None
         self._session = Session(self.link, attempts=self._attempts, elf=machine and machine.elf)
+        if asked == "stm":
+            return self._connect_stm()
         if asked != "student":
             self.info = self._say_hello()
             if self.info is not None:
@@ -98,6 +105,15 @@ class Board:
                 return
             self._noise += student.noise
         raise self._stranger()
+
+    def _connect_stm(self):
+        self.link.set_baud(self._baud)
+        self._stm = StmSession(self.link, baud=self._baud)
+        if self._stm.synchronise() is None:
+            self._noise += self._stm.noise
+            raise self._stranger()
+        self.info, self.protocol = self._stm.with_bounds(self._bounds), "stm"
+        self._check_model()
 
     def _say_hello(self):
         """Try the rates that a board may have been left at; the whole takes at most 4 seconds."""
@@ -116,14 +132,18 @@ class Board:
         if self._session.frames:
             return LinkError(f"{url} speaks the tinyvgg protocol, but did not answer HELLO", "press the board's reset button")
         if heard:
-            return LinkError(f"{url} sends bytes that are neither protocol: another program's output, or another baud rate",
+            return LinkError(f"{url} sends bytes of another protocol: another program's output, or another baud rate",
                              f"flash a tinyvgg firmware, or --baud (now {self._baud})")
-        which = "in either protocol" if self._asked == "auto" else f"in the {self._asked} protocol"
-        return LinkError(f"nobody answered at {url} {which} ({self._baud} baud)",
-                         "check the port, press the board's reset button, or flash a firmware: tinyvgg board demo")
+        which = {"auto": "in our protocol or the student's", "stm": "in ST's protocol"}.get(self._asked, f"in the {self._asked} protocol")
+        hint = "check the port, press the board's reset button, or flash an image: tinyvgg firmware flash build/NAME.elf"
+        if getattr(self.link, "machine", None):
+            hint = "an image of tinyvgg firmware build without --protocol mlperf; tinyvgg board run serves firmware of others"
+        elif self._asked == "auto":
+            hint += "; --protocol stm for a firmware of X-CUBE-AI's"
+        return LinkError(f"nobody answered at {url} {which} ({self._baud} baud)", hint)
 
     def _check_model(self):
-        if self._sha256 and self.info.sha256 != self._sha256:
+        if self._sha256 and self.info.sha256 and self.info.sha256 != self._sha256:
             raise LinkError(f"the board holds the model {self.info.model!r} with SHA-256 {self.info.sha256[:12]}...; expected "
                             f"{self._sha256[:12]}...", "flash the image built from that model")
 
@@ -144,14 +164,14 @@ class Board:
         return work()
 
     def _reconnect(self, reason):
-        known = self.info, self.protocol, self._student
+        known = self.info, self.protocol, self._student, self._stm
         self._lost = reason
         try:
             self._open_anew(reason)
             self._lost = None
         finally:
             if self._lost:
-                self.info, self.protocol, self._student = known
+                self.info, self.protocol, self._student, self._stm = known
         self.reconnects += 1
         if known[0] and self.info and self.info.sha256 != known[0].sha256:
             raise LinkError("after the interruption another model answered", "start again")
@@ -185,7 +205,7 @@ class Board:
     @property
     def bounds(self) -> Range:
         """(lowest, highest) value of a real input."""
-        return self.info.input_bounds if self.info else (0.0, 1.0)
+        return self.info.input_bounds if self.info else self._bounds or (0.0, 1.0)
 
     @property
     def input_shape(self) -> Shape:
@@ -194,21 +214,34 @@ class Board:
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the model that the board says it holds; None in the student protocol."""
+        """SHA-256 of the model that the board says it holds; None in the student protocol, and of a firmware of ST's."""
         return self.info.sha256 if self.info else None
+
+    @property
+    def plain_sha256(self) -> str | None:
+        """SHA-256 of that model without its plan, or None where the firmware does not tell."""
+        if self.protocol != "tinyvgg":
+            return None
+        try:
+            return self.call(PLAIN)[0].hex()
+        except DeviceError:                          # a firmware of before, or the demonstration
+            return None
 
     def labels(self, x: Images) -> Integers:
         """x (N, H, W, C), uint8 or float -> (N,) int64, the class of each image."""
         return labels_of(self.infer(x).raw)
 
     def logits(self, x: Images) -> Floats:
-        """x (N, H, W, C) -> (N, classes) float32. The student protocol has none: OptionError."""
-        if self.protocol == "student":
-            raise OptionError("the student protocol carries scores, no logits", "board.scores(x), or a tinyvgg firmware")
+        """x (N, H, W, C) -> (N, classes) float32. The student protocol and ST's have none: OptionError."""
+        if self.protocol != "tinyvgg":
+            raise OptionError(f"the {self.protocol} protocol carries scores, no logits", "board.scores(x), or a tinyvgg firmware")
         return np.float32(self.info.output_scale) * (self.infer(x).raw.astype(np.float32) - np.float32(self.info.output_zero))
 
     def scores(self, x: Images) -> AnyArray:
-        """x (N, H, W, C) -> (N, classes) float32 in [0, 1]: softmax of the logits, or the student protocol's byte / 255."""
+        """x (N, H, W, C) -> (N, classes) float32 in [0, 1]: softmax of the logits, the student protocol's byte / 255, or the
+        network's own outputs in ST's protocol."""
+        if self.protocol == "stm":
+            return self.infer(x).raw
         if self.protocol == "student":
             return self.infer(x).raw.astype(np.float32) / np.float32(255)
         return softmax(self.logits(x))
@@ -235,6 +268,9 @@ class Board:
     def _infer_one(self, data, kind):
         if self.protocol == "student":
             return np.frombuffer(self._student.infer(data), np.uint8), 0
+        if self.protocol == "stm":
+            self._last_image = np.frombuffer(data, "<f4").reshape(self.input_shape)
+            return self._stm.infer(self._last_image)
         limit = 4 * self._longest + 2 if self._longest else _FIRST_ANSWER
         answer = self._session.request(protocol.INFER + protocol.TYPES.index(kind), data, answer_within=limit)
         self._longest = max(self._longest, self._session.took)      # what waiting for lost answers took is no inference's time
@@ -248,7 +284,7 @@ class Board:
         return np.dtype(self.info.output_type if self.info else "uint8").newbyteorder("<")
 
     def _repeats(self):
-        return self._repeats_before + sum(s.repeats for s in (self._student, self._session) if s)
+        return self._repeats_before + sum(s.repeats for s in (self._student, self._stm, self._session) if s)
 
     def _prepare(self, x):
         """Return (images as they go on the wire, their element type)."""
@@ -264,7 +300,7 @@ class Board:
         return check_images(x, self.input_shape, self.bounds)
 
     def _choose_wire(self, x):
-        if self.protocol == "student":
+        if self.protocol != "tinyvgg":
             return "float32"
         accepted = self.info.input_types
         if self._wire != "auto":
@@ -277,8 +313,8 @@ class Board:
 
     # --- the board itself ------------------------------------------------------------------------------------------------
     def _request(self, kind, payload=b"", **options):
-        if self.protocol == "student":
-            raise OptionError("the student protocol knows images only", "a tinyvgg firmware")
+        if self.protocol != "tinyvgg":
+            raise OptionError(f"the {self.protocol} protocol knows images only", "a tinyvgg firmware, --protocol tinyvgg")
         return self._reconnected(lambda: self._session.request(kind, payload, **options))
 
     def echo(self, data: bytes) -> bytes:
@@ -286,12 +322,19 @@ class Board:
         _check_small(data)
         return self._request(protocol.ECHO, bytes(data))
 
-    def usage(self) -> protocol.Usage:
-        """Return the memory in use (Usage): constants, variables, watermarks of stack and arena."""
+    def usage(self) -> Any:
+        """Return the memory in use (Usage): constants, variables, watermarks of stack and arena. ST's protocol: a dict of what it tells."""
+        if self.protocol == "stm":
+            return self._stm.usage()
         return protocol.decode_usage(self._request(protocol.USAGE))
 
     def profile(self):
-        """Return [(layer name, core cycles)] of the last inference; empty where the firmware keeps no profile."""
+        """Return [(layer name, core cycles)] of the last inference; empty where the firmware keeps no profile.
+
+        In ST's protocol the last image is classified once more, layer by layer.
+        """
+        if self.protocol == "stm":
+            return self._profile_stm()
         layers, count = [], 1
         while len(layers) < count:
             first, count, some = protocol.decode_profile(self._request(protocol.PROFILE, struct.pack("<I", len(layers))))
@@ -299,6 +342,13 @@ class Board:
                 raise DeviceError("the board's profile contradicts itself")
             layers += some
         return layers
+
+    def _profile_stm(self):
+        if not self.info.observes or self._last_image is None:
+            return []
+        self._reconnected(lambda: self._stm.infer(self._last_image, per_layer=True))
+        clock = self.info.clock_hz
+        return [(op.name, op.cycles if op.cycles is not None else round(op.ms * clock / 1000)) for op in self._stm.layers]
 
     def call(self, function: int, data: bytes = b"", *, answer_within: float = 30.0) -> Any:
         """Call an experiment of the firmware's (tv_app_call); return (bytes, core cycles)."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyvgg.board.answers import Answers
 from tinyvgg.classifier import labels_of
+from tinyvgg.codegen.variants import plain_sha256
 from tinyvgg.errors import FormatError, LinkError, OptionError
 from tinyvgg.kernels.reference import softmax
 from tinyvgg.report.progress import Progress
@@ -24,17 +25,16 @@ def evaluate_board(board: Any, x: Images, y: Labels, *, model: Any = None, out: 
     """Classify images x (N, H, W, C) with labels y (N,) on a Board, one after another; return plain data.
 
     model: the QuantizedModel or CompressedModel that the board should hold, for `agreement` (else None): the share of images
-    whose answer is the simulation's: the same bytes; for floats within 1e-5 of the largest; in the student's protocol scores
-    within 1 of 255. out: a .jsonl file that each answer is appended to; what it holds of the same images and model is not asked
-    again. limit: stop after so many new images (the rest can be resumed).
+    whose answer is the simulation's: the same bytes; for floats, and in ST's protocol, within 1e-5 of the largest; in the student's
+    scores within 1 of 255. out: a .jsonl file that each answer is appended to; what it holds of the same images and model is not asked
+    again, and answers to the first of more images count. limit: stop after so many new images (the rest can be resumed).
     Cycles are the board's; instructions are exact, of a virtual board only. Raises LinkError where `model` is not the board's.
     """
-    if board.info is not None and model is not None and board.info.sha256 != model.sha256:
-        raise LinkError(f"the board holds a model with SHA-256 {board.info.sha256[:12]}...; {model.name!r} has "
-                        f"{model.sha256[:12]}...", "compare with the .tvq that lies beside the image: firmware build writes both")
+    check_model(board, model)
     x, y = np.asarray(x), np.asarray(y).reshape(-1).astype(np.int64)
     key = _key(board, x, y)
-    kept = Answers(out, {**key, "seed": seed, "versions": versions(), "about": told()}, key, len(x), board.n_classes)
+    kept = Answers(out, {**key, "n": len(x), "seed": seed, "versions": versions(), "about": told()}, key, len(x), board.n_classes,
+                   first=lambda n: sha256_arrays(x[:n], y[:n]))
     rows = kept.rows
     waiting = [i for i in range(len(x)) if i not in rows][:limit]
     if waiting:
@@ -58,6 +58,20 @@ def evaluate_board(board: Any, x: Images, y: Labels, *, model: Any = None, out: 
     return {**result, "repeats": answers.repeats if answers else 0, "reconnects": board.reconnects,
             "resumed": len(done) - len(waiting), "images_sha256": key["images"],
             "results": None if out is None else str(out), "seed": seed, "versions": versions()}
+
+
+def check_model(board, model):
+    """Raise LinkError unless the board holds `model`, in whatever plan, or does not tell what it holds; None is always right.
+
+    Every plan of a model gives the same bytes. ST's protocol tells the planned model only, so there one without a plan is believed.
+    """
+    if model is None or board.sha256 in (None, model.sha256):
+        return
+    plain = plain_sha256(model.graph)
+    if plain == (model.sha256 if board.protocol == "stm" else board.plain_sha256):
+        return
+    raise LinkError(f"the board holds a model with SHA-256 {board.sha256[:12]}...; {model.name!r} has {model.sha256[:12]}...",
+                    "the .tvq that lies beside the image, or the one it was built from")
 
 
 def _key(board, x, y):
@@ -144,10 +158,10 @@ def agreement_with(model, x: Images, raw, board: Any):
     integer = hasattr(model, "integer_logits")
     if board.protocol == "student":
         same = (np.abs(np.floor(255 * softmax(model.logits(x).astype(np.float64))) - raw) <= 1).all(axis=1)
-    elif integer:
+    elif integer and board.protocol == "tinyvgg":
         same = (model.integer_logits(x) == raw).all(axis=1)
     else:
-        expected = model.logits(x)
+        expected = model.predict(x) if board.protocol == "stm" else model.logits(x)
         same = np.abs(expected - raw).max(axis=1) <= FLOAT_TOLERANCE * np.abs(expected).max(axis=1)
     return float(same.mean()), np.flatnonzero(~same).tolist()
 
@@ -190,9 +204,15 @@ def profile_board(board: Any, x: Images):
     base = mean - np.mean(stalls, axis=0)
     return {"n": len(x), "cycles_per_image": float(base[0]), "ms_per_image": 1000 * float(mean[0]) / clock,
             "ms_error": ms_error(board), "flash_model": flash_model(board), "bank": bank(board), "clock_hz": clock,
-            "modelled": getattr(board.link, "machine", None) is not None, "usage": vars(board.usage()), "model": board.info.model,
+            "modelled": getattr(board.link, "machine", None) is not None, "usage": usage_of(board), "model": board.info.model,
             "layers": [{"layer": n, "cycles": float(c), "ms": 1000 * float(m) / clock, "instructions": k}
                        for n, c, m, k in zip(names, base[1:], mean[1:], _means(instructions, len(names)), strict=True)]}
+
+
+def usage_of(board):
+    """What a Board says of the memory in use, as plain data."""
+    usage = board.usage()
+    return usage if isinstance(usage, dict) else vars(usage)
 
 
 def profile_model(elf, x: Images, sha256):

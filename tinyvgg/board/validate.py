@@ -4,6 +4,7 @@ import zlib
 
 import numpy as np
 
+from tinyvgg.board.evaluator import agreement_with
 from tinyvgg.errors import DeviceError, OptionError
 from tinyvgg.kernels.reference import softmax
 
@@ -33,8 +34,11 @@ def validate_board(board, x, *, reference=None, simulation=None):
 
     reference: the original model (nn.Model), for the metrics of probabilities. simulation: the QuantizedModel that the board
     should hold: each layer's bytes are compared by their CRC-32, layer by layer in every image; `first_different` is
-    {"image", "layer"} or None. Floats are compared by the logits alone (CRCs of rounded floats say nothing).
+    {"image", "layer"} or None. Floats are compared by the logits alone (CRCs of rounded floats say nothing). In ST's protocol the
+    outputs are compared, not the layers; "layers" then has their times.
     """
+    if board.protocol == "stm":
+        return _validate_outputs(board, np.asarray(x), reference, simulation)
     if board.protocol == "student":
         raise OptionError("the student protocol answers with scores only", "a tinyvgg firmware")
     if reference is not None and not hasattr(reference, "ends_in_softmax"):
@@ -49,6 +53,24 @@ def validate_board(board, x, *, reference=None, simulation=None):
         expected = reference.predict(x)
         logits = board.logits(x)
         result["metrics"] = metrics(expected, softmax(logits) if reference.ends_in_softmax else logits)
+    return {**result, "passed": result["first_different"] is None}
+
+
+def _validate_outputs(board, x, reference, simulation):
+    """The same in ST's protocol, which carries what the network answers and each layer's time."""
+    answers = board.infer(x)
+    times = board.profile()
+    ms = 1000 * answers.cycles / board.info.clock_hz
+    result = {"n": len(x), "metrics": None, "first_different": None, "model": board.info.model, "sha256": board.info.sha256,
+              "protocol": "stm", "signature": board.info.signature, "ms_per_image": float(ms.mean()) if len(x) else None,
+              "layers": [{"layer": name, "cycles": cycles, "ms": 1000 * cycles / board.info.clock_hz} for name, cycles in times]}
+    if simulation is not None:
+        share, different = agreement_with(simulation, x, answers.raw, board)
+        result |= {"agreement": share}
+        if different:
+            result["first_different"] = {"image": different[0], "layer": board.info.output.name}
+    if reference is not None:
+        result["metrics"] = metrics(reference.predict(x), answers.raw)
     return {**result, "passed": result["first_different"] is None}
 
 

@@ -14,12 +14,15 @@ def _add_port(parser, *, build=False):
         parser.add_argument("--scheme", default="int8", help="with --build: how a float model is compressed (default int8)")
         parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"),
                             help="with --build (default: zig, else gcc)")
-    parser.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student"))
+    parser.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student", "stm"),
+                        help="ours, the student project's, or ST's (stm: X-CUBE-AI's validation firmware, and ours); auto: ours, else "
+                        "the student's (default)")
     parser.add_argument("--baud", type=int, default=115200, help="rate to work at (default 115200)")
     parser.add_argument("--timed", action="store_true", help="a virtual board keeps the baud rate's time")
     add_virtual_options(parser)
     parser.add_argument("--model", metavar="FILE.tvq",
-                        help="what the board should answer (default: the .tvq beside a virtual: ELF)")
+                        help="what the board should answer: the .tvq beside its image, or the one it was built from (default: the one "
+                        "beside a virtual: ELF)")
     add_data(parser, "the data that the model beside the ELF was made for")
 
 
@@ -45,11 +48,12 @@ def ms_text(result):
     return f"{ms:.1f} ms {note}"
 
 
-def _board(arguments, port):
+def _board(arguments, port, model=None):
+    """Connect; `model` knows the range of the real inputs where the protocol does not tell it."""
     from tinyvgg.board import Board
-    options = {}
+    options = {"bounds": getattr(model, "bounds", None)}
     if port.startswith("virtual:"):
-        options = virtual_options(arguments)
+        options |= virtual_options(arguments)
     return Board(port, arguments.protocol, baud=arguments.baud, **options)
 
 
@@ -82,7 +86,7 @@ def _evaluate(arguments):
     out = Path(arguments.out) if arguments.out else None
     port = arguments.port or _built(arguments, out)
     model = model_beside(port, arguments.model)
-    with _board(arguments, port) as board:
+    with _board(arguments, port, model) as board:
         x, y, classes, dataset = _images(arguments, board, model, arguments.n)
         result = evaluate_board(board, x, y, model=model, out=out and out / "answers.jsonl", classes=classes, seed=arguments.seed,
                                 quiet=arguments.quiet)
@@ -154,10 +158,10 @@ def _add_profile(add_parser):
 def _profile(arguments):
     from tinyvgg.board.evaluator import model_beside, profile_board, profile_model
     model = model_beside(arguments.port, arguments.model)
-    with _board(arguments, arguments.port) as board:
+    with _board(arguments, arguments.port, model) as board:
         x = _images(arguments, board, model, arguments.n)[0]
         result = profile_board(board, x)
-        sha256 = board.info.sha256
+        sha256 = board.sha256
     text = _profile_text(result)
     if arguments.beside:
         result["models"] = profile_model(arguments.beside, x, sha256)
@@ -187,15 +191,19 @@ def _profile_text(result):
     from tinyvgg.report.tables import table
     rows = [[row["layer"], f"{row['cycles']:,.0f}", "-" if row["instructions"] is None else f"{row['instructions']:,.0f}",
              f"{row['ms']:.3f}", f"{100 * row['ms'] / result['ms_per_image']:.1f}"] for row in result["layers"]]
-    usage = result["usage"]
     at = ", zero wait states" if result["modelled"] else ""
     kind = "modelled" if result["modelled"] else "measured"
     head = (f"{result['model']}: {ms_text(result)} an image at {result['clock_hz'] / 1e6:.0f} MHz, {result['cycles_per_image']:,.0f} "
             f"cycles ({kind}{at})")
-    return "\n".join([head, table(["layer", "cycles" + at, "instructions", "ms", "%"], rows),
-                      f"stack {usage['stack_used']:,} of {usage['stack_bytes']:,} bytes, "
-                      f"arena {usage['arena_used']:,} of {usage['arena_bytes']:,}, "
-                      f"flash {usage['flash_used']:,}, variables {usage['ram_static']:,}"])
+    return "\n".join([head, table(["layer", "cycles" + at, "instructions", "ms", "%"], rows), _usage_text(result["usage"])])
+
+
+def _usage_text(usage):
+    if "stack_bytes" not in usage:                   # of ST's protocol
+        return f"stack {usage['stack_used']:,} bytes, arena {usage['arena_bytes']:,}, constants {usage['constants_bytes']:,}"
+    return (f"stack {usage['stack_used']:,} of {usage['stack_bytes']:,} bytes, "
+            f"arena {usage['arena_used']:,} of {usage['arena_bytes']:,}, "
+            f"flash {usage['flash_used']:,}, variables {usage['ram_static']:,}")
 
 
 # --- validate --------------------------------------------------------------------------------------------------------------
@@ -209,18 +217,17 @@ def _add_validate(add_parser):
 
 
 def _validate(arguments):
-    from tinyvgg.board.evaluator import model_beside
+    from tinyvgg.board.evaluator import check_model, model_beside
     from tinyvgg.board.validate import validate_board
-    from tinyvgg.errors import LinkError, OptionError
+    from tinyvgg.errors import OptionError
     simulation = model_beside(arguments.port, arguments.model)
     reference = open_model(arguments.reference, board=False) if arguments.reference else None
     if simulation is None and reference is None:
         raise OptionError("there is nothing to compare the board with", "--reference light.h5, or --model light.tvq")
-    with _board(arguments, arguments.port) as board:
-        if simulation is not None and board.info is not None and board.info.sha256 != simulation.sha256:
-            raise LinkError(f"the board holds a model with SHA-256 {board.info.sha256[:12]}...; {simulation.name!r} has "
-                            f"{simulation.sha256[:12]}...", "the .tvq that lies beside the image")
-        x = _images(arguments, board, reference if simulation is None else simulation, arguments.n)[0]
+    known = reference if simulation is None else simulation
+    with _board(arguments, arguments.port, known) as board:
+        check_model(board, simulation)
+        x = _images(arguments, board, known, arguments.n)[0]
         result = validate_board(board, x, reference=reference, simulation=simulation)
     print_result(arguments, result, _validation_text(result))
     return 0 if result["passed"] else 1
@@ -231,12 +238,27 @@ def _validation_text(result):
     parts = []
     if result["metrics"]:
         parts.append(table(list(result["metrics"]), [[f"{v:.6g}" for v in result["metrics"].values()]]))
+    if result.get("protocol") == "stm":
+        return "\n\n".join([*parts, *_stm_text(result)])
     if result["layers"]:
         parts.append(table(["layer", "same", "of"], [[r["layer"], r["same"], r["of"]] for r in result["layers"]]))
         first = result["first_different"]
         parts.append("every layer of every image is the simulation's" if first is None
                      else f"the first layer that differs: {first['layer']!r}, in image {first['image']}")
     return "\n\n".join(parts)
+
+
+def _stm_text(result):
+    from tinyvgg.report.tables import table
+    parts = []
+    if result["layers"]:
+        parts.append(table(["layer", "cycles", "ms"], [[r["layer"], f"{r['cycles']:,}", f"{r['ms']:.3f}"] for r in result["layers"]]))
+    first = result["first_different"]
+    if "agreement" in result:
+        parts.append(f"the outputs of {result['n']} images are the simulation's" if first is None
+                     else f"the outputs differ from the simulation's, first in image {first['image']}; "
+                          f"{100 * result['agreement']:.2f} % are the same")
+    return [*parts, f"{result['model']}: {result['ms_per_image']:.2f} ms an image, as the board measures it"]
 
 
 ACTIONS = [_add_evaluate, _add_profile, _add_validate]

@@ -9,6 +9,7 @@
     tinyvgg board evaluate --build light.h5 --data cifar10 -n 1000        builds the firmware first (int8), on a virtual board
     tinyvgg board profile --port /dev/ttyACM0 --data cifar10
     tinyvgg board validate --port virtual:build/light.elf --reference light.h5 --data cifar10
+    tinyvgg board validate --port /dev/ttyACM0 --protocol stm --reference light.h5    a board with X-CUBE-AI's validation firmware
 
 Each action takes --json and --quiet; `tinyvgg board evaluate --help` shows the options of one.
 """
@@ -102,7 +103,7 @@ def _run(arguments):
 def _add_info(add_parser):
     info = add_parser("info", help="ask which firmware answers at a port")
     info.add_argument("--port", required=True, help="/dev/ttyACM0, COM3, socket://HOST:PORT, virtual:FILE.elf")
-    info.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student"))
+    info.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student", "stm"))
     info.add_argument("--baud", type=int, default=115200, help="rate to work at (default 115200)")
     info.add_argument("--bytes", action="store_true", help="show every byte on standard error")
     add_common(info, seed=False)
@@ -111,10 +112,11 @@ def _add_info(add_parser):
 
 def _info(arguments):
     from tinyvgg.board import Board
+    from tinyvgg.board.evaluator import usage_of
     with Board(arguments.port, arguments.protocol, baud=arguments.baud, trace=arguments.bytes or None) as board:
         result = {"protocol": board.protocol, **(board.info.as_dict() if board.info else {})}
         if board.info:
-            result["usage"] = vars(board.usage())
+            result["usage"] = usage_of(board)
     print_result(arguments, result, "\n".join(f"{key:<18}{value}" for key, value in result.items()))
 
 
