@@ -35,6 +35,8 @@ static int routed(uint8_t byte)
     if (byte == TV_STUDENT_SYNC) {
         tv_stm_stop();
         tv_student_start();
+        tv_receiver_push(&receiver, byte);       /* it may stand in a frame that a lost end of ST's protocol hid */
+        last = OTHER;
         return 1;
     }
     if (byte >= 1 && byte <= 32 && !(last == DELIMITER && byte <= 3)) tv_stm_start();

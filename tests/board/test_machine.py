@@ -19,7 +19,7 @@ REPORTS = {0: "bus fault .a wrong address at 0x60000000.*tv_app_call", 1: "bus f
            2: "bus fault .a wrong address at 0x08000100.*tv_app_call", 3: "usage fault .an undefined instruction.*tv_app_call",
            4: "bus fault .a jump to where no code is.*a call before .* in tv_app_call",
            5: "usage fault .an unaligned access.*tv_app_call",
-           6: "usage fault .a division by zero.*tv_app_call", 7: "the stack left the memory"}
+           6: "usage fault .a division by zero.*tv_app_call", 7: "stack overflow: the stack left the memory"}
 
 
 def run(tmp_path, body, rest="", **options):

@@ -75,6 +75,50 @@ def test_evaluation_resumes(mini, url, images, tmp_path):
         evaluate_board(board, images, y, out=out)               # its times are others
 
 
+def test_an_evaluation_grows(mini, url, images, tmp_path):
+    """Four images, then eight: the first four are not asked again; and not the other way, for nothing says they are the same."""
+    y, out = mini[1].labels(images), tmp_path / "answers.jsonl"
+    with Board(url) as board:
+        evaluate_board(board, images[:4], y[:4], out=out)
+        kept = out.read_text().split("\n")[1:5]
+        grown = evaluate_board(board, images[:8], y[:8], model=mini[1], out=out)
+        assert (grown["n"], grown["resumed"], grown["agreement"]) == (8, 4, 1.0) and out.read_text().split("\n")[1:5] == kept
+        assert evaluate_board(board, images[:8], y[:8], out=out)["resumed"] == 8
+        with pytest.raises(OptionError, match="another set of images"):
+            evaluate_board(board, np.concatenate([images[1:2], images[1:9]]), np.zeros(9), out=out)
+
+
+def test_the_model_without_its_plan_is_the_same_model(mini, images, tmp_path):
+    """What the image was built from, what it runs, and another plan of it: each is the board's; another network is not."""
+    from tinyvgg.codegen.variants import with_variants
+    from tinyvgg.quant.model import QuantizedModel
+    planned, other = (QuantizedModel(with_variants(mini[1].graph, {"conv2d_1": v})) for v in ("direct16", "winograd2"))
+    assert len({m.sha256 for m in (mini[1], planned, other)}) == 3
+    built = build_network(planned, tmp_path, name="planned")
+    for protocol, models in (("auto", (mini[1], planned, other)), ("stm", (mini[1], planned))):
+        with Board(f"virtual:{built.image.elf}", protocol) as board:
+            for model in models:
+                result = evaluate_board(board, images[:2], [0, 0], model=model)
+                assert result["agreement"] == 1.0 and result["sha256"] == planned.sha256
+    with Board(f"virtual:{built.image.elf}") as board, pytest.raises(LinkError, match="the one it was built from"):
+        evaluate_board(board, images[:2], [0, 0], model=quantize(mini[0], images[:3]))
+
+
+def test_sts_protocol(mini, url, images):
+    """The model's probabilities, compared with the simulation's and the original model's; a wrong weight is seen."""
+    with Board(url, "stm") as board:
+        assert np.abs(board.scores(images[:3]) - mini[1].predict(images[:3])).max() < 1e-6
+        assert board.info.sha256 == mini[1].sha256
+        checked = validate_board(board, images[:3], reference=mini[1], simulation=model_beside(url))
+        assert checked["passed"] and checked["agreement"] == 1.0 and checked["metrics"]["acc"] == 1.0
+        assert [row["layer"] for row in checked["layers"]][:2] == ["image", "conv2d"] and checked["ms_per_image"] > 0
+        at = board.link.machine.elf.symbols["mini_conv2d_1_weights"].address
+        for i in range(0, 9 * 56, 8):
+            board.link.machine.write(at + i, bytes([board.link.machine.read(at + i, 1)[0] ^ 0x40]))
+        checked = validate_board(board, images[:3], simulation=model_beside(url))
+    assert not checked["passed"] and checked["first_different"]["layer"] == "output"
+
+
 def test_another_model_is_refused(mini, url, images):
     other = quantize(mini[0], images[:3])
     with Board(url) as board, pytest.raises(LinkError, match="SHA-256"):
@@ -126,7 +170,7 @@ def test_student_host_script(mini, url, images):
 def test_profile_and_validate(mini, url, images):
     with Board(url) as board:
         profile = profile_board(board, images[:2])
-        checked = validate_board(board, images[:3], reference=mini[0], simulation=model_beside(url))
+        checked = validate_board(board, images[:3], reference=mini[1], simulation=model_beside(url))
     names = [row["layer"] for row in profile["layers"]]
     assert names == ["image", "conv2d", "conv2d_1", "dense", "dense_1", "dense_1_softmax"]
     assert sum(row["cycles"] for row in profile["layers"]) == pytest.approx(profile["cycles_per_image"], rel=1e-3)

@@ -76,10 +76,17 @@ class Board:
         self._lost = None                            # why the last reconnection failed
         self._last_image = None                      # in ST's protocol
         try:
+            self._try_rate(start)
             self._connect(protocol)
         except BaseException:
             self.link.close()
             raise
+
+    def _try_rate(self, start):
+        """Refuse a rate that this side's port cannot run at before anybody is asked to change to it."""
+        if self._baud != start:
+            self.link.set_baud(self._baud)
+            self.link.set_baud(start)
 
     # --- connecting --------------------------------------------------------------------------------------------------
     def _connect(self, asked):
@@ -132,7 +139,8 @@ class Board:
         if self._session.frames:
             return LinkError(f"{url} speaks the tinyvgg protocol, but did not answer HELLO", "press the board's reset button")
         if heard:
-            return LinkError(f"{url} sends bytes of another protocol: another program's output, or another baud rate",
+            what = "not ST's protocol" if self._asked == "stm" else "neither protocol"
+            return LinkError(f"{url} sends bytes that are {what}: another program's output, or another baud rate",
                              f"flash a tinyvgg firmware, or --baud (now {self._baud})")
         which = {"auto": "in our protocol or the student's", "stm": "in ST's protocol"}.get(self._asked, f"in the {self._asked} protocol")
         hint = "check the port, press the board's reset button, or flash an image: tinyvgg firmware flash build/NAME.elf"

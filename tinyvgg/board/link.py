@@ -3,6 +3,7 @@
 A link has `write(data)`, `read(timeout)` (what is waiting; at least one byte, or b"" after `timeout` seconds), `set_baud(baud)`,
 `reopen()`, `close()`, `now()` (seconds, of the clock that its timeouts use) and `url`.
 """
+import contextlib
 import select
 import socket
 import sys
@@ -50,13 +51,15 @@ class SerialLink:
         import serial
         self.close()
         try:
-            self._port = serial.serial_for_url(self.url, baudrate=self.baud, timeout=0.02, write_timeout=5, do_not_open=True)
+            self._port = serial.serial_for_url(self.url, baudrate=START_BAUD, timeout=0.02, write_timeout=5, do_not_open=True)
             if self._port.__class__.__module__.startswith("serial.serial"):      # URL handlers know no exclusive use
                 self._port.exclusive = True
             self._port.open()
         except (serial.SerialException, OSError, ValueError, _TerminalError) as error:
             self._port = None
             raise _no_port(self.url, error) from error
+        if self.baud != START_BAUD:
+            self.set_baud(self.baud)
 
     def read(self, timeout):
         """Return what is waiting, or b"" after `timeout` seconds."""
@@ -83,15 +86,18 @@ class SerialLink:
             raise LinkError(f"{self.url} does not take data ({error})", "check the cable") from error
 
     def set_baud(self, baud):
-        """Change this side's rate."""
+        """Change this side's rate, or raise LinkError and leave it as it was."""
         import serial
         if self._port is None:
             raise LinkError(f"{self.url} is closed")
-        self.baud = baud
+        before = self._port.baudrate
         try:
             self._port.flush()
             self._port.baudrate = baud
+            self.baud = baud
         except (serial.SerialException, OSError, ValueError, _TerminalError) as error:
+            with contextlib.suppress(serial.SerialException, OSError, ValueError, _TerminalError):
+                self._port.baudrate = before
             raise LinkError(f"{self.url} cannot run at {baud} baud ({error})", "--baud 115200") from error
 
     def close(self):

@@ -203,6 +203,9 @@ def describe_fault(payload, function_at=None):
         return "a fault, whose report is damaged"
     number, pc, lr, _, cfsr, hfsr, mmfar, bfar = struct.unpack_from("<8I", payload)
     kind = {2: "NMI", 3: "hard fault", 4: "memory fault", 5: "bus fault", 6: "usage fault"}.get(number, f"exception {number}")
+    if overflowed(payload):
+        where = bfar if cfsr >> 15 & 1 else mmfar if cfsr >> 7 & 1 else struct.unpack_from("<I", payload, 32)[0]
+        return f"stack overflow: the stack left the memory, at {where:#010x} ({kind})"
     causes = [text for bit, text in _CAUSES.items() if cfsr >> bit & 1]
     address = f" at {bfar:#010x}" if cfsr >> 15 & 1 else f" at {mmfar:#010x}" if cfsr >> 7 & 1 else ""
     function = function_at(pc) if function_at else None
@@ -212,7 +215,12 @@ def describe_fault(payload, function_at=None):
             + (f" in {function}" if function else ""))
 
 
+def overflowed(payload):
+    """Whether a FAULT report is of a stack that left the memory: the core could not push its frame (STKERR, MSTKERR)."""
+    return len(payload) == 56 and bool(struct.unpack_from("<I", payload, 16)[0] & (1 << 4 | 1 << 12))
+
+
 _CAUSES = {0: "no execution there", 1: "no access there", 8: "a jump to where no code is", 9: "a wrong address",
-           10: "a wrong address, late", 12: "the stack left the memory", 16: "an undefined instruction",
+           10: "a wrong address, late", 16: "an undefined instruction",
            17: "a state the core cannot have", 18: "a wrong return",
            19: "the FPU is off", 24: "an unaligned access", 25: "a division by zero"}

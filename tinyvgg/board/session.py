@@ -97,7 +97,8 @@ class Session:
         """Return what a frame means to `request`: the Frame, "damaged", "accepted", or None for one that is not for us."""
         if frame.type == protocol.FAULT and frame.version == protocol.VERSION:
             function_at = self.elf.function_at if self.elf else None
-            raise DeviceError(f"the firmware stopped with a {protocol.describe_fault(frame.payload, function_at)}")
+            raise DeviceError(f"the firmware stopped with a {protocol.describe_fault(frame.payload, function_at)}",
+                              "a larger stack: tinyvgg firmware build --stack 8192" if protocol.overflowed(frame.payload) else "")
         if frame.type == protocol.ERROR and frame.payload[:4] == b"\1\0\0\0":        # its sequence number means nothing
             return "damaged"
         if (frame.type, frame.sequence) == (request.type, request.sequence):

@@ -168,7 +168,7 @@ class StmSession:
 
     def usage(self):
         """Return what the last run said of memory: {"stack_used", "arena_bytes", "constants_bytes"}."""
-        return {"stack_used": self.whole.stack_used if self.whole else 0, "arena_bytes": self.info.arena_bytes,
+        return {"stack_used": self.whole.stack_used if self.whole else None, "arena_bytes": self.info.arena_bytes,
                 "constants_bytes": self.info.constants_bytes}
 
     def with_bounds(self, bounds):

@@ -202,7 +202,7 @@ class Operator:
     is_last: bool
     ms: float
     cycles: int | None
-    stack_used: int
+    stack_used: int | None               # None: not told
 
 
 def operator(found):
@@ -213,7 +213,7 @@ def operator(found):
     if counters and not kind & 0xFFFF:
         cycles = counters[0] if kind >> 16 or len(counters) < 2 else counters[0] | counters[1] << 32
     return Operator(text(found, 1), bool(flags & _LAYER), not flags & 4, bool(flags & 2), float(number(found, 4, 0.0)), cycles,
-                    number(found, 7) & 0xFFFFFFFF)
+                    None if number(found, 7) >> 31 else number(found, 7))
 
 
 @dataclass(frozen=True)

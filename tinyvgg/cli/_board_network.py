@@ -200,7 +200,8 @@ def _profile_text(result):
 
 def _usage_text(usage):
     if "stack_bytes" not in usage:                   # of ST's protocol
-        return f"stack {usage['stack_used']:,} bytes, arena {usage['arena_bytes']:,}, constants {usage['constants_bytes']:,}"
+        stack = "unknown" if usage["stack_used"] is None else f"{usage['stack_used']:,} bytes"
+        return f"stack {stack}, arena {usage['arena_bytes']:,}, constants {usage['constants_bytes']:,}"
     return (f"stack {usage['stack_used']:,} of {usage['stack_bytes']:,} bytes, "
             f"arena {usage['arena_used']:,} of {usage['arena_bytes']:,}, "
             f"flash {usage['flash_used']:,}, variables {usage['ram_static']:,}")
