@@ -170,7 +170,7 @@ def test_student_host_script(mini, url, images):
 def test_profile_and_validate(mini, url, images):
     with Board(url) as board:
         profile = profile_board(board, images[:2])
-        checked = validate_board(board, images[:3], reference=mini[1], simulation=model_beside(url))
+        checked = validate_board(board, images[:3], reference=mini[0], simulation=model_beside(url))
     names = [row["layer"] for row in profile["layers"]]
     assert names == ["image", "conv2d", "conv2d_1", "dense", "dense_1", "dense_1_softmax"]
     assert sum(row["cycles"] for row in profile["layers"]) == pytest.approx(profile["cycles_per_image"], rel=1e-3)
