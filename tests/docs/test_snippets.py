@@ -11,7 +11,8 @@ from tinyvgg import cli
 # Pages whose commands the usual suite runs: those of up to five seconds of one core, measured, and the README, of half a minute.
 USUAL = ("README", "adding-a-board", "command-line", "cortex-m4", "integer-model", "keras-files", "x-cube-ai")
 DIFFER = ("board", "validate"), ("crosscheck", "report.txt"), ("crosscheck", "App")     # a random network, another's report: 1
-IMAGES = {"attacks": 1100}          # training images, where a command holds 1,000 of them out
+# Training and test images: a command of attacks.md holds 1,000 out; the README trains 30 epochs, and shows a board all test images.
+IMAGES = {"attacks": (1100, 40), "README": (320, 12)}
 
 
 def named(pages):
@@ -59,7 +60,8 @@ def test_commands_run(path, place, capfd):
     """In order, snippets between them too, in a folder with what they name, on a small CIFAR-10."""
     pytest.importorskip("unicorn", reason="commands of firmware and boards need the extra board")
     if path.stem in IMAGES:
-        write_cifar10(place / "data" / "cifar-10-batches-bin", np.random.default_rng(0), train=IMAGES[path.stem])
+        n, shown = IMAGES[path.stem]
+        write_cifar10(place / "data" / "cifar-10-batches-bin", np.random.default_rng(0), train=n, test=shown)
     names = namespace()
     for block in blocks(path):
         if block.language == "python" and block.reason is None:
