@@ -13,6 +13,7 @@ from tinyvgg.nn.layers import (
     Dropout,
     Flatten,
     InputLayer,
+    Layer,
     MaxPooling2D,
     SpatialDropout2D,
 )
@@ -52,7 +53,7 @@ def notebook(*, seed: int = 0, dropout: float = 0.3, classes: int = 10) -> Model
 
     ReLU after each convolution. Images in -1..1; ends in logits.
     """
-    layers = [InputLayer(CIFAR)]
+    layers: list[Layer] = [InputLayer(CIFAR)]
     for _ in range(3):
         layers += [Conv2D(64, 3, padding="same", activation="relu"), Conv2D(128, 3, activation="relu"), MaxPooling2D(), Dropout(dropout)]
     return Sequential([*layers, Flatten(), BatchNormalization(), Dense(classes)], name="notebook", seed=seed, input_range=(-1, 1))

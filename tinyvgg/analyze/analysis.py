@@ -65,7 +65,7 @@ class Analysis:
         return max(self.layers, key=lambda row: row.weights_bytes)
 
     @property
-    def milliseconds(self) -> float | None:
+    def milliseconds(self) -> tuple[float, float] | None:
         """(least, most) milliseconds of an inference by X-CUBE-AI's rules, an estimate; None where nobody measured."""
         return speed.milliseconds(self.macc, self.board) if self.rules == "xcubeai" else None
 

@@ -65,7 +65,7 @@ class Draws:
         return self.streams.uniform((), self.restart, *names) > 0.5
 
 
-def side(share: float, step: float | str | None, queries: int, rescale: bool, height, width, norm: Norm):
+def side(share, step, queries, rescale, height, width, norm):
     """Return the side of the square of one step in pixels."""
     at = int(step / queries * 10_000) if rescale else step
     now = share / 2 ** sum(at > limit for limit in HALVINGS)

@@ -16,7 +16,7 @@ SMALLEST = 1e-30  # probabilities below this are taken as this when their logari
 class FunctionClassifier:
     """A classifier made of functions: see as_classifier."""
 
-    def __init__(self, *, bounds: Range, n_classes, logits=None, scores=None, labels=None, vjp=None, name: str = None) -> None:
+    def __init__(self, *, bounds: Range, n_classes, logits=None, scores=None, labels=None, vjp=None, name: str | None = None) -> None:
         self.bounds, self.n_classes, self.name = bounds, n_classes, name
         for name, function in {"logits": logits, "scores": scores, "labels": labels, "vjp": vjp}.items():
             if function is not None:

@@ -31,7 +31,7 @@ def load(paths, *, pixel_range: Range | None = None) -> DataSet:
     """
     if len(paths) not in (2, 4):
         raise OptionError(f"{len(paths)} .npy files were given; expected two (images, labels) or four (training pair, test pair)")
-    pairs = [_pair(*paths[i:i + 2], pixel_range) for i in range(0, len(paths), 2)]
+    pairs = [_pair(paths[i], paths[i + 1], pixel_range) for i in range(0, len(paths), 2)]
     ranges = {r for _, _, r, _ in pairs}
     if len(ranges) > 1 or pairs[0][0].shape[1:] != pairs[-1][0].shape[1:]:
         raise DataError(f"{paths[0]} and {paths[2]} differ: images {pairs[0][0].shape[1:]} in {pairs[0][2]}, "

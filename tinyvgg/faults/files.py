@@ -14,7 +14,7 @@ from tinyvgg.report.record import atomic_path
 from tinyvgg.types import PathLike
 
 
-def patch_file(plan: Any, path: PathLike, out: PathLike | None):
+def patch_file(plan: Any, path: PathLike, out: PathLike):
     """Write `path` (.h5 or .tvq) with a FlipPlan applied to `out`; return the number of bits changed.
 
     The file's bytes are a copy but for the flipped numbers, and the hash that a .tvq states of itself: an attacker writes that anew.

@@ -21,7 +21,7 @@ class Optimizer:
     all of them together is greater. slot_names: the kinds of arrays that the rule remembers.
     """
 
-    slot_names = ()
+    slot_names: tuple[str, ...] = ()
 
     def __init__(self, learning_rate: float, *, weight_decay: float | None = None, global_clipnorm: float | None = None,
                  exclude_from_weight_decay: Sequence[str] = ()) -> None:

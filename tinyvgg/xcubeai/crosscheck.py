@@ -111,7 +111,7 @@ class CrossCheck:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for --json."""
-        report = self.report
+        report: Any = self.report
         return {
             "agrees": self.agrees,
             "verdict": self.verdict,

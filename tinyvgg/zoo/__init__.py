@@ -44,6 +44,6 @@ def load(name: str) -> Model:
     file, told = path(name), card(name)
     if sha256_file(file) != told["sha256"]:
         raise FormatError(f"{file.name} is not the file that its card describes (its SHA-256 differs)", "install tinyvgg again")
-    model = load_model(file)
+    model: Any = load_model(file)
     model.made_for = MadeFor(told["data"]["name"], tuple(row["class"] for row in told["test"]["per_class"]))
     return model

@@ -278,6 +278,7 @@ def state_of(trainer, names):
     config = {"name": class_name, **config}
     slots = {}
     for key, array in trainer.state().items():
-        kind, layer, weight = key.split("/", 1)[0], *key.split("/", 1)[1].rsplit("/", 1)
+        kind, place = key.split("/", 1)
+        layer, weight = place.rsplit("/", 1)
         slots.setdefault(kind, {})[f"{names.get(layer, layer)}/{weight}"] = array
     return State(class_name, config, trainer.iterations, slots)

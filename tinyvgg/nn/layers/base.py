@@ -45,8 +45,8 @@ class Layer(PerThread):
     To write one: set `options`, and define `output_shape`, `forward`, `backward`, and `build` if there are parameters.
     """
 
-    options = ()
-    class_name = None       # the name in files, where it is not the class's own
+    options: tuple[str, ...] = ()
+    class_name: str | None = None       # the name in files, where it is not the class's own
     joins = False           # takes a list of arrays (and of shapes), gives back a list of gradients
 
     def __init__(self, *, name: str | None = None, trainable: bool = True, input_shape: Any = None, **unknown: Any) -> None:

@@ -17,7 +17,7 @@ class InputLayer(Layer):
     options = ("shape",)
 
     def __init__(self, shape: Any, **common: Unpack[LayerOptions]) -> None:
-        super().__init__(input_shape=shape, **common)
+        super().__init__(input_shape=shape, **common)  # type: ignore[misc]
         self.shape = self.input_shape
 
     def output_shape(self, input_shape):
