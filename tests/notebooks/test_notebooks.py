@@ -1,10 +1,15 @@
-"""The notebooks run on their small settings; their blanks fail, their solutions pass, and near misses do not."""
+"""The notebooks run on their small settings; their blanks fail, their solutions pass, and wrong answers get sentences and hints."""
 import json
+import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from tests.notebooks.runner import NOTEBOOKS, cells, run, solutions
+from tests.notebooks.runner import NOTEBOOKS, ROOT, cells, run, solutions
+from tests.notebooks.wrong_answers import WRONG
 from tinyvgg.testing import exercises
 
 named = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -47,66 +52,100 @@ def test_every_exercise_stands_in_a_notebook():
     assert {path.stem for path in NOTEBOOKS} == set(exercises.NOTEBOOKS)
 
 
+def solution_of(name):
+    return solutions(next(p for p in NOTEBOOKS if name in solutions(p)))[name]
+
+
 def answer(name):
     """The solution of an exercise, as a function."""
-    path = next(p for p in NOTEBOOKS if name in solutions(p))
     names = {"np": np}
-    exec(solutions(path)[name], names)
+    exec(solution_of(name), names)
     return names[name]
 
 
-NEAR_MISSES = {                 # exercise: a mistake that people make, from the right answer
-    "conv_forward": lambda right: lambda x, k, b: right(x, k[::-1, ::-1], b),
-    "conv_gradient": lambda right: lambda dy, x, k: (right(dy, x, k[::-1, ::-1])[0], *right(dy, x, k)[1:]),
-    "same_padding": lambda right: lambda *a: right(*a)[::-1],
-    "winograd_1d": lambda right: lambda d, g: tuple(sum((d[i + j] * g[j] for j in range(3)), 0) for i in range(2)),
-    "gain_and_shift": lambda right: lambda g, b, m, v, e: (g / (np.sqrt(v) + e), b - m * g / (np.sqrt(v) + e)),
-    "fold_before": lambda right: lambda k, b, g, s: (k * g, b + s),
-    "fold_forward": lambda right: lambda k, b, g, s: (k * g[:, None], b + k.sum() * s.sum()),
-    "border_value": lambda right: lambda g, s: -s,
-    "pool_then_norm": lambda right: lambda x, g, s: right(x, abs(g), s),
-    "eps_in_units": lambda right: lambda n, low, high: n / 255,
-    "pgd_step": lambda right: lambda z, x, g, step, eps, low, high: np.clip(z + np.clip(step * np.sign(g), -eps, eps), low, high),
-    "cross_entropy_gradient": lambda right: lambda z, y: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) - np.eye(z.shape[1])[y],
-    "scaled_gradient": lambda right: lambda z, y: right(z, y) * 0.5,
-    "robust_accuracy": lambda right: lambda y, clean, adversarial: np.mean(adversarial == y),
-    "scale_and_zero": lambda right: lambda low, high: ((high - low) / 255, round(-low / ((high - low) / 255))),
-    "smmulr": lambda right: lambda a, b: np.rint(a.astype(np.float64) * b / 2**32).astype(np.int64),
-    "multiplier": lambda right: lambda factor, shift: round(factor * 2**32),
-    "folded_bias": lambda right: lambda bias, w, zero: bias + zero * w.sum(axis=1),
-    "nearest_entry": lambda right: lambda v, book: np.clip(np.searchsorted(book, v), 0, len(book) - 1),
-    "best_centres": lambda right: lambda v, i, k: np.array([v[i == j].max(initial=0) for j in range(k)]),
-    "flip_int8": lambda right: lambda value, bit: value ^ (1 << bit),
-    "flip_float32": lambda right: lambda value, bit: np.float32(int(value) ^ (1 << bit)),
-    "hamming_encode": lambda right: lambda d: np.concatenate([d, right(d)[:4]]),
-    "hamming_decode": lambda right: lambda w: (right(w)[0], "corrected" if right(w)[1] == "detected" else right(w)[1]),
-    "wire_seconds": lambda right: lambda n, baud: 8 * n / baud,
-    "cobs": lambda right: lambda data: data.replace(b"\0", b"\1"),
-    "checksum": lambda right: lambda data: right(data) ^ 0xFFFFFFFF,
-    "arena_bytes": lambda right: lambda sizes: max(sizes),
-    "milliseconds": lambda right: lambda cycles, hz: cycles / hz,
-}
+@pytest.fixture(autouse=True)
+def forgotten():
+    """No wrong answers of other tests are counted."""
+    exercises._registry.WRONG.clear()
 
 
 @pytest.mark.parametrize("name", exercises.EXERCISES)
-def test_a_near_miss_is_told(name, capsys):
+def test_wrong_answers_get_a_sentence_and_three_grades_of_hints(name, capsys):
+    """Five wrong answers each: what is wrong, then where to look, then how; no line of the solution, no traceback."""
     right = answer(name)
     exercises.check(name, right)
     assert capsys.readouterr().out == f"{name}: right\n"
-    with pytest.raises(exercises.NotYetRight), np.errstate(all="ignore"):
-        exercises.check(name, NEAR_MISSES[name](right))
-    with pytest.raises(exercises.NotYetRight, match="fill in the blank"):
-        exercises.check(name, lambda *arguments: None)
+    lines = [line.strip().removeprefix("return ") for line in solution_of(name).splitlines()]
+    secrets = [re.sub(r"\s", "", line) for line in lines if len(line) > 12 and not line.startswith(("def ", "import ", "for "))]
+    said = set()
+    for make in WRONG[name]:
+        for hints, count in ((None, 1), (None, 2), (None, 3), (2, 3)):
+            with pytest.raises(exercises.NotYetRight) as caught:
+                exercises.check(name, make(right), hints=hints)
+            shown = str(caught.value).splitlines()
+            assert shown == caught.value._render_traceback_() and len(shown) == count, shown
+            assert shown[0].startswith(f"{name}: ") and "\n" not in shown[0] and len(shown[0]) < 260
+            assert [line.split(":")[0] for line in shown[1:]] == ["Where to look", "How"][:count - 1]
+            assert not any(secret in re.sub(r"\s", "", "".join(shown)) for secret in secrets), shown
+            assert caught.value.__suppress_context__ or caught.value.__context__ is None
+            assert len(caught.traceback) == 2, "frames of the check, whose lines hold the solution"
+        said.add(shown[0])
+        exercises.check(name, right)
+    assert len(said) > 1 and len(WRONG[name]) == 5
 
 
-def test_the_value_that_is_told_is_the_wrong_one():
-    """A NaN, where there is one: the largest difference of the rest may be none at all."""
+@pytest.mark.parametrize("name", exercises.EXERCISES)
+def test_anything_else_gets_a_sentence_too(name):
+    """A blank, an exception, NaN, words, no function."""
+    right = answer(name)
+    for blank in (lambda *arguments: None, lambda *arguments: ..., None, ...):
+        with pytest.raises(exercises.NotYetRight, match=f"^{name}: nothing was returned: fill in the blank$"):
+            exercises.check(name, blank)
+    for wrong, text in ((lambda *a: 1 / 0, "your function raised ZeroDivisionError: division by zero \\(line"),
+                        (lambda: 1, "your function raised TypeError: .*takes 0 positional arguments"), (7, "is an int; expected a function"),
+                        (lambda *a: {"a": 1}, "."), (lambda *a: "what", "."), (lambda *a: object(), "."), (lambda *a: np.float64(np.nan), "."),
+                        (lambda *a: nan_of(right(*a)), "."), (lambda *a: np.zeros((2, 0)), "."),
+                        (lambda *a: (1, 2, 3, "x"), ".")):
+        with pytest.raises(exercises.NotYetRight, match=text) as caught:
+            exercises.check(name, wrong, hints=0)
+        assert "\n" not in str(caught.value) and len(caught.traceback) == 2
+
+
+def nan_of(found):
+    """A right answer whose numbers are lost."""
+    if isinstance(found, tuple):
+        return tuple(nan_of(f) for f in found)
+    return found if isinstance(found, str) else np.full(np.shape(found), np.nan)
+
+
+def test_nan_is_named():
     def overflows(z, y):
-        return np.exp(z) / np.exp(z).sum(1, keepdims=True) - np.eye(3)[y]
-    with pytest.raises(exercises.NotYetRight, match="it is nan; expected"), np.errstate(all="ignore"):
-        exercises.check("cross_entropy_gradient", overflows)
+        return np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) - np.eye(3)[y]
+    with pytest.raises(exercises.NotYetRight, match=r"it is nan at \[1, 0\], no number any more$"):
+        exercises.check("cross_entropy_gradient", overflows, hints=0)
+
+
+def test_two_numbers_that_look_alike_are_told_apart():
+    with pytest.raises(exercises.NotYetRight, match="it is 368.692406; expected 368.692$"):
+        exercises.check("milliseconds", lambda cycles, hz: 1000.0011 * cycles / hz, hints=0)
+
+
+def test_a_script_ends_in_the_sentence_alone(tmp_path):
+    script = tmp_path / "answer.py"
+    script.write_text("from tinyvgg.testing import exercises\nexercises.check('milliseconds', lambda cycles, hz: cycles)\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 1
+    assert re.fullmatch("milliseconds: the time of 44,243,040 cycles .*; expected 368.692\n", done.stderr)
 
 
 def test_an_unknown_exercise_is_named():
     with pytest.raises(ValueError, match="there is no exercise 'conv'"):
         exercises.check("conv", None)
+    with pytest.raises(ValueError, match="3 hints; expected 0, 1 or 2"):
+        exercises.check("cobs", None, hints=3)
+
+
+def test_run_all_goes_on():
+    """The tag tells Jupyter that the cells below a check that fails are run all the same."""
+    for path in NOTEBOOKS:
+        assert all("raises-exception" in tags for source, _, tags in cells(path) if "exercises.check(" in source), path.name

@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinyvgg.kernels import reference
-from tinyvgg.testing.exercises._registry import equal, exercise, several
+from tinyvgg.testing.exercises._registry import equal, exercise, expect, several, shaped
 
 
 def _norm(generator, channels):
@@ -10,7 +10,8 @@ def _norm(generator, channels):
     return generator.uniform(0.5, 2, channels) * generator.choice([-1, 1], channels), generator.standard_normal(channels)
 
 
-@exercise
+@exercise(where="the formula of BN above: what multiplies x, and what is left when that is taken away",
+          how="mind where epsilon stands; then put x = 0 into BN to find the shift, with the gain that you have already")
 def gain_and_shift(answer):
     """answer(gamma, beta, mean, variance, epsilon) -> gain, shift."""
     generator = np.random.default_rng(1)
@@ -19,42 +20,52 @@ def gain_and_shift(answer):
     for epsilon in (1e-3, 1e-5):
         gain = gamma / np.sqrt(variance + epsilon)
         found = several(answer(gamma, beta, mean, variance, epsilon), 2)
-        equal(found[0], gain, f"gain with epsilon {epsilon}: epsilon stands under the root, beside the variance")
-        equal(found[1], beta - mean * gain, "shift: what is left when the gain times x is taken away")
+        equal(found[0], gain, f"the gain with epsilon {epsilon}")
+        equal(found[1], beta - mean * gain, f"the shift with epsilon {epsilon}")
 
 
-@exercise
+@exercise(where="the last axis of the kernel is the output channel; and the norm sees the old bias, too",
+          how="write out the norm of (conv + bias), sort what multiplies x from what does not, and broadcast over the last axis")
 def fold_before(answer):
     """answer(kernel, bias, gain, shift) -> kernel, bias of conv, then norm, as one convolution."""
     generator = np.random.default_rng(2)
     x, kernel, bias = (generator.standard_normal(shape) for shape in ((2, 5, 5, 3), (3, 3, 3, 4), 4))
     gain, shift = _norm(generator, 4)
     k, b = several(answer(kernel, bias, gain, shift), 2)
-    equal(np.shape(k), kernel.shape, "the kernel keeps its shape (KH, KW, C, F)")
-    equal(reference.conv2d(x, np.asarray(k), np.asarray(b)), gain * reference.conv2d(x, kernel, bias) + shift,
-          "gain * (conv + bias) + shift: the old bias is multiplied too")
+    shaped(k, kernel.shape, "the kernel")
+    shaped(b, (4,), "the bias")
+    equal(reference.conv2d(x, np.asarray(k, float), np.zeros(4)), reference.conv2d(x, kernel * gain, np.zeros(4)),
+          "the folded kernel, tried on images without a bias")
+    equal(reference.conv2d(x, np.asarray(k, float), np.asarray(b, float)), gain * reference.conv2d(x, kernel, bias) + shift,
+          "the kernel is right; the folded bias, tried on images,")
 
 
-@exercise
+@exercise(where="the third axis of the kernel is the input channel; a shift of channel c meets every weight of that channel",
+          how="the gain has to broadcast over the third axis; for the bias, sum weights times shifts over all axes but the last")
 def fold_forward(answer):
     """answer(kernel, bias, gain, shift) -> kernel, bias of norm, then conv without padding, as one convolution."""
     generator = np.random.default_rng(3)
     x, kernel, bias = (generator.standard_normal(shape) for shape in ((2, 5, 5, 3), (3, 3, 3, 4), 4))
     gain, shift = _norm(generator, 3)
     k, b = several(answer(kernel, bias, gain, shift), 2)
-    equal(np.shape(k), kernel.shape, "the kernel keeps its shape (KH, KW, C, F)")
-    equal(reference.conv2d(x, np.asarray(k), np.asarray(b)), reference.conv2d(gain * x + shift, kernel, bias),
-          "gain and shift belong to the input's channels: kernel[:, :, c, :] takes gain[c], the shifts meet every weight once")
+    shaped(k, kernel.shape, "the kernel")
+    shaped(b, (4,), "the bias")
+    equal(reference.conv2d(x, np.asarray(k, float), np.zeros(4)), reference.conv2d(gain * x, kernel, np.zeros(4)),
+          "the folded kernel, tried on images without shift and bias")
+    equal(reference.conv2d(x, np.asarray(k, float), np.asarray(b, float)), reference.conv2d(gain * x + shift, kernel, bias),
+          "the kernel is right; the folded bias, tried on images,")
 
 
-@exercise
+@exercise(where="which number does the norm turn into 0?",
+          how="set the norm's result to 0 and solve for its input, channel by channel; gains may be negative")
 def border_value(answer):
     """answer(gain, shift) -> what a border must hold before the norm, so that it is 0 after it."""
     gain, shift = np.array([2.0, -0.5, 4.0]), np.array([1.0, 1.0, 0.0])
-    equal(answer(gain, shift), -shift / gain, "gain * border + shift = 0, channel by channel")
+    equal(answer(gain, shift), -shift / gain, "the border for gains 2, -0.5, 4 and shifts 1, 1, 0")
 
 
-@exercise
+@exercise(where="a negative gain turns the order round: which of the four pixels then gives the largest result?",
+          how="pool twice, for the largest and the smallest pixel, choose by the gain's sign, then apply the norm once")
 def pool_then_norm(answer):
     """answer(x, gain, shift): max-pool 2x2 of gain * x + shift, with the pool first."""
     generator = np.random.default_rng(4)
@@ -74,6 +85,6 @@ def pool_then_norm(answer):
 
     affine = gain * x + shift
     equal(answer(x, gain, shift), affine.reshape(2, 2, 2, 3, 2, 5).max(axis=(2, 4)),
-          "where the gain is negative the largest result comes from the smallest x")
+          "the pooled, normalised map, gains of both signs")
     answer(x.view(Watched), gain, shift)
-    equal(max([s for s in seen if s >= x.size], default=0), 0, "right, but the norm ran on the whole map; pool x first")
+    expect(max(seen, default=0) < x.size, "the result is right, but the norm ran on the whole map, before the pool")
