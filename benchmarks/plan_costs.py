@@ -3,6 +3,7 @@
     python benchmarks/plan_costs.py                        zig, and gcc where it is there
     python benchmarks/plan_costs.py --compiler gcc --limit 3 --samples runs/costs.jsonl     three builds more; resumes
     python benchmarks/plan_costs.py --layer UpSampling2D    a layer that none of these has: its own coefficients, beside the others
+    python benchmarks/plan_costs.py --layer tflite          the ops of TensorFlow Lite's arithmetic likewise
 
 Every network is built once for each variant, on all layers that take it, and answers one image. Cycles do not depend on the
 weights or the image but by a few branches, so networks are untrained and images are noise.
@@ -27,8 +28,14 @@ from tinyvgg.firmware.costs import LAYER_RAM, measure
 from tinyvgg.firmware.image import board_facts
 from tinyvgg.firmware.network import build_network, float_place
 from tinyvgg.nn import layers as L
+from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.quant.ops.conv2d import Conv2D
+from tinyvgg.quant.ops.image import Image
+from tinyvgg.quant.ops.level_table import LevelTable
+from tinyvgg.quant.ops.lite_add import LiteAdd
+from tinyvgg.quant.ops.lite_average_pool2d import LiteAveragePool2D
+from tinyvgg.quant.ops.lite_softmax import LiteSoftmax, exponentials
 from tinyvgg.quant.ops.weighted import VARIANTS
 from tinyvgg.quant.schemes import compress
 from tinyvgg.report.record import KeptRows, write_bytes
@@ -135,8 +142,11 @@ def measured(compiler, graph):
 
 def add_layer(found, compiler, name):
     """Add the coefficients of what nn.layers' `name`, as it is by default, becomes: measured alone, on maps of several shapes."""
-    rows = []
-    for shape in ((4, 4, 8), (6, 5, 3), (8, 8, 16), (5, 9, 24), (12, 12, 4), (3, 16, 33)):
+    rows, shapes = [], ((4, 4, 8), (6, 5, 3), (8, 8, 16), (5, 9, 24), (12, 12, 4), (3, 16, 33))
+    if name == "tflite":
+        rows = [measured(compiler, lite_graph(shape, k)) for k, shape in enumerate(shapes)]
+        shapes = ()
+    for shape in shapes:
         layer = getattr(L, name)(name="alone")
         model = nn.Sequential([L.InputLayer(shape), L.Conv2D(shape[-1], 1), layer, L.Flatten(), L.Dense(3)])
         x = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
@@ -147,6 +157,20 @@ def add_layer(found, compiler, name):
     found["cycles"] |= cycles
     found["code"] |= dict.fromkeys(by_kind, SHARED_CODE)
     found["tolerance"] = max(found["tolerance"], round(worst, 3))
+
+
+def lite_graph(shape, k):
+    """A graph of each op of TensorFlow Lite's arithmetic; k: by which the channels' table, window and classes differ."""
+    levels, (h, w, c) = {"scale": 0.5, "zero": 128}, shape
+    image = Image(name="image", inputs=(), shape=shape, **levels)
+    table = LevelTable(name="table", inputs=("image",), shape=shape, table=np.arange(256, dtype=np.uint8)[None].repeat(c, 0), **levels)
+    total = LiteAdd.between(image, table, name="sum", inputs=("image", "table"), shape=shape, **levels)
+    size = (2, 2) if k % 2 else (h, w)
+    windows = (h // size[0], w // size[1], c)
+    pool = LiteAveragePool2D(name="pool", inputs=("sum",), shape=windows, pool_size=size, strides=size, **levels)
+    flat = LevelTable(name="flat", inputs=("pool",), shape=(int(np.prod(windows)),), table=np.arange(256, dtype=np.uint8)[None], **levels)
+    softmax = LiteSoftmax(name="softmax", inputs=("flat",), shape=flat.shape, scale=1 / 256, exponentials=exponentials(0.05))
+    return Graph(name="lite", ops=(image, table, total, pool, flat, softmax), input_range=(-64.0, 63.5))
 
 
 def fit(measurements):

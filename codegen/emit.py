@@ -91,6 +91,11 @@ def _filled(parts, width):
     return lines
 
 
+def numbers(values):
+    """Return { a, b, ... }, the initialiser of an array of a few numbers."""
+    return "{ " + ", ".join(map(number, values)) + " }"
+
+
 def comment(text):
     """Return `text` such that it can stand in a C comment."""
     return re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /").replace("/*", "/ *")

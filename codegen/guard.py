@@ -19,7 +19,7 @@ from tinyvgg.rng import generator
 
 NAMES = ("crc", "radar", "ranges", "replicas")
 SIZES = {"radar": 128, "ranges": 32}             # weights of a group, of a run
-REPLICATED = ("bias", "offset", "multiplier", "high", "gain", "shift", "codebook", "tail_shift")
+REPLICATED = ("bias", "offset", "multiplier", "high", "exponent", "gain", "shift", "codebook", "tail_shift")
 COLUMNS = 8                                      # the C sums up so many groups at a time
 
 
@@ -110,7 +110,7 @@ def guard_files(program, guard):
 
 def shifted(program):
     """The ops whose struct holds the shift of an integer tail."""
-    return [op for op in program.layers if isinstance(op, Weighted) and op.integer and op.variant in ("direct", "direct_ram")]
+    return [op for op in program.layers if isinstance(op, Weighted) and op.integer and not op.lite and op.variant in ("direct", "direct_ram")]
 
 
 def guard_code(program):

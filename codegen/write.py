@@ -13,9 +13,12 @@ from tinyvgg.quant.schedule import kept_rows
 
 HERE = Path(__file__).parent
 # Headers that a kernel file includes, beside tv_kernels.h.
-_HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_shared.h", "tv_tail.h", "tv_dot.h", "tv_float.h", "tv_guard.h", "tv_mac.h",
+_HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_shared.h", "tv_lite.h", "tv_tail.h", "tv_dot.h", "tv_float.h", "tv_guard.h", "tv_mac.h",
             "tv_fixed.h", "tv_conv2d_s16.h", "tv_winograd.h", "tv_winograd_run.h", "tv_winograd2.h", "tv_winograd4.h",
             "tv_winograd4_m4.h")
+
+# Kernels that are another one's text with another tail.
+LITE = {f"tv_lite_{name}_u8": f"tv_{name}_u8" for name in ("conv2d", "depthwise", "dense")}
 
 
 def files(program, *, sha256="", header=None, more_files=None, more_code=""):
@@ -44,7 +47,12 @@ def _read(name):
 
 
 def _kernel(name):
-    """The text of a kernel file; tv_mac_UxN, the inner loop for a depth of U * N words, is made of tv_mac.h."""
+    """The text of a kernel file; tv_mac_UxN, the inner loop for a depth of U * N words, is made of tv_mac.h, and of a kernel with
+    a tail the one that ends in TensorFlow Lite's arithmetic."""
+    if name in LITE:
+        own = LITE[name]
+        renamed = {f: f.replace("tv_", "tv_lite_", 1) for f in (own, f"{own}_layer")} | {"tv_tail_u8": "tv_lite_tail"}
+        return '#include "tv_lite.h"\n' + "".join(f"#define {a} {b}\n" for a, b in renamed.items()) + _read(f"{own}.c")
     made = re.fullmatch(r"tv_mac_(\d+)x(\d+)", name)
     if not made:
         return _read(f"{name}.c")
@@ -99,7 +107,8 @@ def _facts(program, sha256, header):
 def _probability_typedef(program, ctype):
     if ctype is None:
         return ""
-    meaning = "in units of 1/255" if ctype == "uint8_t" else "0..1"
+    unit = round(1 / program.softmax.scale) if ctype == "uint8_t" else 1
+    meaning = f"in units of 1/{unit}" if ctype == "uint8_t" else "0..1"
     return f"typedef {ctype} {program.name}_probability;        /* {meaning} */\n"
 
 

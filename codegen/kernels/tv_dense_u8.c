@@ -32,6 +32,7 @@ void tv_dense_u8(const tv_dense_u8_layer *layer, const uint8_t *x, uint8_t *y, v
     }
 }
 
+#ifndef TV_LITE_H                       /* whose results all have 8 bits */
 void tv_dense_s16(const tv_dense_u8_layer *layer, const uint8_t *x, int16_t *y, void *scratch)
 {
     int16_t *patch = (int16_t *)scratch;
@@ -44,3 +45,4 @@ void tv_dense_s16(const tv_dense_u8_layer *layer, const uint8_t *x, int16_t *y, 
         if (o + 1 < layer->outputs) y[o + 1] = tv_ssat16(result[1]);
     }
 }
+#endif

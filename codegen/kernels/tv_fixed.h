@@ -9,14 +9,37 @@
  * TV_ACTIVATION TV_SHIFT            of the tail      TV_EXPAND     1: the weights are widened or transformed to scratch, four
  *                                                                  filters at a time; 0: they are in flash as they are used
  * TV_INDEX_BITS                     where TV_EXPAND is 1: 0, or the weights are indices of so many bits into a codebook
+ * TV_LITE                           1: the tail is that of TensorFlow Lite, tv_lite_tail
  * TV_DEPTH                          words of two products for one filter at one place (tv_mac.h) */
 #ifndef TV_FIXED_H
 #define TV_FIXED_H
 
 #include "tv_intrinsics.h"
 #include "tv_kernels.h"
+#if TV_LITE
+#include "tv_lite.h"
+#define tv_fixed_layer tv_lite_fixed_layer
+#endif
 
 /* The tail's numbers of one filter. */
+#if TV_LITE
+typedef struct {
+    int32_t bias, multiplier, exponent, zero, low, high;
+} tv_channel;
+
+static inline tv_channel tv_channel_of(const tv_lite_tail *tail, uint32_t f)
+{
+    const tv_channel c = { tail->bias[f], tail->multiplier[f], tail->exponent[f], tail->zero, tail->low, tail->high };
+    return c;
+}
+
+/* The result of an accumulator that carries `scale` bits below its unit, which are 0. */
+static inline uint8_t tv_result(const tv_channel *c, int32_t acc, uint32_t scale)
+{
+    const int32_t v = tv_lite_multiply(tv_add(acc >> scale, c->bias), c->multiplier, c->exponent);
+    return (uint8_t)tv_lite_limit(tv_add(v, c->zero), c->low, c->high);
+}
+#else
 typedef struct {
     int32_t bias, offset, multiplier, high, slope;
 } tv_channel;
@@ -46,6 +69,8 @@ static inline uint8_t tv_result(const tv_channel *c, int32_t acc, uint32_t scale
     }
     return tv_usat8(tv_smmulr(tv_add(tv_shift_left(v, TV_SHIFT), c->offset), c->multiplier));
 }
+
+#endif
 
 /* Which of two accumulators gives the larger result: the smaller one where `falling`. */
 static inline int32_t tv_larger(int32_t a, int32_t b, int falling)

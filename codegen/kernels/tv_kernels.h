@@ -175,6 +175,79 @@ typedef struct {
 void tv_softmax_s16(const tv_softmax_s16_layer *layer, const int16_t *x, uint8_t *y);
 void tv_softmax_u8(const tv_softmax_s16_layer *layer, const uint8_t *x, uint8_t *y);
 
+/* --- integers of a .tflite file ------------------------------------------------------------------------------------------
+ * TensorFlow Lite's own arithmetic: q = limit(round((acc + bias[f]) * multiplier[f] / 2^31 * 2^exponent[f]) + zero), see tv_lite.h.
+ * The kernels of convolutions and dense layers are those above, compiled with this tail (codegen/write.py). */
+typedef struct {
+    const int32_t *bias, *multiplier;    /* [F], the input's zero point in the bias; 0 or 2^30..2^31 - 1 */
+    const int8_t *exponent;              /* [F] -31..30 */
+    uint8_t zero, low, high;
+} tv_lite_tail;
+
+typedef struct {
+    tv_window window;
+    tv_lite_tail tail;
+    const int8_t *weights;
+    tv_shared shared;
+    uint32_t block;
+    uint8_t input_zero;
+    uint8_t expand;
+} tv_lite_conv2d_u8_layer;
+void tv_lite_conv2d_u8(const tv_lite_conv2d_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
+
+typedef struct {
+    tv_window window;
+    tv_lite_tail tail;
+    const int8_t *weights;
+    tv_shared shared;
+    uint8_t input_zero;
+} tv_lite_depthwise_u8_layer;
+void tv_lite_depthwise_u8(const tv_lite_depthwise_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
+
+typedef struct {
+    uint32_t inputs, outputs;
+    tv_lite_tail tail;
+    const int8_t *weights;
+    tv_shared shared;
+} tv_lite_dense_u8_layer;
+void tv_lite_dense_u8(const tv_lite_dense_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
+
+/* A layer whose kernel is made for its shape, as tv_fixed_layer. */
+typedef struct {
+    const void *weights;
+    tv_lite_tail tail;
+    const int8_t *codebook;
+} tv_lite_fixed_layer;
+
+/* q = limit(m2(m0((x0 - z0) << 20) + m1((x1 - z1) << 20)) + zero); y may be one of the inputs. */
+typedef struct {
+    uint32_t count;
+    int32_t zeros[2], multipliers[3], exponents[3];
+    uint8_t zero, low, high;
+} tv_lite_add_u8_layer;
+void tv_lite_add_u8(const tv_lite_add_u8_layer *layer, const uint8_t *const *x, uint8_t *y);
+
+/* The mean of the values of each window that lie within the map, ties away from `centre`. */
+typedef struct {
+    tv_window window;
+    uint8_t centre, low, high;
+} tv_lite_average_pool2d_u8_layer;
+void tv_lite_average_pool2d_u8(const tv_lite_average_pool2d_u8_layer *layer, const uint8_t *x, uint8_t *y);
+
+/* Probabilities in units of 1/256: e = exponentials[max x - x], 31 bits below the point; y = e / sum. */
+typedef struct {
+    const int32_t *exponentials;         /* [256] */
+    uint32_t count;
+} tv_lite_softmax_u8_layer;
+void tv_lite_softmax_u8(const tv_lite_softmax_u8_layer *layer, const uint8_t *x, uint8_t *y);
+
+/* y = table[x], of channel c table[c * step + x]; step 0 or 256; y may be x. */
+typedef struct {
+    const uint8_t *table;
+    uint32_t pixels, channels, step;
+} tv_level_table_u8_layer;
+void tv_level_table_u8(const tv_level_table_u8_layer *layer, const uint8_t *x, uint8_t *y);
+
 /* --- float32 ----------------------------------------------------------------------------------------------------------- */
 /* y = pool(gain[f] * activation(acc + bias[f]) + shift[f]) */
 typedef struct {

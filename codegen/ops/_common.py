@@ -3,7 +3,7 @@ import numpy as np
 
 from tinyvgg.codegen.emit import initializer
 from tinyvgg.codegen.program import Step
-from tinyvgg.errors import ShapeError
+from tinyvgg.errors import NotYet, ShapeError
 from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.ops.weights import SharedWeights
 from tinyvgg.quant.packing import pack_bits
@@ -46,6 +46,8 @@ def integer_tail(program, op, weights, input_zero):
     sum (x - z) w + b = sum x w + (b - z sum w), modulo 2^32 throughout.
     """
     tail = op.tail
+    if op.lite:
+        return _lite_tail(program, op, weights, input_zero)
     bias = tail.bias.astype(np.int64) - input_zero * weights.reshape(len(weights), -1).sum(axis=1, dtype=np.int64)
     offset = tail.offset.astype(np.int64)
     if tail.activation == "none":
@@ -55,6 +57,25 @@ def integer_tail(program, op, weights, input_zero):
             "multiplier": program.constant(op, "multiplier", tail.multiplier.astype(np.int32)),
             "high": None if tail.high is None else program.constant(op, "high", tail.high.astype(np.int32)),
             "slope": int(tail.slope), "shift": int(tail.shift), "activation": ACTIVATIONS[tail.activation]}
+
+
+def _lite_tail(program, op, weights, input_zero):
+    """Fields of tv_lite_tail."""
+    tail = op.tail
+    if tail.rounding != "double":
+        raise NotYet(f"C code has no {tail.rounding} rounding ({op.name!r}), only TensorFlow Lite's usual one, double")
+    if weights.dtype != np.int8:
+        raise NotYet(f"C code has no weights of nine bits ({op.name!r}): uint8 with a zero point away from 128",
+                     "an int8 model; simulation takes this one as it is")
+    bias = tail.bias.astype(np.int64) - input_zero * weights.reshape(len(weights), -1).sum(axis=1, dtype=np.int64)
+    return {"bias": program.constant(op, "bias", wrap(bias)), "multiplier": program.constant(op, "multiplier", tail.multiplier),
+            "exponent": program.constant(op, "exponent", tail.exponent.astype(np.int8)),
+            "zero": int(tail.zero), "low": int(tail.low), "high": int(tail.high)}
+
+
+def kernel_of(op, name):
+    """The kernel `name`, or the same that ends in TensorFlow Lite's arithmetic."""
+    return name.replace("tv_", "tv_lite_", 1) if op.lite else name
 
 
 def wrap(values):

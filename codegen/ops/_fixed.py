@@ -65,8 +65,9 @@ def fixed_step(op, program):
                                                            "TV_MAC": mac, **defines}.items()]
     header = {"direct16": "tv_conv2d_s16.h"}.get(base, f"tv_{base}.h")
     text = f"/* {program.symbol(op)}: {op.variant}. */\n" + "\n".join(lines) + f'\n#include "{header}"\n'
-    declaration = (f"void {symbol}(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);\n"
-                   f"static TV_CONST tv_fixed_layer {program.symbol(op)}_layer = {initializer(fields)};")
+    struct = "tv_lite_fixed_layer" if op.lite else "tv_fixed_layer"
+    declaration = (f"void {symbol}(const {struct} *layer, const uint8_t *x, uint8_t *y, void *scratch);\n"
+                   f"static TV_CONST {struct} {program.symbol(op)}_layer = {initializer(fields)};")
     return Step(f"{symbol}(&{program.symbol(op)}_layer, {{x}}, {{y}}, {{scratch}})", (mac,), declaration, scratch,
                 sources={f"{symbol}.c": text}, kind=kind_of(op),
                 counts=_counts(op, program.input_shapes(op)[0], base, defines, bits))
@@ -114,7 +115,7 @@ def _shape(op, program):
     (h, w, c), (oh, ow, f) = map_shape(program.input_shapes(op)[0]), map_shape(op.shape)
     return {"TV_HEIGHT": h, "TV_WIDTH": w, "TV_CHANNELS": c, "TV_OUT_HEIGHT": oh, "TV_OUT_WIDTH": ow, "TV_FILTERS": f,
             "TV_TOP": op.padding[0][0], "TV_LEFT": op.padding[1][0], "TV_ZERO": f"{op.input_zero}u",
-            "TV_ACTIVATION": ACTIVATIONS[op.tail.activation], "TV_SHIFT": op.tail.shift}
+            **({"TV_LITE": 1} if op.lite else {"TV_ACTIVATION": ACTIVATIONS[op.tail.activation], "TV_SHIFT": op.tail.shift})}
 
 
 def _results(op):
@@ -209,7 +210,8 @@ def _winograd(op, input_shape, base, expand):
     batch = int(np.clip((BATCH_BYTES_RAM if expand else BATCH_BYTES) // (columns * places * depth * 4), 1, rows))
     defines = {"TV_DEPTH": depth, "TV_COPY": 1, "TV_PADDED_WIDTH": width, "TV_PADDED_CHANNELS": channels,
                "TV_TILE_ROWS": rows, "TV_TILE_COLUMNS": columns, "TV_BATCH": batch, "TV_POOL": int(op.pool is not None),
-               "TV_WITH_TAIL": int(op.tail.activation in ("none", "relu")), "TV_WITH_RELU": int(op.tail.activation == "relu")}
+               "TV_WITH_TAIL": int(not op.lite and op.tail.activation in ("none", "relu")),
+               "TV_WITH_RELU": int(not op.lite and op.tail.activation == "relu")}
     values = round_up(batch * columns, 2) * places * depth * 4
     scratch = 32 * places + values + expand * 16 * places * depth + (tile * batch + 2) * width * channels
     layout = bytes_winograd if expand else lambda w: words_winograd(w, tile)

@@ -7,6 +7,7 @@ from tinyvgg.codegen.ops._common import (
     float_weights,
     integer_tail,
     is_shared,
+    kernel_of,
     layer_step,
     pair_blocks,
     round_up,
@@ -53,5 +54,6 @@ def _direct(op, program, fields):
               "products": round_up(results, 2) * round_up(f, 2) * k}
     if is_shared(op):
         counts["looked_up"] = (1 if expand else -(-outputs // block)) * round_up(f, 2) * k
-    return layer_step(op, program, "tv_conv2d_u8", fields, files=("tv_conv2d_u8", "tv_dot"), counts=counts, row="layer",
+    kernel = kernel_of(op, "tv_conv2d_u8")
+    return layer_step(op, program, kernel, fields, files=(kernel, "tv_dot"), counts=counts, row="layer",
                       scratch=(2 * round_up(block * pool, 2) + looked_up) * k)

@@ -5,6 +5,7 @@ from tinyvgg.codegen.ops._common import (
     float_weights,
     integer_tail,
     is_shared,
+    kernel_of,
     layer_step,
     pair_blocks,
     round_up,
@@ -28,6 +29,7 @@ def _(op: Dense, program):
         fields["shared"] = shared_fields(program, op)
     else:
         fields["weights"] = program.constant(op, "weights", pair_blocks(weights), "[O/2][I/4][2][4]")
-    return layer_step(op, program, "tv_dense_s16" if op.output == "int16" else "tv_dense_u8", fields, struct="tv_dense_u8_layer",
-                      files=("tv_dense_u8", "tv_dot"), scratch=(2 + 2 * is_shared(op)) * k,
+    file = kernel_of(op, "tv_dense_u8")
+    return layer_step(op, program, "tv_dense_s16" if op.output == "int16" else file, fields, struct=f"{file}_layer",
+                      files=(file, "tv_dot"), scratch=(2 + 2 * is_shared(op)) * k,
                       counts=op.counts() | {"inputs": k, "products": outputs * k})

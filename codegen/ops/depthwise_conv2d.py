@@ -1,5 +1,5 @@
 """DepthwiseConv2D, of integers and of floats."""
-from tinyvgg.codegen.ops._common import float_tail, float_weights, integer_tail, is_shared, layer_step, shared_fields, window
+from tinyvgg.codegen.ops._common import float_tail, float_weights, integer_tail, is_shared, kernel_of, layer_step, shared_fields, window
 from tinyvgg.codegen.program import emit
 from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.quant.ops.weights import weights_of
@@ -20,4 +20,4 @@ def _(op: DepthwiseConv2D, program):
     else:
         fields["weights"] = program.constant(op, "weights", weights.transpose(1, 2, 0), "[KH][KW][F]")
     fields["input_zero"] = int(op.input_zero)
-    return layer_step(op, program, "tv_depthwise_u8", fields, scratch=f * kh * kw * is_shared(op), row="layer")
+    return layer_step(op, program, kernel_of(op, "tv_depthwise_u8"), fields, scratch=f * kh * kw * is_shared(op), row="layer")

@@ -17,7 +17,9 @@ enum { TV_U8 = 0, TV_I8 = 1, TV_F32 = 2, TV_I16 = 3, TV_I32 = 4 };
 #define TV_ACCEPTS(type) (1u << (type))
 
 /* The most outputs an application may have: an answer (4 bytes of cycles, then the outputs) fits one small frame. */
+#ifndef TV_OUTPUT_BYTES                 /* a network with a larger answer says so to the compiler */
 #define TV_OUTPUT_BYTES 508
+#endif
 
 typedef struct {
     const char *name;            /* model name: ASCII, at most 63 characters */

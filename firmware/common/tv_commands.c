@@ -12,7 +12,8 @@ uint32_t tv_last_sequence, tv_damaged_frames;
 
 /* One buffer for small payloads in, one for answers out, each with room for the frame around it. Words, for alignment. */
 static uint32_t small[TV_SMALL_BYTES / 4];
-static struct { tv_header header; uint8_t payload[TV_SMALL_BYTES + 4]; } out;
+#define TV_ANSWER_BYTES (4 + TV_OUTPUT_BYTES > TV_SMALL_BYTES ? 4 + TV_OUTPUT_BYTES : TV_SMALL_BYTES)
+static struct { tv_header header; uint8_t payload[TV_ANSWER_BYTES + 4]; } out;
 static uint32_t silences;
 static uint32_t old_baud;        /* to return to when nobody speaks at the new one; 0: none */
 

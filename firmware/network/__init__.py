@@ -20,6 +20,7 @@ from tinyvgg.firmware.build import Image, build
 from tinyvgg.firmware.image import board_facts
 from tinyvgg.images import grey_level
 
+ANSWER_BYTES = 508          # TV_OUTPUT_BYTES of tv_app.h
 HERE = Path(__file__).parent
 TRACE, CRCS, CHECK, PLAIN = 0, 1, 2, 3   # functions of tv_app_call
 WEIGHTS = ("flash", "ram")               # where constants lie while the board runs
@@ -74,10 +75,16 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
         program = generate(graph, folder, name=name, more_kernels=("tv_softmax_f32",), guard=guard)
         app = app_text(program, model_sha256(graph), check_every=check_every if guard else None)
         (Path(folder) / f"{name}_app.c").write_text(app, encoding="utf-8")
-        defines = ["TV_SECTIONS", *(["TV_WEIGHTS_IN_RAM"] if weights == "ram" else []), *options.pop("defines", ())]
+        defines = ["TV_SECTIONS", *(["TV_WEIGHTS_IN_RAM"] if weights == "ram" else []), *_answer(graph.logits), *options.pop("defines", ())]
         placed = _placed(folder, out / name, code, program, board, defines, options)
     deployed.save(out / f"{name}.tvq")
     return Network(placed[0], out / f"{name}.tvq", program, model_sha256(graph), placed[1])
+
+
+def _answer(logits):
+    """The definition of an answer that is larger than firmware's buffers are, or none."""
+    size = -(-logits.nbytes // 4) * 4
+    return [f"TV_OUTPUT_BYTES={size}"] if size > ANSWER_BYTES else []
 
 
 def _check_another(graph, path):

@@ -6,6 +6,7 @@ from tinyvgg.io.tflite.write import encode, tensor
 
 CONV = {"Padding": 0, "StrideW": 1, "StrideH": 1, "FusedActivationFunction": 1, "DilationWFactor": 1, "DilationHFactor": 1}
 DENSE = {"FusedActivationFunction": 0, "WeightsFormat": 0, "KeepNumDims": 0}
+ADD = {"FusedActivationFunction": 0}
 POOL = {"Padding": 1, "StrideW": 2, "StrideH": 2, "FilterWidth": 2, "FilterHeight": 2, "FusedActivationFunction": 0}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from tinyvgg.errors import LinkError
 
 VERSION = 1
+LARGEST_CLASSES = 4096                   # values of an answer
 SMALL = 512                              # bytes: the largest payload of a frame that carries no image
 _HEADER = struct.Struct("<BBHII")
 _LARGEST = 1 << 20                       # a decoded frame larger than this is a stranger's stream, not a frame
@@ -150,7 +151,7 @@ def decode_info(payload):
                         "firmware of this version")
     v = _INFO.unpack_from(payload)
     name = payload[_INFO.size:]
-    if v[27] != len(name) or v[3] >= len(TYPES) or not 0 < v[26] <= SMALL:
+    if v[27] != len(name) or v[3] >= len(TYPES) or not 0 < v[26] <= LARGEST_CLASSES:
         raise LinkError("the board's HELLO contradicts itself", "firmware of this version")
     shape = tuple(n for n in v[16:20] if n)
     return BoardInfo(v[0], bool(v[1]), tuple(t for i, t in enumerate(TYPES[:3]) if v[2] >> i & 1), TYPES[v[3]], *v[4:16], shape,

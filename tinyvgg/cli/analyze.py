@@ -7,7 +7,7 @@ Keras does, MACC as multiplications of weights, and the bytes of the integer gra
 `medium` 4 bits in dense layers, `high` 4 bits everywhere. It says whether the model fits, and the three changes that would
 help most.
 
-An integer model (.tvq) is taken as it is: its constants and its arena, and whether they fit.
+An integer model (.tvq, .tflite) is taken as it is: its constants and its arena, and whether they fit.
 
 example: tinyvgg analyze base.h5 --board stm32l4r9i-disco --rules xcubeai --compression high
          tinyvgg analyze light --rules tinyvgg --figure layers.png
@@ -15,6 +15,9 @@ example: tinyvgg analyze base.h5 --board stm32l4r9i-disco --rules xcubeai --comp
          tinyvgg analyze --boards
 """
 
+from pathlib import Path
+
+from tinyvgg import io
 from tinyvgg.analyze import boards
 from tinyvgg.analyze.analysis import COMPRESSIONS, RULES, analyze
 from tinyvgg.analyze.open import describe_path
@@ -44,8 +47,9 @@ def run(arguments):
         return
     if not arguments.model:
         raise OptionError("no model was named", "tinyvgg analyze model.h5, or tinyvgg analyze base")
-    if str(arguments.model).endswith(".tvq"):
-        _integers(arguments)
+    integers = _integer_model(arguments.model)
+    if integers is not None:
+        _integers(arguments, integers)
         return
     found = analyze(
         describe_path(file_or_word(arguments.model)),
@@ -68,12 +72,22 @@ def run(arguments):
     print_result(arguments, found.as_dict(), _text(found))
 
 
-def _integers(arguments):
+def _integer_model(path):
+    """The model in a .tvq, or in a .tflite of integers; None for anything else."""
+    if str(path).endswith(".tvq"):
+        from tinyvgg.quant.tvq import load_tvq
+        return load_tvq(path)
+    if not Path(path).is_file() or io.kind_of(path) != "tflite":
+        return None
+    model = io.load_model(path)
+    return model if hasattr(model, "graph") else None
+
+
+def _integers(arguments, model):
     """An integer model on a board."""
     from tinyvgg.analyze.integers import analyze_integers
-    from tinyvgg.quant.tvq import load_tvq
 
-    result = analyze_integers(load_tvq(arguments.model), arguments.board)
+    result = analyze_integers(model, arguments.board)
     rows = [[r["layer"], r["kind"], "x".join(map(str, r["output_shape"])), f"{r['constant_bytes']:,}"] for r in result["layers"]]
     lines = [table(["layer", "type", "output", "constants B"], rows), ""]
     for what, need, have, missing in (("flash", "flash_bytes", "board_flash_bytes", "missing_flash"),

@@ -7,6 +7,7 @@ the whole network, bit for bit. Only from the op after that on are layers comput
 import numpy as np
 
 from tinyvgg.faults import wrapping
+from tinyvgg.quant.ops.base import plain
 from tinyvgg.quant.ops.dense import Dense
 from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import weights_of
@@ -139,13 +140,14 @@ class Session:
         new, old = (weights_of(o).reshape(len(o.tail.bias), -1) for o in (op, before))
         different = new != old
         touched = different.any(axis=1)
-        for name in ("bias", "offset", "multiplier", "high"):
-            if getattr(op.tail, name) is not None:
-                touched |= getattr(op.tail, name) != getattr(before.tail, name)
+        for name, array in plain(op.tail).items():
+            if isinstance(array, np.ndarray):
+                touched |= array != getattr(before.tail, name)
         touched = np.flatnonzero(touched)
-        if not len(touched) and op.tail.shift == before.tail.shift:
+        shifted = not op.lite and op.tail.shift != before.tail.shift
+        if not len(touched) and not shifted:
             return None
-        if op.tail.shift != before.tail.shift or len(touched) > FEW or different.sum() > 8 * FEW or not op.mixes_channels:
+        if shifted or len(touched) > FEW or different.sum() > 8 * FEW or not op.mixes_channels:
             if not different.any():
                 acc = self.sums[op.name]
                 return wrapping.finish(acc, op).reshape(-1, *op.shape), acc, None

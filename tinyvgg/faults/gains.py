@@ -59,6 +59,8 @@ def graph_slopes(store, values, dlogits):
 def _integer_slopes(store, op, input_scale, float_tail, g):
     """Carry the gradients by real numbers of one op over to its integers: see dequantize, which made the former of the latter."""
     tail, m = op.tail, op.tail.multiplier.astype(np.float64)
+    if op.lite:
+        return _named(store, op, _lite_slopes(store, op, input_scale, g))
     unit = op.scale * np.abs(m) / 2.0 ** 32
     acc = unit * 2.0 ** tail.shift
     if tail.activation == "clamp":
@@ -70,8 +72,21 @@ def _integer_slopes(store, op, input_scale, float_tail, g):
     gain, shift = float_tail.gain.astype(np.float64), float_tail.shift.astype(np.float64)
     with np.errstate(all="ignore"):
         multiplier = np.nan_to_num((gain * g["gain"] + (shift + op.scale * op.zero) * g["shift"]) / m, posinf=0.0, neginf=0.0)
-    found = {"bias": bias, "offset": g["shift"] * unit * np.sign(m), "multiplier": multiplier}
-    return {f"{op.name}/{name}": part for what, value in (("weights", weights), *found.items())
+    return _named(store, op, {"weights": weights, "bias": bias, "offset": g["shift"] * unit * np.sign(m), "multiplier": multiplier})
+
+
+def _lite_slopes(store, op, input_scale, g):
+    """Those of weights and bias alone, where the op ends in TensorFlow Lite's arithmetic."""
+    unit = op.scale * op.tail.multiplier.astype(np.float64) * 2.0 ** (op.tail.exponent.astype(np.float64) - 31)
+    weights, bias = g["weights"] * along(unit / input_scale, g["weights"]), g["bias"] * unit
+    if store.form == "image":
+        weights = weights + op.input_zero * along(bias, weights)
+    return {"weights": weights, "bias": bias}
+
+
+def _named(store, op, found):
+    """{key: gradient laid out as stored} of one op's arrays that the store has."""
+    return {f"{op.name}/{name}": part for what, value in found.items()
             for name, part in _by_name(store, op, what, value) if f"{op.name}/{name}" in store.arrays}
 
 

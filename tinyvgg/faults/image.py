@@ -14,6 +14,7 @@ from tinyvgg.codegen.program import build_program
 from tinyvgg.errors import NotYet
 from tinyvgg.faults.store import GraphStore
 from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
+from tinyvgg.quant.ops.level_table import LevelTable
 from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import SharedWeights
 from tinyvgg.quant.packing import unpack_bits
@@ -46,7 +47,7 @@ class ImageStore(GraphStore):
             if is_fixed(op):                       # its shift is a number in the code
                 words = self.arrays[f"{op.name}/weights"]
                 self.arrays[f"{op.name}/weights"] = words.view(np.int16) if words.dtype == np.uint32 else words
-            elif isinstance(op, Weighted) and op.integer:
+            elif isinstance(op, Weighted) and op.integer and not op.lite:
                 self.arrays[f"{op.name}/tail_shift"] = np.array([op.tail.shift], np.uint32)
 
     @property
@@ -127,6 +128,8 @@ class ImageStore(GraphStore):
 
     def build(self, op, arrays):
         """Return the op that the C computes: its tail's bias holds what the stored numbers make of the zero point."""
+        if isinstance(op, LevelTable):
+            return replace(op, table=arrays[f"{op.name}/table"])
         if not isinstance(op, Weighted):
             return op
         mine = {key.rsplit("/", 1)[1]: a for key, a in arrays.items() if key.rsplit("/", 1)[0] == op.name}
@@ -140,6 +143,9 @@ class ImageStore(GraphStore):
         folded = op.input_zero * expanded.reshape(len(expanded), -1).sum(axis=1, dtype=np.int64)
         bias = (mine["bias"] if "bias" in mine else 0) + folded
         bias = ((bias + 2 ** 31) % 2 ** 32 - 2 ** 31).astype(np.int32)
+        if op.lite:
+            return replace(op, weights=weights, tail=replace(op.tail, bias=bias, multiplier=mine["multiplier"],
+                                                             exponent=mine["exponent"].astype(np.int32)))
         shift = int(mine["tail_shift"][0]) if "tail_shift" in mine else op.tail.shift
         tail = replace(op.tail, bias=bias, offset=mine["offset"], multiplier=mine["multiplier"], shift=shift,
                        high=mine.get("high", op.tail.high))

@@ -11,6 +11,8 @@ from tinyvgg.quant.ops.tail import ACTIVATIONS
 
 def finish(acc, op, channels=None):
     """acc (N, OH, OW, F) or (N, F) int32 -> the op's result (N, ...); `channels` (k,): acc holds only these of the op's channels."""
+    if op.lite:
+        return _finish_lite(acc, op, channels)
     tail, pool = op.tail, getattr(op, "pool", None)
     pick = slice(None) if channels is None else channels
     multiplier = np.ascontiguousarray(tail.multiplier[pick])
@@ -23,6 +25,32 @@ def finish(acc, op, channels=None):
     _finish(rows, np.ascontiguousarray(tail.bias[pick]), np.ascontiguousarray(tail.offset[pick]), multiplier, tail.shift,
             ACTIVATIONS.index(tail.activation), tail.slope, np.ascontiguousarray(high), *((-32768, 32767) if wide else (0, 255)), q)
     return q.reshape(acc.shape)
+
+
+def _finish_lite(acc, op, channels):
+    """The same of an op that ends in TensorFlow Lite's arithmetic: codegen/kernels/tv_lite.h."""
+    tail, pool = op.tail, getattr(op, "pool", None)
+    pick = slice(None) if channels is None else channels
+    if pool:
+        acc = pool_accumulators(acc, np.zeros(acc.shape[-1], np.bool_), *pool)
+    q = np.empty((acc.size // acc.shape[-1], acc.shape[-1]), np.uint8)
+    numbers = (np.ascontiguousarray(a[pick]).astype(np.int64) for a in (tail.bias, tail.multiplier, tail.exponent))
+    _lite(acc.reshape(q.shape), *numbers, tail.zero, tail.low, tail.high, q)
+    return q.reshape(acc.shape)
+
+
+@numba.njit(cache=True, nogil=True)
+def _lite(acc, bias, multiplier, exponent, zero, low, high, q):
+    for r in range(acc.shape[0]):
+        for f in range(acc.shape[1]):
+            v = _wrap(np.int64(acc[r, f]) + bias[f])
+            right = -exponent[f] & 31
+            if exponent[f] > 0:
+                v = _wrap(v << (exponent[f] & 31))
+            v = _wrap((v * multiplier[f] + (np.int64(1) << 30)) >> 31)
+            if exponent[f] < 0 and right:
+                v = _wrap(_wrap(v + (np.int64(1) << (right - 1))) - (1 if v < 0 else 0)) >> right
+            q[r, f] = min(max(_wrap(v + zero), low), high)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -11,6 +11,9 @@ import numpy as np
 
 from tinyvgg.errors import NotYet
 from tinyvgg.quant.ops.activation import Activation
+from tinyvgg.quant.ops.level_table import LevelTable
+from tinyvgg.quant.ops.lite_softmax import LiteSoftmax
+from tinyvgg.quant.ops.lite_tail import LiteTail
 from tinyvgg.quant.ops.tail import Tail
 from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import SharedWeights
@@ -62,7 +65,8 @@ def _encode(op, tensor, array):
 def constant_bytes(graph):
     """Return {op: bytes} of the constants that C code needs for a graph: weights, codebooks, biases, tails, tables."""
     weighted = {op.name: weight_bytes(op.weights) + _tail_bytes(op.tail) for op in graph.ops if isinstance(op, Weighted)}
-    return weighted | {op.name: op.table.nbytes for op in graph.ops if isinstance(op, Activation) and op.integer}
+    tables = {op.name: op.table.nbytes for op in graph.ops if isinstance(op, Activation | LevelTable) and op.integer}
+    return weighted | tables | {op.name: op.exponentials.nbytes for op in graph.ops if isinstance(op, LiteSoftmax)}
 
 
 def weight_bytes(weights):
@@ -73,6 +77,8 @@ def weight_bytes(weights):
 
 
 def _tail_bytes(tail):
+    if isinstance(tail, LiteTail):
+        return tail.bias.nbytes + tail.multiplier.nbytes + len(tail.exponent)
     names = ("bias", "offset", "multiplier", "high") if isinstance(tail, Tail) else ("bias", "gain", "shift")
     arrays = [getattr(tail, name) for name in names]
     return sum(a.nbytes for a in arrays if a is not None and not (isinstance(tail, Tail) and a is tail.bias and not a.any()))

@@ -22,6 +22,7 @@ from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.ops import OPS
 from tinyvgg.quant.ops.base import Op, plain
 from tinyvgg.quant.ops.float_tail import FloatTail
+from tinyvgg.quant.ops.lite_tail import LiteTail
 from tinyvgg.quant.ops.tail import Tail
 from tinyvgg.quant.ops.weighted import LARGEST
 from tinyvgg.quant.ops.weights import SharedWeights
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "tinyvgg.tvq", 1
 LARGEST_JSON = 2**22
 LARGEST_TOTAL = 2**28  # bytes of all arrays of one graph
-PARTS = {cls.__name__: cls for cls in (Tail, SharedWeights, FloatTail)}
+PARTS = {cls.__name__: cls for cls in (Tail, LiteTail, SharedWeights, FloatTail)}
 CLASSES = {**OPS, **{f"Float{name}": cls for name, cls in OPS.items()}}
 DTYPES = ("int8", "uint8", "int16", "int32", "float32")
 

@@ -217,7 +217,7 @@ def _text(raw):
     return raw.decode("utf-8", "replace") if raw else ""
 
 
-_TAILS = {"BiasAdd", "Relu", "Relu6", "Conv2D", "MatMul", "depthwise", "Softmax", "MaxPool", "AvgPool", "Reshape", "Mean", "add",
+_TAILS = {"BiasAdd", "Relu", "Relu6", "Conv2D", "MatMul", "Softmax", "MaxPool", "AvgPool", "Reshape", "Mean", "add",
           "mul", "concat", "FusedBatchNormV3", "add_1", "mul_1", "Sigmoid", "Tanh", "LeakyRelu"}
 
 

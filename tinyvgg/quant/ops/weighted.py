@@ -7,6 +7,7 @@ import numpy as np
 from tinyvgg.errors import QuantError
 from tinyvgg.quant.ops.base import Op, integers, missing, need
 from tinyvgg.quant.ops.float_tail import FloatTail, apply_float_tail, float_tail_backward
+from tinyvgg.quant.ops.lite_tail import LiteTail, apply_lite_tail, check_lite_fields, check_lite_tail, dequantized_lite
 from tinyvgg.quant.ops.requantise import dequantized, lower_tail
 from tinyvgg.quant.ops.tail import ACTIVATIONS, Tail, accumulator_bounds, apply_tail, fits, tail_extremes
 from tinyvgg.quant.ops.weights import SharedWeights, weights_of
@@ -26,7 +27,7 @@ class Weighted(Op):
 
     weights: np.ndarray | SharedWeights  # int8, of floats float32
     input_zero: int = integers(0)
-    tail: Tail | FloatTail
+    tail: Tail | LiteTail | FloatTail
 
     pool = None  # (height, width, row stride, column stride) of a fused max-pool without padding
     mixes_channels = True
@@ -57,9 +58,15 @@ class Weighted(Op):
 
     def simulate(self, x):
         out = np.empty((len(x), *self.shape), self.dtype)
+        apply = apply_lite_tail if self.lite else apply_tail
         for part, acc in self.accumulate(x):
-            out[part] = apply_tail(acc, self).reshape(-1, *self.shape)
+            out[part] = apply(acc, self).reshape(-1, *self.shape)
         return out
+
+    @property
+    def lite(self):
+        """Whether the op ends in TensorFlow Lite's arithmetic."""
+        return isinstance(self.tail, LiteTail)
 
     def forward(self, x):
         return apply_float_tail(self.products(x), self).reshape(len(x), *self.shape)
@@ -87,11 +94,15 @@ class Weighted(Op):
         return replace(self, **decided, weights=weights, tail=tail, input_zero=before[0].zero)
 
     def dequantize(self, graph):
-        weights, tail = dequantized(self, graph[self.inputs[0]].scale)
+        scale = graph[self.inputs[0]].scale
+        weights, tail = dequantized_lite(self, weights_of(self), scale) if self.lite else dequantized(self, scale)
         return replace(self, scale=None, zero=0, input_zero=0, variant="direct", weights=weights, tail=tail)
 
     def check(self):
         tail = self.tail
+        if self.lite:
+            check_lite_tail(self, *accumulator_bounds(weights_of(self), self.input_zero))
+            return
         if (not 0 <= tail.shift <= 15 or tail.activation not in ACTIVATIONS or not 0 <= self.input_zero <= 255
             or not 0 <= tail.slope < 2**31):
             raise QuantError(
@@ -120,7 +131,7 @@ class Weighted(Op):
                  f"a codebook of shape {shape}")
             need(int(w.indices.max()) < shape[-1], self, "an index beyond its codebook")
             w = w.codebook
-        need(w.dtype == dtype, self, f"weights of dtype {w.dtype}")
+        need(w.dtype == dtype or self.lite and w.dtype == np.int16 and np.abs(w).max() < 256, self, f"weights of dtype {w.dtype}")
         need(np.isfinite(w).all(), self, "weights that are not finite")
         self._check_tail(channels)
         need(not self.integer or self.input_zero == before.zero, self, "another zero point than its input")
@@ -128,6 +139,11 @@ class Weighted(Op):
 
     def _check_tail(self, channels):
         tail, dtype = self.tail, np.int32 if self.integer else np.float32
+        need(self.variant in VARIANTS, self, f"the variant {self.variant!r}")
+        if self.lite:
+            need(self.integer and self.dtype == "uint8" and tail.zero == self.zero, self, "TensorFlow Lite's tail among other numbers")
+            check_lite_fields(self, channels)
+            return
         need(isinstance(tail, Tail if self.integer else FloatTail), self, "the tail of another kind")
         wanted = [getattr(tail, n) for n in (("bias", "offset", "multiplier") if self.integer else ("bias",))]
         arrays = wanted + [a for n in ("high", "gain", "shift") if isinstance(a := getattr(tail, n, None), np.ndarray)]
@@ -135,7 +151,6 @@ class Weighted(Op):
         need(all(sound), self, "a damaged tail")
         need(tail.activation in ACTIVATIONS, self, f"the activation {tail.activation!r}")
         need(self.integer or (tail.gain is None) == (tail.shift is None), self, "a gain without a shift")
-        need(self.variant in VARIANTS, self, f"the variant {self.variant!r}")
 
     @property
     def macc(self):

@@ -1,0 +1,129 @@
+"""Integers of a .tflite file: the bytes that TensorFlow Lite's reference kernels gave, in simulation and in compiled C."""
+import numpy as np
+import pytest
+
+pytest.importorskip("tflite", reason='pip install "tinyvgg[tflite]"')
+pytest.importorskip("flatbuffers", reason='pip install "tinyvgg[tflite]"')
+
+from tests.io import fixtures
+from tests.io.tflite_files import ADD, CONV, DENSE, POOL, Sketch
+from tinyvgg import io
+from tinyvgg.cli import main
+from tinyvgg.errors import NotYet
+from tinyvgg.quant import load_tvq
+from tinyvgg.quant.straight import straight_through
+from tinyvgg.testing import assert_bit_exact
+
+LIGHT = fixtures.FOLDER / "keras2" / "light_int8.tflite"
+
+
+RECORDED = {
+    "int8": [[146, 24, 24, 2, 60], [140, 28, 23, 2, 63], [150, 20, 22, 2, 61], [148, 22, 24, 2, 60]],
+    "uint8": [[2, 133, 0, 0, 121], [2, 127, 0, 0, 127], [2, 114, 0, 0, 139], [2, 114, 0, 0, 139]],
+}
+
+
+def int8_network(seed=0, dtype="int8"):
+    """A file with every op of integers: convolutions, depthwise, mul and add by channel, sum, pools, mean, a function, softmax."""
+    r, s = np.random.default_rng(seed), Sketch()
+    centre = 0 if dtype == "int8" else 128
+
+    def weights(name, shape, axis):
+        if dtype == "uint8":
+            return s.constant(name, r.integers(0, 256, shape).astype(np.uint8), scale=0.005, zero=128)
+        return s.constant(name, r.integers(-127, 128, shape).astype(np.int8), scale=r.uniform(0.002, 0.01, shape[axis]),
+                          zero=np.zeros(shape[axis]), axis=axis)
+
+    def bias(name, n):
+        return s.constant(name, r.integers(-500, 500, n).astype(np.int32))
+
+    def values(name, shape, scale, zero):
+        return s.tensor(name, (1, *shape), dtype, scale=scale, zero=zero + centre)
+
+    x = values("x", (8, 8, 3), 1 / 255, -128)
+    y = s.add("CONV_2D", [x, weights("w1", (6, 3, 3, 3), 0), bias("b1", 6)], values("net/conv/Relu", (8, 8, 6), 0.02, -128), **CONV)
+    g = s.constant("gain", r.integers(-100, 100, 6).astype(dtype) if dtype == "int8" else r.integers(0, 255, 6).astype(dtype),
+                   scale=0.01, zero=5)
+    y = s.add("MUL", [y, g], values("net/bn/mul", (8, 8, 6), 0.02, -9), FusedActivationFunction=0)
+    y = s.add("ADD", [y, g], values("net/bn/add", (8, 8, 6), 0.025, -7), FusedActivationFunction=0)
+    d = s.add("DEPTHWISE_CONV_2D", [y, weights("w2", (1, 3, 3, 6), 3), bias("b2", 6)],
+              values("net/depthwise/Relu6", (8, 8, 6), 0.03, -128), **(CONV | {"DepthMultiplier": 1, "FusedActivationFunction": 3}))
+    y = s.add("ADD", [d, y], values("net/sum", (8, 8, 6), 0.04, -60), **ADD)
+    y = s.add("MAX_POOL_2D", [y], values("net/pool", (4, 4, 6), 0.04, -60), **POOL)
+    y = s.add("AVERAGE_POOL_2D", [y], values("net/average", (4, 4, 6), 0.04, -60),
+              **(POOL | {"Padding": 0, "StrideW": 1, "StrideH": 1, "FilterWidth": 3, "FilterHeight": 3}))
+    y = s.add("LEAKY_RELU", [y], values("net/leaky", (4, 4, 6), 0.05, -20), Alpha=0.2)
+    y = s.add("MEAN", [y, s.constant("axes", np.array([1, 2], np.int32))], values("net/mean", (6,), 0.03, -30), KeepDims=False)
+    y = s.add("FULLY_CONNECTED", [y, weights("w3", (5, 6), 0), bias("b3", 5)], values("net/logits", (5,), 0.1, 3), **DENSE)
+    y = s.add("SOFTMAX", [y], values("Identity", (5,), 1 / 256, -128), Beta=1.0)
+    return s.bytes(x, y)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tflite") / "small.tflite"
+    path.write_bytes(int8_network())
+    return path
+
+
+def answers(model, x):
+    return model.scores(x).astype(int)
+
+
+@pytest.mark.skipif(not LIGHT.exists(), reason=fixtures.REASON)
+def test_a_network_that_tensorflow_quantised_gives_its_bytes():
+    vectors = np.load(LIGHT.with_name("light_int8_vectors.npz"))
+    model = io.load_model(LIGHT)
+    images = (vectors["xq"].astype(np.int16) + 128).astype(np.uint8)
+    np.testing.assert_array_equal(answers(model, images), vectors["out_reference"].astype(int).reshape(len(images), -1) + 128)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_recorded_answers(dtype, tmp_path):
+    """What TensorFlow Lite 2.15.1's reference kernels gave for the files that int8_network builds (benchmarks/interop/tflite.py)."""
+    path = tmp_path / "net.tflite"
+    path.write_bytes(int8_network(dtype=dtype))
+    x = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    assert answers(io.load_model(path), x).tolist() == RECORDED[dtype]
+
+
+def test_c_gives_the_bytes_of_the_simulation_and_a_tvq_holds_them(small, tmp_path):
+    model = io.load_model(small)
+    assert_bit_exact(model)
+    model.save(tmp_path / "small.tvq")
+    again = load_tvq(tmp_path / "small.tvq")
+    x = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    assert again.sha256 == model.sha256 and (again.scores(x) == model.scores(x)).all()
+
+
+def test_the_gradient_goes_straight_through(small):
+    """A step of a few levels along the gradient moves the integers' answers the way it says."""
+    model = straight_through(io.load_model(small))
+    x = np.random.default_rng(6).uniform(0.2, 0.8, (8, 8, 8, 3)).astype(np.float32)
+    g = model.vjp(x, np.tile(np.float32([1, -1, 0, 0, 0]), (8, 1)))
+    apart = [np.subtract(*model.logits(x + sign * 12 / 255 * np.sign(g))[:, :2].T).mean() for sign in (-1, 0, 1)]
+    assert np.diff(apart).min() > 0.1
+
+
+def test_verbs_take_it(small, tmp_path, capsys):
+    assert main(["summary", str(small)]) == 0
+    assert main(["analyze", str(small), "--board", "stm32l4r9i-disco"]) == 0
+    assert main(["codegen", str(small), "--out", str(tmp_path / "c")]) == 0
+    assert (tmp_path / "c" / "tv_lite_conv2d_u8.c").is_file()
+    assert main(["convert", str(small), str(tmp_path / "small.h5")]) == 2
+    assert "integers" in capsys.readouterr().err
+
+
+def test_nine_bits_are_simulated_and_refused_as_c(tmp_path):
+    s, r = Sketch(), np.random.default_rng(0)
+    x = s.tensor("x", (1, 12), "uint8", scale=0.1, zero=7)
+    w = s.constant("w", r.integers(0, 256, (3, 12)).astype(np.uint8), scale=0.01, zero=20)
+    path = tmp_path / "nine.tflite"
+    path.write_bytes(s.bytes(x, s.add("FULLY_CONNECTED", [x, w, None], s.tensor("y", (1, 3), "uint8", scale=1.0, zero=0), **DENSE)))
+    model = io.load_model(path)
+    images = r.integers(0, 256, (2, 1, 1, 12), dtype=np.uint8)
+    real = 0.1 * (images.reshape(2, 12) - 7.0) @ (0.01 * (w.data - 20.0)).T
+    assert np.abs(model.integer_logits(images) - np.clip(real, 0, 255)).max() <= 0.5 + 1e-6
+    with pytest.raises(NotYet, match="nine bits"):
+        assert_bit_exact(model)
+
