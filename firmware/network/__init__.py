@@ -97,7 +97,7 @@ def _check_another(graph, path):
         return
     if plain_sha256(found) != plain_sha256(graph):
         raise OptionError(f"{path} is another network, {found.name!r}, whose firmware lies beside it",
-                          f"--out {path.parent / 'NEW'}, --name {path.stem}2, or remove {path.name}")
+                          f"another --out, another --name, or remove {path}")
 
 
 def _placed(folder, out, code, program, board, defines, options):

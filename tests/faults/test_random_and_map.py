@@ -76,6 +76,10 @@ def test_a_patched_tvq_is_the_flipped_network(scheme, request, images, answers, 
     model.save(tmp_path / "a.tvq")
     tensors = "weights" if scheme == "quantized" else "codebook,index"
     plan = progressive_search(model, images, answers, flips=2, memory="file", tensors=tensors)
+    whole = (tmp_path / "a.tvq").read_bytes()
+    with pytest.raises(OptionError, match="is the file that is to be patched"):
+        patch_file(plan, tmp_path / "a.tvq", tmp_path / "a.tvq")
+    assert (tmp_path / "a.tvq").read_bytes() == whole
     assert patch_file(plan, tmp_path / "a.tvq", tmp_path / "b.tvq") == plan.hamming
     store = open_store(model, "file")
     plan.apply(store)

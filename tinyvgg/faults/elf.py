@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tinyvgg.errors import FormatError, OptionError, TinyVGGError, require
 from tinyvgg.faults.bits import words
+from tinyvgg.faults.files import check_copy
 from tinyvgg.report.record import write_bytes
 from tinyvgg.report.untrusted import check_regular
 
@@ -65,6 +66,7 @@ def patch_elf(plan, store, path, out):
     its check bits anew.
     """
     path, out = Path(path), Path(out)
+    check_copy(path, out)
     plan.check(store)
     base, data = bases(store, path), bytearray(path.read_bytes())
     segments = _segments(path)

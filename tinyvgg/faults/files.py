@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.errors import FormatError, NotYet
+from tinyvgg.errors import FormatError, NotYet, OptionError
 from tinyvgg.faults.open import open_store
 from tinyvgg.faults.store import FileStore
 from tinyvgg.quant.ops.weights import SharedWeights
@@ -22,6 +22,7 @@ def patch_file(plan: Any, path: PathLike, out: PathLike):
     """
     from tinyvgg.io import load_model
     path, out = Path(path), Path(out)
+    check_copy(path, out)
     store = open_store(load_model(path), "file")
     plan.apply(store)
     keys = {key for key, _, _ in plan.net()}
@@ -32,6 +33,13 @@ def patch_file(plan: Any, path: PathLike, out: PathLike):
         shutil.copyfile(path, temporary)
         write(temporary, store, keys)
     return plan.hamming
+
+
+def check_copy(path, out):
+    """Raise OptionError where the patched copy `out` would take the place of the file `path` itself."""
+    if out.exists() and out.samefile(path):
+        raise OptionError(f"{out} is the file that is to be patched; expected another name for the patched copy",
+                          f"--patch {path.with_name(path.stem + '_flipped' + path.suffix)}")
 
 
 def _write_tvq(path, store, keys):

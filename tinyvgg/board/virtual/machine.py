@@ -224,7 +224,7 @@ class Machine:
 
     def _on_interrupt(self, engine, number, _):
         pc = engine.reg_read(self.unicorn.arm_const.UC_ARM_REG_PC)
-        self.halt(Fault(*DIRECT_EXCEPTIONS.get(number, ("exception", f"exception {number} of the emulator")), pc, pc,
+        self.halt(Fault(*DIRECT_EXCEPTIONS.get(number, ("fault", f"exception {number} of the emulator")), pc, pc,
                          self.elf.function_at(pc)))
 
     def _on_invalid(self, engine, access, address, size, value, _):
