@@ -104,3 +104,30 @@ def test_as_c(name, tmp_path):
     model = tinyvgg.load_model(FOLDER / name)
     x = np.random.default_rng(0).uniform(0, 1, (4, *model.input_shape)).astype(np.float32)
     assert distance(HostModel(model).logits(x), model.logits(x)) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["float", "int8"])
+@pytest.mark.parametrize("name", [f for f in FILES if f not in REFUSED])
+def test_on_the_board(name, form, tmp_path):
+    """The firmware of each on the virtual board: int8 gives the simulation's bytes, floats the network's answers."""
+    for extra in ("unicorn", "ziglang"):
+        pytest.importorskip(extra)
+    from tinyvgg.board import Board
+    from tinyvgg.errors import BuildError
+    from tinyvgg.firmware.network import build_network
+    from tinyvgg.quant import quantize
+    model = tinyvgg.load_model(FOLDER / name)
+    x = np.random.default_rng(0).integers(0, 256, (8, *model.input_shape), dtype=np.uint8)
+    low, high = model.input_range
+    floats = (x * np.float32((high - low) / 255) + np.float32(low)).clip(low, high)
+    try:
+        deployed = quantize(model, x) if form == "int8" else model
+        network = build_network(deployed, tmp_path, name="net")
+    except (NotYet, BuildError) as error:
+        pytest.skip(f"refused in a sentence: {error.problem}")
+    with Board(f"virtual:{network.image.elf}") as board:
+        if form == "int8":
+            assert np.array_equal(board.infer(x[:2]).raw, deployed.integer_logits(x[:2]))
+        else:
+            assert distance(board.logits(floats[:2]), model.logits(floats[:2])) < 1e-5

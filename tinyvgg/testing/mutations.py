@@ -4,6 +4,7 @@
 
 The same generator gives the same damage. A format with an inside of its own is a function `in_...` and a row of INSIDE.
 """
+import copy
 import io
 import json
 import zipfile
@@ -13,7 +14,7 @@ import numpy as np
 
 JUNK = [None, -1, 0, 1e308, 10 ** 18, 10 ** 400, "", "x" * 100_000, [], {}, [[]], True, float("nan"), float("inf"), {"class_name": "Dense"},
         ["a", 0, 0], "9" * 5000]
-LARGEST_JSON = 8 << 20      # characters: more than any reader takes, and little beside the memory that one may use
+LARGEST_JSON = 5 << 20      # characters: more than any reader takes, and little beside the memory that one may use
 
 
 def mutated(data, ending, random):
@@ -179,7 +180,8 @@ def damaged_json(text, random):
             except (KeyError, IndexError, ValueError):
                 continue
         elif isinstance(holder, list):
-            holder.extend([holder[key]] * min(int(_pick([1, 50, 3000], random)), room // (len(json.dumps(holder[key])) + 2)))
+            count = min(int(_pick([1, 50, 3000], random)), room // (len(json.dumps(holder[key])) + 2))
+            holder.extend(copy.deepcopy(holder[key]) for _ in range(count))         # one value in many places would grow in all of them
         else:
             holder[key] = [holder[key]]
     return json.dumps(value)
