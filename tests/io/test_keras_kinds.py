@@ -14,6 +14,7 @@ from tinyvgg.cli import main
 from tinyvgg.errors import FormatError, NotYet, TinyVGGError
 from tinyvgg.io import keras_h5
 from tinyvgg.nn import layers
+from tinyvgg.quant import quantize
 
 GENERATOR = np.random.default_rng(0)
 
@@ -463,6 +464,9 @@ def test_images_without_a_channel_axis(tmp_path):
     model = tinyvgg.load_model(path)
     assert np.allclose(model.predict(x), x.reshape(3, -1) @ dense[0] + dense[1], atol=1e-5)
     assert model.vjp(x, np.ones((3, 3))).shape == x.shape
+    levels = np.random.default_rng(1).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    integer = quantize(model, levels)
+    assert np.array_equal(integer.integer_logits(levels), integer.trace(levels)[integer.graph.logits.name].reshape(6, 3))
 
 
 # --- what is said ---

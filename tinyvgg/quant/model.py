@@ -55,8 +55,8 @@ class QuantizedModel(GraphClassifier):
         return self._fast_plan() or Simulated()
 
     def _fast_plan(self):
-        """This thread's plan of fast kernels (see quant/fast), or None where the reference was asked for."""
-        if kernels.active() != "fast":
+        """This thread's plan of fast kernels (see quant/fast), or None where the reference was asked for, and for images without channels."""
+        if kernels.active() != "fast" or len(self.graph.input_shape) not in (1, 3):
             return None
         from tinyvgg.quant.fast.plan import plan_for
 
