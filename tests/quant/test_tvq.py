@@ -16,6 +16,7 @@ from tinyvgg.errors import FormatError, QuantError, TinyVGGError
 from tinyvgg.quant import CompressedModel, QuantizedModel, load_tvq, quantize
 from tinyvgg.quant.schemes import compress
 from tinyvgg.quant.simulate import run
+from tinyvgg.quant.tvq import stored_fields
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,19 @@ def test_the_file_opens_as_any_model(saved):
     assert "no .tvq" in str(pytest.raises(FormatError, load_tvq, _plain_hdf5(path.parent)).value)
     with pytest.raises(FormatError, match="is not there"):
         load_tvq(path.parent / "other.tvq")
+
+
+IN_VERSION_1 = {         # what files of version 1 hold of an op: another field, or one less, is another version of the format
+    "Image": "inputs name residue scale shape zero", "FloatImage": "inputs name scale shape shift",
+    "Conv2D": "dilation input_zero inputs name padding pool scale shape strides tail variant weights zero",
+    "FloatConv2D": "dilation inputs name padding pool shape strides tail weights",
+    "Dense": "input_zero inputs name output scale shape tail variant weights zero", "FloatDense": "inputs name shape tail weights",
+    "Softmax": "input_scale inputs kind multiplier name scale shape shift zero", "FloatSoftmax": "inputs name shape"}
+
+
+@pytest.mark.parametrize("name", IN_VERSION_1)
+def test_files_of_version_1_stay_readable(name):
+    assert " ".join(sorted(stored_fields(name))) == IN_VERSION_1[name]
 
 
 @pytest.mark.parametrize("version", [1.5, True, "1", [1], 2, -1])

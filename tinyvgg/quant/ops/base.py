@@ -3,6 +3,7 @@ import sys
 from dataclasses import MISSING, dataclass, field, fields
 from math import isfinite, prod
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Op:
     scale: float = integers(None)
     zero: int = integers(0)
 
-    layers: tuple[type, ...] = ()  # of nn.layers that become this op by from_layer, without a rule of their own in fuse.py
+    layers: ClassVar[tuple[type, ...]] = ()  # of nn.layers that become this op by from_layer, without a rule of their own in fuse.py
     rounds = True  # whether the result is rounded to levels of its own, by calibration
     probabilities = False  # whether the result is probabilities of logits
     by_rows = False  # whether C can compute one row of the result at a time; then there is rows_read
