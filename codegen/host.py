@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg import kernels
-from tinyvgg.classifier import labels_of
+from tinyvgg.classifier import as_classes, classes_of, labels_of
 from tinyvgg.codegen.emit import identifier
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
 from tinyvgg.errors import BuildError, CheckFailed
 from tinyvgg.images import byte_images, float_images
+from tinyvgg.nn.head import apply_head
 from tinyvgg.types import AnyArray, Floats, Images, Integers, Range, Shape
 
 FOLDER = "tinyvgg-host-"
@@ -163,31 +163,39 @@ class HostModel:
         return getattr(self._model, "made_for", None)
 
     @property
-    def n_classes(self) -> int:
+    def n_outputs(self) -> int:
+        """Numbers that the C gives for an image: one for each class, or one for two classes."""
         return self.graph.logits.shape[-1]
 
+    @property
+    def n_classes(self) -> int:
+        return classes_of(self.graph.logits.shape)
+
     def raw_logits(self, x: Images) -> AnyArray:
-        """x (N, H, W, C) -> (N, classes) as the C gives them: int16 or uint8 for integer models, float32 for float models."""
+        """x (N, *input_shape) -> (N, K) as the C gives them: int16 or uint8 for integer models, float32 for float models."""
         return self._answers(x)[0]
 
-    def logits(self, x: Images, **_: Any) -> Floats:
-        """x (N, H, W, C) -> (N, classes) float32, before a final softmax."""
+    def outputs(self, x: Images) -> Floats:
+        """x (N, *input_shape) -> (N, K) float32, before the head."""
         raw, last = self.raw_logits(x), self.graph.logits
         return raw if raw.dtype == np.float32 else np.float32(last.scale) * (raw.astype(np.float32) - np.float32(last.zero))
 
+    def logits(self, x: Images, **_: Any) -> Floats:
+        """x (N, *input_shape) -> (N, classes) float32, before the head."""
+        return as_classes(self.outputs(x))
+
     def scores(self, x: Images) -> AnyArray:
-        """x (N, H, W, C) -> (N, classes): what the C's softmax gives (uint8 in 1/255, or float32), or the raw logits."""
+        """x (N, *input_shape) -> (N, K): what the C's softmax or sigmoid gives (uint8 in 1/255, or float32), or the raw logits."""
         raw, probabilities = self._answers(x)
         return raw if probabilities is None else probabilities
 
     def predict(self, x: Images, **_: Any) -> AnyArray:
-        """x (N, H, W, C) -> (N, classes): probabilities where the network ends in a softmax, else logits."""
-        logits = self.logits(x)
-        return logits if self.program.softmax is None else kernels.softmax(logits)
+        """x (N, *input_shape) -> (N, K): what the network gives, its softmax or sigmoid (in NumPy) included."""
+        return apply_head(self.graph.head, self.outputs(x))
 
     def labels(self, x: Images, **_: Any) -> Integers:
-        """x (N, H, W, C) -> (N,) int64, the class of the largest raw logit (the first of equal ones)."""
-        return labels_of(self.raw_logits(x))
+        """x (N, *input_shape) -> (N,) int64, the class of the largest raw logit (the first of equal ones)."""
+        return labels_of(self.outputs(x))
 
     def trace(self, x: Images) -> dict[str, AnyArray]:
         """x (N, H, W, C) -> {op: its result (N, ...)} for every op that the C computes."""
@@ -211,7 +219,7 @@ class HostModel:
         """Raw logits (N, classes), and probabilities or None."""
         x, logits, softmax = self.check_images(x), self.graph.logits, self.program.softmax
         raw = np.empty((len(x), logits.nbytes // np.dtype(logits.dtype).itemsize), logits.dtype)
-        probabilities = None if softmax is None else np.empty((len(x), self.n_classes), softmax.dtype)
+        probabilities = None if softmax is None else np.empty((len(x), logits.shape[-1]), softmax.dtype)
         arena = self._arena.ctypes.data_as(ctypes.c_void_p)
         for i in range(len(x)):
             outputs = [raw[i].ctypes.data_as(ctypes.c_void_p)]

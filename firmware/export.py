@@ -5,8 +5,8 @@ from string import Template
 from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import check_name
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
-from tinyvgg.errors import ShapeError
-from tinyvgg.firmware.network import float_place
+from tinyvgg.codegen.ops._common import map_shape
+from tinyvgg.firmware.network import float_place, head_text
 from tinyvgg.report.record import write_bytes
 
 CLIENT = Path(__file__).parent / "client"
@@ -20,8 +20,6 @@ def export(model, folder, *, name="network"):
     for a name that is no C identifier.
     """
     graph = graph_of(model)
-    if len(graph.input_shape) != 3:
-        raise ShapeError(f"the network takes {graph.input_shape}; a client's input is an image (H, W, C)")
     folder = Path(folder)
     program = generate(graph, folder, name=check_name(name), header=f"{name}_tinyvgg.h", more_kernels=("tv_softmax_f32",))
     values = _values(program, model_sha256(graph))
@@ -45,7 +43,7 @@ def _filled(name, values):
 
 
 def _values(program, sha256):
-    graph, (height, width, channels) = program.graph, program.image.shape
+    graph, (height, width, channels) = program.graph, map_shape(program.image.shape)
     classes, softmax = graph.logits.shape[-1], program.softmax is not None
     float_offset, arena = float_place(program)
     low, high = graph.input_range
@@ -67,13 +65,8 @@ def _values(program, sha256):
 def _finish(program):
     """C that turns `logits` into `values`."""
     upper, dtype = program.name.upper(), program.graph.logits.dtype
-    if program.softmax is not None and dtype == "float32":
-        return (f"        const tv_softmax_f32_layer layer = {{ {upper}_CLASSES }};\n"
-                "        tv_softmax_f32(&layer, logits, values);")
     if program.softmax is not None:
-        kind = "s16" if dtype == "int16" else "u8"
-        return (f"        const tv_softmax_scaled_layer layer = {{ {upper}_CLASSES, {upper}_LOGIT_SCALE }};\n"
-                f"        tv_softmax_{kind}_f32(&layer, logits, values);")
+        return f"        {head_text(program, 'logits', 'values', indent=8)}"
     value = "logits[i]" if dtype == "float32" else f"{upper}_LOGIT_SCALE * (float)(logits[i] - {upper}_LOGIT_ZERO)"
     return f"        for (uint32_t i = 0; i < {upper}_CLASSES; i++) values[i] = {value};"
 

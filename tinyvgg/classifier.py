@@ -3,6 +3,9 @@
 A classifier has `bounds` and `n_classes`, and one or more of `logits`, `scores` and `labels`; `vjp` where it has gradients,
 `input_shape` where it takes images of one shape only, and `made_for` where it is known what data it was made for. It takes images
 as tinyvgg.images says: (N, *input_shape), uint8 or floats within `bounds`.
+
+A network of one output s tells two classes apart, as one with a sigmoid at its end does: s is the logit of class 1 against class
+0, and its logits as a classifier are (-s/2, s/2), whose softmax is (1 - sigmoid(s), sigmoid(s)).
 """
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -55,12 +58,15 @@ class WithGradients(WithLogits, Protocol):
 
 @dataclass(frozen=True)
 class MadeFor:
-    """The data that a classifier was made for: name, names of the classes, range of its pixels in files, where it lay."""
+    """The data that a classifier was made for: name, names of the classes, range of its pixels in files, where it lay; and the mean
+    and deviation, one or one a channel, by which it was standardised: then `range` is that of the standardised values."""
 
     name: str
     classes: tuple[str, ...] = ()
     range: tuple[float, float] = (0.0, 255.0)
     source: str = ""
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
 
     @classmethod
     def read(cls, value):
@@ -68,13 +74,34 @@ class MadeFor:
         try:
             low, high = (float(v) for v in value["range"])
             return cls(str(value["name"])[:200], tuple(str(c)[:200] for c in value["classes"])[:65536], (low, high),
-                       str(value.get("source", ""))[:4096])
+                       str(value.get("source", ""))[:4096], *(tuple(float(v) for v in value.get(key, ()))[:65536]
+                                                              for key in ("mean", "deviation")))
         except (TypeError, ValueError, KeyError, AttributeError):
             return None
 
     def plain(self):
         """Return it as plain data, for a file."""
-        return {**asdict(self), "classes": list(self.classes), "range": list(self.range)}
+        data = {**asdict(self), "classes": list(self.classes), "range": list(self.range)}
+        for key in ("mean", "deviation"):
+            data[key] = list(data[key])
+            if not data[key]:
+                del data[key]
+        return data
+
+
+def classes_of(shape):
+    """The number of classes that outputs of `shape`, without the batch, tell apart: one output tells two."""
+    return 2 if tuple(shape) == (1,) else shape[-1]
+
+
+def as_classes(outputs):
+    """Return logits (N, classes) of a network's outputs (N, K) before its softmax or sigmoid: (-s/2, s/2) of one output s."""
+    return np.concatenate([outputs * -0.5, outputs * 0.5], axis=1, dtype=outputs.dtype) if outputs.shape[1:] == (1,) else outputs
+
+
+def of_outputs(g, shape):
+    """Pull g, gradients by logits (N, classes), back to a network's outputs (N, *shape): the pullback of as_classes."""
+    return (g[:, 1:] - g[:, :1]) * g.dtype.type(0.5) if tuple(shape) == (1,) else g
 
 
 def answers_of(classifier):
@@ -87,14 +114,14 @@ def answers_of(classifier):
 
 
 def labels_of(answers, *, broken=None):
-    """Return the classes (N,) int64 of answers (N, K), the first of equal ones, or of labels (N,).
+    """Return the classes (N,) int64 of answers (N, K), the first of equal ones, or of labels (N,). One answer is 1 above 0.
 
     broken: the label of an image whose answer holds NaN, -1 for no class; None raises DataError instead.
     """
     answers = np.asarray(answers)
     if answers.ndim == 1:
         return answers.astype(np.int64)
-    labels = answers.argmax(axis=-1)
+    labels = (answers > 0).astype(np.int64)[:, 0] if answers.shape[1:] == (1,) else answers.argmax(axis=-1)
     if answers.dtype.kind == "f" and (rows := np.isnan(answers).any(axis=1)).any():
         if broken is None:
             raise not_finite(rows)

@@ -1,7 +1,7 @@
 """Images as every classifier of this package takes them: the one check, and the one rule each way between bytes and floats.
 
-Images are (N, H, W, C): uint8, where byte q stands for low + (high - low) q / 255 in the range (low, high) of the model, or
-floats within that range.
+Images are (N, H, W, C), and as well vectors (N, C), series (N, W, C) or any (N, ...) that a model takes: uint8, where byte q
+stands for low + (high - low) q / 255 in the range (low, high) of the model, or floats within that range.
 
     bytes -> floats   low + (high - low) q / 255, rounded to float32 once
     floats -> bytes   floor((x - low) (1 / scale) + 0.5) in float32, scale = (high - low) / 255: firmware/common/tv_quantize.h
@@ -86,6 +86,32 @@ def grey_level(bounds, count=255):
     return np.float32((high - low) / count)
 
 
+def fitted(x, shape, *, what="images"):
+    """Return x (N, ...) with images of `shape`: as it is, or with an axis of one value added or left out, as (28, 28) for (28, 28, 1).
+
+    Raises ShapeError for any other shape.
+    """
+    shape = tuple(shape)
+    if x.shape[1:] == shape or x.ndim > 1 and [n for n in x.shape[1:] if n > 1] == [n for n in shape if n > 1]:
+        return x.reshape(len(x), *shape)
+    raise _wrong_shape(x, shape, what)
+
+
+def standardise(x, mean, deviation, bounds):
+    """Return ((x - mean) / deviation within `bounds`, float32, and the share of values that lay beyond and are its ends now).
+
+    x (N, ..., C), any numbers; mean, deviation: one number each, or one for each of C channels.
+    """
+    mean, deviation = (np.asarray(v, np.float64) for v in (mean, deviation))
+    for name, values in (("mean", mean), ("deviation", deviation)):
+        if values.size not in (1, x.shape[-1]):
+            raise DataError(f"{values.size} numbers were given as the {name} of data with {x.shape[-1]} channels; expected one, or "
+                            f"{x.shape[-1]}")
+    z = ((x - mean.astype(np.float32)) / deviation.astype(np.float32)).astype(np.float32)
+    low, high = bounds
+    return np.clip(z, low, high, dtype=np.float32), float(np.mean((z < low) | (z > high)))
+
+
 def rescale(x, old, new):
     """Map images in the range `old` to the range `new`: float32, and bytes by their table."""
     if x.dtype == np.uint8:
@@ -128,6 +154,10 @@ def _wrong_shape(x, shape, what):
     hint = "x[None]" if x.shape == shape else ""
     if x.ndim == 4 and len(shape) == 3 and (*x.shape[2:], x.shape[1]) == shape:
         hint = "x.transpose(0, 2, 3, 1)"
+    elif x.ndim == 3 and x.shape[:0:-1] == shape:
+        hint = "x.transpose(0, 2, 1)"
+    elif x.ndim > 1 and x.size and int(np.prod(x.shape[1:])) == int(np.prod(shape)):
+        hint = f"x.reshape({', '.join(map(str, (-1, *shape)))}), if its values lie in that order"
     last = ", channels last" if len(shape) == 3 else ""
     return ShapeError(f"{what} have shape {x.shape}; expected ({', '.join(map(str, ('N', *shape)))}){last}", hint)
 

@@ -1,7 +1,10 @@
-"""The networks of the project, untrained: light, base, notebook and resnet8."""
+"""The networks of the project, untrained: light, base, notebook and resnet8.
+
+Each takes images of CIFAR-10, (32, 32, 3), or of another input_shape (H, W, C), from a size on that its pools leave something of.
+"""
 from typing import Any
 
-from tinyvgg.errors import OptionError
+from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn import Input, Model, Sequential
 from tinyvgg.nn.layers import (
     Activation,
@@ -12,31 +15,33 @@ from tinyvgg.nn.layers import (
     Dense,
     Dropout,
     Flatten,
+    GlobalAveragePooling2D,
     InputLayer,
     Layer,
     MaxPooling2D,
     SpatialDropout2D,
 )
+from tinyvgg.types import Shape
 
-CIFAR = (32, 32, 3)
+CIFAR: Shape = (32, 32, 3)
 
 
-def light(*, seed: int = 0, spatial_dropout: float = 0.25, dropout: float = 0.3, classes: int = 10) -> Model:
+def light(*, seed: int = 0, spatial_dropout: float = 0.25, dropout: float = 0.3, classes: int = 10, input_shape: Shape = CIFAR) -> Model:
     """The light net: six 3x3 convolutions (32, 32, 32, 64, 128, 128), each ReLU then batch-norm; dense 256, 64, classes.
 
     409,418 parameters, 24,625,792 MACC. Max-pools after the 2nd, 4th, 5th and 6th convolution, with a spatial dropout between
     ReLU and batch-norm in the same four; a dropout after each hidden dense layer. Images in 0..1; ends in a softmax.
     """
-    return _vgg("light", (32, 32, 32, 64, 128, 128), (256, 64), seed, spatial_dropout, dropout, classes)
+    return _vgg("light", (32, 32, 32, 64, 128, 128), (256, 64), seed, spatial_dropout, dropout, classes, input_shape)
 
 
-def base(*, seed: int = 0, spatial_dropout: float = 0.25, dropout: float = 0.3, classes: int = 10) -> Model:
+def base(*, seed: int = 0, spatial_dropout: float = 0.25, dropout: float = 0.3, classes: int = 10, input_shape: Shape = CIFAR) -> Model:
     """The base net: as light, with convolutions 32, 32, 64, 64, 128, 128 and dense 1024, 512. 1,344,042 parameters."""
-    return _vgg("base", (32, 32, 64, 64, 128, 128), (1024, 512), seed, spatial_dropout, dropout, classes)
+    return _vgg("base", (32, 32, 64, 64, 128, 128), (1024, 512), seed, spatial_dropout, dropout, classes, input_shape)
 
 
-def _vgg(name, filters, units, seed, spatial_dropout, dropout, classes):
-    layers = [InputLayer(CIFAR)]
+def _vgg(name, filters, units, seed, spatial_dropout, dropout, classes, input_shape):
+    layers = [InputLayer(_images(name, input_shape, 16))]
     for i, f in enumerate(filters):
         layers += [Conv2D(f, 3, padding="same"), Activation("relu")]
         layers += [SpatialDropout2D(spatial_dropout)] if i in (1, 3, 4, 5) else []
@@ -48,23 +53,23 @@ def _vgg(name, filters, units, seed, spatial_dropout, dropout, classes):
     return Sequential([*layers, Dense(classes, activation="softmax")], name=name, seed=seed)
 
 
-def notebook(*, seed: int = 0, dropout: float = 0.3, classes: int = 10) -> Model:
+def notebook(*, seed: int = 0, dropout: float = 0.3, classes: int = 10, input_shape: Shape = CIFAR) -> Model:
     """The network of the student's attack notebook: three times conv 64 same, conv 128 valid, max-pool, dropout; batch-norm; dense.
 
     ReLU after each convolution. Images in -1..1; ends in logits.
     """
-    layers: list[Layer] = [InputLayer(CIFAR)]
+    layers: list[Layer] = [InputLayer(_images("notebook", input_shape, 22))]
     for _ in range(3):
         layers += [Conv2D(64, 3, padding="same", activation="relu"), Conv2D(128, 3, activation="relu"), MaxPooling2D(), Dropout(dropout)]
     return Sequential([*layers, Flatten(), BatchNormalization(), Dense(classes)], name="notebook", seed=seed, input_range=(-1, 1))
 
 
-def resnet8(*, seed: int = 0, classes: int = 10) -> Model:
+def resnet8(*, seed: int = 0, classes: int = 10, input_shape: Shape = CIFAR) -> Model:
     """MLPerf Tiny's image-classification net (Banbury et al. 2021): three residual stacks of 16, 32 and 64 filters. 78,666 parameters.
 
     Images in 0..1; ends in a softmax.
     """
-    start = Input(CIFAR)
+    start = Input(_images("resnet8", input_shape, 1))
     x = _conv_bn_relu(start, 16, 1)
     for filters, stride in ((16, 1), (32, 2), (64, 2)):
         y = _conv_bn_relu(x, filters, stride)
@@ -72,8 +77,17 @@ def resnet8(*, seed: int = 0, classes: int = 10) -> Model:
         if stride > 1:
             x = Conv2D(filters, 1, strides=stride, padding="same", kernel_initializer="he_normal")(x)
         x = Activation("relu")(Add()([x, y]))
-    x = Flatten()(AveragePooling2D(8)(x))
+    x = Flatten()(AveragePooling2D(8)(x)) if x.shape[:2] == (8, 8) else GlobalAveragePooling2D()(x)
     return Model(start, Dense(classes, activation="softmax", kernel_initializer="he_normal")(x), name="resnet8", seed=seed)
+
+
+def _images(name, shape, least):
+    """Return the shape, or raise ShapeError for what is no image of at least that many rows and columns."""
+    shape = tuple(shape)
+    if len(shape) != 3 or min(shape[:2]) < least:
+        size = f" from {least}x{least} on" if least > 1 else ""
+        raise ShapeError(f"{name} takes images (H, W, C){size}; this input has the shape {shape}", "a network of your own: --arch FILE")
+    return shape
 
 
 def _conv_bn_relu(x, filters, stride):

@@ -175,6 +175,14 @@ typedef struct {
 void tv_softmax_s16(const tv_softmax_s16_layer *layer, const int16_t *x, uint8_t *y);
 void tv_softmax_u8(const tv_softmax_s16_layer *layer, const uint8_t *x, uint8_t *y);
 
+/* The sigmoid of each logit by itself, in units of 1/255: the share of x in the softmax of x and 0. */
+typedef struct {
+    tv_softmax_s16_layer softmax;
+    int32_t zero;
+} tv_sigmoid_s16_layer;
+void tv_sigmoid_s16(const tv_sigmoid_s16_layer *layer, const int16_t *x, uint8_t *y);
+void tv_sigmoid_u8(const tv_sigmoid_s16_layer *layer, const uint8_t *x, uint8_t *y);
+
 /* --- integers of a .tflite file ------------------------------------------------------------------------------------------
  * TensorFlow Lite's own arithmetic: q = limit(round((acc + bias[f]) * multiplier[f] / 2^31 * 2^exponent[f]) + zero), see tv_lite.h.
  * The kernels of convolutions and dense layers are those above, compiled with this tail (codegen/write.py). */
@@ -322,6 +330,15 @@ typedef struct {
 } tv_softmax_scaled_layer;
 void tv_softmax_s16_f32(const tv_softmax_scaled_layer *layer, const int16_t *x, float *y);
 void tv_softmax_u8_f32(const tv_softmax_scaled_layer *layer, const uint8_t *x, float *y);
+
+/* y[i] = 1 / (1 + exp(-x[i])); y may be x. And the same of integer logits: of scale * (x[i] - zero). */
+void tv_sigmoid_f32(const tv_softmax_f32_layer *layer, const float *x, float *y);
+typedef struct {
+    tv_softmax_scaled_layer softmax;
+    int32_t zero;
+} tv_sigmoid_scaled_layer;
+void tv_sigmoid_s16_f32(const tv_sigmoid_scaled_layer *layer, const int16_t *x, float *y);
+void tv_sigmoid_u8_f32(const tv_sigmoid_scaled_layer *layer, const uint8_t *x, float *y);
 
 /* e^x for x <= 0, without a library: 2^k by the exponent's bits, the rest by a polynomial; 0 below -87. */
 float tv_exp(float x);

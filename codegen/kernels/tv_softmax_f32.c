@@ -41,3 +41,24 @@ void tv_softmax_u8_f32(const tv_softmax_scaled_layer *layer, const uint8_t *x, f
     for (uint32_t i = 0; i < layer->count; i++) y[i] = tv_exp(layer->scale * (float)(x[i] - top));
     normalise(y, layer->count);
 }
+
+static float sigmoid(float x)
+{
+    const float e = tv_exp(x < 0.0f ? x : -x);
+    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+void tv_sigmoid_f32(const tv_softmax_f32_layer *layer, const float *x, float *y)
+{
+    for (uint32_t i = 0; i < layer->count; i++) y[i] = sigmoid(x[i]);
+}
+
+void tv_sigmoid_s16_f32(const tv_sigmoid_scaled_layer *layer, const int16_t *x, float *y)
+{
+    for (uint32_t i = 0; i < layer->softmax.count; i++) y[i] = sigmoid(layer->softmax.scale * (float)(x[i] - layer->zero));
+}
+
+void tv_sigmoid_u8_f32(const tv_sigmoid_scaled_layer *layer, const uint8_t *x, float *y)
+{
+    for (uint32_t i = 0; i < layer->softmax.count; i++) y[i] = sigmoid(layer->softmax.scale * (float)(x[i] - layer->zero));
+}

@@ -1,3 +1,4 @@
+/* Softmax, and sigmoid, of integer logits. */
 #include "tv_intrinsics.h"
 #include "tv_kernels.h"
 
@@ -46,4 +47,21 @@ void tv_softmax_u8(const tv_softmax_s16_layer *layer, const uint8_t *x, uint8_t 
     for (uint32_t i = 1; i < layer->count; i++) top = x[i] > top ? x[i] : top;
     for (uint32_t i = 0; i < layer->count; i++) sum += power(layer, top - x[i]);
     for (uint32_t i = 0; i < layer->count; i++) y[i] = share(power(layer, top - x[i]), sum);
+}
+
+/* The share of a logit in the softmax of it and 0. */
+static uint8_t sigmoid(const tv_sigmoid_s16_layer *layer, int32_t x)
+{
+    const uint32_t e = power(&layer->softmax, x < 0 ? -x : x);
+    return share(x < 0 ? e : 32768u, e + 32768u);
+}
+
+void tv_sigmoid_s16(const tv_sigmoid_s16_layer *layer, const int16_t *x, uint8_t *y)
+{
+    for (uint32_t i = 0; i < layer->softmax.count; i++) y[i] = sigmoid(layer, x[i] - layer->zero);
+}
+
+void tv_sigmoid_u8(const tv_sigmoid_s16_layer *layer, const uint8_t *x, uint8_t *y)
+{
+    for (uint32_t i = 0; i < layer->softmax.count; i++) y[i] = sigmoid(layer, x[i] - layer->zero);
 }

@@ -13,8 +13,8 @@ ACTIVATIONS = {"none": "TV_NONE", "relu": "TV_RELU", "leaky": "TV_LEAKY", "clamp
 
 
 def map_shape(shape):
-    """(H, W, C) of a tensor; a vector is one pixel."""
-    return shape if len(shape) == 3 else (1, 1, *shape)
+    """(H, W, C) of a tensor; a vector is one pixel, a series one row."""
+    return (*(1,) * (3 - len(shape)), *shape)
 
 
 def window(op, input_shape, kernel_size):

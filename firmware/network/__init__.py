@@ -196,7 +196,7 @@ def app_text(program, sha256, header=None, check_every=None):
         "probabilities": "" if program.softmax is None else f"static {name}_probability probabilities[{name.upper()}_CLASSES];",
         "probabilities_argument": "" if program.softmax is None else "probabilities, ",
         "convert": _CONVERT_INTEGER.replace("QUANTIZE", _quantize(low)) if integer else _CONVERT_BYTES if takes_bytes(graph) else _CONVERT_NOTHING,
-        "softmax": _softmax(program), "outputs": _outputs(program), "tool_version": version_word(), **_guard(name, check_every)}
+        "softmax": head_text(program, "output", "p"), "outputs": _outputs(program), "tool_version": version_word(), **_guard(name, check_every)}
     return Template((HERE / "network_app.c.in").read_text(encoding="utf-8")).substitute(values)
 
 
@@ -224,20 +224,22 @@ def _text(text):
     return re.sub(r'[^ -~]|["\\?]', "_", text)
 
 
-def _softmax(program):
+def head_text(program, x, y, indent=4):
+    """Return the C of the head in floats, from logits at `x` to probabilities at `y`: sigmoid where the network ends in one."""
     upper = program.name.upper()
-    kind = {"int16": "s16", "uint8": "u8"}.get(program.graph.logits.dtype)
-    if kind is None:
-        return (f"const tv_softmax_f32_layer layer = {{ {upper}_CLASSES }};\n    tv_softmax_f32(&layer, output, p);")
-    return (f"const tv_softmax_scaled_layer layer = {{ {upper}_CLASSES, {upper}_LOGIT_SCALE }};\n"
-            f"    tv_softmax_{kind}_f32(&layer, output, p);")
+    head = "sigmoid" if program.graph.head == "sigmoid" or program.graph.logits.shape == (1,) else "softmax"
+    kind = {"int16": "s16_", "uint8": "u8_"}.get(program.graph.logits.dtype, "")
+    fields = f"{upper}_CLASSES, {upper}_LOGIT_SCALE" if kind else f"{upper}_CLASSES"
+    struct, fields = ("tv_sigmoid_scaled_layer", f"{{ {fields} }}, {upper}_LOGIT_ZERO") if kind and head == "sigmoid" else (
+        "tv_softmax_scaled_layer" if kind else "tv_softmax_f32_layer", fields)
+    return f"const {struct} layer = {{ {fields} }};\n{' ' * indent}tv_{head}_{kind}f32(&layer, {x}, {y});"
 
 
 def _outputs(program):
     """C of tv_app_outputs where the network ends in a softmax; the default of the base gives logits."""
     if program.softmax is None:
         return ""
-    return f"void tv_app_outputs(const void *output, float *p)\n{{\n    {_softmax(program)}\n}}\n\n"
+    return f"void tv_app_outputs(const void *output, float *p)\n{{\n    {head_text(program, 'output', 'p')}\n}}\n\n"
 
 
 def version_word():

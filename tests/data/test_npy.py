@@ -71,7 +71,8 @@ def bad(value, index=(3, 1, 2, 0)):
 
 BAD = {
     "channels first": (X.transpose(0, 3, 1, 2), Y, ShapeError, "channels last"),
-    "flat": (X.reshape(12, -1), Y, ShapeError, "expected images"),
+    "one axis": (X.reshape(-1), Y, ShapeError, "expected images"),
+    "five axes": (X[:, None], Y, ShapeError, "expected images"),
     "no image": (X[:0], Y[:0], DataError, "no image"),
     "NaN": (bad(np.nan), Y, DataError, "image 3 has NaN"),
     "infinite": (bad(np.inf), Y, DataError, "image 3 has NaN or infinite"),

@@ -26,7 +26,8 @@ from tinyvgg.report.interval import wilson
 
 _FUNCTIONS = (noise, fgsm, pgd, mifgsm, apgd, apgd_t, fab, square, deepfool, cw, fmn, hopskipjump, rays, ladder)
 ATTACKS = {function.__name__: function for function in _FUNCTIONS}
+NEEDS = dict.fromkeys(ATTACKS, "gradients") | {"noise": "labels", "square": "scores", "hopskipjump": "labels", "rays": "labels"}
 
-__all__ = ["ATTACKS", "AttackResult", "apgd", "apgd_t", "as_classifier", "cw", "deepfool", "defended", "eps_curve", "fab", "fgsm",
+__all__ = ["ATTACKS", "NEEDS", "AttackResult", "apgd", "apgd_t", "as_classifier", "cw", "deepfool", "defended", "eps_curve", "fab", "fgsm",
            "fmn", "hopskipjump", "ladder", "load", "mifgsm", "noise", "pgd", "rays", "replay", "square", "step_map",
            "success_by_queries", "target_matrix", "transfer", "wilson"]

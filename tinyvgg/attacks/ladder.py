@@ -56,7 +56,7 @@ def ladder(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
               "batch_size": batch_size, "budget": budget}
     task = Task("ladder", model, x, y, None, clean, eps, norm, config, seed, eps_flags(eps, norm, victim.bounds, x), batch_size)
     found, open_images, stages = Found(x), clean == y, []
-    for name, attack, settings in _stages(version, victim, task.flags):
+    for name, attack, settings in _stages(version, victim, norm, x, task.flags):
         if not open_images.any():
             break
         rows = np.flatnonzero(open_images)
@@ -76,9 +76,12 @@ def ladder(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
     return _finish(task, found, stages, out)
 
 
-def _stages(version, victim, flags):
-    """Return the stages that this model can take, noting the ones it cannot."""
+def _stages(version, victim, norm, x, flags):
+    """Return the stages that this model and these images can take, noting the ones they cannot."""
     stages = VERSIONS[version]
+    if x.ndim != 4 and norm != "linf":
+        flags.append(f"no images: Square does {norm} on images (N, H, W, C) only; it was left out")
+        stages = [stage for stage in stages if stage[0] != "square"]
     if not has_gradients(victim.model):
         flags.append("no gradients: only Square was run, so robustness may be overestimated")
         return [stage for stage in stages if stage[0] == "square"]

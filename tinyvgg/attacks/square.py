@@ -22,25 +22,30 @@ def square(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
            **options: Unpack[RunOptions]) -> AttackResult:
     """Search at random with up to `queries` queries for each image.
 
-    x (N, H, W, C). norm: linf or l2. share: of the pixels in the first squares. rescale: stretch the schedule of shares, made
+    x (N, H, W, C), or for linf also series (N, W, C) and vectors (N, C), in which a square is a run of positions. norm: linf or l2. share: of the pixels in the first squares. rescale: stretch the schedule of shares, made
     for 10,000 queries, to `queries`; off, as in AutoAttack. early_stop: a fooled image is left alone; False goes on
     to the largest margin. Further options: see run. Returns an AttackResult.
     """
     eps, norm, queries, restarts = parse_eps(eps), parse_norm(norm), count(queries, "queries"), count(restarts, "restarts")
     if norm == "l1":
         raise OptionError("square does linf and l2; got l1")
-    if np.ndim(x) != 4:
-        raise ShapeError(f"square needs images (N, H, W, C); got shape {np.shape(x)}")
+    if np.ndim(x) != 4 and (norm != "linf" or np.ndim(x) not in (2, 3)):
+        raise ShapeError(f"square needs images (N, H, W, C) for {norm}; got shape {np.shape(x)}", "norm linf")
 
     def attack(batch):
         for restart in range(restarts):
             rows = np.flatnonzero(~batch.fooled | (not early_stop))
             if len(rows):
-                draws, ball = Draws(batch.streams.take(rows), restart), Ball(batch.x, eps, norm, batch.victim.bounds).take(rows)
+                draws, ball = Draws(batch.streams.take(rows), restart), Ball(_images(batch.x), eps, norm, batch.victim.bounds).take(rows)
                 _search(batch, rows, draws, ball, queries, share, rescale, early_stop)
 
     settings = {"queries": queries, "share": share, "restarts": restarts, "rescale": rescale, "early_stop": early_stop}
     return run("square", attack, model, x, y, eps=eps, norm=norm, target=target, settings=settings, **options)
+
+
+def _images(x):
+    """Series (N, W, C) and vectors (N, C) as images of one row, of C channels or of one."""
+    return x if x.ndim == 4 else x[:, None] if x.ndim == 3 else x[:, None, :, None]
 
 
 class Draws:
@@ -69,6 +74,8 @@ def side(share, step, queries, rescale, height, width, norm):
     """Return the side of the square of one step in pixels."""
     at = int(step / queries * 10_000) if rescale else step
     now = share / 2 ** sum(at > limit for limit in HALVINGS)
+    if height == 1 and norm == "linf":
+        return max(int(round(now * width)), 1)
     s = max(int(round(np.sqrt(now * height * width))), 1 if norm == "linf" else 3)
     if norm == "l2" and s % 2 == 0:
         s += 1
@@ -76,7 +83,7 @@ def side(share, step, queries, rescale, height, width, norm):
 
 
 def _search(batch, rows, draws, ball, queries, share, rescale, early_stop=True):
-    height, width = batch.x.shape[1:3]
+    height, width = ball.x.shape[1:3]
     start, propose = (_stripes, _linf_square) if ball.norm == "linf" else (_tiles, _l2_squares)
     best = start(ball, draws)
     value = _ask(batch, rows, best)
@@ -95,6 +102,7 @@ def _search(batch, rows, draws, ball, queries, share, rescale, early_stop=True):
 
 def _ask(batch, rows, z):
     """Return the margin of candidates (above 0: fooled), keeping the best."""
+    z = z.reshape(len(z), *batch.x.shape[1:])
     logits = batch.logits(rows, z)
     values = margin(logits, batch.y[rows], batch.targets(rows))[0]
     batch.offer(rows, z, logits, values)
@@ -110,7 +118,8 @@ def _stripes(ball, draws):
 def _linf_square(ball, best, draws, s, i):
     """Set one square to x + eps or x - eps, a sign for each channel."""
     n, height, width, channels = best.shape
-    rows = _window(draws.corner(height - s, i, "row"), s, height)
+    tall = min(s, height)
+    rows = _window(draws.corner(height - tall, i, "row"), tall, height)
     columns = _window(draws.corner(width - s, i, "column"), s, width)
     inside = rows[:, :, None] & columns[:, None]
     change = 2 * ball.eps * draws.signs((1, 1, channels), i, "sign")

@@ -15,10 +15,10 @@ class Answers:
 
     head: the first line of a new file; key: what of it must be the same for kept answers to count, else OptionError. Answers to fewer
     images count where those are the first of these: first(n) is the hash of the first n. A row holds
-    "i" (below `n`), "raw" (`n_classes` numbers), "cycles", "seconds", "instructions" and "crc".
+    "i" (below `n`), "raw" (`n_outputs` numbers), "cycles", "seconds", "instructions" and "crc".
     """
 
-    def __init__(self, out, head, key, n, n_classes, first=None):
+    def __init__(self, out, head, key, n, n_outputs, first=None):
         self.path, self._head = None if out is None else Path(out), head
         self.rows, self._tidy = {}, True
         if self.path is None or not self.path.exists():
@@ -34,7 +34,7 @@ class Answers:
             raise OptionError(f"{out} holds answers of another {'set of images' if other == 'images' else other}",
                               "another --out, or remove it")
         self._head = kept or head
-        self.rows = {row["i"]: row for row in kept_rows(self.path) if _is_answer(row, n, n_classes)}
+        self.rows = {row["i"]: row for row in kept_rows(self.path) if _is_answer(row, n, n_outputs)}
         self._tidy = self.path.read_bytes() == self._bytes()
 
     def begin(self):
@@ -55,8 +55,8 @@ class Answers:
         return "".join(json.dumps(row) + "\n" for row in (self._head, *(self.rows[i] for i in sorted(self.rows)))).encode()
 
 
-def _is_answer(row, n, n_classes):
+def _is_answer(row, n, n_outputs):
     if type(row.get("i")) is not int or not 0 <= row["i"] < n:
         return False
     raw = row.get("raw")
-    return isinstance(raw, list) and len(raw) == n_classes and all(type(v) in (int, float) for v in raw)
+    return isinstance(raw, list) and len(raw) == n_outputs and all(type(v) in (int, float) for v in raw)

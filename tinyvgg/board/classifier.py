@@ -16,7 +16,7 @@ from tinyvgg.board.link import START_BAUD, open_link
 from tinyvgg.board.session import Session
 from tinyvgg.board.stm import StmSession
 from tinyvgg.board.student import StudentSession
-from tinyvgg.classifier import labels_of
+from tinyvgg.classifier import as_classes, classes_of, labels_of
 from tinyvgg.errors import DeviceError, LinkError, LinkTimeout, OptionError
 from tinyvgg.images import byte_images, check_images, float_images, to_bytes
 from tinyvgg.kernels.reference import softmax
@@ -203,6 +203,11 @@ class Board:
     @property
     def n_classes(self) -> int:
         """Number of classes."""
+        return classes_of((self.n_outputs,))
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers in an answer: one for each class, or one for two classes."""
         return self.info.n_classes if self.info else 10
 
     @property
@@ -237,13 +242,24 @@ class Board:
 
     def labels(self, x: Images) -> Integers:
         """x (N, H, W, C), uint8 or float -> (N,) int64, the class of each image."""
-        return labels_of(self.infer(x).raw)
+        return self.labels_of(self.infer(x).raw)
+
+    def labels_of(self, raw: Any) -> Integers:
+        """Answers (N, n_outputs) as the board gives them -> (N,) int64, the class of each; one probability is class 1 above a half."""
+        if self.protocol == "tinyvgg":
+            return labels_of(self.outputs_of(raw))
+        half = 127.5 if self.protocol == "student" else 0.5
+        return labels_of(raw.astype(np.float32) - np.float32(half))
+
+    def outputs_of(self, raw: Any) -> Floats:
+        """Answers (N, n_outputs) as the board gives them in our protocol -> float32 before the network's softmax or sigmoid."""
+        return np.float32(self.info.output_scale) * (raw.astype(np.float32) - np.float32(self.info.output_zero))
 
     def logits(self, x: Images) -> Floats:
         """x (N, H, W, C) -> (N, classes) float32. The student protocol and ST's have none: OptionError."""
         if self.protocol != "tinyvgg":
             raise OptionError(f"the {self.protocol} protocol carries scores, no logits", "board.scores(x), or a tinyvgg firmware")
-        return np.float32(self.info.output_scale) * (self.infer(x).raw.astype(np.float32) - np.float32(self.info.output_zero))
+        return as_classes(self.outputs_of(self.infer(x).raw))
 
     def scores(self, x: Images) -> AnyArray:
         """x (N, H, W, C) -> (N, classes) float32 in [0, 1]: softmax of the logits, the student protocol's byte / 255, or the
@@ -270,7 +286,7 @@ class Board:
             seconds.append(self.link.now() - start)
             if on_answer:
                 on_answer(i, raw[-1], cycles[-1], seconds[-1])
-        width = np.zeros((0, self.n_classes), self._output_type())
+        width = np.zeros((0, self.n_outputs), self._output_type())
         return Answers(np.array(raw) if raw else width, np.array(cycles, np.int64), np.array(seconds), self._repeats() - repeats)
 
     def _infer_one(self, data, kind):
@@ -283,9 +299,9 @@ class Board:
         answer = self._session.request(protocol.INFER + protocol.TYPES.index(kind), data, answer_within=limit)
         self._longest = max(self._longest, self._session.took)      # what waiting for lost answers took is no inference's time
         dtype = self._output_type()
-        if len(answer) != 4 + self.n_classes * dtype.itemsize:
+        if len(answer) != 4 + self.n_outputs * dtype.itemsize:
             raise DeviceError(f"the board's answer has {len(answer)} bytes; its HELLO announced "
-                              f"{4 + self.n_classes * dtype.itemsize}")
+                              f"{4 + self.n_outputs * dtype.itemsize}")
         return np.frombuffer(answer, dtype, offset=4), struct.unpack_from("<I", answer)[0]
 
     def _output_type(self):

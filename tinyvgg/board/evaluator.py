@@ -33,7 +33,7 @@ def evaluate_board(board: Any, x: Images, y: Labels, *, model: Any = None, out: 
     check_model(board, model)
     x, y = np.asarray(x), np.asarray(y).reshape(-1).astype(np.int64)
     key = _key(board, x, y)
-    kept = Answers(out, {**key, "n": len(x), "seed": seed, "versions": versions(), "about": told()}, key, len(x), board.n_classes,
+    kept = Answers(out, {**key, "n": len(x), "seed": seed, "versions": versions(), "about": told()}, key, len(x), board.n_outputs,
                    first=lambda n: sha256_arrays(x[:n], y[:n]))
     rows = kept.rows
     waiting = [i for i in range(len(x)) if i not in rows][:limit]
@@ -125,7 +125,7 @@ def summarise(x: Images, y: Labels, rows, board: Any, model, classes):
     if not rows:
         raise OptionError("there is no image to classify; expected at least one")
     raw = np.array([r["raw"] for r in rows])
-    predicted, n_classes = labels_of(raw), raw.shape[1]
+    predicted, n_classes = board.labels_of(raw), board.n_classes
     right = int((predicted == y).sum())
     confusion = np.zeros((n_classes, n_classes), np.int64)
     np.add.at(confusion, (y, predicted), 1)
@@ -157,11 +157,12 @@ def agreement_with(model, x: Images, raw, board: Any):
     """Return (share of images whose answer is the simulation's, indices of those that differ)."""
     integer = hasattr(model, "integer_logits")
     if board.protocol == "student":
-        same = (np.abs(np.floor(255 * softmax(model.logits(x).astype(np.float64))) - raw) <= 1).all(axis=1)
+        expected = softmax(model.logits(x).astype(np.float64))[:, -raw.shape[1]:]
+        same = (np.abs(np.floor(255 * expected) - raw) <= 1).all(axis=1)
     elif integer and board.protocol == "tinyvgg":
         same = (model.integer_logits(x) == raw).all(axis=1)
     else:
-        expected = model.predict(x) if board.protocol == "stm" else model.logits(x)
+        expected = model.predict(x) if board.protocol == "stm" else model.outputs(x)
         same = np.abs(expected - raw).max(axis=1) <= FLOAT_TOLERANCE * np.abs(expected).max(axis=1)
     return float(same.mean()), np.flatnonzero(~same).tolist()
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyvgg.board.evaluator import agreement_with
 from tinyvgg.errors import DeviceError, OptionError
-from tinyvgg.kernels.reference import softmax
+from tinyvgg.nn.head import apply_head
 
 TRACE, CRCS = 0, 1                # functions of a network's firmware: firmware/network/network_app.c.in
 _EPSILON = float(np.finfo(np.float32).eps)
@@ -17,7 +17,7 @@ def metrics(reference, board):
 
     rmse, mae, mean and std (ddof 1) of d = reference - board; l2r = ||d|| / (||board|| + eps);
     nse = 1 - sum d^2 / sum (m - mean m)^2; cos, the cosine similarity; acc, the share of rows with the
-    same largest output ("X-cross").
+    same class, which is the largest output ("X-cross"), or of a single one whether it is above a half.
     """
     m, c = np.asarray(reference, np.float64), np.asarray(board, np.float64)
     d, spread = m - c, ((m - m.mean()) ** 2).sum()
@@ -26,7 +26,12 @@ def metrics(reference, board):
             "l2r": float(np.linalg.norm(d) / (np.linalg.norm(c) + _EPSILON)), "mean": float(d.mean()),
             "std": float(d.std(ddof=1)) if d.size > 1 else 0.0,
             "nse": float(1 - (d ** 2).sum() / spread) if spread else 1.0, "cos": float((m * c).sum() / norms) if norms else 1.0,
-            "acc": float((m.argmax(axis=1) == c.argmax(axis=1)).mean())}
+            "acc": float((_class(m) == _class(c)).mean())}
+
+
+def _class(outputs):
+    """The class of outputs (N, K): the largest; of one probability whether it is above a half."""
+    return outputs[:, 0] > 0.5 if outputs.shape[1] == 1 else outputs.argmax(axis=1)
 
 
 def validate_board(board, x, *, reference=None, simulation=None):
@@ -51,8 +56,7 @@ def validate_board(board, x, *, reference=None, simulation=None):
         result |= compare_layers(board, x, simulation)
     if reference is not None:
         expected = reference.predict(x)
-        logits = board.logits(x)
-        result["metrics"] = metrics(expected, softmax(logits) if reference.ends_in_softmax else logits)
+        result["metrics"] = metrics(expected, apply_head(reference.head, board.outputs_of(board.infer(x).raw)))
     return {**result, "passed": result["first_different"] is None}
 
 

@@ -2,20 +2,20 @@
 import os
 from pathlib import Path
 
-from tinyvgg.errors import FormatError, OptionError
-from tinyvgg.images import rescale
+from tinyvgg.errors import OptionError
 from tinyvgg.open import what_is
 
 DATA = "cifar10, shapes, folder, archive, X.npy,Y.npy or X,Y,XT,YT.npy"
 
 
 def add_model(parser, *, board=False):
-    """Add MODEL (with `board`, also the URL of one) and --input-range."""
+    """Add MODEL (with `board`, also the URL of one) and --input-range; return the action of MODEL."""
     kinds = "folder of a run, zoo entry, or URL of a board (virtual:X.elf)" if board else "folder of a run, or zoo entry"
-    parser.add_argument("model", metavar="MODEL", help=f"model file (.h5, .keras, .tvq, .npz), {kinds}")
+    model = parser.add_argument("model", metavar="MODEL", help=f"model file (.h5, .keras, .tvq, .npz), {kinds}")
     parser.add_argument("--input-range", metavar="LO,HI",
                         help="range of the images that the model takes, where its file does not say (default: what its first "
                              "Rescaling or Normalization maps from, else 0,1)")
+    return model
 
 
 def network_name(model):
@@ -47,9 +47,5 @@ def with_gradients(model, kind=None):
 
 
 def images_for(model, dataset, part, limit=None):
-    """Return (images, labels) of one part of a DataSet as `model` takes them: bytes, or floats in its range."""
-    x, y = dataset.part(part, limit)
-    shape = tuple(getattr(model, "input_shape", x.shape[1:]))
-    if x.shape[1:] != shape:
-        raise FormatError(f"{dataset.name} has images of {x.shape[1:]}; the model takes {shape}")
-    return (x if x.dtype.kind != "f" else rescale(x, dataset.pixel_range, model.bounds)), y
+    """Return (images, labels) of one part of a DataSet as `model` takes them: see DataSet.for_model."""
+    return dataset.for_model(model, part, limit)

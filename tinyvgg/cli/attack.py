@@ -1,7 +1,8 @@
 """Attack a classifier and report what is left of its accuracy
 
 NAME: noise, fgsm, pgd, mifgsm, apgd, apgd_t, fab, square, deepfool, cw, fmn, hopskipjump, rays, or ladder (the strongest
-together: --version standard is AutoAttack's sequence), or one of these studies of --attack (default pgd):
+together: --version standard is AutoAttack's sequence), list (what there is and what each needs), or one of these studies of
+--attack (default pgd):
   curve      robust accuracy for each radius in --eps 0,1/255,2/255,...
   transfer   the images against other models too: --victims OTHER.h5,THIRD.h5
   matrix     from each class to each other
@@ -17,6 +18,7 @@ without that, and for a board, there are no gradients: square needs only scores,
     tinyvgg attack transfer light.h5 --victims base.h5 --data cifar10 --eps 8/255
     tinyvgg attack square light.tvq --gradients none --data cifar10 --eps 8/255 -n 100
 """
+import argparse
 import inspect
 import sys
 from pathlib import Path
@@ -50,9 +52,17 @@ SETTINGS = {                    # option -> (type, help); passed on only to atta
 SWITCHES = {"random_start": "--random-start", "early_stop": "--no-early-stop"}
 
 
+class _Name(argparse.Action):
+    """NAME: all but list need a MODEL beside it."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        namespace.name, self.model.required = values, values != "list"
+        namespace.model = None
+
+
 def add_arguments(parser):
-    parser.add_argument("name", metavar="NAME", help="the attack, or the study")
-    add_model(parser, board=True)
+    name = parser.add_argument("name", metavar="NAME", action=_Name, help="the attack, the study, or list")
+    name.model = add_model(parser, board=True)
     add_data(parser)
     for name, (kind, text) in SETTINGS.items():
         parser.add_argument(f"--{name}", type=kind, help=text, metavar=name[0].upper())
@@ -73,6 +83,8 @@ def add_arguments(parser):
 def run(arguments):
     from tinyvgg import attacks
     name = arguments.name
+    if name == "list":
+        return print_result(arguments, {"attacks": listed()}, _table(listed()))
     if name not in attacks.ATTACKS and name not in STUDIES:
         raise OptionError(f"there is no attack {name!r}; expected one of {', '.join([*attacks.ATTACKS, *STUDIES])}")
     if arguments.victims is not None and name != "transfer":
@@ -96,6 +108,20 @@ def run(arguments):
     if arguments.out and name in ("transfer", "presets"):               # the others keep their rows as they come
         write_json(Path(arguments.out) / f"{name}.json", result)
     print_result(arguments, result, text)
+
+
+def listed():
+    """Return the attacks and studies as plain data: {"name", "needs": gradients, scores or labels of the model, "takes", "what"}."""
+    from tinyvgg import attacks
+    rows = [{"name": name, "needs": attacks.NEEDS[name],
+             "takes": [key for key in (*SETTINGS, *SWITCHES) if key in inspect.signature(function).parameters],
+             "what": inspect.getdoc(function).split("\n")[0]} for name, function in attacks.ATTACKS.items()]
+    return rows + [{"name": name, "needs": "those of --attack", "takes": [], "what": inspect.getdoc(function).split("\n")[0]}
+                   for name, function in STUDIES.items()]
+
+
+def _table(rows):
+    return "\n".join(f"{row['name']:<13}{row['needs']:<19}{row['what']}" for row in rows)
 
 
 def _attack(arguments, function):

@@ -8,6 +8,7 @@ the same bytes as one that was not.
     tinyvgg train --arch light --data cifar10 --epochs 30 --schedule cosine --warmup 1 --augment flip,shift4 --out runs/light
     tinyvgg train --arch light --data cifar10 --epochs 30 --adversarial nfgsm --eps 8/255 --out runs/robust
     tinyvgg train --arch light --data cifar10 --epochs 30 --schedule cosine --distill base_cifar10 --out runs/taught
+    tinyvgg train --arch imu.json --data X.npy,Y.npy --input-range -4,4 --epochs 20 --out runs/imu
 """
 import argparse
 from pathlib import Path
@@ -20,9 +21,15 @@ def add_arguments(parser):
     add = parser.add_argument
     add("--out", required=True, metavar="RUN", help="folder of the run")
     add("--resume", action="store_true", help="go on with the run in --out, with the settings that it began with")
-    add("--arch", choices=("light", "base", "notebook", "resnet8"), help="architecture (default light)")
+    add("--arch", type=_architecture, metavar="ARCH", help="light (default), base, notebook, resnet8, each for the images' shape; or a file: a Keras "
+        "configuration (model.to_json()), .keras or .h5, or a Python file with a function model()")
     add_data(parser, "cifar10, else shapes")
-    add("--classes", type=int, metavar="K", help="classes of the network (default 10)")
+    add("--classes", type=int, metavar="K", help="classes of the network (default: those of the data)")
+    add("--input-range", metavar="LO,HI", help="range of the values that the network takes, in which those of --data lie (default 0,1 "
+        "for images; what --arch FILE says, else the data's)")
+    add("--mean", metavar="M,...", help="of the data, one number or one a channel: with --deviation, the network takes "
+        "(x - mean) / deviation within --input-range (default then -4,4), here and wherever it meets such data again")
+    add("--deviation", metavar="D,...", help="see --mean")
     add("--epochs", type=int, metavar="N", help="times that every image is seen (default 10)")
     add("--batch-size", type=int, metavar="N", help="images a step (default 64)")
     add("--optimizer", choices=("sgd", "momentum", "adam", "adamw", "rmsprop"), help="default adam; momentum: Nesterov's, 0.9")
@@ -73,6 +80,14 @@ def _text(result):
     shares = ", ".join(f"{key.replace('_', ' ')} {100 * result[key]:.2f} %" for key in known)
     return (f"{result['arch']} on {result['data']}, {result['epochs']} epochs: loss {result['loss']:.4f}, {shares}\n"
             f"{result['model']}  weights sha256 {result['weights_sha256']}" + "".join(f"\n! {flag}" for flag in result["flags"]))
+
+
+def _architecture(text):
+    from tinyvgg.models import MODELS
+    from tinyvgg.train.architecture import is_file
+    if text not in MODELS and not is_file(text):
+        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {', '.join(MODELS)})")
+    return text
 
 
 def _number(text):

@@ -75,8 +75,11 @@ class _Unpickler(pickle._Unpickler):
     dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _load_bytearray8}  # type: ignore[dict-item]
 
 
-def read_batch(data, source):
-    """Return rows (n, 3072) uint8 and labels (n,) int64 of a pickled batch (bytes); raise FormatError for anything else."""
+def read_batch(data, source, key="labels"):
+    """Return rows (n, 3072) uint8 and labels (n,) int64 of a pickled batch (bytes); raise FormatError for anything else.
+
+    key: where the labels stand: "labels" in CIFAR-10, "fine_labels" or "coarse_labels" in CIFAR-100.
+    """
     try:
         batch = _Unpickler(io.BytesIO(data), encoding="bytes").load()
     except FormatError as error:
@@ -85,16 +88,16 @@ def read_batch(data, source):
         raise FormatError(f"{source} is not a whole pickled batch ({type(error).__name__}: {error})",
                           "a fresh copy: the file is cut, or is not CIFAR-10") from error
     if not isinstance(batch, dict):
-        raise FormatError(f"{source} holds a {type(batch).__name__}; expected a dict with b'data' and b'labels'")
+        raise FormatError(f"{source} holds a {type(batch).__name__}; expected a dict with b'data' and b'{key}'")
     batch = {k.decode("latin-1") if isinstance(k, bytes) else k: v for k, v in batch.items()}
-    if "fine_labels" in batch:
+    if key == "labels" and "fine_labels" in batch:
         raise FormatError(f"{source} is CIFAR-100 (it has fine_labels); expected CIFAR-10")
-    rows, labels = getattr(batch.get("data"), "value", None), batch.get("labels")
+    rows, labels = getattr(batch.get("data"), "value", None), batch.get(key)
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != 3072 or len(rows) == 0:
         found = f"shape {rows.shape}" if isinstance(rows, np.ndarray) else type(batch.get("data")).__name__
         raise FormatError(f"{source}: b'data' is {found}; expected uint8 (n, 3072) with n > 0")
     if not isinstance(labels, list) or not all(type(label) is int and abs(label) < 1 << 31 for label in labels):
-        raise FormatError(f"{source}: b'labels' is not a list of whole numbers")
+        raise FormatError(f"{source}: b'{key}' is not a list of whole numbers")
     if len(labels) != len(rows):
         raise FormatError(f"{source} has {len(rows)} images and {len(labels)} labels; expected one label an image")
     return rows, np.array(labels, np.int64)

@@ -9,6 +9,7 @@ import lzma
 import os
 import tarfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,36 @@ URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 BYTES = 170_498_071
 SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-RECORD = 1 + 3072
+PIXELS = 3072
 ARCHIVE_LIMIT = 4 << 30                     # bytes inside an archive: the official one has 186 million
 TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 LAYOUTS = ("cifar-10-batches-bin", "cifar-10-batches-py")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A set of these files: its title and names of classes; batches of its two parts; folders and archives of its layouts, the binary
+    one first; before the pixels of a binary record how many bytes, of which the one at `label_byte` counts, and a pickle's key of
+    the labels."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    layouts: tuple[str, ...]
+    archives: tuple[str, ...]
+    label_bytes: int = 1
+    label_byte: int = 0
+    key: str = "labels"
+
+    @property
+    def record(self):
+        """Bytes of a binary record."""
+        return self.label_bytes + PIXELS
+
+
+CIFAR10 = KIND = Kind("cifar10", "CIFAR-10", CLASSES, TRAIN, ("test_batch",), LAYOUTS, ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"))
 
 
 def places():
@@ -34,58 +61,59 @@ def places():
     return [*([Path(os.path.expanduser(chosen))] if chosen else []), Path("data"), keras]
 
 
-def find():
-    """Return the first folder or archive of CIFAR-10 among `places()`, or None."""
+def find(kind=CIFAR10):
+    """Return the first folder or archive of CIFAR-10 (or another Kind) among `places()`, or None."""
     for place in places():
-        if place.is_file() or _folders(place):
+        if place.is_file() or _folders(place, kind):
             return place
-        for name in ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"):
+        for name in kind.archives:
             if (place / name).is_file():
                 return place / name
     return None
 
 
-def load(path):
+def load(path, kind=CIFAR10):
     """Return the DataSet of a folder (either layout, or one that holds them, also Keras' cache) or an archive.
 
-    Raises DataError or FormatError where a record is cut, a label is outside 0..9, or the file is something else.
+    Raises DataError or FormatError where a record is cut, a label is no class, or the file is something else.
     """
     path = Path(path)
     try:
-        files = _from_folder(path) if path.is_dir() else archive_files(path)
-        parts = [_read(path, files, names) for names in (TRAIN, ("test_batch",))]
+        files = _from_folder(path, kind) if path.is_dir() else archive_files(path, kind)
+        parts = [_read(path, files, names, kind) for names in (kind.train, kind.test)]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     (x_train, y_train), (x_test, y_test) = parts
-    return DataSet("cifar10", x_train, y_train, x_test, y_test, CLASSES, str(path))
+    return DataSet(kind.name, x_train, y_train, x_test, y_test, kind.classes, str(path))
 
 
-def _read(path, files, names):
+def _read(path, files, names, kind):
     """Read the batches `names` of {stem: (file name, function that returns its bytes)}: images (N, 32, 32, 3), labels (N,)."""
     rows, labels = [np.zeros((0, 3072), np.uint8)], [np.zeros(0, np.int64)]
     for stem in names:
         if stem in files:
             name, read = files[stem]
-            x, y = (read_records if name.endswith(".bin") else read_batch)(read(), f"{path}: {name}")
-            check_labels(y, 10, f"{path}: {name}")
+            source = f"{path}: {name}"
+            x, y = read_records(read(), source, kind) if name.endswith(".bin") else read_batch(read(), source, kind.key)
+            check_labels(y, len(kind.classes), source)
             rows.append(x)
             labels.append(y)
     images = np.concatenate(rows).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), np.concatenate(labels)
 
 
-def read_records(data, source):
+def read_records(data, source, kind=CIFAR10):
     """Split the bytes of a binary batch into rows (n, 3072) uint8 and labels (n,) int64."""
-    if len(data) == 0 or len(data) % RECORD:
-        raise FormatError(f"{source} has {len(data):,} bytes; expected whole records of {RECORD} bytes (label, pixels)",
-                          "a fresh copy: the file is cut, or is not CIFAR-10")
-    records = np.frombuffer(data, np.uint8).reshape(-1, RECORD)
-    return records[:, 1:], records[:, 0].astype(np.int64)
+    if len(data) == 0 or len(data) % kind.record:
+        raise FormatError(f"{source} has {len(data):,} bytes; expected whole records of {kind.record} bytes (label, pixels)",
+                          f"a fresh copy: the file is cut, or is not {kind.title}")
+    records = np.frombuffer(data, np.uint8).reshape(-1, kind.record)
+    return records[:, kind.label_bytes:], records[:, kind.label_byte].astype(np.int64)
 
 
-def _batches(names):
+def _batches(names, kind=CIFAR10):
     """Return {stem: name} for the batch files of one layout among `names`, or {}."""
-    stems = {*TRAIN, "test_batch"}
+    stems = {*kind.train, *kind.test}
     for suffix in (".bin", ""):
         found = {name.removesuffix(suffix): name for name in names if name.removesuffix(suffix) in stems and
                  name.endswith(".bin") == (suffix == ".bin")}
@@ -94,28 +122,28 @@ def _batches(names):
     return {}
 
 
-def _folders(path):
+def _folders(path, kind=CIFAR10):
     """Return the folders at or below `path` that hold batches, the binary layout first."""
-    keras3 = [Path(f"{layout}-target", layout) for layout in LAYOUTS]
-    candidates = [path, *(path / layout for layout in LAYOUTS), *(path / p for p in keras3)]
-    return [f for f in candidates if f.is_dir() and _batches([p.name for p in f.iterdir() if p.is_file()])]
+    keras3 = [Path(f"{layout}-target", layout) for layout in kind.layouts]
+    candidates = [path, *(path / layout for layout in kind.layouts), *(path / p for p in keras3)]
+    return [f for f in candidates if f.is_dir() and _batches([p.name for p in f.iterdir() if p.is_file()], kind)]
 
 
-def _from_folder(path):
-    folders = _folders(path)
+def _from_folder(path, kind):
+    folders = _folders(path, kind)
     if not folders:
-        archives = [p for p in (path / "cifar-10-binary.tar.gz", path / "cifar-10-python.tar.gz") if p.is_file()]
+        archives = [p for p in (path / name for name in reversed(kind.archives)) if p.is_file()]
         if archives:
-            return archive_files(archives[0])
-        _refuse_cifar100(path, [p.name for p in path.iterdir()])
-        raise DataError(f"{path} holds no CIFAR-10 batch; expected data_batch_1 ... test_batch, with or without .bin",
-                        "the folder above cifar-10-batches-py or cifar-10-batches-bin, or --data shapes")
+            return archive_files(archives[0], kind)
+        _refuse_other(path, [p.name for p in path.iterdir()], kind)
+        raise DataError(f"{path} holds no {kind.title} batch; expected {kind.train[0]} ... {kind.test[0]}, with or without .bin",
+                        f"the folder above {' or '.join(reversed(kind.layouts))}, or --data shapes")
     # The layout with more batches: one half unpacked must not hide one that is whole.
-    folder = max(folders, key=lambda f: len(_batches([p.name for p in f.iterdir()])))
-    return {stem: (name, (folder / name).read_bytes) for stem, name in _batches([p.name for p in folder.iterdir()]).items()}
+    folder = max(folders, key=lambda f: len(_batches([p.name for p in f.iterdir()], kind)))
+    return {stem: (name, (folder / name).read_bytes) for stem, name in _batches([p.name for p in folder.iterdir()], kind).items()}
 
 
-def archive_files(path):
+def archive_files(path, kind=CIFAR10):
     """Return {stem: (file name, function that returns its bytes)} for the batches of an archive, of one layout."""
     members, total = {}, 0
     try:
@@ -123,24 +151,24 @@ def archive_files(path):
             while (member := archive.next()) is not None:
                 total += member.size
                 if total > ARCHIVE_LIMIT:
-                    raise FormatError(f"{path} unpacks to more than {ARCHIVE_LIMIT >> 30} GiB; expected CIFAR-10, 0.2 GiB")
+                    raise FormatError(f"{path} unpacks to more than {ARCHIVE_LIMIT >> 30} GiB; expected {kind.title}, 0.2 GiB")
                 name = member.name.rsplit("/", 1)[-1]
-                if member.isfile() and not member.issparse() and _batches([name]):
+                if member.isfile() and not member.issparse() and _batches([name], kind):
                     members[name] = archive.extractfile(member).read()
                 else:
-                    _refuse_cifar100(path, [member.name])
+                    _refuse_other(path, [member.name], kind)
             while total <= ARCHIVE_LIMIT and (rest := len(archive.fileobj.read(1 << 20))):
                 total += rest               # gzip checks its sum at the very end
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, ValueError) as error:
         if isinstance(error, FormatError | DataError):
             raise
         raise FormatError(f"{path} is not a whole .tar.gz archive ({error or type(error).__name__})",
-                          "tinyvgg data download, or a folder of CIFAR-10") from error
+                          f"tinyvgg data download, or a folder of {kind.title}") from error
     if not members:
-        raise DataError(f"{path} holds no CIFAR-10 batch; expected data_batch_1 ... test_batch, with or without .bin")
-    return {stem: (name, lambda name=name: members[name]) for stem, name in _batches(members).items()}
+        raise DataError(f"{path} holds no {kind.title} batch; expected {kind.train[0]} ... {kind.test[0]}, with or without .bin")
+    return {stem: (name, lambda name=name: members[name]) for stem, name in _batches(members, kind).items()}
 
 
-def _refuse_cifar100(path, names):
-    if any("cifar-100" in name for name in (*names, path.name)) or {"train", "test", "meta"} <= set(names):
+def _refuse_other(path, names, kind):
+    if kind is CIFAR10 and (any("cifar-100" in name for name in (*names, path.name)) or {"train", "test", "meta"} <= set(names)):
         raise DataError(f"{path} is CIFAR-100; expected CIFAR-10", "cifar-10-python.tar.gz, or --data shapes")

@@ -1,22 +1,23 @@
 """DataSet: images and integer labels in a training and a test part, whatever file they came from."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from tinyvgg.errors import DataError, OptionError
-from tinyvgg.images import check_range, rescale
+from tinyvgg.images import check_range, fitted, rescale
 from tinyvgg.report.record import sha256_arrays
 from tinyvgg.types import AnyArray, Integers, Range, Shape
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Images (N, H, W, C) and labels (N,) int64 in two parts, either of which may be empty.
+    """Images (N, H, W, C), or vectors or series, and labels (N,) int64 in two parts, either of which may be empty.
 
     Images are uint8 (q means q/255 of the pixel range) or float32 in `pixel_range`. `source` says where they were read.
-    `one_part`: a single pair of files, of which a fifth, always the same, was held out as the test part.
+    `one_part`: a single pair of files, of which a fifth, always the same, was held out as the test part. label_columns: of one-hot
+    labels how many columns they had, else 1. clipped: the share of values that standardising took for the ends of the range.
     """
 
     name: str
@@ -28,6 +29,8 @@ class DataSet:
     source: str = ""
     pixel_range: tuple = (0.0, 255.0)
     one_part: bool = False
+    label_columns: int = 1
+    clipped: float = 0.0
 
     @property
     def n_classes(self) -> int:
@@ -36,7 +39,7 @@ class DataSet:
 
     @property
     def image_shape(self) -> Shape:
-        """(H, W, C) of one image."""
+        """Shape of one image, (H, W, C) for most."""
         return (self.x_test if len(self.x_test) else self.x_train).shape[1:]
 
     @cached_property
@@ -56,6 +59,16 @@ class DataSet:
             raise DataError(f"{self.name} ({self.source}) has no {name} images", "tinyvgg data info --data ...")
         return x[:limit], y[:limit]
 
+    def for_model(self, model: Any, part: Literal["train", "test", "all"], limit: int | None = None) -> tuple[AnyArray, Integers]:
+        """Return (images, labels) of one part as a classifier takes them: of its shape, as bytes, or as floats in its bounds.
+
+        Raises ShapeError for images of another shape, DataError where there are none or the labels are no classes of the model's.
+        """
+        x, y = self.part(part, limit)
+        check_columns(self.label_columns, model, self.name)
+        x = fitted(x, getattr(model, "input_shape", x.shape[1:]), what=f"images of {self.name}")
+        return (x if x.dtype.kind != "f" else rescale(x, self.pixel_range, model.bounds)), y
+
     def told(self, part: str, n: int) -> dict[str, Any]:
         """Return what a result says of its images, as plain data: {"data", "part", "n", "held_out", "data_sha256"}.
 
@@ -68,8 +81,14 @@ class DataSet:
         """Return the same set with float32 images in `value_range` (lo, hi)."""
         value_range = check_range(value_range)
         x_train, x_test = (rescale(x, self.pixel_range, value_range) for x in (self.x_train, self.x_test))
-        return DataSet(self.name, x_train, self.y_train, x_test, self.y_test, self.classes, self.source, value_range,
-                       self.one_part)
+        return replace(self, x_train=x_train, x_test=x_test, pixel_range=value_range)
+
+
+def check_columns(columns, model, source):
+    """Raise DataError for labels of several columns where a classifier has one output, which tells classes 0 and 1 apart."""
+    if columns > 1 and getattr(model, "n_outputs", None) == 1:
+        raise DataError(f"the labels of {source} have {columns} columns; the network has one output, and takes one column of 0 and 1",
+                        "y.argmax(axis=1), or a network of two outputs" if columns == 2 else "y.argmax(axis=1)")
 
 
 def check_labels(labels, n_classes, source):

@@ -1,4 +1,4 @@
-"""Fetch CIFAR-10: size and SHA-256 are checked before anything is unpacked, and a broken transfer goes on where it stopped."""
+"""Fetch CIFAR-10 or CIFAR-100: size and SHA-256 are checked before anything is unpacked, and a broken transfer goes on where it stopped."""
 import contextlib
 import http.client
 import os
@@ -18,23 +18,23 @@ TIMEOUT = 30                                # seconds without a byte
 ATTEMPTS = 5                                # in a row that brought nothing new
 
 
-def download(folder=None, *, url=cifar10.URL, size=cifar10.BYTES, sha256=cifar10.SHA256, quiet=False):
-    """Fetch and unpack CIFAR-10 into `folder` (default: $TINYVGG_DATA, else ./data); return the folder of the batches.
+def download(folder=None, *, url=cifar10.URL, size=cifar10.BYTES, sha256=cifar10.SHA256, kind=cifar10.CIFAR10, quiet=False):
+    """Fetch and unpack CIFAR-10 (or another Kind, from its own url) into `folder` (default: $TINYVGG_DATA, else ./data); return the folder of the batches.
 
     A folder that already holds the set is left alone. A partial transfer stays as NAME.part and is continued by the next
     call. Raises DataError where the server fails or the bytes are not those expected, WriteError where the disk is full.
     """
     folder = Path(os.path.expanduser(folder or os.environ.get("TINYVGG_DATA") or "data"))
-    target = folder / "cifar-10-batches-py"
+    target = folder / kind.layouts[-1]
     if target.is_dir():
-        cifar10.load(target)                # raises where it is damaged
+        cifar10.load(target, kind)          # raises where it is damaged
         return target
     check_folder(folder)
     archive = folder / url.rsplit("/", 1)[-1]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         fetch(url, archive, size=size, sha256=sha256, quiet=quiet)
-        _unpack(archive, target)
+        _unpack(archive, target, kind)
     except OSError as error:
         if isinstance(error, WriteError):
             raise
@@ -96,9 +96,9 @@ def _transfer(url, part, have, size, progress):
         raise DataError(f"{url!r} is not an address ({error})", f"--url {cifar10.URL}") from error
 
 
-def _unpack(archive, target):
+def _unpack(archive, target, kind):
     """Write the batches of `archive` into `target`, which appears whole or not at all."""
-    files = cifar10.archive_files(archive)
+    files = cifar10.archive_files(archive, kind)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         for name, read in files.values():
@@ -106,7 +106,7 @@ def _unpack(archive, target):
                 temporary.write_bytes(read())
         os.chmod(scratch, 0o755)
         os.replace(scratch, target)
-        cifar10.load(target)
+        cifar10.load(target, kind)
     finally:
         with contextlib.suppress(OSError):
             shutil.rmtree(scratch)

@@ -23,23 +23,25 @@ def split(spec):
     return parts
 
 
-def load(paths, *, pixel_range: Range | None = None) -> DataSet:
+def load(paths, *, pixel_range: Range | None = None, expected: Range | None = None, raw: bool = False) -> DataSet:
     """Return the DataSet of [X, Y] (a seeded fifth is held out as the test part) or [X_train, Y_train, X_test, Y_test].
 
-    X: (N, H, W, C) uint8, or floats in [0, 1], [-1, 1] or [0, 255] (`pixel_range` says which where the values do not tell).
-    Y: (N,) whole numbers or (N, K) one-hot. Raises DataError, FormatError or ShapeError.
+    X: (N, H, W, C), or series (N, W, C), images (N, H, W), vectors (N, C); uint8, or numbers in [0, 1], [-1, 1] or [0, 255].
+    pixel_range: (low, high) of other numbers, or where the values do not tell; those that lie outside are refused. expected: the
+    range that the model was made for, which goes before those three where all values lie in it. raw: numbers of any range, as
+    float32. Y: (N,) or (N, 1) whole numbers, or (N, K) one-hot. Raises DataError, FormatError or ShapeError.
     """
     if len(paths) not in (2, 4):
         raise OptionError(f"{len(paths)} .npy files were given; expected two (images, labels) or four (training pair, test pair)")
-    pairs = [_pair(paths[i], paths[i + 1], pixel_range) for i in range(0, len(paths), 2)]
+    pairs = [_pair(paths[i], paths[i + 1], (pixel_range, expected, raw)) for i in range(0, len(paths), 2)]
     ranges = {r for _, _, r, _ in pairs}
     if len(ranges) > 1 or pairs[0][0].shape[1:] != pairs[-1][0].shape[1:]:
         raise DataError(f"{paths[0]} and {paths[2]} differ: images {pairs[0][0].shape[1:]} in {pairs[0][2]}, "
                         f"and {pairs[1][0].shape[1:]} in {pairs[1][2]}")
-    (x_train, y_train, found_range, _), (x_test, y_test, _, _) = pairs if len(pairs) == 2 else _held_out(*pairs[0])
-    n_classes = max(10, *(n for _, _, _, n in pairs))
+    (x_train, y_train, found_range, labels), (x_test, y_test, _, _) = pairs if len(pairs) == 2 else _held_out(*pairs[0])
+    n_classes = max(2, *(n for _, _, _, (n, _) in pairs))
     return DataSet(Path(paths[0]).stem, x_train, y_train, x_test, y_test, tuple(str(c) for c in range(n_classes)),
-                   ",".join(map(str, paths)), found_range, one_part=len(pairs) == 1)
+                   ",".join(map(str, paths)), found_range, one_part=len(pairs) == 1, label_columns=labels[1])
 
 
 def _held_out(x, y, *others):
@@ -56,20 +58,20 @@ def save(x: Images, y: Labels, x_path, y_path):
             np.save(f, array, allow_pickle=False)
 
 
-def _pair(x_path, y_path, pixel_range):
+def _pair(x_path, y_path, ranges):
     images, labels = _open(x_path), _open(y_path)
-    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[-1] not in (1, 3):
+    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[2] == images.shape[3] > 3:
         raise ShapeError(f"{x_path} has shape {images.shape}; expected (N, 32, 32, 3), channels last",
                          f'np.save("{x_path}", x.transpose(0, 2, 3, 1))')
-    if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise ShapeError(f"{x_path} has shape {images.shape}; expected images (N, H, W, C), e.g. (N, 32, 32, 3)")
+    if not 2 <= images.ndim <= 4:
+        raise ShapeError(f"{x_path} has shape {images.shape}; expected images (N, H, W, C), series (N, W, C) or vectors (N, C)")
     if len(images) == 0 or images.size == 0:
         raise DataError(f"{x_path} holds no image (shape {images.shape})")
-    y, n_classes = _labels(np.asarray(labels), y_path)
+    y, *counts = _labels(np.asarray(labels), y_path)
     if len(y) != len(images):
         raise ShapeError(f"{x_path} has {len(images)} images and {y_path} {len(y)} labels; expected one label an image")
-    x, found_range = _images(images, x_path, pixel_range)
-    return x, y, found_range, n_classes
+    x, found_range = _images(images, x_path, *ranges)
+    return x, y, found_range, counts
 
 
 def _open(path):
@@ -89,38 +91,53 @@ def _open(path):
 
 
 def _labels(y, source):
-    """Return (N,) int64 labels and the number of classes they need, from whole numbers or one-hot rows."""
+    """Return (N,) int64 labels, the number of classes they need, and of columns, from whole numbers or one-hot rows."""
     if y.ndim == 2 and y.shape[1] > 1:
         if not ((y != 0).sum(axis=1) == 1).all() or not (y.max(axis=1) == 1).all():
             raise DataError(f"{source} has shape {y.shape}; expected one-hot rows: a single 1, else 0",
                             "np.save(path, y.argmax(axis=1)) for probabilities")
-        return y.argmax(axis=1).astype(np.int64), y.shape[1]
+        return y.argmax(axis=1).astype(np.int64), y.shape[1], y.shape[1]
     if y.ndim not in (1, 2):
         raise ShapeError(f"{source} has shape {y.shape}; expected labels (N,) or one-hot (N, K)")
     y = y.reshape(-1)
     if len(y) and not (np.isfinite(y).all() and (y == np.floor(y)).all() and y.min() >= 0 and y.max() < 1 << 16):
         wrong = y[~((y >= 0) & (y == np.floor(y)) & (y < 1 << 16))]
         raise DataError(f"{source} has a label {wrong[0]}; expected whole numbers from 0")
-    return y.astype(np.int64), int(y.max()) + 1 if len(y) else 0
+    return y.astype(np.int64), int(y.max()) + 1 if len(y) else 0, 1
 
 
-def _images(images, source, pixel_range):
+def _images(images, source, pixel_range, expected, raw):
     """Return uint8 images, or float32 ones with their range; refuse NaN and values that fit no range."""
-    if images.dtype == np.uint8 and pixel_range is None:
+    if images.dtype == np.uint8 and not raw:
         return np.array(images), (0.0, 255.0)
     low, high, whole = _extent(images, source)
+    if raw:
+        return np.array(images, np.float32), (-np.inf, np.inf)
+    if pixel_range is None and expected is not None and _within(low, high, expected):
+        pixel_range = expected
     if pixel_range is None:
-        fits = [r for r in RANGES if r[0] - 1e-6 <= low and high <= r[1] + 1e-6]
+        fits = [r for r in RANGES if _within(low, high, r)]
         if not fits:
-            raise DataError(f"{source} has values from {low:g} to {high:g}; expected 0..1, -1..1 or 0..255",
-                            "images saved before they were standardised")
+            raise DataError(f"{source} has values from {low:g} to {high:g}; expected 0..1, -1..1 or 0..255, or a range that is told",
+                            f"--input-range {_round_range(low, high)}, or --mean and --deviation to standardise them")
         pixel_range = fits[0]
-        if whole and low >= 0 and (pixel_range == (0.0, 255.0) or images.dtype.kind in "biu"):
+        if whole and pixel_range == (0.0, 255.0):
             return images.astype(np.uint8), (0.0, 255.0)
     lo, hi = map(float, pixel_range)
-    if low < lo - 1e-6 or high > hi + 1e-6:
-        raise DataError(f"{source} has values from {low:g} to {high:g}; expected {lo:g} to {hi:g}")
+    if not _within(low, high, (lo, hi)):
+        raise DataError(f"{source} has values from {low:g} to {high:g}; expected {lo:g} to {hi:g}",
+                        f"--input-range {_round_range(low, high)}, if the network takes them as they are")
     return np.clip(images, lo, hi).astype(np.float32), (lo, hi)
+
+
+def _within(low, high, span):
+    return span[0] - 1e-6 <= low and high <= span[1] + 1e-6
+
+
+def _round_range(low, high):
+    """A range of round numbers that holds low..high and 0, as an option takes it."""
+    unit = 10.0 ** np.floor(np.log10(max(abs(low), abs(high), 1e-30)))
+    return f"{unit * np.floor(min(low, 0) / unit):g},{unit * np.ceil(max(high, 0) / unit):g}"
 
 
 def _extent(images, source):

@@ -6,15 +6,16 @@ from typing import Any, Self, Unpack
 import numpy as np
 
 from tinyvgg import kernels
-from tinyvgg.classifier import directions, labels_of
+from tinyvgg.classifier import as_classes, classes_of, directions, labels_of, of_outputs
 from tinyvgg.errors import ShapeError
 from tinyvgg.images import check_images, float_images, to_floats
+from tinyvgg.nn.head import apply_head, head_backward
 from tinyvgg.nn.layers.base import PerThread
 from tinyvgg.types import AnyArray, EvaluateOptions, FitOptions, Floats, Gradient, Images, Integers, Labels, PathLike, Range
 
 
 class Classifier(PerThread):
-    """The user's side of a network. A subclass gives `layers`, `input_shape`, `_forward` and `_backward` (see Model)."""
+    """The user's side of a network. A subclass gives `layers`, `input_shape`, `head`, `_forward` and `_backward` (see Model)."""
 
     made_for = None         # tinyvgg.classifier.MadeFor: the data that the network was trained on, where that is known
     assumed_range = None        # the input_range, if nobody said it: cleared by giving the network another
@@ -22,7 +23,11 @@ class Classifier(PerThread):
     # --- answers ---
 
     def logits(self, x: Images, *, batch_size: int = 256) -> Floats:
-        """x (N, H, W, C) -> (N, classes) before a final softmax, moving statistics, no dropout."""
+        """x (N, *input_shape) -> (N, classes) before the head, moving statistics, no dropout."""
+        return as_classes(self.outputs(x, batch_size=batch_size))
+
+    def outputs(self, x: Images, *, batch_size: int = 256) -> Floats:
+        """x (N, *input_shape) -> (N, *output_shape) before the head: as logits, but one number where there is one output."""
         x = self.check_images(x)
         plan = self._fast_plan()
         if plan is not None and len(x):
@@ -32,9 +37,8 @@ class Classifier(PerThread):
         return np.concatenate(parts) if parts else np.zeros((0, *self.output_shape), self.dtype)
 
     def predict(self, x: Images, *, batch_size: int = 256) -> Floats:
-        """x (N, H, W, C) -> (N, classes): probabilities where the network ends in a softmax, else logits."""
-        logits = self.logits(x, batch_size=batch_size)
-        return kernels.softmax(logits) if self.ends_in_softmax else logits
+        """x (N, *input_shape) -> (N, *output_shape): what the network gives, its head included."""
+        return apply_head(self.head, self.outputs(x, batch_size=batch_size))
 
     def labels(self, x: Images, *, batch_size: int = 256) -> Integers:
         """x (N, H, W, C) -> (N,) int64, the class of the largest logit (the first of equal ones); DataError where one is NaN."""
@@ -49,7 +53,7 @@ class Classifier(PerThread):
         x = self.check_images(x)
         if callable(g):
             return self._vjp(x, g)
-        g = directions(g, (len(x), *self.output_shape), self.dtype)
+        g = directions(g, (len(x), *self.output_shape[:-1], self.n_classes), self.dtype)
         dx = np.empty_like(x)
         for i in range(0, len(x), batch_size):
             part = slice(i, i + batch_size)
@@ -68,8 +72,13 @@ class Classifier(PerThread):
         return self.input_range
 
     @property
-    def n_classes(self) -> int:
+    def n_outputs(self) -> int:
+        """Numbers that the network gives for an image: one for each class, or one for two classes."""
         return self.output_shape[-1]
+
+    @property
+    def n_classes(self) -> int:
+        return classes_of(self.output_shape)
 
     # --- one step of training ---
 
@@ -86,7 +95,10 @@ class Classifier(PerThread):
         return plan_for(self)
 
     def forward_logits(self, x: Images, *, training: bool = False) -> Floats:
-        """Run all layers but a final softmax, keeping what backward_logits needs."""
+        """Run all layers but the head, keeping what backward_logits needs; return logits (N, classes)."""
+        return as_classes(self._forward_outputs(x, training))
+
+    def _forward_outputs(self, x, training):
         plan = self._fast_plan()
         if plan is None or not len(x):
             return self._forward(x, training)
@@ -98,21 +110,22 @@ class Classifier(PerThread):
 
         parameters=False leaves the weights' gradients out; inputs=False need not compute dx, and may return None.
         """
+        return self._backward_outputs(of_outputs(dlogits, self.output_shape), parameters, inputs)
+
+    def _backward_outputs(self, dy, parameters=True, inputs=True):
         if hasattr(self.saved, "backward"):
-            return self.saved.backward(dlogits, parameters, inputs)
-        return self._backward(dlogits, parameters)
+            return self.saved.backward(dy, parameters, inputs)
+        return self._backward(dy, parameters)
 
     def forward(self, x: Images, *, training: bool = False) -> Floats:
         """Run all layers; x as the first layer takes it."""
-        logits = self.forward_logits(x, training=training)
-        self._last_logits = logits if self.ends_in_softmax else None
-        return kernels.softmax(logits) if self.ends_in_softmax else logits
+        outputs = self._forward_outputs(x, training)
+        self._last_outputs = outputs if self.head else None
+        return apply_head(self.head, outputs)
 
     def backward(self, dy: AnyArray, *, parameters: bool = True) -> Floats | None:
         """Pull dy, the gradient by forward's result, back to the images: return dx."""
-        if self.ends_in_softmax:
-            dy = kernels.softmax_backward(dy, self._last_logits)
-        return self.backward_logits(dy, parameters=parameters)
+        return self._backward_outputs(head_backward(self.head, dy, self._last_outputs), parameters)
 
     # --- weights ---
 

@@ -9,7 +9,8 @@ from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.images import check_range
 from tinyvgg.nn.classifier import Classifier
 from tinyvgg.nn.graph import Node, as_calls, from_calls, input_node, layer_order, topological
-from tinyvgg.nn.layers import InputLayer, Softmax
+from tinyvgg.nn.head import head_of
+from tinyvgg.nn.layers import InputLayer
 from tinyvgg.nn.ranges import range_of
 from tinyvgg.types import Range, Shape
 
@@ -20,8 +21,8 @@ class Model(Classifier):
         x = nn.Input((32, 32, 3))
         model = nn.Model(x, nn.layers.Dense(10)(nn.layers.Flatten()(x)))
 
-    It is a classifier: `logits(x)`, `vjp(x, g)`, `labels(x)`, `bounds`, `n_classes`. A final softmax, be it a layer or an
-    activation, is never part of the logits. `seed` decides the initial weights; `input_range` (low, high) is the range of the
+    It is a classifier: `logits(x)`, `vjp(x, g)`, `labels(x)`, `bounds`, `n_classes`. A final softmax or sigmoid (see nn.head), be
+    it a layer or an activation, is never part of the logits. One output tells two classes apart (see tinyvgg.classifier). `seed` decides the initial weights; `input_range` (low, high) is the range of the
     images that the network takes, by default that which a first Rescaling or Normalization maps from, else 0..1. A layer that
     occurs twice shares its weights.
     """
@@ -55,9 +56,14 @@ class Model(Classifier):
         return self.output.shape
 
     @property
+    def head(self) -> str | None:
+        """The function that ends the network and is no part of its logits: "softmax", "sigmoid" or None."""
+        return head_of(self.output.layer, self.output.shape)[0]
+
+    @property
     def ends_in_softmax(self) -> bool:
         """Whether the last layer is a softmax or has one as its activation."""
-        return softmax_kind(self.output.layer) is not None
+        return self.head == "softmax"
 
     def _forward(self, x, training):
         """Run every node on x (N, ...) up to the logits."""
@@ -83,12 +89,13 @@ class Model(Classifier):
         return sums[self.input]
 
     def _logit_nodes(self):
-        """(node, layer) for every node but the input and a final softmax."""
+        """(node, layer) for every node but the input and the head."""
         pairs = [(node, node.layer) for node in self.nodes if node.inputs]
-        last = pairs[-1][1]
-        if softmax_kind(last) == "layer":
+        node, last = pairs[-1]
+        head, whole = head_of(last, node.shape)
+        if whole:
             return pairs[:-1]
-        return [*pairs[:-1], (pairs[-1][0], last.without_activation())] if softmax_kind(last) else pairs
+        return [*pairs[:-1], (node, last.without_activation())] if head else pairs
 
     def _ordered_layers(self):
         """The layers in Keras' order, which is not that of execution where branches differ in length."""
@@ -150,13 +157,6 @@ def _add_gradients(gradients, before):
         for name in gradients:
             gradients[name] = gradients[name] + before[name]
     return dict(gradients)
-
-
-def softmax_kind(layer):
-    """Return "layer" for a layer that is nothing but a softmax, "activation" for one that ends in it, else None."""
-    if isinstance(layer, Softmax) or (layer.activation.name == "softmax" and not layer.parameters):
-        return "layer"
-    return "activation" if layer.activation.name == "softmax" else None
 
 
 def layer_config(layer):

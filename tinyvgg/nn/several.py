@@ -1,12 +1,13 @@
 """Networks with several inputs or outputs: answers and gradients by the inputs; what wants a classifier takes a Model."""
 import numpy as np
 
-from tinyvgg import kernels, rng
+from tinyvgg import rng
 from tinyvgg.classifier import directions
 from tinyvgg.errors import DataError, NotYet, ShapeError
 from tinyvgg.images import check_range
 from tinyvgg.nn.graph import Node, as_calls, from_calls, layer_order, topological
-from tinyvgg.nn.model import Model, softmax_kind
+from tinyvgg.nn.head import apply_head, head_of
+from tinyvgg.nn.model import Model
 from tinyvgg.nn.ranges import USUAL
 
 
@@ -40,12 +41,12 @@ class MultiModel(Model):
         """x: an array (N, ...) for each input -> an array (N, ...) for each output, all layers run."""
         logits = self.logits(x, batch_size=batch_size)
         several = isinstance(logits, list)
-        found = [kernels.softmax(z) if softmax_kind(node.layer) else z
+        found = [apply_head(head_of(node.layer, node.shape)[0], z)
                  for node, z in zip(self.outputs, logits if several else [logits], strict=True)]
         return found if several else found[0]
 
     def logits(self, x, *, batch_size=256):
-        """predict, with every output before its final softmax."""
+        """predict, with every output before its head (see nn.head)."""
         x = self._arrays(x)
         if not len(x[0]):
             return self._single([np.zeros((0, *node.shape), self.dtype) for node in self.outputs])
@@ -98,10 +99,10 @@ class MultiModel(Model):
         for node in (n for n in self.nodes if n.inputs):
             call(node, node, node.layer)
         for i, node in enumerate(self.outputs):
-            kind = softmax_kind(node.layer)
-            if kind == "activation":
+            head, whole = head_of(node.layer, node.shape)
+            if head and not whole:
                 call(i, node, node.layer.without_activation())
-            logits.append(i if kind == "activation" else node.inputs[0] if kind else node)
+            logits.append(node if head is None else node.inputs[0] if whole else i)
         self.saved = tape, logits
         return [values[key] for key in logits]
 
@@ -168,7 +169,7 @@ class MultiModel(Model):
                      "a network")
 
     fit = evaluate = forward_logits = backward_logits = forward = backward = lambda self, *_, **__: self.check_images(None)
-    bounds = n_classes = input = output = property(lambda self: self.check_images(None))
+    bounds = n_classes = n_outputs = input = output = property(lambda self: self.check_images(None))
 
     def plan(self):
         """None: its layers run one by one."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinyvgg.classifier import as_classes
 from tinyvgg.errors import BudgetError, CheckFailed
 from tinyvgg.quant.blob import constant_bytes
 from tinyvgg.quant.calibrate import as_float_images
@@ -45,7 +46,7 @@ def mixed(bits, per="layer"):
 def sensitivities(prepared, x, *, per="layer", quiet=True):
     """Return {op: {bits: (bytes, divergence)}}: each op compressed alone, the others int8."""
     floats = as_float_images(x[:JUDGED], prepared.graph)
-    reference = run(prepared.graph, floats)
+    reference = as_classes(run(prepared.graph, floats))
     names = [op.name for op in prepared.graph.ops if isinstance(op, Weighted)]
     table, progress = {name: {} for name in names}, Progress(len(names) * len(CHOICES), "sensitivity", "trials", quiet=quiet)
     for name in names:
@@ -133,5 +134,5 @@ def accuracy_drop(graph, model, x, y):
     """Points of accuracy that an integer model loses against its float graph, on the last CHECKED images of x."""
     x, y = x[-CHECKED:], np.asarray(y)[-CHECKED:]
     floats = as_float_images(x, graph)
-    reference = np.concatenate([run(graph, floats[i : i + 128]) for i in range(0, len(floats), 128)])
+    reference = as_classes(np.concatenate([run(graph, floats[i : i + 128]) for i in range(0, len(floats), 128)]))
     return 100 * float((reference.argmax(axis=1) == y).mean() - (model.labels(x) == y).mean())

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from tinyvgg import kernels
-from tinyvgg.classifier import MadeFor, directions
+from tinyvgg.classifier import MadeFor, as_classes, classes_of, directions, of_outputs
 from tinyvgg.images import float_images
+from tinyvgg.nn.head import apply_head
 from tinyvgg.quant.simulate import pull
 
 
 class GraphClassifier:
-    """A graph and, optionally, the float graph that it was lowered from. Subclasses give logits(x) and labels(x)."""
+    """A graph and, optionally, the float graph that it was lowered from. Subclasses give outputs(x): (N, K), before the head."""
 
     def __init__(self, graph, *, float_graph=None):
         self.graph, self.float_graph, self.name = graph, float_graph, graph.name
@@ -35,9 +35,14 @@ class GraphClassifier:
         return MadeFor.read(self.graph.facts.get("made_for"))
 
     @property
+    def n_outputs(self):
+        """Numbers that the graph gives for an image: one for each class, or one for two classes."""
+        return self.graph.logits.shape[-1]
+
+    @property
     def n_classes(self):
         """Number of classes."""
-        return self.graph.logits.shape[-1]
+        return classes_of(self.graph.logits.shape)
 
     @property
     def sha256(self):
@@ -46,10 +51,13 @@ class GraphClassifier:
 
         return graph_sha256(self.graph)
 
+    def logits(self, x, *, batch_size=256):
+        """x (N, *input_shape) -> (N, classes) float32, before the head."""
+        return as_classes(self.outputs(x, batch_size=batch_size))
+
     def predict(self, x, *, batch_size=256):
-        """x (N, H, W, C) -> (N, classes): probabilities (float softmax of the logits) where the network ends in a softmax."""
-        logits = self.logits(x, batch_size=batch_size)
-        return logits if self.graph.ops[-1] is self.graph.logits else kernels.softmax(logits)
+        """x (N, *input_shape) -> (N, K) float32: what the network gives, its softmax or sigmoid (in floats) included."""
+        return apply_head(self.graph.head, self.outputs(x, batch_size=batch_size))
 
     def evaluate(self, x, y, **settings):
         """Return {"n", "accuracy", "loss", ...} on x and y: see tinyvgg.train.evaluate."""
@@ -74,11 +82,12 @@ def vjp(graph, values_of, x, g, *, limits=None, batch_size=64):
     """
     x = float_images(x, graph.input_range, shape=graph.input_shape)
     if not callable(g):
-        g = directions(g, (len(x), graph.logits.shape[-1]), np.float32)
+        g = directions(g, (len(x), classes_of(graph.logits.shape)), np.float32)
     size = max(len(x), 1) if callable(g) else batch_size
     parts = [np.zeros((0, *x.shape[1:]), np.float32)]
     for i in range(0, len(x), size):
         values = values_of(x[i : i + size])
-        rows = g(values[graph.logits.name].reshape(len(values[""]), -1)) if callable(g) else g[i : i + size]
-        parts.append(pull(graph, values, np.asarray(rows, np.float32), parameters=False, limits=limits)[0])
+        outputs = values[graph.logits.name].reshape(len(values[""]), -1)
+        rows = np.asarray(g(as_classes(outputs)) if callable(g) else g[i : i + size], np.float32)
+        parts.append(pull(graph, values, of_outputs(rows, outputs.shape[1:]), parameters=False, limits=limits)[0])
     return np.concatenate(parts)

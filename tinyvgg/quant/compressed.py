@@ -21,11 +21,11 @@ class CompressedModel(GraphClassifier):
         """Return x, uint8 or floats in `bounds`, as float32, or raise ShapeError or DataError: see tinyvgg.images."""
         return float_images(x, self.bounds, shape=self.input_shape)
 
-    def logits(self, x: Images, *, batch_size: int = 256) -> Floats:
-        """x (N, H, W, C) -> (N, classes) float32, before a final softmax."""
+    def outputs(self, x: Images, *, batch_size: int = 256) -> Floats:
+        """x (N, *input_shape) -> (N, K) float32, before the head."""
         x = self.check_images(x)
         parts = [run(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
-        return np.concatenate([np.zeros((0, self.n_classes), np.float32), *parts])
+        return np.concatenate([np.zeros((0, self.graph.logits.shape[-1]), np.float32), *parts])
 
     def labels(self, x: Images, *, batch_size: int = 256) -> Integers:
         """x (N, H, W, C) -> (N,) int64."""

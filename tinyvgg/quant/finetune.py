@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinyvgg import rng
+from tinyvgg.classifier import as_classes, of_outputs
 from tinyvgg.data.batches import batches
 from tinyvgg.errors import OptionError
 from tinyvgg.kernels.reference import softmax
@@ -159,13 +160,13 @@ class _Rounded:
         """One step of the optimizer on a batch; return its loss."""
         graph, indices = self.rounded_graph()
         values = self.forward(graph, x)
-        logits = values[graph.logits.name]
+        logits = as_classes(values[graph.logits.name])
         loss, dlogits = losses.cross_entropy(logits, labels)
         if imitate:
-            soft_loss, soft = losses.cross_entropy(logits, softmax(teacher))
+            soft_loss, soft = losses.cross_entropy(logits, softmax(as_classes(teacher)))
             loss, dlogits = (1 - imitate) * loss + imitate * soft_loss, (1 - imitate) * dlogits + imitate * soft
         limits = {name: (scale * (-zero - 0.5), scale * (255.5 - zero)) for name, (scale, zero) in self.levels.items()}
-        gradients = pull(graph, values, dlogits.astype(np.float32), limits=limits)[1]
+        gradients = pull(graph, values, of_outputs(dlogits.astype(np.float32), graph.logits.shape), limits=limits)[1]
         updates = []
         for (op, name), g in gradients.items():
             book = self.books.get(op) if name == "weights" else None

@@ -24,6 +24,7 @@ from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.quant.ops.float_tail import FloatTail
 from tinyvgg.quant.ops.image import Image
 from tinyvgg.quant.ops.max_pool2d import MaxPool2D
+from tinyvgg.quant.ops.sigmoid import Sigmoid
 from tinyvgg.quant.ops.softmax import Softmax
 from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import along
@@ -38,7 +39,7 @@ def fuse(model):
             raise QuantError(
                 f"weight {name} holds NaN or infinity; expected finite numbers", "an earlier checkpoint of the training"
             )
-    work = _Fusion(_uses(model))
+    work = _Fusion(_uses(model), model)
     for layer, name, inputs, shape in _steps(model):
         work.add(layer, name, inputs, shape)
     return Graph(name=model.name, ops=work.finished(), input_range=model.input_range)
@@ -62,8 +63,10 @@ def _uses(model):
 class _Fusion:
     """The ops so far, and which of them holds each layer's result."""
 
-    def __init__(self, uses):
+    def __init__(self, uses, model):
         self.uses, self.ops, self.holder = uses, {}, {}
+        self.end = call_names(model.nodes)[model.output]
+        self.head = model.head  # which becomes the last op, whichever layer it is a part of
         self.scaled = {}  # result -> (gain, shift) of a batch-norm that waits for the dense layer after it
         self.padded = {}  # result -> padding of a ZeroPadding2D that waits for its convolution
 
@@ -124,6 +127,12 @@ class _Fusion:
             self.put(replace(op, activation=kind, **settings), name)
         else:
             self.identity(name, inputs, activation=kind, **settings)
+
+    def put_head(self, name, inputs, shape):
+        """The op of the head: probabilities of the only input, which are the result `name`."""
+        source = self.holder[inputs[0]]
+        op = f"{name}_{self.head}" if source == name else name
+        self.put({"softmax": Softmax, "sigmoid": Sigmoid}[self.head](name=op, inputs=(source,), shape=shape), name)
 
     def identity(self, name, inputs, **settings):
         """A depthwise 1x1 convolution of ones, with the tail's `settings`."""
@@ -221,8 +230,8 @@ def _dense(work, layer, name, inputs, shape):
             name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=f32(kernel.T), tail=FloatTail(bias=f32(bias))
         )
     )
-    if layer.activation.name == "softmax":
-        work.put(Softmax(name=f"{name}_softmax", inputs=(name,), shape=shape), name)
+    if name == work.end and work.head:
+        work.put_head(name, [name], shape)
     else:
         work.activate(name, [name], _activation(layer.activation, name))
 
@@ -270,8 +279,8 @@ def _own_op(cls):
 
 
 def _activation_layer(work, layer, name, inputs, shape):
-    if isinstance(layer, L.Activation) and layer.activation.name == "softmax":
-        _RULES[L.Softmax](work, layer, name, inputs, shape)
+    if name == work.end and work.head:
+        work.put_head(name, inputs, shape)
     else:
         work.activate(name, inputs, _activation(layer.activation if isinstance(layer, L.Activation) else layer, name))
 

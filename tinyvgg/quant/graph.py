@@ -32,12 +32,17 @@ class Graph:
 
     @property
     def softmax(self):
-        """The final softmax op, or None."""
+        """The final op that turns logits into probabilities, a softmax or a sigmoid, or None."""
         return self.ops[-1] if self.ops[-1].probabilities else None
 
     @property
+    def head(self):
+        """The name of that function, as nn.head has it: "softmax", "sigmoid" or None."""
+        return self.ops[-1].probabilities or None
+
+    @property
     def logits(self):
-        """The op before a final softmax."""
+        """The op before a final softmax or sigmoid."""
         return self.ops[-1] if self.softmax is None else self[self.softmax.inputs[0]]
 
     @property

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinyvgg import kernels
+from tinyvgg.classifier import labels_of
 from tinyvgg.images import byte_images
 from tinyvgg.nn.model import Model
 from tinyvgg.quant.classifier import GraphClassifier
@@ -24,26 +25,26 @@ class QuantizedModel(GraphClassifier):
     takes_bytes = True      # floats are rounded to levels before anything else
 
     def integer_logits(self, x: Images, *, batch_size: int = 256) -> AnyArray:
-        """x (N, H, W, C) -> (N, classes) int16, or uint8 where the last layer is not a Dense: the bytes that C gives."""
+        """x (N, *input_shape) -> (N, K) int16, or uint8 where the last layer is not a Dense: the bytes that C gives."""
         x, plan = self.check_images(x), self._fast_plan()
         if plan is not None:
-            return plan.infer(x).reshape(len(x), self.n_classes)
+            return plan.infer(x).reshape(len(x), self.n_outputs)
         parts = [run(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
-        return np.concatenate(parts).reshape(len(x), -1) if parts else np.zeros((0, self.n_classes), np.int16)
+        return np.concatenate(parts).reshape(len(x), -1) if parts else np.zeros((0, self.graph.logits.shape[-1]), np.int16)
 
-    def logits(self, x: Images, *, batch_size: int = 256) -> Floats:
-        """x (N, H, W, C) -> (N, classes) float32: scale * (q - zero)."""
+    def outputs(self, x: Images, *, batch_size: int = 256) -> Floats:
+        """x (N, *input_shape) -> (N, K) float32: scale * (q - zero), before the head."""
         last = self.graph.logits
         return np.float32(last.scale) * (self.integer_logits(x, batch_size=batch_size).astype(np.float32) - np.float32(last.zero))
 
     def scores(self, x: Images, *, batch_size: int = 256) -> Floats:
-        """x (N, H, W, C) -> (N, classes): the last op's result as the board sends it, uint8 in 1/255 after an integer softmax."""
+        """x (N, *input_shape) -> (N, K): the last op's result as the C gives it, uint8 in 1/255 after an integer softmax."""
         q, last = self.integer_logits(x, batch_size=batch_size), self.graph.ops[-1]
         return q if last is self.graph.logits else last.simulate(q)
 
     def labels(self, x: Images, *, batch_size: int = 256) -> Integers:
         """x (N, H, W, C) -> (N,) int64, the class of the largest integer logit (the first of equal ones)."""
-        return self.integer_logits(x, batch_size=batch_size).argmax(axis=-1)
+        return labels_of(self.integer_logits(x, batch_size=batch_size).astype(np.int32) - self.graph.logits.zero)
 
     def trace(self, x: Images) -> Any:
         """x (N, H, W, C) -> {op: its integers (N, ...)} of every op, softmax included."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyvgg.classifier import as_classes
 from tinyvgg.errors import OptionError
 from tinyvgg.nn.losses import log_softmax
 from tinyvgg.quant.calibrate import COUNTED, METHODS, as_float_images, calibrate, survey
@@ -88,7 +89,7 @@ def prepare(graph, x, *, calibration="best", quantise=per_channel_int8):
     if calibration != "best":
         return Prepared(graph, calibrate(graph, x, method=calibration), {**record, "method": calibration})
     floats = as_float_images(x[:JUDGED], graph)
-    reference, best = run(graph, floats), None
+    reference, best = as_classes(run(graph, floats)), None
     for repairs, candidate in (((), graph), (("equalised",), equalize(graph, x[:COUNTED]))):
         found = survey(candidate, x)
         corrected = correct_biases(candidate, x[:COUNTED], quantise)

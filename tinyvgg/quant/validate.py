@@ -26,7 +26,7 @@ def validate(graph, kind):
             raise FormatError(
                 f"op {op.name!r} ({type(op).__name__}) is unknown, occurs twice or reads something that is not before it"
             )
-        if any(n < 1 for n in op.shape) or len(op.shape) not in (1, 3) or math.prod(op.shape) > LARGEST:
+        if any(n < 1 for n in op.shape) or len(op.shape) not in ((1, 2, 3) if isinstance(op, Image) else (1, 3)) or math.prod(op.shape) > LARGEST:
             raise FormatError(f"op {op.name!r} has the shape {op.shape}")
         if (op is graph.ops[0]) != isinstance(op, Image):
             raise FormatError(f"op {op.name!r} is a second image")

@@ -22,8 +22,7 @@ def grid(result, path=None, *, count=8, classes=None):
         titles = [_name(labels[at], scores, at, classes) for labels, scores in answers]
         titles.append(f"largest {largest * 255 / (high - low):.1f}/255")
         for axis, image, title in zip(axes[:, i], shown, titles, strict=True):
-            image = np.clip(image, 0, 1)
-            axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axis.imshow(picture(np.clip(image, 0, 1)), cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal" if image.ndim == 3 else "auto")
             axis.set_title(title, fontsize=7)
             axis.set_xticks([])
             axis.set_yticks([])
@@ -32,6 +31,14 @@ def grid(result, path=None, *, count=8, classes=None):
     if path is not None:
         save(fig, path)
     return fig
+
+
+def picture(x):
+    """Return an input as matplotlib draws it, (H, W, 3) or (H, W): a series (W, C) by a row for each channel, a vector as one row;
+    images of other than one or three channels by the mean of these."""
+    if x.ndim < 3:
+        return np.atleast_2d(x.T)
+    return x if x.shape[-1] == 3 else x.mean(axis=-1)
 
 
 def _name(label, scores, at, classes):

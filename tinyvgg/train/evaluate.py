@@ -7,7 +7,7 @@ import numpy as np
 
 from tinyvgg.classifier import answers_of, check_finite, labels_of
 from tinyvgg.data.batches import batches
-from tinyvgg.data.dataset import check_labels
+from tinyvgg.data.dataset import check_columns, check_labels
 from tinyvgg.errors import DataError, OptionError, ShapeError
 from tinyvgg.images import check_images, to_floats
 from tinyvgg.kernels.reference import softmax
@@ -25,6 +25,7 @@ def evaluate(classifier: Any, x: Images, y: Labels, *, batch_size: int = 256, cl
     Returns {"n", "accuracy", "interval": [low, high] (Wilson, 95 %), "loss", "ece", "per_class", "confusion", "seconds"}; loss
     and ece (expected calibration error) are None for a classifier without logits.
     """
+    check_columns(np.shape(y)[1] if np.ndim(y) == 2 else 1, classifier, "these images")
     bounds, y = getattr(classifier, "bounds", None), as_labels(y)
     x = check_images(x, getattr(classifier, "input_shape", None), bounds)
     if len(x) == 0:

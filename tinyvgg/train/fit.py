@@ -16,7 +16,7 @@ import numpy as np
 from tinyvgg import rng
 from tinyvgg.data.augment import Augment
 from tinyvgg.data.batches import batches, split
-from tinyvgg.data.dataset import check_labels
+from tinyvgg.data.dataset import check_columns, check_labels
 from tinyvgg.errors import DataError, OptionError, ShapeError
 from tinyvgg.images import check_images, to_floats
 from tinyvgg.nn.layers import TrainingOnly
@@ -222,6 +222,7 @@ def _checked(model, x, y):
         raise DataError("there is no image to train on; expected at least one")
     if len(x) != len(y):
         raise ShapeError(f"{len(x)} images and {len(y)} labels; expected one label an image")
+    check_columns(y.shape[1] if y.ndim == 2 else 1, model, "these images")
     check_labels(as_labels(y), model.n_classes, "labels")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]

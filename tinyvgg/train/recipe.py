@@ -11,10 +11,13 @@ from tinyvgg.attacks.checks import below_one_level
 from tinyvgg.attacks.norms import default_eps, parse_eps
 from tinyvgg.classifier import MadeFor
 from tinyvgg.data.dataset import check_labels
+from tinyvgg.data.source import NAMED
 from tinyvgg.errors import DataError, FormatError, MissingExtra, OptionError
-from tinyvgg.images import rescale
+from tinyvgg.images import check_range
 from tinyvgg.io import DEFAULT_SUFFIX, load_model, load_weights
+from tinyvgg.nn.ranges import USUAL, told_range
 from tinyvgg.report.record import sha256_arrays
+from tinyvgg.train import architecture
 from tinyvgg.train.adversarial import AdversarialBatches, CollapseGuard, TradesLoss
 from tinyvgg.train.averaging import Average
 from tinyvgg.train.callbacks import BestCheckpoint, EarlyStopping
@@ -32,13 +35,14 @@ def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load
     """
     out = Path(out)
     settings = _settings(out, given, defaults, resume)
-    dataset = data_module.load(settings["data"])
+    standard = _standard(settings)
+    dataset = data_module.load(settings["data"], pixel_range=_input_range(settings), standard=standard)
     settings["data"] = settings["data"] or dataset.name
     begun = resume and (out / "checkpoint.npz").is_file()          # which has weights of its own
-    model = build(settings | {"weights": None} if begun else settings, dataset, find_weights)
+    model = build(settings | {"weights": None} if begun else settings, dataset, find_weights, out / "config.json" if begun else None)
     x, y = training_images(settings, dataset, model)
     model.made_for = MadeFor(dataset.name, tuple(map(str, dataset.classes)), dataset.pixel_range,
-                             source=_place(dataset) if dataset.name not in ("cifar10", "shapes") else "")
+                             _place(dataset) if dataset.name not in NAMED else "", *(standard or ()))
     callbacks = _callbacks(settings, out, model)
     guard = next((c for c in callbacks if isinstance(c, CollapseGuard)), None)
     record = {"settings": settings, "data": {"name": dataset.name, "source": dataset.source, "sha256": dataset.sha256}}
@@ -62,19 +66,77 @@ def _place(dataset):
     return ",".join(str(Path(part).expanduser().absolute()) for part in re.split(r"(?<=\.npy),", dataset.source))
 
 
-def build(settings, dataset, find_weights=str):
-    """Return the untrained model that `settings` describe; the labels of a data set must be among its classes."""
+def build(settings, dataset, find_weights=str, config=None):
+    """Return the untrained model that `settings` describe; the labels of a data set must be among its classes.
+
+    config: the config.json of a run that goes on, which describes its network whatever has become of the file of --arch.
+    """
     labels = np.concatenate([dataset.y_train, dataset.y_test])
-    try:
-        check_labels(labels, settings["classes"], dataset.source)
-    except DataError as error:
-        raise DataError(error.problem, f"--classes {labels.max() + 1}, if the data has so many") from error
-    model = models.build(settings["arch"], seed=settings["seed"], classes=settings["classes"])
+    if architecture.is_file(settings["arch"]):
+        model = _of_file(settings, dataset, config)
+        architecture.check_classes(model, settings["classes"], labels, dataset.source)
+    else:
+        model = _of_project(settings, dataset, labels)
+    if settings["input_range"] is not None:
+        model.input_range = _input_range(settings)
+    elif settings["mean"] is not None:
+        model.input_range = dataset.pixel_range
     if settings["dropout"] is not None:
         set_dropout(model, settings["dropout"])
     if settings["weights"] is not None:
         load_weights(model, find_weights(settings["weights"]))
     return model
+
+
+def _of_project(settings, dataset, labels):
+    """A network of the project for the shape of the images, and as many classes as were asked for or the data has."""
+    classes = dataset.n_classes if settings["classes"] is None else settings["classes"]
+    try:
+        check_labels(labels, classes, dataset.source)
+    except DataError as error:
+        raise DataError(error.problem, f"--classes {labels.max() + 1}, if the data has so many") from error
+    shape = dataset.image_shape
+    return models.build(settings["arch"], seed=settings["seed"], classes=classes, input_shape=(*shape, 1) if len(shape) == 2 else shape)
+
+
+def _of_file(settings, dataset, config):
+    """A network of a file's; it takes floats as they are, unless it says its range itself."""
+    if config is not None:
+        return architecture.stored(json.loads(config.read_text(encoding="utf-8")))
+    model, settings["arch_sha256"] = architecture.from_file(settings["arch"], seed=settings["seed"], input_shape=dataset.image_shape,
+                                                            classes=settings["classes"] or dataset.n_classes)
+    if dataset.x_train.dtype.kind == "f" and tuple(model.input_range) == USUAL and not told_range(model.output)[1]:
+        model.input_range = dataset.pixel_range
+    return model
+
+
+def _numbers(settings, name):
+    """The numbers of an option such as --mean 0.1,0.2, as a tuple."""
+    text = settings[name]
+    try:
+        values = tuple(float(v) for v in (text.split(",") if isinstance(text, str) else text))
+    except (TypeError, ValueError):
+        values = ()
+    if not values or not np.isfinite(values).all() or name == "deviation" and min(values) <= 0:
+        above = ", all above 0" if name == "deviation" else ""
+        raise OptionError(f"--{name} is {text!r}; expected a number, or one for each channel{above}", f"--{name} 0.5")
+    return values
+
+
+def _standard(settings):
+    """(mean, deviation) of the settings, or None."""
+    if settings["mean"] is None and settings["deviation"] is None:
+        return None
+    if settings["mean"] is None or settings["deviation"] is None:
+        raise OptionError("--mean and --deviation belong together; one of them was given", "--mean 0.1,0.2,0.3 --deviation 1,1,2")
+    return _numbers(settings, "mean"), _numbers(settings, "deviation")
+
+
+def _input_range(settings):
+    if settings["input_range"] is None:
+        return None
+    values = _numbers(settings, "input_range")
+    return check_range(values, what="--input-range")
 
 
 def set_dropout(model, text):
@@ -96,14 +158,14 @@ def set_dropout(model, text):
 
 def training_images(settings, dataset, model):
     """Return the images and labels to train on: all, or `limit` of them drawn by the seed."""
-    x, y = dataset.part("train")
+    x, y = dataset.for_model(model, "train")
     limit = settings["limit"]
     if limit is not None:
         if not 1 <= limit <= len(x):
             raise OptionError(f"--limit is {limit}; expected 1 to {len(x)}, the training images of {dataset.name}")
         chosen = np.sort(rng.generator(settings["seed"], "limit").permutation(len(x))[:limit])
         x, y = x[chosen], y[chosen]
-    return (x if x.dtype == np.uint8 else rescale(x, dataset.pixel_range, model.input_range)), y
+    return x, y
 
 
 def _settings(out, given, defaults, resume):
@@ -187,6 +249,9 @@ def _average(settings):
 
 def _result(out, settings, dataset, model, history):
     last, notes = history[-1], []
+    if dataset.clipped:
+        notes.append(f"{100 * dataset.clipped:.3g} % of the standardised values lay beyond {dataset.pixel_range[0]:g}.."
+                     f"{dataset.pixel_range[1]:g} and were taken for the nearest end (--input-range)")
     flags = [] if settings["adversarial"] is None else below_one_level(_eps(settings, model), model.bounds)
     result = {"out": str(out), "model": str(out / f"model{DEFAULT_SUFFIX}"), "arch": settings["arch"], "data": dataset.name,
               "epochs": last["epoch"], "steps": last["step"], "parameters": model.count_params(), "loss": last["loss"],
@@ -194,9 +259,7 @@ def _result(out, settings, dataset, model, history):
               "test_n": None, "held_out": None, "test_loss": None, "test_accuracy": None, "seed": settings["seed"],
               "weights_sha256": sha256_arrays(*model.get_weights()), "data_sha256": dataset.sha256, "flags": flags}
     if len(dataset.x_test):
-        x, y = dataset.part("test")
-        x = x if x.dtype == np.uint8 else rescale(x, dataset.pixel_range, model.input_range)
-        tested = evaluate(model, x, y)
+        tested = evaluate(model, *dataset.for_model(model, "test"))
         result |= {"test_n": tested["n"], "test_loss": tested["loss"], "test_accuracy": tested["accuracy"],
                    "held_out": dataset.told("test", tested["n"])["held_out"]}
     try:

@@ -10,7 +10,7 @@ writer.py, convert.py, describe.py.
 """
 from tinyvgg.io.keras_h5.convert import convert
 from tinyvgg.io.keras_h5.describe import summary
-from tinyvgg.io.keras_h5.reader import load_model, load_optimizer, load_weights, read
+from tinyvgg.io.keras_h5.reader import load_model, load_optimizer, load_weights, model_from_json, read
 from tinyvgg.io.keras_h5.writer import save_model
 
-__all__ = ["convert", "load_model", "load_optimizer", "load_weights", "read", "save_model", "summary"]
+__all__ = ["convert", "load_model", "load_optimizer", "load_weights", "model_from_json", "read", "save_model", "summary"]

@@ -10,9 +10,12 @@ from tinyvgg.io import hdf5
 from tinyvgg.io.keras_h5 import build, optimizer, weights
 from tinyvgg.io.keras_h5.archive import open_archive
 from tinyvgg.io.keras_h5.flatten import flatten, leaves_of
+from tinyvgg.nn.config import model_from_config
 from tinyvgg.nn.ranges import told_range
+from tinyvgg.report.untrusted import parse_json
 
 MAX_STATISTICS = 1 << 20        # values of a Normalization
+LARGEST_JSON = 64 << 20         # bytes of a configuration
 
 
 @dataclass
@@ -52,6 +55,32 @@ def load_model(path, *, input_range=None, seed=0):
             model.assumed_range = model.input_range
         _keep_nesting(model, plan)
     return model
+
+
+def model_from_json(path, config=None, *, seed=0):
+    """Return the untrained network of a configuration: a file of JSON as Keras' model.to_json() or a .keras file's config.json has
+    it, or as our own get_config(); or a .h5 or .keras file, whose weights are left alone. config: parsed JSON, in place of the file's.
+
+    Raises NotYet, naming the layer, where the engine lacks something, and FormatError for what is no configuration.
+    """
+    if config is None:
+        with open(path, "rb") as file:
+            head = file.read(8)
+            text = b"" if head == hdf5.SIGNATURE or head.startswith(b"PK\x03\x04") else head + file.read(LARGEST_JSON)
+        if not text:
+            with open_archive(path, weights=False) as archive:
+                return _untrained(describe_archive(archive), seed)
+        config = parse_json(text, str(path))
+    if isinstance(config, dict) and "layers" in config:
+        return model_from_config(config, seed=seed)
+    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+        raise FormatError(f"{path} is JSON, but no configuration of a network", "what model.to_json() of Keras gives")
+    return _untrained(flatten(config, str(config.get("keras_version") or ("3" if "module" in config else "2"))), seed)
+
+
+def _untrained(description, seed):
+    build.refuse(description)
+    return build.Plan(description).model(seed=seed)
 
 
 def load_weights(model, path):

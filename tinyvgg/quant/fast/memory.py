@@ -20,7 +20,7 @@ class Tensor:
     def __init__(self, op, together=LANES, dtype=None):
         """together: channels of a pixel are filled up to a multiple of it. dtype: of the numbers, the op's if None."""
         self.shape, self.zero = op.shape, op.zero
-        self.height, self.width, self.channels = op.shape if len(op.shape) == 3 else (1, 1, *op.shape)
+        self.height, self.width, self.channels = (*(1,) * (3 - len(op.shape)), *op.shape)
         self.dtype = np.dtype(dtype or op.dtype)
         self.pixel = whole(self.channels, together) * self.dtype.itemsize
         self.border = [0, 0, 0, 0]              # rows above and below, columns to the left and right

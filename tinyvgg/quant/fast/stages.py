@@ -337,7 +337,7 @@ def tensor_of(op, readers):
     """The Tensor of an op's result, or None where it has none of the kind. Images of few channels that only products read are kept
     in numbers of 32 bits.
     """
-    if op.dtype not in ("uint8", "int16") or len(op.shape) not in (1, 3):
+    if op.dtype not in ("uint8", "int16") or len(op.shape) > 3:
         return None
     few = isinstance(op, Image) and op.shape[-1] <= 4 and all(type(r) in (Conv2D, Dense) for r in readers)
     return Tensor(op, 4 if few else LANES)

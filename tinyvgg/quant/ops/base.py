@@ -56,7 +56,7 @@ class Op:
 
     layers: ClassVar[tuple[type, ...]] = ()  # of nn.layers that become this op by from_layer, without a rule of their own in fuse.py
     rounds = True  # whether the result is rounded to levels of its own, by calibration
-    probabilities = False  # whether the result is probabilities of logits
+    probabilities = None  # "softmax" or "sigmoid" where the result is probabilities of logits: then the op ends its graph
     by_rows = False  # whether C can compute one row of the result at a time; then there is rows_read
     writes_over_input = False  # whether each value of an input of the same size is read before it is written over
     mixes_channels = False  # whether each result reads every channel of the input, through weights

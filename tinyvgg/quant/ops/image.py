@@ -7,9 +7,12 @@ from tinyvgg.quant.ops.base import Op, floats, integers, need
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Image(Op):
-    """The image as it is: of integers uint8, real = scale * (q - zero) + residue, where the residue (a zero point between two
-    integers, as for images in -1..1) has already been put into the biases of the ops that read it; of floats gain * x + shift (a
-    Rescaling layer at the start; else 1 and 0)."""
+    """The image as it is, (H, W, C), or a series (W, C), or a vector: of integers uint8, real = scale * (q - zero) + residue,
+    where the residue has already been put into the biases of the ops that read it; of floats gain * x + shift (a Rescaling layer
+    at the start; else 1 and 0).
+
+    The residue is less than half a level where the range holds 0 (as for images in -1..1, whose zero point lies between two
+    integers); else 0 lies beyond the levels, and no border of zeros can be told (see requantise.lower_tail)."""
 
     residue: float = integers(0.0)
     gain: float = floats(1.0, file="scale")
@@ -18,7 +21,7 @@ class Image(Op):
     rounds = False
 
     def output_shape(self):
-        need(len(self.shape) == 3 and not self.inputs, self, "no image's shape")
+        need(1 <= len(self.shape) <= 3 and not self.inputs, self, "no image's shape")
         return self.shape
 
     def forward(self, x):
@@ -30,9 +33,8 @@ class Image(Op):
     def lower(self, work, before):
         low, high = work.input_range
         scale, start = self.gain * (high - low) / 255, self.gain * low + self.shift  # real = scale * q + start
-        if scale <= 0 or not -0.5 <= -start / scale <= 255.5:
-            raise QuantError(f"images lie in {start:g}..{start + 255 * scale:g} after the rescaling; expected a range that holds "
-                             "0")
+        if scale <= 0:
+            raise QuantError(f"the rescaling turns the images upside down (its scale is {self.gain:g}); expected one above 0")
         zero = min(max(round(-start / scale), 0), 255)
         residue = start + scale * zero
         work.residue[self.name] = 0.0 if abs(residue) < 1e-9 * scale else residue

@@ -16,12 +16,15 @@ def lower_tail(op, work, before, scale, zero, *, saturates=True):
     Where the offset would leave int32, because the gain is small against the accumulator, the channel's weights are rounded
     more coarsely (the accumulator shrinks, the gain grows) until it fits; in the end they are 0 and the channel is a constant.
     """
+    residue = work.residue.get(before.name, 0.0)
+    if abs(residue) > before.scale and np.any(getattr(op, "padding", 0)):
+        raise QuantError(f"{op.name!r} pads with zeros, and 0 lies beyond its input's 8-bit levels: the images' range does not hold 0",
+                         "padding='valid', or images moved so that their range holds 0 (--input-range, a first Rescaling)")
     gain = np.ones(len(op.weights)) if op.tail.gain is None else op.tail.gain.astype(np.float64)
     with np.errstate(divide="ignore"):
         floor = scale * LEAST_GAIN / (before.scale * np.abs(gain))
     for _ in range(64):
         weights, weight_scale = work.quantise(op, floor)
-        residue = work.residue.get(before.name, 0.0)
         tail, bad = _tail(op, expanded(weights), weight_scale, gain, before, residue, scale, zero, saturates)
         if not bad.any():
             return weights, tail

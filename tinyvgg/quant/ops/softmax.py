@@ -18,6 +18,19 @@ def octave_table():
     return np.rint(2.0 ** (15 - np.arange(256) / 256)).astype(np.uint16)
 
 
+def octaves(scale, name):
+    """Return (shift, multiplier) that bring differences of logits with this scale to 1/256 octaves."""
+    count = scale * np.log2(np.e) * 256  # 1/256 octaves for one level of the logits
+    shift = int(np.clip(np.ceil(np.log2(count)) + 4, 0, 14))
+    return shift, int(quantise_multiplier(count, shift, repr(name)))
+
+
+def power(below, op):
+    """Return 2^15 exp(-below), rounded down, of logits so far below the largest: int32."""
+    u = multiply_high_rounded(below << op.shift, op.multiplier)
+    return octave_table()[u & 255].astype(np.int32) >> np.minimum(u >> 8, 31)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Softmax(Op):
     """Probabilities of logits (n,): exp(x - max x) / sum; of integers uint8 in units of 1/255 (kind "integer"), or float32 (kind
@@ -36,7 +49,7 @@ class Softmax(Op):
 
     layers = (SoftmaxLayer,)
     rounds = False
-    probabilities = True
+    probabilities = "softmax"
 
     @classmethod
     def from_layer(cls, layer, before, **common):
@@ -59,18 +72,15 @@ class Softmax(Op):
 
     def lower(self, work, before):
         scale = before[0].scale
-        octaves = scale * np.log2(np.e) * 256  # 1/256 octaves for one level of the logits
-        shift = int(np.clip(np.ceil(np.log2(octaves)) + 4, 0, 14))
-        return Softmax(**self.common, scale=1 / 255, kind=work.softmax, input_scale=scale, shift=shift,
-                       multiplier=int(quantise_multiplier(octaves, shift, repr(self.name))))
+        shift, multiplier = octaves(scale, self.name)
+        return Softmax(**self.common, scale=1 / 255, kind=work.softmax, input_scale=scale, shift=shift, multiplier=multiplier)
 
     def simulate(self, x):
         below = x.max(axis=-1, keepdims=True).astype(np.int32) - x
         if self.kind == "float":
             e = np.exp(below.astype(np.float32) * np.float32(-self.input_scale))
             return e / e.sum(axis=-1, keepdims=True)
-        u = multiply_high_rounded(below << self.shift, self.multiplier)
-        e = octave_table()[u & 255].astype(np.int32) >> np.minimum(u >> 8, 31)
+        e = power(below, self)
         total = e.sum(axis=-1, keepdims=True)
         return ((e * 255 + total // 2) // total).astype(np.uint8)
 

@@ -1,0 +1,25 @@
+"""The head of a network: a final softmax or sigmoid, which turns logits into probabilities and is never part of the logits.
+
+It is a layer of its own or the last layer's activation. A sigmoid counts where the output is a vector; on a map it is a layer
+like any other.
+"""
+from tinyvgg import kernels
+from tinyvgg.nn.layers import Softmax
+
+
+def head_of(layer, shape):
+    """Return ("softmax", "sigmoid" or None, whether the layer is nothing else) for the last layer and the shape of its result."""
+    name = "softmax" if isinstance(layer, Softmax) else layer.activation.name
+    if name != "softmax" and (name != "sigmoid" or len(shape) != 1):
+        return None, False
+    return name, isinstance(layer, Softmax) or not layer.parameters
+
+
+def apply_head(head, outputs):
+    """Return the probabilities of outputs (N, K) before the head, or the outputs as they are where there is none."""
+    return outputs if head is None else getattr(kernels, head)(outputs)
+
+
+def head_backward(head, dy, outputs):
+    """Pull dy, the gradient by apply_head's result, back to the outputs."""
+    return dy if head is None else getattr(kernels, f"{head}_backward")(dy, outputs)
