@@ -111,7 +111,7 @@ class WayBack:
         incoming = self._values[self.last.name].as_array(self._arena, count, gradient=True)
         incoming[:] = g.reshape(incoming.shape)
         self._program.run(pool(), count)
-        dx = np.array(self._values[self._image].as_array(self._arena, count, gradient=True))
+        dx = np.array(self._values[self._image].as_array(self._arena, count, gradient=True)).reshape(count, *self.shape)
         gain = np.float32(self._floats.ops[0].gain)
         return dx if gain == 1 else dx * gain
 

@@ -20,7 +20,7 @@ class Plan:
         """keeps: whether a run leaves behind what the way back needs (see back.py)."""
         self.path, self.threads = path or paths.chosen(), pool().threads
         self.ops, self.last, self.shape = graph.ops, graph.logits, graph.input_shape
-        self._capacity = 0
+        self._capacity, self._program, self._scratch = 0, None, np.zeros(0, np.uint8)
         self._match()
         for stage in self.stages.values() if keeps else ():
             if not isinstance(stage, str):
@@ -72,6 +72,8 @@ class Plan:
         """Compute BATCH images at most, uint8 in one piece; `values` then has the results."""
         if len(x) > self._capacity:
             self._build(next(n for n in (1, 8, BATCH) if n >= len(x)))
+        if self._program is None:
+            self._program = self._lay_out()
         self._program.run(pool(), len(x), x.__array_interface__["data"][0])
 
     def values(self, op, count):
@@ -80,20 +82,37 @@ class Plan:
             return self._others[op.name][:count]
         return self._tensors[op.name].read(count)
 
+    def swap(self, name, stage):
+        """Let another stage, of stage_for, compute an op from now on."""
+        self.stages[name], self._program = stage, None
+
+    def stage_for(self, op):
+        """Return a stage for an op of the same place and shapes, or why there is none, as text."""
+        before = {i: list(self._tensors[i].border) for i in op.inputs if self._tensors[i] is not None}
+        stage = stage_of(op, [self._tensors[i] for i in op.inputs], self._tensors[op.name], self.path)
+        if any(self._tensors[i].border != border for i, border in before.items()):
+            self._capacity = 0                  # it needs more memory around its input
+        return stage
+
     def _build(self, capacity):
-        """Take memory for `capacity` images, and lay out the program."""
+        """Take memory for `capacity` images."""
         for tensor in self._tensors.values():
             if tensor is not None:
                 tensor.allocate(capacity)
         for stage in self.stages.values():
             if getattr(stage, "gate", None) is not None:
                 stage.gate.allocate(capacity)
+        self._capacity, self._program = capacity, None
+
+    def _lay_out(self):
+        """Return the program of the stages as they are."""
         image, program = self._tensors[self.ops[0].name], Program()
         stages = [s for s in self.stages.values() if not isinstance(s, str)]
         for stage in stages:            # once to know how much scratch they need
             stage.add(Program(), {"scratch": 0, "scratch_size": 0})
         size = max((s.scratch for s in stages), default=0) // SLACK * SLACK + 2 * SLACK
-        self._scratch = np.zeros(self.threads * size + SLACK, np.uint8)
+        if len(self._scratch) < self.threads * size + SLACK:
+            self._scratch = np.zeros(self.threads * size + SLACK, np.uint8)
         start = self._scratch.__array_interface__["data"][0]
         scratch = {"scratch": start + -start % SLACK, "scratch_size": size}
         program.add(windows.place, **image.fields("y"), x_at=0, source_channels=image.channels)
@@ -103,7 +122,7 @@ class Plan:
                 program.call(self._simulation(op))
             else:
                 stage.add(program, scratch)
-        self._program, self._capacity = program, capacity
+        return program
 
     def _simulation(self, op):
         """A function of the number of images that runs the definition of an op on what the steps before have left."""

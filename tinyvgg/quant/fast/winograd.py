@@ -23,12 +23,13 @@ CHANNELS = 16                   # that one vector of values holds
 CACHE = 192 * 1024              # bytes of a thread's second-level cache that values and products of a block may fill
 FEW = 6                         # tiles below which threads share the channels, not the tiles
 NINTH = 0x38E38E39              # 9 * this = 1 modulo 2^32
-H = np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 1]])
+H = np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 1]], np.float32)
 
 
 def weights_of_positions(w):
-    """w (F, 3, 3, C) int8 -> H w H' (F, 36, C), within int16."""
-    return np.einsum("ip,fpqc,jq->fijc", H, w.astype(np.int64), H).reshape(len(w), POSITIONS, -1)
+    """w (F, 3, 3, C) int8 -> H w H' (F, 36, C), int16: in float32 every step is exact."""
+    rows = np.matmul(H, w.astype(np.float32).reshape(len(w), 3, -1)).reshape(len(w), PATCH, 3, -1)
+    return np.matmul(H, rows).astype(np.int16).reshape(len(w), POSITIONS, -1)
 
 
 def fits(kernel, strides, dilation, pool, size, channels, low, high):
