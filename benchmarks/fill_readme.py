@@ -1,4 +1,4 @@
-"""Write the README's figures from the files in results/: python benchmarks/fill_readme.py
+"""Write the figures of README.md and docs/figures.md from the files in results/: python benchmarks/fill_readme.py
 
 demo_cifar10.json is the results.json of `tinyvgg demo --data cifar10 --out demo-cifar10`, accuracy.json is by record.py, of that story's
 networks; cortex_m4.json and attack_speed.json are by the scripts of these names; peers.json holds figures of other projects, with their
@@ -13,16 +13,18 @@ from tinyvgg.report.tables import markdown
 
 RESULTS = Path(__file__).resolve().parent / "results"
 README = RESULTS.parent.parent / "README.md"
+FIGURES = README.parent / "docs" / "figures.md"
+PAGES = {README: ("three", "limits", "zoo"), FIGURES: ("beside", "figures")}
 
 
 def blocks():
-    """Return {name of a block of the README: its text}."""
+    """Return {name of a block: its text}."""
     told, accuracy, peers, speed, cycles, silicon = (
         json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("demo_cifar10", "accuracy", "peers", "attack_speed", "cortex_m4", "silicon"))
     r = told["results"]
     return {"figures": figures(r, accuracy["rows"]), "beside": beside(r, peers, speed, cycles), "limits": limits(silicon),
-            "zoo": the_zoo()}
+            "zoo": the_zoo(), "three": three(accuracy["rows"], cycles, peers, speed)}
 
 
 def figures(r, also):
@@ -102,26 +104,34 @@ def calibrated(cycles, model="light"):
     return f"{dual['ours_ms']:,.0f} ms ± {dual['ms_error']} %, {single['ours_ms']:,.0f} ms with the flash as one bank"
 
 
+def three(also, cycles, peers, speed):
+    """The three figures that matter, each with its command."""
+    light, pgd, st = zoo.card("light_cifar10")["test"], speed["rows"][0], peers["xcubeai_resnet8"]
+    rows = [["CIFAR-10 (pixels after JPEG, 5,000 test images), light net of 0.4 million parameters",
+             f"{share(light['accuracy'])} as floats, {share(also['int8']['accuracy'])} as int8", f"`{also['int8']['command']}`"],
+            ["ResNet-8 on the board, 120 MHz, the model's error included",
+             f"{calibrated(cycles, 'resnet8')}; X-CUBE-AI 9.0: {st['ms']} ms on silicon", f"`{cycles['command']}`"],
+            [f"{pgd['work']}, {pgd['batch']} images, {pgd['clock']} time",
+             f"{pgd['ours_ms']:,.0f} ms; " + ", ".join(f"{row['peer']} {row['peer_ms']:,.0f} ms" for row in speed["rows"]),
+             f"`{speed['command']}`"]]
+    return markdown(["what", "figure", "command"], rows)
+
+
 def limits(silicon):
     """How far the modelled milliseconds may be from silicon."""
     kept_out = silicon["facts"]["kept_out"]
-    return ("- No board was at hand: the firmware ran on the virtual board alone. Its instruction counts are exact. Its milliseconds are a\n"
-            f"  model, calibrated on firmware of others that silicon timed: {kept_out['images']} images kept out of the fit came out with an rms "
-            f"error of\n  {kept_out['rms']:.1f} %, {kept_out['largest']:.1f} % at most ([the virtual board](docs/virtual-board.md)). Registers follow ST's headers; no "
-            "silicon has confirmed the\n  start-up.")
+    return ("- No board was at hand. The firmware ran on the virtual board: its instruction counts are exact, its milliseconds are a model,\n"
+            f"  calibrated on firmware that silicon timed. {kept_out['images']} images kept out of the fit have an rms error of "
+            f"{kept_out['rms']:.1f} %, {kept_out['largest']:.1f} % at most\n  ([the virtual board](docs/virtual-board.md)).")
 
 
 def the_zoo():
-    """The zoo's cards in a sentence and a table."""
-    cards = [zoo.card(name) for name in zoo.names()]
-    light = next(card for card in cards if card["name"] == "light_cifar10")["test"]
-    rows = [[f"[`{card['name']}`](tinyvgg/zoo/{card['name']}.md)", card["architecture"], f"{card['parameters']:,}",
-             share(card["test"]["accuracy"]), interval(card["test"])] for card in cards]
+    """The zoo in a sentence; docs/zoo.md has the table of the cards."""
+    light = zoo.card("light_cifar10")["test"]
     return (f"`light_cifar10` has {share(light['accuracy'])} test accuracy (95 % interval {interval(light)}; "
-            "`tinyvgg evaluate light_cifar10 --data DATA`). DATA was\nCIFAR-10 whose pixels went through JPEG (quality 75), with 5,000 of "
-            "the 10,000 test images: these figures are not comparable with ones on the\noriginal images. Each name leads to a card with "
-            "the command that trained it; [the attacks' page](docs/attacks.md) says what attacks leave.\n\n"
-            + markdown(["name", "network", "parameters", "test accuracy", "95 % interval"], rows))
+            "`tinyvgg evaluate light_cifar10 --data DATA`).\nDATA was CIFAR-10 after JPEG (quality 75), 5,000 test images: not comparable "
+            f"with figures on the original images. {len(zoo.names())} networks\nhave a card each, with the command that trained them: "
+            "[the zoo](docs/zoo.md). [The attacks' page](docs/attacks.md) says what attacks leave of\nthem.")
 
 
 def few(n):
@@ -140,11 +150,12 @@ def interval(row):
 
 
 def filled(text):
-    """Return the README's text with its blocks as the files have them."""
+    """Return a page's text with its blocks as the files have them."""
     for name, block in blocks().items():
         text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m, b=block: f"{m[1]}{b}\n{m[2]}", text, flags=re.S)
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -21,10 +21,18 @@ def readme():
 
 
 def test_text_and_files_agree(readme):
-    text = readme.README.read_text(encoding="utf-8")
-    assert readme.filled(text) == text, "run: python benchmarks/fill_readme.py"
-    for name, block in readme.blocks().items():
-        assert f"<!-- {name} -->\n{block}\n<!-- /{name} -->" in text
+    blocks = readme.blocks()
+    assert sorted(name for names in readme.PAGES.values() for name in names) == sorted(blocks)
+    for page, names in readme.PAGES.items():
+        text = page.read_text(encoding="utf-8")
+        assert readme.filled(text) == text, "run: python benchmarks/fill_readme.py"
+        for name in names:
+            assert f"<!-- {name} -->\n{blocks[name]}\n<!-- /{name} -->" in text
+
+
+def test_the_readme_is_short(readme):
+    """A stranger reads it to the end."""
+    assert len(readme.README.read_text(encoding="utf-8").split()) < 1200
 
 
 def test_another_figure_in_the_file_is_noticed(readme, monkeypatch):
@@ -32,7 +40,7 @@ def test_another_figure_in_the_file_is_noticed(readme, monkeypatch):
     changed["results"]["attack"]["pgd"][1]["robust_accuracy"] = 0.12345
     real = json.loads
     monkeypatch.setattr(readme.json, "loads", lambda text: changed if '"stages"' in text else real(text))
-    text = readme.README.read_text(encoding="utf-8")
+    text = readme.FIGURES.read_text(encoding="utf-8")
     assert readme.filled(text) != text and "12.35 %" in readme.filled(text)
 
 
@@ -51,9 +59,9 @@ def test_the_files_are_of_whole_stories():
 
 def test_the_readme_can_be_followed_in_order(readme):
     """The story on CIFAR-10 does not land on that of the first command, and its figures are of its own folder."""
-    text, told = (path.read_text(encoding="utf-8") for path in (readme.README, RESULTS / "demo_cifar10.json"))
+    text, page, told = (path.read_text(encoding="utf-8") for path in (readme.README, readme.FIGURES, RESULTS / "demo_cifar10.json"))
     (first,) = re.findall(r"\.venv/bin/tinyvgg demo --out (\S+)", text)
-    (second,) = re.findall(r"`tinyvgg demo --data cifar10 --out (\S+)`", text)
+    (second,) = re.findall(r"`tinyvgg demo --data cifar10 --out (\S+)`", page)
     assert first != second == json.loads(told)["out"]
     assert set(re.findall(r"[ :]([\w-]+)/(?:compress|firmware|attack|bitflip)/", readme.blocks()["figures"])) == {second}
     assert text.index(". .venv/bin/activate") < text.index("## The flow, verb by verb")
