@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tinyvgg.classifier import as_classes, of_outputs
 from tinyvgg.kernels.fast.arena import Arena
 from tinyvgg.kernels.fast.elementwise import READY
 from tinyvgg.kernels.fast.program import Program
@@ -99,7 +100,7 @@ class WayBack:
         return np.concatenate(parts) if parts else np.zeros((0, *self.shape), np.float32)
 
     def _logits(self, q):
-        return (np.float32(self.last.scale) * (q.astype(np.float32) - np.float32(self.last.zero))).reshape(len(q), -1)
+        return as_classes((np.float32(self.last.scale) * (q.astype(np.float32) - np.float32(self.last.zero))).reshape(len(q), -1))
 
     def _batch(self, x, g):
         count = len(x)
@@ -107,7 +108,7 @@ class WayBack:
         self.forward.run(x)
         if callable(g):
             g = g(self._logits(self.forward.values(self.last, count)))
-        g = np.asarray(g, np.float32)
+        g = of_outputs(np.asarray(g, np.float32), self.last.shape)
         incoming = self._values[self.last.name].as_array(self._arena, count, gradient=True)
         incoming[:] = g.reshape(incoming.shape)
         self._program.run(pool(), count)
