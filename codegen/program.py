@@ -8,6 +8,7 @@ from tinyvgg.codegen.emit import CTYPES, check_name, identifier
 from tinyvgg.errors import NotYet, ShapeError
 from tinyvgg.quant.memory import plan_memory
 from tinyvgg.quant.schedule import schedule_of
+from tinyvgg.report.shown import briefly
 
 
 @singledispatch
@@ -16,6 +17,7 @@ def emit(op, program):
     raise NotYet(f"no C emitter for {type(op).__name__} ({op.name!r}): add one in codegen/ops/, see codegen/ops/dense.py")
 
 
+@briefly
 @dataclass(frozen=True)
 class Constant:
     """A const array of the generated code, belonging to the op called `op`."""
@@ -27,6 +29,7 @@ class Constant:
     ctype = property(lambda self: CTYPES[self.array.dtype.name])
 
 
+@briefly
 @dataclass(frozen=True)
 class Step:
     """One layer's call. `declaration` is the C of its layer struct ("" where there is none); `call` is a format string that takes
@@ -44,6 +47,7 @@ class Step:
     counts: dict = field(default_factory=dict)
 
 
+@briefly
 @dataclass
 class Program:
     """What codegen/write.py prints: the graph with every op's Step, and where each tensor lies in the arena."""

@@ -21,6 +21,7 @@ from tinyvgg.firmware.elf import BOARD_SECTION
 from tinyvgg.firmware.facts import board_facts, header_text
 from tinyvgg.firmware.image import check_budget, check_fits, sizes, smaller, write_images
 from tinyvgg.report.record import atomic_path
+from tinyvgg.report.shown import briefly
 
 HERE = Path(__file__).parent
 COMPILERS = ("zig", "gcc")
@@ -33,6 +34,7 @@ _ZIG = ["-fhosted", "-fno-sanitize=all", "-g0"]
 _GCC = ["-nostartfiles", "--specs=nano.specs", "--specs=nosys.specs", "-fno-tree-loop-distribute-patterns"]
 
 
+@briefly
 @dataclass(frozen=True)
 class Image:
     """A built firmware: its files, and its sizes in bytes (ram_bytes includes the stack)."""

@@ -13,12 +13,14 @@ from tinyvgg.firmware.costs import LAYER_RAM, Table, layer_cost
 from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.memory import alive, plan_memory
 from tinyvgg.quant.schedule import chains
+from tinyvgg.report.shown import briefly
 
 GRAIN = 256                 # bytes of flash: of plans that differ by less, the faster is kept
 LEVELS = 10                 # limits of the arena that are tried
 KEPT = 24                   # plans kept of each limit
 
 
+@briefly
 @dataclass(frozen=True)
 class Plan:
     """{layer: variant}, the chains that run row by row, and what is predicted: cycles at zero wait states, bytes of flash and RAM of

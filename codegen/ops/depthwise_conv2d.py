@@ -1,5 +1,14 @@
 """DepthwiseConv2D, of integers and of floats."""
-from tinyvgg.codegen.ops._common import float_tail, float_weights, integer_tail, is_shared, kernel_of, layer_step, shared_fields, window
+from tinyvgg.codegen.ops._common import (
+    float_tail,
+    float_weights,
+    integer_tail,
+    is_shared,
+    kernel_of,
+    layer_step,
+    shared_fields,
+    window,
+)
 from tinyvgg.codegen.program import emit
 from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.quant.ops.weights import weights_of

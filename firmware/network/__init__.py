@@ -19,6 +19,7 @@ from tinyvgg.errors import BuildError, FormatError, OptionError
 from tinyvgg.firmware.build import Image, build
 from tinyvgg.firmware.image import board_facts
 from tinyvgg.images import grey_level
+from tinyvgg.report.shown import briefly
 
 ANSWER_BYTES = 508          # TV_OUTPUT_BYTES of tv_app.h
 HERE = Path(__file__).parent
@@ -28,6 +29,7 @@ MLPERF_INPUT = 32768                     # bytes: INPUT_BYTES of mlperf/tv_mlper
 CODE = ("auto", "sram2", "flash")        # where the kernels that are made for their shape run
 
 
+@briefly
 @dataclass(frozen=True)
 class Network:
     """A built network: its Image, its model file, and the Program that its C was printed from."""

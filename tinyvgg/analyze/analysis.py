@@ -7,12 +7,14 @@ from tinyvgg.analyze import boards, ours, runtime, speed, st
 from tinyvgg.analyze.advice import best_changes
 from tinyvgg.analyze.description import describe
 from tinyvgg.errors import OptionError
+from tinyvgg.report.shown import briefly
 
 ACTIVATIONS = "the activations are an estimate: how ST places its buffers is not public"
 RULES = ("xcubeai", "tinyvgg")
 COMPRESSIONS = ("none", "lossless", "low", "medium", "high")
 
 
+@briefly
 @dataclass
 class Analysis:
     """The result of `analyze`. Sizes are bytes; `layers` is a list of Cost; `changes` a list of Change, the best first."""

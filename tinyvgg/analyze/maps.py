@@ -6,10 +6,12 @@ import numpy as np
 
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn.graph import call_names
+from tinyvgg.report.shown import briefly
 
 COLUMNS = ("float_clean", "integer_clean", "float_attacked", "integer_attacked")
 
 
+@briefly
 @dataclass(frozen=True)
 class LayerMaps:
     """One layer of one image. `maps`: {column of COLUMNS: (H, W, C) or (n,) float32, real values}, as many as there are.
@@ -44,6 +46,7 @@ class LayerMaps:
         return measure(self.maps[a], self.maps[b]) if a in self.maps and b in self.maps else None
 
 
+@briefly
 @dataclass(frozen=True)
 class Look:
     """What `look` found: `layers`, LayerMaps in order; `labels`, {column: class}; `logits`, {column: (K,) float32}."""

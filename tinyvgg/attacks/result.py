@@ -12,6 +12,7 @@ from tinyvgg.errors import FormatError
 from tinyvgg.report import record
 from tinyvgg.report.interval import wilson
 from tinyvgg.report.record import plain
+from tinyvgg.report.shown import preformatted
 from tinyvgg.report.untrusted import npz_arrays, parse_json
 from tinyvgg.types import Flags, PathLike
 
@@ -20,7 +21,7 @@ LARGEST = 512 << 20  # bytes that a saved attack may always unpack to: 10,000 im
 VERSION = 1
 
 
-@dataclass
+@dataclass(repr=False)
 class AttackResult:
     """N images before and after an attack. Arrays have N rows; `success` says fooled: right before, and its goal reached after.
 
@@ -140,6 +141,12 @@ class AttackResult:
         from tinyvgg.report.attack_plots import grid
 
         return grid(self, path, count=count, classes=classes)
+
+    def __repr__(self) -> str:
+        return f"<AttackResult {str(self).splitlines()[0]}, {len(self.flags)} flags>"
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def __str__(self) -> str:
         lines = [

@@ -20,6 +20,7 @@ from tinyvgg.classifier import as_classes, classes_of, labels_of
 from tinyvgg.errors import DeviceError, LinkError, LinkTimeout, OptionError
 from tinyvgg.images import byte_images, check_images, float_images, to_bytes
 from tinyvgg.kernels.reference import softmax
+from tinyvgg.report.shown import briefly
 from tinyvgg.types import AnyArray, Floats, Images, Integers, Range, Shape
 
 PROTOCOLS = ("auto", "tinyvgg", "student", "stm")
@@ -29,6 +30,7 @@ PLAIN = 3                                # a function of a network's firmware: f
 _FIRST_ANSWER = 60.0                     # seconds for the first inference, whose length nobody knows yet
 
 
+@briefly
 @dataclass
 class Answers:
     """What the board answered: raw (N, classes) in its output type, cycles (N,) of the core (0 where the protocol has none),

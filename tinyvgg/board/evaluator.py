@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from tinyvgg.board.answers import Answers
-from tinyvgg.classifier import labels_of
 from tinyvgg.codegen.variants import plain_sha256
 from tinyvgg.errors import FormatError, LinkError, OptionError
 from tinyvgg.kernels.reference import softmax

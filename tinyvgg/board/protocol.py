@@ -7,6 +7,7 @@ import zlib
 from dataclasses import dataclass, fields
 
 from tinyvgg.errors import LinkError
+from tinyvgg.report.shown import briefly
 
 VERSION = 1
 LARGEST_CLASSES = 4096                   # values of an answer
@@ -29,6 +30,7 @@ ERRORS = {1: ("DAMAGED", "the frame was damaged on the wire"), 2: ("VERSION", "i
 TYPES = ("uint8", "int8", "float32", "int16", "int32")       # element types by their number on the wire
 
 
+@briefly
 @dataclass(frozen=True)
 class Frame:
     """A decoded frame whose CRC was right."""
@@ -107,6 +109,7 @@ class Decoder:
         return found, damaged
 
 
+@briefly
 @dataclass(frozen=True)
 class BoardInfo:
     """The answer to HELLO: what the board is and which network it holds. Bytes, Hz; shapes without the batch."""

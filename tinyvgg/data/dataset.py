@@ -11,7 +11,7 @@ from tinyvgg.report.record import sha256_arrays
 from tinyvgg.types import AnyArray, Integers, Range, Shape
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataSet:
     """Images (N, H, W, C), or vectors or series, and labels (N,) int64 in two parts, either of which may be empty.
 
@@ -31,6 +31,10 @@ class DataSet:
     one_part: bool = False
     label_columns: int = 1
     clipped: float = 0.0
+
+    def __repr__(self) -> str:
+        return (f"<DataSet {self.name!r}: {len(self.x_train):,} training and {len(self.x_test):,} test images {self.image_shape} of "
+                f"{(self.x_test if len(self.x_test) else self.x_train).dtype}, {self.n_classes} classes>")
 
     @property
     def n_classes(self) -> int:

@@ -8,6 +8,7 @@ from tinyvgg.faults import bits
 from tinyvgg.faults.memories import MEMORIES, addresses, ecc, position
 from tinyvgg.faults.store import check_model
 from tinyvgg.report import record
+from tinyvgg.report.shown import briefly
 from tinyvgg.report.untrusted import read_json
 from tinyvgg.types import PathLike
 
@@ -29,6 +30,7 @@ class Flip:
         return self.tensor, self.index, self.bit
 
 
+@briefly
 @dataclass(frozen=True)
 class Step:
     """Flips made at once; score: what the attack maximises; accuracy: on the images of the search; success: of its aim."""
@@ -38,6 +40,7 @@ class Step:
     success: float | None = None
 
 
+@briefly
 @dataclass
 class FlipPlan:
     """Steps for the model with this SHA-256 in this form ("file", "image"); facts: settings, seed, versions, accuracies."""

@@ -17,6 +17,7 @@ from tinyvgg.classifier import MadeFor
 from tinyvgg.errors import DataError, FormatError, TinyVGGError
 from tinyvgg.nn import model_from_config
 from tinyvgg.report.record import atomic_path
+from tinyvgg.report.shown import briefly
 from tinyvgg.report.untrusted import member, npy_array, open_zip, parse_json
 
 FORMAT = "tinyvgg checkpoint 1"
@@ -24,6 +25,7 @@ META = "tinyvgg.json"
 MOST_ARRAYS = 100_000
 
 
+@briefly
 @dataclass(frozen=True)
 class Checkpoint:
     """What a file held. arrays: {name: array}; optimizer: its get_config() and "iterations", or None; extra: plain data."""

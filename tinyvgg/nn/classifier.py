@@ -11,6 +11,7 @@ from tinyvgg.errors import ShapeError
 from tinyvgg.images import check_images, float_images, to_floats
 from tinyvgg.nn.head import apply_head, head_backward
 from tinyvgg.nn.layers.base import PerThread
+from tinyvgg.report.shown import preformatted
 from tinyvgg.types import AnyArray, EvaluateOptions, FitOptions, Floats, Gradient, Images, Integers, Labels, PathLike, Range
 
 
@@ -191,6 +192,9 @@ class Classifier(PerThread):
         """Return a table of layers, output shapes, parameters and MACC, as text."""
         from tinyvgg.nn.summary import summary_text
         return summary_text(self)
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.summary())
 
     # --- checks ---
 

@@ -10,8 +10,10 @@ high) emit it.
 from dataclasses import dataclass, field
 
 from tinyvgg.quant.ops.base import Op
+from tinyvgg.report.shown import briefly
 
 
+@briefly
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Graph:
     """Ops in an order in which each comes after its inputs: first the Image, last the logits or a Softmax of them."""

@@ -11,6 +11,7 @@ from math import prod
 
 from tinyvgg.errors import CheckFailed
 from tinyvgg.quant.schedule import input_shift, kept_rows
+from tinyvgg.report.shown import briefly
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Buffer:
     shift: int = 0
 
 
+@briefly
 @dataclass(frozen=True)
 class MemoryPlan:
     """offsets: {op: byte in the arena}, scratch buffers as "op/scratch"; size and lower_bound of the arena in bytes."""

@@ -10,6 +10,7 @@ import numpy as np
 from tinyvgg.analyze import describe
 from tinyvgg.errors import DataError, FormatError, TinyVGGError
 from tinyvgg.report.record import versions
+from tinyvgg.report.shown import briefly
 from tinyvgg.types import PathLike
 from tinyvgg.xcubeai.answers import answers
 from tinyvgg.xcubeai.csource import read_generated
@@ -36,6 +37,7 @@ CLOSE = 1e-3
 NOTHING = "nothing was compared: the report is cut, or it holds no table and no model was named (--model)"
 
 
+@briefly
 @dataclass
 class CrossCheck:
     """The result: `verdict` is agree, differ or not rebuilt; `differences` are the sentences behind it, the first one first.

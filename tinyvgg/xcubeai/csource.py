@@ -13,6 +13,7 @@ import numpy as np
 
 from tinyvgg.analyze.st import lut_bytes
 from tinyvgg.errors import FormatError
+from tinyvgg.report.shown import briefly
 from tinyvgg.xcubeai.cblob import read_arrays
 from tinyvgg.xcubeai.lut import decode_lut
 from tinyvgg.xcubeai.text import decode, read_bytes
@@ -64,6 +65,7 @@ MISSING = 1 << 40  # where an array is that no file holds: values there are refu
 PADDING = 8  # bytes between tensors, or at an array's end, that are alignment
 
 
+@briefly
 @dataclass(frozen=True)
 class StoredTensor:
     """One constant of the network: format (FLOAT, S8, S32, LUT4_FLOAT, LUT8_FLOAT ...), where its bytes begin, its items.
@@ -95,6 +97,7 @@ class StoredTensor:
         return (self.items * BITS.get(self.format, 32) + 7) // 8
 
 
+@briefly
 @dataclass
 class Generated:
     """Generated C, read: the blob of weights, its tensors in the order of their places, and what could not be read.

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 from tinyvgg.report.record import plain
+from tinyvgg.report.shown import briefly
 from tinyvgg.xcubeai.totals import checks
 
 
@@ -29,6 +30,7 @@ class Row:
     compressed: bool = False
 
 
+@briefly
 @dataclass
 class Array:
     """One row of C-Arrays: `items` elements in `size_bytes`, in the pool named."""
@@ -107,6 +109,7 @@ class Section:
     bss: int
 
 
+@briefly
 @dataclass
 class Report:
     """A report, read. `totals` holds the figures that it prints (parameters, macc, weights, activations, ram, model_macc,

@@ -14,7 +14,7 @@ from tinyvgg.kernels.fast.elementwise import share
 from tinyvgg.kernels.fast.simd import Kernel, compiled, machine
 from tinyvgg.quant.fast.products import PIXEL, finish_block, product_avx2, product_generic
 from tinyvgg.quant.fast.steps import step_at
-from tinyvgg.quant.fast.vectors import BYTE, LANES, NUMBER, PANEL, SHORT, STEP_BYTES, SUMS, load, put, same, spread
+from tinyvgg.quant.fast.vectors import BYTE, LANES, PANEL, SHORT, STEP_BYTES, SUMS, load, put, same, spread
 
 OUTPUT, PATCH = 4, 6
 POSITIONS = PATCH * PATCH

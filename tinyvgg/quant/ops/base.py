@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tinyvgg.errors import FormatError, NotYet
+from tinyvgg.report.shown import briefly
 
 ITEM = {"uint8": 1, "int16": 2, "float32": 4}
 
@@ -61,6 +62,10 @@ class Op:
     writes_over_input = False  # whether each value of an input of the same size is read before it is written over
     mixes_channels = False  # whether each result reads every channel of the input, through weights
     macc = 0  # multiplications of weights for one image
+
+    def __init_subclass__(cls, **settings):
+        super().__init_subclass__(**settings)
+        briefly(cls)                            # dataclass keeps the repr that it finds
 
     @property
     def integer(self):
