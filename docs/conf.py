@@ -1,4 +1,11 @@
-"""Sphinx: python -m sphinx -W docs docs/_build (extra `docs`)."""
+"""Sphinx: python -m sphinx -W docs docs/_build (extras `docs` and `all`).
+
+With myst-nb the notebooks are pages, run in the build: the course with the teacher's pieces, which no page shows. Without it, or with
+TINYVGG_NOTEBOOKS=off, nothing is run.
+"""
+import importlib.util
+import os
+import posixpath
 import re
 import sys
 from pathlib import Path
@@ -10,9 +17,19 @@ from tinyvgg import __version__  # noqa: E402
 
 project, author, copyright = "tinyvgg", "the tinyvgg authors", "the tinyvgg authors, MIT licence"
 version = release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+NOTEBOOKS = importlib.util.find_spec("myst_nb") is not None
+extensions = ["myst_nb" if NOTEBOOKS else "myst_parser", "sphinx.ext.autodoc"]
+nb_execution_mode = os.environ.get("TINYVGG_NOTEBOOKS", "auto")
+nb_execution_timeout = 900
+nb_merge_streams = True
+myst_enable_extensions = ["dollarmath"]
+if NOTEBOOKS and nb_execution_mode != "off":
+    os.environ.setdefault("TINYVGG_PIECES", str(ROOT / "docs" / "course" / "teacher" / "mine.py"))
+    os.environ.setdefault("TINYVGG_COURSE", str(ROOT / "docs" / "_build" / "course"))
+    Path(os.environ["TINYVGG_COURSE"]).mkdir(parents=True, exist_ok=True)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 myst_heading_anchors = 4
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "course/colab.ipynb"]
 html_theme = "furo"
 html_title = f"tinyvgg {version}"
 html_show_sphinx = False
@@ -47,7 +64,14 @@ def _escaped(line):
 
 def links_out_of_docs(app, docname, source):
     """A link to a file of the repository, outside this folder, becomes its path: the pages travel without the repository."""
-    source[0] = re.sub(r"\[([^\]]+)\]\(\.\./([^)#\s]+)[^)]*\)", r"\1 (`\2`)", source[0])
+    def shown(link):
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(docname), "..", link[2]))
+        return f"{link[1]} (`{place.removeprefix('../')}`)" if place.startswith("../") else link[0]
+
+    source[0] = re.sub(r"\[([^\]]+)\]\(\.\./([^)#\s]+)[^)]*\)", shown, source[0])
+    if NOTEBOOKS and docname in ("course/index", "notebooks/index"):
+        pages = sorted(path.stem for path in (ROOT / "docs" / posixpath.dirname(docname)).glob("[1-9]-*.ipynb"))
+        source[0] += "\n```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```\n"
     if docname == "command-line":
         source[0] += "".join(f"\n## {verb}\n\n```text\n{text}\n```\n" for verb, text in help_of_verbs().items())
 

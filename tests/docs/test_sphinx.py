@@ -13,9 +13,12 @@ def html(tmp_path_factory):
     """The folder of the built pages."""
     for package in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(package, reason='the pages are built with the extra docs: pip install ".[docs]"')
-    out = tmp_path_factory.mktemp("html")
+    return built(tmp_path_factory.mktemp("html"), TINYVGG_NOTEBOOKS="off")
+
+
+def built(out, **environment):
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", out / "doctrees", ROOT / "docs", out / "html"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
     assert done.returncode == 0, done.stderr[-4000:]
     return out / "html"
 
@@ -37,3 +40,20 @@ def test_every_verb_has_its_help(html):
     from tinyvgg import cli
     text = (html / "command-line.html").read_text(encoding="utf-8")
     assert all(f'<section id="{verb}">' in text for verb in cli.verbs())
+
+
+@pytest.mark.slow
+def test_notebooks_are_pages_with_outputs_and_without_solutions(tmp_path):
+    """Run in the build: the course by the teacher's pieces in one folder; an exercise that is left open shows its sentence."""
+    for package in ("myst_nb", "furo", "matplotlib", "unicorn", "ziglang"):
+        pytest.importorskip(package, reason='notebooks are run with pip install ".[docs,all]"')
+    html = built(tmp_path, TINYVGG_NOTEBOOKS="auto", TINYVGG_COURSE=str(tmp_path))
+    pages = [path for name in ("course", "notebooks") for path in (html / name).glob("[1-9]-*.html")]
+    text = {path.stem: path.read_text(encoding="utf-8") for path in pages}
+    assert len(text) == 14 and all("Traceback" not in page for page in text.values())
+    assert "fill in the blank" in text["1-convolution"] and "<img" in text["1-convolution"]
+    assert "conv_forward: right" in text["1-tensors"] and "the board: [" in text["8-flips"]
+    solutions = (ROOT / "docs" / "course" / "teacher" / "mine.py").read_text(encoding="utf-8").splitlines()
+    lines = [line.strip() for line in solutions if line.startswith("    ") and "uint8_t *x" not in line]
+    secret = [line for line in lines if len(line) > 40]
+    assert secret and not any(line in page for line in secret for page in text.values())

@@ -1,4 +1,4 @@
-"""The notebooks run on their small settings; their blanks fail, their solutions pass, and wrong answers get sentences and hints."""
+"""The notebooks run on their small settings; blanks fail, solutions pass, and wrong answers get sentences and hints."""
 import json
 import os
 import re
@@ -12,6 +12,7 @@ from tests.notebooks.runner import NOTEBOOKS, ROOT, cells, run, solutions
 from tests.notebooks.wrong_answers import WRONG
 from tinyvgg.testing import exercises
 
+MINE = ROOT / "docs" / "course" / "mine.py"
 named = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
 
@@ -47,13 +48,13 @@ def test_is_kept_without_outputs_and_listed(path):
     assert path.name in (path.parent / "index.md").read_text(encoding="utf-8")
 
 
-def test_every_exercise_stands_in_a_notebook():
-    assert {name for path in NOTEBOOKS for name in solutions(path)} == set(exercises.EXERCISES)
+def test_every_exercise_stands_in_a_notebook_or_in_the_course():
+    assert {name for path in (*NOTEBOOKS, MINE) for name in solutions(path)} == set(exercises.EXERCISES)
     assert {path.stem for path in NOTEBOOKS} == set(exercises.NOTEBOOKS)
 
 
 def solution_of(name):
-    return solutions(next(p for p in NOTEBOOKS if name in solutions(p)))[name]
+    return next(solutions(p)[name] for p in (*NOTEBOOKS, MINE) if name in solutions(p))
 
 
 def answer(name):
@@ -102,8 +103,10 @@ def test_anything_else_gets_a_sentence_too(name):
         with pytest.raises(exercises.NotYetRight, match=f"^{name}: nothing was returned: fill in the blank$"):
             exercises.check(name, blank)
     for wrong, text in ((lambda *a: 1 / 0, "your function raised ZeroDivisionError: division by zero \\(line"),
-                        (lambda: 1, "your function raised TypeError: .*takes 0 positional arguments"), (7, "is an int; expected a function"),
-                        (lambda *a: {"a": 1}, "."), (lambda *a: "what", "."), (lambda *a: object(), "."), (lambda *a: np.float64(np.nan), "."),
+                        (lambda *a, needed: 1, "your function raised TypeError: .*needed"), (7, "is an int; expected a function"),
+                        (lambda *a: {"a": 1}, "."), (lambda *a: "0.4", "."), (lambda *a: object(), "."),
+                        (lambda *a: sys.exit(3), "your function raised SystemExit: 3"),
+                        (lambda *a: np.float64(np.nan), "."),
                         (lambda *a: nan_of(right(*a)), "."), (lambda *a: np.zeros((2, 0)), "."),
                         (lambda *a: (1, 2, 3, "x"), ".")):
         with pytest.raises(exercises.NotYetRight, match=text) as caught:
@@ -114,8 +117,8 @@ def test_anything_else_gets_a_sentence_too(name):
 def nan_of(found):
     """A right answer whose numbers are lost."""
     if isinstance(found, tuple):
-        return tuple(nan_of(f) for f in found)
-    return found if isinstance(found, str) else np.full(np.shape(found), np.nan)
+        return tuple(f if isinstance(f, str) else nan_of(f) for f in found)
+    return np.full(np.shape(found), np.nan)
 
 
 def test_nan_is_named():

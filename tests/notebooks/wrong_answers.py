@@ -218,4 +218,23 @@ WRONG = {                               # exercise: five functions of the right 
         lambda right: lambda cycles, hz: cycles // hz * 1000,
         lambda right: lambda cycles, hz: 1e6 * cycles / hz,
         lambda right: lambda cycles, hz: cycles / 120_000],
+    "momentum_step": [
+        lambda right: lambda w, g, v, rate, m: (w + m * v + rate * g, m * v + rate * g),
+        lambda right: lambda w, g, v, rate, m: (w - rate * g, m * v - rate * g),
+        lambda right: lambda w, g, v, rate, m: (w - rate * (m * v + g), m * v + g),
+        lambda right: lambda w, g, v, rate, m: (w + v, m * v - rate * g),
+        lambda right: lambda w, g, v, rate, m: right(w, g, v, rate, m)[0]],
+    "quantise_weights": [
+        lambda right: lambda k: (np.rint(k / (s := np.abs(k).max() / 127)).astype(np.int8), np.full(k.shape[3], s)),
+        lambda right: lambda k: (np.rint(k / (s := np.abs(k).max(axis=(0, 1, 2)) / 128)).astype(np.int8), s),
+        lambda right: lambda k: ((k / (s := np.abs(k).max(axis=(0, 1, 2)) / 127)).astype(np.int8), s),
+        lambda right: lambda k: (np.rint(k / (s := np.abs(k).max(axis=(0, 1, 2)) / 127)), s),
+        lambda right: lambda k: (right(k)[0], np.abs(k).max(axis=3) / 127)],
+    "convolution_c": [
+        lambda right: lambda: right().replace("kernel[((p * k + q) * c + channel) * f + filter]",
+                                              "kernel[((filter * k + p) * k + q) * c + channel]"),
+        lambda right: lambda: right().replace(" - zero)", ")"),
+        lambda right: lambda: right().replace("i += s", "i++").replace("j += s", "j++"),
+        lambda right: lambda: right().replace("= bias[filter]", "= 0"),
+        lambda right: lambda: right().replace("*sums++ = sum;", "*sums++ = sum")],
 }

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from tinyvgg.errors import OptionError
+from tinyvgg.errors import OptionError, TinyVGGError
 
 EXERCISES = {}
 HINTS = {}                  # exercise: (where to look, how to go about it)
@@ -36,6 +36,14 @@ def check(name, answer, *, hints=None):
     The message is one sentence, what is wrong, and hints: none at the first wrong answer, then one more each time (a blank
     does not count). hints: 0, 1 or 2 for that many at once. Raises OptionError for another name or number.
     """
+    wrong = verdict(name, answer, hints)
+    if wrong is not None:
+        raise wrong
+    print(f"{name}: right")
+
+
+def verdict(name, answer, hints=None):
+    """None where the answer is right, or the NotYetRight that says what is wrong; see `check`."""
     if name not in EXERCISES:
         raise OptionError(f"there is no exercise {name!r}; there are {', '.join(EXERCISES)}")
     if hints not in (None, 0, 1, 2):
@@ -43,15 +51,13 @@ def check(name, answer, *, hints=None):
     problem = _problem(name, answer)
     if problem is None:
         WRONG.pop(name, None)
-        print(f"{name}: right")
-        return
+        return None
     if hints is None:
         hints = min(WRONG.get(name, 0), 2)
-        WRONG[name] = WRONG.get(name, 0) + (problem != BLANK)
-    lines = [f"{name}: {problem}", *(f"{title}: {hint}" for title, hint in
-                                     zip(("Where to look", "How"), HINTS[name][:hints], strict=False))]
+        WRONG[name] = WRONG.get(name, 0) + (not problem.endswith("fill in the blank"))
+    titled = zip(("Where to look", "How"), HINTS[name][:hints], strict=False)
     _show_sentences_alone()
-    raise NotYetRight("\n".join(lines))
+    return NotYetRight("\n".join([f"{name}: {problem}", *(f"{title}: {hint}" for title, hint in titled)]))
 
 
 def _problem(name, answer):
@@ -64,8 +70,10 @@ def _problem(name, answer):
             EXERCISES[name](Asked(answer))
     except NotYetRight as problem:
         return str(problem)
+    except TinyVGGError:                    # the machine's, such as a missing compiler; an answer's own are sentences already
+        raise
     except Exception as error:              # what came back is of a kind that cannot even be compared
-        return f"what your function returned cannot be compared with numbers ({_in_words(error)})"
+        return f"what your function returned cannot be compared with numbers ({in_words(error)})"
     return None
 
 
@@ -79,8 +87,8 @@ class Asked:
         copies = [a.copy() if type(a) is np.ndarray else list(a) if type(a) is list else a for a in arguments]
         try:
             return self.function(*copies)
-        except Exception as error:
-            raise NotYetRight(f"your function raised {_in_words(error)}{self._line(error)}") from None
+        except (Exception, SystemExit) as error:
+            raise NotYetRight(f"your function raised {in_words(error)}{self._line(error)}") from None
 
     def _line(self, error):
         """ (line 3) of the answer's file or cell, where the error passed through it."""
@@ -92,7 +100,7 @@ class Asked:
         return "" if line is None else f" (line {line})"
 
 
-def _in_words(error):
+def in_words(error):
     text = " ".join(str(error).split())
     return f"{type(error).__name__}{': ' if text else ''}{text[:160]}{'...' if len(text) > 160 else ''}"
 
@@ -120,6 +128,8 @@ def equal(found, expected, problem, *, tolerance=1e-6):
     if found is None or found is Ellipsis or (isinstance(found, tuple) and any(f is None or f is Ellipsis for f in found)):
         raise NotYetRight(BLANK)
     try:
+        if np.asarray(found).dtype.kind in "SU":
+            raise TypeError("words")
         found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     except (TypeError, ValueError):
         raise NotYetRight(f"{problem}: the answer is {_kind(found)}; expected numbers") from None
