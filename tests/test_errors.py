@@ -12,6 +12,10 @@ def test_long_values_are_cut():
     assert (again.problem, again.hint) == (error.problem, error.hint)
 
 
+def test_a_problem_is_one_line():
+    assert FormatError("version ['x' 'x'\n 'x'] of\nthe format", "two\nlines").args == ("version ['x' 'x' 'x'] of the format", "two\nlines")
+
+
 def test_what_a_person_wrote_is_left_alone():
     path = "/home/somebody/" + "/".join(["a_folder_of_some_length"] * 20) + "/model.h5"
     said = f"{path} has SHA-256 {'ab' * 32}; expected {'cd' * 32}"

@@ -17,7 +17,7 @@ class TinyVGGError(Exception):
     exit_code = 2
 
     def __init__(self, problem, hint=""):
-        problem, hint = shortened(problem), shortened(hint)
+        problem, hint = re.sub(r"\s*\n\s*", " ", shortened(problem)), shortened(hint)
         super().__init__(problem, hint)
         self.problem, self.hint = problem, hint
 
