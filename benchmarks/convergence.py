@@ -4,7 +4,8 @@
 
 trains the light net from the same weights, on the same batches and dropout masks, once with F(4x4,3x3) and once with direct
 convolutions (TINYVGG_PRECISE=1), and classifies the test images. Rows are appended to --out as they are done; a stopped run goes
-on where it was. --results FILE.json gets all of them, for the pages. The last line is the mean difference over the seeds and its 95 % interval (Student's t): "the same within noise"
+on where it was. --results FILE.json gets all of them, for the pages. The last line is the mean difference over the seeds and its
+95 % interval (Student's t): "the same within noise"
 is an interval that holds 0.
 """
 import argparse

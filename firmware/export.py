@@ -58,7 +58,8 @@ def _values(program, sha256):
         "macc": sum(op.macc for op in graph.ops), "input_meaning": f"an image in {low:g}..{high:g}, channels last",
         "output_meaning": "the probabilities" if softmax else "the logits", "null_probabilities": "NULL, " if softmax else "",
         "own_input": "uint8 images" if integer else "float32 images", "own_logits": graph.logits.dtype,
-        "convert": _CONVERT_INTEGER.format(upper=program.name.upper(), rule="" if low == 0 else "_from", end="LOW" if low else "ZERO") if integer else _CONVERT_FLOAT,
+        "convert": _CONVERT_INTEGER.format(upper=program.name.upper(), rule="" if low == 0 else "_from",
+                                           end="LOW" if low else "ZERO") if integer else _CONVERT_FLOAT,
         "finish": _finish(program)}
 
 

@@ -1,6 +1,7 @@
 """Which kernel each layer runs as: every plan that no other beats in time, flash and RAM.
 
-Time is cycles with what the flash adds to them (firmware/stalls.py). Time and flash add up over layers, so within a limit of the arena the choice is a multiple-choice knapsack, solved by keeping,
+Time is cycles with what the flash adds to them (firmware/stalls.py). Time and flash add up over layers, so within a limit of the
+arena the choice is a multiple-choice knapsack, solved by keeping,
 layer by layer, each (flash, cycles) that no other beats (Kellerer, Pferschy, Pisinger, 2004, chapter 11). The arena does not add
 up: the search is repeated for several limits of it, and for several sets of layers that run row by row, found greedily.
 """

@@ -168,7 +168,7 @@ def test_every_classifier_refuses_the_same(kinds, name):
     make, error, words = WRONG[name]
     x, y = make(images.byte_table(*_bounds)[some()]), np.zeros(6, int)
     for victim in by_kind.values():
-        for ask in (victim.logits, victim.labels, victim.predict, lambda x: attacks.noise(victim, x, y, eps=0.01)):
+        for ask in (victim.logits, victim.labels, victim.predict, lambda x, v=victim: attacks.noise(v, x, y, eps=0.01)):
             with pytest.raises(error, match=__import__("re").escape(words)):
                 ask(x)
         if hasattr(victim, "vjp"):

@@ -27,7 +27,7 @@ class TinyVGGError(Exception):
 
 def shortened(text):
     """Return `text` with words of more than LONGEST_WORD characters cut, and cut in its middle where it is still too long."""
-    text = re.sub(r"\w{%d,}" % (LONGEST_WORD + 1), lambda word: f"{word[0][:24]}... ({len(word[0]):,} characters)", str(text))
+    text = re.sub(rf"\w{{{LONGEST_WORD + 1},}}", lambda word: f"{word[0][:24]}... ({len(word[0]):,} characters)", str(text))
     if len(text) <= LONGEST_SENTENCE:
         return text
     return f"{text[:LONGEST_SENTENCE // 2]} ... ({len(text):,} characters) ... {text[-LONGEST_SENTENCE // 4:]}"

@@ -88,7 +88,8 @@ def our_models(folder):
             path = folder / f"{name}{ending}"
             model.save(path)
             tasks.append({"work": f"{name}{ending}: predictions", "task": "predict", "file": str(path),
-                          "vectors": str(folder / f"{name}.npz"), "compile": True, "built_from": str(folder / f"{name}.h5") if ending == ".weights.h5" else None})
+                          "vectors": str(folder / f"{name}.npz"), "compile": True,
+                          "built_from": str(folder / f"{name}.h5") if ending == ".weights.h5" else None})
     return tasks
 
 

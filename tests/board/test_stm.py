@@ -309,8 +309,12 @@ def test_a_rate_that_the_port_cannot_do_is_refused_at_once(monkeypatch):
 
         in_waiting = 0
         open = flush = close = lambda self: None
-        write = lambda self, data: self.asked.append(data)
-        read = lambda self, n: b""
+
+        def write(self, data):
+            self.asked.append(data)
+
+        def read(self, n):
+            return b""
 
     monkeypatch.setattr(serial, "serial_for_url", Port)
     for protocol in ("auto", "student", "stm"):

@@ -63,7 +63,8 @@ def test_a_session_of_the_runner(built):
 
 @pytest.mark.parametrize("command, words", [
     ("nothing%", "Unknown command: nothing"), ("db%", "requires a subcommand"), ("db load 0%", "1 to 32768 bytes"),
-    ("db load 40000%", "1 to 32768"), ("db 123%", "number of hex digits"), ("db zz%", "Invalid hex"), ("db 010203%", "More bytes"), ("infer 0%", "must be >0"),
+    ("db load 40000%", "1 to 32768"), ("db 123%", "number of hex digits"), ("db zz%", "Invalid hex"), ("db 010203%",
+                                                                                                       "More bytes"), ("infer 0%", "must be >0"),
     ("infer 1 x%", "must be >=0"), ("n" * 500 + "%", "too long")])
 def test_mistakes_are_told(built, command, words):
     ask(built[1], "db load 2%")

@@ -474,7 +474,8 @@ def test_images_without_a_channel_axis(tmp_path):
 @pytest.mark.parametrize("theirs", [{"optimizer_config": {"module": "theirs", "class_name": "Adam", "config": {}}, "loss": "mse"},
                                     {"optimizer_config": {"class_name": "Adam", "registered_name": "theirs.x>Adam", "config": {}}, "loss": "mse"},
                                     {"optimizer_config": {"class_name": "Adam", "config": {}},
-                                     "loss": {"module": "theirs", "class_name": "MeanSquaredError", "config": {}}}], ids=["optimizer", "registered", "loss"])
+                                     "loss": {"module": "theirs", "class_name": "MeanSquaredError", "config": {}}}],
+                                     ids=["optimizer", "registered", "loss"])
 def test_training_by_the_owners_code_is_left_out_in_a_sentence(theirs, tmp_path):
     path = as_h5(tmp_path / "m.h5", chain(conv()), {"conv": CONV})
     with h5py.File(path, "r+") as file:

@@ -13,7 +13,7 @@ def test_each_row_is_made_once_also_after_a_stop(tmp_path):
         made.append(n)
         return {"value": np.float32(n) / 2, "places": (n, n + 1)}
 
-    for attempt in range(2):
+    for _ in range(2):
         kept = KeptRows(out, {"data": "a", "bits": (1, 2)})
         rows = [kept.get({"n": n}, lambda n=n: make(n)) for n in (1, 2, 1)]
         assert made == [1, 2] and ({"n": 2} in kept) and ({"n": 3} not in kept)

@@ -95,9 +95,9 @@ def test_the_model_without_its_plan_is_the_same_model(mini, images, tmp_path):
     planned, other = (QuantizedModel(with_variants(mini[1].graph, {"conv2d_1": v})) for v in ("direct16", "winograd2"))
     assert len({m.sha256 for m in (mini[1], planned, other)}) == 3
     built = build_network(planned, tmp_path, name="planned")
-    for protocol, models in (("auto", (mini[1], planned, other)), ("stm", (mini[1], planned))):
+    for protocol, known in (("auto", (mini[1], planned, other)), ("stm", (mini[1], planned))):
         with Board(f"virtual:{built.image.elf}", protocol) as board:
-            for model in models:
+            for model in known:
                 result = evaluate_board(board, images[:2], [0, 0], model=model)
                 assert result["agreement"] == 1.0 and result["sha256"] == planned.sha256
     with Board(f"virtual:{built.image.elf}") as board, pytest.raises(LinkError, match="the one it was built from"):

@@ -28,7 +28,8 @@ class AttackResult:
     x, x_adv: (N, H, W, C) in `bounds`; x_adv_u8: the nearest images of 8 bits that stay within eps; success_u8: success of these.
     pred_clean, pred_adv: classes before and after; y: true labels; target: wanted labels or None; scores_clean, scores_adv:
     probabilities (N, K) or None. norms: {"l0", "l1", "l2", "linf"} of x_adv - x, float64. steps_used, queries: what each image
-    took. about: command and data, as report.record.told gives them. model_identity: see identity.model_identity. within: whether bounds and eps were kept. done: False for images that a stop or a budget left unattacked.
+    took. about: command and data, as report.record.told gives them. model_identity: see identity.model_identity. within: whether
+    bounds and eps were kept. done: False for images that a stop or a budget left unattacked.
     """
 
     name: str

@@ -22,7 +22,8 @@ def square(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
            **options: Unpack[RunOptions]) -> AttackResult:
     """Search at random with up to `queries` queries for each image.
 
-    x (N, H, W, C), or for linf also series (N, W, C) and vectors (N, C), in which a square is a run of positions. norm: linf or l2. share: of the pixels in the first squares. rescale: stretch the schedule of shares, made
+    x (N, H, W, C), or for linf also series (N, W, C) and vectors (N, C), in which a square is a run of positions. norm: linf or
+    l2. share: of the pixels in the first squares. rescale: stretch the schedule of shares, made
     for 10,000 queries, to `queries`; off, as in AutoAttack. early_stop: a fooled image is left alone; False goes on
     to the largest margin. Further options: see run. Returns an AttackResult.
     """

@@ -129,7 +129,8 @@ def _attack(arguments, function):
     settings = chosen_settings(arguments, function, arguments.name)
     with opened(arguments.model, arguments.input_range) as opened_model:
         model, x, y, classes = model_and_images(arguments, opened_model)
-        result = function(model, x, y, **with_eps(settings, function, model), seed=arguments.seed, batch_size=arguments.batch_size, budget=arguments.budget,
+        result = function(model, x, y, **with_eps(settings, function, model), seed=arguments.seed,
+                          batch_size=arguments.batch_size, budget=arguments.budget,
                           out=arguments.out, quiet=arguments.quiet)
     if arguments.out:
         try:

@@ -1,7 +1,8 @@
 """Write a Keras file that the other version opens too, from a Keras file or a float .tflite
 
 OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description, a zoo
-entry, or a .tflite of floats. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and --validation
+entry, or a .tflite of floats. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads;
+--data and --validation
 also write the two arrays that its "Validation inputs" and "Validation outputs" want.
 
     tinyvgg convert keras2.h5 both.h5

@@ -19,7 +19,8 @@ ATTEMPTS = 5                                # in a row that brought nothing new
 
 
 def download(folder=None, *, url=cifar10.URL, size=cifar10.BYTES, sha256=cifar10.SHA256, kind=cifar10.CIFAR10, quiet=False):
-    """Fetch and unpack CIFAR-10 (or another Kind, from its own url) into `folder` (default: $TINYVGG_DATA, else ./data); return the folder of the batches.
+    """Fetch and unpack CIFAR-10 (or another Kind, from its own url) into `folder` (default: $TINYVGG_DATA, else ./data); return
+    the folder of the batches.
 
     A folder that already holds the set is left alone. A partial transfer stays as NAME.part and is continued by the next
     call. Raises DataError where the server fails or the bytes are not those expected, WriteError where the disk is full.

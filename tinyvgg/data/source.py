@@ -22,7 +22,8 @@ def load(spec: str | None = None, *, pixel_range: Range | None = None, expected:
     """Return the DataSet that `spec` names.
 
     spec: "cifar10" or "cifar100" (looked for in $TINYVGG_DATA, ./data and Keras' cache; "cifar100-coarse" has CIFAR-100's 20 coarse
-    labels), "shapes", a folder or archive of CIFAR-10 or CIFAR-100, "X.npy,Y.npy" or "X_train.npy,Y_train.npy,X_test.npy,Y_test.npy", the folder of a saved attack (its adversarial images, as
+    labels), "shapes", a folder or archive of CIFAR-10 or CIFAR-100, "X.npy,Y.npy" or
+    "X_train.npy,Y_train.npy,X_test.npy,Y_test.npy", the folder of a saved attack (its adversarial images, as
     test images); None takes CIFAR-10 where it is found, else shapes.
     pixel_range: (lo, hi) of float .npy images, where the values alone do not tell; expected: that of the data that a model was made
     for (see data.npy). standard: (mean, deviation), numbers or one a channel: every value but those of a saved attack becomes

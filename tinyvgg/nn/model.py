@@ -22,7 +22,8 @@ class Model(Classifier):
         model = nn.Model(x, nn.layers.Dense(10)(nn.layers.Flatten()(x)))
 
     It is a classifier: `logits(x)`, `vjp(x, g)`, `labels(x)`, `bounds`, `n_classes`. A final softmax or sigmoid (see nn.head), be
-    it a layer or an activation, is never part of the logits. One output tells two classes apart (see tinyvgg.classifier). `seed` decides the initial weights; `input_range` (low, high) is the range of the
+    it a layer or an activation, is never part of the logits. One output tells two classes apart (see tinyvgg.classifier). `seed`
+    decides the initial weights; `input_range` (low, high) is the range of the
     images that the network takes, by default that which a first Rescaling or Normalization maps from, else 0..1. A layer that
     occurs twice shares its weights.
     """

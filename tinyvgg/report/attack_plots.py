@@ -22,7 +22,8 @@ def grid(result, path=None, *, count=8, classes=None):
         titles = [_name(labels[at], scores, at, classes) for labels, scores in answers]
         titles.append(f"largest {largest * 255 / (high - low):.1f}/255")
         for axis, image, title in zip(axes[:, i], shown, titles, strict=True):
-            axis.imshow(picture(np.clip(image, 0, 1)), cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal" if image.ndim == 3 else "auto")
+            axis.imshow(picture(np.clip(image, 0, 1)), cmap="gray", vmin=0, vmax=1, interpolation="nearest",
+                        aspect="equal" if image.ndim == 3 else "auto")
             axis.set_title(title, fontsize=7)
             axis.set_xticks([])
             axis.set_yticks([])

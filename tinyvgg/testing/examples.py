@@ -14,7 +14,10 @@ from tinyvgg.nn import layers as L
 
 @dataclass(frozen=True)
 class Example:
-    """A network by its layers (class, settings), its classes, and the shape and range of its input. eps: of L-inf attacks, in the unit of the input."""
+    """A network by its layers (class, settings), its classes, and the shape and range of its input.
+
+    eps: of L-inf attacks, in the unit of the input.
+    """
 
     name: str
     what: str
