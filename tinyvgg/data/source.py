@@ -35,7 +35,8 @@ def load(spec: str | None = None, *, pixel_range: Range | None = None, expected:
         return _saved_attack(attack)
     if standard is None:
         return _load(spec, pixel_range=pixel_range, expected=expected)
-    return _standardised(_load(spec, raw=True), *standard, STANDARD if pixel_range is None else pixel_range)
+    mean, deviation = standard
+    return _standardised(_load(spec, raw=True), mean, deviation, STANDARD if pixel_range is None else pixel_range)
 
 
 def _standardised(dataset, mean, deviation, bounds):
