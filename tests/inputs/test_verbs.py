@@ -28,10 +28,10 @@ def here(tmp_path, monkeypatch):
 
 
 def pair(shape, classes=3, low=0.0, high=1.0, n=80, labels=None):
-    """Save inputs whose class is told by their mean, and return the spec."""
+    """Save noisy copies of a random pattern for each class, and return the spec."""
     rng = np.random.default_rng(0)
     y = np.arange(n) % classes
-    x = np.clip((y.reshape(-1, *(1,) * len(shape)) + 0.5 + 0.2 * rng.standard_normal((n, *shape))) / classes, 0, 1)
+    x = np.clip(rng.random((classes, *shape))[y] + 0.1 * rng.standard_normal((n, *shape)), 0, 1)
     np.save("X.npy", (low + (high - low) * x).astype(np.float32))
     np.save("Y.npy", y if labels is None else labels(y))
     return "X.npy,Y.npy"
@@ -105,7 +105,7 @@ def _stopped(capsys, spec):
 
 ONE_HOT = {"labels": lambda y: np.eye(2)[y]}
 REFUSED = {
-    "channels": (("net", (8, 8, 2)), {}, "have shape (8, 9); expected (N, 8, 8, 2)"),
+    "channels": (("net", (8, 8, 2)), {}, "have shape (16, 9); expected (N, 8, 8, 2)"),
     "range": (("binary.py", (9,)), {"low": -3, "high": 3, "range": "0,1"}, "X.npy has values from -3 to "),
     "no range": (("binary.py", (9,)), {"low": -3, "high": 3}, "Try: --input-range -3,3"),
     "range of one number": (("binary.py", (9,)), {"range": "4"}, "the --input-range is (4.0,)"),
