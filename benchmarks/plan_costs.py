@@ -24,7 +24,7 @@ from tinyvgg.board.evaluator import profile_board
 from tinyvgg.codegen.variants import variants, with_variants
 from tinyvgg.errors import BuildError
 from tinyvgg.firmware.build import find_compiler
-from tinyvgg.firmware.costs import LAYER_RAM, measure
+from tinyvgg.firmware.costs import LAYER_RAM, OF_FLASH, measure
 from tinyvgg.firmware.image import board_facts
 from tinyvgg.firmware.network import build_network, float_place
 from tinyvgg.nn import layers as L
@@ -97,7 +97,7 @@ def mixed():
 
 NETWORKS = {"light": models.light, "resnet8": models.resnet8, "mixed": mixed}
 LOOKED_UP = ("direct", *(v for v in VARIANTS if v.endswith("_ram")))
-VARIED = {"int8": tuple(v for v in VARIANTS if v != "direct_ram"), "shared4": LOOKED_UP, "shared3": LOOKED_UP}
+VARIED = {"int8": tuple(v for v in VARIANTS if v != "direct_ram" and not v.endswith("_held")), "shared4": LOOKED_UP, "shared3": LOOKED_UP}
 
 
 @lru_cache
@@ -196,7 +196,7 @@ def fit_cycles(measurements):
     for kind, counted, took in (layer for row in measurements for layer in row["layers"]):
         by_kind[kind].append((counted, took))
     for kind, rows in sorted(by_kind.items()):
-        names = list(dict.fromkeys(n for counted, _ in rows for n in counted))
+        names = [n for n in dict.fromkeys(n for counted, _ in rows for n in counted) if n not in OF_FLASH]
         a = np.array([[counted.get(n, 0) for n in names] for counted, _ in rows], float)
         b = np.array([took for _, took in rows], float)
         weight = 1 / (b + SMALL)

@@ -31,6 +31,7 @@ CLOCK_KHZ = 120_000
 PLANS = [("light", ("winograd4", "winograd2")), ("light", ("direct",)), ("light", ("winograd4_ram",)), ("light", ("direct16_ram",)),
          ("resnet8", ("direct16",)), ("resnet8", ("winograd2", "direct16")), ("resnet8", ("winograd2_ram", "direct16_ram"))]
 COUNTED = ("products", "results", "gathered", "expanded", "outputs")
+READ = ("read",)            # what kernels made for their shape wait for where they run in SRAM2
 HEAD = """# Cycles that the flash adds to a layer, for the planner: written by benchmarks/plan_stalls.py from the calibrated virtual board.
 # [CODE.BANK] KIND: cycles for each of what is counted (firmware/costs.py); CODE: where kernels made for their shape run.
 """
@@ -82,7 +83,8 @@ def fit(rows):
     for row in rows:
         by[row["code"], row["bank"], row["kind"]].append(row)
     for (code, bank, kind), of in sorted(by.items()):
-        names = [n for n in COUNTED if any(r["counts"].get(n) for r in of)]
+        own = kind.startswith(("direct16", "winograd"))
+        names = [n for n in (READ if own and code == "sram2" else (*COUNTED, *READ) if own else COUNTED) if any(r["counts"].get(n) for r in of)]
         a = np.array([[r["counts"].get(n, 0) for n in names] for r in of], float).reshape(len(of), len(names))
         b = np.maximum([r["stalls"] for r in of], 0)
         weight = 1 / (b + 10_000)

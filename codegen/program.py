@@ -20,11 +20,12 @@ def emit(op, program):
 @briefly
 @dataclass(frozen=True)
 class Constant:
-    """A const array of the generated code, belonging to the op called `op`."""
+    """A const array of the generated code, belonging to the op called `op`; held: firmware copies it to RAM at the start."""
     op: str
     name: str
     array: np.ndarray
     comment: str
+    held: bool = False
 
     ctype = property(lambda self: CTYPES[self.array.dtype.name])
 
@@ -65,10 +66,10 @@ class Program:
         """The Schedule that the graph carries."""
         return schedule_of(self.graph)
 
-    def constant(self, op, what, array, comment=""):
+    def constant(self, op, what, array, comment="", held=False):
         """Add an array to the constants and return the C expression that means it."""
         name = f"{self.symbol(op)}_{what}"
-        self.constants.append(Constant(op.name, name, np.ascontiguousarray(array), comment))
+        self.constants.append(Constant(op.name, name, np.ascontiguousarray(array), comment, held))
         return f"{self.name}_weights.{name}" if self.in_one_struct else f"{self.name}_{name}"
 
     @property
@@ -89,6 +90,10 @@ class Program:
     def constant_bytes(self, op=None):
         """Bytes of constants, of one op or of all."""
         return sum(c.array.nbytes for c in self.constants if op is None or c.op == op.name)
+
+    def held_bytes(self, op=None):
+        """Bytes of the constants, of one op or of all, that firmware copies to RAM at the start."""
+        return sum(c.array.nbytes for c in self.constants if c.held and (op is None or c.op == op.name))
 
     @property
     def layers(self):

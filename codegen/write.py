@@ -47,17 +47,18 @@ def _read(name):
 
 
 def _kernel(name):
-    """The text of a kernel file; tv_mac_UxN, the inner loop for a depth of U * N words, is made of tv_mac.h, and of a kernel with
-    a tail the one that ends in TensorFlow Lite's arithmetic."""
+    """The text of a kernel file; tv_mac_UxN and tv_mac_UxN_B, inner loops for a depth of U * N words, are made of tv_mac.h, and of a
+    kernel with a tail the one that ends in TensorFlow Lite's arithmetic."""
     if name in LITE:
         own = LITE[name]
         renamed = {f: f.replace("tv_", "tv_lite_", 1) for f in (own, f"{own}_layer")} | {"tv_tail_u8": "tv_lite_tail"}
         return '#include "tv_lite.h"\n' + "".join(f"#define {a} {b}\n" for a, b in renamed.items()) + _read(f"{own}.c")
-    made = re.fullmatch(r"tv_mac_(\d+)x(\d+)", name)
+    made = re.fullmatch(r"tv_mac_(\d+)x(\d+)(?:_(\d))?", name)
     if not made:
         return _read(f"{name}.c")
-    unroll, chunks = made.groups()
-    return f'#define TV_MAC {name}\n#define TV_UNROLL {unroll}\n#define TV_CHUNKS {chunks}\n#include "tv_mac.h"\n'
+    unroll, chunks, blocks = made.groups()
+    return (f"#define TV_MAC {name}\n#define TV_UNROLL {unroll}\n#define TV_CHUNKS {chunks}\n#define TV_BLOCKS {blocks or 0}\n"
+            '#include "tv_mac.h"\n')
 
 
 def _filled(name, values):
@@ -191,8 +192,8 @@ def _weights(program, facts):
     if program.in_one_struct:
         members = [_about(c) + array_text(f".{c.name}", c.array, end=",") for c in program.constants]
         return f"{head}TV_CONST {program.name}_weights_type {program.name}_weights TV_WEIGHTS = {{\n{''.join(members)}}};\n"
-    return head + "\n".join(_about(c) + array_text(f"TV_CONST {c.ctype} {program.name}_{c.name}[{c.array.size}] TV_WEIGHTS",
-                                                   c.array)
+    return head + "\n".join(_about(c) + array_text(f"TV_CONST {c.ctype} {program.name}_{c.name}[{c.array.size}] "
+                                                   f"{'TV_HELD' if c.held else 'TV_WEIGHTS'}", c.array)
                             for c in program.constants)
 
 

@@ -149,7 +149,7 @@ def _linker_script(facts, stack):
     alias = facts.ramcode["in_ram"]
     values = {"part": facts.part, "stack": stack,
               "ram_limit": hex(facts.ram["origin"] + (facts.ram["length"] if alias is None else alias))}
-    for name in ("flash", "ram", "ramcode"):
+    for name in ("flash", "ram", "ramcode", "held"):
         memory = getattr(facts, name)
         values |= {f"{name}_origin": f"{memory['origin']:#010x}", f"{name}_length": memory["length"]}
     try:
@@ -176,11 +176,11 @@ def _compile(command, facts, scratch):
 
 def _refusal(text, facts):
     """Turn the compiler's words into one sentence: too large by so many bytes, or its first error."""
-    over = re.search(r"(?:region .?|in region ')(FLASH|RAM|RAMCODE).?[^\n]*?overflow\w* by (\d+) bytes", text)
+    over = re.search(r"(?:region .?|in region ')(FLASH|RAM|RAMCODE|HELD).?[^\n]*?overflow\w* by (\d+) bytes", text)
     if over:
         where, missing = over.group(1), int(over.group(2))
-        limit = {"FLASH": facts.flash, "RAM": facts.ram, "RAMCODE": facts.ramcode}[where]["length"]
-        kind = {"FLASH": "flash", "RAM": "RAM", "RAMCODE": "SRAM2 (code in RAM)"}[where]
+        limit = {"FLASH": facts.flash, "RAM": facts.ram, "RAMCODE": facts.ramcode, "HELD": facts.held}[where]["length"]
+        kind = {"FLASH": "flash", "RAM": "RAM", "RAMCODE": "SRAM2 (code in RAM)", "HELD": "RAM for weights that are held there"}[where]
         return BuildError(f"the image does not fit the {facts.part}: its {kind} of {limit:,} bytes lacks {missing:,}",
                           smaller(where == "FLASH"))
     errors = [line for line in text.splitlines() if "error" in line.lower()]

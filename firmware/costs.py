@@ -11,18 +11,20 @@ from tinyvgg.codegen.program import Program, emit
 from tinyvgg.errors import NotYet
 from tinyvgg.firmware.image import board_facts
 
+OF_FLASH = {"read"}         # what is counted for the flash's sake alone
 LAYER_RAM = 8               # bytes that firmware keeps for a layer: its cycles and its checksum
 
 
 @dataclass(frozen=True)
 class Cost:
     """One layer as one variant: cycles an image at zero wait states, bytes of flash (constants and code), bytes of scratch in the
-    arena; cycles that the flash adds; bytes of code of its own."""
+    arena; cycles that the flash adds; bytes of code of its own; bytes of weights that are held in RAM."""
     cycles: float
     flash: int
     scratch: int
     stalls: float = 0.0
     code: int = 0
+    held: int = 0
 
     @property
     def time(self):
@@ -54,22 +56,22 @@ def layer_cost(graph, name, variant, table, stalls=None):
 
     stalls: what the flash adds, of firmware.stalls; None for none.
     """
-    kind, counted, constants, scratch = measure(graph, name, variant)
+    kind, counted, constants, scratch, held = measure(graph, name, variant)
     op, known = graph[name], table.cycles.get(kind)
     if not counted:
         raise NotYet(f"no cost for {type(op).__name__} ({name!r}): the Step of its emitter in codegen/ops/ has no counts")
-    if known is None or kind not in table.code or set(counted) - set(known):
+    if known is None or kind not in table.code or set(counted) - set(known) - OF_FLASH:
         raise NotYet(f"no cost for {type(op).__name__} ({name!r}): the board's costs.toml has no {kind!r} with coefficients for "
                      f"{', '.join(counted)}", "python benchmarks/plan_costs.py, which measures and writes them")
     own = table.code[kind] if kind.startswith(("direct16", "winograd")) else 0
-    return Cost(sum(n * known[what] for what, n in counted.items()), constants + table.code[kind], scratch,
-                stalls.of(kind, counted) if stalls else 0.0, own)
+    return Cost(sum(n * known[what] for what, n in counted.items() if what not in OF_FLASH), constants + table.code[kind], scratch,
+                stalls.of(kind, counted) if stalls else 0.0, own, held)
 
 
 def measure(graph, name, variant):
-    """Return (kind, {what is counted: how many}, bytes of constants, bytes of scratch) of a layer as `variant`."""
+    """Return (kind, {what is counted: how many}, bytes of constants, of scratch, of weights held in RAM) of a layer as `variant`."""
     import tinyvgg.codegen.ops  # noqa: F401  (registers the emitters)
     op = replace(graph[name], variant=variant) if hasattr(graph[name], "variant") else graph[name]
     program = Program(replace(graph, ops=tuple(op if o.name == name else o for o in graph.ops)), "cost")
     step = emit(op, program)
-    return step.kind, step.counts, program.constant_bytes(op), step.scratch
+    return step.kind, step.counts, program.constant_bytes(op), step.scratch, program.held_bytes(op)

@@ -58,6 +58,13 @@ class BoardFacts:
         """Flash wait states that the core clock needs."""
         return -(-self.clock_hz // self.wait_state_hz) - 1
 
+    @property
+    def held(self):
+        """{"origin", "length"} of the RAM behind the memory on the code bus, where a plan may hold weights; length 0: none."""
+        alias, end = self.ramcode["in_ram"], self.ram["origin"] + self.ram["length"]
+        origin = end if alias is None else self.ram["origin"] + alias + self.ramcode["length"]
+        return {"origin": origin, "length": end - origin}
+
     def check_bank(self, two_banks):
         """Raise OptionError where the flash cannot be one bank and is to be."""
         if not (two_banks or self.banks):

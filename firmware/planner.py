@@ -3,7 +3,8 @@
 Time is cycles with what the flash adds to them (firmware/stalls.py). Time and flash add up over layers, so within a limit of the
 arena the choice is a multiple-choice knapsack, solved by keeping,
 layer by layer, each (flash, cycles) that no other beats (Kellerer, Pferschy, Pisinger, 2004, chapter 11). The arena does not add
-up: the search is repeated for several limits of it, and for several sets of layers that run row by row, found greedily.
+up: the search is repeated for several limits of it, and for several sets of layers that run row by row, found greedily. The plans
+that are left then have weights held in RAM, layer by layer, those that save most time by byte first.
 """
 import math
 from dataclasses import dataclass
@@ -69,22 +70,46 @@ class Planner:
             levels = sorted({beside[name] + scratch for name, row in need.items() for scratch in row.values()})
             for level in _spread([n for n in levels if n >= _least(need, beside)], LEVELS):
                 found += self.within(streams, level, beside, flash)
-        found = [p for p in found if (flash is None or p.flash_bytes <= flash) and (ram is None or p.ram_bytes <= ram)]
-        return undominated([p for p in found if self.placed(p)])
+        found = undominated(self.fitting(found, flash, ram))
+        return undominated(found + self.fitting([held for plan in found for held in self.with_held(plan)], flash, ram))
+
+    def fitting(self, plans, flash, ram):
+        """Those of the Plans that keep the budgets and can be placed."""
+        return [p for p in plans if (flash is None or p.flash_bytes <= flash) and (ram is None or p.ram_bytes <= ram) and self.placed(p)]
+
+    def with_held(self, plan):
+        """Plans that hold ever more weights in RAM: the layers that gain most time by byte first, as far as there is room."""
+        inside, gains = {name for stream in plan.streams for name in stream}, []
+        for name, row in self.costs.items():
+            held = {v: c for v, c in row.items() if c.held and name not in inside}
+            best = min(held, key=lambda v: held[v].time, default=None)
+            gain = row[plan.variants.get(name, "direct")].time - held[best].time if held else 0
+            if gain > 0:
+                gains.append((gain / held[best].held, name, best))
+        chosen, used = {n: plan.variants.get(n, "direct") for n in self.costs}, 0
+        for _, name, variant in sorted(gains, reverse=True):
+            if self.stalls and used + self.costs[name][variant].held <= self.stalls.held_limit:
+                chosen, used = {**chosen, name: variant}, used + self.costs[name][variant].held
+                yield self.plan(chosen, plan.streams)
 
     def placed(self, plan):
         """Whether a plan's kernels fit where they are to run, beside its variables."""
-        s, code = self.stalls, self.own_code(plan.variants)
-        return not (s and s.code == "sram2" and code) or (code <= s.code_limit and plan.ram_bytes - code <= s.ram_limit)
+        s, code, held = self.stalls, self.own_code(plan.variants), self.held(plan.variants)
+        return not (s and s.code == "sram2" and code) or (code <= s.code_limit and plan.ram_bytes - code - held <= s.ram_limit)
+
+    def held(self, variants):
+        """Bytes of weights that are held in RAM."""
+        return sum(self.costs[name][variant].held for name, variant in variants.items())
 
     def own_code(self, variants):
         """Bytes of the kernels that are made for their shapes."""
         return sum(self.costs[name][variant].code for name, variant in variants.items())
 
     def choices(self, streams):
-        """{layer: {variant: Cost}} with what a stream allows: kernels that can run row by row."""
+        """{layer: {variant: Cost}} with what a stream allows, kernels that can run row by row; no weights held in RAM."""
         inside = {name for stream in streams for name in stream}
-        return {name: {v: c for v, c in row.items() if v == "direct" or name not in inside} for name, row in self.costs.items()}
+        return {name: {v: c for v, c in row.items() if v == "direct" or name not in inside and not c.held}
+                for name, row in self.costs.items()}
 
     def within(self, streams, level, beside, flash):
         """The Plans of one set of streams whose layers need at most `level` bytes beside what is alive."""
@@ -102,7 +127,7 @@ class Planner:
         costs = {name: self.costs[name][variant] for name, variant in chosen.items()}
         arena, ram = self.memory({name: c.scratch for name, c in costs.items()}, streams)
         variants = {n: v for n, v in chosen.items() if hasattr(self.graph[n], "variant")}
-        ram += self.table.base_ram + LAYER_RAM * (len(costs) - sum(len(s) - 1 for s in streams) + 1)
+        ram += self.held(variants) + self.table.base_ram + LAYER_RAM * (len(costs) - sum(len(s) - 1 for s in streams) + 1)
         code = "flash" if self.stalls is None else self.stalls.code
         return Plan(variants, streams, round(sum(c.cycles for c in costs.values())),
                     self.table.base_flash + sum(c.flash for c in costs.values()),

@@ -9,12 +9,14 @@ from tinyvgg.firmware.facts import board_facts
 class Stalls:
     """Cycles that the flash adds for each of what is counted, by kind of kernel; `code`: where kernels made for their shape run.
 
-    code_limit: bytes of such kernels that fit there; ram_limit: bytes at which variables must end beside them (None: in flash).
+    code_limit: bytes of such kernels that fit there; ram_limit: bytes at which variables must end beside them (None: in flash);
+    held_limit: bytes of weights that may be held in the RAM behind them.
     """
     kinds: dict
     code: str
     code_limit: int | None = None
     ram_limit: int | None = None
+    held_limit: int = 0
 
     def of(self, kind, counted):
         """Cycles that the flash adds to a layer of a kind."""
@@ -29,4 +31,5 @@ def load_stalls(board, code="sram2", bank="dual"):
     if code == "flash":
         return Stalls(kinds, code)
     alias = facts.ramcode["in_ram"]
-    return Stalls(kinds, code, facts.ramcode["length"], facts.ram["length"] if alias is None else alias)
+    return Stalls(kinds, code, facts.ramcode["length"], facts.ram["length"] if alias is None else alias,
+                  facts.held["length"])

@@ -10,7 +10,8 @@
 
 #include <stdint.h>
 
-/* Where constants and the arena go: -DTV_SECTIONS puts them into linker sections of their own, so that they can be moved;
+/* Where constants and the arena go: -DTV_SECTIONS puts them into linker sections of their own, so that they can be moved, and weights
+ * that a plan wants held in RAM into .tv_weights.held, which start-up code may copy there;
  * -DTV_WEIGHTS_IN_RAM makes constants variables, which start-up code copies from flash and a program may repair. */
 #if defined(TV_WEIGHTS_IN_RAM)
 #define TV_CONST
@@ -29,6 +30,11 @@
 #else
 #define TV_WEIGHTS
 #define TV_ARENA
+#endif
+#if defined(TV_SECTIONS) && !defined(TV_WEIGHTS_IN_RAM) && defined(__GNUC__)
+#define TV_HELD __attribute__((section(".tv_weights.held"), aligned(8)))
+#else
+#define TV_HELD TV_WEIGHTS
 #endif
 
 /* Where code goes that runs often: -DTV_RAMCODE asks for the section .ramcode, which the start-up code copies to RAM. */

@@ -4,7 +4,11 @@
  *     m[b][column][filter] = sum_k x[b][k][column] . w[b][k][filter]        from m up to end, b by b
  *
  * x [blocks][depth][2], w [depth][4], which moves on by w_step words after each block (0: the same filters again). The dot is of
- * two halves of a word; sums wrap modulo 2^32. */
+ * two halves of a word; sums wrap modulo 2^32. Either may be the weights: with x [places][depth][2 filters] and w
+ * [places][depth][4 tiles] each weight is read for four tiles at once.
+ *
+ * tv_mac_UxN_B.c makes it for Winograd's places: TV_BLOCKS = B blocks at one go, a count of blocks that B divides, and
+ * w_step = 4 * depth, whatever is passed. */
 #include "tv_intrinsics.h"
 #include "tv_kernels.h"
 
@@ -31,6 +35,54 @@
     "ldr    lr, [r1, #16*tv_k+12]\n\t"             \
     TV_FOUR(op, "r6", "r7", "r10", "r11")          \
     ".set tv_k, tv_k + 1\n\t"
+
+/* What runs from flash has to fit its cache of 1 KB: 16 words of products at one go. */
+#if TV_BLOCKS > 1 && TV_BLOCKS * TV_UNROLL > 16 && !defined(TV_RAMCODE)
+#undef TV_BLOCKS
+#define TV_BLOCKS 1
+#endif
+
+#if TV_BLOCKS && defined(__ARM_FP)
+/* m and end wait in s0 and s1, which costs a cycle where the stack costs two. */
+#define TV_PRODUCTS                                \
+    TV_WORD(TV_SMUAD)                              \
+    ".rept " TV_DEEP " - 1\n\t"                    \
+    TV_WORD(TV_SMLAD)                              \
+    ".endr\n\t"                                    \
+    "vmov   r12, s0\n\t"                           \
+    "stm    r12!, {r4, r5, r6, r7, r8, r9, r10, r11}\n\t"
+
+TV_HOT __attribute__((naked, noinline)) void TV_MAC(const uint32_t *x __attribute__((unused)), const uint32_t *w __attribute__((unused)),
+                                                    int32_t *m __attribute__((unused)), const int32_t *end __attribute__((unused)),
+                                                    uint32_t w_step __attribute__((unused)))
+{
+    __asm__ volatile(
+        "push   {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
+        "vmov   s0, r2\n\t"
+        "vmov   s1, r3\n"
+        "1:\n\t"
+        ".set tv_k, 0\n\t"
+        TV_PRODUCTS
+#if TV_BLOCKS > 1
+        "vmov   s0, r12\n\t"
+        TV_PRODUCTS
+#endif
+#if TV_BLOCKS > 2
+        "vmov   s0, r12\n\t"
+        TV_PRODUCTS
+        "vmov   s0, r12\n\t"
+        TV_PRODUCTS
+#endif
+        "vmov   lr, s1\n\t"
+        "vmov   s0, r12\n\t"
+        "addw   r0, r0, #8*" TV_TEXT(TV_BLOCKS) "*" TV_DEEP "\n\t"
+        "addw   r1, r1, #16*" TV_TEXT(TV_BLOCKS) "*" TV_DEEP "\n\t"
+        "cmp    r12, lr\n\t"
+        "bne    1b\n\t"
+        "pop    {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n");
+}
+
+#else
 
 TV_HOT __attribute__((naked, noinline)) void TV_MAC(const uint32_t *x __attribute__((unused)), const uint32_t *w __attribute__((unused)),
                                                     int32_t *m __attribute__((unused)), const int32_t *end __attribute__((unused)),
@@ -87,6 +139,8 @@ TV_HOT __attribute__((naked, noinline)) void TV_MAC(const uint32_t *x __attribut
         "add    sp, sp, #12\n\t"
         "pop    {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n");
 }
+
+#endif
 
 #else
 

@@ -49,8 +49,8 @@ TV_HOT static void tv_transform(const uint8_t *rows, uint32_t batch, uint32_t *v
 {
     for (uint32_t r = 0; r < batch; r++, rows += TV_TILE * TV_LINE)
         for (uint32_t c = 0; c < TV_PADDED_CHANNELS; c += 4) {
-            tv_transform_pair(rows + c, r * TV_TILE_COLUMNS, values + c, 0);
-            tv_transform_pair(rows + c, r * TV_TILE_COLUMNS, values + c + 2, 1);
+            tv_transform_pair(rows + c, r * TV_TILE_COLUMNS, values + c / 2 * TV_TOGETHER, 0);
+            tv_transform_pair(rows + c, r * TV_TILE_COLUMNS, values + (c / 2 + 1) * TV_TOGETHER, 1);
         }
 }
 
@@ -109,7 +109,7 @@ static inline void tv_result_tile(const tv_channel *channel, const int32_t *m, u
 static inline void tv_result_tiles(const tv_channel *channel, const int32_t *m, uint32_t row, uint32_t column, uint32_t count,
                                    uint8_t *y, int falling)
 {
-    for (; count--; m += 4) tv_result_tile(channel, m, row, column++, y, falling);
+    for (; count--; m += TV_TILE_WORDS) tv_result_tile(channel, m, row, column++, y, falling);
 }
 
 #include "tv_winograd_run.h"

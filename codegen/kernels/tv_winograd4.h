@@ -26,7 +26,7 @@
     } while (0)
 
 /* Whether the M4's own transforms can take the shape: see tv_winograd4_m4.h. */
-#define TV_FITS_OFFSETS (2 * TV_LINE + 5 * TV_PADDED_CHANNELS <= 4080 && TV_PADDED_CHANNELS <= 168 && TV_TILE_COLUMNS <= 65535)
+#define TV_FITS_OFFSETS (2 * TV_LINE + 5 * TV_PADDED_CHANNELS <= 4080 && 12 * TV_TOGETHER * TV_PADDED_CHANNELS <= 4080 && TV_TILE_COLUMNS <= 65535)
 #define TV_EVEN_TILES (TV_POOL ? TV_OUT_HEIGHT % 2 == 0 && TV_OUT_WIDTH % 2 == 0 : TV_OUT_HEIGHT % 4 == 0 && TV_OUT_WIDTH % 4 == 0)
 #define TV_VALUES_IN_M4 (TV_DSP && TV_FITS_OFFSETS)
 #define TV_RESULTS_IN_M4 (TV_DSP && TV_EVEN_TILES && TV_WITH_TAIL && 4 * TV_FILTERS <= 4080 && TV_OUT_WIDTH * TV_FILTERS <= 65535)
@@ -41,13 +41,13 @@ TV_VALUES_M4(tv_values_odd, ", ror #8")
 
 TV_HOT static void tv_transform(const uint8_t *rows, uint32_t batch, uint32_t *values)
 {
-    const int32_t back = 4 - 4 * TV_PLACES * TV_VALUE_STEP, on = -4;
+    const int32_t back = 4 - 4 * TV_PLACES * TV_VALUE_STEP, on = TV_TOGETHER == 4 ? back : -4;
     for (uint32_t r = 0; r < batch; r++, rows += TV_TILE * TV_LINE) {
         const uint32_t t = r * TV_TILE_COLUMNS;
         for (uint32_t c = 0; c < TV_PADDED_CHANNELS; c += 4) {
-            uint32_t *to = tv_tile_values(values + c, t);
+            uint32_t *to = tv_tile_values(values + c / 2 * TV_TOGETHER, t);
             tv_values_even(rows + c, to, t & 1u ? on : back, t & 1u ? back : on);
-            tv_values_odd(rows + c, to + 2, t & 1u ? on : back, t & 1u ? back : on);
+            tv_values_odd(rows + c, to + TV_TOGETHER, t & 1u ? on : back, t & 1u ? back : on);
         }
     }
 }
@@ -87,8 +87,8 @@ TV_HOT static void tv_transform(const uint8_t *rows, uint32_t batch, uint32_t *v
 {
     for (uint32_t r = 0; r < batch; r++, rows += TV_TILE * TV_LINE)
         for (uint32_t c = 0; c < TV_PADDED_CHANNELS; c += 4) {
-            tv_transform_pair(rows + c, r * TV_TILE_COLUMNS, values + c, 0);
-            tv_transform_pair(rows + c, r * TV_TILE_COLUMNS, values + c + 2, 1);
+            tv_transform_pair(rows + c, r * TV_TILE_COLUMNS, values + c / 2 * TV_TOGETHER, 0);
+            tv_transform_pair(rows + c, r * TV_TILE_COLUMNS, values + (c / 2 + 1) * TV_TOGETHER, 1);
         }
 }
 
@@ -189,7 +189,7 @@ static inline void tv_result_tile(const tv_channel *channel, const int32_t *m, u
 static inline void tv_result_tiles(const tv_channel *channel, const int32_t *m, uint32_t row, uint32_t column, uint32_t count,
                                    uint8_t *y, int falling)
 {
-    for (; count--; m += 4) tv_result_tile(channel, m, row, column++, y, falling);
+    for (; count--; m += TV_TILE_WORDS) tv_result_tile(channel, m, row, column++, y, falling);
 }
 
 #endif

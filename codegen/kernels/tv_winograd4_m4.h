@@ -53,7 +53,7 @@
 #define TV_MEND_M4(r, j)                           \
     "and    r10, " r ", #0x8000\n\t"               \
     "add    " r ", " r ", r10, lsl #1\n\t"         \
-    "str    " r ", [r1, #" #j "*4*" TV_TEXT(TV_PADDED_CHANNELS) "]\n\t"
+    "str    " r ", [r1, #" #j "*" TV_PLACE_BYTES "]\n\t"
 
 #define TV_ROW_M4(i)                               \
     "ldr    r2, [sp, #4*" #i "]\n\t"               \
@@ -64,7 +64,7 @@
     "ldr    r7, [sp, #4*" #i "+120]\n\t"           \
     TV_SUMS_M4("r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9") \
     TV_MEND_M4("r2", 0) TV_MEND_M4("r4", 1) TV_MEND_M4("r8", 2) TV_MEND_M4("r3", 3) TV_MEND_M4("r6", 4) TV_MEND_M4("r7", 5) \
-    "addw   r1, r1, #24*" TV_TEXT(TV_PADDED_CHANNELS) "\n\t"
+    "addw   r1, r1, #6*" TV_PLACE_BYTES "\n\t"
 
 /* from: four channels of the first pixel; step, other: bytes from the end of a tile's values to the next one's, in turn. */
 #define TV_VALUES_M4(name, half)                                                                           \
@@ -237,7 +237,7 @@ TV_HOT static __attribute__((naked, noinline)) void name(const int32_t *m TV_UNU
         "ldr    r1, [sp, #112]\n\t"                                                                        \
         "movw   r4, #" TV_TEXT(TV_TILE_STEP) "*" TV_TEXT(TV_FILTERS) "\n\t"                                \
         "add    r1, r1, r4\n\t"                                                                            \
-        "add    r0, r0, #16\n\t"                                                                           \
+        "add    r0, r0, #4*" TV_TEXT(TV_TILE_WORDS) "\n\t"                                                  \
         "subs   r3, r3, #1\n\t"                                                                            \
         "str    r3, [sp, #108]\n\t"                                                                        \
         "bne    1b\n\t"                                                                                    \

@@ -15,18 +15,30 @@ from tinyvgg.quant.ops.weights import weights_of
 from tinyvgg.quant.packing import pack_bits
 
 RAM = "_ram"                # variants that keep int8 weights or codebooks in flash and widen or transform them in RAM
+HELD = "_held"              # variants whose weights are wide already, and copied to RAM as the board starts
 TILES = {"winograd2": 2, "winograd4": 4}
 BITS = {"winograd2": 2, "winograd4": 6}         # below the accumulator's unit, which must still fit 32 bits
 DEEPEST = 24                # words of products that the inner loop unrolls, where it is not unrolled at one go
 AT_ONE_GO = 64
+PLACES_AT_ONE_GO = 32       # words of products that Winograd's inner loop unrolls, of several places
 BATCH_BYTES = 48 << 10      # of transformed values at a time; where weights are transformed each time, more at a time
 BATCH_BYTES_RAM = 80 << 10
 BLOCK_BYTES = 12 << 10      # of gathered columns at a time
 
 
+def base_of(variant):
+    """The kernel of a variant: "direct16", "winograd2", "winograd4", wherever its weights lie."""
+    return variant.removesuffix(RAM).removesuffix(HELD)
+
+
+def is_transformed(variant):
+    """Whether a variant's constants are Winograd's words, not weights."""
+    return base_of(variant) in TILES and not variant.endswith(RAM)
+
+
 def refusal(op, input_shape, variant):
-    """Return why the convolution `op` cannot run as `variant` ("direct16", "winograd2" ..., with or without "_ram"), or None."""
-    base = variant.removesuffix(RAM)
+    """Return why the convolution `op` cannot run as `variant` ("direct16", "winograd2_ram", "winograd4_held" ...), or None."""
+    base = base_of(variant)
     _, kh, kw, c = op.weights.shape
     if op.dilation != (1, 1):
         return "it is dilated"
@@ -52,12 +64,13 @@ def fixed_step(op, program):
     why = refusal(op, program.input_shapes(op)[0], op.variant)
     if why:
         raise NotYet(f"the variant {op.variant} cannot take {op.name!r}: {why}", 'variant "direct"')
-    base, expand = op.variant.removesuffix(RAM), op.variant.endswith(RAM)
+    base, expand = base_of(op.variant), op.variant.endswith(RAM)
     make = _direct16 if base == "direct16" else _winograd
     defines, layout, mac, scratch = make(op, program.input_shapes(op)[0], base, expand)
     symbol = f"{program.name}_{program.symbol(op)}"
     bits, four = (index_bits(op, base), layout(weights_of(op)[:4]).size) if expand else (0, 0)
-    fields = indices(program, op, layout) if bits else {"weights": program.constant(op, "weights", layout(weights_of(op)))}
+    held = op.variant.endswith(HELD)
+    fields = indices(program, op, layout) if bits else {"weights": program.constant(op, "weights", layout(weights_of(op)), held=held)}
     fields["tail"] = integer_tail(program, op, weights_of(op), op.input_zero)
     scratch += four if bits else 0
     lines = [f"#define {key} {value}" for key, value in {"TV_NAME": symbol, **_shape(op, program), "TV_EXPAND": int(expand),
@@ -70,7 +83,7 @@ def fixed_step(op, program):
                    f"static TV_CONST {struct} {program.symbol(op)}_layer = {initializer(fields)};")
     return Step(f"{symbol}(&{program.symbol(op)}_layer, {{x}}, {{y}}, {{scratch}})", (mac,), declaration, scratch,
                 sources={f"{symbol}.c": text}, kind=kind_of(op),
-                counts=_counts(op, program.input_shapes(op)[0], base, defines, bits))
+                counts=_counts(op, program.input_shapes(op)[0], base, defines, bits) | {"read": _bytes_read(op, base, defines, program)})
 
 
 def _counts(op, input_shape, base, shape, bits):
@@ -82,13 +95,26 @@ def _counts(op, input_shape, base, shape, bits):
     else:
         tiles, places = size // op.shape[-1] * math.prod((op.pool or (1, 1))[:2]), 1
         times = -(-tiles // shape["TV_BLOCK"])
-    words, pairs = places * shape["TV_DEPTH"], round_up(tiles, 2) * f
+    words, pairs = places * shape["TV_DEPTH"], round_up(tiles, shape.get("TV_TOGETHER", 2)) * f
     found = {"layer": 1, "copied": math.prod(map_shape(input_shape)) * shape["TV_COPY"], "gathered": tiles * words,
              "results": tiles * places * f, "outputs": size, "products": pairs * words, "calls": pairs * places // 4}
     if op.variant.endswith(RAM):
         found["expanded"] = times * f * words
         found["looked_up"] = times * f * math.prod(op.weights.shape[1:]) if bits else 0
     return found
+
+
+def _bytes_read(op, base, shape, program):
+    """Bytes of constants that such a kernel reads from flash, those read again counted again."""
+    if op.variant.endswith(HELD):
+        return 0
+    own = sum(c.array.nbytes for c in program.constants if c.op == op.name and c.name.endswith(("_weights", "_indices")))
+    rows = shape.get("TV_TILE_ROWS", 0)
+    all_, each = (rows * shape["TV_TILE_COLUMNS"], shape["TV_BATCH"] * shape["TV_TILE_COLUMNS"]) if rows else (
+        math.prod(map_shape(op.shape)[:2]) * math.prod((op.pool or (1, 1))[:2]), shape["TV_BLOCK"])
+    batches = [each] * (all_ // each) + ([all_ % each] if all_ % each else [])
+    together = shape.get("TV_TOGETHER", 2)
+    return own * (len(batches) if op.variant.endswith(RAM) else sum(-(-n // together) for n in batches))
 
 
 def index_bits(op, base):
@@ -204,18 +230,27 @@ def _winograd(op, input_shape, base, expand):
     places, depth, width = (tile + 2) ** 2, channels // 2, columns * tile + 2
     width = max(width, op.padding[1][0])
     unroll, chunks = mac_depth(depth)
+    held = op.variant.endswith(HELD)
+    together = 4 if not (expand or held) and columns in (1, 2, 4) and rows * columns > 2 else 2
     if unroll * chunks != depth:
         unroll, chunks = max(n for n in range(1, AT_ONE_GO + 1) if depth % n == 0), 0
         chunks = depth // unroll
     batch = int(np.clip((BATCH_BYTES_RAM if expand else BATCH_BYTES) // (columns * places * depth * 4), 1, rows))
     defines = {"TV_DEPTH": depth, "TV_COPY": 1, "TV_PADDED_WIDTH": width, "TV_PADDED_CHANNELS": channels,
-               "TV_TILE_ROWS": rows, "TV_TILE_COLUMNS": columns, "TV_BATCH": batch, "TV_POOL": int(op.pool is not None),
+               "TV_TILE_ROWS": rows, "TV_TILE_COLUMNS": columns, "TV_BATCH": batch, "TV_TOGETHER": together,
+               "TV_POOL": int(op.pool is not None),
                "TV_WITH_TAIL": int(not op.lite and op.tail.activation in ("none", "relu")),
                "TV_WITH_RELU": int(not op.lite and op.tail.activation == "relu")}
-    values = round_up(batch * columns, 2) * places * depth * 4
+    values = round_up(batch * columns, together) * places * depth * 4
     scratch = 32 * places + values + expand * 16 * places * depth + (tile * batch + 2) * width * channels
-    layout = bytes_winograd if expand else lambda w: words_winograd(w, tile)
-    return defines, layout, f"tv_mac_{unroll}x{chunks}", scratch
+    layout = bytes_winograd if expand else lambda w: words_winograd(w, tile, 8 // together)
+    mac = f"tv_mac_{unroll}x{chunks}"
+    return defines, layout, f"{mac}_{blocks_at_one_go(unroll)}" if chunks == 1 else mac, scratch
+
+
+def blocks_at_one_go(depth):
+    """How many places of so many words the inner loop unrolls: 4, 2 or 1, which divide the places of both tiles."""
+    return next(n for n in (4, 2, 1) if n * depth <= PLACES_AT_ONE_GO or n == 1)
 
 
 def _padded(weights):
@@ -226,13 +261,13 @@ def _padded(weights):
     return padded
 
 
-def words_winograd(weights, tile):
-    """int8 weights (F, 3, 3, C) -> transformed, uint32 words of two halves [F/4][places][C/2][4]; each fits 16 bits."""
+def words_winograd(weights, tile, abreast=4):
+    """int8 weights (F, 3, 3, C) -> transformed, uint32 words of two halves, each fits 16 bits: [F/abreast][places][C/2][abreast]."""
     transform, padded = TRANSFORMS[tile], _padded(weights)
     u = np.einsum("ip,fpqc,jq->fijc", transform, padded.astype(np.int32), transform)
     f, _, _, c = padded.shape
     halves = u.astype(np.int16).reshape(f, -1, c)[:, :, lanes(c)]                        # (F, places, C/2, 2)
-    return as_words(halves.reshape(f // 4, 4, -1, c // 2, 2).transpose(0, 2, 3, 1, 4))
+    return as_words(halves.reshape(f // abreast, abreast, -1, c // 2, 2).transpose(0, 2, 3, 1, 4))
 
 
 def bytes_winograd(weights):

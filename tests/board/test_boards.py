@@ -47,6 +47,7 @@ def test_a_folder_is_a_board(tmp_path, changes, hz, flash, ram, error):
         assert board.echo(b"alive") == b"alive" and machine.clock_hz == hz and machine.error_percent == error
         assert machine.flash_model.control & 15 == board_facts(folder).wait_states == (4 if hz < 10 ** 8 else 5)
         assert abs(info.baud - 115200) < 600
+    assert board_facts(folder).held["length"] == (0 if ram < 200_000 else 384 << 10)
     with Board(f"virtual:{image.elf}", baud=460800) as board:
         assert board.echo(bytes(range(200))) == bytes(range(200))
     with Board(f"virtual:{image.elf}", timed=True, strict=True) as board:

@@ -113,6 +113,31 @@ def test_on_the_board(compiler, tmp_path):
         check_board(model, seed, 0, tmp_path, compiler)
 
 
+def test_weights_held_in_ram_are_read_from_flash_no_more(tmp_path):
+    """They lie behind SRAM2, the answers are the simulation's, and the flash adds nothing to those layers; four tiles at once
+    read each weight once."""
+    pytest.importorskip("unicorn")
+    from tinyvgg.board import Board
+    from tinyvgg.board.evaluator import profile_board
+    from tinyvgg.firmware.elf import Elf
+    from tinyvgg.firmware.facts import board_facts
+    from tinyvgg.firmware.network import build_network
+    model = nn.Sequential([L.InputLayer((8, 8, 8)), *(L.Conv2D(8, 3, padding="same", activation="relu") for _ in range(3)),
+                           L.Flatten(), L.Dense(2)])
+    x = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 8), dtype=np.uint8)
+    plain = quantize(randomise(model, np.random.default_rng(0)), x).graph
+    changed = with_variants(plain, {"conv2d": "winograd4", "conv2d_1": "winograd4_held", "conv2d_2": "direct16_held"})
+    network = build_network(QuantizedModel(changed), tmp_path, name="held", compiler="zig", code="sram2")
+    section = {s.name: s for s in Elf(network.image.elf).sections}[".tv_held"]
+    assert section.address == board_facts("stm32l4r9i-disco").held["origin"] == 0x20040000
+    assert section.size == network.program.held_bytes() == 36 * 8 * 8 * 2 + 36 * 8 * 4
+    with Board(f"virtual:{network.image.elf}") as board:
+        assert np.array_equal(board.infer(x).raw, QuantizedModel(plain).integer_logits(x))
+        stalls = [r["ms"] * 120_000 - r["cycles"] for r in profile_board(board, x[:1])["layers"][1:]]
+    once = 36 * 8 * 8 * 2 / 8 * 3.9                                    # words of 64 bits, cycles each
+    assert 0.9 * once < stalls[0] - stalls[1] < 1.3 * once and stalls[1] < 100 and stalls[2] < 100
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(5))
 @pytest.mark.parametrize("compiler", BOARD_COMPILERS)

@@ -95,6 +95,20 @@ def test_a_budget_gives_the_fastest_within_it(model):
     assert small and all(p.streams for p in small)
 
 
+def test_weights_are_held_where_there_is_room(model):
+    """With the flash's time the fastest plan holds weights in RAM, as far as the board has room for them and the budget allows."""
+    planner = Planner(model.graph, TABLE, load_stalls("stm32l4r9i-disco"))
+    front = planner.front()
+    most = planner.held(front[0].variants)
+    assert 0 < most <= planner.stalls.held_limit == 384 << 10
+    least = next(p for p in front if not planner.held(p.variants))
+    assert least.true_cycles > front[0].true_cycles and planner.front(ram=least.ram_bytes)[0].true_cycles <= least.true_cycles
+    little = Planner(model.graph, TABLE, dataclasses.replace(planner.stalls, held_limit=most - 1))
+    assert max(little.held(p.variants) for p in little.front()) < most
+    for nowhere in (None, load_stalls("stm32l4r9i-disco", "flash")):
+        assert not any("held" in v for p in Planner(model.graph, TABLE, nowhere).front() for v in p.variants.values())
+
+
 def test_costs_follow_the_table(model):
     """The formula is the sum of counts times coefficients, and constants are those of the generated code."""
     kinds = {"direct": {"layer": 10.0, "gathered": 0, "lines": 0, "results": 0, "outputs": 1.0, "products": 0}}

@@ -33,9 +33,9 @@ class ImageStore(GraphStore):
     def __init__(self, graph):
         super().__init__(graph)
         for op in graph.ops:
-            if getattr(op, "variant", "direct") in ("winograd2", "winograd4"):
+            if _fixed.is_transformed(getattr(op, "variant", "direct")):
                 raise NotYet(f"{op.name!r} runs as {op.variant}, whose transformed words are weights of no convolution: their flips are not "
-                             "simulated", f"the variant {op.variant}_ram, direct16 or direct for that layer")
+                             "simulated", f"the variant {_fixed.base_of(op.variant)}_ram, direct16 or direct for that layer")
         self.program, self._permutations = build_program(graph, "network"), {}
         for op in graph.ops:
             prefix = f"{self.program.symbol(op)}_"
@@ -116,7 +116,7 @@ class ImageStore(GraphStore):
 
     def _laid(self, op, weights):
         """int8 weights (F, KH, KW, C) as the kernel of a fixed convolution keeps them, flat."""
-        if op.variant == "direct16":
+        if op.variant in ("direct16", "direct16_held"):
             depth = self.arrays[f"{op.name}/weights"].size // (2 * round_up(len(weights), 4))
             return _fixed.words16(weights, depth).reshape(-1).view(np.int16)
         laid = _fixed.bytes16(weights) if op.variant == "direct16_ram" else _fixed.bytes_winograd(weights)

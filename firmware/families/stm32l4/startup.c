@@ -36,6 +36,7 @@ __attribute__((used)) void Reset_Handler(void)
     fill(_stack_bottom, here - 16, STACK_PAINT);
     copy(_data_start, _data_end, _data_load);
     copy(_ramcode_start, _ramcode_end, _ramcode_load);
+    copy(_held_start, _held_end, _held_load);
     fill(_bss_start, _bss_end, 0);
     __asm__ volatile("dsb\n isb" ::: "memory");  /* .ramcode was written as data */
     SCB_SHCSR |= 7u << 16;                       /* memory, bus and usage faults have handlers of their own */

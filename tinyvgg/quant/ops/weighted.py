@@ -13,7 +13,8 @@ from tinyvgg.quant.ops.tail import ACTIVATIONS, Tail, accumulator_bounds, apply_
 from tinyvgg.quant.ops.weights import SharedWeights, weights_of
 
 LARGEST = 2**24  # values of one tensor, weights of one layer
-VARIANTS = ("direct", "direct_ram", "direct16", "direct16_ram", "winograd2", "winograd2_ram", "winograd4", "winograd4_ram")
+VARIANTS = ("direct", "direct_ram", "direct16", "direct16_ram", "direct16_held", "winograd2", "winograd2_ram", "winograd2_held",
+            "winograd4", "winograd4_ram", "winograd4_held")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
