@@ -24,8 +24,9 @@ def variants(op, input_shape):
     """Return the names of VARIANTS that the op, on an input of `input_shape` (H, W, C) or (n,), can run as; "direct" always.
 
     direct_ram looks a codebook up into RAM, once a layer. The other "..._ram" keep int8 weights in flash, or a codebook of the
-    layer with indices of up to 4 bits, and look up, widen or transform in RAM, four filters at a time. Variants without
-    "_ram" hold the weights of a codebook looked up and widened, like any others.
+    layer with indices of up to 4 bits, and look up, widen or transform in RAM, four filters at a time; "..._rows" do so for a few
+    rows of the map at a time, in less RAM. Variants without either hold the weights of a codebook looked up and widened, like any
+    others; firmware copies those of "..._held" to RAM at the start.
     """
     if not (isinstance(op, Conv2D) and op.integer):
         return ("direct",)

@@ -5,6 +5,7 @@
     build_network(apply_plan(model, made.plan), "build")
 """
 import dataclasses
+import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,6 @@ from tinyvgg.firmware.network import build_network
 from tinyvgg.firmware.planner import Plan, Planner, undominated
 from tinyvgg.firmware.stalls import load_stalls
 from tinyvgg.quant.blob import constant_bytes
-from tinyvgg.quant.memory import alive
 from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.quant.schedule import FACT, Schedule, with_schedule
 from tinyvgg.report.record import write_json
@@ -77,7 +77,7 @@ def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, r
 
     flash, ram: bytes; without them nine tenths of the board's. Without target_ms the fastest plan is taken, with it the one of
     the least flash (then RAM) that answers in so many milliseconds. Time is the flash's too, as two banks ("dual") or one
-    ("single"); kernels made for their shape run in SRAM2, and in flash where no plan fits there. The chosen plan is linked, so its
+    ("single"); kernels made for their shape run in SRAM2, or in flash where that is better within the budgets. The chosen plan is linked, so its
     sizes are those of the image. options: as of build_network (stack ...). Raises BudgetError, with the least that can be met, where
     no plan fits.
     """
@@ -92,14 +92,21 @@ def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, r
     limits = {k: min(given[k], n) if given[k] else int(SPARE * n) for k, n in lengths.items()}
     table = _with_stack(load_table(board, compiler), options.get("stack", 4096))
     cycles = None if target_ms is None else target_ms * facts.clock_hz / 1000
-    for code in ("sram2", "flash"):
-        planner = Planner(model.graph, table, load_stalls(board, code, bank))
-        found = _within(model, planner, limits, cycles, board, compiler, {**options, "code": code})
+    planners = [Planner(model.graph, table, load_stalls(board, code, bank)) for code in ("sram2", "flash")]
+    for planner in sorted(planners, key=lambda p: _worth(p.front(**limits), cycles)):
+        found = _within(model, planner, limits, cycles, board, compiler, {**options, "code": planner.stalls.code})
         if found:
             plan, chosen, front = found
             return Made(plan, chosen, front, planner.costs, board_facts(board).name, compiler, facts.clock_hz,
                         plain_sha256(model.graph), bank)
-    raise refusal(planner, limits, cycles, facts)
+    raise refusal(planners[-1], limits, cycles, facts)
+
+
+def _worth(front, cycles):
+    """By what one front is better than another: the time of its fastest plan; with a limit of cycles the least flash within it."""
+    if not front or cycles is not None and front[0].true_cycles > cycles:
+        return math.inf
+    return front[0].true_cycles if cycles is None else _preferred(front, cycles).flash_bytes
 
 
 def _within(model, planner, limits, cycles, board, compiler, options):
@@ -158,8 +165,7 @@ def refusal(planner, limits, cycles, facts):
     streams = planner.stream_sets()[-1]
     smallest = min((planner.smallest(s) for s in planner.stream_sets()), key=lambda p: p.ram_bytes)
     if smallest.ram_bytes > limits["ram"]:
-        beside, choices = alive(planner.graph, streams), planner.choices(streams)
-        needs = {layer: beside[layer] + min(c.scratch for c in row.values()) for layer, row in choices.items()}
+        needs = {layer: min(row.values()) for layer, row in planner.needs(streams).items()}
         worst = max(needs, key=needs.get)
         return BudgetError(f"no plan of {name!r} fits {limits['ram']:,} bytes of RAM; the least is about {smallest.ram_bytes:,}, "
                            f"and {worst!r} holds it back, with {needs[worst]:,} bytes of maps and scratch",

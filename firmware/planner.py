@@ -7,9 +7,9 @@ up: the search is repeated for several limits of it, and for several sets of lay
 that are left then have weights held in RAM, layer by layer, those that save most time by byte first.
 """
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tinyvgg.codegen.variants import variants
+from tinyvgg.codegen.variants import variants, with_variants
 from tinyvgg.errors import OptionError
 from tinyvgg.firmware.costs import LAYER_RAM, Table, layer_cost
 from tinyvgg.quant.graph import Graph
@@ -59,17 +59,17 @@ class Planner:
         self.graph, self.table, self.stalls = graph, table, stalls
         self.costs = {op.name: {v: layer_cost(graph, op.name, v, table, stalls) for v in variants(op, graph[op.inputs[0]].shape)}
                       for op in graph.ops[1:]}
-        self._arenas = {}
+        self._arenas, self._saved = {}, {}
 
     def front(self, *, flash=None, ram=None):
         """Return the Plans within the budgets (bytes, of the whole image) that no other beats, the fastest first."""
         found = []
         for streams in self.stream_sets():
-            need = {name: {v: c.scratch for v, c in row.items()} for name, row in self.choices(streams).items()}
-            beside = alive(self.graph, streams)
-            levels = sorted({beside[name] + scratch for name, row in need.items() for scratch in row.values()})
-            for level in _spread([n for n in levels if n >= _least(need, beside)], LEVELS):
-                found += self.within(streams, level, beside, flash)
+            need = self.needs(streams)
+            levels = sorted({size for row in need.values() for size in row.values()})
+            least = max(min(row.values()) for row in need.values())
+            for level in _spread([n for n in levels if n >= least], LEVELS):
+                found += self.within(streams, level, need, flash)
         found = undominated(self.fitting(found, flash, ram))
         return undominated(found + self.fitting([held for plan in found for held in self.with_held(plan)], flash, ram))
 
@@ -111,12 +111,27 @@ class Planner:
         return {name: {v: c for v, c in row.items() if v == "direct" or name not in inside and not c.held}
                 for name, row in self.costs.items()}
 
-    def within(self, streams, level, beside, flash):
-        """The Plans of one set of streams whose layers need at most `level` bytes beside what is alive."""
+    def needs(self, streams):
+        """{layer: {variant: bytes of the arena while it runs, by all that is alive then}}."""
+        beside = alive(self.graph, streams)
+        return {name: {v: beside[name] - self.written_over(name, v) + c.scratch for v, c in row.items()}
+                for name, row in self.choices(streams).items()}
+
+    def written_over(self, name, variant):
+        """Bytes that a layer as `variant` saves, because its result lies on an input that dies there."""
+        op = self.graph[name]
+        if not hasattr(op, "variant"):
+            return 0
+        if (key := (name, replace(op, variant=variant).writes_over_input)) not in self._saved:
+            self._saved[key] = alive(self.graph)[name] - alive(with_variants(self.graph, {name: variant}))[name]
+        return self._saved[key]
+
+    def within(self, streams, level, need, flash):
+        """The Plans of one set of streams whose layers need at most `level` bytes of the arena."""
         rows = [(0, 0.0, ())]
         choices = self.choices(streams)
         for name, row in choices.items():
-            fitting = [(v, c) for v, c in row.items() if beside[name] + c.scratch <= level]
+            fitting = [(v, c) for v, c in row.items() if need[name][v] <= level]
             rows = _fewer([(f + c.flash, n + c.time, (*chosen, v)) for f, n, chosen in rows for v, c in fitting])
         limit = math.inf if flash is None else flash - self.table.base_flash
         rows = [row for row in rows if row[0] <= limit]
@@ -125,7 +140,7 @@ class Planner:
     def plan(self, chosen, streams):
         """The Plan of {layer: variant}."""
         costs = {name: self.costs[name][variant] for name, variant in chosen.items()}
-        arena, ram = self.memory({name: c.scratch for name, c in costs.items()}, streams)
+        arena, ram = self.memory(chosen, streams)
         variants = {n: v for n, v in chosen.items() if hasattr(self.graph[n], "variant")}
         ram += self.held(variants) + self.table.base_ram + LAYER_RAM * (len(costs) - sum(len(s) - 1 for s in streams) + 1)
         code = "flash" if self.stalls is None else self.stalls.code
@@ -133,15 +148,18 @@ class Planner:
                     self.table.base_flash + sum(c.flash for c in costs.values()),
                     ram + (self.own_code(variants) if code == "sram2" else 0), arena, round(sum(c.time for c in costs.values())), code)
 
-    def memory(self, scratch, streams):
-        """(bytes of the arena, the same with room for an image of floats) as code generation and firmware lay it out."""
-        inside = {name: stream[-1] for stream in streams for name in stream}
-        owned = {}
-        for name, size in scratch.items():
-            owned[inside.get(name, name)] = max(owned.get(inside.get(name, name), 0), size)
-        key = (streams, tuple(owned.items()))
+    def memory(self, chosen, streams):
+        """(bytes of the arena, the same with room for an image of floats) of {layer: variant}, as code generation and firmware lay
+        it out."""
+        inside, owned = {name: stream[-1] for stream in streams for name in stream}, {}
+        for name, variant in chosen.items():
+            owner = inside.get(name, name)
+            owned[owner] = max(owned.get(owner, 0), self.costs[name][variant].scratch)
+        over = tuple(name for name, variant in chosen.items() if self.written_over(name, variant))
+        key = (streams, over, tuple(owned.items()))
         if key not in self._arenas:
-            plan = plan_memory(self.graph, align=8, scratch=owned, streams=streams)
+            graph = with_variants(self.graph, {name: chosen[name] for name in over})
+            plan = plan_memory(graph, align=8, scratch=owned, streams=streams)
             arena, image = -(-plan.size // 8) * 8, self.graph.ops[0]
             floats, offset = 4 * math.prod(image.shape), plan.offsets[image.name]
             place = 0 if offset >= floats else offset
@@ -163,12 +181,11 @@ class Planner:
             sets.append((*sets[-1], best))
 
     def smallest(self, streams):
-        """The Plan of the least scratch in every layer."""
-        return self.plan({name: min(row, key=lambda v: row[v].scratch) for name, row in self.choices(streams).items()}, streams)
+        """The Plan of the least need in every layer."""
+        return self.plan({name: min(row, key=row.get) for name, row in self.needs(streams).items()}, streams)
 
     def _least_arena(self, streams):
-        scratch = {name: min(c.scratch for c in row.values()) for name, row in self.choices(streams).items()}
-        return self.memory(scratch, streams)[0]
+        return self.memory({name: min(row, key=row.get) for name, row in self.needs(streams).items()}, streams)[0]
 
 
 def undominated(plans):
@@ -178,11 +195,6 @@ def undominated(plans):
         if not any(other.beats(plan) for other in kept):
             kept.append(plan)
     return kept
-
-
-def _least(need, beside):
-    """The smallest limit of the arena within which every layer has a variant."""
-    return max(beside[name] + min(row.values()) for name, row in need.items())
 
 
 def _fewer(rows):

@@ -1,5 +1,5 @@
 /* The course of a Winograd convolution, the same for both tiles: pad, transform values; TV_ABREAST filters at a time: multiply,
- * transform back. */
+ * transform back. y may be x where a result's row is not longer than an input's. */
 
 #if TV_EXPAND
 /* Four filters' int8 weights, looked up to `bytes` where they are indices, to words [places][TV_DEPTH][4]. */
@@ -57,7 +57,8 @@ TV_HOT void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, v
     for (uint32_t top = 0; top < TV_TILE_ROWS; top += TV_BATCH) {
         const uint32_t batch = TV_TILE_ROWS - top < TV_BATCH ? TV_TILE_ROWS - top : TV_BATCH;
         const uint32_t tiles = batch * TV_TILE_COLUMNS;
-        tv_pad(x, TV_TILE * top, TV_TILE * batch + 2, rows);
+        if (top) tv_put(rows, rows + TV_BATCH * TV_TILE * TV_LINE, 2 * TV_LINE);         /* x may be written over by now */
+        tv_pad(x, TV_TILE * top + (top ? 2 : 0), TV_TILE * batch + (top ? 0 : 2), rows + (top ? 2 * TV_LINE : 0));
         tv_transform(rows, batch, values);
         for (uint32_t f = 0; f < TV_FILTERS; f += TV_ABREAST) {
             const uint32_t *w = tv_some_weights(layer, f, weights, bytes), *v = values;

@@ -125,7 +125,7 @@ def kind_of(op):
     """Name of an op's set of coefficients: its class, or a convolution's kernel, and whether it looks codebooks up."""
     looked_up = "_shared" if is_shared(op) else ""
     if isinstance(op, Conv2D):
-        return op.variant.removesuffix("_held") + (looked_up if op.variant in ("direct", "direct_ram") else "")
+        return op.variant.removesuffix("_held").replace("_rows", "_ram") + (looked_up if op.variant in ("direct", "direct_ram") else "")
     return type(op).__name__.lower() + looked_up
 
 

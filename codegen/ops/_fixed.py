@@ -15,25 +15,30 @@ from tinyvgg.quant.ops.weights import weights_of
 from tinyvgg.quant.packing import pack_bits
 
 RAM = "_ram"                # variants that keep int8 weights or codebooks in flash and widen or transform them in RAM
+ROWS = "_rows"              # the same, a few rows of the map at a time: less RAM, and done again for each few
 HELD = "_held"              # variants whose weights are wide already, and copied to RAM as the board starts
 TILES = {"winograd2": 2, "winograd4": 4}
 BITS = {"winograd2": 2, "winograd4": 6}         # below the accumulator's unit, which must still fit 32 bits
 DEEPEST = 24                # words of products that the inner loop unrolls, where it is not unrolled at one go
 AT_ONE_GO = 64
 PLACES_AT_ONE_GO = 32       # words of products that Winograd's inner loop unrolls, of several places
-BATCH_BYTES = 48 << 10      # of transformed values at a time; where weights are transformed each time, more at a time
-BATCH_BYTES_RAM = 80 << 10
-BLOCK_BYTES = 12 << 10      # of gathered columns at a time
+BATCH_BYTES = 80 << 10      # of transformed values or gathered columns at a time, where weights are expanded each time
+BLOCK_BYTES = 12 << 10      # of gathered columns at a time elsewhere
 
 
 def base_of(variant):
     """The kernel of a variant: "direct16", "winograd2", "winograd4", wherever its weights lie."""
-    return variant.removesuffix(RAM).removesuffix(HELD)
+    return variant.removesuffix(RAM).removesuffix(ROWS).removesuffix(HELD)
+
+
+def expands(variant):
+    """Whether a variant keeps int8 weights or codebooks in flash, and widens or transforms them in RAM."""
+    return variant.endswith((RAM, ROWS))
 
 
 def is_transformed(variant):
     """Whether a variant's constants are Winograd's words, not weights."""
-    return base_of(variant) in TILES and not variant.endswith(RAM)
+    return base_of(variant) in TILES and not expands(variant)
 
 
 def refusal(op, input_shape, variant):
@@ -64,7 +69,7 @@ def fixed_step(op, program):
     why = refusal(op, program.input_shapes(op)[0], op.variant)
     if why:
         raise NotYet(f"the variant {op.variant} cannot take {op.name!r}: {why}", 'variant "direct"')
-    base, expand = base_of(op.variant), op.variant.endswith(RAM)
+    base, expand = base_of(op.variant), expands(op.variant)
     make = _direct16 if base == "direct16" else _winograd
     defines, layout, mac, scratch = make(op, program.input_shapes(op)[0], base, expand)
     symbol = f"{program.name}_{program.symbol(op)}"
@@ -98,7 +103,7 @@ def _counts(op, input_shape, base, shape, bits):
     words, pairs = places * shape["TV_DEPTH"], round_up(tiles, shape.get("TV_TOGETHER", 2)) * f
     found = {"layer": 1, "copied": math.prod(map_shape(input_shape)) * shape["TV_COPY"], "gathered": tiles * words,
              "results": tiles * places * f, "outputs": size, "products": pairs * words, "calls": pairs * places // 4}
-    if op.variant.endswith(RAM):
+    if expands(op.variant):
         found["expanded"] = times * f * words
         found["looked_up"] = times * f * math.prod(op.weights.shape[1:]) if bits else 0
     return found
@@ -114,7 +119,7 @@ def _bytes_read(op, base, shape, program):
         math.prod(map_shape(op.shape)[:2]) * math.prod((op.pool or (1, 1))[:2]), shape["TV_BLOCK"])
     batches = [each] * (all_ // each) + ([all_ % each] if all_ % each else [])
     together = shape.get("TV_TOGETHER", 2)
-    return own * (len(batches) if op.variant.endswith(RAM) else sum(-(-n // together) for n in batches))
+    return own * (len(batches) if expands(op.variant) else sum(-(-n // together) for n in batches))
 
 
 def index_bits(op, base):
@@ -176,7 +181,7 @@ def _direct16(op, input_shape, base, expand):
     depth, area = unroll * chunks, math.prod((op.pool or (1, 1))[:2])
     rows, columns = _results(op)
     outputs = math.prod(map_shape(op.shape)[:2])
-    block = max(1, min(BLOCK_BYTES // (4 * depth * area), outputs)) * area
+    block = max(1, min((BATCH_BYTES if op.variant.endswith(RAM) else BLOCK_BYTES) // (4 * depth * area), outputs)) * area
     copy = any(map(any, op.padding))
     padded = (rows - 1) * op.strides[0] + kh, (columns - 1) * op.strides[1] + kw
     padded = (padded[0], max(padded[1], op.padding[1][0])) if copy else (h, w)
@@ -235,7 +240,8 @@ def _winograd(op, input_shape, base, expand):
     if unroll * chunks != depth:
         unroll, chunks = max(n for n in range(1, AT_ONE_GO + 1) if depth % n == 0), 0
         chunks = depth // unroll
-    batch = int(np.clip((BATCH_BYTES_RAM if expand else BATCH_BYTES) // (columns * places * depth * 4), 1, rows))
+    bytes_ = BATCH_BYTES if op.variant.endswith(RAM) else 0
+    batch = int(np.clip(bytes_ // (columns * places * depth * 4), min(together // math.gcd(together, columns), rows), rows))
     defines = {"TV_DEPTH": depth, "TV_COPY": 1, "TV_PADDED_WIDTH": width, "TV_PADDED_CHANNELS": channels,
                "TV_TILE_ROWS": rows, "TV_TILE_COLUMNS": columns, "TV_BATCH": batch, "TV_TOGETHER": together,
                "TV_POOL": int(op.pool is not None),

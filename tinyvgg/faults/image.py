@@ -21,7 +21,7 @@ from tinyvgg.quant.packing import unpack_bits
 
 
 def is_fixed(op):
-    """Whether an op's kernel was made for its shape: int8 weights that are expanded in RAM ("..._ram"), or int16 ones."""
+    """Whether an op's kernel was made for its shape: int8 weights that are expanded in RAM ("..._ram", "..._rows"), or int16 ones."""
     return getattr(op, "variant", "direct") not in ("direct", "direct_ram")
 
 
@@ -119,7 +119,7 @@ class ImageStore(GraphStore):
         if op.variant in ("direct16", "direct16_held"):
             depth = self.arrays[f"{op.name}/weights"].size // (2 * round_up(len(weights), 4))
             return _fixed.words16(weights, depth).reshape(-1).view(np.int16)
-        laid = _fixed.bytes16(weights) if op.variant == "direct16_ram" else _fixed.bytes_winograd(weights)
+        laid = _fixed.bytes16(weights) if _fixed.base_of(op.variant) == "direct16" else _fixed.bytes_winograd(weights)
         return np.ascontiguousarray(laid).reshape(-1)
 
     def indices(self, op, stored):

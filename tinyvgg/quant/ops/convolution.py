@@ -28,6 +28,11 @@ class Convolution(Weighted):
     def by_rows(self):
         return len(self.shape) == 3 and self.variant == "direct"
 
+    @property
+    def writes_over_input(self):
+        """Winograd's kernels keep the rows that they still need, so that a result as high as the input may lie on it."""
+        return self.variant.startswith("winograd") and self.pool is None and sum(self.padding[0]) == 2
+
     def rows_read(self, row):
         """Return (first, end): the input rows that row `row` of the result reads; they may lie outside the map."""
         pool, _, step, _ = self.pool or (1, 1, 1, 1)

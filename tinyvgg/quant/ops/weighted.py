@@ -13,8 +13,8 @@ from tinyvgg.quant.ops.tail import ACTIVATIONS, Tail, accumulator_bounds, apply_
 from tinyvgg.quant.ops.weights import SharedWeights, weights_of
 
 LARGEST = 2**24  # values of one tensor, weights of one layer
-VARIANTS = ("direct", "direct_ram", "direct16", "direct16_ram", "direct16_held", "winograd2", "winograd2_ram", "winograd2_held",
-            "winograd4", "winograd4_ram", "winograd4_held")
+VARIANTS = ("direct", "direct_ram", *(f"{kernel}{where}" for kernel in ("direct16", "winograd2", "winograd4")
+                                      for where in ("", "_ram", "_rows", "_held")))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
