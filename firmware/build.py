@@ -180,7 +180,7 @@ def _refusal(text, facts):
     if over:
         where, missing = over.group(1), int(over.group(2))
         limit = {"FLASH": facts.flash, "RAM": facts.ram, "RAMCODE": facts.ramcode, "HELD": facts.held}[where]["length"]
-        kind = {"FLASH": "flash", "RAM": "RAM", "RAMCODE": "SRAM2 (code in RAM)", "HELD": "RAM for weights that are held there"}[where]
+        kind = {"FLASH": "flash", "RAM": "RAM", "RAMCODE": "SRAM2 (code in RAM)", "HELD": "RAM for weights held there"}[where]
         return BuildError(f"the image does not fit the {facts.part}: its {kind} of {limit:,} bytes lacks {missing:,}",
                           smaller(where == "FLASH"))
     errors = [line for line in text.splitlines() if "error" in line.lower()]

@@ -74,8 +74,8 @@ def fixed_step(op, program):
     defines, layout, mac, scratch = make(op, program.input_shapes(op)[0], base, expand)
     symbol = f"{program.name}_{program.symbol(op)}"
     bits, four = (index_bits(op, base), layout(weights_of(op)[:4]).size) if expand else (0, 0)
-    held = op.variant.endswith(HELD)
-    fields = indices(program, op, layout) if bits else {"weights": program.constant(op, "weights", layout(weights_of(op)), held=held)}
+    fields = indices(program, op, layout) if bits else {
+        "weights": program.constant(op, "weights", layout(weights_of(op)), held=op.variant.endswith(HELD))}
     fields["tail"] = integer_tail(program, op, weights_of(op), op.input_zero)
     scratch += four if bits else 0
     lines = [f"#define {key} {value}" for key, value in {"TV_NAME": symbol, **_shape(op, program), "TV_EXPAND": int(expand),
@@ -88,7 +88,7 @@ def fixed_step(op, program):
                    f"static TV_CONST {struct} {program.symbol(op)}_layer = {initializer(fields)};")
     return Step(f"{symbol}(&{program.symbol(op)}_layer, {{x}}, {{y}}, {{scratch}})", (mac,), declaration, scratch,
                 sources={f"{symbol}.c": text}, kind=kind_of(op),
-                counts=_counts(op, program.input_shapes(op)[0], base, defines, bits) | {"read": _bytes_read(op, base, defines, program)})
+                counts={**_counts(op, program.input_shapes(op)[0], base, defines, bits), "read": _bytes_read(op, defines, program)})
 
 
 def _counts(op, input_shape, base, shape, bits):
@@ -109,7 +109,7 @@ def _counts(op, input_shape, base, shape, bits):
     return found
 
 
-def _bytes_read(op, base, shape, program):
+def _bytes_read(op, shape, program):
     """Bytes of constants that such a kernel reads from flash, those read again counted again."""
     if op.variant.endswith(HELD):
         return 0
@@ -268,7 +268,7 @@ def _padded(weights):
 
 
 def words_winograd(weights, tile, abreast=4):
-    """int8 weights (F, 3, 3, C) -> transformed, uint32 words of two halves, each fits 16 bits: [F/abreast][places][C/2][abreast]."""
+    """int8 weights (F, 3, 3, C) -> transformed, uint32 words of two halves that fit 16 bits, [F/abreast][places][C/2][abreast]."""
     transform, padded = TRANSFORMS[tile], _padded(weights)
     u = np.einsum("ip,fpqc,jq->fijc", transform, padded.astype(np.int32), transform)
     f, _, _, c = padded.shape
