@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 # Headers that a kernel file includes, beside tv_kernels.h.
 _HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_shared.h", "tv_lite.h", "tv_tail.h", "tv_dot.h", "tv_float.h", "tv_guard.h", "tv_mac.h",
             "tv_fixed.h", "tv_conv2d_s16.h", "tv_winograd.h", "tv_winograd_run.h", "tv_winograd2.h", "tv_winograd4.h",
-            "tv_winograd4_m4.h")
+            "tv_winograd4_m4.h", "tv_expand_m4.h")
 
 # Kernels that are another one's text with another tail.
 LITE = {f"tv_lite_{name}_u8": f"tv_{name}_u8" for name in ("conv2d", "depthwise", "dense")}

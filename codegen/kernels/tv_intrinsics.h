@@ -30,6 +30,17 @@ static inline uint32_t tv_load(const void *from)
 #endif
 }
 
+/* The same four bytes back. */
+static inline void tv_store(void *to, uint32_t word)
+{
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    uint8_t *b = (uint8_t *)to;
+    b[0] = (uint8_t)word, b[1] = (uint8_t)(word >> 8), b[2] = (uint8_t)(word >> 16), b[3] = (uint8_t)(word >> 24);
+#else
+    memcpy(to, &word, 4);
+#endif
+}
+
 /* The number whose two's complement is `bits`: what a cast does on every machine, without leaving it to the compiler. */
 static inline int32_t tv_signed(uint32_t bits)
 {

@@ -20,6 +20,10 @@
 
 #include "tv_fixed.h"
 
+#if TV_DSP
+#pragma GCC diagnostic ignored "-Woverlength-strings"    /* C99 asks compilers for 4095 characters only; some here take more */
+#endif
+
 #define TV_PLACES ((TV_TILE + 2) * (TV_TILE + 2))
 #define TV_ABREAST (8 / TV_TOGETHER)                     /* filters at once */
 #define TV_GROUPS ((TV_BATCH * TV_TILE_COLUMNS + TV_TOGETHER - 1) / TV_TOGETHER)
@@ -33,6 +37,9 @@
 #define TV_FILTER_WORDS 1
 #endif
 #define TV_LINE (TV_PADDED_WIDTH * TV_PADDED_CHANNELS)   /* bytes of a padded row */
+#define TV_EXPANDS_IN_M4 (TV_EXPAND && TV_DSP && TV_DEPTH <= (TV_TILE == 4 ? 42 : 85))       /* offsets fit: tv_expand_m4.h */
+#define TV_TEXT_(x) #x
+#define TV_TEXT(x) TV_TEXT_(x)
 #define TV_LINE_TEXT TV_TEXT(TV_PADDED_WIDTH) "*" TV_TEXT(TV_PADDED_CHANNELS)
 
 void TV_MAC(const uint32_t *x, const uint32_t *w, int32_t *m, const int32_t *end, uint32_t w_step);

@@ -54,7 +54,7 @@ TV_HOT static void tv_transform(const uint8_t *rows, uint32_t batch, uint32_t *v
         }
 }
 
-#if TV_EXPAND
+#if TV_EXPAND && !TV_EXPANDS_IN_M4
 /* 2G of three weights, two channels at a time, to `to` and on in steps. */
 static inline void tv_weights_4(uint32_t w0, uint32_t w1, uint32_t w2, uint32_t *to, uint32_t step)
 {

@@ -94,7 +94,7 @@ TV_HOT static void tv_transform(const uint8_t *rows, uint32_t batch, uint32_t *v
 
 #endif
 
-#if TV_EXPAND
+#if TV_EXPAND && !TV_EXPANDS_IN_M4
 /* H of three weights, two channels at a time, to `to` and on in steps. */
 static inline void tv_weights_6(uint32_t w0, uint32_t w1, uint32_t w2, uint32_t *to, uint32_t step)
 {

@@ -3,10 +3,6 @@
 #ifndef TV_WINOGRAD4_M4_H
 #define TV_WINOGRAD4_M4_H
 
-#pragma GCC diagnostic ignored "-Woverlength-strings"    /* C99 asks compilers for 4095 characters only; these take more */
-
-#define TV_TEXT_(x) #x
-#define TV_TEXT(x) TV_TEXT_(x)
 #define TV_UNUSED __attribute__((unused))
 
 /* --- values -------------------------------------------------------------------------------------------------------------

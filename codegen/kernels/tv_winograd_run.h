@@ -1,6 +1,10 @@
 /* The course of a Winograd convolution, the same for both tiles: pad, transform values; TV_ABREAST filters at a time: multiply,
  * transform back. y may be x where a result's row is not longer than an input's. */
 
+#if TV_EXPANDS_IN_M4
+#include "tv_expand_m4.h"
+#endif
+
 #if TV_EXPAND
 /* Four filters' int8 weights, looked up to `bytes` where they are indices, to words [places][TV_DEPTH][4]. */
 TV_HOT static const uint32_t *tv_some_weights(const tv_fixed_layer *layer, uint32_t f, uint32_t *to, int8_t *bytes)
@@ -11,11 +15,17 @@ TV_HOT static const uint32_t *tv_some_weights(const tv_fixed_layer *layer, uint3
     const int8_t *from = (const int8_t *)layer->weights + f * 9 * TV_PADDED_CHANNELS;
     (void)bytes;
 #endif
-    for (uint32_t c = 0; c < TV_PADDED_CHANNELS / 4; c++)
-        for (uint32_t i = 0; i < 4; i++, from += 36) {
-            tv_expand_pair(from, to + 8 * c + i, 0);
-            tv_expand_pair(from, to + 8 * c + 4 + i, 1);
+    for (uint32_t c = 0; c < TV_PADDED_CHANNELS / 4; c++, from += 144) {
+#if TV_EXPANDS_IN_M4
+        tv_expand_even(from, to + 8 * c);
+        tv_expand_odd(from, to + 8 * c + 4);
+#else
+        for (uint32_t i = 0; i < 4; i++) {
+            tv_expand_pair(from + 36 * i, to + 8 * c + i, 0);
+            tv_expand_pair(from + 36 * i, to + 8 * c + 4 + i, 1);
         }
+#endif
+    }
     return to;
 }
 #else

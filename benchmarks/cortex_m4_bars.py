@@ -1,0 +1,118 @@
+"""The plans of light and ResNet-8 held against an earlier commit's and other vendors' times, under the same calibrated flash model.
+
+    tinyvgg compress light_cifar10 --scheme int8 --data cifar10 --out light.tvq         # and resnet8_cifar10 to resnet8.tvq
+    git worktree add /tmp/before ca20f1d
+    python benchmarks/cortex_m4_bars.py light.tvq resnet8.tvq --before /tmp/before --json benchmarks/results/cortex_m4_bars.json
+
+The earlier commit plans and builds its fastest image, kernels in SRAM2, with its own code; both images run on this virtual board. Each
+row says the milliseconds, what they are held against, the ratio, flash, RAM and arena, and how many of --images N images have the
+simulation's answer. "ST's memory" is what X-CUBE-AI 9.0's submission of ResNet-8 to MLPerf Tiny takes: 193 KB of binary; 57 KB of RAM
+are ours in all, ST's activations alone; its flash is one bank. --compiler zig|gcc, zig unless given.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tinyvgg import data, load_model
+from tinyvgg.board import Board
+from tinyvgg.board.evaluator import profile_board
+from tinyvgg.firmware.costs import load_table
+from tinyvgg.firmware.network import build_network
+from tinyvgg.firmware.plan import apply_plan, make_plan
+from tinyvgg.firmware.planner import Planner
+from tinyvgg.report.record import versions, write_json
+from tinyvgg.report.tables import table
+
+ST_MS = 165.1               # X-CUBE-AI 9.0, MLPerf Tiny v1.2, measured on the NUCLEO-L4R5ZI
+LEEWAY = 512                # bytes above the least RAM that the formulas find
+# (model, what, bank, budgets or None for the least RAM)
+PLANS = [("light", "fastest", "dual", {}), ("light", "fastest", "single", {}), ("light", "480 KB of flash", "dual", {"flash": 480_000}),
+         ("light", "smallest RAM", "dual", None), ("resnet8", "fastest", "dual", {}), ("resnet8", "fastest", "single", {}),
+         ("resnet8", "ST's memory", "single", {"flash": 193_000, "ram": 57_000})]
+BEFORE = """
+import sys
+from tinyvgg import load_model
+from tinyvgg.firmware.network import build_network
+from tinyvgg.firmware.plan import apply_plan, make_plan
+model, out, compiler = sys.argv[1:]
+model = load_model(model)
+build_network(apply_plan(model, make_plan(model, compiler=compiler).plan), out, name="before", compiler=compiler, code="sram2")
+"""
+COMMAND = "python benchmarks/cortex_m4_bars.py light.tvq resnet8.tvq --before CHECKOUT"
+
+
+def main():
+    """Measure every plan; print the table, keep the rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("light", type=Path, help="the light net as int8 .tvq")
+    parser.add_argument("resnet8", type=Path, help="ResNet-8 as int8 .tvq")
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="checkout of the commit to compare with (default: no ratios)")
+    parser.add_argument("--compiler", default="zig", choices=("zig", "gcc"))
+    parser.add_argument("--data", default="cifar10", help="images (default cifar10)")
+    parser.add_argument("--images", type=int, default=2, metavar="N", help="images whose answers are compared (default 2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="rows that FILE gets; those of the other compiler stay")
+    arguments = parser.parse_args()
+    x, _ = data.load(arguments.data).part("test", arguments.images)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("light", "resnet8"):
+            path = getattr(arguments, name)
+            before = earlier(arguments.before, path, Path(folder), arguments.compiler, x) if arguments.before else {}
+            for row in [plan for plan in PLANS if plan[0] == name]:
+                rows.append(measured(load_model(path), row, arguments.compiler, Path(folder), x, before))
+                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    print(table(["plan", "bank", "ms", "before", "ratio", "flash", "RAM", "arena", "as simulated"], [cells(r) for r in rows]))
+    if arguments.json:
+        kept = json.loads(arguments.json.read_text())["rows"] if arguments.json.exists() else []
+        rows += [r for r in kept if r["compiler"] != arguments.compiler]
+        write_json(arguments.json, {"command": COMMAND, "versions": versions(), "facts": {"st_ms": ST_MS}, "rows": rows})
+
+
+def earlier(checkout, model, folder, compiler, x):
+    """{bank: milliseconds} of the fastest image that the checkout builds of a model."""
+    out = folder / f"before_{model.stem}"
+    subprocess.run([sys.executable, "-P", "-c", BEFORE, str(model.resolve()), str(out), compiler], check=True, cwd=folder,
+                   env={**os.environ, "PYTHONPATH": str(checkout.resolve())})
+    return {bank: run(out / "before.elf", bank, x)[0]["ms_per_image"] for bank in ("dual", "single")}
+
+
+def run(elf, bank, x):
+    """(profile of one image, the answers to all) of an ELF on the calibrated board."""
+    with Board(f"virtual:{elf}", two_banks=bank == "dual") as board:
+        return profile_board(board, x[:1]), board.infer(x).raw
+
+
+def measured(model, plan, compiler, folder, x, before):
+    """Plan, build, run: one row."""
+    name, what, bank, budgets = plan
+    if budgets is None:
+        budgets = {"ram": min(p.ram_bytes for p in Planner(model.graph, load_table("stm32l4r9i-disco", compiler)).front()) + LEEWAY}
+    made = make_plan(model, compiler=compiler, bank=bank, **budgets)
+    planned = apply_plan(model, made.plan)
+    network = build_network(planned, folder / "now", name="now", compiler=compiler, code=made.plan.code)
+    profile, answers = run(network.image.elf, bank, x)
+    network.tvq.unlink()
+    against = before.get("dual" if "480" in what else bank)
+    return {"model": name, "plan": what, "compiler": compiler, "bank": bank, "ms": profile["ms_per_image"], "ms_error": profile["ms_error"],
+            "cycles": profile["cycles_per_image"], "before_ms": against, "ratio": against and profile["ms_per_image"] / against,
+            "st_ratio": ST_MS / profile["ms_per_image"] if name == "resnet8" else None, "code": made.plan.code,
+            "flash_bytes": network.image.flash_bytes, "ram_bytes": network.image.ram_bytes, "arena_bytes": network.program.arena_bytes,
+            "held_bytes": network.program.held_bytes(), "variants": made.plan.variants, "images": len(x),
+            "as_simulated": int(np.all(answers == planned.integer_logits(x), axis=1).sum())}
+
+
+def cells(r):
+    """A row of the printed table."""
+    return [f"{r['model']}, {r['plan']}", r["bank"], f"{r['ms']:.1f} +- {r['ms_error']} %", f"{r['before_ms']:.1f}" if r["before_ms"] else "",
+            f"{r['ratio']:.3f}" if r["ratio"] else "", f"{r['flash_bytes']:,}", f"{r['ram_bytes']:,}", f"{r['arena_bytes']:,}",
+            f"{r['as_simulated']} of {r['images']}"]
+
+
+if __name__ == "__main__":
+    main()
