@@ -1,4 +1,5 @@
 """A network for somebody else's application: its C, and X-CUBE-AI's client calls on top, for CubeIDE and CMake."""
+import re
 from pathlib import Path
 from string import Template
 
@@ -6,36 +7,60 @@ from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import check_name
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
 from tinyvgg.codegen.ops._common import map_shape
+from tinyvgg.errors import OptionError
 from tinyvgg.firmware.network import float_place, head_text
+from tinyvgg.firmware.selftest import main_text
 from tinyvgg.report.record import write_bytes
 
 CLIENT = Path(__file__).parent / "client"
-COPIED = ("ai_platform.h", "ai_datatypes_defines.h", "app_x-cube-ai.h")
+# Of each client: files that are copied, then {file: template}, NAME standing for the network's.
+_LEGACY = (("ai_datatypes_defines.h", "ai_platform_interface.h", "app_x-cube-ai.h"),
+           {"ai_platform.h": "ai_platform.h", "NAME.h": "client.h", "NAME_data.h": "client_data.h", "NAME_client.c": "client.c"})
+CLIENTS = {"5": _LEGACY, "7": _LEGACY,
+           "stai": (("stai.h", "stai_debug.h"),
+                    {"NAME.h": "stai_client.h", "NAME_data.h": "stai_client_data.h", "NAME_client.c": "stai_client.c"})}
+_DEFINED = re.compile(r"^(?!static\b)(?:[a-z]\w*[ *]+)+(tv_\w+)\(", re.M)
 
 
-def export(model, folder, *, name="network"):
+def export(model, folder, *, name="network", client="7"):
     """Write the C of a model with X-CUBE-AI's client calls (ai_NAME_create_and_init, ...) into `folder`; return plain data.
 
-    model: nn.Model, QuantizedModel, CompressedModel or Graph, on images. Client input and output are float32. Raises OptionError
-    for a name that is no C identifier.
+    model: nn.Model, QuantizedModel, CompressedModel or Graph, on images. Client input and output are float32. client: whose calls: "5"
+    (X-CUBE-AI 5 to 7.0, whose buffers have n_batches), "7" (7.1 to 10), "stai" (the st-ai API). Raises OptionError for a name that is no
+    C identifier.
     """
+    if client not in CLIENTS:
+        raise OptionError(f"client {client!r}; expected {', '.join(CLIENTS)}", "--client 7")
     graph = graph_of(model)
     folder = Path(folder)
     program = generate(graph, folder, name=check_name(name), header=f"{name}_tinyvgg.h", more_kernels=("tv_softmax_f32",))
-    values = _values(program, model_sha256(graph))
-    texts = {file: (CLIENT / file).read_text(encoding="utf-8") for file in COPIED}
+    values = _values(program, model_sha256(graph)) | {"client": client}
+    copied, templates = CLIENTS[client]
+    texts = {file: (CLIENT / file).read_text(encoding="utf-8") for file in copied}
     texts["tv_quantize.h"] = (Path(__file__).parent / "common" / "tv_quantize.h").read_text(encoding="utf-8")
-    for file, template in ((f"{name}.h", "client.h"), (f"{name}_data.h", "client_data.h"), (f"{name}_client.c", "client.c"),
-                           ("sections.ld", "sections.ld"), ("README.md", "README.md")):
-        texts[file] = _filled(template, values)
+    readme = "README.stai.md" if client == "stai" else "README.legacy.md"
+    for file, template in {**templates, "sections.ld": "sections.ld", "README.md": readme}.items():
+        texts[file.replace("NAME", name)] = _filled(template, values)
+    texts |= {path.name: weak(path.read_text(encoding="utf-8")) for path in folder.glob("tv_*.c")}
     for file, text in texts.items():
         write_bytes(folder / file, text)
     sources = sorted(p.name for p in folder.glob("*.c"))
     values["sources"] = "\n".join(f"    {s}" for s in sources)
-    write_bytes(folder / "CMakeLists.txt", _filled("CMakeLists.txt", values))
+    values["zephyr_sources"] = "\n".join(f"    ../{s}" for s in sources)
+    write_bytes(folder / "main.c", main_text(program, (CLIENT / "main.c.in").read_text(encoding="utf-8"), values))
+    for file, template in (("CMakeLists.txt", "CMakeLists.txt"), ("library.json", "library.json"),
+                           ("zephyr/module.yml", "module.yml"), ("zephyr/CMakeLists.txt", "zephyr.cmake")):
+        write_bytes(folder / file, _filled(template, values))
     return {"name": name, "folder": str(folder), "files": sorted(p.name for p in folder.iterdir()), "sha256": values["sha256"],
             "constants_bytes": values["constants"], "arena_bytes": program.arena_bytes,
             "activations_bytes": values["activations"]}
+
+
+def weak(text):
+    """A kernel's file with its functions weak: two exported networks in one project bring the same ones."""
+    names = sorted(set(_DEFINED.findall(text)))
+    end = "\n/* Another network of tinyvgg's in the same project may bring this too. */\n"
+    return text.rstrip("\n") + "\n" + end + "".join(f"#pragma weak {name}\n" for name in names)
 
 
 def _filled(name, values):
@@ -49,7 +74,7 @@ def _values(program, sha256):
     low, high = graph.input_range
     integer = program.image.dtype == "uint8"
     return {
-        "name": program.name, "UPPER": program.name.upper(), "version": __version__, "sha256": sha256,
+        "name": program.name, "UPPER": program.name.upper(), "version": __version__, "sha256": sha256, "signature": sha256[:16],
         "model_name": "".join(c if c.isalnum() or c in "_-. " else "_" for c in graph.name), "layers": len(program.layers),
         "height": height, "width": width, "channels": channels, "input_count": height * width * channels,
         "input_bytes": 4 * height * width * channels, "classes": classes, "output_bytes": 4 * classes,

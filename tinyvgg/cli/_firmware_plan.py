@@ -25,6 +25,13 @@ def add_plan_options(parser):
                         help="plan for the flash as two banks of 64 bits, as delivered (default), or as one of 128 (option byte DBANK)")
 
 
+def add_plan_choice(parser, more=""):
+    """The option --plan of whatever writes C."""
+    parser.add_argument("--plan", default="auto", metavar="PLAN",
+                        help="plan.json of firmware plan; direct (the smallest kernels); auto "
+                        "(default): as the .tvq says, else the fastest within the budgets, or nine tenths of the board" + more)
+
+
 def build_options(arguments):
     """Return the keyword arguments of build_network and make_plan that the options stand for."""
     return {"board": arguments.board, "compiler": arguments.compiler, "flash": parse_size(arguments.flash),
@@ -126,7 +133,7 @@ def _text(result):
 
 
 def planned(arguments, model):
-    """Return the model of `firmware build` as --plan has it run; models of floats have no plans."""
+    """Return the model of `firmware build`, `firmware export` or `codegen` as --plan has it run; models of floats have no plans."""
     from tinyvgg.quant.model import QuantizedModel
     wanted = arguments.plan
     if not isinstance(model, QuantizedModel):
@@ -139,10 +146,25 @@ def planned(arguments, model):
         return QuantizedModel(plain_graph(model.graph), float_graph=model.float_graph)
     if wanted != "auto":
         return apply_plan(model, read_plan(wanted, model))
-    if arguments.weights != "flash" or arguments.defence or arguments.memory_access:
+    if getattr(arguments, "weights", "flash") != "flash" or getattr(arguments, "defence", "") or getattr(arguments, "memory_access", False):
         return model
-    return fastest(arguments, model, **build_options(arguments), stack=arguments.stack, target_ms=arguments.target_ms,
-                   bank=arguments.bank)
+    return fastest(arguments, model, **build_options(arguments), stack=getattr(arguments, "stack", 4096),
+                   target_ms=arguments.target_ms, bank=arguments.bank)
+
+
+def planned_without_a_compiler(arguments, model):
+    """As `planned`, for C that is compiled elsewhere: where no compiler is here that a plan could be linked with, --plan auto leaves the
+    model as it is, and says so."""
+    from tinyvgg.errors import BuildError
+    from tinyvgg.firmware.build import find_compiler
+    asked = arguments.flash or arguments.ram or arguments.target_ms is not None
+    if arguments.plan == "auto" and not asked:
+        try:
+            find_compiler(arguments.compiler)
+        except BuildError as error:
+            note(arguments, f"{error.problem}, so no plan was made: the kernels are the smallest; {error.hint} for faster ones")
+            return model
+    return planned(arguments, model)
 
 
 def fastest(arguments, model, **options):

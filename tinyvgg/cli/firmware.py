@@ -12,7 +12,7 @@ Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the 
 
 from tinyvgg.cli._classifier import add_model, network_name
 from tinyvgg.cli._common import add_common, note, print_result
-from tinyvgg.cli._firmware_plan import add_build_options, add_plan, add_plan_options, build_options, planned
+from tinyvgg.cli._firmware_plan import add_build_options, add_plan, add_plan_choice, add_plan_options, build_options, planned, planned_without_a_compiler
 from tinyvgg.open import open_model
 
 
@@ -45,10 +45,7 @@ def _add_build(add_parser):
                        help="check the constants: crc, radar=128, ranges=32, replicas, separated by commas (docs/bit-flips.md)")
     build.add_argument("--check-every", type=int, default=1, metavar="N",
                        help="check before every N-th inference (default 1; 0: at the start and on demand only)")
-    build.add_argument("--plan", default="auto", metavar="PLAN",
-                       help="plan.json of firmware plan; direct (the smallest kernels); auto "
-                       "(default): as the .tvq says, else the fastest within the budgets, or nine tenths of the board; with "
-                       "--weights ram, --defence or --memory-access direct")
+    add_plan_choice(build, "; with --weights ram, --defence or --memory-access direct")
     add_build_options(build)
     add_plan_options(build)
     add_common(build, seed=False)
@@ -99,13 +96,19 @@ def _add_export(add_parser):
     add_model(export)
     export.add_argument("--name", default="network", help="name of the network in C, as X-CUBE-AI's (default network)")
     export.add_argument("--out", required=True, metavar="DIR", help="folder to write")
+    export.add_argument("--client", default="7", choices=("5", "7", "stai"),
+                        help="whose calls: X-CUBE-AI 5 to 7.0 (buffers with n_batches), 7.1 to 10 (default), or st-ai (stai_*, 10 on)")
+    add_plan_choice(export)
+    add_build_options(export)
+    add_plan_options(export)
     add_common(export, seed=False)
     export.set_defaults(work=_export)
 
 
 def _export(arguments):
     from tinyvgg.firmware.export import export
-    result = export(open_model(arguments.model, input_range=arguments.input_range, board=False), arguments.out, name=arguments.name)
+    model = planned_without_a_compiler(arguments, open_model(arguments.model, input_range=arguments.input_range, board=False))
+    result = export(model, arguments.out, name=arguments.name, client=arguments.client)
     text = (f"{result['folder']}: {len(result['files'])} files; README.md there says how to import them in CubeIDE and CMake\n"
             f"{result['constants_bytes']:,} bytes of constants, {result['arena_bytes']:,} bytes of arena")
     print_result(arguments, result, text)
