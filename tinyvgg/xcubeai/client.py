@@ -1,0 +1,18 @@
+"""Which generation of X-CUBE-AI's client API an application was written for: what `firmware export --client` takes."""
+import re
+
+CLIENTS = {"5": "X-CUBE-AI 5 to 7.0", "7": "X-CUBE-AI 7.1 to 10", "stai": "the st-ai API"}
+_STAI = re.compile(r"\bstai_\w+_(?:init|run|set_\w+)\s*\(")
+_LEGACY = re.compile(r"\bai_\w+_(?:create|create_and_init|init|run)\b")
+# Buffers with n_batches; arrays that are initialised with what later generations have as a call.
+_OLD = re.compile(r"\bn_batches\b|\bai_buffer\s+\w+\s*\[[^\]]*\]\s*=\s*AI_\w+_(?:IN|OUT)\s*;")
+
+
+def client_of(text):
+    """Return "5", "7" or "stai", the generation that C source `text` is written for; None where it calls no network."""
+    text = re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.S)
+    if _STAI.search(text):
+        return "stai"
+    if not _LEGACY.search(text):
+        return None
+    return "5" if _OLD.search(text) else "7"
