@@ -101,7 +101,7 @@ _CONVERT_INTEGER = """/* Float pixels become the bytes that the network takes. *
 static const void *convert(const void *input)
 {{
     uint8_t *image = arena + {upper}_IMAGE_OFFSET;
-    tv_quantize{rule}(input, image, {upper}_INPUT_COUNT, {upper}_INPUT_SCALE, {upper}_INPUT_{end});
+    tv_quantize{rule}((const float *)input, image, {upper}_INPUT_COUNT, {upper}_INPUT_SCALE, {upper}_INPUT_{end});
     return image;
 }}"""
 _CONVERT_FLOAT = "static const void *convert(const void *input) { return input; }"

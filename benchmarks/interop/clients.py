@@ -72,7 +72,7 @@ def main(argv=None):
     print(counts)
     if arguments.out:
         write_json(arguments.out, {"command": "python benchmarks/interop/clients.py --applications DIR --model MODEL.tvq", "rows": rows,
-                                   "compiled": [r for r in rows if r["result"] == "compiles"], "counts": counts, "versions": versions()})
+                                   "compiled": [r for r in rows if r["result"] == "compiles"], "counts": counts, "tried": len(rows), "versions": versions()})
     return 1 if counts["ours"] else 0
 
 

@@ -1,5 +1,6 @@
 """The sum of tensors."""
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,5 +18,6 @@ def _(op: Add, program):
     else:
         kernel, ctype, file = "tv_add_f32", "float", "tv_elementwise_f32"
         more = {"slope": float(op.slope), "high": float(op.high), "activation": ACTIVATIONS[op.activation]}
-    return layer_step(op, program, kernel, {"count": math.prod(op.shape), "inputs": len(op.inputs), **more}, files=(file,),
-                      x=f"(const {ctype} *const[]){{{{ {{inputs}} }}}}")
+    step = layer_step(op, program, kernel, {"count": math.prod(op.shape), "inputs": len(op.inputs), **more}, files=(file,), x="sources")
+    # An array with a name, for C++ has no address of a temporary one.
+    return replace(step, call=f"{{{{ const {ctype} *const sources[] = {{{{ {{inputs}} }}}}; {step.call}; }}}}")
