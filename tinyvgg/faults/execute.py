@@ -35,20 +35,20 @@ def _wrapped(acc):
 class _Fast:
     """The whole network by the fast kernels, whose sums are modulo 2^32 and pooled before the tail, as C's are."""
 
-    def __init__(self, graph, x):
+    def __init__(self, graph):
         from tinyvgg.quant.fast.plan import Plan
-        self.plan, self.x, self.stages = Plan(graph), np.ascontiguousarray(x), {}
+        self.plan, self.stages = Plan(graph), {}
         self.now = {op.name: op for op in graph.ops}
 
     @classmethod
-    def of(cls, store, x):
-        """Return it for a store of integers and uint8 images, or None."""
-        if not store.is_integer or kernels.active() != "fast":
-            return None
-        return cls(store.graph, x)
+    def of(cls, store):
+        """Return it for a store of integers, or None."""
+        return cls(store.graph) if store.is_integer and kernels.active() == "fast" else None
 
-    def infer(self, ops):
-        """The logits' integers with {op name: op}; None where an op has no kernel, and so might not wrap."""
+    def infer(self, ops, changed, values):
+        """The logits' integers with {op name: op}, of which those in `changed` are not what gave `values`; None where an op has no
+        kernel, and so might not wrap.
+        """
         for name, op in ops.items():
             if self.now[name] is not op and name in self.plan.stages:
                 kept = self.stages.get(name, (None, None))
@@ -57,7 +57,8 @@ class _Fast:
                 self.now[name] = op
         if any(isinstance(stage, str) for stage in self.plan.stages.values()):
             return None
-        return self.plan.infer(self.x)
+        first = next(name for name in self.plan.stages if name in changed)
+        return self.plan.infer_from(first, values, len(values[first]))
 
 
 class Session:
@@ -107,10 +108,10 @@ class Session:
 
     def trial(self, changes):
         """Return the raw logits with `changes`, [(key, index, value)], in place; nothing is changed."""
-        self._fast = self._fast or _Fast.of(self.store, self.x)
-        if self._fast is not None:
-            found = self._fast.infer({name: built.get(name) or self.store.op(name) for built in [self._built(changes)]
-                                      for name in self.names})
+        self._fast = self._fast or _Fast.of(self.store)
+        if self._fast is not None and changes:
+            built = self._built(changes)
+            found = self._fast.infer({name: built.get(name) or self.store.op(name) for name in self.names}, set(built), self.values)
             if found is not None:
                 return found.reshape(self.logits.shape)
         new, _ = self._changed(changes, commit=False)

@@ -42,6 +42,24 @@ class Plan:
             parts.append(self.values(self.last, len(x[i:i + BATCH])))
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros((0, *self.last.shape), self.last.dtype)
 
+    def infer_from(self, first, values, count):
+        """The logits' integers of `count` images, from the op called `first` on: `values` {op: integers (N, ...)} has what came before.
+
+        Every op must have a stage. The result is one of the whole network with other stages from `first` on.
+        """
+        names = [op.name for op in self._computed()]
+        start = names.index(first)
+        read = {i for op in self._computed()[start:] for i in op.inputs} - set(names[start:])
+        parts = []
+        for i in range(0, count, BATCH):
+            images = min(BATCH, count - i)
+            self._ready(images)
+            for name in read:
+                self._tensors[name].write(values[name][i:i + BATCH])
+            self._program.run_from(pool(), images, start + 1)           # step 0 puts images into place
+            parts.append(self.values(self.last, images))
+        return np.concatenate(parts)
+
     def trace(self, x):
         """x (N, H, W, C) uint8 in one piece -> {op: its integers (N, ...)}, a final softmax included."""
         parts = []
@@ -70,11 +88,15 @@ class Plan:
 
     def run(self, x):
         """Compute BATCH images at most, uint8 in one piece; `values` then has the results."""
-        if len(x) > self._capacity:
-            self._build(next(n for n in (1, 8, BATCH) if n >= len(x)))
+        self._ready(len(x))
+        self._program.run(pool(), len(x), x.__array_interface__["data"][0])
+
+    def _ready(self, count):
+        """See that there is memory for `count` images, and a program."""
+        if count > self._capacity:
+            self._build(next(n for n in (1, 8, BATCH) if n >= count))
         if self._program is None:
             self._program = self._lay_out()
-        self._program.run(pool(), len(x), x.__array_interface__["data"][0])
 
     def values(self, op, count):
         """The integers (count, *shape) that the last run left of an op."""

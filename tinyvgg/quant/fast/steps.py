@@ -52,11 +52,19 @@ class Program:
         """Call function(images) behind the steps that were added so far."""
         self._calls.append((len(self._rows), function))
 
-    def run(self, pool, images, source):
-        """Run all steps on `images` images at the byte address `source`."""
+    def run_from(self, pool, images, first):
+        """Run the steps from number `first` on, on what the ones before have left; there are no functions between them."""
+        self._prepare(images)
+        pool.run_at(self._job + first * (STEP.itemsize // 4), len(self._steps) - first)
+
+    def _prepare(self, images):
         if self._steps is None:
             self._finish()
         self._steps["images"] = images
+
+    def run(self, pool, images, source):
+        """Run all steps on `images` images at the byte address `source`."""
+        self._prepare(images)
         self._steps["x_at"][0] = source
         for first, length, function in self._parts:
             if length:
