@@ -28,6 +28,7 @@ reveal_type(data.load("shapes"))
 reveal_type(nn.Sequential([L.InputLayer((4, 4, 1)), L.Flatten(), L.Dense(3)]))
 model.predict("text")                   # wrong
 model.fit(x, y, epoch=3)                # wrong
+model.fit(x, y, verbose=0, validation_split=0.1)
 attacks.square(model, x, y, eps=0.1, query=3)  # wrong
 attacks.fgsm(model, x, y)               # wrong
 result.robust_acuracy                   # wrong

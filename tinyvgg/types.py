@@ -64,6 +64,14 @@ class FitOptions(TypedDict, total=False):
     quiet: bool
 
 
+class KerasFitOptions(FitOptions, total=False):
+    """The same by Keras' words, for Model.fit."""
+
+    verbose: Any
+    validation_split: float | None
+    validation_data: Any
+
+
 class EvaluateOptions(TypedDict, total=False):
     """The settings of train.evaluate, for Model.evaluate, which hands them on."""
 

@@ -10,9 +10,10 @@ from tinyvgg.classifier import as_classes, classes_of, directions, labels_of, of
 from tinyvgg.errors import ShapeError
 from tinyvgg.images import check_images, float_images, to_floats
 from tinyvgg.nn.head import apply_head, head_backward
+from tinyvgg.nn.keras_words import as_ours
 from tinyvgg.nn.layers.base import PerThread
 from tinyvgg.report.shown import preformatted
-from tinyvgg.types import AnyArray, EvaluateOptions, FitOptions, Floats, Gradient, Images, Integers, Labels, PathLike, Range
+from tinyvgg.types import AnyArray, EvaluateOptions, Floats, Gradient, Images, Integers, KerasFitOptions, Labels, PathLike, Range
 
 
 class Classifier(PerThread):
@@ -168,10 +169,13 @@ class Classifier(PerThread):
 
     # --- training, files: the only imports to the right, inside the functions ---
 
-    def fit(self, x: Images, y: Labels, **settings: Unpack[FitOptions]) -> list[dict[str, Any]]:
-        """Train on x (N, H, W, C) and y, labels (N,) or one-hot (N, classes): see tinyvgg.train.fit."""
+    def fit(self, x: Images, y: Labels, **settings: Unpack[KerasFitOptions]) -> list[dict[str, Any]]:
+        """Train on x (N, H, W, C) and y, labels (N,) or one-hot (N, classes): see tinyvgg.train.fit.
+
+        Keras' `verbose`, `validation_split` and `validation_data` are understood too.
+        """
         from tinyvgg.train import fit
-        return fit(self, x, y, **settings)
+        return fit(self, x, y, **as_ours(settings))
 
     def evaluate(self, x: Images, y: Labels, **settings: Unpack[EvaluateOptions]) -> dict[str, Any]:
         """Return {"n", "accuracy", "loss", ...} on x and y: see tinyvgg.train.evaluate."""

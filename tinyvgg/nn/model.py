@@ -10,9 +10,9 @@ from tinyvgg.images import check_range
 from tinyvgg.nn.classifier import Classifier
 from tinyvgg.nn.graph import Node, as_calls, from_calls, input_node, layer_order, topological
 from tinyvgg.nn.head import head_of
-from tinyvgg.nn.layers import InputLayer
+from tinyvgg.nn.layers import InputLayer, Layer
 from tinyvgg.nn.ranges import range_of
-from tinyvgg.types import Range, Shape
+from tinyvgg.types import Floats, Images, Labels, Range, Shape
 
 
 class Model(Classifier):
@@ -60,6 +60,25 @@ class Model(Classifier):
     def head(self) -> str | None:
         """The function that ends the network and is no part of its logits: "softmax", "sigmoid" or None."""
         return head_of(self.output.layer, self.output.shape)[0]
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Return a layer by its name or its place among `layers`; OptionError names what is there."""
+        if index is not None:
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise OptionError(f"there is no layer {name!r}; expected one of {', '.join(layer.name for layer in self.layers)}")
+
+    def activations(self, x: Images) -> dict[str, Floats]:
+        """Return {name of a layer: its result (N, ...)} for images x: see nn.explain.activations."""
+        from tinyvgg.nn.explain import activations
+        return activations(self, x)
+
+    def grad_cam(self, x: Images, classes: Labels | int | None = None, *, layer: str | None = None) -> Floats:
+        """Return (N, H, W) in 0..1, how much each pixel speaks for a class: see nn.explain.grad_cam."""
+        from tinyvgg.nn.explain import grad_cam
+        return grad_cam(self, x, classes, layer=layer)
 
     @property
     def ends_in_softmax(self) -> bool:
