@@ -97,7 +97,7 @@ def mixed():
 
 NETWORKS = {"light": models.light, "resnet8": models.resnet8, "mixed": mixed}
 LOOKED_UP = ("direct", *(v for v in VARIANTS if v.endswith("_ram")))
-VARIED = {"int8": tuple(v for v in VARIANTS if v != "direct_ram" and not v.endswith("_held")), "shared4": LOOKED_UP, "shared3": LOOKED_UP}
+VARIED = {"int8": tuple(v for v in VARIANTS if v != "direct_ram" and not v.endswith(("_held", "_rows"))), "shared4": LOOKED_UP, "shared3": LOOKED_UP}
 
 
 @lru_cache

@@ -53,6 +53,7 @@ void uart_start(void);
 /* Set by the linker script. */
 extern uint32_t _stack_bottom[], _stack_top[], _data_load[], _data_start[], _data_end[], _bss_start[], _bss_end[];
 extern uint32_t _ramcode_load[], _ramcode_start[], _ramcode_end[], _flash_end[];
-extern uint32_t _held_load[], _held_start[], _held_end[];
+/* Nothing is held where a board's own link.ld does not set them. */
+extern uint32_t _held_load[] __attribute__((weak)), _held_start[] __attribute__((weak)), _held_end[] __attribute__((weak));
 
 #endif
