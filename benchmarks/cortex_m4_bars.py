@@ -5,8 +5,8 @@
     python benchmarks/cortex_m4_bars.py light.tvq resnet8.tvq --before /tmp/before --json benchmarks/results/cortex_m4_bars.json
 
 The earlier commit plans and builds its fastest image, kernels in SRAM2, and that of the least RAM, with its own code; all run on this
-virtual board. Each row says the milliseconds, what they are held against, the ratio, flash, RAM and arena, and how many of --images N images have the
-simulation's answer. "ST's memory" is what X-CUBE-AI 9.0's submission of ResNet-8 to MLPerf Tiny takes: 193 KB of binary; 57 KB of RAM
+virtual board. Each row says the milliseconds, what they are held against, the ratio, flash, RAM and arena, and how many of --images N
+images have the simulation's answer. "ST's memory" is what X-CUBE-AI 9.0's submission of ResNet-8 to MLPerf Tiny takes: 193 KB of binary; 57 KB of RAM
 are ours in all, ST's activations alone; its flash is one bank. --compiler zig|gcc, zig unless given.
 """
 import argparse
@@ -104,18 +104,19 @@ def measured(model, plan, compiler, folder, x, before):
     profile, answers = run(network.image.elf, bank, x)
     network.tvq.unlink()
     against = None if "ST" in what else before.get("least" if "RAM" in what else bank)
-    return {"model": name, "plan": what, "compiler": compiler, "bank": bank,
+    row = {"model": name, "plan": what, "compiler": compiler, "bank": bank,
             "ms": profile["ms_per_image"], "ms_error": profile["ms_error"], "cycles": profile["cycles_per_image"], "before_ms": against, "ratio": against and profile["ms_per_image"] / against,
             "st_ratio": ST_MS / profile["ms_per_image"] if name == "resnet8" else None, "code": made.plan.code,
             "flash_bytes": network.image.flash_bytes, "ram_bytes": network.image.ram_bytes, "arena_bytes": network.program.arena_bytes,
             "held_bytes": network.program.held_bytes(), "variants": made.plan.variants, "images": len(x),
             "as_simulated": int(np.all(answers == planned.integer_logits(x), axis=1).sum())}
+    return {k: v for k, v in row.items() if v is not None}
 
 
 def cells(r):
     """A row of the printed table."""
     return [f"{r['model']}, {r['plan']}", r["bank"], f"{r['ms']:.1f} +- {r['ms_error']} %",
-            f"{r['before_ms']:.1f}" if r["before_ms"] else "", f"{r['ratio']:.3f}" if r["ratio"] else "", f"{r['flash_bytes']:,}", f"{r['ram_bytes']:,}", f"{r['arena_bytes']:,}",
+            f"{r['before_ms']:.1f}" if "ratio" in r else "", f"{r['ratio']:.3f}" if "ratio" in r else "", f"{r['flash_bytes']:,}", f"{r['ram_bytes']:,}", f"{r['arena_bytes']:,}",
             f"{r['as_simulated']} of {r['images']}"]
 
 
