@@ -9,8 +9,8 @@ cycles of each layer at zero wait states; for the fastest plan then the time wit
 and in SRAM2, the flash as two banks and as one. The board's answers are compared with the simulation's. CMSIS-NN 99f736a6 was recorded
 once on the light net's shapes (gcc -O3, random weights, without batch-norm).
 
---json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same work in
-it are replaced, others stay, so that it may be filled in parts. --docs FILE puts its tables between the marks of that page.
+--json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same model,
+plan and compiler in it are replaced, others stay, so that it may be filled in parts. --docs FILE puts its tables between the marks of that page.
 """
 import argparse
 import json
@@ -79,10 +79,12 @@ def main():
 
 
 def merged(old, new):
-    """Rows with the new ones in place of those of the same work, ordered by model, plan, compiler."""
-    found = {(r["work"], r["peer"]): r for r in [*old, *new] if "line" not in r}
-    order = list(PLANS)
-    return sorted(found.values(), key=lambda r: (r["model"], order.index(r["plan"]), r["compiler"] != "zig"))
+    """Rows with the new ones in place of those of the same model, plan and compiler, ordered by these."""
+    def about(row):
+        return row["model"], row["plan"], row["compiler"]
+    again, order = {about(r) for r in new}, list(PLANS)
+    found = [*(r for r in old if "line" not in r and about(r) not in again), *new]
+    return sorted(found, key=lambda r: (r["model"], order.index(r["plan"]), r["compiler"] != "zig"))
 
 
 def say(text):

@@ -33,7 +33,8 @@ ST_MS = 165.1               # X-CUBE-AI 9.0, MLPerf Tiny v1.2, measured on the N
 LEEWAY = 512                # bytes above the least RAM that the formulas find
 # (model, what, bank, budgets or None for the least RAM)
 PLANS = [("light", "fastest", "dual", {}), ("light", "fastest", "single", {}),
-         ("light", "480 KB of flash", "dual", {"flash": 480_000}), ("light", "smallest RAM", "dual", None), ("resnet8", "fastest", "dual", {}), ("resnet8", "fastest", "single", {}),
+         ("light", "480 KB of flash", "dual", {"flash": 480_000}), ("light", "smallest RAM", "dual", None),
+         ("resnet8", "fastest", "dual", {}), ("resnet8", "fastest", "single", {}),
          ("resnet8", "ST's memory", "single", {"flash": 193_000, "ram": 57_000})]
 BEFORE = """
 import sys
@@ -105,18 +106,20 @@ def measured(model, plan, compiler, folder, x, before):
     network.tvq.unlink()
     against = None if "ST" in what else before.get("least" if "RAM" in what else bank)
     row = {"model": name, "plan": what, "compiler": compiler, "bank": bank,
-            "ms": profile["ms_per_image"], "ms_error": profile["ms_error"], "cycles": profile["cycles_per_image"], "before_ms": against, "ratio": against and profile["ms_per_image"] / against,
-            "st_ratio": ST_MS / profile["ms_per_image"] if name == "resnet8" else None, "code": made.plan.code,
-            "flash_bytes": network.image.flash_bytes, "ram_bytes": network.image.ram_bytes, "arena_bytes": network.program.arena_bytes,
-            "held_bytes": network.program.held_bytes(), "variants": made.plan.variants, "images": len(x),
-            "as_simulated": int(np.all(answers == planned.integer_logits(x), axis=1).sum())}
+           "ms": profile["ms_per_image"], "ms_error": profile["ms_error"], "cycles": profile["cycles_per_image"],
+           "before_ms": against, "ratio": against and profile["ms_per_image"] / against,
+           "st_ratio": ST_MS / profile["ms_per_image"] if name == "resnet8" else None, "code": made.plan.code,
+           "flash_bytes": network.image.flash_bytes, "ram_bytes": network.image.ram_bytes, "arena_bytes": network.program.arena_bytes,
+           "held_bytes": network.program.held_bytes(), "variants": made.plan.variants, "images": len(x),
+           "as_simulated": int(np.all(answers == planned.integer_logits(x), axis=1).sum())}
     return {k: v for k, v in row.items() if v is not None}
 
 
 def cells(r):
     """A row of the printed table."""
     return [f"{r['model']}, {r['plan']}", r["bank"], f"{r['ms']:.1f} +- {r['ms_error']} %",
-            f"{r['before_ms']:.1f}" if "ratio" in r else "", f"{r['ratio']:.3f}" if "ratio" in r else "", f"{r['flash_bytes']:,}", f"{r['ram_bytes']:,}", f"{r['arena_bytes']:,}",
+            f"{r['before_ms']:.1f}" if "ratio" in r else "", f"{r['ratio']:.3f}" if "ratio" in r else "", f"{r['flash_bytes']:,}",
+            f"{r['ram_bytes']:,}", f"{r['arena_bytes']:,}",
             f"{r['as_simulated']} of {r['images']}"]
 
 

@@ -11,8 +11,8 @@ from tests.codegen.test_host import assert_same
 from tests.quant.networks import models, randomise
 from tinyvgg import nn
 from tinyvgg.codegen import HostModel, generate, variant_cost, variants, with_variants
-from tinyvgg.codegen.program import build_program
 from tinyvgg.codegen.ops._fixed import TRANSFORMS, as_words, lanes, words_winograd
+from tinyvgg.codegen.program import build_program
 from tinyvgg.errors import NotYet
 from tinyvgg.nn import layers as L
 from tinyvgg.quant import quantize
