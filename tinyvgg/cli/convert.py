@@ -1,12 +1,13 @@
 """Write a Keras file that the other version opens too, from a Keras file or a float .tflite
 
 OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description, a zoo
-entry, or a .tflite of floats. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads;
---data and --validation
+entry, or a .tflite of floats; or OUT ends in .tflite, and IN is an int8 model (.tvq). Says what it changed. With --for x-cube-ai,
+OUT is what ST's tool of version 10 and below reads; --data and --validation
 also write the two arrays that its "Validation inputs" and "Validation outputs" want.
 
     tinyvgg convert keras2.h5 both.h5
     tinyvgg convert model.tflite model.h5
+    tinyvgg convert light.tvq light.tflite
     tinyvgg convert light.h5 st.h5 --for x-cube-ai --data cifar10 --validation X.npy,Y.npy -n 100
 """
 from tinyvgg.cli._common import add_common, note, print_result
@@ -16,7 +17,7 @@ from tinyvgg.images import float_images
 
 def add_arguments(parser):
     parser.add_argument("source", metavar="IN", help="Keras file with a description (.h5 or .keras), .tflite of floats, or zoo entry")
-    parser.add_argument("target", metavar="OUT", help="file to write: .h5, .keras or .weights.h5")
+    parser.add_argument("target", metavar="OUT", help="file to write: .h5, .keras, .weights.h5 or .tflite")
     parser.add_argument("--for", dest="to", choices=("keras", "x-cube-ai"), default="keras",
                         help="who will open OUT (default keras)")
     parser.add_argument("--float32", action="store_true", help="compute in float32 what IN computes in another dtype")
@@ -45,6 +46,8 @@ def run(arguments):
 def _convert(source, arguments):
     """Write OUT; return what was changed, as sentences."""
     from tinyvgg.io.keras_h5 import convert
+    if str(arguments.target).lower().endswith(".tflite"):
+        return _to_tflite(source, arguments)
     if not _is_tflite(source):
         return convert(source, arguments.target, to=arguments.to, float32=arguments.float32)
     from tinyvgg import io, nn
@@ -56,6 +59,14 @@ def _convert(source, arguments):
         raise OptionError(f"{source} computes in integers, which no Keras file holds; expected a .tflite of floats",
                           "tinyvgg evaluate, codegen or firmware, which take it as it is")
     io.save_model(model, arguments.target)
+    return []
+
+
+def _to_tflite(source, arguments):
+    from tinyvgg import io
+    if arguments.to != "keras" or arguments.float32:
+        raise OptionError("--for and --float32 are for Keras files; OUT is a .tflite", f"tinyvgg convert {source} {arguments.target}")
+    io.save_model(io.load_model(source), arguments.target)
     return []
 
 

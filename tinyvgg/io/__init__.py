@@ -38,14 +38,18 @@ def load_model(path: PathLike, **settings: Any) -> "Model | QuantizedModel | Com
 
 
 def save_model(model: Model, path: PathLike, **settings: Any) -> None:
-    """Write a model to `path`, whole or not at all: .npz is our own format, .h5 and .keras are Keras'."""
+    """Write a model to `path`, whole or not at all: .npz is our own format, .h5 and .keras are Keras', .tflite
+    TensorFlow Lite's, for integer models."""
     path = Path(path)
     if path.suffix == ".npz":
         save_checkpoint(path, model)
     elif path.suffix in (".h5", ".hdf5", ".keras"):
         _keras().save_model(model, path, **settings)
+    elif path.suffix == ".tflite":
+        from tinyvgg.io import tflite
+        tflite.save_model(model, path)
     else:
-        raise FormatError(f"{path.name} has no known ending; expected .h5, .keras or .npz")
+        raise FormatError(f"{path.name} has no known ending; expected .h5, .keras, .npz or .tflite")
 
 
 def load_weights(model: Model, path: PathLike, **settings: Any) -> Model:

@@ -22,6 +22,7 @@ from tinyvgg.quant.ops.lite_average_pool2d import LiteAveragePool2D
 from tinyvgg.quant.ops.lite_softmax import LiteSoftmax, exponentials
 from tinyvgg.quant.ops.lite_tail import LiteTail
 from tinyvgg.quant.ops.max_pool2d import MaxPool2D
+from tinyvgg.quant.ops.up_sample2d import UpSample2D
 from tinyvgg.quant.rounding import quantise_ratio, quantise_ratios
 from tinyvgg.quant.validate import validate
 
@@ -67,7 +68,7 @@ class _Network:
             raise NotYet(f"its input {first} has the shape {first.shape}; expected a map or a vector")
         scale, zero = self.levels(first)
         self.range = scale * (0 - zero), scale * (255 - zero)
-        self.put(Image(name=given.name, inputs=(), shape=(1,) * (3 - len(shape)) + shape, scale=scale, zero=zero), given, first)
+        self.put(Image(name=given.name, inputs=(), shape=shape, scale=scale, zero=zero), given, first)
 
     def graph(self):
         out, = self.contents.outputs
@@ -292,6 +293,15 @@ def _max_pool(network, op):
                                table=np.clip(np.arange(256), low, high).astype(np.uint8)[None]), out)
 
 
+def _resize(network, op):
+    before, out = _map(network, op.inputs[0]), op.outputs[0]
+    _same_levels(network, op, before)
+    (h, w, _), (height, width) = before.shape, out.shape[1:3]
+    if height % h or width % w or op.options["AlignCorners"]:
+        raise NotYet(f"it resizes {h}x{w} to {height}x{width}; expected whole multiples, without aligned corners")
+    network.put(UpSample2D(inputs=(before.name,), shape=out.shape[1:], factors=(height // h, width // w), **network.common(op)), out)
+
+
 def _average_pool(network, op):
     before = _map(network, op.inputs[0])
     _same_levels(network, op, before)
@@ -308,8 +318,11 @@ def _reshape(network, op):
     _same_levels(network, op, before)
     if math.prod(out.shape) != math.prod(before.shape):
         raise FormatError(f"it makes {out.shape} of {x.shape}")
-    if len(out.shape) > 2 and out.shape[1:] != before.shape:
-        raise NotYet(f"it makes {out.shape} of {x.shape}; expected a vector")
+    if out.shape[:1] != (1,) or len(out.shape) not in (2, 4):
+        raise NotYet(f"it makes {out.shape} of {x.shape}; expected a vector or a map, the batch of 1 first")
+    if len(out.shape) == 4 and out.shape[1:] != before.shape:
+        before = LevelTable(inputs=(before.name,), shape=out.shape[1:], table=np.arange(256, dtype=np.uint8)[None],
+                            **network.common(op))
     network.put(before, out)
 
 
@@ -381,6 +394,6 @@ def _softmax(network, op):
 RULES = {
     "CONV_2D": _conv2d, "DEPTHWISE_CONV_2D": _depthwise, "FULLY_CONNECTED": _dense, "MEAN": _mean, "MAX_POOL_2D": _max_pool,
     "AVERAGE_POOL_2D": _average_pool, "RESHAPE": _reshape, "SQUEEZE": _reshape, "EXPAND_DIMS": _reshape, "PAD": _pad, "PADV2": _pad,
-    "ADD": _two, "SUB": _two, "MUL": _two, "PRELU": _prelu, "QUANTIZE": _quantise, "DEQUANTIZE": _dequantise, "SOFTMAX": _softmax,
+    "RESIZE_NEAREST_NEIGHBOR": _resize, "ADD": _two, "SUB": _two, "MUL": _two, "PRELU": _prelu, "QUANTIZE": _quantise, "DEQUANTIZE": _dequantise, "SOFTMAX": _softmax,
     **dict.fromkeys(tables.FUNCTIONS, _function),
 }

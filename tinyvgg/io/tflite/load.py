@@ -1,5 +1,6 @@
 """From a .tflite file to a model, float or integer, after one look at all that is not understood."""
 from tinyvgg.errors import FormatError, NotYet
+from tinyvgg.io.tflite.dilated import joined
 from tinyvgg.io.tflite.read import CONTROL, read
 
 INTEGERS = ("int8", "uint8")
@@ -21,7 +22,7 @@ def load_model(path):
 def _model(contents):
     if len(contents.inputs) != 1 or len(contents.outputs) != 1:
         raise NotYet(f"it has {len(contents.inputs)} inputs and {len(contents.outputs)} outputs; expected one of each")
-    steps = [op for op in contents.operators if not _of_shapes(op)]
+    steps = joined([op for op in contents.operators if not _of_shapes(op)])
     kind = _kind(contents, steps)
     from tinyvgg.io.tflite import floats, integers
     rules = floats if kind == "float" else integers
@@ -37,6 +38,7 @@ def _of_shapes(op):
 def _kind(contents, steps):
     """ "float" or "integer", by the values between operators."""
     values = {t.dtype for op in steps for t in op.outputs if op.kind not in ("QUANTIZE", "DEQUANTIZE")}
+    values = values or {t.dtype for op in steps for t in op.outputs if op.kind == "QUANTIZE"}
     if "int16" in values:
         raise NotYet("its activations are of 16 bits (int16x8); expected int8 or uint8",
                      "converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]")

@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinyvgg.errors import FormatError, NotYet
-from tinyvgg.quant.rounding import multiply, quantise_ratio
+from tinyvgg.quant.rounding import halve, multiply, quantise_ratio
 
 LEVELS = np.arange(256, dtype=np.int64)
 LEFT = 20                   # bits that the inputs of a sum gain before they are brought to one scale
@@ -61,7 +61,40 @@ def _real(function):
     return table
 
 
-FUNCTIONS = {"RELU": _relu(0, None), "RELU6": _relu(0, 6), "RELU_N1_TO_1": _relu(-1, 1), "LEAKY_RELU": _leaky, "QUANTIZE": _requantise,
+def _sixteen(v):
+    return np.clip(v, -(2**15), 2**15 - 1)
+
+
+def _halves(a, b):
+    """The high half of the doubled product of two numbers of 16 bits, to the nearest, ties up."""
+    return _sixteen((a * b + (1 << 14)) >> 15)
+
+
+def _of_sixteen(real):
+    """(multiplier of 16 bits, exponent) of a real factor."""
+    multiplier, exponent = quantise_ratio(float(real))
+    return min((multiplier + (1 << 15)) >> 16, 2**15 - 1), exponent
+
+
+def _hard_swish(op, source, target):
+    """x relu6(x + 3) / 6 in 16 bits: both factors on scales of their own, each product rounded."""
+    (scale, zero), (to_scale, to_zero) = source, target
+    fine = np.float32(1 / 128) * np.float32(scale)
+    x = (LEVELS - zero) << 7
+    multiplier, exponent = _of_sixteen(fine / np.float32(to_scale))
+    if exponent > 0:
+        raise NotYet(f"its result has the scale {to_scale:.3g}, too fine for its input's {scale:.3g}")
+    reluish, shift = _of_sixteen(fine / (np.float32(3) / np.float32(32768)))
+    gate = _sixteen(x << (shift - 1)) if shift > 0 else x
+    gate = _halves(gate, reluish)
+    gate = _sixteen(gate << 1) if shift > 0 else halve(gate, -shift)
+    gate = (gate + (1 << 15)) >> 1
+    product = gate * _halves(x, multiplier)
+    v = halve(np.sign(product) * (np.abs(product) >> 15), -exponent)
+    return _saturated(v, to_zero)
+
+
+FUNCTIONS = {"HARD_SWISH": _hard_swish, "RELU": _relu(0, None), "RELU6": _relu(0, 6), "RELU_N1_TO_1": _relu(-1, 1), "LEAKY_RELU": _leaky, "QUANTIZE": _requantise,
              "LOGISTIC": _real(lambda x: 1 / (1 + np.exp(-x))), "TANH": _real(np.tanh),
              "ELU": _real(lambda x: np.where(x < 0, np.expm1(x), x))}
 

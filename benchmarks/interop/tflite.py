@@ -1,0 +1,155 @@
+"""TensorFlow Lite's files beside TensorFlow Lite: random networks read, and ours written, in an environment that has TensorFlow.
+
+    python benchmarks/interop/tflite.py                            60 networks; the environment is made, about 1.5 GB, if it is not there
+    python benchmarks/interop/tflite.py --venvs FOLDER --count 10 --vectors light_int8.tflite,light_int8_vectors.npz --json
+
+Each network is drawn, converted (float32, float16 weights, int8 by channel and by tensor, with inputs of int8, uint8 and float32) and
+run there by BUILTIN_REF without delegates; here the file is opened and answers the same images. Floats must lie within 1e-5 of the
+largest value, integers must be equal byte for byte, as C too for every tenth. Then integer models of ours are written as .tflite and run there.
+"""
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:] = [place for place in sys.path if Path(place).resolve() != HERE]      # this file is not the package tflite
+
+import numpy as np  # noqa: E402
+
+from tinyvgg import io, zoo  # noqa: E402
+from tinyvgg.data import load_for  # noqa: E402
+from tinyvgg.errors import NotYet, TinyVGGError  # noqa: E402
+from tinyvgg.io.tflite.read import read as read_file  # noqa: E402
+from tinyvgg.quant.model import QuantizedModel  # noqa: E402
+from tinyvgg.quant.schemes import compress  # noqa: E402
+from tinyvgg.report.tables import table  # noqa: E402
+from tinyvgg.testing import assert_bit_exact  # noqa: E402
+
+CLOSE = 1e-5
+LABELS, UNITS = 0.995, 3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--venvs", type=Path, default=Path("runs/keras-venvs"), help="where environments lie (default runs/keras-venvs)")
+    parser.add_argument("--count", type=int, default=60, help="networks to read (default 60)")
+    parser.add_argument("--exports", default="light_cifar10,resnet8_cifar10,base_cifar10", help="networks of the zoo to write")
+    parser.add_argument("--data", default="cifar10", help="whose images these are asked about (default cifar10)")
+    parser.add_argument("-n", type=int, default=1000, help="test images for these (default 1000)")
+    parser.add_argument("--folder", type=Path, help="keep, or take up, the networks that were drawn")
+    parser.add_argument("--vectors", help="FILE.tflite,FILE.npz: another file and its recorded answers (xq, out_reference)")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    from importlib.util import module_from_spec, spec_from_file_location
+    spec = spec_from_file_location("keras_venvs", HERE / "keras_venvs.py")
+    venvs = module_from_spec(spec)
+    spec.loader.exec_module(venvs)
+    python = venvs.environment(arguments.venvs, "2")
+    with tempfile.TemporaryDirectory() as place:
+        folder = arguments.folder or Path(place)
+        folder.mkdir(parents=True, exist_ok=True)
+        if len(list(folder.glob("*.json"))) < arguments.count:
+            child(python, "make", folder, str(arguments.count))
+        rows = [read(folder / f"{k:03}.tflite", with_c=k % 10 == 3) for k in range(arguments.count)]
+        rows += [recorded(*map(Path, arguments.vectors.split(",")))] if arguments.vectors else []
+        written = exported(python, folder / "ours", arguments.exports.split(","), arguments.data, arguments.n)
+    report(rows, written, arguments.json)
+    return 0 if all(r["ok"] for r in rows + written) else 1
+
+
+def child(python, *words):
+    subprocess.run([str(python), str(HERE / "tflite_child.py"), *map(str, words)], check=True, stderr=subprocess.DEVNULL)
+
+
+def read(path, with_c=False):
+    """One file of TensorFlow's: what it became, and how far its answers lie from the recorded ones."""
+    told, vectors = json.loads(path.with_suffix(".json").read_text()), np.load(path.with_suffix(".npz"))
+    row = {"file": path.name, "kind": told["kind"], "layers": len(told["layers"])}
+    try:
+        model = io.load_model(path)
+        return row | compared(model, vectors["x"], vectors["y"], with_c)
+    except NotYet as error:
+        return row | {"ok": False, "result": f"refused: {error.problem.split(': ', 1)[-1][:100]}"}
+    except TinyVGGError as error:
+        return row | {"ok": False, "result": f"{type(error).__name__}: {error.problem[:120]}"}
+
+
+def recorded(path, vectors):
+    vectors = np.load(vectors)
+    return {"file": path.name, "kind": "recorded", "layers": 0} | compared(io.load_model(path), vectors["xq"], vectors["out_reference"])
+
+
+def compared(model, x, y, with_c=False):
+    y = y.reshape(len(y), -1)
+    if not hasattr(model, "graph"):
+        found = model.predict(x).reshape(y.shape)
+        off = float(np.abs(found - y).max() / max(1.0, np.abs(y).max()))
+        return {"ok": off <= CLOSE, "result": f"float, off by {off:.1e}"}
+    found, wanted = model.scores(levels(model, x)).reshape(y.shape).astype(int), whole(model, y)
+    if with_c:
+        assert_bit_exact(model)
+    different = int((found != wanted).sum())
+    return {"ok": different == 0, "result": f"{different} of {y.size} bytes differ" + (", C equal" if with_c else "")}
+
+
+def levels(model, x):
+    """Inputs of any type as the levels 0..255 that the model takes."""
+    if x.dtype == np.float32:
+        image = model.graph.ops[0]
+        return np.clip(np.rint(x / np.float32(image.scale)) + image.zero, 0, 255).astype(np.uint8).reshape(-1, *model.input_shape)
+    return (x.astype(np.int16) + (128 if x.dtype == np.int8 else 0)).astype(np.uint8).reshape(-1, *model.input_shape)
+
+
+def whole(model, y):
+    """Answers of any type as levels 0..255."""
+    if y.dtype == np.float32:
+        last = model.graph.ops[-1]
+        return np.rint(y / np.float32(last.scale)).astype(int) + last.zero
+    return y.astype(int) + (128 if y.dtype == np.int8 else 0)
+
+
+def exported(python, folder, names, spec, count):
+    """Integer models of the zoo as .tflite: how often TensorFlow Lite gives the same class, and how far its logits lie.
+
+    The logits are compared, so the softmax is left out of the files; units are levels of the file's logits.
+    """
+    folder.mkdir(exist_ok=True)
+    kept = {}
+    for name in names:
+        model = zoo.load(name)
+        dataset = load_for(model, spec)
+        (x, _), (calibration, _) = dataset.part("test", count), dataset.part("train", 200)
+        compressed = compress(model, "int8", calibration, calibration="minmax")
+        graph = compressed.graph
+        bare = QuantizedModel(replace(graph, ops=tuple(op for op in graph.ops if not op.probabilities)))
+        io.save_model(bare, folder / f"{name}.tflite")
+        np.save(folder / f"{name}.tflite.x.npy", (x.astype(np.int16) - 128).astype(np.int8))
+        kept[f"{name}.tflite"] = bare, x
+    child(python, "run", folder, *kept)
+    return [{"file": name, "kind": "written", "layers": 0} | judged(model, x, folder / name) for name, (model, x) in kept.items()]
+
+
+def judged(model, x, path):
+    (last,) = read_file(path).outputs
+    ours, theirs = model.logits(x), np.load(f"{path}.npz")["y"]
+    theirs = theirs.reshape(len(theirs), -1).astype(int) - last.zero
+    same = float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
+    units = np.abs(ours / last.scale - theirs)
+    return {"ok": same >= LABELS and units.max() <= UNITS, "labels": same, "units": float(units.max()),
+            "result": f"labels equal on {100 * same:.2f} % of {len(x)}, logits within {units.max():.2f} units ({units.mean():.2f} on average)"}
+
+
+def report(rows, written, as_json):
+    if as_json:
+        print(json.dumps({"rows": rows + written}))
+        return
+    print(table(["file", "kind", "layers", "result"], [[r["file"], r["kind"], r["layers"], r["result"]] for r in rows + written]))
+    print(f"{sum(r['ok'] for r in rows)} of {len(rows)} files read are equal, {sum(r['ok'] for r in written)} of {len(written)} written")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

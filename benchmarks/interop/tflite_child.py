@@ -1,0 +1,167 @@
+"""Run by tflite.py where TensorFlow is installed.
+
+    python tflite_child.py make FOLDER N           N random networks: K.tflite, and K.npz with x, y of BUILTIN_REF
+    python tflite_child.py run FOLDER FILE...      FILE.npz with y for the x that lie in FILE.x.npy
+"""
+import json
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:] = [place for place in sys.path if Path(place).resolve() != HERE]      # keras.py and tflite.py here are no packages
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+L = tf.keras.layers
+KINDS = ("float", "int8", "float", "int8", "int8 per tensor", "int8 of uint8", "int8 of floats", "float16", "int8", "int8")
+IMAGES = 16
+
+
+def answers(content, x):
+    """The reference kernels' results, without delegates, image by image."""
+    kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
+    interpreter = tf.lite.Interpreter(model_content=content, experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    given, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    out = []
+    for image in x:
+        interpreter.set_tensor(given["index"], image[None])
+        interpreter.invoke()
+        out.append(interpreter.get_tensor(result["index"])[0].copy())
+    return np.array(out), given["dtype"]
+
+
+class Drawn:
+    """A random network of what a plain CNN has."""
+
+    def __init__(self, seed):
+        self.r = np.random.default_rng(seed)
+        self.seed = seed
+        tf.keras.utils.set_random_seed(seed)
+
+    def pick(self, *choices):
+        return choices[self.r.integers(len(choices))]
+
+    def model(self):
+        self.x = x = L.Input((int(self.r.integers(9, 17)), int(self.r.integers(9, 17)), self.pick(1, 2, 3, 3, 4)))
+        for _ in range(int(self.r.integers(2, 6))):
+            x = self.pick(self.convolution, self.convolution, self.depthwise, self.separable, self.normalised, self.pool, self.residual,
+                          self.padded, self.joined, self.function, self.larger)(x)
+        return tf.keras.Model(self.x, self.head(x))
+
+    def activation(self):
+        return self.pick("relu", "relu", "relu6", None, "tanh", "sigmoid", lambda t: tf.nn.leaky_relu(t, 0.1))
+
+    def convolution(self, x):
+        stride, dilation = self.pick((1, 1), (1, 1), (2, 1), (1, 2))
+        return L.Conv2D(int(self.r.integers(2, 13)), (self.pick(1, 2, 3, 3, 5), self.pick(1, 3, 3)), strides=stride, padding="same",
+                        dilation_rate=dilation, activation=self.activation(), use_bias=self.pick(True, True, False))(x)
+
+    def depthwise(self, x):
+        return L.DepthwiseConv2D(3, strides=self.pick(1, 1, 2), padding="same", depth_multiplier=self.pick(1, 1, 2),
+                                 activation=self.pick("relu", "relu6", None))(x)
+
+    def separable(self, x):
+        return L.SeparableConv2D(int(self.r.integers(3, 9)), 3, padding="same", activation="relu")(x)
+
+    def normalised(self, x):
+        x = L.Conv2D(int(self.r.integers(3, 9)), 3, padding="same", activation=self.pick("relu", None))(x)
+        return L.BatchNormalization()(x)
+
+    def pool(self, x):
+        kind = self.pick(L.MaxPooling2D, L.AveragePooling2D)
+        return kind(self.pick(2, 3), strides=self.pick(1, 2), padding=self.pick("same", "valid" if min(x.shape[1:3]) > 3 else "same"))(x)
+
+    def residual(self, x):
+        y = L.Conv2D(x.shape[-1], 3, padding="same", activation=self.pick("relu", None))(x)
+        y = L.Add()([x, y])
+        return L.ReLU()(y) if self.pick(True, False) else y
+
+    def padded(self, x):
+        y = L.ZeroPadding2D(((1, 0), (0, 2)))(x)
+        return L.Conv2D(int(self.r.integers(3, 9)), 3, strides=self.pick(1, 2), activation="relu")(y)
+
+    def joined(self, x):
+        return L.Concatenate()([L.Conv2D(3, 1, activation="relu")(x), L.Conv2D(4, 3, padding="same")(x)])
+
+    def function(self, x):
+        return self.pick(L.ReLU(), L.ReLU(6.0), L.LeakyReLU(0.2), L.PReLU(shared_axes=[1, 2], alpha_initializer="uniform"),
+                         L.Activation("tanh"), L.Activation("sigmoid"))(x)
+
+    def larger(self, x):
+        return L.UpSampling2D(2)(x) if x.shape[1] < 9 else x
+
+    def head(self, x):
+        if self.pick(True, False):
+            x = L.GlobalAveragePooling2D(keepdims=self.pick(True, False))(x)
+        x = L.Flatten()(x)
+        if self.pick(True, False):
+            x = L.Dense(int(self.r.integers(4, 20)), activation=self.pick("relu", "relu6"))(x)
+        x = L.Dense(int(self.r.integers(2, 11)))(x)
+        return L.Softmax()(x) if self.pick(True, True, False) else x
+
+    def trained(self):
+        """The network with weights that are not as they began: statistics of its own, gains of either sign."""
+        model = self.model()
+        for layer in model.layers:
+            if isinstance(layer, L.BatchNormalization):
+                n = layer.gamma.shape[0]
+                layer.set_weights([self.r.normal(1, 0.6, n), self.r.normal(0, 0.3, n), self.r.normal(0, 0.2, n), self.r.uniform(0.3, 2, n)])
+            elif getattr(layer, "bias", None) is not None:
+                layer.bias.assign(self.r.normal(0, 0.1, layer.bias.shape))
+        return model
+
+
+def converted(model, kind, r):
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    shape = model.input_shape[1:]
+    if kind == "float":
+        return converter.convert()
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+        return converter.convert()
+    converter.representative_dataset = lambda: ([r.random((1, *shape), np.float32)] for _ in range(40))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if kind == "int8 per tensor":
+        converter._experimental_disable_per_channel = True
+    if kind != "int8 of floats":
+        converter.inference_input_type = converter.inference_output_type = tf.uint8 if kind == "int8 of uint8" else tf.int8
+    return converter.convert()
+
+
+def images(r, shape, dtype):
+    if dtype == np.float32:
+        return r.random((IMAGES, *shape), np.float32)
+    info = np.iinfo(dtype)
+    return r.integers(info.min, info.max + 1, (IMAGES, *shape)).astype(dtype)
+
+
+def make(folder, count):
+    for seed in range(count):
+        if (folder / f"{seed:03}.json").exists():           # a run before this one came so far
+            continue
+        drawn, kind = Drawn(1000 + seed), KINDS[seed % len(KINDS)]
+        model = drawn.trained()
+        content = converted(model, kind, drawn.r)
+        dtype = np.float32 if kind in ("float", "float16", "int8 of floats") else np.uint8 if kind == "int8 of uint8" else np.int8
+        x = images(drawn.r, model.input_shape[1:], dtype)
+        y, _ = answers(content, x)
+        (folder / f"{seed:03}.tflite").write_bytes(content)
+        np.savez(folder / f"{seed:03}.npz", x=x, y=y)
+        (folder / f"{seed:03}.json").write_text(json.dumps({"kind": kind, "layers": [type(v).__name__ for v in model.layers],
+                                                            "tensorflow": tf.__version__}))
+
+
+def run(folder, names):
+    for name in names:
+        y, _ = answers((folder / name).read_bytes(), np.load(folder / f"{name}.x.npy"))
+        np.savez(folder / f"{name}.npz", y=y)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "make":
+        make(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        run(Path(sys.argv[2]), sys.argv[3:])

@@ -1,0 +1,234 @@
+"""An integer graph of this library as a .tflite file that TensorFlow Lite runs: its own rounding, the same scales.
+
+What TensorFlow Lite has no equal of becomes what it has: a batch-norm after an activation is a depthwise 1x1 convolution, which
+multiplies and adds by channel with one rounding; a mean with a scale of its own is a depthwise convolution of ones; a dense layer,
+whose weights have a scale for each channel here, is a convolution of 1x1. Logits of 16 bits become 8.
+"""
+import math
+
+import numpy as np
+
+from tinyvgg.errors import NotYet
+from tinyvgg.io.tflite.read import Contents, Operator
+from tinyvgg.io.tflite.write import tensor, write
+from tinyvgg.nn.layers._spatial import padding_for
+from tinyvgg.quant.ops.add import Add
+from tinyvgg.quant.ops.average_pool2d import AveragePool2D
+from tinyvgg.quant.ops.conv2d import Conv2D
+from tinyvgg.quant.ops.dense import LOGIT_HEADROOM, Dense
+from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
+from tinyvgg.quant.ops.image import Image
+from tinyvgg.quant.ops.max_pool2d import MaxPool2D
+from tinyvgg.quant.ops.requantise import dequantized
+from tinyvgg.quant.ops.softmax import Softmax
+from tinyvgg.quant.ops.up_sample2d import UpSample2D
+from tinyvgg.quant.ops.weights import weights_of
+
+NONE, RELU = 0, 1
+SPARE = 1.1                 # logits of 8 bits reach so much further than the largest seen in calibration
+NO_PADDING = ((0, 0), (0, 0))
+
+
+def export(model, path):
+    """Write an integer model to `path`; NotYet names the op that TensorFlow Lite has no equal of."""
+    graph = getattr(model, "graph", None)
+    if graph is None or not graph.integer:
+        raise NotYet(f"{type(model).__name__} is no integer model; a .tflite is written of int8 graphs",
+                     "tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
+    file = _File(graph)
+    for op in graph.ops:
+        rule = RULES.get(type(op))
+        if rule is None or getattr(op, "lite", False):
+            what = "came from a .tflite" if type(op) not in RULES or getattr(op, "lite", False) else ""
+            raise NotYet(f"{type(op).__name__} ({op.name!r}) has no operator in the .tflite that is written"
+                         + (" (a graph that came from a .tflite stays that file)" if what else ""))
+        rule(file, op)
+    write(path, file.contents())
+
+
+class _File:
+    """Tensors and operators so far; `held`: the tensor of each op's result."""
+
+    def __init__(self, graph):
+        self.graph, self.tensors, self.operators, self.held = graph, [], [], {}
+
+    def contents(self):
+        return Contents(self.graph.name, tuple(self.tensors), tuple(self.operators), (self.tensors[0],),
+                        (self.held[self.graph.ops[-1].name],))
+
+    def values(self, name, shape, scale, zero):
+        """A tensor of int8; zero: 0..255."""
+        self.tensors.append(tensor(len(self.tensors), name, (1, *shape), "int8", scale=scale, zero=zero - 128))
+        return self.tensors[-1]
+
+    def constant(self, name, data, **levels):
+        self.tensors.append(tensor(len(self.tensors), name, data.shape, data.dtype.name, data=data, **levels))
+        return self.tensors[-1]
+
+    def add(self, kind, inputs, result, **options):
+        self.operators.append(Operator(kind, tuple(inputs), (result,), options))
+        return result
+
+    def before(self, op):
+        return self.held[op.inputs[0]]
+
+    def shaped(self, x, shape, name):
+        """The same values in another shape."""
+        if x.shape[1:] == tuple(shape):
+            return x
+        target = self.constant(f"{name}/shape", np.array([1, *shape], np.int32))
+        return self.add("RESHAPE", [x, target], self.values(name, shape, x.scale, x.zero + 128))
+
+    def convolution(self, kind, x, name, shape, weights, scales, bias, levels, activation=NONE, geometry=None):
+        """A convolution: weights int8 as TensorFlow Lite lays them out, their scales (F,), bias real (F,), levels (scale, zero)."""
+        geometry = {"strides": (1, 1), "padding": NO_PADDING, "dilation": (1, 1), "kernel": (1, 1)} | (geometry or {})
+        size = x.shape[1:3]
+        same = padding_for("same", size, geometry["kernel"], geometry["strides"], geometry["dilation"])
+        padding = tuple(map(tuple, geometry["padding"]))
+        if padding not in (NO_PADDING, same):
+            x = self.padded(x, padding, f"{name}/padded")
+        axis = 0 if kind == "CONV_2D" else 3
+        w = self.constant(f"{name}/weights", weights, scale=scales, zero=np.zeros(len(scales)), axis=axis)
+        unit = x.scale * scales.astype(np.float64)
+        whole = np.clip(np.rint(bias / unit), -(2**30), 2**30).astype(np.int32)
+        b = self.constant(f"{name}/bias", whole, scale=unit, zero=np.zeros(len(scales)), axis=0)
+        (sh, sw), (dh, dw) = geometry["strides"], geometry["dilation"]
+        more = {"DepthMultiplier": weights.shape[3] // x.shape[3]} if kind == "DEPTHWISE_CONV_2D" else {}
+        return self.add(kind, [x, w, b], self.values(name, shape, *levels), Padding=0 if padding == same and padding != NO_PADDING else 1,
+                        StrideH=sh, StrideW=sw, DilationHFactor=dh, DilationWFactor=dw, FusedActivationFunction=activation, **more)
+
+    def padded(self, x, padding, name):
+        (top, bottom), (left, right) = padding
+        _, h, w, c = x.shape
+        amounts = self.constant(f"{name}/amounts", np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32))
+        return self.add("PAD", [x, amounts], self.values(name, (h + top + bottom, w + left + right, c), x.scale, x.zero + 128))
+
+
+def _image(file, op):
+    file.held[op.name] = file.values(op.name, op.shape, op.scale, op.zero)
+
+
+def _weighted(file, op):
+    x = file.before(op)
+    if len(op.weights.shape) == 2:
+        x = file.shaped(x, (1, 1, op.weights.shape[1]), f"{op.name}/flat")
+    elif len(x.shape) == 2:
+        x = file.shaped(x, (1, 1, x.shape[1]), f"{op.name}/map")
+    levels, size = _levels(op), getattr(op, "size", (1, 1))
+    shape = (*size, op.weights.shape[0])
+    _, tail = dequantized(op, x.scale)
+    sign = np.sign(op.tail.multiplier.astype(np.float64))
+    unit = op.scale * np.abs(op.tail.multiplier.astype(np.float64)) / 2.0**32 * 2.0**op.tail.shift     # real value of acc's 1
+    plain = tail.activation == "none"
+    bias = np.where(sign == 0, 0, unit * op.tail.bias)
+    weights, geometry = _laid_out(op, sign if plain else np.ones(len(sign)))
+    kind = "DEPTHWISE_CONV_2D" if isinstance(op, DepthwiseConv2D) else "CONV_2D"
+    if plain:
+        y = file.convolution(kind, x, f"{op.name}/sums" if op.pool else op.name, shape, weights, _sound(unit / x.scale),
+                             sign * bias + tail.shift, levels, geometry=geometry)
+    else:
+        y = _with_activation(file, op, kind, x, shape, weights, unit, bias, tail, levels, geometry)
+    file.held[op.name] = _pooled(file, op, y)
+
+
+def _with_activation(file, op, kind, x, shape, weights, unit, bias, tail, levels, geometry):
+    """The activation, in levels of the channel's own range, then gain and shift by channel as a depthwise convolution."""
+    scale, zero = levels
+    gain, shift = np.sign(op.tail.multiplier.astype(np.float64)), tail.shift.astype(np.float64)
+    ends = (scale * np.array([0 - zero, 255 - zero])[:, None] - shift) / np.where(gain == 0, 1, gain)      # of what the gain meets
+    low, reach = np.zeros(len(gain)), np.maximum(ends.max(axis=0), 1e-9)
+    leaky = tail.activation == "leaky"
+    if leaky:                                           # before it the values below 0 lie that much lower
+        low = np.minimum(ends.min(axis=0), 0) / max(op.tail.slope / 2.0**31, 1e-3)
+        reach = np.maximum(reach, -low)
+    if tail.activation == "clamp":
+        high = unit / 2.0**op.tail.shift * op.tail.high
+        reach = np.minimum(reach, np.where(high > 0, high, reach))
+    first = float((low / reach).min())                   # of the levels, where each channel reaches at most 1
+    last = float((np.maximum(ends.max(axis=0), 0) / reach).max()) if leaky else 1.0
+    own = ((last - first) / 255, round(-first / (last - first) * 255))
+    y = file.convolution(kind, x, f"{op.name}/sums", shape, weights, _sound(unit / x.scale / reach), bias / reach, own,
+                         NONE if leaky else RELU, geometry)
+    if leaky:
+        y = file.add("LEAKY_RELU", [y], file.values(f"{op.name}/leaky", shape, *own), Alpha=float(op.tail.slope / 2.0**31))
+    ones = np.where(gain < 0, -127, 127).astype(np.int8)[None, None, None]
+    return file.convolution("DEPTHWISE_CONV_2D", y, f"{op.name}/gain" if op.pool else op.name, shape, ones,
+                            _sound(reach * np.abs(gain) / 127), shift, levels)
+
+
+def _sound(scales):
+    """Scales of float32 that are not 0: of a channel that is constant any will do."""
+    return np.where(scales > 1e-30, scales, 1e-12).astype(np.float32)
+
+
+def _levels(op):
+    """(scale, zero among 0..255) of an op's result in 8 bits."""
+    if op.dtype == "uint8":
+        return op.scale, op.zero
+    return op.scale * 32767 / LOGIT_HEADROOM * SPARE / 127, 128
+
+
+def _laid_out(op, sign):
+    """Weights as TensorFlow Lite has them, each filter by its sign, and the window."""
+    w = weights_of(op)
+    w = (w.astype(np.int16) * sign.astype(np.int16).reshape(-1, *[1] * (w.ndim - 1))).clip(-128, 127).astype(np.int8)
+    if isinstance(op, Dense):
+        return w[:, None, None, :], {}
+    geometry = {"strides": op.strides, "padding": op.padding, "dilation": op.dilation, "kernel": w.shape[1:3]}
+    return (w if isinstance(op, Conv2D) else np.ascontiguousarray(w.transpose(1, 2, 0)[None])), geometry
+
+
+def _pooled(file, op, y):
+    """The fused max-pool, and a vector where the op's result is one."""
+    if op.pool:
+        ph, pw, sh, sw = op.pool
+        shape = op.shape if len(op.shape) == 3 else (1, 1, *op.shape)
+        y = file.add("MAX_POOL_2D", [y], file.values(op.name, shape, y.scale, y.zero + 128), Padding=1, StrideH=sh, StrideW=sw,
+                     FilterHeight=ph, FilterWidth=pw, FusedActivationFunction=NONE)
+    return file.shaped(y, op.shape, f"{op.name}/vector")
+
+
+def _max_pool(file, op):
+    x, name = file.before(op), op.name
+    same = padding_for("same", x.shape[1:3], op.pool_size, op.strides)
+    if op.padding not in (NO_PADDING, same):
+        raise NotYet(f"MaxPool2D ({name!r}) has the padding {op.padding}; TensorFlow Lite has none and \"same\"")
+    shape = op.shape if len(op.shape) == 3 else (1, 1, *op.shape)
+    y = file.add("MAX_POOL_2D", [x], file.values(name, shape, op.scale, op.zero), Padding=0 if op.padding != NO_PADDING else 1,
+                 StrideH=op.strides[0], StrideW=op.strides[1], FilterHeight=op.pool_size[0], FilterWidth=op.pool_size[1],
+                 FusedActivationFunction=NONE)
+    file.held[name] = file.shaped(y, op.shape, f"{name}/vector")
+
+
+def _average_pool(file, op):
+    x, n = file.before(op), math.prod(op.pool_size)
+    channels = x.shape[3]
+    shape = op.shape if len(op.shape) == 3 else (1, 1, *op.shape)
+    y = file.convolution("DEPTHWISE_CONV_2D", x, op.name, shape, np.ones((1, *op.pool_size, channels), np.int8),
+                         np.full(channels, 1 / n, np.float32), np.zeros(channels), (op.scale, op.zero),
+                         geometry={"strides": op.strides, "kernel": op.pool_size})
+    file.held[op.name] = file.shaped(y, op.shape, f"{op.name}/vector")
+
+
+def _add(file, op):
+    inputs = [file.held[i] for i in op.inputs]
+    y = inputs[0]
+    for k, x in enumerate(inputs[1:], 1):
+        last = k == len(inputs) - 1
+        y = file.add("ADD", [y, x], file.values(op.name if last else f"{op.name}/sum{k}", op.shape, op.scale, op.zero),
+                     FusedActivationFunction=RELU if last and op.zero == 0 else NONE)
+    file.held[op.name] = y
+
+
+def _up_sample(file, op):
+    size = file.constant(f"{op.name}/size", np.array(op.shape[:2], np.int32))
+    file.held[op.name] = file.add("RESIZE_NEAREST_NEIGHBOR", [file.before(op), size],
+                                  file.values(op.name, op.shape, op.scale, op.zero), AlignCorners=False, HalfPixelCenters=False)
+
+
+def _softmax(file, op):
+    file.held[op.name] = file.add("SOFTMAX", [file.before(op)], file.values(op.name, op.shape, 1 / 256, 0), Beta=1.0)
+
+
+RULES = {Image: _image, Conv2D: _weighted, DepthwiseConv2D: _weighted, Dense: _weighted, MaxPool2D: _max_pool,
+         AveragePool2D: _average_pool, Add: _add, UpSample2D: _up_sample, Softmax: _softmax}
