@@ -35,6 +35,7 @@ from tinyvgg.quant.ops.image import Image
 from tinyvgg.quant.ops.level_table import LevelTable
 from tinyvgg.quant.ops.lite_add import LiteAdd
 from tinyvgg.quant.ops.lite_average_pool2d import LiteAveragePool2D
+from tinyvgg.quant.ops.lite_concatenate import LiteConcatenate
 from tinyvgg.quant.ops.lite_softmax import LiteSoftmax, exponentials
 from tinyvgg.quant.ops.weighted import VARIANTS
 from tinyvgg.quant.schemes import compress
@@ -166,11 +167,12 @@ def lite_graph(shape, k):
     table = LevelTable(name="table", inputs=("image",), shape=shape, table=np.arange(256, dtype=np.uint8)[None].repeat(c, 0), **levels)
     total = LiteAdd.between(image, table, name="sum", inputs=("image", "table"), shape=shape, **levels)
     size = (2, 2) if k % 2 else (h, w)
-    windows = (h // size[0], w // size[1], c)
-    pool = LiteAveragePool2D(name="pool", inputs=("sum",), shape=windows, pool_size=size, strides=size, **levels)
+    windows = (h // size[0], w // size[1], 2 * c)
+    joined = LiteConcatenate(name="joined", inputs=("sum", "table"), shape=(h, w, 2 * c), **levels)
+    pool = LiteAveragePool2D(name="pool", inputs=("joined",), shape=windows, pool_size=size, strides=size, **levels)
     flat = LevelTable(name="flat", inputs=("pool",), shape=(int(np.prod(windows)),), table=np.arange(256, dtype=np.uint8)[None], **levels)
     softmax = LiteSoftmax(name="softmax", inputs=("flat",), shape=flat.shape, scale=1 / 256, exponentials=exponentials(0.05))
-    return Graph(name="lite", ops=(image, table, total, pool, flat, softmax), input_range=(-64.0, 63.5))
+    return Graph(name="lite", ops=(image, table, total, joined, pool, flat, softmax), input_range=(-64.0, 63.5))
 
 
 def fit(measurements):

@@ -19,6 +19,7 @@
 #if TV_LITE
 #include "tv_lite.h"
 #define tv_fixed_layer tv_lite_fixed_layer
+#define tv_tail_u8 tv_lite_tail
 #endif
 
 /* The tail's numbers of one filter. */

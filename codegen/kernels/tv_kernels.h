@@ -255,6 +255,9 @@ typedef struct {
 } tv_lite_softmax_u8_layer;
 void tv_lite_softmax_u8(const tv_lite_softmax_u8_layer *layer, const uint8_t *x, uint8_t *y);
 
+/* `inputs` maps side by side, input k of channels[k]. */
+void tv_lite_concatenate_u8(const uint8_t *const *x, const uint32_t *channels, uint32_t inputs, uint32_t pixels, uint8_t *y);
+
 /* y = table[x], of channel c table[c * step + x]; step 0 or 256; y may be x. */
 typedef struct {
     const uint8_t *table;

@@ -167,3 +167,20 @@ def test_an_integer_model_is_written_and_read_again(tmp_path, capsys):
     assert (compressed.labels(x) == again.labels(x)).mean() > 0.9
     assert main(["convert", str(tmp_path / "small.tflite"), str(tmp_path / "other.tflite")]) == 2
     assert "stays that file" in capsys.readouterr().err
+
+
+def test_maps_side_by_side(tmp_path):
+    s, r = Sketch(), np.random.default_rng(0)
+    x = s.tensor("x", (1, 5, 4, 3), "int8", scale=0.1, zero=3)
+    w = s.constant("w", r.integers(-127, 128, (2, 1, 1, 3)).astype(np.int8), scale=[0.01, 0.02], zero=[0, 0])
+    y = s.add("CONV_2D", [x, w, None], s.tensor("net/conv", (1, 5, 4, 2), "int8", scale=0.1, zero=3), **CONV)
+    y = s.add("CONCATENATION", [y, x], s.tensor("net/both", (1, 5, 4, 5), "int8", scale=0.1, zero=3), Axis=3, FusedActivationFunction=0)
+    v = s.constant("v", r.integers(-127, 128, (3, 100)).astype(np.int8), scale=0.01, zero=0)
+    y = s.add("FULLY_CONNECTED", [y, v, None], s.tensor("net/out", (1, 3), "int8", scale=1.0, zero=0), **DENSE)
+    path = tmp_path / "both.tflite"
+    path.write_bytes(s.bytes(x, y))
+    model = io.load_model(path)
+    trace = model.trace(r.integers(0, 256, (2, 5, 4, 3), dtype=np.uint8))
+    assert (trace["both"] == np.concatenate([trace["conv"], trace["x"]], axis=-1)).all()
+    assert_bit_exact(model)
+    straight_through(model).vjp(r.random((2, 5, 4, 3), np.float32) * 25 - 13, np.ones((2, 3), np.float32))

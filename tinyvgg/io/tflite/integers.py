@@ -19,6 +19,7 @@ from tinyvgg.quant.ops.image import Image
 from tinyvgg.quant.ops.level_table import LevelTable
 from tinyvgg.quant.ops.lite_add import LiteAdd
 from tinyvgg.quant.ops.lite_average_pool2d import LiteAveragePool2D
+from tinyvgg.quant.ops.lite_concatenate import LiteConcatenate
 from tinyvgg.quant.ops.lite_softmax import LiteSoftmax, exponentials
 from tinyvgg.quant.ops.lite_tail import LiteTail
 from tinyvgg.quant.ops.max_pool2d import MaxPool2D
@@ -302,6 +303,16 @@ def _resize(network, op):
     network.put(UpSample2D(inputs=(before.name,), shape=out.shape[1:], factors=(height // h, width // w), **network.common(op)), out)
 
 
+def _concatenate(network, op):
+    before, out = [network.before(t) for t in op.inputs], op.outputs[0]
+    for op_ in before:
+        _same_levels(network, op, op_)
+    if op.activation or op.options["Axis"] % len(out.shape) != len(out.shape) - 1 or any(
+            b.shape != t.shape[1:] for b, t in zip(before, op.inputs, strict=True)):
+        raise NotYet(f"it joins along axis {op.options['Axis']}; expected channels, the last, of maps of one scale")
+    network.put(LiteConcatenate(inputs=tuple(b.name for b in before), shape=out.shape[1:], **network.common(op)), out)
+
+
 def _average_pool(network, op):
     before = _map(network, op.inputs[0])
     _same_levels(network, op, before)
@@ -394,6 +405,6 @@ def _softmax(network, op):
 RULES = {
     "CONV_2D": _conv2d, "DEPTHWISE_CONV_2D": _depthwise, "FULLY_CONNECTED": _dense, "MEAN": _mean, "MAX_POOL_2D": _max_pool,
     "AVERAGE_POOL_2D": _average_pool, "RESHAPE": _reshape, "SQUEEZE": _reshape, "EXPAND_DIMS": _reshape, "PAD": _pad, "PADV2": _pad,
-    "RESIZE_NEAREST_NEIGHBOR": _resize, "ADD": _two, "SUB": _two, "MUL": _two, "PRELU": _prelu, "QUANTIZE": _quantise, "DEQUANTIZE": _dequantise, "SOFTMAX": _softmax,
+    "RESIZE_NEAREST_NEIGHBOR": _resize, "CONCATENATION": _concatenate, "ADD": _two, "SUB": _two, "MUL": _two, "PRELU": _prelu, "QUANTIZE": _quantise, "DEQUANTIZE": _dequantise, "SOFTMAX": _softmax,
     **dict.fromkeys(tables.FUNCTIONS, _function),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyvgg.errors import FormatError, NotYet, TinyVGGError, require
+from tinyvgg.errors import FormatError, MissingExtra, NotYet, TinyVGGError, require
 from tinyvgg.io.tflite.verify import verify
 from tinyvgg.report.untrusted import check_regular
 
@@ -101,6 +101,9 @@ def read(path):
         raise FormatError(f"{path} has {path.stat().st_size:,} bytes; expected up to {LARGEST_FILE:,}")
     schema = require("tflite", "tflite")
     require("flatbuffers", "tflite")
+    if not hasattr(schema, "BuiltinOperator"):
+        raise MissingExtra(f"{getattr(schema, '__file__', 'a folder')} is not the package tflite, which reads such files",
+                           "another working folder, or another name for that file")
     data = path.read_bytes()
     try:
         verify(data)
