@@ -56,7 +56,8 @@ def main():
         print(json.dumps({name: rows[name]}), flush=True)
     if options.out:
         from tinyvgg.report.record import versions, write_json
-        kept = [word for word in sys.argv[1:] if word not in ("--out", str(options.out))]
+        places = {options.openvino: "PYTHON", options.before: "CHECKOUT"}
+        kept = [places.get(word, word) for word in sys.argv[1:] if word not in ("--out", str(options.out))]
         write_json(options.out, {"command": " ".join(["python benchmarks/integer_speed.py", *kept]), "versions": versions(),
                                  "threads": options.threads, "clock": "processor" if options.cpu_time else "wall", "rows": rows})
 
@@ -160,8 +161,8 @@ class Work:
         return minute
 
     def finetune(self):
-        from tinyvgg.quant.finetune import finetune, start_codebooks
         from tinyvgg.quant.calibrate import calibrate
+        from tinyvgg.quant.finetune import finetune, start_codebooks
         from tinyvgg.quant.fuse import fuse
         from tinyvgg.quant.sharing import sharer
         np, count = self.np, self.options.images

@@ -28,7 +28,8 @@ from tinyvgg.quant.ops.weights import SharedWeights
 from tinyvgg.quant.simulate import run
 from tinyvgg.testing.integer_networks import random_images, random_integer_network
 
-HERE = (*paths.possible(), "quads")         # quads in plain arithmetic: the layout of vnni, which few machines have
+HERE = paths.possible()
+ALL = (*HERE, "quads")                      # quads in plain arithmetic: the layout of vnni, which few machines have
 
 
 def same(graph, images, path):
@@ -150,7 +151,7 @@ def random_pair(seed):
     return graph, random_images(graph.input_shape, 5, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("path", HERE)
+@pytest.mark.parametrize("path", [*HERE, pytest.param("quads", marks=pytest.mark.slow)])
 def test_random_graphs(path):
     for seed in range(16):
         graph, images = random_pair(seed)
@@ -163,7 +164,7 @@ def test_winograd_is_among_them():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", HERE)
+@pytest.mark.parametrize("path", ALL)
 def test_a_thousand_random_graphs(path):
     for seed in range(1000):
         graph, images = random_pair(seed)
@@ -181,7 +182,7 @@ def test_networks_of_the_zoo(name):
     except (NotYet, QuantError) as error:
         pytest.skip(str(error))
     expected = np.concatenate([run(graph, images[i:i + 100]) for i in range(0, len(images), 100)])
-    for path in HERE:
+    for path in ALL:
         assert np.array_equal(Plan(graph, path).infer(images), expected), path
 
 

@@ -24,6 +24,7 @@ from tinyvgg.quant.fast import paths
 from tinyvgg.quant.fast.plan import BATCH, Plan
 from tinyvgg.quant.fast.route import route
 from tinyvgg.quant.fast.vectors import PLACES
+from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.lower import dequantize, limits
 from tinyvgg.quant.ops.average_pool2d import AveragePool2D
 from tinyvgg.quant.ops.conv2d import Conv2D
@@ -31,6 +32,7 @@ from tinyvgg.quant.ops.dense import Dense
 from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.quant.ops.up_sample2d import UpSample2D
 from tinyvgg.quant.ops.weights import along, weights_of
+from tinyvgg.types import Bytes, Floats, Gradient
 
 NO_POOL = 1, 1, 1, 1
 
@@ -87,12 +89,12 @@ class WayBack:
         self._floats, self._limits = dequantize(graph), limits(graph)
         self._image, self._capacity = graph.ops[0].name, 0
 
-    def describe(self):
+    def describe(self) -> str:
         """Return which op goes back how, as text."""
         self._built(1)
         return "\n".join(f"{op.name}: {'by its definition, slow' if self._stages[op.name] is None else 'fused'}" for op in self._behind())
 
-    def vjp(self, x, g):
+    def vjp(self, x: Bytes, g: Gradient) -> Floats:
         """x (N, H, W, C) uint8 in one piece; g: (N, classes), or a function of real logits -> d sum(g logits) / d x, float32."""
         if callable(g) and len(x) > BATCH:
             g = g(self._logits(self.forward.infer(x)))
@@ -218,7 +220,7 @@ class WayBack:
 _ways = threading.local()
 
 
-def way_back(graph):
+def way_back(graph: Graph) -> WayBack:
     """Return this thread's WayBack for a Graph of integers."""
     held = _ways.__dict__.setdefault("by_graph", weakref.WeakKeyDictionary())
     found = held.get(graph)

@@ -9,6 +9,8 @@ from tinyvgg.quant.fast import paths, windows
 from tinyvgg.quant.fast.memory import SLACK
 from tinyvgg.quant.fast.stages import stage_of, tensor_of
 from tinyvgg.quant.fast.steps import Program
+from tinyvgg.quant.graph import Graph
+from tinyvgg.types import AnyArray, Bytes
 
 BATCH = 64                      # images at a time: more would leave the caches
 
@@ -26,7 +28,7 @@ class Plan:
             if not isinstance(stage, str):
                 stage.keep()
 
-    def describe(self):
+    def describe(self) -> str:
         """Return which kernel runs where, as text."""
         lines = [f"{self.threads} threads, integers by {self.path}"]
         for op in self._computed():
@@ -34,7 +36,7 @@ class Plan:
             lines.append(f"{op.name}: {f'simulated, slow: {stage}' if isinstance(stage, str) else stage.describe()}")
         return "\n".join(lines)
 
-    def infer(self, x):
+    def infer(self, x: Bytes) -> AnyArray:
         """x (N, H, W, C) uint8 in one piece -> the logits' integers (N, classes)."""
         parts = []
         for i in range(0, len(x), BATCH):
@@ -60,7 +62,7 @@ class Plan:
             parts.append(self.values(self.last, images))
         return np.concatenate(parts)
 
-    def trace(self, x):
+    def trace(self, x: Bytes) -> dict[str, AnyArray]:
         """x (N, H, W, C) uint8 in one piece -> {op: its integers (N, ...)}, a final softmax included."""
         parts = []
         for i in range(0, max(len(x), 1), BATCH):
@@ -163,7 +165,7 @@ class Plan:
 _plans = threading.local()
 
 
-def plan_for(graph):
+def plan_for(graph: Graph) -> Plan:
     """Return this thread's plan for a Graph of integers."""
     held = _plans.__dict__.setdefault("by_graph", weakref.WeakKeyDictionary())
     plan = held.get(graph)
