@@ -138,6 +138,9 @@ def test_a_script_ends_in_the_sentence_alone(tmp_path):
     script.write_text("from tinyvgg.testing import exercises\nexercises.check('milliseconds', lambda cycles, hz: cycles)\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 1
+    script.write_text("from tinyvgg.testing import exercises\nexercises.pieces('none.py')\n")
+    lost = subprocess.run([sys.executable, script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert lost.returncode == 1 and lost.stderr.startswith("none.py is not there: copy") and lost.stderr.count("\n") == 1
     assert re.fullmatch("milliseconds: the time of 44,243,040 cycles .*; expected 368.692\n", done.stderr)
 
 

@@ -17,6 +17,10 @@ BLANK = "nothing was returned: fill in the blank"
 class NotYetRight(AssertionError):
     """An answer to an exercise is missing or wrong; the message says what to look at."""
 
+    def __init__(self, *problem):
+        super().__init__(*problem)
+        _show_sentences_alone()
+
     def _render_traceback_(self):
         """What Jupyter shows in place of a traceback, whose lines would hold the solution."""
         return str(self).splitlines()
@@ -56,7 +60,6 @@ def verdict(name, answer, hints=None):
         hints = min(WRONG.get(name, 0), 2)
         WRONG[name] = WRONG.get(name, 0) + (not problem.endswith("fill in the blank"))
     titled = zip(("Where to look", "How"), HINTS[name][:hints], strict=False)
-    _show_sentences_alone()
     return NotYetRight("\n".join([f"{name}: {problem}", *(f"{title}: {hint}" for title, hint in titled)]))
 
 
