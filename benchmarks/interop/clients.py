@@ -8,7 +8,6 @@ the HAL; a header of the owner's own (not ST's drivers, middleware or generated 
 are not ours: a row says `ours` where a name of the client API is wrong or missing, `theirs` where only others are.
 """
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -72,7 +71,8 @@ def main(argv=None):
     print(counts)
     if arguments.out:
         write_json(arguments.out, {"command": "python benchmarks/interop/clients.py --applications DIR --model MODEL.tvq", "rows": rows,
-                                   "compiled": [r for r in rows if r["result"] == "compiles"], "counts": counts, "tried": len(rows), "versions": versions()})
+                                   "compiled": [r for r in rows if r["result"] == "compiles"], "counts": counts,
+                                   "tried": len(rows), "versions": versions()})
     return 1 if counts["ours"] else 0
 
 

@@ -69,7 +69,8 @@ def small(tmp_path_factory):
     return path
 
 
-TABLES = {"HARD_SWISH": 1770567084, "LEAKY_RELU": 3978606155, "LOGISTIC": 2112162847, "QUANTIZE": 1829875739, "RELU": 4267600877, "RELU6": 4267600877, "TANH": 984282796}      # CRC-32 of the 256 results of each
+TABLES = {"HARD_SWISH": 1770567084, "LEAKY_RELU": 3978606155, "LOGISTIC": 2112162847, "QUANTIZE": 1829875739, "RELU": 4267600877,
+          "RELU6": 4267600877, "TANH": 984282796}      # CRC-32 of the 256 results of each
 
 
 @pytest.mark.parametrize("kind", TABLES)

@@ -114,7 +114,8 @@ STAI_ALIGNED(8) static uint8_t activations[STAI_CIFAR10_ACTIVATIONS_SIZE];
 static float in_data[STAI_CIFAR10_IN_1_SIZE], out_data[STAI_CIFAR10_OUT_1_SIZE];
 int main(void)
 {
-    stai_ptr pool[] = { activations }, in[] = { (stai_ptr)in_data }, out[] = { (stai_ptr)out_data }, weights[] = { (stai_ptr)g_cifar10_weights_array };
+    stai_ptr pool[] = { activations }, in[] = { (stai_ptr)in_data }, out[] = { (stai_ptr)out_data }, weights[] = {
+    (stai_ptr)g_cifar10_weights_array };
     stai_network_info info;
     stai_size n = 0;
     if (stai_runtime_init() != STAI_SUCCESS || stai_cifar10_run(network, STAI_MODE_SYNC) != STAI_ERROR_NETWORK_INVALID_CONTEXT_HANDLE) return 1;
@@ -239,9 +240,9 @@ def test_it_proves_itself(exported, tmp_path):
     weights = harmed / "cifar10_weights.c"
     text = weights.read_text()
     row = re.compile(r"(dense_1_weights.*?\{\s*)((?:-?[\d.e+-]+f?,\s*){12})", re.S)       # of logit 0: some of its inputs are 0
-    harm = (lambda m: m[1] + ("99, " if kind == "int8" else "9.9f, ") * 12)
+    harmed = ("99, " if kind == "int8" else "9.9f, ") * 12
     assert row.search(text)
-    weights.write_text(row.sub(harm, text, count=1))
+    weights.write_text(row.sub(lambda m: m[1] + harmed, text, count=1))
     told = subprocess.run([compiled(harmed, tmp_path / "fails", [])], capture_output=True, text=True, timeout=60)
     assert told.returncode == 1 and "self-test FAILED: logit 0 is " in told.stdout and "logit 9" not in told.stdout, told.stdout
 

@@ -12,7 +12,15 @@ Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the 
 
 from tinyvgg.cli._classifier import add_model, network_name
 from tinyvgg.cli._common import add_common, note, print_result
-from tinyvgg.cli._firmware_plan import add_build_options, add_plan, add_plan_choice, add_plan_options, build_options, planned, planned_without_a_compiler
+from tinyvgg.cli._firmware_plan import (
+    add_build_options,
+    add_plan,
+    add_plan_choice,
+    add_plan_options,
+    build_options,
+    planned,
+    planned_without_a_compiler,
+)
 from tinyvgg.open import open_model
 
 

@@ -94,7 +94,8 @@ def _hard_swish(op, source, target):
     return _saturated(v, to_zero)
 
 
-FUNCTIONS = {"HARD_SWISH": _hard_swish, "RELU": _relu(0, None), "RELU6": _relu(0, 6), "RELU_N1_TO_1": _relu(-1, 1), "LEAKY_RELU": _leaky, "QUANTIZE": _requantise,
+FUNCTIONS = {"HARD_SWISH": _hard_swish, "RELU": _relu(0, None), "RELU6": _relu(0, 6), "RELU_N1_TO_1": _relu(-1, 1),
+             "LEAKY_RELU": _leaky, "QUANTIZE": _requantise,
              "LOGISTIC": _real(lambda x: 1 / (1 + np.exp(-x))), "TANH": _real(np.tanh),
              "ELU": _real(lambda x: np.where(x < 0, np.expm1(x), x))}
 
