@@ -3,6 +3,7 @@
     python benchmarks/plan_costs.py                        zig, and gcc where it is there
     python benchmarks/plan_costs.py --compiler gcc --limit 3 --samples runs/costs.jsonl     three builds more; resumes
     python benchmarks/plan_costs.py --layer UpSampling2D    a layer that none of these has: its own coefficients, beside the others
+    python benchmarks/plan_costs.py --rare                  the same of all ops that none of these has, in one network of five shapes
     python benchmarks/plan_costs.py --layer tflite          the ops of TensorFlow Lite's arithmetic likewise
 
 Every network is built once for each variant, on all layers that take it, and answers one image. Cycles do not depend on the
@@ -57,6 +58,7 @@ def main():
     parser.add_argument("--samples", metavar="FILE", help="keep measurements here, and take up those that are there")
     parser.add_argument("--limit", type=int, metavar="N", help="measure at most N images, and fit only when all are there")
     parser.add_argument("--layer", metavar="CLASS", help="only what one layer's op costs, with the layer's defaults")
+    parser.add_argument("--rare", action="store_true", help="only the ops that the fitted networks lack")
     arguments = parser.parse_args()
     path = board_facts(BOARD).sources / "costs.toml"
     found = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -68,6 +70,8 @@ def main():
             continue
         if arguments.layer:
             add_layer(found[compiler], compiler, arguments.layer)
+        elif arguments.rare:
+            add_rare(found[compiler], compiler)
         else:
             rows, complete = collect(compiler, arguments.samples, arguments.limit)
             if not complete:
@@ -154,6 +158,35 @@ def add_layer(found, compiler, name):
         graph = compress(model, "int8", x, calibration="minmax").graph
         names = [op.name for op in graph.ops[1:]]
         rows.append({"layers": [measured(compiler, graph)["layers"][names.index("alone")]]})
+    cycles, worst, by_kind = fit_cycles(rows)
+    found["cycles"] |= cycles
+    found["code"] |= dict.fromkeys(by_kind, SHARED_CODE)
+    found["tolerance"] = max(found["tolerance"], round(worst, 3))
+
+
+def rare(shape):
+    """A network of the ops that the fitted networks lack, on maps of `shape`."""
+    image = nn.Input(shape)
+    node = L.Activation("tanh")(L.Conv2D(shape[-1], 1)(image))
+    gate = L.Conv2D(shape[-1], 1, activation="sigmoid")(L.GlobalAveragePooling2D(keepdims=True)(node))
+    node = L.Average()([L.Multiply()([node, gate]), node])
+    node = L.Concatenate()([L.Maximum()([node, image]), L.Subtract()([node, image]), node])
+    for layer in (L.Cropping2D(1), L.ZeroPadding2D(2), L.MaxPooling2D(2), L.Permute((2, 3, 1)), L.Softmax(),
+                  L.AveragePooling2D(3, strides=2, padding="same")):
+        node = layer(node)
+    node = L.Conv1D(4, 1)(L.Reshape((-1, node.shape[-1]))(node))
+    return nn.Model(image, L.Dense(3)(L.Flatten()(node)), name="rare")
+
+
+def add_rare(found, compiler):
+    """Add the coefficients of the ops of `rare` that the fitted networks lack."""
+    fitted = {kind for network in NETWORKS for op in integers(network, "int8").ops[1:]
+              for kind in [measure(integers(network, "int8"), op.name, "direct")[0]]}
+    rows = []
+    for shape in ((6, 6, 4), (9, 7, 3), (8, 8, 16), (5, 12, 24), (12, 12, 8)):
+        x = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
+        row = measured(compiler, compress(rare(shape), "int8", x, calibration="minmax").graph)
+        rows.append({"layers": [layer for layer in row["layers"] if layer[0] not in fitted]})
     cycles, worst, by_kind = fit_cycles(rows)
     found["cycles"] |= cycles
     found["code"] |= dict.fromkeys(by_kind, SHARED_CODE)

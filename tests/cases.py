@@ -16,7 +16,7 @@ def case(name, make, input_shape):
     return Case(name, make, input_shape)
 
 
-IMAGES = (2, 7, 9, 3)
+IMAGES, SERIES = (2, 7, 9, 3), (2, 11, 3)
 CASES = [
     case("conv2d", lambda: layers.Conv2D(5, 3), IMAGES),
     case("conv2d same", lambda: layers.Conv2D(4, 3, padding="same"), (1, 5, 5, 2)),
@@ -69,11 +69,33 @@ CASES = [
     case("global max", lambda: layers.GlobalMaxPooling2D(), IMAGES),
     case("zero padding", lambda: layers.ZeroPadding2D(((1, 0), (2, 3))), IMAGES),
     case("up sampling", lambda: layers.UpSampling2D((2, 3)), IMAGES),
+    case("cropping", lambda: layers.Cropping2D(((1, 0), (2, 3))), IMAGES),
+    case("permute", lambda: layers.Permute((3, 1, 2)), IMAGES),
+    case("conv1d", lambda: layers.Conv1D(5, 3), SERIES),
+    case("conv1d, same, stride, relu", lambda: layers.Conv1D(4, 3, strides=2, padding="same", activation="relu"), SERIES),
+    case("conv1d, causal, dilation, groups", lambda: layers.Conv1D(6, 2, padding="causal", dilation_rate=2, groups=3), SERIES),
+    case("depthwise 1d", lambda: layers.DepthwiseConv1D(3, padding="same", depth_multiplier=2), SERIES),
+    case("separable 1d", lambda: layers.SeparableConv1D(5, 3, padding="same", activation="tanh"), SERIES),
+    case("max pool 1d", lambda: layers.MaxPooling1D(), SERIES),
+    case("max pool 1d, same", lambda: layers.MaxPooling1D(3, strides=2, padding="same"), SERIES),
+    case("average pool 1d", lambda: layers.AveragePooling1D(3, strides=2, padding="same"), SERIES),
+    case("global average 1d", lambda: layers.GlobalAveragePooling1D(), SERIES),
+    case("global max 1d, keepdims", lambda: layers.GlobalMaxPooling1D(keepdims=True), SERIES),
+    case("zero padding 1d", lambda: layers.ZeroPadding1D((1, 2)), SERIES),
+    case("cropping 1d", lambda: layers.Cropping1D((1, 2)), SERIES),
+    case("up sampling 1d", lambda: layers.UpSampling1D(3), SERIES),
+    case("spatial dropout 1d", lambda: layers.SpatialDropout1D(0.25), SERIES),
     case("flatten", lambda: layers.Flatten(), IMAGES),
     case("reshape", lambda: layers.Reshape((-1, 3)), (2, 6, 4)),
     case("dropout", lambda: layers.Dropout(0.4), (5, 8)),
     case("spatial dropout", lambda: layers.SpatialDropout2D(0.25), IMAGES),
     case("add", lambda: layers.Add(), [IMAGES, IMAGES, IMAGES]),
+    case("average", lambda: layers.Average(), [IMAGES, IMAGES, IMAGES]),
+    case("multiply, a gate a channel", lambda: layers.Multiply(), [IMAGES, (2, 1, 1, 3)]),
+    case("multiply, three", lambda: layers.Multiply(), [(3, 5), (3, 5), (3, 1)]),
+    case("maximum", lambda: layers.Maximum(), [IMAGES, (2, 7, 1, 3), IMAGES]),
+    case("subtract", lambda: layers.Subtract(), [IMAGES, (2, 1, 1, 3)]),
+    case("softmax of rows", lambda: layers.Softmax(axis=1), (2, 4, 3, 2)),
     case("concatenate", lambda: layers.Concatenate(), [IMAGES, (2, 7, 9, 5)]),
     case("input", lambda: layers.InputLayer((7, 9, 3)), IMAGES),
     case("gaussian noise", lambda: layers.GaussianNoise(0.2), IMAGES),

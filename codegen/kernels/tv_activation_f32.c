@@ -56,16 +56,24 @@ static float relu(const tv_activation_f32_layer *layer, float x)
     return layer->limited && y > layer->high ? layer->high : y;
 }
 
+static float hard_sigmoid(float x, float slope)
+{
+    const float z = slope * x + 0.5f;
+    return z < 0.0f ? 0.0f : z > 1.0f ? 1.0f : z;
+}
+
 static float value(const tv_activation_f32_layer *layer, float x)
 {
     switch (layer->function) {
+    case TV_F_LINEAR: return x;
     case TV_F_RELU: return relu(layer, x);
     case TV_F_ELU: return elu(x, layer->alpha);
     case TV_F_SELU: return 1.05070099f * elu(x, 1.67326324f);
     case TV_F_SIGMOID: return sigmoid(x);
-    case TV_F_HARD_SIGMOID: { const float z = layer->alpha * x + 0.5f; return z < 0.0f ? 0.0f : z > 1.0f ? 1.0f : z; }
+    case TV_F_HARD_SIGMOID: return hard_sigmoid(x, layer->alpha);
     case TV_F_TANH: return hyperbolic_tangent(x);
     case TV_F_SILU: return x * sigmoid(x);
+    case TV_F_HARD_SILU: return x * hard_sigmoid(x, 0.166666667f);
     case TV_F_GELU: return gelu(x);
     case TV_F_MISH: return mish(x);
     case TV_F_SOFTPLUS: return softplus(x);

@@ -143,6 +143,40 @@ typedef struct {
 } tv_add_u8_layer;
 void tv_add_u8(const tv_add_u8_layer *layer, const uint8_t *const *x, uint8_t *y);
 
+/* How two maps meet in one of height * width * channels: values to step over for a row, a column, a channel; 0 along an axis of 1. */
+typedef struct {
+    uint32_t height, width, channels;
+    uint32_t row[2], column[2], channel[2];
+} tv_broadcast;
+
+/* q = saturate(smmulr(((x0 - zero0) * (x1 - zero1) << shift) + offset, multiplier)) */
+typedef struct {
+    tv_broadcast shape;
+    int32_t zeros[2], offset, multiplier;
+    uint32_t shift;
+} tv_multiply_u8_layer;
+void tv_multiply_u8(const tv_multiply_u8_layer *layer, const uint8_t *const *x, uint8_t *y);
+
+/* Each input k in the result's levels, saturate((x_k * multipliers[k] + offsets[k] + 2^(shift-1)) >> shift): of tv_maximum_u8 the
+ * largest, value by value (y may be one of the inputs); of tv_concatenate_u8 side by side in each of `count` pixels, channels[k] each. */
+typedef struct {
+    uint32_t count, inputs;
+    const int32_t *multipliers, *offsets;    /* [inputs] */
+    const int32_t *channels;                 /* [inputs], of tv_concatenate_u8 */
+    uint32_t shift;                          /* 1..24 */
+} tv_rescaled_u8_layer;
+void tv_maximum_u8(const tv_rescaled_u8_layer *layer, const uint8_t *const *x, uint8_t *y);
+void tv_concatenate_u8(const tv_rescaled_u8_layer *layer, const uint8_t *const *x, uint8_t *y);
+
+/* q = saturate(smmulr((sum of the window << shift) + offsets[n - 1], multipliers[n - 1])), n the values of the window that lie
+ * within the map; those outside are not counted. */
+typedef struct {
+    tv_window window;
+    const int32_t *offsets, *multipliers;    /* [kernel_height * kernel_width] */
+    uint32_t shift;
+} tv_padded_average_pool2d_u8_layer;
+void tv_padded_average_pool2d_u8(const tv_padded_average_pool2d_u8_layer *layer, const uint8_t *x, uint8_t *y);
+
 /* q = saturate(smmulr((sum of the window << shift) + offset, multiplier)); windows lie within the map. */
 typedef struct {
     tv_window window;
@@ -180,6 +214,13 @@ typedef struct {
 } tv_softmax_s16_layer;
 void tv_softmax_s16(const tv_softmax_s16_layer *layer, const int16_t *x, uint8_t *y);
 void tv_softmax_u8(const tv_softmax_s16_layer *layer, const uint8_t *x, uint8_t *y);
+
+/* tv_softmax_u8 of each of `rows` pixels in turn. */
+typedef struct {
+    tv_softmax_s16_layer row;
+    uint32_t rows;
+} tv_channel_softmax_u8_layer;
+void tv_channel_softmax_u8(const tv_channel_softmax_u8_layer *layer, const uint8_t *x, uint8_t *y);
 
 /* The sigmoid of each logit by itself, in units of 1/255: the share of x in the softmax of x and 0. */
 typedef struct {
@@ -265,6 +306,25 @@ typedef struct {
 } tv_level_table_u8_layer;
 void tv_level_table_u8(const tv_level_table_u8_layer *layer, const uint8_t *x, uint8_t *y);
 
+/* --- values moved, of any dtype; sizes in bytes where they are of pixels or items ---------------------------------------- */
+/* The same bytes; x and y may be the same. */
+void tv_copy(const void *x, void *y, uint32_t bytes);
+/* A map of in_height * in_width pixels inside a border of bytes `value`; out_* with the border. */
+typedef struct {
+    uint32_t in_height, in_width, out_height, out_width, top, left, pixel;
+    uint8_t value;
+} tv_move_layer;
+void tv_pad2d(const tv_move_layer *layer, const void *x, void *y);
+/* The out_height * out_width pixels of a map that begin at (top, left). */
+void tv_crop2d(const tv_move_layer *layer, const void *x, void *y);
+/* y[a][b][c] = x at a * steps[0] + b * steps[1] + c * steps[2], items of so many bytes. */
+typedef struct {
+    uint32_t sizes[3], steps[3], item;
+} tv_permute_layer;
+void tv_permute(const tv_permute_layer *layer, const void *x, void *y);
+/* Maps side by side: widths[k] bytes of input k in each of `count` pixels. */
+void tv_concatenate(const void *const *x, void *y, uint32_t count, const uint32_t *widths, uint32_t inputs);
+
 /* --- float32 ----------------------------------------------------------------------------------------------------------- */
 /* y = pool(gain[f] * activation(acc + bias[f]) + shift[f]) */
 typedef struct {
@@ -296,14 +356,24 @@ typedef struct {
 } tv_dense_f32_layer;
 void tv_dense_f32(const tv_dense_f32_layer *layer, const float *x, float *y);
 
-/* y = activation(sum of the inputs); y may be one of them. */
+/* y = activation(first * x[0] + rest * (sum of the other inputs)); y may be one of them. */
 typedef struct {
     uint32_t count, inputs;
-    float slope, high;
+    float first, rest, slope, high;
     tv_activation activation;
 } tv_add_f32_layer;
 void tv_add_f32(const tv_add_f32_layer *layer, const float *const *x, float *y);
 
+void tv_multiply_f32(const tv_broadcast *shape, const float *const *x, float *y);
+
+/* The largest of the inputs, value by value; y may be one of them. */
+typedef struct {
+    uint32_t count, inputs;
+} tv_maximum_f32_layer;
+void tv_maximum_f32(const tv_maximum_f32_layer *layer, const float *const *x, float *y);
+
+/* The mean of those values of each window that lie within the map. */
+void tv_padded_average_pool2d_f32(const tv_window *window, const float *x, float *y);
 /* The mean of each window, which lies within the map. */
 void tv_average_pool2d_f32(const tv_window *window, const float *x, float *y);
 void tv_max_pool2d_f32(const tv_window *window, const float *x, float *y);
@@ -316,8 +386,8 @@ typedef struct {
 void tv_affine_f32(const tv_affine_f32_layer *layer, const float *x, float *y);
 
 /* y = function(x + start), value by value; y may be x. */
-typedef enum { TV_F_RELU, TV_F_ELU, TV_F_SELU, TV_F_SIGMOID, TV_F_HARD_SIGMOID, TV_F_TANH, TV_F_SILU, TV_F_GELU, TV_F_MISH,
-               TV_F_SOFTPLUS, TV_F_SOFTSIGN, TV_F_EXPONENTIAL } tv_function;
+typedef enum { TV_F_RELU, TV_F_LINEAR, TV_F_ELU, TV_F_SELU, TV_F_SIGMOID, TV_F_HARD_SIGMOID, TV_F_TANH, TV_F_SILU, TV_F_HARD_SILU,
+               TV_F_GELU, TV_F_MISH, TV_F_SOFTPLUS, TV_F_SOFTSIGN, TV_F_EXPONENTIAL } tv_function;
 typedef struct {
     uint32_t count, limited;             /* limited: a ReLU has the maximum `high` */
     tv_function function;
@@ -331,6 +401,13 @@ typedef struct {
     uint32_t count;
 } tv_softmax_f32_layer;
 void tv_softmax_f32(const tv_softmax_f32_layer *layer, const float *x, float *y);
+
+/* tv_softmax_f32 of each of `rows` pixels in turn. */
+typedef struct {
+    tv_softmax_f32_layer row;
+    uint32_t rows;
+} tv_channel_softmax_f32_layer;
+void tv_channel_softmax_f32(const tv_channel_softmax_f32_layer *layer, const float *x, float *y);
 
 /* The same of integer logits: exp(scale * (x[i] - max x)) / sum. */
 typedef struct {

@@ -26,6 +26,11 @@ void tv_softmax_f32(const tv_softmax_f32_layer *layer, const float *x, float *y)
     normalise(y, layer->count);
 }
 
+void tv_channel_softmax_f32(const tv_channel_softmax_f32_layer *layer, const float *x, float *y)
+{
+    for (uint32_t i = 0; i < layer->rows; i++) tv_softmax_f32(&layer->row, x + i * layer->row.count, y + i * layer->row.count);
+}
+
 void tv_softmax_s16_f32(const tv_softmax_scaled_layer *layer, const int16_t *x, float *y)
 {
     int32_t top = x[0];

@@ -65,3 +65,8 @@ void tv_sigmoid_u8(const tv_sigmoid_s16_layer *layer, const uint8_t *x, uint8_t 
 {
     for (uint32_t i = 0; i < layer->softmax.count; i++) y[i] = sigmoid(layer, x[i] - layer->zero);
 }
+
+void tv_channel_softmax_u8(const tv_channel_softmax_u8_layer *layer, const uint8_t *x, uint8_t *y)
+{
+    for (uint32_t i = 0; i < layer->rows; i++) tv_softmax_u8(&layer->row, x + i * layer->row.count, y + i * layer->row.count);
+}

@@ -1,4 +1,6 @@
 """What several emitters write: windows, tails, weights."""
+from dataclasses import replace
+
 import numpy as np
 
 from tinyvgg.codegen.emit import initializer
@@ -119,6 +121,18 @@ def layer_step(op, program, kernel, fields, *, struct=None, files=None, x="{x}",
     return Step(f"{kernel}(&{symbol}, {x}, {{y}}{room})", files or (kernel,),
                 f"static TV_CONST {struct or f'{kernel}_layer'} {symbol} = {initializer(fields)};", scratch or 0, rows.get(row),
                 kind=kind_of(op), counts=op.counts() if counts is None else counts)
+
+
+def joined_step(op, program, kernel, fields, ctype, **settings):
+    """layer_step of a kernel whose x are the addresses of all inputs. They stand in an array with a name: C++ has no address of a
+    temporary one."""
+    step = layer_step(op, program, kernel, fields, x="sources", **settings)
+    return replace(step, call=f"{{{{ const {ctype} *const sources[] = {{{{ {{inputs}} }}}}; {step.call}; }}}}")
+
+
+def numbers(values):
+    """The C initialiser of an array of whole numbers within a struct."""
+    return "{ " + ", ".join(str(int(v)) for v in values) + " }"
 
 
 def kind_of(op):

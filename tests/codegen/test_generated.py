@@ -39,9 +39,18 @@ def every_op():
     """A network of the layers that the other graphs lack."""
     from tinyvgg import nn
     from tinyvgg.nn import layers as L
-    functions = [L.Activation(name) for name in ("elu", "gelu", "sigmoid", "softplus", "mish")]
-    return nn.Sequential([L.InputLayer((6, 5, 3)), L.Conv2D(4, 3, padding="same"), *functions, L.UpSampling2D(), L.Flatten(),
-                          L.Dense(10, activation="softmax")])
+    image = nn.Input((6, 5, 4))
+    node = L.Conv2D(4, 3, padding="same")(image)
+    for name in ("elu", "gelu", "sigmoid", "softplus", "mish"):
+        node = L.Activation(name)(node)
+    gate = L.Conv2D(4, 1, activation="sigmoid")(L.GlobalAveragePooling2D(keepdims=True)(node))
+    node = L.Subtract()([L.Maximum()([L.Average()([L.Multiply()([node, gate]), image]), node]), image])
+    node = L.Concatenate()([node, image])
+    for layer in (L.UpSampling2D(), L.Cropping2D(1), L.Permute((3, 1, 2)), L.ZeroPadding2D(((1, 0), (0, 2))), L.MaxPooling2D(),
+                  L.AveragePooling2D(3, strides=2, padding="same"), L.Softmax(), L.Flatten(), L.Activation("tanh"),
+                  L.Reshape((3, -1)), L.Conv1D(6, 2), L.Flatten(), L.Dense(10, activation="softmax")):
+        node = layer(node)
+    return nn.Model(image, node)
 
 
 def one_layer():
@@ -64,7 +73,7 @@ def folders(small, tmp_path_factory):
               "probabilities": quantize(small, x, softmax="float").graph}
     graphs["fixed"] = fixed(rng)
     graphs["one_layer"] = one_layer()
-    graphs["ops"] = quantize(every_op(), rng.integers(0, 256, (4, 6, 5, 3), dtype=np.uint8)).graph
+    graphs["ops"] = quantize(every_op(), rng.integers(0, 256, (4, 6, 5, 4), dtype=np.uint8)).graph
     graphs["float_ops"] = fuse(every_op())
     root = tmp_path_factory.mktemp("generated")
     for name, graph in graphs.items():

@@ -101,6 +101,44 @@ def average_pool(op, x):
     ).reshape(op.shape)
 
 
+def padded_average_pool(op, x):
+    totals = pool(x, op.pool_size, op.strides, sum, op.padding)
+    counts = pool(np.ones_like(x, np.int64), op.pool_size, op.strides, sum, op.padding)
+    out = [rounded((int(t) << op.shift) + int(op.offsets[n - 1]), int(op.multipliers[n - 1]))
+           for t, n in zip(totals.reshape(-1), counts.reshape(-1), strict=True)]
+    return np.clip(np.array(out), 0, 255).reshape(op.shape)
+
+
+def multiply(op, one, other):
+    out = np.zeros(op.shape, np.int64)
+    for at in np.ndindex(op.shape):
+        a, b = (int(x[tuple(0 if n == 1 else i for i, n in zip(at, x.shape, strict=True))]) for x in (one, other))
+        v = ((a - op.zeros[0]) * (b - op.zeros[1]) << op.shift) + op.offset
+        out[at] = min(max(rounded(v, op.multiplier), 0), 255)
+    return out
+
+
+def rescaled(op, inputs):
+    return [np.array([min(max(rounded(int(v) * m + o, 2 ** (32 - op.shift)), 0), 255) for v in x.reshape(-1)]).reshape(x.shape)
+            for x, m, o in zip(inputs, op.multipliers, op.offsets, strict=True)]
+
+
+def pad(op, x):
+    out = np.full(op.shape, op.zero, np.int64)
+    (top, _), (left, _) = op.padding
+    out[top:top + x.shape[0], left:left + x.shape[1]] = x
+    return out
+
+
+def crop(op, x):
+    (top, _), (left, _) = op.cropping
+    return x[top:top + op.shape[0], left:left + op.shape[1]]
+
+
+def channel_softmax(op, x):
+    return np.array([softmax(op, row) for row in x.reshape(-1, x.shape[-1])]).reshape(op.shape)
+
+
 def max_pool(op, x):
     return pool(x, op.pool_size, op.strides, max, op.padding).reshape(op.shape)
 
@@ -123,8 +161,24 @@ def softmax(op, x):
     return np.array([(v * 255 + sum(e) // 2) // sum(e) for v in e])
 
 
-RULES = {"Image": lambda op, x: x, "Conv2D": convolution, "DepthwiseConv2D": convolution, "Dense": dense, "Add": add, "Activation": activation,
-         "AveragePool2D": average_pool, "MaxPool2D": max_pool, "UpSample2D": up_sample, "Softmax": softmax}
+def sigmoid(op, x):
+    """The share of a logit in the softmax of it and 0."""
+    table = [floor(Fraction(2.0 ** (15 - j / 256)) + Fraction(1, 2)) for j in range(256)]
+    out = []
+    for v in (int(v) - op.input_zero for v in x):
+        u = rounded(abs(v) << op.shift, op.multiplier)
+        e = table[u % 256] >> (u // 256)
+        out.append(((e if v < 0 else 2**15) * 255 + (2**15 + e) // 2) // (2**15 + e))
+    return np.array(out)
+
+
+RULES = {
+    "Image": lambda op, x: x, "Conv2D": convolution, "DepthwiseConv2D": convolution, "Dense": dense, "Add": add, "Average": add,
+    "Subtract": add, "Activation": activation, "AveragePool2D": average_pool, "PaddedAveragePool2D": padded_average_pool,
+    "MaxPool2D": max_pool, "Multiply": multiply, "Maximum": lambda op, *x: np.maximum.reduce(rescaled(op, x)),
+    "Concatenate": lambda op, *x: np.concatenate(rescaled(op, x), axis=-1), "Reshape": lambda op, x: x.reshape(op.shape),
+    "Pad2D": pad, "Crop2D": crop, "Permute": lambda op, x: x.transpose(op.axes), "UpSample2D": up_sample,
+    "ChannelSoftmax": channel_softmax, "Softmax": softmax, "Sigmoid": sigmoid}
 
 
 def run(graph, image):

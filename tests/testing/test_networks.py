@@ -33,9 +33,9 @@ def test_they_answer():
 
 def test_integer_networks_are_exact_in_every_op_of_the_graph():
     drawn = set()
-    for seed in range(40):
+    for seed in range(60):
         model = testing.random_integer_network(seed, widest=8)
         drawn |= {type(op).__name__ for op in model.graph.ops}
         x = testing.random_images(model.input_shape, 5, np.random.default_rng(seed))
         assert model.integer_logits(x).shape[0] == 5
-    assert drawn == set(OPS)
+    assert drawn == {name for name in OPS if not name.startswith(("Lite", "Level"))}      # those come from .tflite files alone

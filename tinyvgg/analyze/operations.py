@@ -8,6 +8,7 @@ import math
 
 from tinyvgg.io.keras_h5 import lacking
 from tinyvgg.nn import layers as L
+from tinyvgg.nn.layers.one_row import OneRow, without_row
 
 
 def parts_of(layer, input_shape):
@@ -93,12 +94,12 @@ def _other(layer, shape):
              "settings": {"function": type(layer).__name__.lower()}}]
 
 
-# --- layers that the engine lacks ---
-
-def _one_d(layer, shape):
-    parts = parts_of(layer.image_layer, (1, *shape))
+def _one_row(layer, shape):
+    """Of a layer along one axis: what the one along two becomes, less the axis of one row."""
+    planar = layer.in_plane()
+    parts = PARTS[type(planar)](planar, (1, *shape))
     for part in parts:
-        part["output_shape"] = layer.output_shape(shape)
+        part["output_shape"] = without_row(part["output_shape"])
         for key in ("kernel_size", "strides", "pool_size"):
             if key in part.get("settings", {}):
                 part["settings"][key] = part["settings"][key][1:]
@@ -106,6 +107,8 @@ def _one_d(layer, shape):
             part["parameters"]["kernel"] = part["parameters"]["kernel"][1:]
     return parts
 
+
+# --- layers that the engine lacks ---
 
 def _recurrent(layer, shape):
     kind = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "simple_rnn"}[layer.class_name]
@@ -168,7 +171,14 @@ PARTS = {
     L.Concatenate: _kind("concatenate"),
     L.Flatten: _kind("reshape"),
     L.Reshape: _kind("reshape"),
+    L.Permute: _kind("reshape"),
     L.ZeroPadding2D: _kind("pad"),
+    L.Cropping2D: _kind("other", function="cropping"),
+    L.Multiply: _kind("other", function="multiply"),
+    L.Average: _kind("other", function="average"),
+    L.Maximum: _kind("other", function="maximum"),
+    L.Subtract: _kind("other", function="subtract"),
+    OneRow: _one_row,
     L.Dropout: lambda layer, shape: [],
     L.GaussianNoise: lambda layer, shape: [],
     L.TrainingOnly: lambda layer, shape: [],
@@ -176,13 +186,11 @@ PARTS = {
     L.Rescaling: _kind("other", function="rescaling"),
     lacking.Nothing: lambda layer, shape: [],
     lacking.AnyConcatenate: _kind("concatenate"),
-    lacking.OneD: _one_d,
     lacking.Recurrent: _recurrent,
     lacking.Bidirectional: _bidirectional,
     lacking.TimeDistributed: _wrapped,
     lacking.Embedding: _embedding,
     L.UpSampling2D: _kind("upsample", function="nearest"),
-    lacking.UpSampling: _kind("upsample", function="nearest"),
     lacking.Conv2DTranspose: _transposed,
     lacking.LayerNormalization: _layer_norm,
 }

@@ -287,6 +287,26 @@ def hard_sigmoid_backward(dy, x, *, slope=1 / 6):
     return dy * (x.dtype.type(slope) * ((z > 0) & (z < 1)))
 
 
+def hard_silu(x):
+    """x hard_sigmoid(x), also called hard swish (Howard et al. 2019)."""
+    return x * hard_sigmoid(x)
+
+
+def hard_silu_backward(dy, x):
+    """dy (h + x h')."""
+    return dy * hard_sigmoid(x) + hard_sigmoid_backward(dy * x, x)
+
+
+def linear(x):
+    """x."""
+    return x
+
+
+def linear_backward(dy, x):
+    """dy."""
+    return dy
+
+
 def softplus(x):
     """log(1 + e^x), computed so that e^ never overflows."""
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))

@@ -9,10 +9,11 @@ from tinyvgg.nn.layers import Softmax
 
 def head_of(layer, shape):
     """Return ("softmax", "sigmoid" or None, whether the layer is nothing else) for the last layer and the shape of its result."""
-    name = "softmax" if isinstance(layer, Softmax) else layer.activation.name
+    alone = isinstance(layer, Softmax) and layer.axis in (-1, len(shape))
+    name = "softmax" if alone else layer.activation.name
     if name != "softmax" and (name != "sigmoid" or len(shape) != 1):
         return None, False
-    return name, isinstance(layer, Softmax) or not layer.parameters
+    return name, alone or not layer.parameters
 
 
 def apply_head(head, outputs):

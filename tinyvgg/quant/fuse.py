@@ -3,6 +3,8 @@
 A batch-norm directly after a convolution or dense layer is folded into its weights; one after the activation becomes the tail's
 gain and shift; one after a max-pool likewise where its gains are not negative. What no op before can take becomes a depthwise
 1x1 convolution of ones with that tail, or, before a dense layer, goes into that layer's weights.
+
+A result of two axes, (steps, channels), is a map of one row here, and a layer along one axis is its namesake along two.
 """
 
 from dataclasses import replace
@@ -13,20 +15,21 @@ from tinyvgg.errors import NotYet, QuantError
 from tinyvgg.nn import layers as L
 from tinyvgg.nn.graph import call_names
 from tinyvgg.nn.layers._spatial import padding_for
+from tinyvgg.quant.fusion import Fusion
 from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.ops import OPS
-from tinyvgg.quant.ops.activation import FUNCTIONS, NO_MAXIMUM, Activation
-from tinyvgg.quant.ops.add import Add
+from tinyvgg.quant.ops.activation import FUNCTIONS, NO_MAXIMUM
+from tinyvgg.quant.ops.average_pool2d import AveragePool2D
 from tinyvgg.quant.ops.base import f32
+from tinyvgg.quant.ops.channel_softmax import ChannelSoftmax
 from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.ops.dense import Dense
 from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.quant.ops.float_tail import FloatTail
 from tinyvgg.quant.ops.image import Image
 from tinyvgg.quant.ops.max_pool2d import MaxPool2D
-from tinyvgg.quant.ops.sigmoid import Sigmoid
-from tinyvgg.quant.ops.softmax import Softmax
-from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops.multiply import Multiply
+from tinyvgg.quant.ops.padded_average_pool2d import PaddedAveragePool2D
 from tinyvgg.quant.ops.weights import along
 
 NO_PADDING = ((0, 0), (0, 0))
@@ -39,9 +42,12 @@ def fuse(model):
             raise QuantError(
                 f"weight {name} holds NaN or infinity; expected finite numbers", "an earlier checkpoint of the training"
             )
-    work = _Fusion(_uses(model), model)
+    work = Fusion(model, _uses(model), _RULES)
     for layer, name, inputs, shape in _steps(model):
         work.add(layer, name, inputs, shape)
+    if len(shape) == 1:
+        work.settle(name)
+        work.flatten(name, work.own(name, "flat"))
     return Graph(name=model.name, ops=work.finished(), input_range=model.input_range)
 
 
@@ -58,88 +64,6 @@ def _uses(model):
         for name in inputs:
             counts[name] = counts.get(name, 0) + 1
     return counts
-
-
-class _Fusion:
-    """The ops so far, and which of them holds each layer's result."""
-
-    def __init__(self, uses, model):
-        self.uses, self.ops, self.holder = uses, {}, {}
-        self.end = call_names(model.nodes)[model.output]
-        self.head = model.head  # which becomes the last op, whichever layer it is a part of
-        self.scaled = {}  # result -> (gain, shift) of a batch-norm that waits for the dense layer after it
-        self.padded = {}  # result -> padding of a ZeroPadding2D that waits for its convolution
-
-    def finished(self):
-        waiting = next(iter(self.scaled), None) or next(iter(self.padded), None)
-        if waiting:
-            raise NotYet(
-                f"{waiting!r} is not followed by a layer that can take it: a batch-norm at the end, or padding without a "
-                "convolution"
-            )
-        return tuple(self.ops.values())
-
-    def add(self, layer, name, inputs, shape):
-        """Take one step of the model."""
-        kind = next((cls for cls in type(layer).__mro__ if cls in _RULES), None)
-        if kind is None:
-            raise NotYet(
-                f"the integer model has no {type(layer).__name__} ({name!r}): add a rule in quant/fuse.py",
-                "a network of Conv2D, DepthwiseConv2D, SeparableConv2D, Dense, BatchNormalization, ReLU, LeakyReLU, Add, pools",
-            )
-        if any(i in self.padded for i in inputs) and kind not in (L.Conv2D, L.DepthwiseConv2D, L.SeparableConv2D):
-            raise NotYet(f"the integer model has no padding before {type(layer).__name__} ({name!r}), only before a convolution")
-        if any(i in self.scaled for i in inputs) and kind not in (L.Dense, *_PASSING):
-            raise NotYet(
-                f"the integer model has no batch-norm of {inputs} before {type(layer).__name__} ({name!r}), only before a Dense"
-            )
-        _RULES[kind](self, layer, name, inputs, tuple(shape))
-
-    def put(self, op, name=None):
-        """Add or replace an op; `name` is the result that it holds."""
-        self.ops[op.name] = op
-        self.holder[name or op.name] = op.name
-
-    def before(self, inputs):
-        """The op that holds the only input."""
-        return self.ops[self.holder[inputs[0]]]
-
-    def private(self, op, name):
-        """Whether nobody but the step that makes `name` reads what `op` holds."""
-        return all(self.uses.get(held, 0) <= 1 for held, by in self.holder.items() if by == op.name and held != name)
-
-    def takes(self, op, name):
-        """Whether `op` may take the step that makes `name` into itself: it has a tail and nobody else reads its result."""
-        return isinstance(op, Weighted) and self.private(op, name)
-
-    def activate(self, name, inputs, activation):
-        """Apply ("relu", {}), ("leaky", {"slope": a}), ("clamp", {"high": a}) or ("function", fields of it) to the only input."""
-        kind, settings = activation
-        op = self.before(inputs)
-        if kind == "none":
-            self.holder[name] = op.name
-        elif kind == "function":
-            own = f"{name}_{settings['function']}" if op.name == name else name
-            self.put(Activation(name=own, inputs=(op.name,), shape=op.shape, **settings), name)
-        elif self.takes(op, name) and op.tail.activation == "none" and op.tail.gain is None and not op.pool:
-            self.put(replace(op, tail=replace(op.tail, activation=kind, **settings)), name)
-        elif isinstance(op, Add) and self.private(op, name) and op.activation == "none" and kind != "leaky":
-            self.put(replace(op, activation=kind, **settings), name)
-        else:
-            self.identity(name, inputs, activation=kind, **settings)
-
-    def put_head(self, name, inputs, shape):
-        """The op of the head: probabilities of the only input, which are the result `name`."""
-        source = self.holder[inputs[0]]
-        op = f"{name}_{self.head}" if source == name else name
-        self.put({"softmax": Softmax, "sigmoid": Sigmoid}[self.head](name=op, inputs=(source,), shape=shape), name)
-
-    def identity(self, name, inputs, **settings):
-        """A depthwise 1x1 convolution of ones, with the tail's `settings`."""
-        op = self.before(inputs)
-        channels = op.shape[-1]
-        self.put(DepthwiseConv2D(name=name, inputs=(op.name,), shape=op.shape, weights=np.ones((channels, 1, 1), np.float32),
-                                      tail=FloatTail(bias=np.zeros(channels, np.float32), **settings)))
 
 
 # --- one rule a layer: rule(fusion, layer, name, inputs, shape) ---------------------------------------------------------
@@ -173,17 +97,23 @@ def _pass(work, layer, name, inputs, shape):
 
 
 def _reshape(work, layer, name, inputs, shape):
-    if len(shape) != 1 and shape != work.before(inputs).shape:
-        raise NotYet(f"the integer model has no Reshape to {shape} ({name!r}), only to a vector")
     _pass(work, layer, name, inputs, shape)
+    if len(shape) != 1 and shape != work.ops[work.holder[name]].shape:
+        if name in work.scaled:
+            work.settle(name)
+        work.reshape(name, shape, name)
 
 
 def _conv2d(work, layer, name, inputs, shape):
+    if layer.groups == work.before(inputs).shape[-1] > 1:
+        weights = layer.parameters["kernel"][:, :, 0].transpose(2, 0, 1)
+        work.put(_convolution(work, DepthwiseConv2D, layer, name, inputs, shape, weights))
+        return _activate(work, layer, name)
     if layer.groups != 1:
         raise NotYet(f"the integer model has no Conv2D of {layer.groups} groups ({name!r})", "a DepthwiseConv2D, or groups=1")
     weights = layer.parameters["kernel"].transpose(3, 0, 1, 2)
     work.put(_convolution(work, Conv2D, layer, name, inputs, shape, weights))
-    work.activate(name, [name], _activation(layer.activation, name))
+    _activate(work, layer, name)
 
 
 def _convolution(work, cls, layer, name, inputs, shape, weights):
@@ -202,26 +132,28 @@ def _depthwise(work, layer, name, inputs, shape):
     kh, kw, c, m = layer.parameters["depthwise_kernel"].shape
     weights = layer.parameters["depthwise_kernel"].reshape(kh, kw, c * m).transpose(2, 0, 1)
     work.put(_convolution(work, DepthwiseConv2D, layer, name, inputs, shape, weights))
-    work.activate(name, [name], _activation(layer.activation, name))
+    _activate(work, layer, name)
 
 
 def _separable(work, layer, name, inputs, shape):
     kh, kw, c, m = layer.parameters["depthwise_kernel"].shape
     depthwise = layer.parameters["depthwise_kernel"].reshape(kh, kw, c * m).transpose(2, 0, 1)
-    first = _convolution(work, DepthwiseConv2D, layer, f"{name}_depthwise", inputs, (*shape[:2], c * m), depthwise)
+    first = _convolution(work, DepthwiseConv2D, layer, work.own(name, "depthwise"), inputs, (*shape[:2], c * m), depthwise)
     work.put(replace(first, tail=FloatTail(bias=np.zeros(c * m, np.float32))))
     bias = layer.parameters.get("bias")
     work.put(Conv2D(name=name, inputs=(first.name,), shape=shape,
                          weights=f32(layer.parameters["pointwise_kernel"].transpose(3, 0, 1, 2)),
                          tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else f32(bias))))
-    work.activate(name, [name], _activation(layer.activation, name))
+    _activate(work, layer, name)
 
 
 def _dense(work, layer, name, inputs, shape):
     kernel, bias = layer.parameters["kernel"], layer.parameters.get("bias")
-    if len(shape) != 1 or np.prod(work.before(inputs).shape) != len(kernel):
-        raise NotYet(f"the integer model has no Dense on rows of a map ({name!r})", "Flatten() before it")
     bias = np.zeros(shape[-1]) if bias is None else bias.astype(np.float64)
+    if len(shape) != 1:                     # at every pixel: a convolution by 1x1
+        work.put(Conv2D(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=f32(kernel.T[:, None, None]),
+                        tail=FloatTail(bias=f32(bias))))
+        return _activate(work, layer, name)
     if inputs[0] in work.scaled:  # W (g x + s) + b = (W g) x + (W s + b)
         gain, shift = work.scaled.pop(inputs[0])
         kernel, bias = kernel * gain[:, None], bias + shift @ kernel
@@ -233,7 +165,58 @@ def _dense(work, layer, name, inputs, shape):
     if name == work.end and work.head:
         work.put_head(name, [name], shape)
     else:
+        _activate(work, layer, name)
+
+
+def _activate(work, layer, name):
+    """The activation that the layer of result `name` ends in."""
+    if layer.activation.name == "softmax":
+        _softmax(work, name, [name], work.own(name, "softmax"))
+    else:
         work.activate(name, [name], _activation(layer.activation, name))
+
+
+def _softmax(work, name, inputs, own, axis=-1):
+    """Within the network, along one axis, counted from the last. own: the op's name."""
+    if len(work.shapes[name]) == 1:
+        work.flatten(inputs[0], work.own(own, "flat"))
+    op = work.before(inputs)
+    if not work.uses.get(name, 0):
+        raise NotYet(f"the integer model has no softmax of {op.shape} at the end ({name!r}), only of a vector",
+                     "Flatten() or a global pool before it, or the network without it")
+    if axis == -1:
+        work.put(ChannelSoftmax(name=own, inputs=(op.name,), shape=op.shape), name)
+        return
+    axes = [0, 1, 2]
+    axes.append(axes.pop(axis))
+    turned = work.permute(op, axes, work.own(own, "turned"))
+    rows = ChannelSoftmax(name=work.own(own, "rows"), inputs=(turned.name,), shape=turned.shape)
+    work.put(rows)
+    work.permute(rows, [axes.index(i) for i in range(3)], own)
+
+
+def _softmax_layer(work, layer, name, inputs, shape):
+    if name == work.end and work.head:
+        work.put_head(name, inputs, shape)
+        return
+    _softmax(work, name, inputs, name, layer.axis - len(work.shapes[name]) - 1 if layer.axis > 0 else layer.axis)
+
+
+def _permute(work, layer, name, inputs, shape):
+    axes = [0, *layer.dims] if len(layer.dims) == 2 else [d - 1 for d in layer.dims]
+    if len(layer.dims) > 1:
+        work.permute(work.before(inputs), axes, name)
+    else:
+        _pass(work, layer, name, inputs, shape)
+
+
+def _multiply(work, layer, name, inputs, shape):
+    """The product of two after another."""
+    ops = [work.levelled(op) for op in work.alike(inputs)]
+    for i, op in enumerate(ops[1:], 1):
+        own = name if i == len(ops) - 1 else work.own(name, i)
+        before = ops[0] if i == 1 else work.ops[work.own(name, i - 1)]
+        work.put(Multiply(name=own, inputs=(before.name, op.name), shape=tuple(np.broadcast_shapes(before.shape, op.shape))), name)
 
 
 def _batch_norm(work, layer, name, inputs, shape):
@@ -270,10 +253,19 @@ def _max_pool(work, layer, name, inputs, shape):
         _own_op(MaxPool2D)(work, layer, name, inputs, shape)
 
 
+def _average_pool(work, layer, name, inputs, shape):
+    padding = padding_for(layer.padding, work.before(inputs).shape[:2], layer.pool_size, layer.strides)
+    if padding == NO_PADDING:
+        _own_op(AveragePool2D)(work, layer, name, inputs, shape)
+    else:
+        work.put(PaddedAveragePool2D(name=name, inputs=(work.holder[inputs[0]],), shape=shape, pool_size=layer.pool_size,
+                                     strides=layer.strides, padding=padding))
+
+
 def _own_op(cls):
     """The rule of a layer that is an op of its own: cls.from_layer."""
     def rule(work, layer, name, inputs, shape):
-        before = [work.ops[work.holder[i]] for i in inputs]
+        before = work.alike(inputs) if layer.joins else [work.ops[work.holder[i]] for i in inputs]
         work.put(cls.from_layer(layer, before, name=name, inputs=tuple(op.name for op in before), shape=shape))
     return rule
 
@@ -281,12 +273,14 @@ def _own_op(cls):
 def _activation_layer(work, layer, name, inputs, shape):
     if name == work.end and work.head:
         work.put_head(name, inputs, shape)
+    elif isinstance(layer, L.Activation) and layer.activation.name == "softmax":
+        _softmax(work, name, inputs, name)
     else:
         work.activate(name, inputs, _activation(layer.activation if isinstance(layer, L.Activation) else layer, name))
 
 
 def _activation(activation, name):
-    """Return what _Fusion.activate takes, of an activation by name or a ReLU, LeakyReLU or ELU layer; or raise NotYet."""
+    """Return what Fusion.activate takes, of an activation by name or a ReLU, LeakyReLU or ELU layer; or raise NotYet."""
     if isinstance(activation, L.LeakyReLU):
         return _relu(activation.negative_slope)
     if isinstance(activation, L.ReLU):
@@ -314,7 +308,6 @@ def _relu(negative_slope=0.0, max_value=None, threshold=0.0):
     return ("leaky", {"slope": float(negative_slope)}) if negative_slope else ("relu", {})
 
 
-_PASSING = (L.Dropout, L.SpatialDropout2D, L.GaussianNoise, L.TrainingOnly, L.Flatten, L.Reshape)
 _RULES = {
     **{layer: _own_op(cls) for cls in OPS.values() for layer in cls.layers},
     L.InputLayer: _input,
@@ -330,7 +323,12 @@ _RULES = {
     L.LeakyReLU: _activation_layer,
     L.ELU: _activation_layer,
     L.MaxPooling2D: _max_pool,
+    L.AveragePooling2D: _average_pool,
+    L.Softmax: _softmax_layer,
+    L.Permute: _permute,
+    L.Multiply: _multiply,
     L.Dropout: _pass,
+    L.SpatialDropout1D: _pass,
     L.SpatialDropout2D: _pass,
     L.GaussianNoise: _pass,
     L.TrainingOnly: _pass,
@@ -341,8 +339,8 @@ _RULES = {
 
 
 def _zero_padding(work, layer, name, inputs):
-    if work.uses.get(name, 0) != 1:
-        raise NotYet(f"the integer model has no ZeroPadding2D that two layers read ({name!r})")
     work.holder[name] = work.holder[inputs[0]]
     before = work.padded.pop(inputs[0], NO_PADDING)
     work.padded[name] = tuple((a + c, b + d) for (a, b), (c, d) in zip(before, layer.padding, strict=True))
+    if work.uses.get(name, 0) != 1:
+        work.settle(name)

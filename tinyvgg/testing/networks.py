@@ -5,7 +5,7 @@
     model = random_network(7, integer=True)         # of layers that the integer model has
 
 `source` is a seed, or a random.Random: hypothesis.strategies.randoms(use_true_random=False) gives one whose draws it shrinks.
-To add a layer: a function below, and a row in IMAGE_BLOCKS or VECTOR_BLOCKS; a test holds the rows against nn.layers.LAYERS.
+To add a layer: a function below, and a row in IMAGE_BLOCKS, SERIES_BLOCKS or VECTOR_BLOCKS; a test holds the rows against nn.layers.LAYERS.
 """
 import random
 from dataclasses import dataclass
@@ -53,17 +53,19 @@ def random_network(source, *, integer=False, chain=False, blocks=4, largest=9, w
     """Return a nn.Model (a Sequential with `chain`) of 1 to `blocks` random blocks and a head, every weight random.
 
     source: int seed or random.Random. integer: only what quant lowers. largest: of the image's height and width; widest: of
-    filters and units. input_shape: (H, W, C), drawn if None; without `integer` one in twenty is (n,).
+    filters and units. input_shape: (H, W, C), drawn if None; then one in eight is a series (L, C), one in twenty (n,).
     """
     draw = Draw(source, integer=integer, chain=chain, widest=widest)
-    smallest = 3 if integer else 1
-    if input_shape is None and not integer and draw.random() < 0.05:
+    smallest, kind = 3 if integer else 1, draw.random()
+    if input_shape is None and kind < 0.05:
         input_shape = (draw.randint(1, 40),)
+    elif input_shape is None and kind < 0.175:
+        input_shape = draw.randint(3, 2 * largest), draw.choice((1, 2, 3, 5, 8))
     elif input_shape is None:
         input_shape = draw.randint(smallest, largest), draw.randint(smallest, largest), draw.choice((1, 2, 3, 3, 4, 16))
     start = node = nn.Input(input_shape)
-    for _ in range(draw.randint(1, blocks) if len(input_shape) == 3 else 0):
-        node = draw.one_of(IMAGE_BLOCKS, node)
+    for _ in range(draw.randint(1, blocks) if len(input_shape) > 1 else 0):
+        node = draw.one_of(IMAGE_BLOCKS if len(input_shape) == 3 else SERIES_BLOCKS, node)
     node = _head(node, draw)
     settings = {"seed": draw.randint(0, 2 ** 16), "input_range": draw.choice(((0.0, 1.0), (-1.0, 1.0)))}
     model = nn.Sequential(_chain_of(node), **settings) if chain else nn.Model(start, node, **settings)
@@ -96,12 +98,14 @@ def _head(node, draw):
     """From an image or a vector to the logits, (classes,)."""
     if len(node.shape) == 3:
         node = draw.choice((_flat, _mean, _largest))(node, draw)
+    elif len(node.shape) == 2:
+        node = draw.choice((L.Flatten, L.GlobalAveragePooling1D, L.GlobalMaxPooling1D))()(node)
     for _ in range(draw.choice((0, 0, 1, 2))):
         node = draw.one_of(VECTOR_BLOCKS, node)
-    if node.inputs and not draw.integer and draw.random() < 0.05:
+    if node.inputs and node.shape[0] > 1 and not draw.integer and draw.random() < 0.05:
         return node
-    end = draw.choice((None, "softmax", "layer"))
-    node = L.Dense(draw.randint(2, 5), activation=end if end == "softmax" else None, use_bias=draw.random() < 0.8)(node)
+    end = draw.choice((None, "softmax", "layer", "sigmoid"))
+    node = L.Dense(draw.randint(2, 5), activation=None if end == "layer" else end, use_bias=draw.random() < 0.8)(node)
     return L.Softmax()(node) if end == "layer" else node
 
 
@@ -117,7 +121,7 @@ def _chain_of(node):
 def _activation(draw):
     if draw.random() < 0.6:
         return draw.choice(INTEGER_ACTIVATIONS)
-    return draw.choice(SMOOTH if draw.integer else (*SMOOTH, "softmax"))
+    return draw.choice((*SMOOTH, "softmax"))
 
 
 def _window(node, draw, *, dilated=False, largest=3):
@@ -169,8 +173,7 @@ def _activate(node, draw):
     shared = draw.choice((None, (1, 2))) if len(node.shape) == 3 else None
     kinds = [lambda: L.Activation(_activation(draw)), L.ReLU, L.ReLU6, lambda: L.LeakyReLU(draw.choice((0.1, 0.3))),
              lambda: L.ReLU(max_value=1.0, negative_slope=0.2, threshold=0.3), lambda: L.ELU(0.7), L.SiLU, L.Sigmoid, L.Tanh]
-    if not draw.integer:
-        kinds += [L.Softmax, lambda: L.PReLU(shared_axes=shared)]
+    kinds += [L.Softmax] if draw.integer else [L.Softmax, lambda: L.PReLU(shared_axes=shared)]
     return draw.choice(kinds)()(node)
 
 
@@ -186,8 +189,6 @@ def _pool(node, draw):
 
 def _average(node, draw):
     size, settings = _window(node, draw)
-    if draw.integer:
-        size, settings = tuple(min(2, n) for n in node.shape[:2]), {"strides": draw.randint(1, 2)}
     return L.AveragePooling2D(size, **settings)(node)
 
 
@@ -213,8 +214,13 @@ def _twice(node, draw):
 
 
 def _padded(node, draw):
-    padding = draw.choice((1, (1, 2), ((1, 0), (0, 2))))
-    return L.Conv2D(draw.channels(), draw.choice((1, 2)))(L.ZeroPadding2D(padding)(node))
+    """A border of zeros that a convolution or a pool reads; or one cut off."""
+    sides = draw.choice((1, (1, 2), ((1, 0), (0, 2))))
+    if min(node.shape[:2]) > 4 and draw.random() < 0.3:
+        return L.Cropping2D(sides)(node)
+    reader = draw.choice((lambda: L.Conv2D(draw.channels(), draw.choice((1, 2))), lambda: L.MaxPooling2D(2),
+                          lambda: L.AveragePooling2D(2), lambda: L.Activation("tanh")))
+    return reader()(L.ZeroPadding2D(sides)(node))
 
 
 def _repeated(node, draw):
@@ -232,6 +238,52 @@ def _kept(node, draw):
     """A global pool that leaves an image of one pixel, and a convolution of it."""
     pool = draw.choice((L.GlobalAveragePooling2D, L.GlobalMaxPooling2D))
     return L.Conv2D(draw.channels(), 1)(pool(keepdims=True)(node))
+
+
+def _gated(node, draw):
+    """The value times a gate a channel, as in squeeze and excitation; or another joining of two paths, value by value."""
+    path = L.Conv2D(node.shape[2], 1)(node)
+    if draw.random() < 0.3:
+        pooled = L.GlobalAveragePooling2D(keepdims=True)(node)
+        return L.Multiply()([node, L.Conv2D(node.shape[2], 1, activation=draw.choice(("sigmoid", "hard_sigmoid")))(pooled)])
+    join = draw.choice((L.Multiply, L.Average, L.Maximum, L.Subtract))
+    return join()([node, path] if join is L.Subtract or draw.random() < 0.5 else [path, node, path])
+
+
+def _turned(node, draw):
+    """Axes in another order, or a softmax along one of them."""
+    if draw.random() < 0.5:
+        return L.Softmax(axis=draw.choice((1, 2, 3, -1)))(node)
+    return L.Permute(draw.choice(((2, 1, 3), (3, 1, 2), (1, 3, 2))))(node) if max(node.shape) <= 16 else node
+
+
+def _series_conv(node, draw):
+    size, strides = draw.randint(1, 3), draw.choice((1, 1, 2))
+    padding = draw.choice(("same", "causal", "valid") if node.shape[0] >= size else ("same",))
+    kinds = [lambda: L.Conv1D(draw.channels(), size, strides=strides, padding=padding, activation=draw.choice((None, _activation(draw)))),
+             lambda: L.DepthwiseConv1D(size, padding="same", depth_multiplier=draw.randint(1, 2)),
+             lambda: L.SeparableConv1D(draw.channels(), size, padding="same")]
+    node = draw.choice(kinds)()(node)
+    for step in (_normalise, _activate, lambda n, d: L.SpatialDropout1D(0.3)(n)):
+        node = step(node, draw) if draw.random() < 0.4 else node
+    return node
+
+
+def _series_pool(node, draw):
+    kind = draw.choice((L.MaxPooling1D, L.AveragePooling1D))
+    return kind(draw.randint(1, min(3, node.shape[0])), strides=draw.choice((None, 1, 2)), padding=draw.choice(("same", "valid")))(node)
+
+
+def _series_moved(node, draw):
+    """Steps added, cut off or repeated; steps and channels in turn."""
+    kinds = [lambda: L.ZeroPadding1D(draw.choice((1, (0, 2))))]
+    kinds += [lambda: L.UpSampling1D(2), lambda: L.Permute((2, 1))] if node.shape[0] <= 16 else []
+    kinds += [lambda: L.Cropping1D(1)] if node.shape[0] > 4 else []
+    return draw.choice(kinds)()(node)
+
+
+def _series_dense(node, draw):
+    return L.Dense(draw.channels(), activation=_activation(draw))(node)
 
 
 def _rows(node, draw):
@@ -270,6 +322,10 @@ def _dense_sum(node, draw):
     return L.Add()([node, L.Dense(node.shape[0], activation=_activation(draw))(node)])
 
 
+def _dense_gate(node, draw):
+    return draw.choice((L.Multiply, L.Maximum, L.Average))()([node, L.Dense(node.shape[0], activation="sigmoid")(node)])
+
+
 def _dense_beside(node, draw):
     return L.Concatenate()([node, L.Dense(draw.channels())(node)])
 
@@ -277,13 +333,20 @@ def _dense_beside(node, draw):
 IMAGE_BLOCKS = {
     "conv": Block(_conv, integer=True), "conv, more": Block(_conv, integer=True), "depthwise": Block(_depthwise, integer=True),
     "separable": Block(_separable, integer=True), "max pool": Block(_pool, integer=True), "average pool": Block(_average, integer=True),
-    "residual": Block(_residual, integer=True, joins=True), "concatenate": Block(_concatenated, joins=True),
+    "residual": Block(_residual, integer=True, joins=True), "concatenate": Block(_concatenated, integer=True, joins=True),
+    "gated": Block(_gated, integer=True, joins=True), "turned": Block(_turned, integer=True),
     "shared layer": Block(_twice, integer=True, joins=True), "zero padding": Block(_padded, integer=True),
     "up sampling": Block(_repeated, integer=True), "rescaling": Block(_rescaled, integer=True),
-    "global, kept": Block(_kept, integer=True), "rows": Block(_rows),
+    "global, kept": Block(_kept, integer=True), "rows": Block(_rows, integer=True),
     "activation": Block(_activate), "batch norm": Block(_normalise, integer=True),
+}
+SERIES_BLOCKS = {
+    "conv": Block(_series_conv, integer=True), "conv, more": Block(_series_conv, integer=True),
+    "pool": Block(_series_pool, integer=True), "moved": Block(_series_moved, integer=True),
+    "dense": Block(_series_dense, integer=True), "batch norm": Block(_normalise, integer=True),
 }
 VECTOR_BLOCKS = {
     "dense": Block(_dense, integer=True), "batch norm": Block(_normalised_vector, integer=True),
-    "dense sum": Block(_dense_sum, integer=True, joins=True), "dense beside": Block(_dense_beside, joins=True),
+    "dense sum": Block(_dense_sum, integer=True, joins=True), "dense beside": Block(_dense_beside, integer=True, joins=True),
+    "dense gate": Block(_dense_gate, integer=True, joins=True),
 }

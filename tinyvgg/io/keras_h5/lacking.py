@@ -10,16 +10,7 @@ from tinyvgg.io.keras_h5.build import make_layer
 from tinyvgg.io.keras_h5.flatten import Leaf
 from tinyvgg.io.keras_h5.layers import neutral
 from tinyvgg.nn import activations
-from tinyvgg.nn.layers import (
-    LAYERS,
-    AveragePooling2D,
-    Conv2D,
-    GlobalAveragePooling2D,
-    GlobalMaxPooling2D,
-    Layer,
-    MaxPooling2D,
-    ZeroPadding2D,
-)
+from tinyvgg.nn.layers import LAYERS, Layer
 from tinyvgg.nn.layers.base import positive
 
 # Keras' activations beside the engine's; a layer as the activation counts as what it computes.
@@ -87,36 +78,6 @@ class AnyConcatenate(Cost):
             raise ShapeError(f"Concatenate {self.name} (axis {self.config['axis']}) got inputs of shapes {input_shape}")
         first[axis] = sum(shape[axis] for shape in input_shape)
         return tuple(first)
-
-
-class OneD(Cost):
-    """A layer along one axis: the engine's along two, on an image of one row."""
-
-    def __init__(self, leaf):
-        super().__init__(leaf)
-        settings = {key: leaf.config[key] for key in ("filters", "use_bias", "groups", "keepdims") if key in leaf.config}
-        cls = ONE_D[leaf.class_name]
-        for key in ("kernel_size", "strides", "dilation_rate", "pool_size"):
-            if leaf.config.get(key) is not None and key in cls.options:
-                value = leaf.config[key]
-                settings[key] = (1, value[0] if isinstance(value, list | tuple) and len(value) == 1 else value)
-        if "padding" in leaf.config and "padding" in cls.options:
-            padding = leaf.config["padding"]
-            settings["padding"] = "same" if padding == "causal" else (0, padding) if cls is ZeroPadding2D else padding
-        self.image_layer = cls(name=leaf.name, **settings)
-        self.activation = _activation(leaf.config.get("activation"))
-
-    def output_shape(self, input_shape):
-        _of_rank(self, input_shape, 2)
-        out = self.image_layer.output_shape((1, *input_shape))
-        return out[1:] if len(out) == 3 else out
-
-    def build(self, input_shape, rng):
-        for name, shape in self.image_layer.weight_shapes((1, *input_shape)).items():
-            self.add_parameter(name, shape[1:] if name == "kernel" else shape, "zeros", rng)
-
-    def macc(self, input_shape):
-        return self.image_layer.macc((1, *input_shape))
 
 
 class Recurrent(Cost):
@@ -197,13 +158,6 @@ class Embedding(Cost):
         self.add_parameter("embeddings", (positive(self.config["input_dim"], "input_dim"), self.config["output_dim"]), "zeros", rng)
 
 
-class UpSampling(Cost):
-    """UpSampling1D: each step several times, no multiplication."""
-
-    def output_shape(self, input_shape):
-        return (input_shape[0] * positive(self.config.get("size", 2), "size"), *input_shape[1:])
-
-
 class Conv2DTranspose(Cost):
     """A convolution whose steps are between the outputs: every input pixel is multiplied with the whole kernel."""
 
@@ -245,12 +199,9 @@ def _pair(value):
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
-ONE_D = {"Conv1D": Conv2D, "MaxPooling1D": MaxPooling2D, "AveragePooling1D": AveragePooling2D, "ZeroPadding1D": ZeroPadding2D,
-         "GlobalAveragePooling1D": GlobalAveragePooling2D, "GlobalMaxPooling1D": GlobalMaxPooling2D}
-LACKING = {**dict.fromkeys(ONE_D, OneD), **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), Recurrent), "Bidirectional": Bidirectional,
+LACKING = {**dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), Recurrent), "Bidirectional": Bidirectional,
            "TimeDistributed": TimeDistributed, "Embedding": Embedding, "Conv2DTranspose": Conv2DTranspose,
-           "LayerNormalization": LayerNormalization, "UpSampling1D": UpSampling,
-           **dict.fromkeys(("SpatialDropout1D", "SpatialDropout3D"), Nothing)}
+           "LayerNormalization": LayerNormalization, "SpatialDropout3D": Nothing}
 
 
 def _inner(leaf, key="layer"):
@@ -259,13 +210,6 @@ def _inner(leaf, key="layer"):
     class_name = entry["class_name"]
     name = entry["config"].get("name", leaf.name)
     return make(Leaf(str(name), *neutral(class_name, entry["config"])))
-
-
-def _activation(name):
-    name = name.get("class_name") if isinstance(name, dict) else name
-    if name in ACTIVATIONS and name not in activations.ACTIVATIONS:
-        return activations.Activation(ACTIVATIONS[name], ACTIVATIONS[name])
-    return activations.get(name)
 
 
 def _of_rank(layer, shape, rank):

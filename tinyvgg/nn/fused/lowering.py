@@ -10,6 +10,7 @@ from typing import Any
 from tinyvgg.kernels.fast import activations
 from tinyvgg.nn import layers
 from tinyvgg.nn.fused.convolution import Geometry
+from tinyvgg.nn.layers.one_row import OneRow
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,23 @@ def lower(found):
 
 def _parts(link):
     """The primitive calls of one link; `inputs` of the first are the link's own object, of the others anything else."""
-    known = LOWER.get(type(link.layer))
+    known = _along_one_axis if isinstance(link.layer, OneRow) else LOWER.get(type(link.layer))
     parts = known(link) if known else None
     if parts is None or isinstance(parts, str):
         return [Call("layer", link.layer, link.inputs, link.shapes, link.shape, why=parts or "no fast stage")]
     return parts
+
+
+def _along_one_axis(link):
+    """The calls of the layer along two axes, on images of one row; arrays are this layer's own, which lie in memory alike."""
+    planar = link.layer.in_plane()
+    shapes = tuple((1, *shape) for shape in link.shapes)
+    known = LOWER.get(type(planar))
+    parts = known(replace(link, layer=planar, shapes=shapes, shape=tuple(planar.output_shape(shapes[0])))) if known else None
+    if parts is None or isinstance(parts, str):
+        return parts
+    return [replace(call, layer=link.layer, about=replace(call.about, layer=link.layer)) if isinstance(call.about, Geometry) else call
+            for call in parts]
 
 
 def _one(link, kind, about=None, **changes):
@@ -80,12 +93,20 @@ def _one(link, kind, about=None, **changes):
 
 def _with_activation(link, *parts):
     """`parts`, then the layer's own activation."""
-    function = function_of(link.layer.activation)
-    if isinstance(function, str):
-        return function
-    last = parts[-1]
-    after = [] if function is None else [Call("activation", link.layer, (), (last.shape,), last.shape, function)]
-    return [*parts, *after]
+    after = _activated(link.layer, (), parts[-1].shape)
+    return after if isinstance(after, str) else [*parts, *after]
+
+
+def _activated(layer, inputs, shape):
+    """The calls of a layer's activation, none for the identity, or the reason why there are none."""
+    if layer.activation.kernel == "hard_sigmoid":           # as Keras' files have it: see io.keras_h5.meaning.hard_sigmoid
+        slope = dict(layer.activation.settings).get("slope", 1 / 6)
+        return [Call("rescale", layers.Rescaling(slope, 0.5, name=layer.name), inputs, (shape,), shape),
+                Call("activation", layer, (), (shape,), shape, _relu(max_value=1.0))]
+    function = function_of(layer.activation)
+    if isinstance(function, str) or function is None:
+        return function or []
+    return [Call("activation", layer, inputs, (shape,), shape, function)]
 
 
 def function_of(activation):
@@ -109,9 +130,8 @@ def _relu(negative_slope=0.0, max_value=None, threshold=0.0):
 
 
 def _activation(link):
-    function = function_of(link.layer.activation)
-    return function if isinstance(function, str) else [_one(link, "view") if function is None
-                                                       else _one(link, "activation", function)]
+    found = _activated(link.layer, link.inputs, link.shape)
+    return found if isinstance(found, str) or found else [_one(link, "view")]
 
 
 def _relu_layer(link):
@@ -178,6 +198,7 @@ LOWER = {
     layers.ELU: lambda link: [_one(link, "activation", Function(activations.ELU, "ELU", link.layer.alpha))],
     layers.BatchNormalization: _plain("norm"), layers.Dropout: _plain("dropout"),
     layers.SpatialDropout2D: _plain("channel dropout"),
+    layers.SpatialDropout1D: lambda link: [replace(_one(link, "channel dropout"), shape=(1, *link.shape))],
     layers.MaxPooling2D: _pool("max pool"), layers.AveragePooling2D: _pool("average pool"),
     layers.GlobalAveragePooling2D: _plain("mean"), layers.GlobalMaxPooling2D: _plain("largest"),
     layers.Add: _plain("add"), layers.Concatenate: _plain("concatenate"),
@@ -185,9 +206,10 @@ LOWER = {
     layers.TrainingOnly: _plain("view"), layers.ZeroPadding2D: _plain("pad"), layers.UpSampling2D: _plain("repeat"),
     layers.Rescaling: _plain("rescale"),
 }
-WATCHED = {layers.BatchNormalization: ("trainable",), layers.Dropout: ("rate",), layers.SpatialDropout2D: ("rate",),
-           layers.LeakyReLU: ("negative_slope",), layers.ELU: ("alpha",), layers.Rescaling: ("scale", "offset"),
-           layers.ReLU: ("max_value", "negative_slope", "threshold"), layers.ReLU6: ("max_value", "negative_slope", "threshold")}
+WATCHED = {layers.BatchNormalization: ("trainable",), layers.Dropout: ("rate",), layers.SpatialDropout1D: ("rate",),
+           layers.SpatialDropout2D: ("rate",), layers.LeakyReLU: ("negative_slope",), layers.ELU: ("alpha",),
+           layers.Rescaling: ("scale", "offset"), layers.ReLU: ("max_value", "negative_slope", "threshold"),
+           layers.ReLU6: ("max_value", "negative_slope", "threshold")}
 
 
 def options_of(layer):

@@ -3,13 +3,15 @@ from tinyvgg.errors import ShapeError
 
 
 def padding_for(padding, size, kernel_size, strides, dilation=(1, 1)):
-    """Return ((top, bottom), (left, right)) for "valid" or "same".
+    """Return ((top, bottom), (left, right)) for "valid", "same" or "causal" (all of it at the top and the left).
 
     "same" gives ceil(size / stride) outputs; an odd number of padded pixels has the extra one at the bottom and the right, as
     TensorFlow does.
     """
     if padding == "valid":
         return (0, 0), (0, 0)
+    if padding == "causal":
+        return tuple((d * (k - 1), 0) for k, d in zip(kernel_size, dilation, strict=True))
     return tuple(_same(n, d * (k - 1) + 1, s) for n, k, s, d in zip(size, kernel_size, strides, dilation, strict=True))
 
 

@@ -135,25 +135,27 @@ class ELU(Layer):
 
 
 class Softmax(Layer):
-    """e^x / sum e^x along the last axis."""
+    """e^x / sum e^x along `axis`, the last unless given (0 is the batch)."""
 
     options = ("axis",)
 
     def __init__(self, axis: int = -1, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
-        self.axis = axis
+        self.axis = axis[0] if isinstance(axis, tuple | list) and len(axis) == 1 else axis
+        if isinstance(self.axis, bool) or not isinstance(self.axis, int | np.integer) or self.axis == 0:
+            raise OptionError(f"axis is {axis!r}; expected one axis other than 0, the batch")
 
     def output_shape(self, input_shape):
-        if self.axis not in (-1, len(input_shape)):
-            raise OptionError(f"Softmax {self.name or ''} has axis {self.axis}; expected -1: classes come last here")
+        if not -len(input_shape) <= self.axis <= len(input_shape):
+            raise OptionError(f"Softmax {self.name or ''} has axis {self.axis} on inputs of shape {tuple(input_shape)}")
         return input_shape
 
     def forward(self, x, *, training=False):
         self.saved = x
-        return kernels.softmax(x)
+        return kernels.softmax(x, axis=self.axis)
 
     def backward(self, dy, *, parameters=True):
-        return kernels.softmax_backward(dy, self.saved)
+        return kernels.softmax_backward(dy, self.saved, axis=self.axis)
 
 
 def _named(name, first_line):

@@ -5,6 +5,7 @@ import numpy as np
 
 from tinyvgg.errors import OptionError
 from tinyvgg.nn.layers.base import Layer, image_shape, number
+from tinyvgg.nn.layers.one_row import series_shape
 from tinyvgg.types import LayerOptions
 
 
@@ -48,3 +49,13 @@ class SpatialDropout2D(Dropout):
 
     def mask_shape(self, shape):
         return shape[0], 1, 1, shape[3]
+
+
+class SpatialDropout1D(Dropout):
+    """Dropout of whole channels of series: one draw for each series and channel."""
+
+    def output_shape(self, input_shape):
+        return series_shape(self, input_shape)
+
+    def mask_shape(self, shape):
+        return shape[0], *[1] * (len(shape) - 2), shape[-1]

@@ -1,4 +1,5 @@
 """Layers that join several inputs; x is a list of arrays, and backward returns a list."""
+import functools
 from typing import Unpack
 
 import numpy as np
@@ -27,6 +28,83 @@ class Add(Layer):
 
     def backward(self, dy, *, parameters=True):
         return [dy] * self.saved
+
+
+class _Elementwise(Layer):
+    """Arrays joined value by value; an axis of one broadcasts against the others."""
+
+    joins = True
+    most = None             # how many inputs there may be
+
+    def output_shape(self, input_shape):
+        shapes = input_shape if isinstance(input_shape, list) else [input_shape]
+        try:
+            whole = tuple(int(n) for n in np.broadcast_shapes(*shapes))
+        except ValueError:
+            whole = None
+        if whole is None or not 2 <= len(shapes) <= (self.most or len(shapes)) or any(len(s) != len(whole) for s in shapes):
+            raise ShapeError(f"{type(self).__name__} {self.name or ''} got inputs of shapes {input_shape}; expected a list of "
+                             f"{'two' if self.most else 'two or more'} equal shapes, or with 1 where they differ")
+        return whole
+
+
+def to_shape(gradient, shape):
+    """Sum a gradient (N, ...) over the axes along which its input, of `shape`, was broadcast."""
+    axes = tuple(i for i, (n, m) in enumerate(zip(gradient.shape, shape, strict=True)) if n != m)
+    return gradient.sum(axis=axes, keepdims=True) if axes else gradient
+
+
+class Multiply(_Elementwise):
+    """The product of arrays."""
+
+    def forward(self, x, *, training=False):
+        self.saved = list(x)
+        return functools.reduce(np.multiply, x)
+
+    def backward(self, dy, *, parameters=True):
+        x = self.saved
+        return [to_shape(functools.reduce(np.multiply, x[:i] + x[i + 1:], dy), part.shape) for i, part in enumerate(x)]
+
+
+class Average(_Elementwise):
+    """The mean of arrays."""
+
+    def forward(self, x, *, training=False):
+        self.saved = [part.shape for part in x]
+        return functools.reduce(np.add, x) / x[0].dtype.type(len(x))
+
+    def backward(self, dy, *, parameters=True):
+        return [to_shape(dy / dy.dtype.type(len(self.saved)), shape) for shape in self.saved]
+
+
+class Subtract(_Elementwise):
+    """The first of two arrays less the second."""
+
+    most = 2
+
+    def forward(self, x, *, training=False):
+        self.saved = [part.shape for part in x]
+        return x[0] - x[1]
+
+    def backward(self, dy, *, parameters=True):
+        return [to_shape(part, shape) for part, shape in zip((dy, -dy), self.saved, strict=True)]
+
+
+class Maximum(_Elementwise):
+    """The largest of arrays, value by value; of equal ones the first has the gradient."""
+
+    def forward(self, x, *, training=False):
+        self.saved = list(x)
+        return functools.reduce(np.maximum, x)
+
+    def backward(self, dy, *, parameters=True):
+        x, open_still, found = self.saved, np.ones(dy.shape, bool), []
+        largest = functools.reduce(np.maximum, x)
+        for part in x:
+            wins = open_still & (part == largest)
+            open_still &= ~wins
+            found.append(to_shape(dy * wins, part.shape))
+        return found
 
 
 class Concatenate(Layer):

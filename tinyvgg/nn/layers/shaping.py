@@ -73,6 +73,42 @@ class Reshape(Layer):
         return dy.reshape(self.saved)
 
 
+class Permute(Layer):
+    """Axes in another order: dims (2, 1) of (N, a, b) gives (N, b, a); they count from 1, as 0 is the batch."""
+
+    options = ("dims",)
+
+    def __init__(self, dims, **common):
+        super().__init__(**common)
+        self.dims = tuple(int(n) for n in dims) if isinstance(dims, tuple | list) else ()
+        if not self.dims or sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+            raise OptionError(f"dims is {dims!r}; expected each axis once, from 1 on, as in (2, 1)")
+
+    def output_shape(self, input_shape):
+        if len(input_shape) != len(self.dims):
+            raise ShapeError(f"Permute {self.name or ''} has dims {self.dims} for inputs of shape {tuple(input_shape)}")
+        return tuple(input_shape[d - 1] for d in self.dims)
+
+    def forward(self, x, *, training=False):
+        return np.ascontiguousarray(x.transpose(0, *self.dims))
+
+    def backward(self, dy, *, parameters=True):
+        return np.ascontiguousarray(dy.transpose(0, *(1 + np.argsort(self.dims))))
+
+
+def four_sides(value, option):
+    """Return ((top, bottom), (left, right)) for 1, (rows, columns) or both pairs, none below 0; raise OptionError for anything else."""
+    try:
+        first, second = (value, value) if isinstance(value, int | np.integer) else value
+        both = tuple((side, side) if isinstance(side, int | np.integer) else tuple(side) for side in (first, second))
+        ok = all(len(side) == 2 and all(isinstance(n, int | np.integer) and n >= 0 for n in side) for side in both)
+    except (TypeError, ValueError):
+        ok = False
+    if not ok:
+        raise OptionError(f"{option} is {value!r}; expected 1, (1, 1) or ((top, bottom), (left, right))")
+    return tuple(tuple(int(n) for n in side) for side in both)
+
+
 class ZeroPadding2D(Layer):
     """A border of zeros: padding 1, (rows, columns) or ((top, bottom), (left, right))."""
 
@@ -80,15 +116,7 @@ class ZeroPadding2D(Layer):
 
     def __init__(self, padding: Any = (1, 1), **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
-        try:
-            first, second = (padding, padding) if isinstance(padding, int | np.integer) else padding
-            both = tuple((side, side) if isinstance(side, int | np.integer) else tuple(side) for side in (first, second))
-            ok = all(len(side) == 2 and all(isinstance(n, int | np.integer) and n >= 0 for n in side) for side in both)
-        except (TypeError, ValueError):
-            ok = False
-        if not ok:
-            raise OptionError(f"padding is {padding!r}; expected 1, (1, 1) or ((top, bottom), (left, right))")
-        self.padding = tuple(tuple(int(n) for n in side) for side in both)
+        self.padding = four_sides(padding, "padding")
 
     def get_config(self):
         return {**super().get_config(), "padding": [list(side) for side in self.padding]}

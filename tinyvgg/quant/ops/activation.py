@@ -10,7 +10,8 @@ from tinyvgg.kernels import reference
 from tinyvgg.quant.fixedpoint import saturate
 from tinyvgg.quant.ops.base import Op, inside, integers, need
 
-FUNCTIONS = ("relu", "elu", "selu", "sigmoid", "hard_sigmoid", "tanh", "silu", "gelu", "mish", "softplus", "softsign", "exponential")
+FUNCTIONS = ("relu", "linear", "elu", "selu", "sigmoid", "hard_sigmoid", "tanh", "silu", "hard_silu", "gelu", "mish", "softplus",
+             "softsign", "exponential")
 NO_MAXIMUM = -1.0
 
 

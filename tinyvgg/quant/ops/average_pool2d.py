@@ -6,9 +6,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinyvgg import kernels
-from tinyvgg.errors import NotYet, QuantError
-from tinyvgg.nn.layers import AveragePooling2D, GlobalAveragePooling2D
-from tinyvgg.nn.layers._spatial import padding_for
+from tinyvgg.errors import QuantError
+from tinyvgg.nn.layers import GlobalAveragePooling2D
 from tinyvgg.quant.fixedpoint import INT32_MAX, multiply_high_rounded, quantise_multiplier, saturate
 from tinyvgg.quant.ops.base import Op, inside, integers, pooled_size, vector_or_map
 
@@ -24,15 +23,13 @@ class AveragePool2D(Op):
     offset: int = integers(0)
     multiplier: int = integers(0)
 
-    layers = (AveragePooling2D, GlobalAveragePooling2D)
+    layers = (GlobalAveragePooling2D,)
 
     @classmethod
     def from_layer(cls, layer, before, **common):
         size = before[0].shape[:2]
         if isinstance(layer, GlobalAveragePooling2D):
             return cls(**common, pool_size=size, strides=(1, 1))
-        if any(map(any, padding_for(layer.padding, size, layer.pool_size, layer.strides))):
-            raise NotYet(f"the integer model has no padded AveragePooling2D ({common['name']!r})", 'padding="valid"')
         return cls(**common, pool_size=layer.pool_size, strides=layer.strides)
 
     @property

@@ -32,8 +32,10 @@ class Dense(Weighted):
     def levels(self, work):
         if self.name != work.logits:
             return super().levels(work)
-        largest = max(*map(abs, work.ranges[self.name]), 1e-6)
-        return {"scale": largest * LOGIT_HEADROOM / 32767, "zero": 0, "output": "int16"}
+        largest = max(map(abs, work.ranges[self.name]))
+        if not largest:                     # logits that are always 0, of an input that is
+            return {"scale": 1.0, "zero": 0, "output": "int16"}
+        return {"scale": max(largest, 1e-6) * LOGIT_HEADROOM / 32767, "zero": 0, "output": "int16"}
 
     def accumulate(self, x):
         dtype = self.exact_dtype()

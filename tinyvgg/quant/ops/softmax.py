@@ -7,7 +7,6 @@ import numpy as np
 
 from tinyvgg import kernels
 from tinyvgg.errors import QuantError
-from tinyvgg.nn.layers import Softmax as SoftmaxLayer
 from tinyvgg.quant.fixedpoint import INT32_MAX, multiply_high_rounded, quantise_multiplier
 from tinyvgg.quant.ops.base import Op, integers, need
 
@@ -47,13 +46,8 @@ class Softmax(Op):
     shift: int = integers(0)
     multiplier: int = integers(0)
 
-    layers = (SoftmaxLayer,)
     rounds = False
     probabilities = "softmax"
-
-    @classmethod
-    def from_layer(cls, layer, before, **common):
-        return cls(**common)
 
     @property
     def dtype(self):

@@ -1,0 +1,51 @@
+"""Ops of several inputs beside sums: Multiply, Maximum, Concatenate."""
+import math
+
+import numpy as np
+
+from tinyvgg.codegen.ops._common import joined_step, kind_of, map_shape, numbers
+from tinyvgg.codegen.program import Step, emit
+from tinyvgg.quant.ops.multiply import Multiply
+from tinyvgg.quant.ops.rescaled import Concatenate, Maximum
+
+
+@emit.register
+def _(op: Multiply, program):
+    shapes = [map_shape(shape) for shape in program.input_shapes(op)]
+    steps = [[math.prod(shape[i + 1:]) if shape[i] > 1 else 0 for shape in shapes] for i in range(3)]
+    height, width, channels = map_shape(op.shape)
+    shape = {"height": height, "width": width, "channels": channels, "row": numbers(steps[0]), "column": numbers(steps[1]),
+             "channel": numbers(steps[2])}
+    if not op.integer:
+        return joined_step(op, program, "tv_multiply_f32", shape, "float", struct="tv_broadcast", files=("tv_elementwise_f32",))
+    fields = {"shape": shape, "zeros": numbers(op.zeros), "offset": int(op.offset), "multiplier": int(op.multiplier),
+              "shift": int(op.shift)}
+    return joined_step(op, program, "tv_multiply_u8", fields, "uint8_t")
+
+
+@emit.register
+def _(op: Maximum, program):
+    fields = {"count": math.prod(op.shape), "inputs": len(op.inputs)}
+    if not op.integer:
+        return joined_step(op, program, "tv_maximum_f32", fields, "float", files=("tv_elementwise_f32",))
+    return joined_step(op, program, "tv_maximum_u8", fields | _rescaling(op, program), "uint8_t", struct="tv_rescaled_u8_layer",
+                       files=("tv_rescaled_u8",))
+
+
+@emit.register
+def _(op: Concatenate, program):
+    channels = [shape[-1] for shape in program.input_shapes(op)]
+    pixels = math.prod(op.shape[:-1])
+    if not op.integer:
+        widths = numbers(4 * n for n in channels)
+        return Step(f"{{{{ const void *const sources[] = {{{{ {{inputs}} }}}}; const uint32_t widths[] = {{{widths}}}; "
+                    f"tv_concatenate(sources, {{y}}, {pixels}u, widths, {len(channels)}u); }}}}", ("tv_move",), kind=kind_of(op),
+                    counts=op.counts())
+    fields = {"count": pixels, "inputs": len(op.inputs), "channels": program.constant(op, "channels", np.array(channels, np.int32))}
+    return joined_step(op, program, "tv_concatenate_u8", fields | _rescaling(op, program), "uint8_t", struct="tv_rescaled_u8_layer",
+                       files=("tv_rescaled_u8",))
+
+
+def _rescaling(op, program):
+    return {"multipliers": program.constant(op, "multipliers", np.array(op.multipliers, np.int32)),
+            "offsets": program.constant(op, "offsets", np.array(op.offsets, np.int32)), "shift": int(op.shift)}

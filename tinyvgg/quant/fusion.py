@@ -1,0 +1,176 @@
+"""What fuse.py's rules work on: the ops so far, and what waits for an op to take it."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tinyvgg.errors import NotYet
+from tinyvgg.nn import layers as L
+from tinyvgg.nn.graph import call_names
+from tinyvgg.nn.layers.one_row import OneRow
+from tinyvgg.quant.ops.activation import Activation
+from tinyvgg.quant.ops.add import Add
+from tinyvgg.quant.ops.base import Keeps, f32
+from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
+from tinyvgg.quant.ops.float_tail import FloatTail
+from tinyvgg.quant.ops.image import Image
+from tinyvgg.quant.ops.moving import Pad2D, Permute, Reshape
+from tinyvgg.quant.ops.sigmoid import Sigmoid
+from tinyvgg.quant.ops.softmax import Softmax
+from tinyvgg.quant.ops.weighted import Weighted
+
+TAKING = (L.Conv2D, L.DepthwiseConv2D, L.SeparableConv2D, L.ZeroPadding2D)  # the padding before them
+PASSING = (L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.GaussianNoise, L.TrainingOnly, L.Flatten, L.Reshape)
+
+
+class Fusion:
+    """The ops so far, and which of them holds each layer's result. rules: {class of layers: rule}."""
+
+    def __init__(self, model, uses, rules):
+        calls = call_names(model.nodes)
+        self.uses, self.names, self.rules, self.ops, self.holder = uses, set(calls.values()), rules, {}, {}
+        self.end, self.head = calls[model.output], model.head  # the head becomes the last op, whichever layer it is a part of
+        self.scaled = {}  # result -> (gain, shift) of a batch-norm that waits for the dense layer after it
+        self.padded = {}  # result -> padding of a ZeroPadding2D that waits for its convolution
+        self.shapes = {}  # result -> its shape, as the layer has it
+
+    def finished(self):
+        for name in [*self.scaled, *self.padded]:
+            self.settle(name)
+        return tuple(self.ops.values())
+
+    def add(self, layer, name, inputs, shape):
+        """Take one step of the model."""
+        layer = layer.in_plane() if isinstance(layer, OneRow) else layer
+        kind = next((cls for cls in type(layer).__mro__ if cls in self.rules), None)
+        if kind is None:
+            raise NotYet(
+                f"the integer model has no {type(layer).__name__} ({name!r}): add a rule in quant/fuse.py",
+                "a network of Conv2D, DepthwiseConv2D, SeparableConv2D, Dense, BatchNormalization, ReLU, LeakyReLU, Add, pools",
+            )
+        for i in inputs:
+            if i in self.padded and kind not in TAKING or i in self.scaled and kind not in (L.Dense, *PASSING):
+                self.settle(i)
+            if kind not in PASSING:
+                self.one_row(i)
+        self.shapes[name] = tuple(shape)
+        self.rules[kind](self, layer, name, inputs, tuple(shape) if kind is L.InputLayer else as_map(tuple(shape), name))
+
+    def settle(self, name):
+        """Make an op of the padding, or of the batch-norm of a flattened map, that waited for a layer to take it, if there is one."""
+        op = self.ops[self.holder[name]]
+        if name in self.padded:
+            padding = self.padded.pop(name)
+            (h, w, c), ((top, bottom), (left, right)) = op.shape, padding
+            self.put(Pad2D(name=name, inputs=(op.name,), shape=(h + top + bottom, w + left + right, c), padding=padding))
+        elif name in self.scaled:
+            gain, shift = self.scaled.pop(name)
+            self.flatten(name, self.own(name, "flat"))
+            self.identity(name, [name], gain=f32(gain), shift=f32(shift))
+
+    def one_row(self, name):
+        """See that the result `name` is no image of two axes but a map of one row."""
+        op = self.ops[self.holder[name]]
+        if len(op.shape) == 2:
+            self.reshape(name, (1, *op.shape), self.own(op.name, "map"))
+
+    def flatten(self, name, own):
+        """See that the result `name` is a vector, by an op called `own` where it is none."""
+        op = self.ops[self.holder[name]]
+        if len(op.shape) != 1:
+            self.reshape(name, (int(np.prod(op.shape)),), own)
+
+    def reshape(self, name, shape, own):
+        """Let an op called `own` hold the result `name` in another shape; one that is there already serves again."""
+        op = self.ops[self.holder[name]]
+        if own not in self.ops:
+            self.put(Reshape(name=own, inputs=(op.name,), shape=shape))
+        self.holder[name] = own
+
+    def own(self, name, what):
+        """A name for an op that is no layer's result: name_what, longer where a layer is called so."""
+        found = f"{name}_{what}"
+        while found in self.names:
+            found += "_"
+        return found
+
+    def put(self, op, name=None):
+        """Add or replace an op; `name` is the result that it holds."""
+        self.ops[op.name] = op
+        self.holder[name or op.name] = op.name
+
+    def before(self, inputs):
+        """The op that holds the only input."""
+        return self.ops[self.holder[inputs[0]]]
+
+    def private(self, op, name):
+        """Whether nobody but the step that makes `name` reads what `op` holds."""
+        return all(self.uses.get(held, 0) <= 1 for held, by in self.holder.items() if by == op.name and held != name)
+
+    def takes(self, op, name):
+        """Whether `op` may take the step that makes `name` into itself: it has a tail and nobody else reads its result."""
+        return isinstance(op, Weighted) and self.private(op, name)
+
+    def alike(self, inputs):
+        """The ops that hold `inputs`, each in the shape that its layer's result has: flattened maps are vectors."""
+        for i in inputs:
+            shape = as_map(self.shapes[i], i)
+            if self.ops[self.holder[i]].shape != shape:
+                self.reshape(i, shape, self.own(i, "flat" if len(shape) == 1 else "map"))
+        return [self.ops[self.holder[i]] for i in inputs]
+
+    def levelled(self, op):
+        """The op, or where it only moves an image, whose zero may lie between two levels, a copy of levels of its own."""
+        source = op
+        while isinstance(source, Keeps):
+            source = self.ops[source.inputs[0]]
+        if isinstance(source, Image):
+            own = self.own(op.name, "levels")
+            self.holder[own] = op.name
+            self.identity(own, [own])
+            return self.ops[own]
+        return op
+
+    def permute(self, op, axes, own):
+        """Put a Permute of an op's axes, called `own`, and return it."""
+        self.put(Permute(name=own, inputs=(op.name,), shape=tuple(op.shape[i] for i in axes), axes=tuple(axes)))
+        return self.ops[own]
+
+    def activate(self, name, inputs, activation):
+        """Apply ("relu", {}), ("leaky", {"slope": a}), ("clamp", {"high": a}) or ("function", fields of it) to the only input."""
+        kind, settings = activation
+        op = self.before(inputs)
+        if kind == "none":
+            self.holder[name] = op.name
+        elif kind == "function":
+            own = self.own(name, settings["function"]) if op.name == name else name
+            self.put(Activation(name=own, inputs=(op.name,), shape=op.shape, **settings), name)
+        elif self.takes(op, name) and op.tail.activation == "none" and op.tail.gain is None and not op.pool:
+            self.put(replace(op, tail=replace(op.tail, activation=kind, **settings)), name)
+        elif isinstance(op, Add) and self.private(op, name) and op.activation == "none" and kind != "leaky":
+            self.put(replace(op, activation=kind, **settings), name)
+        else:
+            self.identity(name, inputs, activation=kind, **settings)
+
+    def put_head(self, name, inputs, shape):
+        """The op of the head: probabilities of the only input, which are the result `name`."""
+        if len(shape) != 1:
+            raise NotYet(f"the integer model has no {self.head} of {shape} at the end ({name!r}), only of a vector",
+                         "Flatten() or a global pool before it, or the network without it")
+        own = self.own(name, self.head) if self.holder[inputs[0]] == name else name
+        self.flatten(inputs[0], self.own(name, "flat"))
+        self.put({"softmax": Softmax, "sigmoid": Sigmoid}[self.head](name=own, inputs=(self.holder[inputs[0]],), shape=shape), name)
+
+    def identity(self, name, inputs, **settings):
+        """A depthwise 1x1 convolution of ones, with the tail's `settings`."""
+        op = self.before(inputs)
+        channels = op.shape[-1]
+        self.put(DepthwiseConv2D(name=name, inputs=(op.name,), shape=op.shape, weights=np.ones((channels, 1, 1), np.float32),
+                                      tail=FloatTail(bias=np.zeros(channels, np.float32), **settings)))
+
+
+def as_map(shape, name):
+    """The shape that an op has where its layer's result has `shape`."""
+    if len(shape) > 3:
+        raise NotYet(f"the integer model has no {len(shape)} axes ({name!r} has the shape {shape}); it has vectors, series and maps")
+    return (1, *shape) if len(shape) == 2 else shape
