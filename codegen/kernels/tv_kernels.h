@@ -4,6 +4,9 @@
  * state; what they need beside input and output is `scratch`, whose size in bytes the generator knows and puts into the arena.
  * Input, output and scratch do not overlap unless a kernel says that they may, and begin at multiples of 4 bytes.
  * Ranges: heights, widths, channels 1..65535; strides, dilations, kernel and pool sizes 1..65535; paddings 0..65535.
+ * Arguments: `layer` and `window` (in) are constants of the generated code; `x` (in), of the layer's in_* or count elements, and `y` (out), of its
+ * out_* or count, both rows, columns, channels: uint8_t and int8_t stand for scale * (q - zero), float for itself; `scratch` (in, out) means nothing
+ * before and after a call.
  * Letters: F filters, K = kernel_height * kernel_width * channels weights of a filter, C channels. */
 #ifndef TV_KERNELS_H
 #define TV_KERNELS_H

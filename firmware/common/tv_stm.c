@@ -291,7 +291,9 @@ static void infer(void)
     for (uint32_t i = 0; i < layers; i++)
         send_operator(tv_app.layer_names[i], A_LAYER | WITHOUT_TENSOR | (i + 1 == layers ? LAST_LAYER : 0), i, tv_app.layer_cycles[i]);
     send_operator(tv_app.name, 0, 0, cycles);
-    float real[tv_app.output_count];
+    /* The image is not needed any more; only a network of more outputs than inputs needs room of its own. */
+    const int fits = tv_app.output_count <= tv_app.input_count;
+    float more[fits ? 1 : tv_app.output_count], *const real = fits ? tv_app_input(TV_F32) : more;
     tv_app_outputs(tv_output, real);
     outputs = run.mode & WITHOUT_OUTPUT ? 0 : real;
     respond(DONE, ANSWER_TENSOR, tensor_body);

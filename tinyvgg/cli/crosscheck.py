@@ -37,6 +37,7 @@ def add_arguments(parser):
 def run(arguments):
     from tinyvgg.cli._crosscheck_page import render
     from tinyvgg.xcubeai import crosscheck
+    from tinyvgg.xcubeai.client import clients_beside
 
     model, path = _open(arguments)
     simulation = None
@@ -55,7 +56,8 @@ def run(arguments):
     if arguments.html:
         write_bytes(arguments.html, render(found))
         note(arguments, f"wrote {arguments.html}")
-    print_result(arguments, found.as_dict(), _text(found))
+    clients = clients_beside(arguments.report)
+    print_result(arguments, {**found.as_dict(), "clients": clients}, "\n".join([_text(found), *_client_text(clients)]))
     return 0 if found.agrees else 1
 
 
@@ -75,6 +77,12 @@ def _open(arguments):
         operations = describe_path(path)
         note(arguments, f"only the configuration of {path} was read: {error.problem}")
         return operations, path
+
+
+def _client_text(clients):
+    from tinyvgg.xcubeai.client import CLIENTS
+
+    return [f"{path} is written for {CLIENTS[client]}: tinyvgg firmware export --client {client}" for path, client in clients.items()]
 
 
 def _remark(total):
