@@ -59,7 +59,7 @@ def measured(network, path, n):
     model = io.load_model(path)
     x = np.random.default_rng(0).integers(0, 256, (n, *model.input_shape), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
-        planned = apply_plan(model, make_plan(model))
+        planned = apply_plan(model, make_plan(model).plan)
         built = build_network(planned, folder, name="network")
         with Board(f"virtual:{built.image.elf}") as board:
             equal = bool((board.logits(x) == model.logits(x)).all())

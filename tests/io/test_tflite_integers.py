@@ -127,7 +127,7 @@ def test_verbs_take_it(small, tmp_path, capsys):
     assert main(["summary", str(small)]) == 0
     assert main(["analyze", str(small), "--board", "stm32l4r9i-disco"]) == 0
     assert main(["codegen", str(small), "--out", str(tmp_path / "c")]) == 0
-    assert (tmp_path / "c" / "tv_lite_conv2d_u8.c").is_file()
+    assert (tmp_path / "c" / "tv_lite_dense_u8.c").is_file()
     assert main(["convert", str(small), str(tmp_path / "small.h5")]) == 2
     assert "integers" in capsys.readouterr().err
 

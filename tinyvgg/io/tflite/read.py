@@ -188,6 +188,8 @@ class _Reader:
         if kind == "CUSTOM":
             kind = f"the custom operator {_text(code.CustomCode())[:40]!r}"
         inputs, outputs = self.pick(tensors, o.InputsAsNumpy(), optional=True), self.pick(tensors, o.OutputsAsNumpy())
+        if not outputs:
+            raise FormatError(f"a {kind} writes no tensor")
         return Operator(kind, inputs, outputs, self.options(kind, o))
 
     def options(self, kind, o):
