@@ -35,9 +35,9 @@ def answers(content, x):
 class Drawn:
     """A random network of what a plain CNN has."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, kind):
         self.r = np.random.default_rng(seed)
-        self.seed = seed
+        self.whole = kind.startswith("int8")
         tf.keras.utils.set_random_seed(seed)
 
     def pick(self, *choices):
@@ -86,8 +86,9 @@ class Drawn:
         return L.Concatenate()([L.Conv2D(3, 1, activation="relu")(x), L.Conv2D(4, 3, padding="same")(x)])
 
     def function(self, x):
-        return self.pick(L.ReLU(), L.ReLU(6.0), L.LeakyReLU(0.2), L.PReLU(shared_axes=[1, 2], alpha_initializer="uniform"),
-                         L.Activation("tanh"), L.Activation("sigmoid"))(x)
+        alpha = L.PReLU(shared_axes=[1, 2], alpha_initializer="uniform")
+        chosen = self.pick(L.ReLU(), L.ReLU(6.0), L.LeakyReLU(0.2), alpha, L.Activation("tanh"), L.Activation("sigmoid"))
+        return (L.LeakyReLU(0.3) if chosen is alpha and self.whole else chosen)(x)       # the converter leaves floats in a PReLU
 
     def larger(self, x):
         return L.UpSampling2D(2)(x) if x.shape[1] < 9 else x
@@ -142,7 +143,8 @@ def make(folder, count):
     for seed in range(count):
         if (folder / f"{seed:03}.json").exists():           # a run before this one came so far
             continue
-        drawn, kind = Drawn(1000 + seed), KINDS[seed % len(KINDS)]
+        kind = KINDS[seed % len(KINDS)]
+        drawn = Drawn(1000 + seed, kind)
         model = drawn.trained()
         content = converted(model, kind, drawn.r)
         dtype = np.float32 if kind in ("float", "float16", "int8 of floats") else np.uint8 if kind == "int8 of uint8" else np.int8
