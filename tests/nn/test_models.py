@@ -215,7 +215,7 @@ def used_twice(layer, first, second):
     (lambda: models.light().vjp(np.zeros((1, 32, 32, 3), np.float32), np.full((1, 10), np.nan)), ["g has NaN or infinite values"]),
     (lambda: models.light().set_weights([]), ["0 arrays"]),
     (lambda: models.light(seed=-1), ["seed"]),
-    (lambda: nn.model_from_config({"layers": [{"class_name": "LSTM", "config": {}}]}), ["LSTM"]),
+    (lambda: nn.model_from_config({"layers": [{"class_name": "ConvLSTM2D", "config": {}}]}), ["ConvLSTM2D"]),
     (lambda: nn.model_from_config({"class_name": "Sequential", "layers": 3}), ["damaged"]),
     (lambda: kernels.use("quick"), ["quick", "reference"]),
 ])

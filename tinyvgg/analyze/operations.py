@@ -111,7 +111,7 @@ def _one_row(layer, shape):
 # --- layers that the engine lacks ---
 
 def _recurrent(layer, shape):
-    kind = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "simple_rnn"}[layer.class_name]
+    kind = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "simple_rnn"}[layer.class_name or type(layer).__name__]
     return [{"kind": kind, "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape),
              "settings": {"steps": shape[0], "units": layer.units}}]
 
@@ -187,10 +187,12 @@ PARTS = {
     lacking.Nothing: lambda layer, shape: [],
     lacking.AnyConcatenate: _kind("concatenate"),
     lacking.Recurrent: _recurrent,
+    L.LSTM: _recurrent,
+    L.GRU: _recurrent,
     lacking.Bidirectional: _bidirectional,
     lacking.TimeDistributed: _wrapped,
     lacking.Embedding: _embedding,
     L.UpSampling2D: _kind("upsample", function="nearest"),
     lacking.Conv2DTranspose: _transposed,
-    lacking.LayerNormalization: _layer_norm,
+    L.LayerNormalization: _layer_norm,
 }

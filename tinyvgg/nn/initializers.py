@@ -35,13 +35,21 @@ def _count(shape, mode):
     return max(1.0, {"in": fan_in, "out": fan_out, "avg": (fan_in + fan_out) / 2}[mode])
 
 
+def _orthogonal(shape, rng):
+    """Columns, or rows where there are fewer, of length 1 at right angles (Saxe et al. 2014)."""
+    rows, columns = int(np.prod(shape[:-1])), shape[-1]
+    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    q = q * np.sign(np.diag(r))
+    return (q.T if rows < columns else q).reshape(shape).astype(np.float32)
+
+
 INITIALIZERS = {
     "zeros": lambda shape, rng: np.zeros(shape, np.float32),
     "ones": lambda shape, rng: np.ones(shape, np.float32),
     "glorot_uniform": _uniform(1, "avg"), "glorot_normal": _normal(1, "avg"),
     "he_uniform": _uniform(2, "in"), "he_normal": _normal(2, "in"),
     "lecun_uniform": _uniform(1, "in"), "lecun_normal": _normal(1, "in"),
-    "random_normal": lambda shape, rng: (0.05 * rng.standard_normal(shape)).astype(np.float32),
+    "orthogonal": _orthogonal, "random_normal": lambda shape, rng: (0.05 * rng.standard_normal(shape)).astype(np.float32),
     "random_uniform": lambda shape, rng: rng.uniform(-0.05, 0.05, shape).astype(np.float32),
 }
 

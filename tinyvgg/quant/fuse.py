@@ -308,7 +308,13 @@ def _relu(negative_slope=0.0, max_value=None, threshold=0.0):
     return ("leaky", {"slope": float(negative_slope)}) if negative_slope else ("relu", {})
 
 
+def _recurrent(work, layer, name, inputs, shape):
+    raise NotYet(f"the integer model has no {type(layer).__name__} yet ({name!r}): recurrent layers run in the float engine alone")
+
+
 _RULES = {
+    L.LSTM: _recurrent,
+    L.GRU: _recurrent,
     **{layer: _own_op(cls) for cls in OPS.values() for layer in cls.layers},
     L.InputLayer: _input,
     L.Rescaling: _rescaling,

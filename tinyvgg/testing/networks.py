@@ -282,6 +282,16 @@ def _series_moved(node, draw):
     return draw.choice(kinds)()(node)
 
 
+def _recurrent(node, draw):
+    kind, more = draw.choice(((L.LSTM, {}), (L.GRU, {}), (L.GRU, {"reset_after": False})))
+    return kind(draw.randint(1, 6), return_sequences=True, go_backwards=draw.random() < 0.3, **more)(node)
+
+
+def _layer_normalised(node, draw):
+    """Of a few values their variance would be near 0, where rounding decides."""
+    return L.LayerNormalization(epsilon=draw.choice((1e-3, 1e-2)))(node) if node.shape[-1] > 2 else node
+
+
 def _series_dense(node, draw):
     return L.Dense(draw.channels(), activation=_activation(draw))(node)
 
@@ -338,12 +348,12 @@ IMAGE_BLOCKS = {
     "shared layer": Block(_twice, integer=True, joins=True), "zero padding": Block(_padded, integer=True),
     "up sampling": Block(_repeated, integer=True), "rescaling": Block(_rescaled, integer=True),
     "global, kept": Block(_kept, integer=True), "rows": Block(_rows, integer=True),
-    "activation": Block(_activate), "batch norm": Block(_normalise, integer=True),
+    "activation": Block(_activate), "batch norm": Block(_normalise, integer=True), "layer norm": Block(_layer_normalised),
 }
 SERIES_BLOCKS = {
     "conv": Block(_series_conv, integer=True), "conv, more": Block(_series_conv, integer=True),
     "pool": Block(_series_pool, integer=True), "moved": Block(_series_moved, integer=True),
-    "dense": Block(_series_dense, integer=True), "batch norm": Block(_normalise, integer=True),
+    "dense": Block(_series_dense, integer=True), "batch norm": Block(_normalise, integer=True), "recurrent": Block(_recurrent),
 }
 VECTOR_BLOCKS = {
     "dense": Block(_dense, integer=True), "batch norm": Block(_normalised_vector, integer=True),

@@ -43,6 +43,8 @@ def _kind(leaf):
     """The class below for a leaf, or None where the engine's own is right."""
     if leaf.class_name == "Concatenate":
         return None if leaf.config.get("axis", -1) in (-1, None) else AnyConcatenate
+    if leaf.class_name in RECURRENT and "hard_sigmoid" in (leaf.config.get("activation"), leaf.config.get("recurrent_activation")):
+        return Recurrent                # not run, for the two versions of Keras mean different things by it
     return None if leaf.class_name in LAYERS else LACKING.get(leaf.class_name)
 
 
@@ -186,22 +188,14 @@ class Conv2DTranspose(Cost):
         return input_shape[0] * input_shape[1] * kernel
 
 
-class LayerNormalization(Cost):
-    """Mean and variance of each image's own values; a scale and an offset along the last axis."""
-
-    def build(self, input_shape, rng):
-        for name, option in (("gamma", "scale"), ("beta", "center")):
-            if self.config.get(option, True):
-                self.add_parameter(name, input_shape[-1:], "zeros", rng)
-
-
 def _pair(value):
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
-LACKING = {**dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), Recurrent), "Bidirectional": Bidirectional,
+RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+LACKING = {"SimpleRNN": Recurrent, "Bidirectional": Bidirectional,
            "TimeDistributed": TimeDistributed, "Embedding": Embedding, "Conv2DTranspose": Conv2DTranspose,
-           "LayerNormalization": LayerNormalization, "SpatialDropout3D": Nothing}
+           "SpatialDropout3D": Nothing}
 
 
 def _inner(leaf, key="layer"):
@@ -209,7 +203,8 @@ def _inner(leaf, key="layer"):
     entry = leaf.config[key]
     class_name = entry["class_name"]
     name = entry["config"].get("name", leaf.name)
-    return make(Leaf(str(name), *neutral(class_name, entry["config"])))
+    inner = Leaf(str(name), *neutral(class_name, entry["config"]))
+    return Recurrent(inner) if class_name in RECURRENT else make(inner)
 
 
 def _of_rank(layer, shape, rank):

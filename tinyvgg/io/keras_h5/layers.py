@@ -256,6 +256,9 @@ def layer_settings(class_name, config):
     if config.get("activation") is not None and config["activation"] not in ACTIVATIONS:
         raise NotYet(f"{where} has the activation {config['activation']!r}; computed here are {', '.join(ACTIVATIONS)}",
                      "tinyvgg convert and tinyvgg summary take the file all the same")
+    if class_name in RECURRENT and "hard_sigmoid" in (config.get("activation"), config.get("recurrent_activation")):
+        raise NotYet(f"{where} has a hard_sigmoid within its steps, which the two versions of Keras do not compute alike",
+                     "tinyvgg summary takes the file all the same")
     if class_name in PASSING:
         return {"name": config.get("name"), "trainable": config.get("trainable", True), "kind": class_name,
                 "settings": {k: v for k, v in config.items() if k not in ("name", "trainable", "dtype", "batch_input_shape")}}
@@ -290,4 +293,5 @@ def initializer_name(value):
 
 def regularized(config):
     """Return the names of settings that only training would use and that the engine does not have."""
-    return [k for k, v in config.items() if (k.endswith(("_regularizer", "_constraint")) or k == "noise_shape") and v is not None]
+    return [k for k, v in config.items() if (k.endswith(("_regularizer", "_constraint")) or k == "noise_shape") and v is not None
+            or k in ("dropout", "recurrent_dropout") and v]

@@ -8,10 +8,12 @@ from tinyvgg.nn.layers.cropping2d import Cropping2D
 from tinyvgg.nn.layers.dense import Dense
 from tinyvgg.nn.layers.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.nn.layers.dropout import Dropout, SpatialDropout1D, SpatialDropout2D
+from tinyvgg.nn.layers.layer_normalization import LayerNormalization
 from tinyvgg.nn.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
 from tinyvgg.nn.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise, TrainingOnly
 from tinyvgg.nn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from tinyvgg.nn.layers.pooling1d import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
+from tinyvgg.nn.layers.recurrent import GRU, LSTM
 from tinyvgg.nn.layers.separable_conv2d import SeparableConv2D
 from tinyvgg.nn.layers.shaping import Flatten, InputLayer, Normalization, Permute, Rescaling, Reshape, ZeroPadding2D
 from tinyvgg.nn.layers.shaping1d import Cropping1D, UpSampling1D, ZeroPadding1D
@@ -21,7 +23,7 @@ __all__ = [
     "LAYERS", "Activation", "Add", "AlphaDropout", "Average", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
     "Concatenate", "Conv1D", "Conv2D", "Cropping1D", "Cropping2D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dropout",
     "ELU", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
-    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "InputLayer", "Layer", "LeakyReLU", "MaxPooling1D", "MaxPooling2D", "Maximum",
+    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GRU", "InputLayer", "LSTM", "Layer", "LayerNormalization", "LeakyReLU", "MaxPooling1D", "MaxPooling2D", "Maximum",
     "Multiply", "Normalization", "PReLU", "Permute", "ReLU", "ReLU6", "Rescaling", "Reshape", "SeparableConv1D",
     "SeparableConv2D", "Sigmoid", "SiLU", "Softmax", "SpatialDropout1D", "SpatialDropout2D", "Subtract", "Tanh",
     "TrainingOnly", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D"]

@@ -1,0 +1,49 @@
+"""Layer normalisation (Ba et al. 2016, arXiv:1607.06450) over the last axis."""
+import numpy as np
+
+from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.nn.layers.base import Layer, number
+
+
+class LayerNormalization(Layer):
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance of each vector along the last axis."""
+
+    options = ("axis", "epsilon", "center", "scale")
+
+    def __init__(self, axis=-1, epsilon=1e-3, center=True, scale=True, **common):
+        super().__init__(**common)
+        self.axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
+        self.epsilon, self.center, self.scale = number(epsilon, "epsilon"), bool(center), bool(scale)
+        if not self.epsilon > 0:
+            raise OptionError(f"epsilon is {epsilon}; expected a number above 0")
+
+    def output_shape(self, input_shape):
+        if self.axis not in (-1, len(input_shape)):
+            raise OptionError(f"LayerNormalization {self.name or ''} has axis {self.axis}; expected -1, the last")
+        if self.built and input_shape[-1] != self.input_shape[-1]:
+            raise ShapeError(f"LayerNormalization {self.name or ''} got {input_shape[-1]} values; it was built for {self.input_shape[-1]}")
+        return input_shape
+
+    def build(self, input_shape, rng):
+        if self.scale:
+            self.add_parameter("gamma", input_shape[-1:], "ones", rng)
+        if self.center:
+            self.add_parameter("beta", input_shape[-1:], "zeros", rng)
+
+    def forward(self, x, *, training=False):
+        mean = x.mean(axis=-1, keepdims=True)
+        inverse = 1 / np.sqrt(((x - mean) ** 2).mean(axis=-1, keepdims=True) + x.dtype.type(self.epsilon))
+        normalised = (x - mean) * inverse
+        self.saved = normalised, inverse
+        y = normalised * self.parameters["gamma"] if self.scale else normalised
+        return y + self.parameters["beta"] if self.center else y
+
+    def backward(self, dy, *, parameters=True):
+        normalised, inverse = self.saved
+        axes = tuple(range(dy.ndim - 1))
+        if parameters and self.scale:
+            self.gradients["gamma"] = (dy * normalised).sum(axis=axes)
+        if parameters and self.center:
+            self.gradients["beta"] = dy.sum(axis=axes)
+        g = dy * self.parameters["gamma"] if self.scale else dy
+        return inverse * (g - g.mean(axis=-1, keepdims=True) - normalised * (g * normalised).mean(axis=-1, keepdims=True))
