@@ -23,8 +23,8 @@ __all__ = [
     "LAYERS", "Activation", "Add", "AlphaDropout", "Average", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
     "Concatenate", "Conv1D", "Conv2D", "Cropping1D", "Cropping2D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dropout",
     "ELU", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
-    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GRU", "InputLayer", "LSTM", "Layer", "LayerNormalization", "LeakyReLU", "MaxPooling1D", "MaxPooling2D", "Maximum",
-    "Multiply", "Normalization", "PReLU", "Permute", "ReLU", "ReLU6", "Rescaling", "Reshape", "SeparableConv1D",
-    "SeparableConv2D", "Sigmoid", "SiLU", "Softmax", "SpatialDropout1D", "SpatialDropout2D", "Subtract", "Tanh",
-    "TrainingOnly", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D"]
+    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GRU", "InputLayer", "LSTM", "Layer", "LayerNormalization", "LeakyReLU",
+    "MaxPooling1D", "MaxPooling2D", "Maximum", "Multiply", "Normalization", "PReLU", "Permute", "ReLU", "ReLU6", "Rescaling",
+    "Reshape", "SeparableConv1D", "SeparableConv2D", "Sigmoid", "SiLU", "Softmax", "SpatialDropout1D", "SpatialDropout2D",
+    "Subtract", "Tanh", "TrainingOnly", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D"]
 LAYERS = {name: globals()[name] for name in __all__ if name not in ("LAYERS", "Layer")}
