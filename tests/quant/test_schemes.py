@@ -194,17 +194,20 @@ class TestRefusals:
         with pytest.raises(QuantError, match="conv2d/kernel holds NaN"):
             quantize(model, self.x)
 
-    @pytest.mark.parametrize("layer", [L.Activation("tanh"), L.PReLU(), L.ReLU(threshold=1.0), L.ReLU(6, negative_slope=0.1)])
+    @pytest.mark.parametrize("layer", [L.PReLU(), L.Conv2D(4, 1, groups=2), L.LayerNormalization()])
     def test_layers_that_are_not_covered(self, layer):
         model = nn.Sequential([L.InputLayer((8, 8, 3)), L.Conv2D(4, 3), layer, L.Flatten(), L.Dense(2)])
         with pytest.raises(NotYet, match="the integer model has no"):
             quantize(model, self.x)
 
-    def test_concatenate(self):
-        start = nn.Input((8, 8, 3))
-        model = nn.Model(start, L.Dense(2)(L.Flatten()(L.Concatenate()([L.Conv2D(2, 1)(start), start]))))
-        with pytest.raises(NotYet, match="Concatenate"):
-            quantize(model, self.x)
+    @pytest.mark.parametrize("layer", [L.LSTM(3), L.GRU(3)])
+    def test_recurrent_layers_are_not_there_yet(self, layer, tmp_path):
+        from tinyvgg.codegen import generate
+        model = nn.Sequential([L.InputLayer((8, 4)), layer, L.Dense(2)])
+        with pytest.raises(NotYet, match=f"the integer model has no {type(layer).__name__} yet"):
+            quantize(model, np.zeros((2, 8, 4), np.uint8))
+        with pytest.raises(NotYet, match=f"C code has no {type(layer).__name__} yet"):
+            generate(model, tmp_path / "c")
 
     def test_names_and_budgets(self):
         with pytest.raises(OptionError, match="no scheme 'int4'"):
