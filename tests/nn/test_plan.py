@@ -11,6 +11,7 @@ from tinyvgg.kernels.fast import images, winograd
 from tinyvgg.kernels.fast.program import Program
 from tinyvgg.nn import Input, Model, Sequential, layers
 from tinyvgg.nn.fused.lowering import LOWER
+from tinyvgg.nn.layers.one_row import OneRow
 
 F4 = 1e-4           # what Winograd F(4x4,3x3) may lose, relative to the largest value
 THROUGH = 1e-3      # and what a whole network makes of it: normalisation of few values amplifies, near ties fall either way
@@ -228,7 +229,9 @@ def test_a_layer_without_a_stage_runs_by_itself():
 def test_every_layer_has_a_stage_but_these():
     """What runs by itself is named here and in docs/fast-kernels.md; pixels repeated, forward and back."""
     slow = {name for name, kind in layers.LAYERS.items() if kind not in LOWER}
-    assert slow <= {"PReLU", "Softmax", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Normalization"}
+    slow -= {name for name in slow if issubclass(layers.LAYERS[name], OneRow) and name.replace("1D", "2D") not in slow}
+    assert slow <= {"PReLU", "Softmax", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Normalization", "LayerNormalization", "LSTM",
+                    "GRU", "Multiply", "Average", "Maximum", "Subtract", "Permute", "Cropping2D", "Cropping1D"}
     model = Sequential([layers.InputLayer((5, 4, 3)), layers.Conv2D(6, 3, padding="same"), layers.UpSampling2D((2, 3)),
                         layers.ZeroPadding2D(1), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)])
     exact, x = model.astype(np.float64), np.random.default_rng(0).random((3, 5, 4, 3), dtype=np.float32)

@@ -110,7 +110,7 @@ def _is_tvq(path):
         with hdf5.open_file(path) as (file, _):
             return hdf5.text(file, "format") == "tinyvgg.tvq"
     except Exception:               # h5py raises nearly every class there is on damaged files
-        return path.suffix == ".tvq"
+        return Path(path).suffix == ".tvq"
 
 
 def _keras():
