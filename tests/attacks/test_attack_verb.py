@@ -64,9 +64,9 @@ def test_text_and_studies(files, tmp_path, capsys):
 @pytest.mark.parametrize(("extra", "words"), [
     (["fgsm", "--steps", "4"], "fgsm has no --steps"),
     (["pgd", "--eps", "eight"], "eps is 'eight'"),
-    (["pgd", "--eps=-1/255"], "expected 0 or more"),
-    (["pgd", "--eps", "-1/255"], "expected 0 or more"),
-    (["pgd", "--step", "-.5"], "expected 0 or more"),
+    (["pgd", "--eps=-1/255"], "expected a number, 0 or more"),
+    (["pgd", "--eps", "-1/255"], "expected a number, 0 or more"),
+    (["pgd", "--step", "-.5"], "expected a number, 0 or more"),
     (["pgdd"], "there is no attack 'pgdd'"),
     (["pgd", "--target", "9"], "classes 0 to 5"),
     (["pgd", "--norm", "l3"], "linf, l2 or l1"),

@@ -71,7 +71,7 @@ def test_square_needs_scores_only(toy):
         result = attacks.square(scores, x[:24], y[:24], eps=eps, norm=norm, queries=300)
         assert result.within.all() and result.success_rate > attacks.noise(model, x[:24], y[:24], eps=eps, norm=norm).success_rate
     assert result.queries.max() <= 300
-    with pytest.raises(ShapeError, match=r"images \(N, H, W, C\)"):
+    with pytest.raises(ShapeError, match=r"expected \(N, 8, 8, 3\)"):
         attacks.square(scores, x[:4].reshape(4, -1), y[:4], eps=0.1)
 
 

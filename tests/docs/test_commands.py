@@ -29,7 +29,7 @@ named = pytest.mark.parametrize("path", [*PAGES, *CARDS], ids=lambda p: p.stem)
 def parser_and_words(words):
     """(the Parser that gets the rest of a command, that rest): of the verb, or of its action."""
     assert words[1] in cli.verbs(), f"no verb {words[1]}"
-    parser, rest = cli.parser_of(words[1]), words[2:]
+    parser, rest = cli.parser_of(words[1]), cli._with_negative_values(words[2:])
     if parser.of_action and rest and rest[0] in parser.of_action:
         return parser.of_action[rest[0]], rest[1:]
     assert not parser.of_action or not rest or rest[0].startswith("-"), f"{words[1]} has no action {rest[0]}"
@@ -53,7 +53,7 @@ def check(words):
     if len(words) == 1 or words[1].startswith("-"):
         return
     check_names(words)
-    cli.parser_of(words[1]).parse_args(words[2:])
+    cli.parser_of(words[1]).parse_args(cli._with_negative_values(words[2:]))
 
 
 @named

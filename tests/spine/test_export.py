@@ -240,9 +240,9 @@ def test_it_proves_itself(exported, tmp_path):
     weights = harmed / "cifar10_weights.c"
     text = weights.read_text()
     row = re.compile(r"(dense_1_weights.*?\{\s*)((?:-?[\d.e+-]+f?,\s*){12})", re.S)       # of logit 0: some of its inputs are 0
-    harmed = ("99, " if kind == "int8" else "9.9f, ") * 12
+    wrong = ("99, " if kind == "int8" else "9.9f, ") * 12
     assert row.search(text)
-    weights.write_text(row.sub(lambda m: m[1] + harmed, text, count=1))
+    weights.write_text(row.sub(lambda m: m[1] + wrong, text, count=1))
     told = subprocess.run([compiled(harmed, tmp_path / "fails", [])], capture_output=True, text=True, timeout=60)
     assert told.returncode == 1 and "self-test FAILED: logit 0 is " in told.stdout and "logit 9" not in told.stdout, told.stdout
 
