@@ -209,6 +209,20 @@ class TestRefusals:
         with pytest.raises(NotYet, match=f"C code has no {type(layer).__name__} yet"):
             generate(model, tmp_path / "c")
 
+    @pytest.mark.parametrize("shared", ["batch-norm", "padding"])
+    def test_what_two_layers_read_is_there_for_both(self, shared):
+        start = nn.Input((8, 8, 3))
+        if shared == "padding":
+            padded = L.ZeroPadding2D(1)(start)
+            joined = L.Flatten()(L.Add()([L.Conv2D(2, 3)(padded), L.Conv2D(2, 3)(padded)]))
+        else:
+            scaled = L.Dropout(0.5)(L.BatchNormalization()(L.Flatten()(L.MaxPooling2D(4)(start))))
+            joined = L.Concatenate()([L.Dense(3)(scaled), scaled])
+        model = randomise(nn.Model(start, L.Dense(2)(joined), seed=1), np.random.default_rng(1))
+        x = self.x / np.float32(255)
+        exact = model.logits(x)
+        assert np.allclose(run(quantize(model, self.x).float_graph, x), exact, atol=1e-4 * np.abs(exact).max())
+
     def test_names_and_budgets(self):
         with pytest.raises(OptionError, match="no scheme 'int4'"):
             compress(small(), "int4", self.x)

@@ -49,8 +49,9 @@ class Fusion:
                 "a network of Conv2D, DepthwiseConv2D, SeparableConv2D, Dense, BatchNormalization, ReLU, LeakyReLU, Add, pools",
             )
         for i in inputs:
-            if i in self.padded and kind not in TAKING or i in self.scaled and kind not in (L.Dense, *PASSING):
-                self.settle(i)
+            takes = TAKING if i in self.padded else (L.Dense, *PASSING)
+            if (i in self.padded or i in self.scaled) and (kind not in takes or self.uses[i] > 1):
+                self.settle(i)                  # what one layer takes into its weights, another would not see
             if kind not in PASSING:
                 self.one_row(i)
         self.shapes[name] = tuple(shape)
