@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tests.quant import rational
 from tests.quant.networks import models, randomise
 from tinyvgg import models as zoo
+from tinyvgg import nn
+from tinyvgg.nn import layers as L
 from tinyvgg.quant import quantize
 from tinyvgg.quant.fixedpoint import golden_table, multiply_high_rounded
 from tinyvgg.quant.fuse import fuse
@@ -67,3 +69,15 @@ def test_fused_as_meant():
     assert [type(op).__name__ for op in ops] == ["Image", *["Conv2D"] * 6, *["Dense"] * 3, "Softmax"]
     assert [op.shape for op in ops[1:7]] == [(32, 32, 32), (16, 16, 32), (16, 16, 32), (8, 8, 64), (4, 4, 128), (2, 2, 128)]
     assert all(op.tail.activation == "relu" and op.tail.gain is not None for op in ops[1:7])
+
+
+def test_a_batch_norm_of_pixels_that_two_layers_read():
+    """What waits for the dense layer after it is applied for each of its readers."""
+    start = nn.Input((3, 3, 2))
+    normed = L.BatchNormalization()(L.Flatten()(start))
+    model = nn.Model(start, L.Dense(4)(L.Add()([normed, L.Dense(18, activation="relu")(normed)])))
+    bn = next(layer for layer in model.layers if isinstance(layer, L.BatchNormalization))
+    bn.state["moving_variance"][:] = np.linspace(0.1, 4, 18)
+    bn.state["moving_mean"][:] = np.linspace(-1, 1, 18)
+    x = np.random.default_rng(0).random((5, 3, 3, 2), np.float32)
+    assert np.allclose(run(fuse(model), x), model.logits(x), atol=1e-4)

@@ -8,7 +8,7 @@ the same bytes as one that was not.
     tinyvgg train --arch light --data cifar10 --epochs 30 --schedule cosine --warmup 1 --augment flip,shift4 --out runs/light
     tinyvgg train --arch light --data cifar10 --epochs 30 --adversarial nfgsm --eps 8/255 --out runs/robust
     tinyvgg train --arch light --data cifar10 --epochs 30 --schedule cosine --distill base_cifar10 --out runs/taught
-    tinyvgg train --arch imu.json --data X.npy,Y.npy --input-range -4,4 --epochs 20 --out runs/imu
+    tinyvgg train --arch imu.json --data X.npy,Y.npy --input-range=-4,4 --epochs 20 --out runs/imu
 """
 import argparse
 from pathlib import Path
