@@ -8,7 +8,7 @@ from tinyvgg import kernels
 from tinyvgg.errors import QuantError
 from tinyvgg.quant.fixedpoint import INT32_MAX
 from tinyvgg.quant.ops.base import Op, integers, need
-from tinyvgg.quant.ops.softmax import octaves, power
+from tinyvgg.quant.ops.softmax import octaves, power, shares
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,9 +35,7 @@ class ChannelSoftmax(Op):
         return ChannelSoftmax(**self.common, scale=1 / 255, shift=shift, multiplier=multiplier)
 
     def simulate(self, x):
-        e = power(x.max(axis=-1, keepdims=True).astype(np.int32) - x, self)
-        total = e.sum(axis=-1, keepdims=True)
-        return ((e * 255 + total // 2) // total).astype(np.uint8)
+        return shares(power(x.max(axis=-1, keepdims=True).astype(np.int32) - x, self))
 
     def check(self):
         if not 0 <= self.shift <= 14 or not 0 <= self.multiplier <= INT32_MAX:

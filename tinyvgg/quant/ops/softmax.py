@@ -24,6 +24,12 @@ def octaves(scale, name):
     return shift, int(quantise_multiplier(count, shift, repr(name)))
 
 
+def shares(e):
+    """Return powers e (..., K), whole numbers, as shares of their sum: uint8 in 1/255, rounded half up."""
+    total = e.sum(axis=-1, keepdims=True)
+    return ((e * 255 + total // 2) // total).astype(np.uint8)
+
+
 def power(below, op):
     """Return 2^15 exp(-below), rounded down, of logits so far below the largest: int32."""
     u = multiply_high_rounded(below << op.shift, op.multiplier)
@@ -74,9 +80,7 @@ class Softmax(Op):
         if self.kind == "float":
             e = np.exp(below.astype(np.float32) * np.float32(-self.input_scale))
             return e / e.sum(axis=-1, keepdims=True)
-        e = power(below, self)
-        total = e.sum(axis=-1, keepdims=True)
-        return ((e * 255 + total // 2) // total).astype(np.uint8)
+        return shares(power(below, self))
 
     def check(self):
         if not 0 <= self.shift <= 14 or not 0 <= self.multiplier <= INT32_MAX:
