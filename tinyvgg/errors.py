@@ -11,7 +11,8 @@ LONGEST_WORD, LONGEST_SENTENCE = 120, 1600      # characters of a message; a SHA
 class TinyVGGError(Exception):
     """A mistake in the input, never a fault of the program. `problem` is a sentence, `hint` (optional) what to try.
 
-    Both may repeat what came from a file: a number of thousands of digits is told by its beginning and its length.
+    Both may repeat what came from a file: a number of thousands of digits is told by its beginning and its length. Both may name
+    options of the command line, --batch-size 64: in Python, str() says batch_size=64.
     """
 
     exit_code = 2
@@ -22,7 +23,31 @@ class TinyVGGError(Exception):
         self.problem, self.hint = problem, hint
 
     def __str__(self):
-        return f"{self.problem}.\nTry: {self.hint}" if self.hint else self.problem
+        problem, hint = in_python(self.problem), in_python(self.hint)
+        return f"{problem}.\nTry: {hint}" if hint else problem
+
+
+COMMAND = re.compile(r"(?:^|[\s`(])(?:tinyvgg [a-z]|firmware build |python |pip |sudo |cmake |git )")
+OPTION = re.compile(r"""(?<![\w'"./-])--([a-z][a-z-]*[a-z])(?:[ =](?!--)([\w./:*-]+(?:,[\w./:*-]+)*|'[^']*')(?=$|[,;.)]| --| or |\s*$))?""")
+SWITCHES = ("resume", "replace", "lenient", "quiet", "swa")
+PROSE = ("and", "or", "is", "was", "were", "need", "belong", "images", "out")         # what follows an option without being its value
+
+
+def in_python(text):
+    """Return `text` with options of the command line as Python's keywords: --flash-model none becomes flash_model="none".
+
+    A command of a shell, from its first word to the end, stays as it is.
+    """
+    command = COMMAND.search(text)
+    end = command.start() if command else len(text)
+
+    def keyword(match):
+        name, value = match[1].replace("-", "_"), match[2]
+        if value is None or value in PROSE:
+            return f"{name}=True" if name in SWITCHES else match[0].replace(f"--{match[1]}", name)
+        number = re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", value)
+        return f"{name}={value}" if number or value[0] == "'" else f'{name}="{value}"'
+    return OPTION.sub(keyword, text[:end]) + text[end:]
 
 
 def shortened(text):

@@ -22,6 +22,7 @@ from tinyvgg.nn.layers import (
     SpatialDropout2D,
 )
 from tinyvgg.types import Shape
+from tinyvgg.words import did_you_mean
 
 CIFAR: Shape = (32, 32, 3)
 
@@ -101,5 +102,5 @@ MODELS = {"light": light, "base": base, "notebook": notebook, "resnet8": resnet8
 def build(name: str, **settings: Any) -> Model:
     """Build a network by its name: light, base, notebook or resnet8."""
     if name not in MODELS:
-        raise OptionError(f"there is no architecture {name!r}; expected one of {', '.join(MODELS)}")
+        raise OptionError(f"there is no architecture {name!r}; expected one of {', '.join(MODELS)}{did_you_mean(name, MODELS)}")
     return MODELS[name](**settings)

@@ -70,7 +70,7 @@ def test_a_mistyped_verb_is_guessed(capsys):
     ("attack", "tinyvgg attack: NAME and MODEL must be given.", "tinyvgg attack pgd runs/first"),
     ("summary light_cifar01",
      "tinyvgg: there is neither a file 'light_cifar01' here nor a network of that name in the zoo, which has", None),
-    ("attack pgd light_cifar10 --data shapes -n 2 --budget -1", "tinyvgg: budget is -1; expected a whole number, 0 or more",
+    ("attack pgd light_cifar10 --data shapes -n 2 --budget -1", "tinyvgg: --budget is -1; expected a whole number, 0 or more",
      None)])
 def test_a_mistake_is_one_sentence_with_the_nearest_word(command, problem, hint, capsys):
     assert cli.main(command.split()) == 2

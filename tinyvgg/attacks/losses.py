@@ -8,6 +8,7 @@ import numpy as np
 from tinyvgg.errors import OptionError
 from tinyvgg.kernels.reference import softmax
 from tinyvgg.nn.losses import log_softmax
+from tinyvgg.words import did_you_mean
 
 
 def cross_entropy(z, y, t=None):
@@ -82,10 +83,11 @@ def dlr(z, y, t=None):
 
 
 LOSSES = {"ce": cross_entropy, "ce_plain": plain_cross_entropy, "margin": margin, "dlr": dlr}
+OTHERS = {"ce": "xent cross-entropy crossentropy nll categorical-crossentropy", "margin": "cw carlini hinge"}
 
 
 def get(name):
     """Return a loss by its name: ce (scaled), ce_plain, margin, dlr."""
     if name not in LOSSES:
-        raise OptionError(f"there is no loss {name!r}; expected one of {', '.join(LOSSES)}")
+        raise OptionError(f"there is no loss {name!r}; expected one of {', '.join(LOSSES)}{did_you_mean(name, LOSSES, OTHERS)}")
     return LOSSES[name]

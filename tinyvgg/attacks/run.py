@@ -1,5 +1,4 @@
 """The frame of every attack: check the input, go through the images in batches, keep what was found, look at it again."""
-import difflib
 import inspect
 import time
 
@@ -13,6 +12,7 @@ from tinyvgg.attacks.victim import Victim
 from tinyvgg.errors import BudgetError
 from tinyvgg.report.progress import Progress
 from tinyvgg.types import RunOptions
+from tinyvgg.words import OPTIONS, did_you_mean
 
 
 def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settings=None, flags=(), seed=0, batch_size=128,
@@ -47,8 +47,7 @@ def _nearest(name, option):
     """Return "; did you mean ...?" for the option of an attack that is spelled most like `option`, or nothing."""
     from tinyvgg import attacks
     own = inspect.signature(attacks.ATTACKS[name]).parameters if name in attacks.ATTACKS else ()
-    near = difflib.get_close_matches(option, [*own, *RunOptions.__annotations__], 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return did_you_mean(option, [*own, *RunOptions.__annotations__], OPTIONS)
 
 
 def _attack_all(attack, task, victim, store, quiet, callback):

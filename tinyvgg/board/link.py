@@ -32,6 +32,8 @@ def open_link(url, baud=START_BAUD, *, trace=None, **virtual):
         raise OptionError(f"a port is {url!r}; expected its name", "--port virtual:FILE.elf, or /dev/ttyACM0")
     if url.startswith("virtual:"):
         link = VirtualLink(url, baud, **virtual)
+    elif url.lower().endswith(".elf") and "://" not in url:
+        raise OptionError(f"{url} is firmware, not a port", f"virtual:{url}, a virtual board that runs it")
     elif url.startswith("socket://"):
         link = SocketLink(url)
     else:

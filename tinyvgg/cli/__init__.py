@@ -7,7 +7,6 @@ Exit codes: 0 done, 1 a check failed, 2 wrong input.
 """
 import ast
 import contextlib
-import difflib
 import importlib
 import os
 import re
@@ -16,8 +15,9 @@ import sys
 from pathlib import Path
 
 from tinyvgg._version import __version__
-from tinyvgg.cli._parser import Parser
+from tinyvgg.cli._parser import Parser, by_options
 from tinyvgg.errors import TinyVGGError
+from tinyvgg.words import VERBS, nearest
 
 FLOW = ("demo", "data", "train", "evaluate", "summary", "look", "convert", "analyze", "compress", "codegen", "firmware", "board",
         "attack", "bitflip", "crosscheck")
@@ -50,7 +50,7 @@ def main(argv=None):
         if "--trace" in argv:
             raise
         _flush_or_forget()
-        print(f"tinyvgg: {_sentence(error)}", file=sys.stderr)
+        print(f"tinyvgg: {_sentence(error, argv)}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
 
 
@@ -82,10 +82,10 @@ def _flush_or_forget():
         _forget_output()
 
 
-def _sentence(error):
+def _sentence(error, argv):
     """What to tell of an error that is none of the program's: wrong input, or a machine that refuses (no right, no room)."""
     if isinstance(error, TinyVGGError):
-        return str(error)
+        return by_options(error, parser_of(argv[0]).asked(argv[1:]))
     if isinstance(error, MemoryError):
         return f"this needs more memory than there is ({error or 'no more is known'})"
     place = "" if error.filename is None else f"{error.filename}: "
@@ -106,7 +106,7 @@ def _dispatch(argv):
     if verb not in known:
         return _unknown(verb, known)
     try:
-        arguments = parser_of(verb).parse_args(_with_negative_values(rest))
+        arguments = parser_of(verb, rest).parse_args(_with_negative_values(rest))
     except SystemExit as stop:
         return stop.code or 0
     from tinyvgg.report import record
@@ -115,9 +115,13 @@ def _dispatch(argv):
         return importlib.import_module(f"tinyvgg.cli.{verb}").run(arguments) or 0
 
 
-def parser_of(verb):
-    """Return the Parser of `tinyvgg VERB`."""
+def parser_of(verb, rest=()):
+    """Return the Parser of `tinyvgg VERB`; where `rest` asks for help on what the verb can narrow, the narrower one."""
     module = importlib.import_module(f"tinyvgg.cli.{verb}")
+    if {"-h", "--help"} & set(rest) and hasattr(module, "narrower"):
+        narrower = module.narrower(rest[0])
+        if narrower is not None:
+            return narrower
     parser = Parser(prog=f"tinyvgg {verb}", description=module.__doc__)
     module.add_arguments(parser)
     return parser
@@ -135,8 +139,8 @@ def _with_negative_values(argv):
 
 
 def _unknown(verb, known):
-    near = difflib.get_close_matches(verb, [*known, "--version", "--help"], 1)
-    message = f"there is no verb {verb!r}" + (f"; did you mean {near[0]!r}?" if near else "; `tinyvgg` lists them")
+    near = nearest(verb, [*known, "--version", "--help"], VERBS)
+    message = f"there is no verb {verb!r}" + (f"; did you mean {near!r}?" if near else "; `tinyvgg` lists them")
     print(f"tinyvgg: {message}", file=sys.stderr)
     return 2
 

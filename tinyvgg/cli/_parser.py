@@ -1,7 +1,8 @@
 """The parser of a verb: examples for each of its actions, and a mistake told in one sentence with the nearest right word."""
 import argparse
-import difflib
 import re
+
+from tinyvgg.words import OPTIONS, did_you_mean
 
 EXAMPLE = re.compile(r"^(?:example: +| +)(tinyvgg .*)$", re.MULTILINE)
 
@@ -29,11 +30,11 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args=None, namespace=None):
         """As argparse's; an unknown option is told before a missing one, by the action that it was given to."""
-        parser = self.of_action.get(args[0], self) if args else self
+        parser = self.asked(args)
         for word in args or ():
             name = word.split("=")[0]
             if name.startswith("--") and not any(known.startswith(name) for known in parser._option_string_actions):
-                parser.error(f"there is no option {name}{_nearest(name, parser._option_string_actions)}")
+                parser.error(f"there is no option {name}{_meant(name, parser)}")
         found, unknown = self.parse_known_args(args, namespace)
         if unknown:
             parser.error(f"{unknown[0]!r} is one word too many")
@@ -41,6 +42,10 @@ class Parser(argparse.ArgumentParser):
         if empty:
             parser.error(f"{_name(empty[0])} is empty; expected a value")
         return found
+
+    def asked(self, args):
+        """Return the Parser that the words `args` are for: of the action that they begin with, else this one."""
+        return self.of_action.get(args[0], self) if args else self
 
     def error(self, message):
         """Print the mistake and what to try, and exit with code 2."""
@@ -61,12 +66,16 @@ def _name(action):
 
 def _choice(name, word, listed):
     known = [text.strip("'") for text in listed.split(", ")]
-    return f"{name} is {word!r}; expected one of {', '.join(known)}{_nearest(word, known)}"
+    return f"{name} is {word!r}; expected one of {', '.join(known)}{did_you_mean(word, known)}"
 
 
-def _nearest(word, known):
-    near = difflib.get_close_matches(word, list(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
+def _meant(name, parser):
+    """What may be meant by an option that there is not: a word of the command, or the nearest option."""
+    alone = {action.dest: action.metavar for action in parser._actions if not action.option_strings and action.metavar}
+    word = name.lstrip("-")
+    if word in alone:
+        return f"; {alone[word]} stands without {name}"
+    return did_you_mean(name, [known for known in parser._option_string_actions if known not in ("-h", "--help")], OPTIONS)
 
 
 NAMES = ("data", "model")           # whose own rules say what an empty one lacks
@@ -79,3 +88,15 @@ SENTENCES = {               # what argparse says -> what is told
     r"argument (\S+): expected one argument": lambda name: f"{name} was given no value",
     r"argument (\S+): not allowed with argument (\S+)": lambda name, other: f"{name} and {other} exclude each other",
 }
+
+
+def by_options(error, parser):
+    """Return what a TinyVGGError says as the command line speaks: where Python has batch_size, --batch-size."""
+    options = {action.dest: _name(action) for action in parser._actions if action.option_strings}
+
+    def named(match):
+        return options.get(match[1], match[1])
+    problem = re.sub(r"^([a-z_]+)(?= is )", named, error.problem)
+    problem, hint = (re.sub(r"(?<![\w'\"./-])([a-z]+(?:_[a-z]+)+)(?![\w'\"./(=])", named, text) for text in (problem, error.hint))
+    hint = re.sub(r"\b([a-z_]+)=(?=[\w'\"])", lambda m: f"{options[m[1]]} " if m[1] in options else m[0], hint)
+    return f"{problem}.\nTry: {hint}" if hint else problem

@@ -20,6 +20,7 @@ without that, and for a board, there are no gradients: square needs only scores,
 """
 import argparse
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -28,10 +29,12 @@ from tinyvgg.attacks.norms import default_eps, parse_eps, parse_norm
 from tinyvgg.cli._attack_studies import STUDIES
 from tinyvgg.cli._classifier import add_data, add_model, images_for, with_gradients
 from tinyvgg.cli._common import add_common, images_told, note_fewer, print_result
+from tinyvgg.cli._parser import Parser
 from tinyvgg.errors import MissingExtra, OptionError
 from tinyvgg.images import float_images
 from tinyvgg.open import opened
 from tinyvgg.report.record import tell, write_json
+from tinyvgg.words import ATTACKS, did_you_mean
 
 SETTINGS = {                    # option -> (type, help); passed on only to attacks that have it
     "norm": (str, "linf (default), l2 or l1"),
@@ -60,24 +63,52 @@ class _Name(argparse.Action):
         namespace.model = None
 
 
-def add_arguments(parser):
+def add_arguments(parser, of=None):
+    """Add the options; of: the function of one attack, whose own alone are added, with its defaults."""
     name = parser.add_argument("name", metavar="NAME", action=_Name, help="the attack, the study, or list")
     name.model = add_model(parser, board=True)
     add_data(parser)
     for name, (kind, text) in SETTINGS.items():
-        parser.add_argument(f"--{name}", type=kind, help=text, metavar=name[0].upper())
-    parser.add_argument("--random-start", action="store_true", default=None, help="begin at a random point of the ball")
-    parser.add_argument("--no-early-stop", dest="early_stop", action="store_false", default=None,
-                        help="go all the steps and keep the strongest point, not the first that fools (transfer's default)")
-    parser.add_argument("--attack", metavar="NAME", help="of a study: the attack (default pgd)")
+        if of is None or name in inspect.signature(of).parameters:
+            parser.add_argument(f"--{name}", type=kind, help=text if of is None else _with_default(text, of, name), metavar=name[0].upper())
+    if of is None or "random_start" in inspect.signature(of).parameters:
+        parser.add_argument("--random-start", action="store_true", default=None, help="begin at a random point of the ball")
+    if of is None or "early_stop" in inspect.signature(of).parameters:
+        parser.add_argument("--no-early-stop", dest="early_stop", action="store_false", default=None,
+                            help="go all the steps and keep the strongest point, not the first that fools (transfer's default)")
+    if of is None:
+        parser.add_argument("--attack", metavar="NAME", help="of a study: the attack (default pgd)")
+        parser.add_argument("--victims", metavar="A,B", help="of transfer: the other models")
     parser.add_argument("--gradients", choices=("straight-through", "none"),
                         help="of an integer model: through its rounding (default), or none, as its C code")
-    parser.add_argument("--victims", metavar="A,B", help="of transfer: the other models")
     parser.add_argument("-n", type=int, metavar="N", help="number of test images (default 1000)")
     parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at a time (default 128)")
     parser.add_argument("--budget", type=int, metavar="Q", help="queries in all; then stop and keep what was found")
     parser.add_argument("--out", metavar="RUN", help="folder for images, result and figures")
     add_common(parser)
+
+
+def narrower(name):
+    """Return the Parser that shows one attack alone: what it does, its own options, their defaults; None for other words."""
+    from tinyvgg import attacks
+    function = attacks.ATTACKS.get(name)
+    if function is None:
+        return None
+    does = inspect.getdoc(function).replace("Further options: see run. ", "")
+    told = f"{does}\n\nIt needs {attacks.NEEDS[name]} of the model.\n\n"
+    example = f"    tinyvgg attack {name} light_cifar10 --data cifar10 -n 100 --out runs/{name}"
+    parser = Parser(prog=f"tinyvgg attack {name}", description=told + example)
+    add_arguments(parser, function)
+    parser._actions[1].help = argparse.SUPPRESS
+    return parser
+
+
+def _with_default(text, function, name):
+    """The help of a setting with the default of one attack in place of what is said of several."""
+    default = inspect.signature(function).parameters[name].default
+    shown = "8/255 of the range, for l2 half of it" if default is inspect.Parameter.empty else default
+    text = re.sub(r" ?\(default [^)]*\)|; several for a curve|^of [a-z_ ]+?[:,] ", "", text)
+    return text if shown is None else f"{text} (default {shown})"
 
 
 def run(arguments):
@@ -86,7 +117,8 @@ def run(arguments):
     if name == "list":
         return print_result(arguments, {"attacks": listed()}, _table(listed()))
     if name not in attacks.ATTACKS and name not in STUDIES:
-        raise OptionError(f"there is no attack {name!r}; expected one of {', '.join([*attacks.ATTACKS, *STUDIES])}")
+        raise OptionError(f"there is no attack {name!r}; expected one of {', '.join([*attacks.ATTACKS, *STUDIES])}"
+                          + did_you_mean(name, [*attacks.ATTACKS, *STUDIES, "list"], ATTACKS))
     if arguments.victims is not None and name != "transfer":
         raise OptionError(f"--victims belongs to transfer; {name} has none", "the same without --victims")
     if name not in STUDIES:
@@ -97,7 +129,8 @@ def run(arguments):
         raise OptionError(f"--budget belongs to an attack; {name} is a study, which has none", "the same without --budget")
     inner = arguments.attack or "pgd"
     if inner not in attacks.ATTACKS or inner == "ladder" and name == "matrix":
-        raise OptionError(f"--attack is {inner!r}; expected one of {', '.join(attacks.ATTACKS)}")
+        raise OptionError(f"--attack is {inner!r}; expected one of {', '.join(attacks.ATTACKS)}"
+                          + did_you_mean(inner, attacks.ATTACKS, ATTACKS))
     settings = chosen_settings(arguments, attacks.ATTACKS[inner], inner)
     with opened(arguments.model, arguments.input_range) as model:
         settings = settings if name in ("curve", "presets") else with_eps(settings, attacks.ATTACKS[inner], model)

@@ -24,6 +24,7 @@ from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.prepare import Options, finished, prepare
 from tinyvgg.quant.sharing import share_float, sharer
 from tinyvgg.types import Images, Labels
+from tinyvgg.words import did_you_mean
 
 if TYPE_CHECKING:
     from tinyvgg.quant.model import QuantizedModel
@@ -60,11 +61,13 @@ def _compress(graph, scheme, x, y, options):
     facts = {"scheme": scheme, **({} if scheme == "int8" else {"codebook_per": options.per})}
     return finished(prepared, x, y, quantise, facts, options)
 
+OTHERS = {"int8": "8 8bit uint8 integer quantized", "shared4": "4 int4 4bit kmeans", "shared3": "3", "shared2": "2", "none": "float float32 fp32"}
+
 
 def check_scheme(scheme, options):
     """Raise OptionError for a scheme that there is not, or Options that mean nothing to it."""
     if scheme not in SCHEMES:
-        raise OptionError(f"there is no scheme {scheme!r}; expected one of {', '.join(SCHEMES)}")
+        raise OptionError(f"there is no scheme {scheme!r}; expected one of {', '.join(SCHEMES)}{did_you_mean(scheme, SCHEMES, OTHERS)}")
     if (options.flash is not None or options.max_drop is not None) and scheme != "auto":
         raise OptionError(f"a budget was given with the scheme {scheme}; only auto takes one", "--scheme auto --flash 256K")
     if options.codebook == "float" and scheme in ("int8", "auto"):

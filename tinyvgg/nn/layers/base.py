@@ -1,6 +1,5 @@
 """What every layer is: options, parameters, shapes, forward and backward."""
 import copy
-import difflib
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,11 @@ import numpy as np
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn import activations, initializers
 from tinyvgg.nn.graph import Node, connect
+from tinyvgg.words import nearest
+
+OTHERS = {"units": "out-features n-units num-units size", "filters": "channels out-channels n-filters num-filters",
+          "kernel_size": "size kernel ksize filter-size", "strides": "stride", "pool_size": "size kernel-size", "rate": "p drop dropout",
+          "activation": "act nonlinearity", "use_bias": "bias"}
 
 
 class PerThread:
@@ -60,10 +64,10 @@ class Layer(PerThread):
         self.built = False
 
     def _refuse(self, option):
-        near = difflib.get_close_matches(option, self.options, 1)
+        near = nearest(option, self.options, OTHERS)
         raise OptionError(f"{type(self).__name__} has no option {option!r}; it takes "
                           f"{', '.join((*self.options, 'name', 'trainable', 'input_shape'))}",
-                          f"{near[0]}=..." if near else "")
+                          f"{near}=..." if near else "")
 
     # --- for a layer to define ---
 
