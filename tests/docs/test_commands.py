@@ -4,6 +4,7 @@ Scripts of benchmarks/ are asked with their own parser and stopped before they w
 """
 import argparse
 import configparser
+import functools
 import importlib
 import importlib.util
 import json
@@ -22,6 +23,7 @@ from tinyvgg.quant.schemes import SCHEMES
 
 CARDS = sorted((ROOT / "tinyvgg" / "zoo").glob("*.md"))
 MISSING = ("torch", "tensorflow", "tf_keras", "keras", "scipy", "unicorn", "ziglang", "capstone", "cleverhans", "art", "foolbox")
+parser_of = functools.cache(cli.parser_of)
 named = pytest.mark.parametrize("path", [*PAGES, *CARDS], ids=lambda p: p.stem)
 
 
@@ -29,7 +31,7 @@ named = pytest.mark.parametrize("path", [*PAGES, *CARDS], ids=lambda p: p.stem)
 def parser_and_words(words):
     """(the Parser that gets the rest of a command, that rest): of the verb, or of its action."""
     assert words[1] in cli.verbs(), f"no verb {words[1]}"
-    parser, rest = cli.parser_of(words[1]), cli._with_negative_values(words[2:])
+    parser, rest = parser_of(words[1]), cli._with_negative_values(words[2:])
     if parser.of_action and rest and rest[0] in parser.of_action:
         return parser.of_action[rest[0]], rest[1:]
     assert not parser.of_action or not rest or rest[0].startswith("-"), f"{words[1]} has no action {rest[0]}"
@@ -53,7 +55,7 @@ def check(words):
     if len(words) == 1 or words[1].startswith("-"):
         return
     check_names(words)
-    cli.parser_of(words[1]).parse_args(cli._with_negative_values(words[2:]))
+    parser_of(words[1]).parse_args(cli._with_negative_values(words[2:]))
 
 
 @named
@@ -86,7 +88,7 @@ def test_commands_within_a_text_name_what_there_is(path):
 
 @pytest.mark.parametrize("verb", cli.verbs())
 def test_the_examples_of_a_verb_are_understood(verb):
-    examples = EXAMPLE.findall(cli.parser_of(verb).description)
+    examples = EXAMPLE.findall(parser_of(verb).description)
     assert examples, f"{verb} has no example"
     for example in examples:
         check(shlex.split(re.split(" {3,}", example)[0]))
