@@ -18,6 +18,7 @@ import numpy as np
 from tinyvgg.classifier import as_classes, classes_of, labels_of
 from tinyvgg.codegen.emit import identifier
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
+from tinyvgg.codegen.objects import objects
 from tinyvgg.errors import BuildError, CheckFailed
 from tinyvgg.images import byte_images, float_images
 from tinyvgg.nn.head import apply_head
@@ -25,6 +26,7 @@ from tinyvgg.types import AnyArray, Floats, Images, Integers, Range, Shape
 
 FOLDER = "tinyvgg-host-"
 FLAGS = ("-std=c99", "-O3", "-ffp-contract=off")
+KNOWN = ("-O", "-f", "-m", "-W")        # options that name no file
 ROOM = 1 << 20              # bytes: a disk with less is full
 STATUS = {1: "a pointer is NULL", 2: "an address is not a multiple of 4"}
 _OBSERVER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
@@ -70,16 +72,23 @@ def _words(text):
 def compile_library(folder, output, *, compiler="auto", flags=()):
     """Compile every C file of `folder` to the shared library `output`."""
     command = find_compiler(compiler)
-    sources = sorted(str(p) for p in Path(folder).glob("*.c"))
+    sources = sorted(str(p) for p in Path(folder).absolute().glob("*.c"))
     shared = ["-shared"] if os.name == "nt" else ["-shared", "-fPIC"]
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as place:
+        if "ziglang" not in command and all(flag[:2] in KNOWN for flag in flags):           # zig's -c takes one file
+            sources = objects(sources, [*command, *FLAGS, *flags, *shared[1:]], lambda words: _run(command, words, folder, place), place)
+        _run(command, [*command, *FLAGS, *flags, *shared, *sources, "-o", str(output)], folder)
+    return Path(output)
+
+
+def _run(command, words, folder, place=None):
+    """Call a compiler in the folder `place`; what it refuses is a BuildError about the C of `folder`."""
     try:
-        done = subprocess.run([*command, *FLAGS, *flags, *shared, *sources, "-o", str(output)], capture_output=True, text=True,
-                              errors="replace", check=False, timeout=900)
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False, timeout=900, cwd=place)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BuildError(f"{' '.join(command)} could not be run: {error}") from error
     if done.returncode:
         raise BuildError(f"{' '.join(command)} refused the generated code: {why_refused(done, folder)}")
-    return Path(output)
 
 
 def why_refused(done, folder):

@@ -5,6 +5,8 @@
 
 The sources implement firmware/common/tv_app.h. The compiler is zig (pip install "tinyvgg[board]"), or arm-none-eabi-gcc.
 """
+import atexit
+import functools
 import os
 import re
 import shutil
@@ -16,6 +18,7 @@ from pathlib import Path
 from string import Template
 
 from tinyvgg.codegen.host import why_refused
+from tinyvgg.codegen.objects import digest, with_headers
 from tinyvgg.errors import BuildError, OptionError
 from tinyvgg.firmware.elf import BOARD_SECTION
 from tinyvgg.firmware.facts import board_facts, header_text
@@ -26,6 +29,7 @@ from tinyvgg.report.shown import briefly
 HERE = Path(__file__).parent
 COMPILERS = ("zig", "gcc")
 PROTOCOLS = ("tinyvgg", "mlperf")
+ROOM = 256 << 20            # bytes of what zig compiled; more are thrown away
 _FREESTANDING = ["-std=gnu99", "-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer", "-fno-unwind-tables",
                  "-fno-asynchronous-unwind-tables", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"]
 # Without -fhosted a memcpy of four bytes is a call. zig's --strip-debug takes the symbols too, so the runtime's debug data stays.
@@ -70,8 +74,9 @@ def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=()
     if not 512 <= stack <= facts.ram["length"]:
         raise OptionError(f"a stack of {stack} bytes; expected 512 to {facts.ram['length']}")
     with tempfile.TemporaryDirectory() as scratch, atomic_path(elf_path) as partial:
-        base = [*_protocol_sources(protocol), *_board_sources(facts), _facts_source(facts, Path(scratch))]
-        folders = [HERE / "common", scratch, facts.folder, facts.sources, *([HERE / "include"] if name == "zig" else []), *include]
+        of_board = _facts_source(facts)
+        base = [*_protocol_sources(protocol), *_board_sources(facts), of_board]
+        folders = [HERE / "common", of_board.parent, facts.folder, facts.sources, *([HERE / "include"] if name == "zig" else []), *include]
         arguments = [*command, *(facts.zig if name == "zig" else facts.gcc), *_FREESTANDING, *(_ZIG if name == "zig" else _GCC),
                      optimise, *flags, *(f"-D{d}" for d in defines), f"-DTV_MEMORY_ACCESS={int(memory_access)}",
                      *(f"-I{folder}" for folder in folders)]
@@ -131,15 +136,40 @@ def _board_sources(facts):
     return list(({p.name: p for p in sorted(facts.sources.glob("*.c"))} | own).values())
 
 
-def _facts_source(facts, folder):
-    """Write board.h and a C file that puts board.toml into the ELF, in a section that no loader writes; return the C file."""
-    (folder / "board.h").write_text(header_text(facts), encoding="utf-8")
-    (folder / "board.toml").write_text(facts.text, encoding="utf-8")
-    source = folder / "board_facts.c"
-    source.write_text(f"""__asm__(".pushsection {BOARD_SECTION},\\"\\",%progbits\\n"
+def _facts_source(facts):
+    """Keep board.h and a C file that puts board.toml into the ELF, in a section that no loader writes; return the C file."""
+    folder = _kept({"board.h": header_text(facts), "board.toml": facts.text})
+    return _kept({"board_facts.c": f"""__asm__(".pushsection {BOARD_SECTION},\\"\\",%progbits\\n"
         ".incbin \\"{(folder / 'board.toml').as_posix()}\\"\\n.popsection\\n");
-""", encoding="utf-8")
-    return source
+"""}, folder) / "board_facts.c"
+
+
+@functools.cache
+def _of_process(process):
+    """The folder of this process: what zig compiled, and the sources of that."""
+    folder = tempfile.mkdtemp(prefix="tinyvgg-build-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _kept(files, folder=None):
+    """Write {name: text} into a folder that their content names, once a process; return the folder."""
+    folder = folder or _of_process(os.getpid()) / digest(files)[:32]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        if not (folder / name).exists():
+            part = folder / f"{name}.part"
+            part.write_text(text, encoding="utf-8")
+            part.replace(folder / name)
+    return folder
+
+
+def kept(source):
+    """Copy a C file and the headers beside it to where they stay while this process lives; return the copy.
+
+    zig compiles a file again whose time has changed: by this one it knows what it has compiled for another image.
+    """
+    return _kept(with_headers(source)) / Path(source).name
 
 
 def _linker_script(facts, stack):
@@ -159,8 +189,8 @@ def _linker_script(facts, stack):
 
 
 def _compile(command, facts, scratch):
-    # zig would leave a cache in the working directory.
-    environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": str(Path(scratch) / "cache"), "LC_ALL": "C"}
+    own = _of_process(os.getpid())
+    environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": str(own / "zig"), "LC_ALL": "C"}        # else in the working directory
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, timeout=600,
                               check=False)
@@ -168,6 +198,8 @@ def _compile(command, facts, scratch):
         raise BuildError(f"the compiler ({command[0]}) did not finish in 600 s") from error
     except OSError as error:
         raise BuildError(f"the compiler could not be started: {error}", 'pip install "tinyvgg[board]"') from error
+    if sum(path.stat().st_size for path in own.rglob("*") if path.is_file()) > ROOM:
+        shutil.rmtree(own, ignore_errors=True)
     if done.returncode and not (done.stderr + done.stdout).strip():
         raise BuildError(f"the compiler refused the code: {why_refused(done, scratch)}")
     if done.returncode:

@@ -16,7 +16,7 @@ from tinyvgg.codegen.guard import parse_guard
 from tinyvgg.codegen.program import Program
 from tinyvgg.codegen.variants import plain_sha256
 from tinyvgg.errors import BuildError, FormatError, OptionError
-from tinyvgg.firmware.build import Image, build
+from tinyvgg.firmware.build import Image, build, kept
 from tinyvgg.firmware.image import board_facts
 from tinyvgg.images import grey_level
 from tinyvgg.report.shown import briefly
@@ -110,7 +110,7 @@ def _placed(folder, out, code, program, board, defines, options):
         code = "flash"
     for where in ("sram2", "flash") if code == "auto" else (code,):
         try:
-            return build(sorted(Path(folder).glob("*.c")), out, board=board, include=[folder],
+            return build([kept(path) for path in sorted(Path(folder).glob("*.c"))], out, board=board,
                          defines=[*defines, *(["TV_RAMCODE"] if where == "sram2" else [])], **options), where
         except BuildError as error:
             if where == "flash" or code == "sram2" or not _of_size(error):

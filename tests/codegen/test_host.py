@@ -21,6 +21,7 @@ from tinyvgg.codegen import HostModel
 from tinyvgg.codegen import host as host_module
 from tinyvgg.codegen.generate import HERE
 from tinyvgg.codegen.host import find_compiler
+from tinyvgg.codegen.objects import objects
 from tinyvgg.errors import BuildError, QuantError, ShapeError
 from tinyvgg.nn import layers as L
 from tinyvgg.quant import quantize
@@ -143,6 +144,27 @@ def test_wrong_images(light):
     host = HostModel(light[1], flags=FAST)
     with pytest.raises(ShapeError):
         host.labels(np.zeros((2, 3, 32, 32), np.uint8))
+
+
+def test_objects_are_those_of_the_text_and_its_headers(tmp_path):
+    """Compiled once, also from another folder; anew for another option, text or header, the second one's header too."""
+    calls, place = [], tmp_path / "place"
+
+    def compiled(value, option="-O1", text="int f(void) { return N; }"):
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        for made in (folder, place):
+            made.mkdir(exist_ok=True)
+        for name, content in (("a.c", f'#include "a.h"\n{text}\n'), ("a.h", '#include "b.h"\n'), ("b.h", f"#define N {value}\n")):
+            (folder / name).write_text(content)
+        (path,) = objects([str(folder / "a.c")], [*find_compiler(), option], lambda words: calls.append(subprocess.run(
+            words, check=True, cwd=place)), place)
+        return Path(path).read_bytes()
+    first = compiled(3)
+    assert compiled(3) == first and len(calls) == 1
+    assert compiled(4) != first and len(calls) == 2
+    assert compiled(3, "-O0") and len(calls) == 3
+    assert compiled(3, text="int g(void) { return N; }") != first and len(calls) == 4
+    assert compiled(3) == first and len(calls) == 4
 
 
 def test_no_compiler():

@@ -34,6 +34,7 @@ def test_both_compilers(tmp_path, compiler):
 
     from tinyvgg.board import Board, demonstration
     image = build_demonstration(tmp_path / "a", compiler=compiler, flags=["-Werror"], memory_access=True)
+    building._of_process.cache_clear()                      # what was compiled is compiled again
     again = build_demonstration(tmp_path / "b", compiler=compiler, flags=["-Werror"], memory_access=True)
     assert image.bin.read_bytes() == again.bin.read_bytes()
     assert image.flash_bytes < 16_000 and image.ram_bytes < 24_000
@@ -41,6 +42,20 @@ def test_both_compilers(tmp_path, compiler):
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     with Board(f"virtual:{image.elf}") as board:
         assert (board.infer(images).raw == demonstration.logits(images)).all()
+
+
+def test_a_changed_source_or_header_is_compiled_anew(tmp_path):
+    """What is kept to be known again is known by its text and its headers'; zig compiles in no folder of the user."""
+    for text, value in (("N", 1), ("N", 2), ("-N", 2)):
+        folder = tmp_path / f"{text}{value}"
+        folder.mkdir()
+        (folder / "a.c").write_text(f'#include "a.h"\nint a = {text};\n')
+        (folder / "a.h").write_text(f"#define N {value}\n")
+    paths = [building.kept(tmp_path / name / "a.c") for name in ("N1", "N2", "-N2", "N1")]
+    assert paths[0] == paths[3] and len(set(paths)) == 3
+    assert [path.with_name("a.h").read_text().split()[-1] for path in paths[:3]] == ["1", "2", "2"]
+    (tmp_path / "N1" / "a.h").write_text("#define N 3\n")
+    assert building.kept(tmp_path / "N1" / "a.c") not in paths
 
 
 def test_the_files_agree(image):
