@@ -154,6 +154,8 @@ def add_layer(found, compiler, name):
     for shape in shapes:
         layer = getattr(L, name)(name="alone")
         model = nn.Sequential([L.InputLayer(shape), L.Conv2D(shape[-1], 1), layer, L.Flatten(), L.Dense(3)])
+        for array in layer.parameters.values():             # all 0 would be a ReLU
+            array[...] = np.linspace(0.1, 0.4, array.size, dtype=np.float32).reshape(array.shape)
         x = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
         graph = compress(model, "int8", x, calibration="minmax").graph
         names = [op.name for op in graph.ops[1:]]

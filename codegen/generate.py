@@ -1,4 +1,5 @@
 """generate(model, folder): from a model to a folder of C."""
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 from tinyvgg.codegen.emit import identifier
 from tinyvgg.codegen.guard import guard_code, guard_files
 from tinyvgg.codegen.program import Program, build_program
+from tinyvgg.codegen.variants import plain_sha256
 from tinyvgg.codegen.write import files
 from tinyvgg.errors import NotYet, OptionError
 from tinyvgg.quant.graph import Graph
@@ -35,6 +37,15 @@ def model_sha256(model):
     """Return the SHA-256 that the C carries: that of the graph."""
     from tinyvgg.quant.tvq import graph_sha256
     return graph_sha256(graph_of(model))
+
+
+def check_another(model, header):
+    """Raise OptionError if `header`, the path of a network's header, is of another network; another plan of the same is none."""
+    path = Path(header)
+    found = re.search(r"without its plan ([0-9a-f]{64})", path.read_text(encoding="utf-8", errors="replace")[:4096]) if path.is_file() else None
+    if found and found[1] != plain_sha256(graph_of(model)):
+        raise OptionError(f"{path} is the C of another network, which would be lost (weights trained again are another network's)",
+                          f"another --out, another --name, or remove {path}")
 
 
 def generate(model: Any, folder: PathLike, *, name: str | None = None, header: Any = None, more_kernels: Sequence[Any] = (),

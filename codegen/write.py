@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyvgg._version import __version__
 from tinyvgg.codegen.emit import CTYPES, array_text, comment, number
+from tinyvgg.codegen.variants import plain_sha256
 from tinyvgg.images import grey_level
 from tinyvgg.quant.schedule import kept_rows
 
@@ -85,6 +86,7 @@ def _facts(program, sha256, header):
         "title": comment(f"{program.name} ({graph.name})"), "version": __version__,
         "name": program.name, "UPPER": program.name.upper(),
         "header": header, "weights_header": f"{program.name}_weights.h", "sha256": sha256 or "0" * 64,
+        "plain_sha256": plain_sha256(graph),
         "macc": sum(op.macc for op in graph.ops), "constants": program.constant_bytes(), "arena": program.arena_bytes,
         "image_offset": program.offsets[image.name],
         "layers": len(program.layers), "input_type": CTYPES[image.dtype], "logit_type": CTYPES[logits.dtype],

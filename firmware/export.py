@@ -14,7 +14,7 @@ from tinyvgg.report.record import write_bytes
 
 CLIENT = Path(__file__).parent / "client"
 # Of each client: files that are copied, then {file: template}, NAME standing for the network's.
-_LEGACY = (("ai_datatypes_defines.h", "ai_platform_interface.h", "app_x-cube-ai.h"),
+_LEGACY = (("ai_datatypes_defines.h", "ai_observer.c", "ai_platform_interface.h", "app_x-cube-ai.h"),
            {"ai_platform.h": "ai_platform.h", "NAME.h": "client.h", "NAME_data.h": "client_data.h", "NAME_client.c": "client.c"})
 CLIENTS = {"5": _LEGACY, "7": _LEGACY,
            "stai": (("stai.h", "stai_debug.h"),

@@ -91,6 +91,10 @@ CASES = [
     case("gru", lambda: layers.GRU(4), (2, 5, 3)),
     case("gru, sequences, reset before", lambda: layers.GRU(3, reset_after=False, return_sequences=True), (2, 5, 3)),
     case("gru, no bias", lambda: layers.GRU(3, use_bias=False), (2, 5, 3)),
+    case("bidirectional", lambda: layers.Bidirectional(layers.LSTM(3)), (2, 5, 3)),
+    case("bidirectional, sequences, sum", lambda: layers.Bidirectional(layers.GRU(3, return_sequences=True), "sum"), (2, 5, 3)),
+    case("bidirectional, two unlike, product", lambda: layers.Bidirectional(
+        layers.GRU(2, return_sequences=True, go_backwards=True), "mul", layers.LSTM(2, return_sequences=True, use_bias=False)), (2, 4, 3)),
     case("layer norm", lambda: layers.LayerNormalization(), IMAGES),
     case("layer norm, no scale", lambda: layers.LayerNormalization(scale=False, epsilon=1e-2), (4, 6)),
     case("flatten", lambda: layers.Flatten(), IMAGES),

@@ -24,7 +24,7 @@ def make(folder):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     made = {name: (folder / path, f"benchmarks.campaign.readers:{reader}", ending) for name, (path, reader, ending) in FORMATS.items()}
-    if not (folder / "complete").exists():
+    if not all((folder / name).exists() for name in ("complete", *(path for path, _, _ in FORMATS.values()))):
         _write(folder)
         (folder / "complete").touch()
     return made
@@ -34,6 +34,7 @@ FORMATS = {
     "h5": ("small.h5", "keras_file", ".h5"), "keras": ("small.keras", "keras_file", ".keras"),
     "weights.h5": ("small.weights.h5", "weights", ".weights.h5"), "tvq int8": ("int8.tvq", "model", ".tvq"),
     "tvq shared": ("shared.tvq", "model", ".tvq"), "tvq float": ("float.tvq", "model", ".tvq"),
+    "tflite float": ("float.tflite", "model", ".tflite"), "tflite int8": ("int8.tflite", "model", ".tflite"),
     "checkpoint": ("small.npz", "model", ".npz"), "attack": ("attack.npz", "attack", ".npz"), "batch": ("batch.npz", "batch", ".npz"),
     "answers": ("answers.jsonl", "answers", ".jsonl"), "rows": ("rows.jsonl", "rows", ".jsonl"),
     "flip plan": ("flips.json", "flip_plan", ".json"), "firmware plan": ("plan.json", "firmware_plan", ".json"),
@@ -45,8 +46,10 @@ FORMATS = {
 
 
 def _write(folder):
+    from tests.io.tflite_files import float_network
     from tests.xcubeai import samples
     from tinyvgg.firmware.network import build_network
+    from tinyvgg.io import tflite
     from tinyvgg.report.record import keep_row, write_json
     generator, model = np.random.default_rng(0), small_model()
     x, y = generator.integers(0, 256, (12, *SHAPE), dtype=np.uint8), generator.integers(0, 3, 12)
@@ -54,6 +57,8 @@ def _write(folder):
         model.save(folder / name)
     q = quant.quantize(model, x)
     q.save(folder / "int8.tvq")
+    tflite.save_model(q, folder / "int8.tflite")
+    (folder / "float.tflite").write_bytes(float_network()[0])
     from tinyvgg.quant.schemes import compress
     compress(model, "shared3", x, calibration="minmax").save(folder / "shared.tvq")
     compress(model, "shared4", codebook="float").save(folder / "float.tvq")

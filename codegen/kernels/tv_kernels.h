@@ -160,6 +160,16 @@ typedef struct {
 } tv_multiply_u8_layer;
 void tv_multiply_u8(const tv_multiply_u8_layer *layer, const uint8_t *const *x, uint8_t *y);
 
+/* With d = x - input_zero: q = saturate((d * m + offset + 2^(shift-1)) >> shift), m = multiplier where d is not below 0, else the slope
+ * that shape.row[1], column[1] and channel[1] find; y may be x. */
+typedef struct {
+    tv_broadcast shape;
+    const int32_t *slopes;
+    int32_t input_zero, multiplier, offset;
+    uint32_t shift;                          /* 2..20 */
+} tv_prelu_u8_layer;
+void tv_prelu_u8(const tv_prelu_u8_layer *layer, const uint8_t *x, uint8_t *y);
+
 /* Each input k in the result's levels, saturate((x_k * multipliers[k] + offsets[k] + 2^(shift-1)) >> shift): of tv_maximum_u8 the
  * largest, value by value (y may be one of the inputs); of tv_concatenate_u8 side by side in each of `count` pixels, channels[k] each. */
 typedef struct {
@@ -398,6 +408,21 @@ typedef struct {
     float start;
 } tv_activation_f32_layer;
 void tv_activation_f32(const tv_activation_f32_layer *layer, const float *x, float *y);
+
+/* x above 0, slope * x below, the slopes found as tv_prelu_u8 finds them; y may be x. */
+typedef struct {
+    tv_broadcast shape;
+    const float *slopes;
+} tv_prelu_f32_layer;
+void tv_prelu_f32(const tv_prelu_f32_layer *layer, const float *x, float *y);
+
+/* Of each of `rows` vectors of `count`: gain * (x - mean) / sqrt(variance + epsilon) + shift; y may be x. */
+typedef struct {
+    uint32_t count, rows;
+    float epsilon;                       /* above 0 */
+    const float *gain, *shift;           /* [count] */
+} tv_layer_norm_f32_layer;
+void tv_layer_norm_f32(const tv_layer_norm_f32_layer *layer, const float *x, float *y);
 
 /* y[i] = exp(x[i] - max x) / sum; y may be x. Relative error below 1e-6. */
 typedef struct {

@@ -1,4 +1,5 @@
 """What several emitters write: windows, tails, weights."""
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -128,6 +129,15 @@ def joined_step(op, program, kernel, fields, ctype, **settings):
     temporary one."""
     step = layer_step(op, program, kernel, fields, x="sources", **settings)
     return replace(step, call=f"{{{{ const {ctype} *const sources[] = {{{{ {{inputs}} }}}}; {step.call}; }}}}")
+
+
+def broadcast_fields(shape, parts):
+    """Fields of tv_broadcast: how two arrays of the shapes `parts` meet in one of `shape`."""
+    height, width, channels = map_shape(shape)
+    parts = [map_shape(part) for part in parts]
+    row, column, channel = ([math.prod(part[i + 1:]) if part[i] > 1 else 0 for part in parts] for i in range(3))
+    return {"height": height, "width": width, "channels": channels, "row": numbers(row), "column": numbers(column),
+            "channel": numbers(channel)}
 
 
 def numbers(values):

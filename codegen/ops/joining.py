@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from tinyvgg.codegen.ops._common import joined_step, kind_of, map_shape, numbers
+from tinyvgg.codegen.ops._common import broadcast_fields, joined_step, kind_of, numbers
 from tinyvgg.codegen.program import Step, emit
 from tinyvgg.quant.ops.multiply import Multiply
 from tinyvgg.quant.ops.rescaled import Concatenate, Maximum
@@ -11,11 +11,7 @@ from tinyvgg.quant.ops.rescaled import Concatenate, Maximum
 
 @emit.register
 def _(op: Multiply, program):
-    shapes = [map_shape(shape) for shape in program.input_shapes(op)]
-    steps = [[math.prod(shape[i + 1:]) if shape[i] > 1 else 0 for shape in shapes] for i in range(3)]
-    height, width, channels = map_shape(op.shape)
-    shape = {"height": height, "width": width, "channels": channels, "row": numbers(steps[0]), "column": numbers(steps[1]),
-             "channel": numbers(steps[2])}
+    shape = broadcast_fields(op.shape, program.input_shapes(op))
     if not op.integer:
         return joined_step(op, program, "tv_multiply_f32", shape, "float", struct="tv_broadcast", files=("tv_elementwise_f32",))
     fields = {"shape": shape, "zeros": numbers(op.zeros), "offset": int(op.offset), "multiplier": int(op.multiplier),

@@ -99,3 +99,32 @@ def test_labels_of_two_columns_are_refused():
             call()
     with pytest.raises(DataError, match="label 2"):
         model.evaluate(X, Y + 1)
+
+
+def test_several_labels_an_image_are_said(tmp_path):
+    """A network of several sigmoids is trained and judged by one class an image, which is said; rows of several classes are refused."""
+    from tinyvgg.data import npy
+    rows = np.eye(3, dtype=np.float32)[np.arange(40) % 3]
+    model = network(units=3)
+    with pytest.warns(UserWarning, match="3 sigmoids; training takes their logits as those of one softmax"):
+        model.fit(X, rows, epochs=1, quiet=True)
+    rows[7, :2] = 1
+    for y in (rows, np.zeros_like(rows)):
+        with pytest.raises(DataError, match="several labels an image .multi-label. are not trained here"):
+            model.fit(X, y, epochs=1, quiet=True)
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", rows)
+    with pytest.raises(DataError, match="names several classes for an image, or none"):
+        npy.load([str(tmp_path / "x.npy"), str(tmp_path / "y.npy")])
+
+
+@pytest.mark.parametrize("which", range(11))
+def test_nan_in_any_array_is_said(which):
+    """No array of a network hides a NaN from whoever asks for a class."""
+    model = nn.Sequential([L.InputLayer((6,)), L.Dense(4, activation="relu"), L.BatchNormalization(), L.Dense(4),
+                           L.PReLU(), L.Dense(3)], seed=1)
+    arrays = model.get_weights()
+    arrays[which][...] = np.nan                         # all of it: a slope that no value falls below 0 for is not read
+    model.set_weights(arrays)
+    with pytest.raises(DataError, match="NaN or infinite for 5 of 5 images"):
+        model.labels(np.random.default_rng(0).random((5, 6), dtype=np.float32))

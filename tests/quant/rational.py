@@ -118,6 +118,16 @@ def multiply(op, one, other):
     return out
 
 
+def prelu(op, x):
+    slopes, out = np.broadcast_to(op.slopes, op.shape), np.zeros(op.shape, np.int64)
+    for at in np.ndindex(op.shape):
+        d = int(x[at]) - op.input_zero
+        v = d * int(slopes[at] if d < 0 else op.multiplier) + op.zero * 2**op.shift
+        assert -(2**31) <= v < 2**31
+        out[at] = min(max(rounded(v, 2 ** (32 - op.shift)), 0), 255)
+    return out
+
+
 def rescaled(op, inputs):
     return [np.array([min(max(rounded(int(v) * m + o, 2 ** (32 - op.shift)), 0), 255) for v in x.reshape(-1)]).reshape(x.shape)
             for x, m, o in zip(inputs, op.multipliers, op.offsets, strict=True)]
@@ -174,7 +184,7 @@ def sigmoid(op, x):
 
 RULES = {
     "Image": lambda op, x: x, "Conv2D": convolution, "DepthwiseConv2D": convolution, "Dense": dense, "Add": add, "Average": add,
-    "Subtract": add, "Activation": activation, "AveragePool2D": average_pool, "PaddedAveragePool2D": padded_average_pool,
+    "Subtract": add, "PRelu": prelu, "Activation": activation, "AveragePool2D": average_pool, "PaddedAveragePool2D": padded_average_pool,
     "MaxPool2D": max_pool, "Multiply": multiply, "Maximum": lambda op, *x: np.maximum.reduce(rescaled(op, x)),
     "Concatenate": lambda op, *x: np.concatenate(rescaled(op, x), axis=-1), "Reshape": lambda op, x: x.reshape(op.shape),
     "Pad2D": pad, "Crop2D": crop, "Permute": lambda op, x: x.transpose(op.axes), "UpSample2D": up_sample,

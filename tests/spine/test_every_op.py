@@ -34,8 +34,8 @@ def maps():
     node = L.Concatenate()([node, path, image])
     for layer in (L.Cropping2D(1), L.Permute((3, 1, 2)), L.ZeroPadding2D(((1, 0), (0, 2))), L.MaxPooling2D(2), L.Softmax(axis=1),
                   L.AveragePooling2D(3, strides=2, padding="same"), L.Softmax(axis=2), L.Dense(5, activation="softmax"), L.Flatten(),
-                  L.BatchNormalization(), L.Activation("tanh"), L.Dense(40), L.Reshape((5, -1, 2)), L.Conv2D(3, 2),
-                  L.GlobalMaxPooling2D(), L.Dense(3)):
+                  L.BatchNormalization(), L.Activation("tanh"), L.Dense(40), L.PReLU(), L.Reshape((5, -1, 2)), L.Conv2D(3, 2),
+                  L.PReLU(shared_axes=(1, 2)), L.GlobalMaxPooling2D(), L.Dense(3)):
         node = layer(node)
     return nn.Model(image, node)
 
@@ -108,8 +108,7 @@ def test_the_board(tmp_path):
 
 
 @pytest.mark.parametrize("layers, what", [
-    ([L.Conv2D(4, 1), L.Softmax()], r"no softmax of \(4, 4, 4\) at the end"), ([L.Conv2D(4, 1, groups=2)], "no Conv2D of 2 groups"),
-    ([L.PReLU()], "no PReLU")])
+    ([L.Conv2D(4, 1), L.Softmax()], r"no softmax of \(4, 4, 4\) at the end"), ([L.Conv2D(4, 1, groups=2)], "no Conv2D of 2 groups")])
 def test_what_there_is_not_is_said(layers, what):
     model = nn.Sequential([L.InputLayer((4, 4, 4)), *layers])
     with pytest.raises(NotYet, match=what):

@@ -225,6 +225,66 @@ def test_other_generations(mini, images, tmp_path, client, source):
     assert np.abs(np.frombuffer(done.stdout, np.float32).reshape(2, 10) - mini[1].predict(images[:2])).max() < 1e-6
 
 
+OBSERVED = """
+#include <stdio.h>
+#include "NAME.h"
+#include "NAME_data.h"
+#include "NAME_tinyvgg.h"
+AI_ALIGNED(8) static ai_u8 activations[AI_UPPER_DATA_ACTIVATIONS_SIZE];
+static ai_float in_data[AI_UPPER_IN_1_SIZE], out_data[AI_UPPER_OUT_1_SIZE];
+static int before, after;
+static ai_u32 on_node(const ai_handle cookie, const ai_u32 flags, const ai_observer_node *node)
+{
+    if (cookie != activations) printf("cookie ");
+    if (flags & AI_OBSERVER_PRE_EVT) before++;
+    if (flags & AI_OBSERVER_POST_EVT) after++;
+    printf("%d%s%s%s%s ", node->c_idx, flags & AI_OBSERVER_PRE_EVT ? "<" : "", flags & AI_OBSERVER_POST_EVT ? ">" : "",
+           flags & AI_OBSERVER_FIRST_EVT ? "F" : "", flags & AI_OBSERVER_LAST_EVT ? "L" : "");
+    return (flags & AI_OBSERVER_POST_EVT ? node->output != NULL && node->output_bytes : node->output == NULL) ? 0 : printf("output ");
+}
+int main(void)
+{
+    ai_handle network = AI_HANDLE_NULL;
+    const ai_handle pool[] = { activations };
+    const ai_u32 both = AI_OBSERVER_PRE_EVT | AI_OBSERVER_POST_EVT;
+    ai_observer_node info = { .c_idx = AI_UPPER_N_NODES };
+    ai_observer_exec_ctx ctx = { .on_node = on_node, .cookie = activations, .flags = AI_OBSERVER_POST_EVT };
+    ai_buffer in, out;
+    if (ai_platform_observer_register(NULL, on_node, activations, both)) return 1;
+    if (ai_NAME_create_and_init(&network, pool, NULL).type != AI_ERROR_NONE) return 2;
+    in = *ai_NAME_inputs_get(network, NULL), out = *ai_NAME_outputs_get(network, NULL);
+    in.data = in_data, out.data = out_data;
+    if (ai_platform_observer_node_info(network, &info) || ai_NAME_get_error(network).type != AI_ERROR_INVALID_PARAM) return 3;
+    info.c_idx = 1;
+    if (!ai_platform_observer_node_info(network, &info) || info.id != 1) return 4;
+    if (ai_platform_observer_register(network, NULL, activations, both)) return 5;
+    if (!ai_platform_observer_register(network, on_node, activations, both)) return 6;
+    if (ai_platform_observer_register(network, on_node, activations, both) || ai_platform_observer_register_s(network, &ctx)) return 7;
+    if (ai_NAME_run(network, &in, &out) != 1 || before != AI_UPPER_N_NODES || after != before) return 8;
+    if (ai_platform_observer_unregister(network, on_node, NULL) || !ai_platform_observer_unregister(network, on_node, activations)) return 9;
+    if (ai_NAME_run(network, &in, &out) != 1 || after != AI_UPPER_N_NODES) return 10;
+    if (!ai_platform_observer_register_s(network, &ctx) || ctx.n_nodes != AI_UPPER_N_NODES) return 11;
+    if (ai_NAME_run(network, &in, &out) != 1 || after != 2 * AI_UPPER_N_NODES || before != AI_UPPER_N_NODES) return 12;
+    if (!ai_platform_observer_unregister_s(network, &ctx) || ai_platform_observer_unregister_s(network, &ctx)) return 13;
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("client", ["5", "7"])
+def test_an_observer_of_sts_kind(mini, tmp_path, client):
+    """It is called before and after each layer, in order, the first and the last marked."""
+    folder = tmp_path / "net"
+    export(mini[1], folder, name="net", client=client)
+    (tmp_path / "app.c").write_text(OBSERVED.replace("NAME", "net").replace("UPPER", "NET"))
+    program = compiled(folder, tmp_path / "app", [tmp_path / "app.c"], ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
+    done = subprocess.run([program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr[-2000:])
+    last = int(re.search(r"N_NODES \((\d+)\)", (folder / "net.h").read_text())[1]) - 1
+    expected = [f"{i}{way}{'F' * (i == 0)}{'L' * (i == last)}" for i in range(last + 1) for way in "<>"]
+    assert done.stdout.split() == expected + expected[1::2]
+
+
 def test_an_unknown_client(mini, tmp_path):
     with pytest.raises(OptionError, match="client '6'; expected 5, 7, stai"):
         export(mini[1], tmp_path, client="6")

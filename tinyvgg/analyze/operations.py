@@ -190,6 +190,7 @@ PARTS = {
     L.LSTM: _recurrent,
     L.GRU: _recurrent,
     lacking.Bidirectional: _bidirectional,
+    L.Bidirectional: _bidirectional,
     lacking.TimeDistributed: _wrapped,
     lacking.Embedding: _embedding,
     L.UpSampling2D: _kind("upsample", function="nearest"),

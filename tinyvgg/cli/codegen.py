@@ -26,9 +26,12 @@ def add_arguments(parser):
 
 def run(arguments):
     from tinyvgg.codegen import generate
+    from tinyvgg.codegen.generate import check_another
     from tinyvgg.codegen.write import files
     model = planned_without_a_compiler(arguments, open_model(arguments.model, input_range=arguments.input_range, board=False))
-    program = generate(model, arguments.out, name=arguments.name or network_name(arguments.model))
+    name = arguments.name or network_name(arguments.model)
+    check_another(model, Path(arguments.out) / f"{name}.h")
+    program = generate(model, arguments.out, name=name)
     result = {"name": program.name, "folder": str(Path(arguments.out)), "files": sorted(files(program)),
               "constants_bytes": program.constant_bytes(), "arena_bytes": program.arena_bytes,
               "macc": sum(op.macc for op in program.graph.ops), "layers": [op.name for op in program.layers]}

@@ -9,6 +9,7 @@
 
 Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the options of one.
 """
+from pathlib import Path
 
 from tinyvgg.cli._classifier import add_model, network_name
 from tinyvgg.cli._common import add_common, note, print_result
@@ -73,14 +74,15 @@ def _build(arguments):
     text = (f"{result['elf']} ({result['compiler']}): {result['flash_bytes']:,} bytes of flash, {result['ram_bytes']:,} of RAM "
             f"(arena {result['arena_bytes']:,}, stack {result['stack_bytes']:,})\n"
             f"{result['model']}: the model as the board runs it\n"
-            f"Next: {_next(arguments, result['elf'])}")
+            f"Next: {_next(arguments, result['elf'], model)}")
     print_result(arguments, result, text)
 
 
-def _next(arguments, elf):
+def _next(arguments, elf, model):
     if arguments.protocol == "mlperf":
         return f"tinyvgg board run {elf} --port pty, and the benchmark's runner on that port"
-    return f"tinyvgg board evaluate --port virtual:{elf} --data cifar10 -n 100"
+    known = getattr(model, "made_for", None) is not None            # then the verb finds its data by the model's file
+    return f"tinyvgg board evaluate --port virtual:{elf}{'' if known else ' --data DATA'} -n 100"
 
 
 def _add_flash(add_parser):
@@ -114,8 +116,10 @@ def _add_export(add_parser):
 
 
 def _export(arguments):
+    from tinyvgg.codegen.generate import check_another
     from tinyvgg.firmware.export import export
     model = planned_without_a_compiler(arguments, open_model(arguments.model, input_range=arguments.input_range, board=False))
+    check_another(model, Path(arguments.out) / f"{arguments.name}_tinyvgg.h")
     result = export(model, arguments.out, name=arguments.name, client=arguments.client)
     text = (f"{result['folder']}: {len(result['files'])} files; README.md there says how to import them in CubeIDE and CMake\n"
             f"{result['constants_bytes']:,} bytes of constants, {result['arena_bytes']:,} bytes of arena")

@@ -93,6 +93,9 @@ def _open(path):
 def _labels(y, source):
     """Return (N,) int64 labels, the number of classes they need, and of columns, from whole numbers or one-hot rows."""
     if y.ndim == 2 and y.shape[1] > 1:
+        if np.isin(y, (0, 1)).all() and not ((y != 0).sum(axis=1) == 1).all():
+            raise DataError(f"{source} names several classes for an image, or none; expected one-hot rows, a single 1, else 0: networks "
+                            "with several labels an image (multi-label) are not covered")
         if not ((y != 0).sum(axis=1) == 1).all() or not (y.max(axis=1) == 1).all():
             raise DataError(f"{source} has shape {y.shape}; expected one-hot rows: a single 1, else 0",
                             "np.save(path, y.argmax(axis=1)) for probabilities")

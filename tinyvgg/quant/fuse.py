@@ -27,9 +27,11 @@ from tinyvgg.quant.ops.dense import Dense
 from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.quant.ops.float_tail import FloatTail
 from tinyvgg.quant.ops.image import Image
+from tinyvgg.quant.ops.layer_norm import LayerNorm
 from tinyvgg.quant.ops.max_pool2d import MaxPool2D
 from tinyvgg.quant.ops.multiply import Multiply
 from tinyvgg.quant.ops.padded_average_pool2d import PaddedAveragePool2D
+from tinyvgg.quant.ops.prelu import PRelu
 from tinyvgg.quant.ops.weights import along
 
 NO_PADDING = ((0, 0), (0, 0))
@@ -279,6 +281,22 @@ def _activation_layer(work, layer, name, inputs, shape):
         work.activate(name, inputs, _activation(layer.activation if isinstance(layer, L.Activation) else layer, name))
 
 
+def _prelu(work, layer, name, inputs, shape):
+    alpha = layer.parameters["alpha"]
+    slope = float(alpha.flat[0])
+    if (alpha == slope).all() and 0 <= slope < 1:
+        work.activate(name, inputs, _relu(slope))
+        return
+    op = work.levelled(work.alike(inputs)[0])
+    work.put(PRelu(name=name, inputs=(op.name,), shape=op.shape, alpha=f32(alpha.reshape((1,) * (len(op.shape) - alpha.ndim) + alpha.shape))))
+
+
+def _layer_norm(work, layer, name, inputs, shape):
+    op = work.alike(inputs)[0]
+    gain, shift = layer.parameters.get("gamma", np.ones(shape[-1])), layer.parameters.get("beta", np.zeros(shape[-1]))
+    work.put(LayerNorm(name=name, inputs=(op.name,), shape=op.shape, gain=f32(gain), shift=f32(shift), epsilon=layer.epsilon))
+
+
 def _activation(activation, name):
     """Return what Fusion.activate takes, of an activation by name or a ReLU, LeakyReLU or ELU layer; or raise NotYet."""
     if isinstance(activation, L.LeakyReLU):
@@ -315,6 +333,7 @@ def _recurrent(work, layer, name, inputs, shape):
 _RULES = {
     L.LSTM: _recurrent,
     L.GRU: _recurrent,
+    L.Bidirectional: _recurrent,
     **{layer: _own_op(cls) for cls in OPS.values() for layer in cls.layers},
     L.InputLayer: _input,
     L.Rescaling: _rescaling,
@@ -328,6 +347,8 @@ _RULES = {
     L.ReLU: _activation_layer,
     L.LeakyReLU: _activation_layer,
     L.ELU: _activation_layer,
+    L.PReLU: _prelu,
+    L.LayerNormalization: _layer_norm,
     L.MaxPooling2D: _max_pool,
     L.AveragePooling2D: _average_pool,
     L.Softmax: _softmax_layer,

@@ -173,7 +173,7 @@ def _activate(node, draw):
     shared = draw.choice((None, (1, 2))) if len(node.shape) == 3 else None
     kinds = [lambda: L.Activation(_activation(draw)), L.ReLU, L.ReLU6, lambda: L.LeakyReLU(draw.choice((0.1, 0.3))),
              lambda: L.ReLU(max_value=1.0, negative_slope=0.2, threshold=0.3), lambda: L.ELU(0.7), L.SiLU, L.Sigmoid, L.Tanh]
-    kinds += [L.Softmax] if draw.integer else [L.Softmax, lambda: L.PReLU(shared_axes=shared)]
+    kinds += [L.Softmax, lambda: L.PReLU(shared_axes=shared)]
     return draw.choice(kinds)()(node)
 
 
@@ -284,7 +284,8 @@ def _series_moved(node, draw):
 
 def _recurrent(node, draw):
     kind, more = draw.choice(((L.LSTM, {}), (L.GRU, {}), (L.GRU, {"reset_after": False})))
-    return kind(draw.randint(1, 6), return_sequences=True, go_backwards=draw.random() < 0.3, **more)(node)
+    layer = kind(draw.randint(1, 6), return_sequences=True, go_backwards=draw.random() < 0.3, **more)
+    return (L.Bidirectional(layer, draw.choice(("concat", "sum", "ave", "mul"))) if draw.random() < 0.3 else layer)(node)
 
 
 def _layer_normalised(node, draw):

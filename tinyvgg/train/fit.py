@@ -62,6 +62,8 @@ def fit(model: Model, x: Images, y: Labels, *, epochs: int = 1, batch_size: int 
             raise OptionError(f"{name} is {function!r}; expected a function{told}",
                               "leave it out for cross-entropy, or nn.losses.CrossEntropy()" if name == "loss" else "None")
     trainer = Trainer(model, x, y, epochs=epochs, batch_size=batch_size, seed=seed, validation=validation, quiet=quiet)
+    if loss is None:
+        _check_one_class(trainer.model, trainer.y)
     trainer.loss = loss or CrossEntropy(label_smoothing=label_smoothing)
     trainer.augment = Augment.parse(augment) if isinstance(augment, str) else augment
     trainer.average = Average(average) if isinstance(average, str) else average
@@ -227,6 +229,16 @@ def _checked(model, x, y):
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     return x, y
+
+
+def _check_one_class(model, y):
+    """Cross-entropy is of one class an image: refuse labels of several, and say what is done with several sigmoids."""
+    if y.ndim == 2 and len(wrong := np.flatnonzero(~(np.abs(y.sum(axis=1, dtype=np.float64) - 1) < 1e-3))):
+        raise DataError(f"row {wrong[0]} of the labels sums to {y[wrong[0]].sum():g}; expected one class an image, or shares of them that sum "
+                        "to 1: several labels an image (multi-label) are not trained here", "loss=, a function of your own")
+    if model.head == "sigmoid" and model.n_outputs > 1:
+        warnings.warn(f"the network ends in {model.n_outputs} sigmoids; training takes their logits as those of one softmax, one class an "
+                      "image, and so do accuracy and attacks", stacklevel=3)
 
 
 def _hold_out(model, x, y, validation, seed):

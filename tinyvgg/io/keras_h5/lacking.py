@@ -45,6 +45,8 @@ def _kind(leaf):
         return None if leaf.config.get("axis", -1) in (-1, None) else AnyConcatenate
     if leaf.class_name in RECURRENT and "hard_sigmoid" in (leaf.config.get("activation"), leaf.config.get("recurrent_activation")):
         return Recurrent                # not run, for the two versions of Keras mean different things by it
+    if leaf.class_name == "Bidirectional":
+        return Bidirectional            # of a SimpleRNN too, which is not run
     return None if leaf.class_name in LAYERS else LACKING.get(leaf.class_name)
 
 
@@ -193,7 +195,7 @@ def _pair(value):
 
 
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")
-LACKING = {"SimpleRNN": Recurrent, "Bidirectional": Bidirectional,
+LACKING = {"SimpleRNN": Recurrent,
            "TimeDistributed": TimeDistributed, "Embedding": Embedding, "Conv2DTranspose": Conv2DTranspose,
            "SpatialDropout3D": Nothing}
 

@@ -266,9 +266,19 @@ def layer_settings(class_name, config):
     options.update({k: initializer_name(v) for k, v in options.items() if k.endswith("_initializer")})
     if class_name == "LeakyReLU":
         options = {"name": options.get("name"), "negative_slope": config.get("alpha", 0.3)}
+    if class_name == "Bidirectional":
+        options |= {key: _within(config[key], where) for key in ("layer", "backward_layer") if config.get(key) is not None}
     if class_name == "InputLayer":
         options = {"name": options.get("name"), "shape": _image_shape(config.get("batch_input_shape"), where)}
     return options
+
+
+def _within(entry, where):
+    """The layer within a layer, as the constructor here takes it."""
+    class_name, config = entry["class_name"], entry["config"]
+    if class_name not in LAYERS:
+        raise NotYet(f"{where} holds a {class_name}, which cannot be computed here", "tinyvgg convert and tinyvgg summary take the file all the same")
+    return {"class_name": class_name, "config": {"name": None, **layer_settings(class_name, config)}}
 
 
 def _size(config):

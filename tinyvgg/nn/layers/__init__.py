@@ -2,6 +2,7 @@
 from tinyvgg.nn.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from tinyvgg.nn.layers.base import Layer
 from tinyvgg.nn.layers.batch_normalization import BatchNormalization
+from tinyvgg.nn.layers.bidirectional import Bidirectional
 from tinyvgg.nn.layers.conv1d import Conv1D, DepthwiseConv1D, SeparableConv1D
 from tinyvgg.nn.layers.conv2d import Conv2D
 from tinyvgg.nn.layers.cropping2d import Cropping2D
@@ -21,7 +22,7 @@ from tinyvgg.nn.layers.up_sampling2d import UpSampling2D
 
 __all__ = [
     "LAYERS", "Activation", "Add", "AlphaDropout", "Average", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
-    "Concatenate", "Conv1D", "Conv2D", "Cropping1D", "Cropping2D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dropout",
+    "Bidirectional", "Concatenate", "Conv1D", "Conv2D", "Cropping1D", "Cropping2D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dropout",
     "ELU", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
     "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GRU", "InputLayer", "LSTM", "Layer", "LayerNormalization", "LeakyReLU",
     "MaxPooling1D", "MaxPooling2D", "Maximum", "Multiply", "Normalization", "PReLU", "Permute", "ReLU", "ReLU6", "Rescaling",

@@ -1,0 +1,112 @@
+"""Bidirectional (Schuster and Paliwal 1997): a recurrent layer along a series and another against it, as Keras joins them."""
+import numpy as np
+
+from tinyvgg.errors import FormatError, OptionError, ShapeError
+from tinyvgg.nn.layers.base import Layer, choice
+from tinyvgg.nn.layers.recurrent import GRU, LSTM, _Recurrent
+
+SIDES = ("forward", "backward")
+MODES = ("concat", "sum", "ave", "mul")
+
+
+class Bidirectional(Layer):
+    """Two layers on the same series (N, L, C), one of them backwards, and their results joined: side by side (N, ..., U + V), or
+    summed, averaged, multiplied (N, ..., U). With return_sequences the second's steps are turned, so that steps match.
+
+    layer: an LSTM or GRU, or its {"class_name", "config"}; the second one is like it, the other way, or backward_layer, which
+    goes the other way too. Arrays are the first one's, then the second's: forward_kernel, ..., backward_kernel, ...
+    """
+
+    options = ("layer", "backward_layer", "merge_mode")
+
+    def __init__(self, layer, merge_mode="concat", backward_layer=None, **common):
+        super().__init__(**common)
+        first = _recurrent(layer)
+        second = _recurrent({"class_name": type(first).__name__, "config": {**first.get_config(), "go_backwards": not first.go_backwards}}
+                            if backward_layer is None else backward_layer)
+        self.directions, self.merge_mode = (first, second), choice(merge_mode, MODES, "merge_mode")
+        self.given = backward_layer is not None
+        if first.go_backwards == second.go_backwards or first.return_sequences != second.return_sequences:
+            raise OptionError("backward_layer goes the way that layer goes, or only one of them returns sequences; expected two that differ "
+                              "in go_backwards alone")
+        if merge_mode != "concat" and first.units != second.units:
+            raise OptionError(f"merge_mode is {merge_mode!r} with {first.units} and {second.units} units; expected as many of both")
+
+    @property
+    def layer(self):
+        """The first layer as {"class_name", "config"}."""
+        return _described(self.directions[0])
+
+    @property
+    def backward_layer(self):
+        """The second one likewise, or None where it is the first one backwards."""
+        return _described(self.directions[1]) if self.given else None
+
+    def output_shape(self, input_shape):
+        first, second = (side.output_shape(input_shape) for side in self.directions)
+        if self.built and input_shape[-1] != self.input_shape[-1]:
+            raise ShapeError(f"Bidirectional {self.name or ''} got {input_shape[-1]} channels; it was built for {self.input_shape[-1]}")
+        return (*first[:-1], first[-1] + second[-1]) if self.merge_mode == "concat" else first
+
+    def weight_shapes(self, input_shape):
+        return {f"{side}_{name}": shape for side, layer in zip(SIDES, self.directions, strict=True)
+                for name, shape in layer.weight_shapes(input_shape).items()}
+
+    def build(self, input_shape, rng):
+        for side, layer in zip(SIDES, self.directions, strict=True):
+            layer.build(input_shape, rng)
+            self.parameters.update({f"{side}_{name}": array for name, array in layer.parameters.items()})
+
+    def _sides(self):
+        """(prefix, layer with this layer's arrays) of both."""
+        for side, layer in zip(SIDES, self.directions, strict=True):
+            prefix = f"{side}_"
+            layer.parameters = {name.removeprefix(prefix): a for name, a in self.parameters.items() if name.startswith(prefix)}
+            yield prefix, layer
+
+    def forward(self, x, *, training=False):
+        first, second = (layer.forward(x) for _, layer in self._sides())
+        second = second[:, ::-1] if self.directions[0].return_sequences else second
+        self.saved = first, second
+        if self.merge_mode == "concat":
+            return np.concatenate([first, second], axis=-1)
+        if self.merge_mode == "mul":
+            return first * second
+        return first + second if self.merge_mode == "sum" else (first + second) / 2
+
+    def backward(self, dy, *, parameters=True):
+        first, second = self.saved
+        if self.merge_mode == "concat":
+            pulled = [dy[..., :first.shape[-1]], dy[..., first.shape[-1]:]]
+        elif self.merge_mode == "mul":
+            pulled = [dy * second, dy * first]
+        else:
+            pulled = [dy if self.merge_mode == "sum" else dy / 2] * 2
+        if self.directions[0].return_sequences:
+            pulled[1] = pulled[1][:, ::-1]
+        dx = 0
+        for (prefix, layer), gradient in zip(self._sides(), pulled, strict=True):
+            dx = dx + layer.backward(gradient, parameters=parameters)
+            if parameters:
+                self.gradients.update({prefix + name: g for name, g in layer.gradients.items()})
+        return dx
+
+    def macc(self, input_shape):
+        return sum(layer.macc(input_shape) for layer in self.directions)
+
+
+def _described(layer):
+    return {"class_name": type(layer).__name__, "config": layer.get_config()}
+
+
+def _recurrent(layer):
+    """A layer of its own, with the settings of an LSTM or GRU or of its description."""
+    if isinstance(layer, _Recurrent):
+        layer = _described(layer)
+    name = layer.get("class_name") if isinstance(layer, dict) else type(layer).__name__
+    if name not in ("LSTM", "GRU") or not isinstance(layer, dict):
+        raise OptionError(f"Bidirectional of {str(name)[:40]}; expected an LSTM or a GRU")
+    try:
+        return {"LSTM": LSTM, "GRU": GRU}[name](**layer["config"])
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"the {name} within a Bidirectional has settings that do not fit: {error}") from error
