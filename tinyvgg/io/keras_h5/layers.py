@@ -53,6 +53,8 @@ def neutral(class_name, raw, changes=None, version=""):
     _renamed(class_name, config, changes)
     config = {k: _value(k, v, class_name, changes, where, version) for k, v in config.items()}
     config = {k: v for k, v in config.items() if v is not None or not k.endswith("_initializer")}
+    if class_name == "Bidirectional":
+        _both_directions(config)
     if class_name in BOTH:
         return class_name, _kept(class_name, config, where, changes)
     return class_name, config
@@ -132,6 +134,13 @@ def _inner(entry, changes, where, version):
         config = {k: v for k, v in config.items() if k != "zero_output_for_mask"}
     class_name, config = neutral(class_name, config, changes, version)
     return {"module": "keras.layers", "class_name": class_name, "config": config, "registered_name": None}
+
+
+def _both_directions(config):
+    """Say which way the second layer goes where the first goes backwards: Keras 3 takes for granted that it goes forwards."""
+    first = config.get("layer")
+    if config.get("backward_layer") is None and isinstance(first, dict) and (first.get("config") or {}).get("go_backwards"):
+        config["backward_layer"] = {**first, "config": {**first["config"], "go_backwards": False}}
 
 
 def _initializer(value, changes):

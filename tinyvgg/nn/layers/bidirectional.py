@@ -39,8 +39,8 @@ class Bidirectional(Layer):
 
     @property
     def backward_layer(self):
-        """The second one likewise, or None where it is the first one backwards."""
-        return _described(self.directions[1]) if self.given else None
+        """The second one likewise, or None where it is the first one backwards. Keras 3 makes only a first one that goes forwards so."""
+        return _described(self.directions[1]) if self.given or self.directions[0].go_backwards else None
 
     def output_shape(self, input_shape):
         first, second = (side.output_shape(input_shape) for side in self.directions)
