@@ -20,12 +20,13 @@ from pathlib import Path
 import numpy as np
 
 STAGES = ("load", "float C", "int8", "board")
+FLAGS = ("-O1",)
 SMALLEST, LARGEST = 1000, 64 << 20          # bytes: a pointer to a file that is not there, and what no board holds
 
 
 def files(folders):
-    """Yield (repository, commit, path, blob, git directory) of each distinct file."""
-    seen = set()
+    """[(repository, commit, path, blob, git directory)] of each distinct file, the smallest first."""
+    found, seen = [], set()
     for folder in folders:
         for place in sorted(p for p in folder.iterdir() if p.is_dir()):
             git = next((p for p in (place, place / ".git", *place.iterdir()) if (p / "HEAD").is_file()), None)
@@ -35,7 +36,8 @@ def files(folders):
                 known = kind == "blob" and path.lower().endswith((".h5", ".hdf5", ".keras")) and blob not in seen
                 if known and size.isdigit() and SMALLEST <= int(size) <= LARGEST:
                     seen.add(blob)
-                    yield place.name.replace("+", "/", 1), commit, path, blob, git
+                    found.append((int(size), place.name.replace("+", "/", 1), commit, path, blob, git))
+    return [row for _, *row in sorted(found, key=lambda row: (row[0], row[4]))]
 
 
 def _git(git, *words):
@@ -57,12 +59,12 @@ def examine(path, folder, limit):
             return done, f"{count_macc(model):,} MACC an image: more than --limit-macc"
         x = np.random.default_rng(0).uniform(*model.bounds, (8, *model.input_shape)).astype(np.float32)
         expected = model.outputs(x)
-        found = HostModel(model).outputs(x)
+        found = HostModel(model, flags=FLAGS).outputs(x)
         if np.abs(found - expected).max() > 1e-4 * max(np.abs(expected).max(), 1e-6):
             return done, f"float C differs by {np.abs(found - expected).max():.2g}"
         done["float C"] = True
         q = quantize(model, x)
-        if not np.array_equal(HostModel(q).raw_logits(x), q.integer_logits(x)):
+        if not np.array_equal(HostModel(q, flags=FLAGS).raw_logits(x), q.integer_logits(x)):
             return done, "C and simulation differ"
         done["int8"] = True
         done |= {"board": True} if _on_board(q, x[:2], folder) == 1.0 else {}
