@@ -57,7 +57,7 @@ def test_a_mistyped_verb_is_guessed(capsys):
     ("train --out x --epochs three", "tinyvgg train: --epochs is 'three'; expected a whole number.", "tinyvgg train --help"),
     ("train --out x y", "tinyvgg train: 'y' is one word too many.", "tinyvgg train --help"),
     ("train --arch lihgt --out x",
-     "tinyvgg train: --arch is 'lihgt'; expected one of light, base, notebook, resnet8; did you mean light?",
+     "tinyvgg train: --arch is 'lihgt'; expected one of light, base, notebook, resnet8, teacher; did you mean light?",
      "tinyvgg train --help"),
     ("train --out", "tinyvgg train: --out was given no value.", "tinyvgg train --help"),
     ("board evalute", "tinyvgg board: ACTION is 'evalute'; expected one of demo, run, info, evaluate, profile, validate; "

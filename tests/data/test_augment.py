@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pytest
 
+from tinyvgg import models, train
 from tinyvgg.data import Augment, batches
 from tinyvgg.data.batches import split
 from tinyvgg.errors import OptionError
@@ -53,7 +54,7 @@ def test_floats_and_odd_sizes():
     assert out.shape == x.shape and out.dtype == np.float32 and 0 <= out.min() and out.max() <= 1
 
 
-@pytest.mark.parametrize("text", ["flip,shift4,cutout8", "flip", "shift12"])
+@pytest.mark.parametrize("text", ["flip,shift4,cutout8", "flip", "shift12", "altflip,cutout4,jpeg60"])
 def test_parse_and_print(text):
     assert str(Augment.parse(text)) == text
 
@@ -63,10 +64,32 @@ def test_parse_nothing(text):
     assert Augment.parse(text) is None
 
 
-@pytest.mark.parametrize("text", ["flop", "shift", "shift-4", "cutout8.5", "flip4"])
+@pytest.mark.parametrize("text", ["flop", "shift", "shift-4", "cutout8.5", "flip4", "jpeg", "jpeg100"])
 def test_parse_mistakes(text):
-    with pytest.raises(OptionError, match="expected flip, shiftN or cutoutN"):
+    with pytest.raises(OptionError, match="expected flip, altflip, shiftN, cutoutN or jpegN"):
         Augment.parse(text)
+
+
+def test_jpeg_changes_half_of_the_images_and_no_other_draw():
+    plain, out = (Augment.parse(text)(X, generator(4)) for text in ("flip,shift4", "flip,shift4,jpeg40"))
+    changed = (plain != out).any(axis=(1, 2, 3))
+    assert 20 < changed.sum() < 44 and np.abs(plain[changed] - out[changed].astype(int)).max() > 8
+    with pytest.raises(OptionError, match="images as bytes"):
+        Augment(jpeg=50)(X / np.float32(255), generator())
+
+
+def test_flips_that_alternate_show_each_image_both_ways_in_two_epochs():
+    model, seen = models.resnet8(input_shape=(8, 8, 1), classes=2), []
+    x = np.arange(20 * 64, dtype=np.int64).reshape(20, 8, 8, 1).astype(np.uint8)
+    def keep(model, x, y):
+        seen.append(x[:, 0])
+        return x, y
+    train.fit(model, x, np.arange(20) % 2, epochs=2, batch_size=8, augment="altflip", batch_hook=keep, quiet=True)
+    rows = np.rint(255 * np.concatenate(seen)[..., 0]).astype(int)
+    starts = [{tuple(row[[0, -1]]) for row in epoch} for epoch in (rows[:20], rows[20:])]
+    assert starts[1] == {row[::-1] for row in starts[0]} and 0 < sum(a > b for a, b in starts[0]) < len(starts[0])
+    with pytest.raises(OptionError, match="one of them"):
+        Augment.parse("flip,altflip")
 
 
 def test_too_large():

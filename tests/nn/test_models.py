@@ -11,7 +11,7 @@ from tinyvgg.nn import layers
 from tinyvgg.nn.graph import call_names
 
 COUNTS = {"light": (409_418, 24_625_792), "base": (1_344_042, 32_609_280), "notebook": (378_122, 101_012_480),
-          "resnet8": (78_666, 12_501_632)}
+          "resnet8": (78_666, 12_501_632), "teacher": (1_944_298, 114_133_504)}
 
 
 def images(n, shape=(32, 32, 3), seed=0):

@@ -21,8 +21,8 @@ def add_arguments(parser):
     add = parser.add_argument
     add("--out", required=True, metavar="RUN", help="folder of the run")
     add("--resume", action="store_true", help="go on with the run in --out, with the settings that it began with")
-    add("--arch", type=_architecture, metavar="ARCH", help="light (default), base, notebook, resnet8, each for the images' shape; or a file: a Keras "
-        "configuration (model.to_json()), .keras or .h5, or a Python file with a function model()")
+    add("--arch", type=_architecture, metavar="ARCH", help="light (default), base, notebook, resnet8, teacher, each for the images' shape; or a "
+        "file: a Keras configuration (model.to_json()), .keras or .h5, or a Python file with a function model()")
     add_data(parser, "cifar10, else shapes")
     add("--classes", type=int, metavar="K", help="classes of the network (default: those of the data)")
     add("--input-range", metavar="LO,HI", help="range of the values that the network takes, in which those of --data lie (default 0,1 "
@@ -38,7 +38,7 @@ def add_arguments(parser):
     add("--warmup", type=float, metavar="EPOCHS", help="epochs of linear increase at the start (default 0)")
     add("--weight-decay", type=float, metavar="D", help="decoupled, on kernels only (default 0; adamw 0.004)")
     add("--label-smoothing", type=float, metavar="S", help="0 to below 1 (default 0)")
-    add("--augment", metavar="LIST", help="flip,shiftN,cutoutN, or none (default none)")
+    add("--augment", metavar="LIST", help="flip or altflip, shiftN, cutoutN, jpegN, with commas; or none (default none)")
     add("--dropout", metavar="D", help="one number scales all rates of the architecture; SPATIAL,DENSE sets them")
     add("--ema", type=float, metavar="DECAY", help="train to an exponential moving average of the weights, e.g. 0.999")
     add("--swa", action="store_true", default=None, help="train to the mean of the weights over the last quarter of the epochs")

@@ -1,4 +1,4 @@
-"""Augmentation of a batch: mirror images, shifts with a reflected border, cutout (DeVries and Taylor, 2017, arXiv:1708.04552).
+"""Augmentation of a batch: mirror images, shifts with a reflected border, cutout (DeVries and Taylor, 2017, arXiv:1708.04552), JPEG.
 
 All of it happens on the bytes, before they become floats: a quarter of the memory traffic.
 """
@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyvgg.data.jpeg import jpeg
 from tinyvgg.errors import OptionError
+
+WORDS = "flip, altflip, shiftN, cutoutN or jpegN"
 
 
 @dataclass(frozen=True)
 class Augment:
-    """What is done to a training batch. flip: mirror half of the images; shift: by up to so many pixels each way, the border
-    reflected; cutout: a grey square of so many pixels a side, centred anywhere.
+    """What is done to a training batch. flip: mirror half of the images; altflip: fit mirrors half of them in one epoch and the
+    other half in the next (Jordan, 2024, arXiv:2404.00498); shift: by up to so many pixels each way, the border reflected; cutout: a
+    grey square of so many pixels a side, centred anywhere; jpeg: half of the images, bytes, go through JPEG at a quality from this to 100.
 
         Augment.parse("flip,shift4,cutout8")(x, rng)
     """
@@ -22,36 +26,49 @@ class Augment:
     shift: int = 0
     cutout: int = 0
     grey: float | None = None               # value of the cut square; None: 128 for bytes, 0.5 for floats
+    jpeg: int = 0
+    altflip: bool = False
+
+    def __post_init__(self):
+        if self.flip and self.altflip:
+            raise OptionError("augmentation flip and altflip are two ways of the same; expected one of them")
 
     @classmethod
     def parse(cls, text):
         """Return the Augment for "flip,shift4,cutout8" (any of them), or None for "" and "none"."""
         settings = {}
         for word in (w.strip() for w in (text or "").split(",")):
-            match = re.fullmatch(r"(flip)|(shift|cutout)(\d{1,2})", word)
+            match = re.fullmatch(r"(flip|altflip)|(shift|cutout|jpeg)(\d{1,2})", word)
             if match:
                 settings[match[1] or match[2]] = True if match[1] else int(match[3])
             elif word not in ("", "none"):
-                raise OptionError(f"augmentation {word!r} is not known; expected flip, shiftN or cutoutN",
+                raise OptionError(f"augmentation {word!r} is not known; expected {WORDS}",
                                   "--augment flip,shift4,cutout8")
         return cls(**settings) if settings else None
 
     def __str__(self):
-        words = ["flip"] * self.flip + [f"{k}{v}" for k, v in (("shift", self.shift), ("cutout", self.cutout)) if v]
+        words = ["flip"] * self.flip + ["altflip"] * self.altflip
+        words += [f"{name}{getattr(self, name)}" for name in ("shift", "cutout", "jpeg") if getattr(self, name)]
         return ",".join(words) or "none"
 
-    def __call__(self, x, rng):
-        """Return a changed copy of images x (N, H, W, C), uint8 or float; `rng` is a numpy Generator."""
+    def __call__(self, x, rng, mirrored=None):
+        """Return a changed copy of images x (N, H, W, C), uint8 or float; `rng` is a numpy Generator.
+
+        mirrored: bools (N,), which images a flip mirrors; drawn where it is None.
+        """
         size = min(x.shape[1:3])
         if self.shift >= size or self.cutout > 2 * size:
             raise OptionError(f"augmentation {self} is too large for images of {x.shape[1]}x{x.shape[2]}")
         # Every draw is made whatever is switched on, so that one setting never changes another's stream.
-        mirrored = rng.random(len(x)) < 0.5
+        drawn = rng.random(len(x)) < 0.5
         shifts = rng.integers(0, 2 * self.shift + 1, (len(x), 2))
         centres = rng.random((len(x), 2))
         out = _shifted(x, self.shift, shifts) if self.shift else x.copy()
-        if self.flip:
-            out[mirrored] = out[mirrored, :, ::-1]
+        if self.flip or self.altflip:
+            chosen = drawn if mirrored is None else mirrored
+            out[chosen] = out[chosen, :, ::-1]
+        if self.jpeg:
+            _compress(out, self.jpeg, rng.spawn(1)[0])      # of its own: cards of runs without it must repeat
         if self.cutout:
             _cut(out, self.cutout, centres, self._grey(x))
         return out
@@ -81,6 +98,15 @@ def _reflected(x, reach):
     padded[:, :reach] = middle[:, reach:0:-1]
     padded[:, reach + height:] = middle[:, -2:-2 - reach:-1]
     return padded
+
+
+def _compress(x, least, rng):
+    """Pass half of the images through JPEG, in place."""
+    if x.dtype != np.uint8:
+        raise OptionError("augmentation jpeg needs images as bytes; these are floats", "leave jpegN out")
+    chosen, quality = rng.random(len(x)) < 0.5, rng.integers(least, 101, len(x))
+    if chosen.any():
+        x[chosen] = jpeg(x[chosen], quality[chosen])
 
 
 def _cut(x, side, centres, grey):

@@ -12,7 +12,7 @@ from tinyvgg.nn import Model, model_from_config
 from tinyvgg.report.record import sha256_file
 
 FILES = (".json", ".py", ".keras", ".h5", ".hdf5")
-HINT = "light, base, notebook, resnet8, a Keras configuration (model.to_json()), or a Python file with a function model()"
+HINT = "light, base, notebook, resnet8, teacher, a Keras configuration (model.to_json()), or a Python file with a function model()"
 
 
 def is_file(arch):

@@ -155,7 +155,7 @@ class Trainer:
         for index in batches(len(self.x), self.batch_size, seed=self.seed, epoch=self.epoch):
             x, y = self.x[index], self.y[index]
             if self.augment is not None:
-                x = self._augment(x, random)
+                x = self._augment(x, random, index)
             value, hits = self._step(to_floats(x, self.model.bounds, self.model.dtype), y)
             loss, right, seen = loss + value * len(index), right + hits, seen + len(index)
             progress.advance(len(index), f"loss {loss / seen:.4f} accuracy {right / seen:.4f}")
@@ -182,9 +182,12 @@ class Trainer:
             self.average.update(self.model)
         return value, int((logits[:len(y)].argmax(axis=1) == as_labels(y)).sum())
 
-    def _augment(self, x, random):
+    def _augment(self, x, random, index):
         low, high = self.model.input_range
         augment = self.augment
+        if getattr(augment, "altflip", False):
+            first = rng.generator(self.seed, "altflip").random(len(self.x)) < 0.5
+            return augment(x, random, first[index] ^ bool(self.epoch % 2))
         if x.dtype != np.uint8 and isinstance(augment, Augment) and augment.grey is None:
             augment = dataclasses.replace(augment, grey=(low + high) / 2)
         return augment(x, random)
