@@ -21,6 +21,7 @@ import numpy as np
 
 from tinyvgg.board.virtual.flash import BINS, accelerator
 from tinyvgg.board.virtual.machine import Machine
+from tinyvgg.data import mlperf_ic
 from tinyvgg.report.record import versions, write_json
 from tinyvgg.report.tables import table
 
@@ -33,7 +34,6 @@ _ST_NAMES = {"ic": ("image_classification", "IC01"), "kws": ("keyword_spotting",
              "ad": ("anomaly_detection", "AD01")}
 REFERENCE = "benchmark/reference_submissions/image_classification/BUILD/NUCLEO_L4R5ZI/GCC_ARM/image_classification.bin"
 REFERENCE_COMMIT = "bbc1df9"
-SAMPLES_COMMIT = "c38c333^"
 
 
 def images():
@@ -201,18 +201,18 @@ def classify(folder, path, n, quiet):
                        if p.is_dir()), None)
     if repository is None:
         raise SystemExit(f"{folder} has no energyrunner: git clone https://github.com/eembc/energyrunner {folder / 'energyrunner'}")
-    labels = [line.split(",") for line in from_history(repository, SAMPLES_COMMIT, "datasets/ic01/y_labels.csv").decode().split()][:n]
+    chosen = mlperf_ic.samples(repository)[:n]
     runner, there = Runner(path, flash_model="none"), silicon_answers(folder)
     right = same = silicon_right = 0
-    for i, (name, _, label) in enumerate(labels):
-        runner.load(from_history(repository, SAMPLES_COMMIT, f"datasets/ic01/{name}"))
+    for i, (name, pixels, label) in enumerate(chosen):
+        runner.load(pixels)
         scores = runner.infer(1, warm=0)[1]
-        right += int(np.argmax(scores)) == int(label)
-        silicon_right += int(np.argmax(there[name])) == int(label)
+        right += int(np.argmax(scores)) == label
+        silicon_right += int(np.argmax(there[name])) == label
         same += scores == there[name]
         if not quiet and i % 20 == 19:
             print(f"{i + 1} samples, {right} right, {same} as on silicon to the last digit", flush=True)
-    return {"right": right, "of": len(labels), "as_silicon": same, "right_on_silicon": silicon_right,
+    return {"right": right, "of": len(chosen), "as_silicon": same, "right_on_silicon": silicon_right,
             "name": runner.ask("name%").split("\r\n")[0]}
 
 

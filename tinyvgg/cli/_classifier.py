@@ -5,7 +5,7 @@ from pathlib import Path
 from tinyvgg.errors import OptionError
 from tinyvgg.open import what_is
 
-DATA = "cifar10, shapes, folder, archive, X.npy,Y.npy or X,Y,XT,YT.npy"
+DATA = "cifar10, shapes, folder, archive, mlperf-ic:FOLDER, X.npy,Y.npy or X,Y,XT,YT.npy"
 
 
 def add_model(parser, *, board=False):

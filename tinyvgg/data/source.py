@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.data import cifar10, cifar100, npy, shapes
+from tinyvgg.data import cifar10, cifar100, mlperf_ic, npy, shapes
 from tinyvgg.data.dataset import DataSet, check_labels
 from tinyvgg.errors import DataError, OptionError
 from tinyvgg.images import standardise
 from tinyvgg.types import Range
 
-HINT = "--data cifar10, --data shapes, --data FOLDER_OR_ARCHIVE of CIFAR-10 or CIFAR-100, or --data X.npy,Y.npy"
+HINT = "--data cifar10, --data shapes, --data FOLDER_OR_ARCHIVE of CIFAR-10 or CIFAR-100, --data mlperf-ic:FOLDER, or --data X.npy,Y.npy"
 NAMED = ("cifar10", *cifar100.KINDS, "shapes")     # sets that are found by their names alone
 STANDARD = (-4.0, 4.0)                      # range of standardised values, where none is told
 
@@ -22,7 +22,8 @@ def load(spec: str | None = None, *, pixel_range: Range | None = None, expected:
     """Return the DataSet that `spec` names.
 
     spec: "cifar10" or "cifar100" (looked for in $TINYVGG_DATA, ./data and Keras' cache; "cifar100-coarse" has CIFAR-100's 20 coarse
-    labels), "shapes", a folder or archive of CIFAR-10 or CIFAR-100, "X.npy,Y.npy" or
+    labels), "shapes", a folder or archive of CIFAR-10 or CIFAR-100, "mlperf-ic:DIR" (MLPerf Tiny's 200 samples, no training images),
+    "X.npy,Y.npy" or
     "X_train.npy,Y_train.npy,X_test.npy,Y_test.npy", the folder of a saved attack (its adversarial images, as
     test images); None takes CIFAR-10 where it is found, else shapes.
     pixel_range: (lo, hi) of float .npy images, where the values alone do not tell; expected: that of the data that a model was made
@@ -58,6 +59,8 @@ def _load(spec, **ranges):
         return cifar10.load(_found(cifar10.find(), "CIFAR-10", cifar10.URL))
     if spec in cifar100.KINDS:
         return cifar10.load(_found(cifar100.find(), "CIFAR-100", cifar100.URL), cifar100.KINDS[spec])
+    if spec.startswith(mlperf_ic.PREFIX):
+        return mlperf_ic.load(spec.removeprefix(mlperf_ic.PREFIX))
     if ".npy," in spec:
         return npy.load(npy.split(spec), **ranges)
     path = Path(os.path.expanduser(spec))
