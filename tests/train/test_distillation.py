@@ -8,9 +8,12 @@ from tests.train import tiny
 from tinyvgg import kernels, models, train
 from tinyvgg.cli import main
 from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.images import to_floats
 from tinyvgg.nn.losses import cross_entropy
 from tinyvgg.train.distillation import Distillation
+from tinyvgg.train.fit import fit
 from tinyvgg.train.run import RunFolder
+from tinyvgg.train.views import Views
 
 
 def test_loss_by_hand():
@@ -119,5 +122,56 @@ def test_the_verb(tmp_path, capsys, monkeypatch):
     assert "--distill and --label-smoothing were both given" in capsys.readouterr().err
     assert main(["train", "--temperature", "2", "--out", str(tmp_path / "three"), "--data", "shapes"]) == 2
     assert "belong to --distill" in capsys.readouterr().err
+    assert main(["train", "--views", "2", "--out", str(tmp_path / "three"), "--data", "shapes"]) == 2
+    assert "belong to --distill" in capsys.readouterr().err
     assert main([*command[:-1], "no_such_model", "--out", str(tmp_path / "four")]) == 2
     assert "no_such_model" in capsys.readouterr().err
+
+
+def test_kept_answers_are_the_teachers_up_to_a_byte(tmp_path):
+    (x, y), teacher = tiny.images(40), tiny.model(3)
+    views = Views(Distillation(teacher, temperature=2), "flip,shift1", 2, path=tmp_path / "answers.npz")
+    views.prepare(tiny.model(1), x, seed=5)
+    index = np.array([3, 30, 8])
+    a, b = (views.batch(index, epoch, np.random.default_rng(0)) for epoch in (0, 1))
+    assert (a != b).any() and np.array_equal(a, views.batch(index, 2, np.random.default_rng(0)))
+    still = views.view[1][index]
+    assert all(np.array_equal(i, j) or np.array_equal(i, j[:, ::-1]) for i, j in zip(a, still, strict=True))
+    logits = teacher.logits(to_floats(still, (0, 1), np.float32))
+    low, high, _ = views.answers[0]
+    assert np.abs(views(teacher, a, y[index])[1][1] - logits).max() <= (high - low) / 509
+
+
+def test_a_file_of_answers_serves_the_same_question_only(tmp_path, monkeypatch):
+    x, teacher = tiny.images(40)[0], tiny.model(3)
+    asked = []
+    monkeypatch.setattr(Distillation, "answers", lambda self, v: asked.append(len(v)) or np.arange(len(v) * 4.0).reshape(-1, 4))
+    def ask(count=2, seed=5, teacher=teacher, path=tmp_path / "answers.npz"):
+        asked.clear()
+        Views(Distillation(teacher), "shift1", count, path=path).prepare(tiny.model(1), x, seed=seed)
+        return len(asked)
+    assert [ask(), ask(), ask(seed=6), ask(seed=6), ask(teacher=tiny.model(4)), ask(3), ask(path=None)] == [2, 0, 2, 0, 2, 3, 2]
+    (tmp_path / "answers.npz").write_bytes((tmp_path / "answers.npz").read_bytes()[:300])
+    assert ask(3) == 3
+
+
+def test_a_run_with_views_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    (x, y), teacher = tiny.images(60), tiny.model(3)
+    def train(out, epochs, **options):
+        views = Views(Distillation(teacher), "flip,shift1,jpeg60", 2, path=out / "answers.npz")
+        model = tiny.model(1)
+        fit(model, x, y, epochs=epochs, augment=views, batch_hook=views, loss=views.loss, out=out, quiet=True, **options)
+        return model.get_weights()
+    whole = train(tmp_path / "whole", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "epoch_done", stopped_after(RunFolder.epoch_done))
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "half", 3)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, train(tmp_path / "half", 3, resume=True), strict=True))
+    with pytest.raises(OptionError, match="and is to go on with flip, 1 views"):
+        views = Views(Distillation(teacher), "flip", 1)
+        fit(tiny.model(1), x, y, epochs=3, augment=views, batch_hook=views, out=tmp_path / "half", resume=True, quiet=True)
+    with pytest.raises(OptionError, match="a whole number from 1"):
+        Views(Distillation(teacher), "flip", 0)
+    with pytest.raises(OptionError, match="images as bytes"):
+        Views(Distillation(teacher), "flip", 1).prepare(teacher, x / np.float32(255), 0)

@@ -1,13 +1,15 @@
 """Every entry is what its card says; pack makes entries of runs."""
+import hashlib
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tinyvgg import data, errors, models, zoo
+from tinyvgg import cli, data, errors, models, zoo
 from tinyvgg.report.record import sha256_arrays
 from tinyvgg.zoo.pack import main, pack
 
@@ -135,12 +137,16 @@ def test_what_cannot_be_packed_leaves_nothing(tmp_path, capsys):
     assert stop.value.code == 2 and capsys.readouterr().err.startswith("tinyvgg: ")
 
 
+def of_benchmarks(name):
+    """The module benchmarks/NAME.py."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / f"{name}.py")
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    return module
+
+
 @pytest.fixture(scope="module")
 def script():
-    """benchmarks/repeat.py"""
-    spec = importlib.util.spec_from_file_location("repeat", Path(__file__).parents[2] / "benchmarks" / "repeat.py")
-    spec.loader.exec_module(repeat := importlib.util.module_from_spec(spec))
-    return repeat
+    return of_benchmarks("repeat")
 
 
 def test_a_command_is_held_against_its_card(script, tmp_path, monkeypatch):
@@ -170,3 +176,41 @@ def test_wrong_words_to_repeat(words, told, script, capsys, monkeypatch):
     with pytest.raises(SystemExit) as stop:
         script.arguments_of(words.split())
     assert stop.value.code == 2 and told in capsys.readouterr().err
+
+
+def test_the_zoo_on_other_files(tmp_path, monkeypatch, capsys):
+    """benchmarks/original.py: entries evaluated, a card's command run on those images, and files that are not official called so."""
+    monkeypatch.setitem(sys.modules, "repeat", of_benchmarks("repeat"))
+    original, (x, y) = of_benchmarks("original"), data.load("shapes").part("test", 40)
+    records = np.concatenate([y[:, None].astype(np.uint8), x.transpose(0, 3, 1, 2).reshape(40, -1)], axis=1)
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    records[:24].tofile(folder / "data_batch_1.bin")
+    records[24:].tofile(folder / "test_batch.bin")
+    line = "tinyvgg train --arch resnet8 --data DATA --epochs 9 --warmup 1.0 --validation 0 --seed 4 --out RUN"
+    card = zoo.card("resnet8_cifar10") | {"command": line}
+    monkeypatch.setattr(zoo, "card", lambda name: card)
+    assert original.main(["--data", str(tmp_path), "--entries", "resnet8_cifar10", "--train", "resnet8_cifar10", "--epochs", "1",
+                          "--json", str(tmp_path / "rows.json")]) == 0
+    told, out = json.loads((tmp_path / "rows.json").read_text()), capsys.readouterr().out
+    assert [(row["entry"], row["n"]) for row in told["rows"]] == [("resnet8_cifar10", 16), ("resnet8_cifar10, trained here", 16)]
+    assert told["official"] is False and "not the official files" in out
+    monkeypatch.setattr(original, "MD5", {"data_batch_1.bin": hashlib.md5((folder / "data_batch_1.bin").read_bytes()).hexdigest()})
+    assert original.official(folder) and not original.official(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        original.main(["--data", str(tmp_path / "nowhere")])
+    assert stop.value.code == 2 and "there is no data" in capsys.readouterr().err
+
+
+def test_the_teachers_commands(tmp_path, monkeypatch):
+    """benchmarks/teacher.py: the parser takes them, and a run that is there goes on."""
+    teacher = of_benchmarks("teacher")
+    first = teacher.commands("cifar10", tmp_path, True, ["--limit", "50"])
+    assert [words[0] for words in first] == ["train", "evaluate"] * 2 and not any("--resume" in words for words in first)
+    parsed = [cli.parser_of(words[0]).parse_args(words[1:]) for words in first]
+    assert parsed[0].arch == "teacher" and parsed[2].distill == parsed[0].out and parsed[2].views == 10 and parsed[0].limit == 50
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "checkpoint.npz").touch()
+    assert "--resume" in teacher.commands("cifar10", tmp_path, False)[0]
+    monkeypatch.setattr(teacher.cli, "main", lambda words: 3)
+    assert teacher.main(["--runs", str(tmp_path)]) == 3

@@ -44,7 +44,11 @@ class Distillation:
                                      "same")
 
     def __call__(self, model, x: Images, y: Labels):
-        return x, (y, sum(teacher.logits(x) for teacher in self.teachers) / len(self.teachers))
+        return x, (y, self.answers(x))
+
+    def answers(self, x: Images):
+        """Return the mean of the teachers' logits (N, K) for float images x."""
+        return sum(teacher.logits(x) for teacher in self.teachers) / len(self.teachers)
 
     def loss(self, logits, target):
         """Return (L, dL/dz) for logits (N, K) and (labels, teachers' logits); labels alone give the cross-entropy."""

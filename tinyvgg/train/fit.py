@@ -28,6 +28,7 @@ from tinyvgg.train.averaging import Average, refresh_statistics
 from tinyvgg.train.evaluate import as_labels, evaluate
 from tinyvgg.train.optimizers import Optimizer
 from tinyvgg.train.run import RunFolder
+from tinyvgg.train.views import Views
 from tinyvgg.types import Images, Labels, PathLike
 
 SWA_START = 0.75                            # part of the epochs after which stochastic weight averaging begins
@@ -46,7 +47,7 @@ def fit(model: Model, x: Images, y: Labels, *, epochs: int = 1, batch_size: int 
     optimizer: a name (train.optimizers.get) or an Optimizer. learning_rate: of a named one; schedule: a name
       (train.schedules.get, with `warmup` in epochs) or a function of the step.
     loss: a function (logits, y) -> (value, d value / d logits); default cross-entropy with `label_smoothing`.
-    augment: "flip,shift4,cutout8", an Augment, or None.
+    augment: "flip,shift4,cutout8", an Augment, or None; a train.views.Views, which is the batch_hook too.
     validation: a part (0.1) or a number (5000) of the images, drawn by the seed and not trained on, or a pair (x, y).
     average: None, "ema", "swa" or an Average; the model ends with the averaged weights.
     batch_hook: a function (model, x, y) -> (x, y) on each float batch, for adversarial examples, mixing or a teacher's answers
@@ -113,6 +114,8 @@ class Trainer:
         """Train the epochs that are left, with a checkpoint after each, and return the history."""
         if folder is not None:
             folder.begin()
+        if isinstance(self.augment, Views) and self.epoch < self.epochs:
+            self.augment.prepare(self.model, self.x, self.seed)
         progress = Progress((self.epochs - self.epoch) * len(self.x), "train", quiet=self.quiet)
         while self.epoch < self.epochs and not self.stop:
             progress.label = f"epoch {self.epoch + 1}/{self.epochs}"
@@ -185,6 +188,8 @@ class Trainer:
     def _augment(self, x, random, index):
         low, high = self.model.input_range
         augment = self.augment
+        if isinstance(augment, Views):
+            return augment.batch(index, self.epoch, random)
         if getattr(augment, "altflip", False):
             first = rng.generator(self.seed, "altflip").random(len(self.x)) < 0.5
             return augment(x, random, first[index] ^ bool(self.epoch % 2))

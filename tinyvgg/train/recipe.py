@@ -24,6 +24,7 @@ from tinyvgg.train.callbacks import BestCheckpoint, EarlyStopping
 from tinyvgg.train.distillation import Distillation
 from tinyvgg.train.evaluate import evaluate
 from tinyvgg.train.fit import fit
+from tinyvgg.train.views import Views
 
 
 def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load_model,
@@ -46,11 +47,12 @@ def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load
     callbacks = _callbacks(settings, out, model)
     guard = next((c for c in callbacks if isinstance(c, CollapseGuard)), None)
     record = {"settings": settings, "data": {"name": dataset.name, "source": dataset.source, "sha256": dataset.sha256}}
-    hooks = _adversarial(settings, model) | _distillation(settings, model, open_model, record)
+    hooks = {"augment": settings["augment"]} | _adversarial(settings, model) | _distillation(settings, model, open_model, record)
+    hooks = _kept(settings, hooks, out, quiet)
     history = fit(model, x, y, epochs=settings["epochs"], batch_size=settings["batch_size"], optimizer=settings["optimizer"],
                   learning_rate=settings["learning_rate"], schedule=settings["schedule"], warmup=settings["warmup"],
                   weight_decay=settings["weight_decay"], label_smoothing=settings["label_smoothing"],
-                  augment=settings["augment"], validation=settings["validation"] or None, average=_average(settings),
+                  validation=settings["validation"] or None, average=_average(settings),
                   callbacks=callbacks, seed=settings["seed"], out=out, resume=resume, quiet=quiet, record=record, **hooks)
     if settings["keep"] == "best":
         load_weights(model, callbacks[-1].path)
@@ -215,8 +217,8 @@ def _adversarial(settings, model):
 def _distillation(settings, model, open_model, record):
     """Return fit's batch_hook and loss for --distill, and put the teachers' weights on record."""
     if settings["distill"] is None:
-        if settings["temperature"] is not None or settings["teacher_share"] is not None:
-            raise OptionError("--temperature and --teacher-share belong to --distill, which was not given",
+        if any(settings[name] is not None for name in ("temperature", "teacher_share", "views")):
+            raise OptionError("--temperature, --teacher-share and --views belong to --distill, which was not given",
                               "--distill base_cifar10")
         return {}
     if settings["adversarial"] is not None or settings["label_smoothing"]:
@@ -235,6 +237,14 @@ def _distillation(settings, model, open_model, record):
     record["teachers"] = [{"name": name, "weights_sha256": sha256_arrays(*teacher.get_weights())}
                           for name, teacher in zip(names, teachers, strict=True)]
     return {"batch_hook": distillation, "loss": distillation.loss}
+
+
+def _kept(settings, hooks, out, quiet):
+    """The hooks with the teachers' answers kept, where --views asks for it."""
+    if settings["views"] is None:
+        return hooks
+    views = Views(hooks["batch_hook"], settings["augment"], settings["views"], path=out / "answers.npz", quiet=quiet)
+    return {"augment": views, "batch_hook": views, "loss": views.loss}
 
 
 def _eps(settings, model):
