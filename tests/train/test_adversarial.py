@@ -7,8 +7,10 @@ import pytest
 from tinyvgg import attacks, rng, train
 from tinyvgg.cli import main
 from tinyvgg.errors import OptionError
+from tinyvgg.io import load_model
 from tinyvgg.nn import Sequential
 from tinyvgg.nn.layers import Dense, Flatten, InputLayer
+from tinyvgg.train import adversarial
 from tinyvgg.train.adversarial import AdversarialBatches, CollapseGuard, TradesLoss
 
 EPS = 0.1
@@ -116,3 +118,33 @@ def test_the_verb(tmp_path, capsys):
     assert "robust_accuracy" in (tmp_path / "a" / "history.csv").read_text()
     assert main([*common[:-4], "--eps", "4/255", "--out", str(tmp_path / "b")]) == 2
     assert "--eps was given without --adversarial" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words, told", [
+    ("--trades-beta 3", "--trades-beta was given without --adversarial"), ("--keep robust", "--keep robust belongs to --adversarial"),
+    ("--adversarial nfgsm --adversarial-steps 3", "with nfgsm, which takes one step"), ("--adversarial pgd --trades-beta 3", "it is of trades"),
+    ("--adversarial pgd --adversarial-steps 0", "steps is 0"), ("--adversarial trades --trades-beta -1", "weight of TRADES is -1")])
+def test_options_that_do_not_belong(words, told, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.zeros((20, 8, 8, 3), np.uint8))
+    np.save(tmp_path / "y.npy", np.arange(20) % 10)
+    assert main(["train", "--arch", "resnet8", "--data", f"{tmp_path}/x.npy,{tmp_path}/y.npy", "--out", str(tmp_path / "a"), *words.split()]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_keep_robust_takes_the_most_robust_epoch(tmp_path, monkeypatch):
+    """Not the last: PGD is told to find less and less left."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), np.uint8))
+    np.save(tmp_path / "y.npy", np.arange(24) % 2)
+    left = iter((0.5, 0.9, 0.8))
+    monkeypatch.setattr(adversarial, "pgd", lambda *_, **__: SimpleNamespace(robust_accuracy=next(left)))
+    kept = []
+    told = CollapseGuard.on_epoch_end
+    def watch(self, trainer, row):
+        told(self, trainer, row)
+        kept.append([w.copy() for w in trainer.model.get_weights()])
+    monkeypatch.setattr(CollapseGuard, "on_epoch_end", watch)
+    words = "train --arch resnet8 --epochs 3 --validation 4 --batch-size 8 --adversarial pgd --adversarial-steps 1 --keep robust --quiet"
+    assert main([*words.split(), "--data", f"{tmp_path}/x.npy,{tmp_path}/y.npy", "--out", str(tmp_path / "a")]) == 0
+    found = load_model(tmp_path / "a" / "model.h5").get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(found, kept[1], strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(found, kept[2], strict=True))

@@ -85,6 +85,8 @@ class TradesLoss:
     """
 
     def __init__(self, beta: float = 6.0) -> None:
+        if not 0 <= beta <= 1000:
+            raise OptionError(f"the weight of TRADES is {beta}; expected 0 to 1000", "6")
         self.beta = beta
 
     def __call__(self, logits, y: Labels):

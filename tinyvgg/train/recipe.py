@@ -57,7 +57,7 @@ def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load
     if settings["keep"] == "best":
         load_weights(model, callbacks[-1].path)
         model.save(out / f"model{DEFAULT_SUFFIX}")
-    elif guard is not None and guard.collapsed:
+    elif guard is not None and (guard.collapsed or settings["keep"] == "robust"):
         load_weights(model, guard.path)
         model.save(out / f"model{DEFAULT_SUFFIX}")
     return _result(out, settings, dataset, model, history)
@@ -199,6 +199,8 @@ def _callbacks(settings, out, model):
         callbacks.append(BestCheckpoint(out / f"best{DEFAULT_SUFFIX}"))
     if settings["adversarial"] is not None:
         callbacks.insert(0, CollapseGuard(_eps(settings, model), out / f"robust{DEFAULT_SUFFIX}"))
+    if settings["keep"] == "robust" and settings["adversarial"] is None:
+        raise OptionError("--keep robust belongs to --adversarial, which was not given", "--keep best")
     if callbacks and not settings["validation"]:
         raise OptionError("--keep best, --patience and --adversarial need --validation images; it is 0", "--validation 0.1")
     return callbacks
@@ -206,12 +208,20 @@ def _callbacks(settings, out, model):
 
 def _adversarial(settings, model):
     """Return fit's batch_hook and loss for --adversarial."""
-    if settings["adversarial"] is None:
-        if settings["eps"] is not None:
-            raise OptionError("--eps was given without --adversarial", "--adversarial nfgsm --eps 8/255")
+    recipe, steps, beta = (settings[name] for name in ("adversarial", "adversarial_steps", "trades_beta"))
+    if recipe is None:
+        for name in ("eps", "adversarial_steps", "trades_beta"):
+            if settings[name] is not None:
+                raise OptionError(f"--{name.replace('_', '-')} was given without --adversarial", "--adversarial nfgsm --eps 8/255")
         return {}
-    hook = AdversarialBatches(settings["adversarial"], _eps(settings, model))
-    return {"batch_hook": hook, "loss": TradesLoss()} if settings["adversarial"] == "trades" else {"batch_hook": hook}
+    if steps is not None and recipe not in ("pgd", "trades"):
+        raise OptionError(f"--adversarial-steps was given with {recipe}, which takes one step", "--adversarial pgd")
+    if beta is not None and recipe != "trades":
+        raise OptionError(f"--trades-beta was given with {recipe}; it is of trades", "--adversarial trades")
+    hook = AdversarialBatches(recipe, _eps(settings, model), steps=steps)
+    if recipe != "trades":
+        return {"batch_hook": hook}
+    return {"batch_hook": hook, "loss": TradesLoss() if beta is None else TradesLoss(beta)}
 
 
 def _distillation(settings, model, open_model, record):

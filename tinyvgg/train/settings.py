@@ -3,5 +3,5 @@ DEFAULTS = {"arch": "light", "data": None, "weights": None, "epochs": 10, "batch
             "learning_rate": None, "schedule": "constant", "warmup": 0.0, "weight_decay": None, "label_smoothing": 0.0,
             "augment": "none", "dropout": None, "ema": None, "swa": False, "validation": 0.1, "limit": None, "keep": "last",
             "patience": None, "classes": None, "input_range": None, "mean": None, "deviation": None, "adversarial": None,
-            "eps": None, "distill": None, "temperature": None,
+            "eps": None, "adversarial_steps": None, "trades_beta": None, "distill": None, "temperature": None,
             "teacher_share": None, "views": None, "seed": 0}
