@@ -10,7 +10,7 @@ from tinyvgg import models, nn
 from tinyvgg.errors import BudgetError, CheckFailed, DataError, NotYet, OptionError, QuantError, ShapeError
 from tinyvgg.nn import layers as L
 from tinyvgg.quant.auto import knapsack
-from tinyvgg.quant.calibrate import Histogram, calibrate, least_error_range, percentile_range
+from tinyvgg.quant.calibrate import Histogram, calibrate, least_error_range, percentile_range, steady_range, survey
 from tinyvgg.quant.equalize import correct_biases, equalize
 from tinyvgg.quant.finetune import finetune, start_codebooks
 from tinyvgg.quant.fuse import fuse
@@ -53,7 +53,7 @@ def test_int8_is_as_good_as_float(learnt):
     x_test, y_test = task(1000, seed=1)
     floats = accuracy(model, x_test.astype(np.float32) / 255, y_test)
     assert floats > 0.8
-    for calibration in ("minmax", "percentile", "error", "best"):
+    for calibration in ("minmax", "percentile", "error", "steady", "best"):
         q = compress(model, "int8", x[:128], calibration=calibration)
         assert abs(accuracy(q, x_test, y_test) - floats) < 0.02
     assert q.graph.facts["calibration"]["images"] == 128 and len(q.graph.facts["calibration"]["images_sha256"]) == 64
@@ -163,6 +163,24 @@ def test_ranges_by_name():
     low, high = least_error_range(h)
     assert low == 0 and 14 < high < 100
     assert least_error_range(Histogram(0.0, 1.0, np.ones(2048, int))) == (0.0, 1.0)
+
+
+def test_steady_ranges_do_not_follow_small_changes():
+    """Ends go to the nearest quarter of an octave, so that other images of the same kind give the same integers."""
+    counts = np.zeros(2048, int)
+    counts[:1500] = 1000
+    found = {steady_range(Histogram(-4.0 * grown, 4.0 * grown, counts)) for grown in (0.96, 1.0, 1.04)}
+    assert found == {(-4.0, 2 ** 0.75)} and percentile_range(Histogram(-4.0, 4.0, counts))[1] == pytest.approx(1.86, abs=0.01)
+    assert steady_range(Histogram(0.0, 0.0, counts * 0)) == (0.0, 0.0)
+
+
+def test_steady_counts_every_image(learnt):
+    model, x, _ = learnt
+    graph = fuse(model)
+    known = survey(graph, x, counted=len(x)).by("steady")
+    assert calibrate(graph, x, method="steady") == known and len(x) > 128
+    assert all(float(4 * np.log2(abs(end))).is_integer() for low, high in
+               (known[name] for name in survey(graph, x).histograms) for end in (low, high) if end)
 
 
 def test_divergence_is_zero_only_for_equal_answers():

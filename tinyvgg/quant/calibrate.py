@@ -3,6 +3,8 @@
 minmax       the least and largest value met
 percentile   leave out the outermost 0.01 % on either side
 error        the range whose 256 levels give the least squared error over the values met (also called MSE calibration)
+steady       percentile over all of the images, each end then taken to the nearest of four steps an octave: images drawn anew give the
+             same ranges in most tensors, and with them the same integers; the others' rounding changes as a whole with any range
 """
 
 from dataclasses import dataclass
@@ -13,9 +15,11 @@ from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.images import float_images
 from tinyvgg.quant.simulate import run
 
-METHODS = ("minmax", "percentile", "error")
+METHODS = ("minmax", "percentile", "error")  # those that "best" chooses among
+STEADY = "steady"
 BINS = 2048
 OUTERMOST = 1e-4
+STEPS = 4  # an octave, of steady
 COUNTED = 128  # images that histograms are of
 BATCH = 64
 
@@ -38,9 +42,9 @@ def as_float_images(x, graph):
 
 def calibrate(graph, x, *, method="minmax"):
     """Return {op: (low, high)} of every tensor of a float Graph, over images x (N, H, W, C), uint8 or in the input range."""
-    if method not in METHODS:
-        raise OptionError(f"there is no calibration {method!r}; expected one of {', '.join(METHODS)}")
-    return survey(graph, x, counted=0 if method == "minmax" else COUNTED).by(method)
+    if method not in (*METHODS, STEADY):
+        raise OptionError(f"there is no calibration {method!r}; expected one of {', '.join((*METHODS, STEADY))}")
+    return survey(graph, x, counted={"minmax": 0, STEADY: len(x)}.get(method, COUNTED)).by(method)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Survey:
 
     def by(self, method):
         """{op: (low, high)}"""
-        search = {"minmax": lambda h: (h.low, h.high), "percentile": percentile_range, "error": least_error_range}[method]
+        search = {"percentile": percentile_range, "error": least_error_range, STEADY: steady_range}.get(method)
         return self.ranges if method == "minmax" else {**self.ranges, **{name: search(h) for name, h in self.histograms.items()}}
 
 
@@ -100,6 +104,11 @@ def percentile_range(h, outermost=OUTERMOST):
     low = edges[np.searchsorted(cumulative, outermost, side="right")] if h.low < 0 else h.low
     high = edges[np.searchsorted(cumulative, 1 - outermost) + 1]
     return (float(low), float(high)) if high > low else (h.low, h.high)
+
+
+def steady_range(h):
+    """percentile_range with each end at the nearest power of two to the 1/STEPS."""
+    return tuple(float(np.sign(end) * 2 ** (round(np.log2(abs(end)) * STEPS) / STEPS)) if end else 0.0 for end in percentile_range(h))
 
 
 def least_error_range(h, steps=100):

@@ -7,7 +7,7 @@ import numpy as np
 from tinyvgg.classifier import as_classes
 from tinyvgg.errors import OptionError
 from tinyvgg.nn.losses import log_softmax
-from tinyvgg.quant.calibrate import COUNTED, METHODS, as_float_images, calibrate, survey
+from tinyvgg.quant.calibrate import COUNTED, METHODS, STEADY, as_float_images, calibrate, survey
 from tinyvgg.quant.equalize import correct_biases, equalize
 from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.lower import lower, per_channel_int8
@@ -16,7 +16,7 @@ from tinyvgg.quant.sharing import sharer
 from tinyvgg.quant.simulate import run
 from tinyvgg.report.record import sha256_arrays
 
-CALIBRATIONS = (*METHODS, "best")
+CALIBRATIONS = (*METHODS, STEADY, "best")
 JUDGED = 128  # images by which calibrations and bits are compared
 
 
@@ -26,7 +26,7 @@ class Options:
 
     codebook: str = "int8"  # entries of the shared schemes: int8 (integer model) or float (float model)
     per: str = "layer"  # one codebook a layer or a channel
-    calibration: str = "best"  # minmax, percentile, error, or best, which also tries equalisation and bias correction
+    calibration: str = "best"  # a method of calibrate, or best, which also tries equalisation and bias correction
     calibration_images: int = 512  # the first so many of x
     epochs: int = 0  # of fine-tuning
     fixed_indices: bool = False  # fine-tuning: indices into codebooks stay as they are
