@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from torch_peer import Work  # noqa: E402
 
 from tinyvgg import attacks, data, zoo  # noqa: E402
-from tinyvgg.attacks.norms import size  # noqa: E402
+from tinyvgg.attacks.norms import parse_eps, size  # noqa: E402
 from tinyvgg.report.record import versions, write_json  # noqa: E402
 
 EPS = {"linf": 8 / 255, "l2": 0.5}
@@ -39,6 +39,8 @@ def main():
     parser.add_argument("-n", type=int, default=100)
     parser.add_argument("--near", type=int, default=16, help="images of the attacks that look for the nearest one (default 16)")
     parser.add_argument("--work", default="ladder,attacks,nearest,labels")
+    parser.add_argument("--ladders", default=",".join(f"{norm}:{eps * 255:g}/255" for norm, eps in EPS.items()), metavar="NORM:EPS,...",
+                        help="what --work ladder is of (default linf:8/255,l2:127.5/255)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", metavar="FILE.json")
     arguments = parser.parse_args()
@@ -102,7 +104,8 @@ def ladders(both, arguments):
     """Our standard ladder beside AutoAttack's standard version, one thread of processor time each as far as both let it."""
     n = len(both.x)
     x, y = both.torch(n)
-    for norm, eps in EPS.items():
+    for norm, eps in (word.split(":") for word in arguments.ladders.split(",")):
+        eps = parse_eps(eps)
         start = time.process_time()
         own = attacks.ladder(both.model, both.x, both.y, eps=eps, norm=norm, version="standard")
         middle = time.process_time()
