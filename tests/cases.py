@@ -91,6 +91,10 @@ CASES = [
     case("gru", lambda: layers.GRU(4), (2, 5, 3)),
     case("gru, sequences, reset before", lambda: layers.GRU(3, reset_after=False, return_sequences=True), (2, 5, 3)),
     case("gru, no bias", lambda: layers.GRU(3, use_bias=False), (2, 5, 3)),
+    case("simple rnn", lambda: layers.SimpleRNN(4), (2, 5, 3)),
+    case("simple rnn, sequences, backwards", lambda: layers.SimpleRNN(3, "sigmoid", use_bias=False, return_sequences=True,
+                                                                      go_backwards=True), (2, 5, 3)),
+    case("lstm, hard sigmoid of Keras 2", lambda: layers.LSTM(3, recurrent_activation="keras2_hard_sigmoid"), (2, 4, 3)),
     case("bidirectional", lambda: layers.Bidirectional(layers.LSTM(3)), (2, 5, 3)),
     case("bidirectional, sequences, sum", lambda: layers.Bidirectional(layers.GRU(3, return_sequences=True), "sum"), (2, 5, 3)),
     case("bidirectional, two unlike, product", lambda: layers.Bidirectional(

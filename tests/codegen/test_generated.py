@@ -35,8 +35,8 @@ def fixed(rng):
     return with_variants(graph, {op.name: v for op, v in zip(graph.ops[1:], VARIANTS[2:], strict=False)})
 
 
-def every_op():
-    """A network of the layers that the other graphs lack."""
+def every_op(floats=False):
+    """A network of the layers that the other graphs lack; `floats`: also those that have no integers."""
     from tinyvgg import nn
     from tinyvgg.nn import layers as L
     image = nn.Input((6, 5, 4))
@@ -47,7 +47,8 @@ def every_op():
     node = L.Subtract()([L.Maximum()([L.Average()([L.Multiply()([node, gate]), image]), node]), image])
     node = L.Concatenate()([node, image])
     for layer in (L.UpSampling2D(), L.Cropping2D(1), L.Permute((3, 1, 2)), L.ZeroPadding2D(((1, 0), (0, 2))), L.MaxPooling2D(),
-                  L.AveragePooling2D(3, strides=2, padding="same"), L.Softmax(), L.Flatten(), L.Activation("tanh"),
+                  L.AveragePooling2D(3, strides=2, padding="same"), L.Softmax(),
+                  L.PReLU("glorot_uniform"), *[L.LayerNormalization()] * floats, L.Flatten(), L.Activation("tanh"),
                   L.Reshape((3, -1)), L.Conv1D(6, 2), L.Flatten(), L.Dense(10, activation="softmax")):
         node = layer(node)
     return nn.Model(image, node)
@@ -74,7 +75,7 @@ def folders(small, tmp_path_factory):
     graphs["fixed"] = fixed(rng)
     graphs["one_layer"] = one_layer()
     graphs["ops"] = quantize(every_op(), rng.integers(0, 256, (4, 6, 5, 4), dtype=np.uint8)).graph
-    graphs["float_ops"] = fuse(every_op())
+    graphs["float_ops"] = fuse(every_op(floats=True))
     root = tmp_path_factory.mktemp("generated")
     for name, graph in graphs.items():
         codegen.generate(graph, root / name, name=name)

@@ -103,12 +103,13 @@ ACTIVATIONS = {         # activation in the file, version, what it computes, arr
 }
 
 
-def test_a_hard_sigmoid_here_is_written_so_that_both_versions_compute_it(tmp_path):
+@pytest.mark.parametrize("name", ["hard_sigmoid", "keras2_hard_sigmoid"])
+def test_a_hard_sigmoid_here_is_written_so_that_both_versions_compute_it(name, tmp_path):
     """Keras 2 and Keras 3 compute different things by that name."""
     def conv():
-        return layers.Conv2D(3, 2, activation="hard_sigmoid", input_shape=(5, 5, 2))
+        return layers.Conv2D(3, 2, activation=name, input_shape=(5, 5, 2))
     start, x = nn.Input((5, 5, 2)), images()
-    for model in (nn.Sequential([conv(), layers.Activation("hard_sigmoid"), layers.Flatten(), layers.Dense(2)], input_range=(-50, 50)),
+    for model in (nn.Sequential([conv(), layers.Activation(name), layers.Flatten(), layers.Dense(2)], input_range=(-50, 50)),
                   nn.Model(start, layers.Add()([conv()(start), layers.Conv2D(3, 2)(start)]), input_range=(-50, 50))):
         for ending in (".h5", ".keras", ".weights.h5"):
             model.save(tmp_path / f"m{ending}")
@@ -358,6 +359,27 @@ def test_recurrent_arrays_are_kept(kind, ending, tmp_path):
     with h5py.File(io.BytesIO(image)) as file:
         for name, values in groups.items():
             assert [file[f"{name}/vars/{i}"][()].tobytes() for i in range(len(values))] == [a.tobytes() for a in values]
+
+
+@pytest.mark.parametrize(("version", "slope"), [("2.15.0", 0.2), ("2.2.4", 0.2), ("3.15.1", 1 / 6)])
+def test_recurrent_hard_sigmoid_means_what_its_version_computes(version, slope, tmp_path):
+    """The recurrent activation of every LSTM before Keras 2.3 unless its owner said otherwise."""
+    layer = entry("LSTM", "r", units=2, activation="tanh", recurrent_activation="hard_sigmoid")
+    model = tinyvgg.load_model(as_keras(tmp_path / "m.keras", chain(layer, shape=(4, 3)), {"layers/lstm/cell": CELL}, version))
+    x = np.random.default_rng(5).random((2, 4, 3), dtype=np.float32)
+    h = c = np.zeros((2, 2))
+    for t in range(4):
+        z = x[:, t] @ CELL[0] + h @ CELL[1] + CELL[2]
+        i, f, o = (np.clip(slope * z[:, k:k + 2] + 0.5, 0, 1) for k in (0, 2, 6))
+        c = f * c + i * np.tanh(z[:, 4:6])
+        h = o * np.tanh(c)
+    assert np.abs(model.predict(x) - h).max() < 1e-6
+    model.save(tmp_path / "m.npz")
+    assert np.array_equal(tinyvgg.load_model(tmp_path / "m.npz").predict(x), model.predict(x))
+    for lost in (model, nn.Sequential([layers.InputLayer((4, 3)), layers.LSTM(2, activation="hard_sigmoid", name="r")])):
+        with pytest.raises(NotYet, match="'r' .LSTM."):
+            lost.save(tmp_path / "again.h5")
+        assert not (tmp_path / "again.h5").exists()
 
 
 def test_recurrent_hard_sigmoid_is_not_converted(tmp_path):

@@ -189,6 +189,7 @@ PARTS = {
     lacking.Recurrent: _recurrent,
     L.LSTM: _recurrent,
     L.GRU: _recurrent,
+    L.SimpleRNN: _recurrent,
     lacking.Bidirectional: _bidirectional,
     L.Bidirectional: _bidirectional,
     lacking.TimeDistributed: _wrapped,

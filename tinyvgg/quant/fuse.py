@@ -334,6 +334,7 @@ _RULES = {
     L.LSTM: _recurrent,
     L.GRU: _recurrent,
     L.Bidirectional: _recurrent,
+    L.SimpleRNN: _recurrent,
     **{layer: _own_op(cls) for cls in OPS.values() for layer in cls.layers},
     L.InputLayer: _input,
     L.Rescaling: _rescaling,

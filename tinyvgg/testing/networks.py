@@ -283,7 +283,7 @@ def _series_moved(node, draw):
 
 
 def _recurrent(node, draw):
-    kind, more = draw.choice(((L.LSTM, {}), (L.GRU, {}), (L.GRU, {"reset_after": False})))
+    kind, more = draw.choice(((L.LSTM, {}), (L.SimpleRNN, {}), (L.GRU, {}), (L.GRU, {"reset_after": False})))
     layer = kind(draw.randint(1, 6), return_sequences=True, go_backwards=draw.random() < 0.3, **more)
     return (L.Bidirectional(layer, draw.choice(("concat", "sum", "ave", "mul"))) if draw.random() < 0.3 else layer)(node)
 

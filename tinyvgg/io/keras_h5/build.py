@@ -13,6 +13,7 @@ from tinyvgg.nn.graph import as_calls, connect, input_node
 from tinyvgg.nn.layers import BatchNormalization, InputLayer, TrainingOnly
 
 FLOATS = {"float32": np.float32, "float64": np.float64}
+_HARD_SIGMOIDS = {"hard_sigmoid": "3", "keras2_hard_sigmoid": "2"}           # of which version each is the hard_sigmoid
 _OF_OURS = ("unbiased_moving_variance",)        # settings of layers here that Keras has not
 
 
@@ -170,10 +171,11 @@ def _spell_out(found, model):
 
 def _written_apart(layer, settings):
     """[(class_name, settings)] that follow a layer in a file instead of its activation."""
-    if layer.activation.name != "hard_sigmoid":
+    version = _HARD_SIGMOIDS.get(layer.activation.name)
+    if version is None:
         return []
     return [(class_name, {**own, "name": f"{layer.name}_{class_name.lower()}", "dtype": settings["dtype"], "trainable": layer.trainable})
-            for class_name, own in meaning.hard_sigmoid("3")]
+            for class_name, own in meaning.hard_sigmoid(version)]
 
 
 def _prepend_input(found, model):
@@ -192,7 +194,7 @@ def exported(layer, class_name, dtype):
         settings = {**layer.settings, **{k: v for k, v in settings.items() if k not in ("kind", "settings")}}
     if class_name == "InputLayer":
         settings["batch_input_shape"] = [None, *settings.pop("shape")]
-    if settings.get("activation") == "hard_sigmoid":
+    if layer.activation.name in _HARD_SIGMOIDS:
         settings["activation"] = "linear"           # see _spell_out
     if class_name == "LeakyReLU":
         settings["alpha"] = settings.pop("negative_slope")

@@ -50,6 +50,7 @@ def check_both(description):
                          f"Keras 3; written for both are {', '.join(sorted(BOTH))}")
         for name in _activations(leaf.config):
             if name not in SHARED:
+                name = str(name).removeprefix("keras2_")
                 raise NotYet(f"layer {leaf.name!r} ({leaf.class_name}) has the activation {name!r}, which Keras 2 and Keras 3 do not "
                              f"compute alike, or one of them has not; written for both are {', '.join(SHARED)}")
 

@@ -43,10 +43,8 @@ def _kind(leaf):
     """The class below for a leaf, or None where the engine's own is right."""
     if leaf.class_name == "Concatenate":
         return None if leaf.config.get("axis", -1) in (-1, None) else AnyConcatenate
-    if leaf.class_name in RECURRENT and "hard_sigmoid" in (leaf.config.get("activation"), leaf.config.get("recurrent_activation")):
-        return Recurrent                # not run, for the two versions of Keras mean different things by it
     if leaf.class_name == "Bidirectional":
-        return Bidirectional            # of a SimpleRNN too, which is not run
+        return Bidirectional            # of a GRU that does not say reset_after, too: as before there was one
     return None if leaf.class_name in LAYERS else LACKING.get(leaf.class_name)
 
 
@@ -195,8 +193,7 @@ def _pair(value):
 
 
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")
-LACKING = {"SimpleRNN": Recurrent,
-           "TimeDistributed": TimeDistributed, "Embedding": Embedding, "Conv2DTranspose": Conv2DTranspose,
+LACKING = {"TimeDistributed": TimeDistributed, "Embedding": Embedding, "Conv2DTranspose": Conv2DTranspose,
            "SpatialDropout3D": Nothing}
 
 

@@ -62,8 +62,10 @@ def neutral(class_name, raw, changes=None, version=""):
 
 def _name_of(value, version, where, class_name):
     found = meaning.activation(value, version, where)
-    if isinstance(found, str) or value == "hard_sigmoid" and class_name in RECURRENT:
-        return found if isinstance(found, str) else value           # which convert refuses, and which costs what it costs
+    if isinstance(found, str):
+        return found
+    if value == "hard_sigmoid" and class_name in RECURRENT:         # which is computed here, but by no name in both versions
+        return "hard_sigmoid" if version.startswith("3") else "keras2_hard_sigmoid"
     if class_name in RECURRENT or class_name.startswith("ConvLSTM"):
         raise NotYet(f"{where} has the activation {_shown(value)} within its steps, which the two versions of Keras do not "
                      "compute alike")
@@ -265,9 +267,6 @@ def layer_settings(class_name, config):
     if config.get("activation") is not None and config["activation"] not in ACTIVATIONS:
         raise NotYet(f"{where} has the activation {config['activation']!r}; computed here are {', '.join(ACTIVATIONS)}",
                      "tinyvgg convert and tinyvgg summary take the file all the same")
-    if class_name in RECURRENT and "hard_sigmoid" in (config.get("activation"), config.get("recurrent_activation")):
-        raise NotYet(f"{where} has a hard_sigmoid within its steps, which the two versions of Keras do not compute alike",
-                     "tinyvgg summary takes the file all the same")
     if class_name in PASSING:
         return {"name": config.get("name"), "trainable": config.get("trainable", True), "kind": class_name,
                 "settings": {k: v for k, v in config.items() if k not in ("name", "trainable", "dtype", "batch_input_shape")}}

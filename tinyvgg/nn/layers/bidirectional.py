@@ -3,9 +3,10 @@ import numpy as np
 
 from tinyvgg.errors import FormatError, OptionError, ShapeError
 from tinyvgg.nn.layers.base import Layer, choice
-from tinyvgg.nn.layers.recurrent import GRU, LSTM, _Recurrent
+from tinyvgg.nn.layers.recurrent import GRU, LSTM, SimpleRNN, _Recurrent
 
 SIDES = ("forward", "backward")
+KINDS = {"LSTM": LSTM, "GRU": GRU, "SimpleRNN": SimpleRNN}
 MODES = ("concat", "sum", "ave", "mul")
 
 
@@ -13,7 +14,7 @@ class Bidirectional(Layer):
     """Two layers on the same series (N, L, C), one of them backwards, and their results joined: side by side (N, ..., U + V), or
     summed, averaged, multiplied (N, ..., U). With return_sequences the second's steps are turned, so that steps match.
 
-    layer: an LSTM or GRU, or its {"class_name", "config"}; the second one is like it, the other way, or backward_layer, which
+    layer: an LSTM, GRU or SimpleRNN, or its {"class_name", "config"}; the second one is like it, the other way, or backward_layer, which
     goes the other way too. Arrays are the first one's, then the second's: forward_kernel, ..., backward_kernel, ...
     """
 
@@ -100,13 +101,13 @@ def _described(layer):
 
 
 def _recurrent(layer):
-    """A layer of its own, with the settings of an LSTM or GRU or of its description."""
+    """A layer of its own, with the settings of a recurrent layer or of its description."""
     if isinstance(layer, _Recurrent):
         layer = _described(layer)
     name = layer.get("class_name") if isinstance(layer, dict) else type(layer).__name__
-    if name not in ("LSTM", "GRU") or not isinstance(layer, dict):
-        raise OptionError(f"Bidirectional of {str(name)[:40]}; expected an LSTM or a GRU")
+    if name not in KINDS or not isinstance(layer, dict):
+        raise OptionError(f"Bidirectional of {str(name)[:40]}; expected an LSTM, a GRU or a SimpleRNN")
     try:
-        return {"LSTM": LSTM, "GRU": GRU}[name](**layer["config"])
+        return KINDS[name](**layer["config"])
     except (KeyError, TypeError) as error:
         raise FormatError(f"the {name} within a Bidirectional has settings that do not fit: {error}") from error

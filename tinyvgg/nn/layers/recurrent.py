@@ -1,4 +1,4 @@
-"""LSTM (Hochreiter and Schmidhuber 1997) and GRU (Cho et al. 2014), as Keras computes them.
+"""LSTM (Hochreiter and Schmidhuber 1997), GRU (Cho et al. 2014) and the simple one (Elman 1990), as Keras computes them.
 
 Letters: N series of L steps with C channels, U units, G gates. kernel (C, G*U), recurrent_kernel (U, G*U), bias; gates lie side by side.
 Weights of a step are those of every step; on the way back (Werbos 1990) their gradients are summed over the steps.
@@ -102,6 +102,27 @@ class _Recurrent(Layer):
         if self.use_bias:
             sums["bias"] += dz.sum(axis=0)
         return dz @ self.parameters["kernel"].T, dz @ self.parameters["recurrent_kernel"].T
+
+
+class SimpleRNN(_Recurrent):
+    """h = a(x W + h R + b)."""
+
+    options = ("units", "activation", "use_bias", "kernel_initializer", "recurrent_initializer", "bias_initializer", "return_sequences",
+               "go_backwards", "return_state", "stateful")
+    gates, states = 1, 1
+
+    def __init__(self, units, activation="tanh", **common):
+        super().__init__(units, activation, **common)
+
+    def step(self, x, state):
+        z = x @ self.parameters["kernel"] + state[0] @ self.parameters["recurrent_kernel"]
+        z = z + self.parameters["bias"] if self.use_bias else z
+        return (self.inner.forward(z),), (x, state[0], z)
+
+    def step_back(self, kept, dstate, sums):
+        x, h, z = kept
+        dx, dh = self.pull((x, h), self.inner.backward(dstate[0], z), sums)
+        return dx, (dh,)
 
 
 class LSTM(_Recurrent):
