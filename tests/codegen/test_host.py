@@ -140,6 +140,16 @@ def test_plain_arithmetic_gives_the_golden_table(tmp_path):
     assert [rounded(a, b) for a, b, _ in table] == [y for _, _, y in table]
 
 
+def test_a_network_that_ends_in_a_map():
+    """A backbone without its head: results have the network's shape."""
+    model = nn.Sequential([L.InputLayer((6, 5, 2)), L.Conv2D(3, 3, strides=2)], seed=1)
+    x = np.random.default_rng(0).random((4, 6, 5, 2), dtype=np.float32)
+    q = quantize(model, x)
+    floats, integers = HostModel(model, flags=FAST), HostModel(q, flags=FAST)
+    assert floats.outputs(x).shape == (4, 2, 2, 3) and np.allclose(floats.outputs(x), model.outputs(x), atol=1e-6)
+    assert np.array_equal(integers.raw_logits(x), q.integer_logits(x))
+
+
 def test_wrong_images(light):
     host = HostModel(light[1], flags=FAST)
     with pytest.raises(ShapeError):
