@@ -225,7 +225,7 @@ class HostModel:
         return convert(x, self.bounds, shape=self.input_shape)
 
     def _answers(self, x, observer=None):
-        """Raw logits (N, classes), of a network that ends in a map (N, H, W, C), and probabilities or None."""
+        """Raw logits (N, classes), and probabilities or None."""
         x, logits, softmax = self.check_images(x), self.graph.logits, self.program.softmax
         raw = np.empty((len(x), logits.nbytes // np.dtype(logits.dtype).itemsize), logits.dtype)
         probabilities = None if softmax is None else np.empty((len(x), logits.shape[-1]), softmax.dtype)
@@ -237,7 +237,7 @@ class HostModel:
             status = self._run(x[i].ctypes.data_as(ctypes.c_void_p), *outputs, arena, observer)
             if status:
                 raise CheckFailed(f"the generated code refused its arguments: {STATUS.get(status, status)}")
-        return raw.reshape(len(x), *logits.shape), probabilities
+        return raw, probabilities
 
     def __repr__(self) -> str:
         return f"<HostModel {self.name!r}: {len(self.program.layers)} layers, arena {self.program.arena_bytes:,} bytes>"

@@ -28,7 +28,7 @@ class QuantizedModel(GraphClassifier):
         """x (N, *input_shape) -> (N, K) int16, or uint8 where the last layer is not a Dense: the bytes that C gives."""
         x, plan = self.check_images(x), self._fast_plan()
         if plan is not None:
-            return plan.infer(x).reshape(len(x), self.n_outputs)
+            return plan.infer(x).reshape(len(x), -1 if len(x) else self.n_outputs)
         parts = [run(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
         return np.concatenate(parts).reshape(len(x), -1) if parts else np.zeros((0, self.graph.logits.shape[-1]), np.int16)
 
