@@ -164,10 +164,28 @@ def test_an_integer_model_is_written_and_read_again(tmp_path, capsys):
     again = io.load_model(tmp_path / "small.tflite")
     ours, theirs = compressed.trace(x), again.trace(x)
     for name in ("conv2d", "depthwise_conv2d", "add", "average_pooling2d"):
-        assert np.abs(ours[name].astype(int) - theirs[name].reshape(ours[name].shape)).max() <= 3, name
+        apart = np.abs(ours[name].astype(int) - theirs[name].reshape(ours[name].shape))
+        assert apart.max() <= (1 if name == "conv2d" else 3), name
+        assert name != "conv2d" or (apart > 0).mean() < 0.01, "a batch-norm after a ReLU is rounded once"
     assert (compressed.labels(x) == again.labels(x)).mean() > 0.9
     assert main(["convert", str(tmp_path / "small.tflite"), str(tmp_path / "other.tflite")]) == 2
     assert "stays that file" in capsys.readouterr().err
+
+
+def test_a_limit_of_each_channel_is_a_table(tmp_path):
+    s, path = Sketch(), tmp_path / "limit.tflite"
+    x = s.tensor("x", (1, 4), "int8", scale=0.1, zero=3)
+    low = s.constant("low", np.array([[-128, 0, 50, 127]], np.int8), scale=0.1, zero=3)
+    y = s.add("MAXIMUM", [x, low], s.tensor("net/larger", (1, 4), "int8", scale=0.1, zero=3))
+    high = s.constant("high", np.array([90], np.int8), scale=0.1, zero=3)
+    path.write_bytes(s.bytes(x, s.add("MINIMUM", [high, y], s.tensor("net/both", (1, 4), "int8", scale=0.1, zero=3))))
+    images = np.random.default_rng(0).integers(0, 256, (50, 4), dtype=np.uint8)
+    expected = np.minimum(np.maximum(images, [0, 128, 178, 255]), 218)
+    np.testing.assert_array_equal(io.load_model(path).integer_logits(images), expected)
+    s.add("MAXIMUM", [x, y], s.tensor("net/two", (1, 4), "int8", scale=0.1, zero=3))
+    path.write_bytes(s.bytes(x, s.operators[-1].outputs[0]))
+    with pytest.raises(NotYet, match=r"'two' \(MAXIMUM\): it has two results"):
+        io.load_model(path)
 
 
 def test_maps_side_by_side(tmp_path):

@@ -1,8 +1,9 @@
 """An integer graph of this library as a .tflite file that TensorFlow Lite runs: its own rounding, the same scales.
 
-What TensorFlow Lite has no equal of becomes what it has: a batch-norm after an activation is a depthwise 1x1 convolution, which
-multiplies and adds by channel with one rounding; a mean with a scale of its own is a depthwise convolution of ones; a dense layer,
-whose weights have a scale for each channel here, is a convolution of 1x1. Logits of 16 bits become 8.
+What TensorFlow Lite has no equal of becomes what it has: a batch-norm after a ReLU goes into the convolution, and the ReLU becomes
+MAXIMUM (MINIMUM where the gain is negative) with a level for each channel; after a leaky ReLU it is a depthwise 1x1 convolution; a mean
+with a scale of its own is a depthwise convolution of ones; a dense layer, whose weights have a scale for each channel here, is a
+convolution of 1x1. Logits of 16 bits become 8.
 """
 import math
 
@@ -12,6 +13,7 @@ from tinyvgg.errors import NotYet
 from tinyvgg.io.tflite.read import Contents, Operator
 from tinyvgg.io.tflite.write import tensor, write
 from tinyvgg.nn.layers._spatial import padding_for
+from tinyvgg.quant.fixedpoint import multiply_high_rounded, saturate
 from tinyvgg.quant.ops.add import Add
 from tinyvgg.quant.ops.average_pool2d import AveragePool2D
 from tinyvgg.quant.ops.conv2d import Conv2D
@@ -79,8 +81,12 @@ class _File:
         target = self.constant(f"{name}/shape", np.array([1, *shape], np.int32))
         return self.add("RESHAPE", [x, target], self.values(name, shape, x.scale, x.zero + 128))
 
-    def convolution(self, kind, x, name, shape, weights, scales, bias, levels, activation=NONE, geometry=None):
-        """A convolution: weights int8 as TensorFlow Lite lays them out, their scales (F,), bias real (F,), levels (scale, zero)."""
+    def convolution(self, kind, x, name, shape, weights, scales, bias, levels, geometry=None, side=0):
+        """A convolution: weights int8 as TensorFlow Lite lays them out, their scales (F,), bias real (F,), levels (scale, zero).
+
+        side: 1 where all results of a channel are above zero, -1 where below, 0 where either. The first of the two roundings lets a
+        result that is not yet half a level away from zero pass for a half, by half a unit of what it gives: the bias takes that back.
+        """
         geometry = {"strides": (1, 1), "padding": NO_PADDING, "dilation": (1, 1), "kernel": (1, 1)} | (geometry or {})
         size = x.shape[1:3]
         same = padding_for("same", size, geometry["kernel"], geometry["strides"], geometry["dilation"])
@@ -90,12 +96,14 @@ class _File:
         axis = 0 if kind == "CONV_2D" else 3
         w = self.constant(f"{name}/weights", weights, scale=scales, zero=np.zeros(len(scales)), axis=axis)
         unit = x.scale * scales.astype(np.float64)
-        whole = np.clip(np.rint(bias / unit), -(2**30), 2**30).astype(np.int32)
+        part, exponent = np.frexp(unit / levels[0])
+        early = np.where(exponent < 0, side * 0.5 / part, 0)
+        whole = np.clip(np.rint(bias / unit - early), -(2**30), 2**30).astype(np.int32)
         b = self.constant(f"{name}/bias", whole, scale=unit, zero=np.zeros(len(scales)), axis=0)
         (sh, sw), (dh, dw) = geometry["strides"], geometry["dilation"]
         more = {"DepthMultiplier": weights.shape[3] // x.shape[3]} if kind == "DEPTHWISE_CONV_2D" else {}
         return self.add(kind, [x, w, b], self.values(name, shape, *levels), Padding=0 if padding == same and padding != NO_PADDING else 1,
-                        StrideH=sh, StrideW=sw, DilationHFactor=dh, DilationWFactor=dw, FusedActivationFunction=activation, **more)
+                        StrideH=sh, StrideW=sw, DilationHFactor=dh, DilationWFactor=dw, FusedActivationFunction=NONE, **more)
 
     def padded(self, x, padding, name):
         (top, bottom), (left, right) = padding
@@ -114,46 +122,67 @@ def _weighted(file, op):
         x = file.shaped(x, (1, 1, op.weights.shape[1]), f"{op.name}/flat")
     elif len(x.shape) == 2:
         x = file.shaped(x, (1, 1, x.shape[1]), f"{op.name}/map")
-    levels, size = _levels(op), getattr(op, "size", (1, 1))
-    shape = (*size, op.weights.shape[0])
-    _, tail = dequantized(op, x.scale)
-    sign = np.sign(op.tail.multiplier.astype(np.float64))
-    unit = op.scale * np.abs(op.tail.multiplier.astype(np.float64)) / 2.0**32 * 2.0**op.tail.shift     # real value of acc's 1
-    plain = tail.activation == "none"
-    bias = np.where(sign == 0, 0, unit * op.tail.bias)
-    weights, geometry = _laid_out(op, sign if plain else np.ones(len(sign)))
+    shape = (*getattr(op, "size", (1, 1)), op.weights.shape[0])
     kind = "DEPTHWISE_CONV_2D" if isinstance(op, DepthwiseConv2D) else "CONV_2D"
-    if plain:
-        y = file.convolution(kind, x, f"{op.name}/sums" if op.pool else op.name, shape, weights, _sound(unit / x.scale),
-                             sign * bias + tail.shift, levels, geometry=geometry)
-    else:
-        y = _with_activation(file, op, kind, x, shape, weights, unit, bias, tail, levels, geometry)
-    file.held[op.name] = _pooled(file, op, y)
+    rule = _leaky if op.tail.activation == "leaky" else _bounded
+    file.held[op.name] = _pooled(file, op, rule(file, op, kind, x, shape))
 
 
-def _with_activation(file, op, kind, x, shape, weights, unit, bias, tail, levels, geometry):
-    """The activation, in levels of the channel's own range, then gain and shift by channel as a depthwise convolution."""
-    scale, zero = levels
-    gain, shift = np.sign(op.tail.multiplier.astype(np.float64)), tail.shift.astype(np.float64)
+def _bounded(file, op, kind, x, shape):
+    """Every activation but the leaky one: gain and shift go into the convolution, whose result then stays between two levels.
+
+    gain * min(max(v, 0), high) + shift lies between shift and gain * high + shift, a level of each channel: MAXIMUM and MINIMUM.
+    So nothing is rounded a second time.
+    """
+    tail, (scale, zero), multiplier = op.tail, _levels(op), op.tail.multiplier.astype(np.float64)
+    sign, levels = np.sign(multiplier), np.abs(multiplier) / 2.0 ** (32 - tail.shift)          # levels of op for one unit of acc
+    moved = (tail.offset - op.zero * 2.0**32 / multiplier) / 2.0**tail.shift + tail.bias
+    weights, geometry = _laid_out(op, sign)
+    (low, high), unit = _ends(op), op.scale * levels
+    limits = {operator: ends for operator, ends, outermost in (("MAXIMUM", low, 0), ("MINIMUM", high, 255)) if (ends != outermost).any()}
+    y = file.convolution(kind, x, f"{op.name}/sums" if limits or op.pool else op.name, shape, weights, _sound(unit / x.scale),
+                         sign * moved * unit, (scale, zero), geometry=geometry, side=(low >= zero).astype(int) - (high <= zero))
+    for operator, ends in limits.items():
+        name = f"{op.name}/{operator.lower()}" if op.pool or operator != list(limits)[-1] else op.name
+        constant = file.constant(f"{op.name}/{operator.lower()}_of", (ends - 128).astype(np.int8).reshape(1, 1, 1, -1), scale=scale,
+                                 zero=zero - 128)
+        y = file.add(operator, [y, constant], file.values(name, shape, scale, zero))
+    return y
+
+
+def _ends(op):
+    """The lowest and the highest level (F,) that the activation leaves each channel."""
+    tail, channels = op.tail, len(op.tail.multiplier)
+    ends = [np.zeros(channels, int), np.full(channels, 255)]
+    if op.dtype != "uint8":
+        return ends
+    for v, which in ((0, 0), (tail.high, 1)) if tail.activation == "clamp" else ((0, 0),) if tail.activation == "relu" else ():
+        level = saturate(multiply_high_rounded(tail.offset + np.int32(v), tail.multiplier)).astype(int)
+        for falls in (False, True):
+            chosen = (tail.multiplier < 0) == falls
+            ends[which ^ falls] = np.where(chosen, level, ends[which ^ falls])
+    return ends
+
+
+def _leaky(file, op, kind, x, shape):
+    """LEAKY_RELU in levels of each channel's own range, then gain and shift by channel as a depthwise convolution."""
+    (scale, zero), slope, multiplier = _levels(op), op.tail.slope / 2.0**31, op.tail.multiplier.astype(np.float64)
+    unit = op.scale * np.abs(multiplier) / 2.0**32 * 2.0**op.tail.shift     # real value of acc's 1
+    weights, geometry = _laid_out(op, np.ones(len(multiplier)))
+    _, tail = dequantized(op, x.scale)
+    gain, shift = np.sign(multiplier), tail.shift.astype(np.float64)
     ends = (scale * np.array([0 - zero, 255 - zero])[:, None] - shift) / np.where(gain == 0, 1, gain)      # of what the gain meets
-    low, reach = np.zeros(len(gain)), np.maximum(ends.max(axis=0), 1e-9)
-    leaky = tail.activation == "leaky"
-    if leaky:                                           # before it the values below 0 lie that much lower
-        low = np.minimum(ends.min(axis=0), 0) / max(op.tail.slope / 2.0**31, 1e-3)
-        reach = np.maximum(reach, -low)
-    if tail.activation == "clamp":
-        high = unit / 2.0**op.tail.shift * op.tail.high
-        reach = np.minimum(reach, np.where(high > 0, high, reach))
+    low = np.minimum(ends.min(axis=0), 0) / max(slope, 1e-3)        # before it the values below 0 lie that much lower
+    reach = np.maximum(np.maximum(ends.max(axis=0), 1e-9), -low)
     first = float((low / reach).min())                   # of the levels, where each channel reaches at most 1
-    last = float((np.maximum(ends.max(axis=0), 0) / reach).max()) if leaky else 1.0
+    last = float((np.maximum(ends.max(axis=0), 0) / reach).max())
     own = ((last - first) / 255, round(-first / (last - first) * 255))
-    y = file.convolution(kind, x, f"{op.name}/sums", shape, weights, _sound(unit / x.scale / reach), bias / reach, own,
-                         NONE if leaky else RELU, geometry)
-    if leaky:
-        y = file.add("LEAKY_RELU", [y], file.values(f"{op.name}/leaky", shape, *own), Alpha=float(op.tail.slope / 2.0**31))
+    y = file.convolution(kind, x, f"{op.name}/sums", shape, weights, _sound(unit / x.scale / reach), unit * op.tail.bias / reach, own,
+                         geometry=geometry)
+    y = file.add("LEAKY_RELU", [y], file.values(f"{op.name}/leaky", shape, *own), Alpha=slope)
     ones = np.where(gain < 0, -127, 127).astype(np.int8)[None, None, None]
     return file.convolution("DEPTHWISE_CONV_2D", y, f"{op.name}/gain" if op.pool else op.name, shape, ones,
-                            _sound(reach * np.abs(gain) / 127), shift, levels)
+                            _sound(reach * np.abs(gain) / 127), shift, levels=(scale, zero))
 
 
 def _sound(scales):
@@ -206,7 +235,7 @@ def _average_pool(file, op):
     shape = op.shape if len(op.shape) == 3 else (1, 1, *op.shape)
     y = file.convolution("DEPTHWISE_CONV_2D", x, op.name, shape, np.ones((1, *op.pool_size, channels), np.int8),
                          np.full(channels, 1 / n, np.float32), np.zeros(channels), (op.scale, op.zero),
-                         geometry={"strides": op.strides, "kernel": op.pool_size})
+                         geometry={"strides": op.strides, "kernel": op.pool_size}, side=int(op.zero == 0))
     file.held[op.name] = file.shaped(y, op.shape, f"{op.name}/vector")
 
 

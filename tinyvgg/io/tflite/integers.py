@@ -369,6 +369,17 @@ def _two(network, op):
     network.put(LiteAdd.between(a, b, inputs=(a.name, b.name), shape=a.shape, low=low, high=high, **network.common(op)), op.outputs[0])
 
 
+def _limit(network, op):
+    """The larger or the smaller of a result and constants, one or one for each channel, on one scale."""
+    x = next((t for t in op.inputs if t.data is None), None)
+    if x is None or all(t.data is None for t in op.inputs):
+        raise NotYet("it has two results as inputs; expected a constant as one of them")
+    constant = next(t for t in op.inputs if t is not x)
+    if not network.levels(x) == network.levels(constant) == network.levels(op.outputs[0]):
+        raise NotYet("its inputs and its result have different scales; expected one")
+    network.table(op, x, tables.limit(op, x, constant))
+
+
 def _function(network, op):
     """A function of one level: a table."""
     x = op.inputs[0]
@@ -406,6 +417,7 @@ RULES = {
     "CONV_2D": _conv2d, "DEPTHWISE_CONV_2D": _depthwise, "FULLY_CONNECTED": _dense, "MEAN": _mean, "MAX_POOL_2D": _max_pool,
     "AVERAGE_POOL_2D": _average_pool, "RESHAPE": _reshape, "SQUEEZE": _reshape, "EXPAND_DIMS": _reshape, "PAD": _pad, "PADV2": _pad,
     "RESIZE_NEAREST_NEIGHBOR": _resize, "CONCATENATION": _concatenate, "ADD": _two, "SUB": _two, "MUL": _two, "PRELU": _prelu,
+    "MAXIMUM": _limit, "MINIMUM": _limit,
     "QUANTIZE": _quantise, "DEQUANTIZE": _dequantise, "SOFTMAX": _softmax,
     **dict.fromkeys(tables.FUNCTIONS, _function),
 }

@@ -116,6 +116,12 @@ def with_constant(op, x, constant, source, other, target, ends):
     return _saturated(_scaled(a + b, twice / (2**LEFT * to_scale)), to_zero, *ends)
 
 
+def limit(op, x, constant):
+    """The table (1 or C, 256) of the larger or the smaller of a level and a constant's."""
+    levels = _channels(constant, x).astype(np.int64)[:, None] + (128 if constant.dtype == "int8" else 0)
+    return (np.maximum if op.kind == "MAXIMUM" else np.minimum)(LEVELS[None], levels).astype(np.uint8)
+
+
 def prelu(alpha, x, source, other, target):
     """The table (C, 256) of x above its zero point, alpha x below."""
     (scale, zero), (other_scale, other_zero), (to_scale, to_zero) = source, other, target

@@ -9,7 +9,7 @@ TYPES = {name: number for number, name in DTYPES.items()}
 # Versions of the operators of int8 (and of floats, which take them too) that TensorFlow Lite registers; 1 for the others.
 VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "AVERAGE_POOL_2D": 2, "MAX_POOL_2D": 2, "ADD": 2, "SUB": 2,
             "MUL": 2, "CONCATENATION": 2, "SOFTMAX": 2, "MEAN": 2, "PAD": 2, "QUANTIZE": 2, "RELU": 2, "RELU6": 2, "LEAKY_RELU": 2,
-            "LOGISTIC": 2, "TANH": 2, "RESIZE_NEAREST_NEIGHBOR": 2}
+            "MAXIMUM": 2, "MINIMUM": 2, "LOGISTIC": 2, "TANH": 2, "RESIZE_NEAREST_NEIGHBOR": 2}
 
 
 def write(path, contents):
