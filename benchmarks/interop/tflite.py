@@ -5,7 +5,9 @@
 
 Each network is drawn, converted (float32, float16 weights, int8 by channel and by tensor, with inputs of int8, uint8 and float32) and
 run there by BUILTIN_REF without delegates; here the file is opened and answers the same images. Floats must lie within 1e-5 of the
-largest value, integers must be equal byte for byte, as C too for every tenth. Then integer models of ours are written as .tflite and run there.
+largest value, integers must be equal byte for byte, as C too for every tenth. Then integer models of ours are written as .tflite and
+run there: labels must be equal on 99.5 %, logits within 3 levels of the file's. "8 bits alone" is what rounding our own logits to
+these levels leaves of the labels. The rows are kept in benchmarks/results/tflite.json.
 """
 import argparse
 import json
@@ -26,11 +28,13 @@ from tinyvgg.errors import NotYet, TinyVGGError  # noqa: E402
 from tinyvgg.io.tflite.read import read as read_file  # noqa: E402
 from tinyvgg.quant.model import QuantizedModel  # noqa: E402
 from tinyvgg.quant.schemes import compress  # noqa: E402
+from tinyvgg.report.record import versions, write_json  # noqa: E402
 from tinyvgg.report.tables import table  # noqa: E402
 from tinyvgg.testing import assert_bit_exact  # noqa: E402
 
 CLOSE = 1e-5
 LABELS, UNITS = 0.995, 3
+RESULTS = HERE.parent / "results" / "tflite.json"
 
 
 def main():
@@ -42,6 +46,7 @@ def main():
     parser.add_argument("-n", type=int, default=1000, help="test images for these (default 1000)")
     parser.add_argument("--folder", type=Path, help="keep, or take up, the networks that were drawn")
     parser.add_argument("--vectors", help="FILE.tflite,FILE.npz: another file and its recorded answers (xq, out_reference)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows are kept")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     from importlib.util import module_from_spec, spec_from_file_location
@@ -54,9 +59,14 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         if len(list(folder.glob("*.json"))) < arguments.count:
             child(python, "make", folder, str(arguments.count))
-        rows = [read(folder / f"{k:03}.tflite", with_c=k % 10 == 3) for k in range(arguments.count)]
+        rows = []
+        for k in range(arguments.count):
+            rows.append(read(folder / f"{k:03}.tflite", with_c=k % 10 == 3))
+            print(f"{rows[-1]['file']}: {rows[-1]['result']}", file=sys.stderr, flush=True)
         rows += [recorded(*map(Path, arguments.vectors.split(",")))] if arguments.vectors else []
         written = exported(python, folder / "ours", arguments.exports.split(","), arguments.data, arguments.n)
+    write_json(arguments.results, {"command": "python benchmarks/interop/tflite.py", "count": arguments.count, "data": arguments.data,
+                                   "n": arguments.n, "versions": versions(), "read": rows, "written": written})
     report(rows, written, arguments.json)
     return 0 if all(r["ok"] for r in rows + written) else 1
 
@@ -129,6 +139,7 @@ def exported(python, folder, names, spec, count):
         io.save_model(bare, folder / f"{name}.tflite")
         np.save(folder / f"{name}.tflite.x.npy", (x.astype(np.int16) - 128).astype(np.int8))
         kept[f"{name}.tflite"] = bare, x
+        print(f"{name} is written", file=sys.stderr, flush=True)
     child(python, "run", folder, *kept)
     return [{"file": name, "kind": "written", "layers": 0} | judged(model, x, folder / name) for name, (model, x) in kept.items()]
 
@@ -139,8 +150,10 @@ def judged(model, x, path):
     theirs = theirs.reshape(len(theirs), -1).astype(int) - last.zero
     same = float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
     units = np.abs(ours / last.scale - theirs)
-    return {"ok": same >= LABELS and units.max() <= UNITS, "labels": same, "units": float(units.max()),
-            "result": f"labels equal on {100 * same:.2f} % of {len(x)}, logits within {units.max():.2f} units ({units.mean():.2f} on average)"}
+    alone = float((np.rint(ours / last.scale).argmax(axis=1) == ours.argmax(axis=1)).mean())
+    return {"ok": same >= LABELS and units.max() <= UNITS, "labels": same, "units": float(units.max()), "mean_units": float(units.mean()),
+            "labels_of_8_bits_alone": alone, "result": f"labels equal on {100 * same:.2f} % of {len(x)} (8 bits alone: {100 * alone:.2f} %), "
+            f"logits within {units.max():.2f} units ({units.mean():.2f} on average)"}
 
 
 def report(rows, written, as_json):

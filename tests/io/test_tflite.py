@@ -6,7 +6,7 @@ pytest.importorskip("tflite", reason='pip install "tinyvgg[tflite]"')
 pytest.importorskip("flatbuffers", reason='pip install "tinyvgg[tflite]"')
 
 import tinyvgg
-from tests.io.tflite_files import CONV, DENSE, Sketch, float_network
+from tests.io.tflite_files import CONV, DENSE, Sketch, float_network, strange
 from tinyvgg import io, nn
 from tinyvgg.cli import main
 from tinyvgg.errors import FormatError, NotYet
@@ -73,7 +73,38 @@ def control():
     return s.bytes(x, s.add("WHILE", [x], s.tensor("net/loop", (1, 4))))
 
 
+def looped(graphs=1):
+    s = Sketch()
+    x = s.tensor("x", (1, 4))
+    y = s.add("CUMSUM", [x], s.tensor("net/sum", (1, 4)))
+    y = s.add("WHILE", [y], s.tensor("net/loop", (1, 4)))
+    return strange(s, x, y, graphs)
+
+
+def branches():
+    """Control flow as converters write it: its bodies are subgraphs of their own."""
+    return looped(3)
+
+
+def several():
+    s = Sketch()
+    x = s.tensor("x", (1, 4))
+    return strange(s, x, s.add("RELU", [x], s.tensor("y", (1, 4))), 2)
+
+
+def custom():
+    """A detector's last operator, after one that is not there either."""
+    s = Sketch()
+    x = s.tensor("x", (1, 4))
+    y = s.add("FLOOR_MOD", [x], s.tensor("net/remainder", (1, 4)))
+    return strange(s, x, s.add("CustomNonMaxSuppression", [y], s.tensor("net/boxes", (1, 4))))
+
+
 @pytest.mark.parametrize("make, sentence", [
+    (several, "it has 2 subgraphs; expected one graph"),
+    (branches, r"it has 3 subgraphs and control flow: WHILE \('loop'\); expected one graph"),
+    (looped, r"it has control flow: WHILE \('loop'\) and CUMSUM \('sum'\), which this library has not"),
+    (custom, r"it has FLOOR_MOD \('remainder'\), the custom operator 'CustomNonMaxSuppression' \('boxes'\), which"),
     (unknown, r"it has CUMSUM \('sum', 'again'\), FLOOR_MOD \('remainder'\)"), (dynamic, "dynamic shape"),
     (sixteen_bits, "int16x8"), (hybrid, "'w' are int8 and .*dynamic range"), (control, r"control flow: WHILE \('loop'\)"),
 ])

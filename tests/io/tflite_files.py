@@ -1,8 +1,9 @@
 """Small .tflite files of float32 and int8, built from plain data: no TensorFlow is needed to write one."""
 import numpy as np
 
+from tinyvgg.errors import require
 from tinyvgg.io.tflite.read import Contents, Operator
-from tinyvgg.io.tflite.write import encode, tensor
+from tinyvgg.io.tflite.write import _Writer, encode, tensor
 
 CONV = {"Padding": 0, "StrideW": 1, "StrideH": 1, "FusedActivationFunction": 1, "DilationWFactor": 1, "DilationHFactor": 1}
 DENSE = {"FusedActivationFunction": 0, "WeightsFormat": 0, "KeepNumDims": 0}
@@ -29,6 +30,32 @@ class Sketch:
 
     def bytes(self, given, result):
         return encode(Contents("sketch", tuple(self.tensors), tuple(self.operators), (given,), (result,)))
+
+
+class Strange(_Writer):
+    """What the writer has no way to say: kinds that begin with "Custom", and the graph `graphs` times."""
+
+    def __init__(self, contents, graphs=1):
+        super().__init__(require("tflite", "tflite"), require("flatbuffers", "tflite").Builder(1 << 10), contents)
+        self.graphs, self.graph = graphs, None
+
+    def table(self, name, fields):
+        if name == "Model":
+            fields["Subgraphs"] = self.offsets([self.graph] * self.graphs)
+        made = super().table(name, fields)
+        self.graph = made if name == "SubGraph" else self.graph
+        return made
+
+    def code(self, kind):
+        if not kind.startswith("Custom"):
+            return super().code(kind)
+        name = self.b.CreateString(kind)
+        return self.table("OperatorCode", {"DeprecatedBuiltinCode": 32, "BuiltinCode": 32, "Version": 1, "CustomCode": name})
+
+
+def strange(sketch, given, result, graphs=1):
+    """The bytes of a sketch, written by Strange."""
+    return Strange(Contents("strange", tuple(sketch.tensors), tuple(sketch.operators), (given,), (result,)), graphs).bytes()
 
 
 def float_network(seed=0):

@@ -1,7 +1,7 @@
 """What MODEL of `bitflip` names: a model file, the ELF of an image, or a port; and a plan tried on the image itself."""
 import contextlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +13,25 @@ from tinyvgg.open import is_url, open_model
 
 @dataclass
 class Target:
-    """model, its Store, and of an image: its ELF, the addresses of the store's arrays, the Board where a port was named."""
+    """model, its Store, and of an image: its ELF, the addresses of the store's arrays, the Board where a port was named.
+
+    places: of a .tflite, where its arrays lie in the file.
+    """
     model: object
     store: object
     elf: Path | None = None
     bases: dict | None = None
     board: object = None
+    places: dict = field(default_factory=dict)
 
     @property
     def is_image(self):
         return self.elf is not None
 
     def address(self, tensor, index, bit):
-        """The byte that holds a bit."""
+        """The byte that holds a bit: of an image its address, of a .tflite its offset in the file; None where that is not known."""
+        if not self.is_image:
+            return self.places[tensor].byte(index, bit) if tensor in self.places else None
         from tinyvgg.faults.memories import position
         return position(self.bases, self.store.arrays[tensor], tensor, index, bit)[0]
 
@@ -41,7 +47,7 @@ def opened_target(arguments, form):
         if strange:
             raise OptionError(f"{strange} is of an .elf or a port; {spec} is a model file", f"the same without {strange}")
         model = open_model(spec, input_range=arguments.input_range)
-        yield Target(model, faults.open_store(model, form))
+        yield Target(model, faults.open_store(model, form), places=_places(spec) if form == "file" else {})
         return
     if form != "image":
         raise OptionError(f"the memory file is a model's own file; {spec} is an image",
@@ -58,6 +64,13 @@ def opened_target(arguments, form):
             tensors = arguments.tensors or ("all" if arguments.action == "map" else "weights")
             target.board = stack.enter_context(_board(spec, target, tensors))
         yield target
+
+
+def _places(spec):
+    if Path(spec).suffix != ".tflite":
+        return {}
+    from tinyvgg.io.tflite.places import places
+    return places(spec)
 
 
 def _elf_of(spec, given):
@@ -97,8 +110,9 @@ def _board(port, target, tensors):
 
 
 def addresses_of(target, plan):
-    """Rows {"tensor", "index", "bit", "address"} of a plan's net flips."""
-    return [{"tensor": t, "index": i, "bit": b, "address": f"{target.address(t, i, b):#010x}"} for t, i, b in plan.net()]
+    """Rows {"tensor", "index", "bit", "address"} of a plan's net flips whose address is known."""
+    return [{"tensor": t, "index": i, "bit": b, "address": f"{at:#010x}"} for t, i, b in plan.net()
+            if (at := target.address(t, i, b)) is not None]
 
 
 def on_image(target, plan, x, y, *, patch=None, keep=False, quiet=True):

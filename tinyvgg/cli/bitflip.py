@@ -7,7 +7,7 @@
 MODEL is a model, the .elf of its firmware (with the .tvq beside it, or --tvq) or a board's port (virtual:X.elf, or /dev/ttyACM0
 with --elf X.elf). An image's flips have addresses and are tried on it: the .elf is patched and run on a virtual board, a board's
 memory is changed while it runs and changed back, and --board-images test images are compared with the simulation.
---memory says what the bits lie in: file (the .h5 or .tvq itself), sram (the constants of the C, uncorrected), flash_ecc (three
+--memory says what the bits lie in: file (the .h5, .tvq or .tflite itself), sram (the constants of the C, uncorrected), flash_ecc (three
 flips of one 64-bit word at a time, fewer are corrected or stop the board), laser_set (only 0 -> 1). A float network has one form,
 its .h5. With --out, plan and rows are kept there, and the same command goes on after a stop.
 
@@ -16,6 +16,7 @@ its .h5. With --out, plan and rows are kept there, and the same command goes on 
     tinyvgg bitflip random light.tvq --data cifar10 --flips 1,10,100,1000 --seeds 5 --json
     tinyvgg bitflip map light.tvq --data cifar10 --tensors all --samples 16 --out runs/map
     tinyvgg bitflip apply light.tvq --plan runs/bfa --data cifar10 --defence crc,radar=128,replicas
+    tinyvgg bitflip apply light.tflite --plan runs/bfa --data cifar10 --patch flipped.tflite
     tinyvgg bitflip apply build/light.elf --plan runs/bfa --data cifar10 --patch build/flipped.elf
     tinyvgg bitflip apply virtual:build/light.elf --plan runs/bfa --data cifar10
 """
@@ -124,7 +125,7 @@ def _images(arguments, model):
 def _tried(arguments, target, plan, x, y):
     """What the image itself makes of a plan: ({"elf", "addresses", "board"}, lines); empty for a model file."""
     if not target.is_image:
-        return {}, []
+        return {"addresses": addresses_of(target, plan)} if target.places else {}, []
     n = min(arguments.board_images, len(x))
     found = {"elf": str(target.elf), "addresses": addresses_of(target, plan), "board": None}
     if not n and not arguments.patch:
@@ -238,8 +239,8 @@ def _report(arguments, target, plan, dataset, x, y):
 
 
 def _flip_text(target, flip):
-    at = f" at {target.address(*flip.place):#010x}" if target.is_image else ""
-    return f"{flip.tensor}[{flip.index}] bit {flip.bit}: {flip.old} -> {flip.new}{at}"
+    at = target.address(*flip.place)
+    return f"{flip.tensor}[{flip.index}] bit {flip.bit}: {flip.old} -> {flip.new}" + ("" if at is None else f" at {at:#010x}")
 
 
 def _map(arguments, target):

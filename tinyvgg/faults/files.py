@@ -1,4 +1,4 @@
-"""Plans on files: .h5 and .tvq are copied and patched, whole or not at all."""
+"""Plans on files: .h5, .tvq and .tflite are copied and patched, whole or not at all."""
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tinyvgg.types import PathLike
 
 
 def patch_file(plan: Any, path: PathLike, out: PathLike):
-    """Write `path` (.h5 or .tvq) with a FlipPlan applied to `out`; return the number of bits changed.
+    """Write `path` (.h5, .tvq or .tflite) with a FlipPlan applied to `out`; return the number of bits changed.
 
     The file's bytes are a copy but for the flipped numbers, and the hash that a .tvq states of itself: an attacker writes that anew.
     Raises FormatError for another model or form; nothing is written then.
@@ -26,9 +26,9 @@ def patch_file(plan: Any, path: PathLike, out: PathLike):
     store = open_store(load_model(path), "file")
     plan.apply(store)
     keys = {key for key, _, _ in plan.net()}
-    write = _write_tvq if isinstance(store, FileStore) else _write_h5
+    write = _write_tflite if path.suffix == ".tflite" else _write_tvq if isinstance(store, FileStore) else _write_h5
     if write is _write_h5 and path.suffix not in (".h5", ".hdf5"):
-        raise NotYet(f"{path.name} is not a file whose weights are patched; .h5 and .tvq are", f"tinyvgg convert {path.name} NEW.h5")
+        raise NotYet(f"{path.name} is not a file whose weights are patched; .h5, .tvq and .tflite are", f"tinyvgg convert {path.name} NEW.h5")
     with atomic_path(out) as temporary:
         shutil.copyfile(path, temporary)
         write(temporary, store, keys)
@@ -56,6 +56,19 @@ def _write_tvq(path, store, keys):
             data = hdf5.numbers(f, f"graph/arrays/{place}", budget)
             data[...] = stored.reshape(data.shape)
         f.attrs["sha256"] = graph_sha256(_writable(store))
+
+
+def _write_tflite(path, store, keys):
+    from tinyvgg.io.tflite.places import places
+    found = places(path)
+    for key in keys:
+        if key not in found:
+            raise NotYet(f"{key} is no array of its own in a .tflite, where scales, tables and shared or float16 weights stand otherwise",
+                         f"--tensors of {', '.join(list(found)[:4])}, or flip it in the image")
+    with open(path, "r+b") as file:
+        for key in keys:
+            file.seek(found[key].offset)
+            file.write(found[key].stored(store.arrays[key]))
 
 
 def _writable(store):

@@ -20,13 +20,13 @@ def load_model(path):
 
 
 def _model(contents):
+    from tinyvgg.io.tflite import floats, integers
+    steps = joined([op for op in contents.operators if not _of_shapes(op)])
+    _check(steps, floats.RULES | integers.RULES)
     if len(contents.inputs) != 1 or len(contents.outputs) != 1:
         raise NotYet(f"it has {len(contents.inputs)} inputs and {len(contents.outputs)} outputs; expected one of each")
-    steps = joined([op for op in contents.operators if not _of_shapes(op)])
-    kind = _kind(contents, steps)
-    from tinyvgg.io.tflite import floats, integers
-    rules = floats if kind == "float" else integers
-    _check(contents, steps, rules.RULES)
+    rules = floats if _kind(steps) == "float" else integers
+    _check(steps, rules.RULES)
     return rules.build(contents, steps)
 
 
@@ -35,7 +35,7 @@ def _of_shapes(op):
     return op.kind in SHAPES and all(t.dtype in ("int32", "int64") for t in op.outputs)
 
 
-def _kind(contents, steps):
+def _kind(steps):
     """ "float" or "integer", by the values between operators."""
     values = {t.dtype for op in steps for t in op.outputs if op.kind not in ("QUANTIZE", "DEQUANTIZE")}
     values = values or {t.dtype for op in steps for t in op.outputs if op.kind == "QUANTIZE"}
@@ -56,14 +56,14 @@ def _kind(contents, steps):
     raise NotYet(f"it computes in {', '.join(sorted(values)) or 'nothing'}; expected float32, int8 or uint8")
 
 
-def _check(contents, steps, rules):
+def _check(steps, rules):
     """Raise NotYet with every operator that has no rule, and the tensor that it writes."""
     lacking = [op for op in steps if op.kind not in rules]
     control = [op for op in lacking if op.kind in CONTROL]
-    if control:
-        raise NotYet(f"it has control flow: {_listed(control)}", "a network whose operators all run, each once")
+    others = [op for op in lacking if op.kind not in CONTROL]
     if lacking:
-        raise NotYet(f"it has {_listed(lacking)}, which this library has not",
+        what = ([f"control flow: {_listed(control)}"] if control else []) + ([_listed(others)] if others else [])
+        raise NotYet(f"it has {' and '.join(what)}, which this library has not",
                      f"a network of {', '.join(sorted(k for k in rules if k != 'DEQUANTIZE'))}")
 
 

@@ -39,7 +39,10 @@ OPTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """shape with the batch; data: its constant, or None; scales and zeros of a quantised one, along `axis` where several."""
+    """shape with the batch; data: its constant, or None; scales and zeros of a quantised one, along `axis` where several.
+
+    offset: the file's byte at which a constant begins, 0 where it has none.
+    """
     index: int
     name: str
     shape: tuple[int, ...]
@@ -48,6 +51,7 @@ class Tensor:
     scales: np.ndarray
     zeros: np.ndarray
     axis: int
+    offset: int = 0
 
     @property
     def quantised(self):
@@ -116,15 +120,17 @@ def read(path):
 
 class _Reader:
     def __init__(self, schema, data, name):
-        self.schema, self.name = schema, name
+        self.schema, self.data, self.name = schema, data, name
         self.model = schema.Model.GetRootAsModel(data, 0)
         self.kinds = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
 
     def contents(self):
-        if self.model.SubgraphsLength() != 1:
-            raise NotYet(f"it has {self.model.SubgraphsLength()} subgraphs; expected one",
+        count = self.model.SubgraphsLength()
+        graph = self.model.Subgraphs(0) if count else None
+        if count != 1:
+            found = self.control(graph) if count else ""
+            raise NotYet(f"it has {count} subgraphs{f' and control flow: {found}' if found else ''}; expected one graph",
                          "a network without control flow, exported by one signature")
-        graph = self.model.Subgraphs(0)
         if graph.OperatorsLength() > MOST_OPERATORS or graph.TensorsLength() > 8 * MOST_OPERATORS:
             raise FormatError(f"it has {graph.OperatorsLength():,} operators; expected up to {MOST_OPERATORS:,}")
         names = self.names(graph)
@@ -132,6 +138,13 @@ class _Reader:
         operators = tuple(self.operator(graph.Operators(i), tensors) for i in range(graph.OperatorsLength()))
         inputs, outputs = (self.pick(tensors, v) for v in (graph.InputsAsNumpy(), graph.OutputsAsNumpy()))
         return Contents(self.name, tensors, operators, inputs, outputs)
+
+    def control(self, graph):
+        """The operators of control flow with the first tensor that each writes, as text."""
+        names, operators = self.names(graph), (graph.Operators(i) for i in range(min(graph.OperatorsLength(), MOST_OPERATORS)))
+        return ", ".join(f"{kind} ({names[out[0]]!r})" for kind, out in
+                         ((self.kind(o), _array(o.OutputsAsNumpy()).tolist() or [-1]) for o in operators)
+                         if kind in CONTROL and out[0] in names)
 
     def names(self, graph):
         """A name for each tensor, as a layer's; those that operators write choose first."""
@@ -161,25 +174,29 @@ class _Reader:
             raise FormatError(f"tensor {name[:60]!r} has scales that are not finite and positive")
         if t.Sparsity() is not None:
             raise NotYet(f"tensor {name[:60]!r} is sparse; expected dense weights")
-        return Tensor(index, name, shape, dtype, self.constant(t, dtype, shape, name), scales, zeros,
-                      0 if q is None else q.QuantizedDimension())
+        data, offset = self.constant(t, dtype, shape, name)
+        return Tensor(index, name, shape, dtype, data, scales, zeros, 0 if q is None else q.QuantizedDimension(), offset)
 
     def constant(self, t, dtype, shape, name):
+        """(values, the file's byte at which they begin) of a tensor; (None, 0) where it has none."""
         if not 0 <= t.Buffer() < max(self.model.BuffersLength(), 1):
             raise FormatError(f"tensor {name[:60]!r} has buffer {t.Buffer()} of {self.model.BuffersLength()}")
         if t.Buffer() == 0:
-            return None
+            return None, 0
         buffer = self.model.Buffers(t.Buffer())
         if hasattr(buffer, "Offset") and buffer.Offset() > 1:
             raise NotYet("its weights lie behind the graph, as in files over 2 GB")
         if buffer.DataLength() == 0:
-            return None
-        raw, size = buffer.DataAsNumpy().tobytes(), math.prod(shape) * np.dtype(dtype).itemsize
+            return None, 0
+        held = buffer.DataAsNumpy()
+        raw, size = held.tobytes(), math.prod(shape) * np.dtype(dtype).itemsize
         if len(raw) != size:
             raise FormatError(f"the constant {name[:60]!r} has {len(raw):,} bytes; {dtype} {shape} has {size:,}")
-        return np.frombuffer(raw, np.dtype(dtype).newbyteorder("<")).astype(dtype).reshape(shape)
+        offset = held.ctypes.data - np.frombuffer(self.data, np.uint8).ctypes.data
+        return np.frombuffer(raw, np.dtype(dtype).newbyteorder("<")).astype(dtype).reshape(shape), offset
 
-    def operator(self, o, tensors):
+    def kind(self, o):
+        """The name of an operator's kind."""
         if not 0 <= o.OpcodeIndex() < self.model.OperatorCodesLength():
             raise FormatError(f"an operator has the code {o.OpcodeIndex()} of {self.model.OperatorCodesLength()}")
         code = self.model.OperatorCodes(o.OpcodeIndex())
@@ -187,6 +204,10 @@ class _Reader:
         kind = self.kinds.get(number, f"operator {number}")
         if kind == "CUSTOM":
             kind = f"the custom operator {_text(code.CustomCode())[:40]!r}"
+        return kind
+
+    def operator(self, o, tensors):
+        kind = self.kind(o)
         inputs, outputs = self.pick(tensors, o.InputsAsNumpy(), optional=True), self.pick(tensors, o.OutputsAsNumpy())
         if not outputs:
             raise FormatError(f"a {kind} writes no tensor")
