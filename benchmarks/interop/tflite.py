@@ -125,7 +125,8 @@ def whole(model, y):
 def exported(python, folder, names, spec, count):
     """Integer models of the zoo as .tflite: how often TensorFlow Lite gives the same class, and how far its logits lie.
 
-    The logits are compared, so the softmax is left out of the files; units are levels of the file's logits.
+    The logits are compared, so the softmax is left out of the files. Units are levels of a file's logits of 8 bits; where they have 16,
+    a 255th of the range of the logits.
     """
     folder.mkdir(exist_ok=True)
     kept = {}
@@ -136,24 +137,31 @@ def exported(python, folder, names, spec, count):
         compressed = compress(model, "int8", calibration, calibration="minmax")
         graph = compressed.graph
         bare = QuantizedModel(replace(graph, ops=tuple(op for op in graph.ops if not op.probabilities)))
-        io.save_model(bare, folder / f"{name}.tflite")
-        np.save(folder / f"{name}.tflite.x.npy", (x.astype(np.int16) - 128).astype(np.int8))
-        kept[f"{name}.tflite"] = bare, x
+        for bits in (8, 16):
+            file = f"{name}_{bits}.tflite"
+            io.save_model(bare, folder / file, logits=bits)
+            np.save(folder / f"{file}.x.npy", (x.astype(np.int16) - 128).astype(np.int8))
+            kept[file] = bare, x, bits
         print(f"{name} is written", file=sys.stderr, flush=True)
     child(python, "run", folder, *kept)
-    return [{"file": name, "kind": "written", "layers": 0} | judged(model, x, folder / name) for name, (model, x) in kept.items()]
+    return [{"file": name, "kind": "written", "layers": 0, "bits": bits} | judged(model, x, folder / name, bits)
+            for name, (model, x, bits) in kept.items()]
 
 
-def judged(model, x, path):
+def judged(model, x, path, bits):
     (last,) = read_file(path).outputs
     ours, theirs = model.logits(x), np.load(f"{path}.npz")["y"]
-    theirs = theirs.reshape(len(theirs), -1).astype(int) - last.zero
+    theirs = (theirs.reshape(len(theirs), -1).astype(int) - last.zero) * last.scale
     same = float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
-    units = np.abs(ours / last.scale - theirs)
-    alone = float((np.rint(ours / last.scale).argmax(axis=1) == ours.argmax(axis=1)).mean())
-    return {"ok": same >= LABELS and units.max() <= UNITS, "labels": same, "units": float(units.max()), "mean_units": float(units.mean()),
-            "labels_of_8_bits_alone": alone, "result": f"labels equal on {100 * same:.2f} % of {len(x)} (8 bits alone: {100 * alone:.2f} %), "
-            f"logits within {units.max():.2f} units ({units.mean():.2f} on average)"}
+    unit = last.scale if bits == 8 else float(np.ptp(ours)) / 255
+    units = np.abs(ours - theirs) / unit
+    found = {"ok": same >= LABELS and units.max() <= UNITS, "labels": same, "units": float(units.max()), "mean_units": float(units.mean())}
+    alone = ""
+    if bits == 8:
+        found["labels_of_8_bits_alone"] = float((np.rint(ours / last.scale).argmax(axis=1) == ours.argmax(axis=1)).mean())
+        alone = f" (8 bits alone: {100 * found['labels_of_8_bits_alone']:.2f} %)"
+    return found | {"result": f"labels equal on {100 * same:.2f} % of {len(x)}{alone}, logits within {units.max():.2f} units "
+                    f"({units.mean():.2f} on average)"}
 
 
 def report(rows, written, as_json):

@@ -21,6 +21,7 @@ def add_arguments(parser):
     parser.add_argument("--for", dest="to", choices=("keras", "x-cube-ai"), default="keras",
                         help="who will open OUT (default keras)")
     parser.add_argument("--float32", action="store_true", help="compute in float32 what IN computes in another dtype")
+    parser.add_argument("--logits", type=int, choices=(8, 16), help="of a .tflite: bits of its logits (default 8)")
     parser.add_argument("--data", metavar="DATA", help="with --validation: cifar10, shapes, folder, archive or X.npy,Y.npy")
     parser.add_argument("--validation", metavar="X.npy,Y.npy", help="also write images and one-hot labels to these two files")
     parser.add_argument("-n", type=int, default=100, metavar="N", help="test images in --validation (default 100)")
@@ -48,6 +49,8 @@ def _convert(source, arguments):
     from tinyvgg.io.keras_h5 import convert
     if str(arguments.target).lower().endswith(".tflite"):
         return _to_tflite(source, arguments)
+    if arguments.logits is not None:
+        raise OptionError(f"--logits is for a .tflite; OUT is {arguments.target}", "the same without --logits")
     if not _is_tflite(source):
         return convert(source, arguments.target, to=arguments.to, float32=arguments.float32)
     from tinyvgg import io, nn
@@ -66,7 +69,7 @@ def _to_tflite(source, arguments):
     from tinyvgg import io
     if arguments.to != "keras" or arguments.float32:
         raise OptionError("--for and --float32 are for Keras files; OUT is a .tflite", f"tinyvgg convert {source} {arguments.target}")
-    io.save_model(io.load_model(source), arguments.target)
+    io.save_model(io.load_model(source), arguments.target, logits=arguments.logits or 8)
     return []
 
 

@@ -39,7 +39,7 @@ def load_model(path: PathLike, **settings: Any) -> "Model | QuantizedModel | Com
 
 def save_model(model: Model, path: PathLike, **settings: Any) -> None:
     """Write a model to `path`, whole or not at all: .npz is our own format, .h5 and .keras are Keras', .tflite
-    TensorFlow Lite's, for integer models."""
+    TensorFlow Lite's, for integer models (settings: logits=8 or 16 bits)."""
     path = Path(path)
     if path.suffix == ".npz":
         save_checkpoint(path, model)
@@ -47,7 +47,7 @@ def save_model(model: Model, path: PathLike, **settings: Any) -> None:
         _keras().save_model(model, path, **settings)
     elif path.suffix == ".tflite":
         from tinyvgg.io import tflite
-        tflite.save_model(model, path)
+        tflite.save_model(model, path, **settings)
     else:
         raise FormatError(f"{path.name} has no known ending; expected .h5, .keras, .npz or .tflite")
 

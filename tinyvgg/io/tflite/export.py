@@ -3,13 +3,13 @@
 What TensorFlow Lite has no equal of becomes what it has: a batch-norm after a ReLU goes into the convolution, and the ReLU becomes
 MAXIMUM (MINIMUM where the gain is negative) with a level for each channel; after a leaky ReLU it is a depthwise 1x1 convolution; a mean
 with a scale of its own is a depthwise convolution of ones; a dense layer, whose weights have a scale for each channel here, is a
-convolution of 1x1. Logits of 16 bits become 8.
+convolution of 1x1. Logits of 16 bits become 8, or stay what they are: then the last layer reads its input in 16 bits.
 """
 import math
 
 import numpy as np
 
-from tinyvgg.errors import NotYet
+from tinyvgg.errors import NotYet, OptionError
 from tinyvgg.io.tflite.read import Contents, Operator
 from tinyvgg.io.tflite.write import tensor, write
 from tinyvgg.nn.layers._spatial import padding_for
@@ -31,13 +31,18 @@ SPARE = 1.1                 # logits of 8 bits reach so much further than the la
 NO_PADDING = ((0, 0), (0, 0))
 
 
-def export(model, path):
-    """Write an integer model to `path`; NotYet names the op that TensorFlow Lite has no equal of."""
+def export(model, path, *, logits=8):
+    """Write an integer model to `path`; NotYet names the op that TensorFlow Lite has no equal of.
+
+    logits: 8 bits, or 16 as this library has them: labels agree better, and fewer programs take such a file (this library does not).
+    """
+    if logits not in (8, 16):
+        raise OptionError(f"logits are written in 8 or 16 bits; got {logits!r}", "logits=8")
     graph = getattr(model, "graph", None)
     if graph is None or not graph.integer:
         raise NotYet(f"{type(model).__name__} is no integer model; a .tflite is written of int8 graphs",
                      "tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
-    file = _File(graph)
+    file = _File(graph, logits)
     for op in graph.ops:
         rule = RULES.get(type(op))
         if rule is None or getattr(op, "lite", False):
@@ -51,17 +56,28 @@ def export(model, path):
 class _File:
     """Tensors and operators so far; `held`: the tensor of each op's result."""
 
-    def __init__(self, graph):
-        self.graph, self.tensors, self.operators, self.held = graph, [], [], {}
+    def __init__(self, graph, logits):
+        self.logits, self.graph, self.tensors, self.operators, self.held = logits, graph, [], [], {}
 
     def contents(self):
         return Contents(self.graph.name, tuple(self.tensors), tuple(self.operators), (self.tensors[0],),
                         (self.held[self.graph.ops[-1].name],))
 
-    def values(self, name, shape, scale, zero):
-        """A tensor of int8; zero: 0..255."""
-        self.tensors.append(tensor(len(self.tensors), name, (1, *shape), "int8", scale=scale, zero=zero - 128))
+    def values(self, name, shape, scale, zero, dtype="int8"):
+        """A tensor of int8, or of int16, whose zero point is 0; zero: 0..255, of int16 0."""
+        zero = zero - 128 if dtype == "int8" else 0
+        self.tensors.append(tensor(len(self.tensors), name, (1, *shape), dtype, scale=scale, zero=zero))
         return self.tensors[-1]
+
+    def like(self, x, name, shape):
+        """A tensor of x's numbers in another shape."""
+        return self.values(name, shape, x.scale, x.zero + 128, x.dtype)
+
+    def widened(self, x, name):
+        """The same real values in 16 bits, by way of floats: TensorFlow Lite's QUANTIZE makes no int16 of int8."""
+        self.tensors.append(tensor(len(self.tensors), f"{name}/floats", x.shape, "float32"))
+        floats = self.add("DEQUANTIZE", [x], self.tensors[-1])
+        return self.add("QUANTIZE", [floats], self.values(name, x.shape[1:], x.scale, 0, "int16"))
 
     def constant(self, name, data, **levels):
         self.tensors.append(tensor(len(self.tensors), name, data.shape, data.dtype.name, data=data, **levels))
@@ -79,10 +95,11 @@ class _File:
         if x.shape[1:] == tuple(shape):
             return x
         target = self.constant(f"{name}/shape", np.array([1, *shape], np.int32))
-        return self.add("RESHAPE", [x, target], self.values(name, shape, x.scale, x.zero + 128))
+        return self.add("RESHAPE", [x, target], self.like(x, name, shape))
 
     def convolution(self, kind, x, name, shape, weights, scales, bias, levels, geometry=None, side=0):
-        """A convolution: weights int8 as TensorFlow Lite lays them out, their scales (F,), bias real (F,), levels (scale, zero).
+        """A convolution: weights int8 as TensorFlow Lite lays them out, their scales (F,), bias real (F,); its result has x's dtype and
+        levels (scale, zero).
 
         side: 1 where all results of a channel are above zero, -1 where below, 0 where either. The first of the two roundings lets a
         result that is not yet half a level away from zero pass for a half, by half a unit of what it gives: the bias takes that back.
@@ -98,18 +115,18 @@ class _File:
         unit = x.scale * scales.astype(np.float64)
         part, exponent = np.frexp(unit / levels[0])
         early = np.where(exponent < 0, side * 0.5 / part, 0)
-        whole = np.clip(np.rint(bias / unit - early), -(2**30), 2**30).astype(np.int32)
+        whole = np.clip(np.rint(bias / unit - early), -(2**30), 2**30).astype(np.int32 if x.dtype == "int8" else np.int64)
         b = self.constant(f"{name}/bias", whole, scale=unit, zero=np.zeros(len(scales)), axis=0)
         (sh, sw), (dh, dw) = geometry["strides"], geometry["dilation"]
         more = {"DepthMultiplier": weights.shape[3] // x.shape[3]} if kind == "DEPTHWISE_CONV_2D" else {}
-        return self.add(kind, [x, w, b], self.values(name, shape, *levels), Padding=0 if padding == same and padding != NO_PADDING else 1,
+        return self.add(kind, [x, w, b], self.values(name, shape, *levels, x.dtype), Padding=0 if padding == same and padding != NO_PADDING else 1,
                         StrideH=sh, StrideW=sw, DilationHFactor=dh, DilationWFactor=dw, FusedActivationFunction=NONE, **more)
 
     def padded(self, x, padding, name):
         (top, bottom), (left, right) = padding
         _, h, w, c = x.shape
         amounts = self.constant(f"{name}/amounts", np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32))
-        return self.add("PAD", [x, amounts], self.values(name, (h + top + bottom, w + left + right, c), x.scale, x.zero + 128))
+        return self.add("PAD", [x, amounts], self.like(x, name, (h + top + bottom, w + left + right, c)))
 
 
 def _image(file, op):
@@ -122,6 +139,8 @@ def _weighted(file, op):
         x = file.shaped(x, (1, 1, op.weights.shape[1]), f"{op.name}/flat")
     elif len(x.shape) == 2:
         x = file.shaped(x, (1, 1, x.shape[1]), f"{op.name}/map")
+    if op.dtype == "int16" and file.logits == 16:
+        x = file.widened(x, f"{op.name}/wide")
     shape = (*getattr(op, "size", (1, 1)), op.weights.shape[0])
     kind = "DEPTHWISE_CONV_2D" if isinstance(op, DepthwiseConv2D) else "CONV_2D"
     rule = _leaky if op.tail.activation == "leaky" else _bounded
@@ -134,7 +153,7 @@ def _bounded(file, op, kind, x, shape):
     gain * min(max(v, 0), high) + shift lies between shift and gain * high + shift, a level of each channel: MAXIMUM and MINIMUM.
     So nothing is rounded a second time.
     """
-    tail, (scale, zero), multiplier = op.tail, _levels(op), op.tail.multiplier.astype(np.float64)
+    tail, (scale, zero), multiplier = op.tail, _levels(file, op), op.tail.multiplier.astype(np.float64)
     sign, levels = np.sign(multiplier), np.abs(multiplier) / 2.0 ** (32 - tail.shift)          # levels of op for one unit of acc
     moved = (tail.offset - op.zero * 2.0**32 / multiplier) / 2.0**tail.shift + tail.bias
     weights, geometry = _laid_out(op, sign)
@@ -166,7 +185,7 @@ def _ends(op):
 
 def _leaky(file, op, kind, x, shape):
     """LEAKY_RELU in levels of each channel's own range, then gain and shift by channel as a depthwise convolution."""
-    (scale, zero), slope, multiplier = _levels(op), op.tail.slope / 2.0**31, op.tail.multiplier.astype(np.float64)
+    (scale, zero), slope, multiplier = _levels(file, op), op.tail.slope / 2.0**31, op.tail.multiplier.astype(np.float64)
     unit = op.scale * np.abs(multiplier) / 2.0**32 * 2.0**op.tail.shift     # real value of acc's 1
     weights, geometry = _laid_out(op, np.ones(len(multiplier)))
     _, tail = dequantized(op, x.scale)
@@ -190,9 +209,9 @@ def _sound(scales):
     return np.where(scales > 1e-30, scales, 1e-12).astype(np.float32)
 
 
-def _levels(op):
-    """(scale, zero among 0..255) of an op's result in 8 bits."""
-    if op.dtype == "uint8":
+def _levels(file, op):
+    """(scale, zero) of an op's result: zero among 0..255, and 0 of logits of 16 bits."""
+    if op.dtype == "uint8" or file.logits == 16:
         return op.scale, op.zero
     return op.scale * 32767 / LOGIT_HEADROOM * SPARE / 127, 128
 
@@ -256,7 +275,9 @@ def _up_sample(file, op):
 
 
 def _softmax(file, op):
-    file.held[op.name] = file.add("SOFTMAX", [file.before(op)], file.values(op.name, op.shape, 1 / 256, 0), Beta=1.0)
+    x = file.before(op)
+    scale = 1 / 256 if x.dtype == "int8" else 1 / 32768
+    file.held[op.name] = file.add("SOFTMAX", [x], file.values(op.name, op.shape, scale, 0, x.dtype), Beta=1.0)
 
 
 RULES = {Image: _image, Conv2D: _weighted, DepthwiseConv2D: _weighted, Dense: _weighted, MaxPool2D: _max_pool,
