@@ -12,6 +12,7 @@ from tests.io.tflite_files import ADD, CONV, DENSE, POOL, Sketch
 from tinyvgg import io, nn
 from tinyvgg.cli import main
 from tinyvgg.errors import NotYet
+from tinyvgg.io.tflite.read import read
 from tinyvgg.nn import layers as L
 from tinyvgg.quant import load_tvq, quantize
 from tinyvgg.quant.straight import straight_through
@@ -170,6 +171,11 @@ def test_an_integer_model_is_written_and_read_again(tmp_path, capsys):
     assert (compressed.labels(x) == again.labels(x)).mean() > 0.9
     assert main(["convert", str(tmp_path / "small.tflite"), str(tmp_path / "other.tflite")]) == 2
     assert "stays that file" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "small.tvq"), str(tmp_path / "wide.tflite"), "--logits", "16"]) == 0
+    last, = read(tmp_path / "wide.tflite").outputs
+    assert last.dtype == "int16" and last.zero == 0 and last.scale == pytest.approx(compressed.graph.logits.scale)
+    assert main(["evaluate", str(tmp_path / "wide.tflite"), "--data", "shapes"]) == 2
+    assert "of 16 bits (int16x8)" in capsys.readouterr().err
 
 
 def test_a_limit_of_each_channel_is_a_table(tmp_path):
@@ -186,6 +192,21 @@ def test_a_limit_of_each_channel_is_a_table(tmp_path):
     path.write_bytes(s.bytes(x, s.operators[-1].outputs[0]))
     with pytest.raises(NotYet, match=r"'two' \(MAXIMUM\): it has two results"):
         io.load_model(path)
+
+
+def test_a_border_that_no_convolution_takes_in(tmp_path):
+    s, path = Sketch(), tmp_path / "border.tflite"
+    x = s.tensor("x", (1, 3, 4, 2), "int8", scale=0.1, zero=3)
+    amounts = s.constant("amounts", np.array([[0, 0], [1, 0], [0, 2], [0, 0]], np.int32))
+    y = s.add("PAD", [x, amounts], s.tensor("net/border", (1, 4, 6, 2), "int8", scale=0.1, zero=3))
+    y = s.add("MAX_POOL_2D", [y], s.tensor("net/pool", (1, 2, 3, 2), "int8", scale=0.1, zero=3), **POOL)
+    path.write_bytes(s.bytes(x, s.add("RESHAPE", [y, None], s.tensor("net/flat", (1, 12), "int8", scale=0.1, zero=3))))
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 2), dtype=np.uint8)
+    padded = np.pad(images, ((0, 0), (1, 0), (0, 2), (0, 0)), constant_values=131)
+    model = io.load_model(path)
+    expected = padded.reshape(5, 2, 2, 3, 2, 2).max(axis=(2, 4)).reshape(5, 12)
+    np.testing.assert_array_equal(model.integer_logits(images), expected)
+    assert [type(op).__name__ for op in model.graph.ops][:2] == ["Image", "Pad2D"]
 
 
 def test_maps_side_by_side(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyvgg.errors import FormatError, NotYet, TinyVGGError
 from tinyvgg.io.tflite import tables
+from tinyvgg.io.tflite.dilated import CONVOLUTIONS
 from tinyvgg.nn.layers._spatial import padding_for
 from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.ops.conv2d import Conv2D
@@ -23,6 +24,7 @@ from tinyvgg.quant.ops.lite_concatenate import LiteConcatenate
 from tinyvgg.quant.ops.lite_softmax import LiteSoftmax, exponentials
 from tinyvgg.quant.ops.lite_tail import LiteTail
 from tinyvgg.quant.ops.max_pool2d import MaxPool2D
+from tinyvgg.quant.ops.moving import Pad2D, Reshape
 from tinyvgg.quant.ops.up_sample2d import UpSample2D
 from tinyvgg.quant.rounding import quantise_ratio, quantise_ratios
 from tinyvgg.quant.validate import validate
@@ -47,7 +49,7 @@ class _Network:
 
     def __init__(self, contents, steps):
         self.contents, self.ops, self.holder, self.padded = contents, {}, {}, {}
-        self.uses = {}
+        self.uses, self.convolved = {}, {op.inputs[0].index for op in steps if op.kind in CONVOLUTIONS and op.inputs and op.inputs[0]}
         for t in (*(t for op in steps for t in op.inputs if t is not None), *contents.outputs):
             self.uses[t.index] = self.uses.get(t.index, 0) + 1
         self._image(steps)
@@ -73,8 +75,6 @@ class _Network:
 
     def graph(self):
         out, = self.contents.outputs
-        if self.padded:
-            raise NotYet(f"the padding of {next(iter(self.padded.values()))[1]} has no convolution after it that takes it in")
         if out.index not in self.holder:
             raise FormatError(f"nothing writes the output {out}")
         op = self.ops[self.holder[out.index]]
@@ -137,13 +137,12 @@ class _Network:
         return tables.limits(*ends[op.activation], scale, zero)
 
     def flat(self, op):
-        """Put the same values as a vector: another shape for a pool, a table that changes nothing for the others."""
+        """Put the same values as a vector: another shape for a pool, a Reshape for the others."""
         shape = (math.prod(op.shape),)
         if isinstance(op, LiteAveragePool2D | MaxPool2D) and op.shape[:2] == (1, 1):
             self.ops[op.name] = replace(op, shape=shape)
             return self.ops[op.name]
-        flat = LevelTable(name=f"{op.name}_flat", inputs=(op.name,), shape=shape, scale=op.scale, zero=op.zero,
-                          table=np.arange(256, dtype=np.uint8)[None])
+        flat = Reshape(name=f"{op.name}_flat", inputs=(op.name,), shape=shape, scale=op.scale, zero=op.zero)
         for index, name in self.holder.items():
             if name == op.name:
                 self.holder[index] = flat.name
@@ -202,7 +201,7 @@ def _window(network, op, size, kernel):
     strides, dilation = (o["StrideH"], o["StrideW"]), (o["DilationHFactor"], o["DilationWFactor"])
     if min(*strides, *dilation) < 1:
         raise FormatError(f"it has strides {strides} and dilation {dilation}")
-    added, _ = network.padded.pop(x.index, (NO_PADDING, None))
+    added = network.padded.pop(x.index, NO_PADDING)
     size = tuple(n + sum(p) for n, p in zip(size, added, strict=True))
     own = padding_for("same" if op.same else "valid", size, kernel, strides, dilation)
     padding = tuple((int(a + c), int(b + d)) for (a, b), (c, d) in zip(added, own, strict=True))
@@ -332,8 +331,7 @@ def _reshape(network, op):
     if out.shape[:1] != (1,) or len(out.shape) not in (2, 4):
         raise NotYet(f"it makes {out.shape} of {x.shape}; expected a vector or a map, the batch of 1 first")
     if len(out.shape) == 4 and out.shape[1:] != before.shape:
-        before = LevelTable(inputs=(before.name,), shape=out.shape[1:], table=np.arange(256, dtype=np.uint8)[None],
-                            **network.common(op))
+        before = Reshape(inputs=(before.name,), shape=out.shape[1:], **network.common(op))
     network.put(before, out)
 
 
@@ -346,10 +344,12 @@ def _pad(network, op):
         raise NotYet("it pads with another number than 0")
     if len(amounts) != 4 or amounts[[0, 3]].any() or (amounts < 0).any() or (amounts >= 2**12).any():
         raise NotYet(f"it pads by {amounts.tolist()}; expected rows and columns of a map alone")
-    if network.uses.get(out.index) != 1:
-        raise NotYet(f"{out} has {network.uses.get(out.index, 0)} readers; expected one convolution")
-    network.put(before, out)
-    network.padded[out.index] = tuple(tuple(int(n) for n in side) for side in amounts[1:3]), out
+    padding = tuple(tuple(int(n) for n in side) for side in amounts[1:3])
+    if network.uses.get(out.index) == 1 and out.index in network.convolved:
+        network.put(before, out)
+        network.padded[out.index] = padding
+    else:
+        network.put(Pad2D(inputs=(before.name,), shape=out.shape[1:], padding=padding, **network.common(op)), out)
 
 
 def _two(network, op):
