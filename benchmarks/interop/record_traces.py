@@ -10,7 +10,6 @@ import sys
 
 import numpy as np
 import torch
-import torchattacks
 
 SIDE, CHANNELS, CLASSES, IMAGES = 6, 3, 5, 4
 
@@ -30,6 +29,7 @@ class Linear(torch.nn.Module):
 
 
 def main(path):
+    import torchattacks
     random = np.random.default_rng(20260729)
     w = random.standard_normal((SIDE * SIDE * CHANNELS, CLASSES))
     b = random.standard_normal(CLASSES)
@@ -54,10 +54,16 @@ def main(path):
 
 
 def square(w, b, images, labels, norm, eps):
-    """Record the questions of Square, and the random numbers that led to them."""
-    model, draws = Linear(w, b), []
+    import torchattacks
+    model = Linear(w, b)
     attack = torchattacks.Square(model, norm=norm, eps=eps, n_queries=60, resc_schedule=False)
     attack.init_hyperparam(images)
+    return record_square(norm, attack, model, images, labels)
+
+
+def record_square(norm, attack, model, images, labels):
+    """Record the questions of Square, and the random numbers that led to them."""
+    draws = []
     choose, integer, uniform = attack.random_choice, attack.random_int, torch.rand
 
     def record(function):

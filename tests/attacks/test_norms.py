@@ -56,6 +56,23 @@ def test_shorten_l1_is_the_nearest_point():
     np.testing.assert_array_equal(norms.shorten(small, 3.0, "l1"), small)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_shorten_in_box_is_the_nearest_point(seed):
+    """Against the definition: soft thresholding, cut with the box, at the level whose l1 norm is eps, found by bisection."""
+    g = np.random.default_rng(seed)
+    d, room = g.standard_normal((6, 40)), g.uniform(0, 0.7, (6, 40)) * (g.random((6, 40)) > 0.1)
+    got, eps = norms.shorten_in_box(d, 3.0, room), 3.0
+    low, high = np.zeros(6), np.abs(d).max(axis=1)
+    for _ in range(80):
+        middle = (low + high) / 2
+        long = np.clip(np.abs(d) - middle[:, None], 0, room).sum(axis=1) > eps
+        low, high = np.where(long, middle, low), np.where(long, high, middle)
+    np.testing.assert_allclose(got, np.sign(d) * np.clip(np.abs(d) - high[:, None], 0, room), atol=1e-12)
+    near = norms.shorten_in_box(d, 1e3, room)
+    np.testing.assert_array_equal(near, np.sign(d) * np.minimum(np.abs(d), room))
+    np.testing.assert_array_equal(norms.shorten_in_box(d, 0.0, room), 0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**31), eps=st.floats(1e-6, 5), norm=st.sampled_from(norms.NORMS), low=st.sampled_from([0.0, -1.0]))
 def test_a_ball_is_never_left(seed, eps, norm, low):

@@ -13,7 +13,7 @@ from tinyvgg.attacks.fab import fab
 from tinyvgg.attacks.fgsm import fgsm
 from tinyvgg.attacks.fmn import fmn
 from tinyvgg.attacks.hopskipjump import hopskipjump
-from tinyvgg.attacks.ladder import ladder
+from tinyvgg.attacks.ladder import ladder, ladder_text
 from tinyvgg.attacks.mifgsm import mifgsm
 from tinyvgg.attacks.noise import noise
 from tinyvgg.attacks.pgd import pgd
@@ -29,5 +29,5 @@ ATTACKS = {function.__name__: function for function in _FUNCTIONS}
 NEEDS = dict.fromkeys(ATTACKS, "gradients") | {"noise": "labels", "square": "scores", "hopskipjump": "labels", "rays": "labels"}
 
 __all__ = ["ATTACKS", "NEEDS", "AttackResult", "apgd", "apgd_t", "as_classifier", "cw", "deepfool", "defended", "eps_curve", "fab", "fgsm",
-           "fmn", "hopskipjump", "ladder", "load", "mifgsm", "noise", "pgd", "rays", "replay", "square", "step_map",
+           "fmn", "hopskipjump", "ladder", "ladder_text", "load", "mifgsm", "noise", "pgd", "rays", "replay", "square", "step_map",
            "success_by_queries", "target_matrix", "transfer", "wilson"]

@@ -4,17 +4,18 @@
 A step of 2 eps with momentum, halved at checkpoints where the loss has not risen often enough, the search then going on from
 the best point. apgd climbs cross-entropy or DLR; apgd_t climbs the targeted DLR towards the most likely wrong classes in turn.
 """
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, Unpack
 
 import numpy as np
 
 from tinyvgg.attacks import losses
+from tinyvgg.attacks.apgd_l1 import search as search_l1
+from tinyvgg.attacks.batch import Rows
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.norms import Ball, column, parse_eps, parse_norm, size
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
-from tinyvgg.errors import OptionError
 from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
 MOMENTUM = 0.75             # weight of the new step against the last one
@@ -27,10 +28,10 @@ def apgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "lin
          target: Target | None = None, **options: Unpack[RunOptions]) -> AttackResult:
     """Climb `loss` (ce, dlr, margin) for `steps` steps from a random point at distance eps.
 
-    norm: linf or l2. early_stop: an image is left alone once it is fooled; False goes on to the strongest point. Further options:
+    norm: linf, l2 or l1 (see apgd_l1). early_stop: an image is left alone once it is fooled; False goes on to the strongest point. Further options:
     see run. Returns an AttackResult.
     """
-    eps, norm, steps, restarts = parse_eps(eps), _norm(norm), count(steps, "steps"), count(restarts, "restarts")
+    eps, norm, steps, restarts = parse_eps(eps), parse_norm(norm), count(steps, "steps"), count(restarts, "restarts")
     climbed = losses.get(loss)
 
     def attack(batch):
@@ -45,9 +46,9 @@ def apgd_t(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
            restarts: int = 1, early_stop: bool = True, **options: Unpack[RunOptions]) -> AttackResult:
     """Climb the targeted DLR loss towards each of the `targets` most likely wrong classes; any wrong class is a success.
 
-    norm: linf or l2. early_stop: as of apgd. Needs four classes. Further options: see run. Returns an AttackResult.
+    norm: linf, l2 or l1. early_stop: as of apgd. Needs four classes. Further options: see run. Returns an AttackResult.
     """
-    eps, norm, steps = parse_eps(eps), _norm(norm), count(steps, "steps")
+    eps, norm, steps = parse_eps(eps), parse_norm(norm), count(steps, "steps")
     targets, restarts = count(targets, "targets"), count(restarts, "restarts")
 
     def attack(batch):
@@ -68,17 +69,8 @@ def ranked_classes(batch):
     return np.argsort(-logits, axis=1, kind="stable")[:, :-1]
 
 
-def _norm(norm):
-    norm = parse_norm(norm)
-    if norm == "l1":
-        raise OptionError("apgd does linf and l2; got l1", 'attacks.pgd(..., norm="l1")')
-    return norm
-
-
 @dataclass
-class _State:
-    """Arrays with a row for each image that is still searched."""
-
+class _State(Rows):
     rows: np.ndarray
     z: np.ndarray
     before: np.ndarray          # the point before z, for the momentum
@@ -91,10 +83,6 @@ class _State:
     step: np.ndarray
     rises: np.ndarray           # since the last checkpoint
     halved: np.ndarray          # at the last checkpoint
-
-    def keep(self, going):
-        for item in fields(self):
-            setattr(self, item.name, getattr(self, item.name)[going])
 
 
 def windows(steps: int):
@@ -111,6 +99,8 @@ def _search(batch, eps, norm, loss, steps, toward, names, early_stop=True, start
     rows = np.flatnonzero(~batch.fooled | (not early_stop))
     if not len(rows):
         return
+    if norm == "l1":
+        return search_l1(batch, rows, eps, loss, steps, toward, names, early_stop, start)
     ball = Ball(batch.x, eps, norm, batch.victim.bounds).take(rows)
     z = _on_sphere(ball, batch.streams.take(rows), names) if start is None else start[rows]
     logits, value, g = batch.climb(rows, z, loss, *names, -1, toward=None if toward is None else toward[rows])

@@ -1,10 +1,19 @@
 """What an attack works on: some images, the model, and the best found so far."""
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from tinyvgg.attacks.streams import Streams
 from tinyvgg.attacks.victim import Victim
+
+
+class Rows:
+    """The state of a search: the arrays of a dataclass, with a row for each image that is still searched."""
+
+    def keep(self, going):
+        """Leave out the rows where `going` (N,) is False."""
+        for item in fields(self):
+            setattr(self, item.name, getattr(self, item.name)[going])
 
 
 @dataclass
@@ -64,6 +73,25 @@ class Batch:
         if still.any():
             g[still] = self.streams.take(rows[still]).normal(z.shape[1:], "lost", *names)
         return logits, values, g
+
+    def difference(self, rows, z, above, below):
+        """Return z_above - z_below (N,) float64 and its gradient at candidates z. above, below: (N,) classes, or functions of logits."""
+        index = np.arange(len(rows))
+
+        def classes(logits):
+            return (c(logits) if callable(c) else c for c in (above, below))
+
+        def direction(logits):
+            g = np.zeros_like(logits)
+            up, down = classes(logits)
+            g[index, up], g[index, down] = 1, -1
+            return g
+
+        logits, g = self.victim.vjp(z, direction)
+        self.queries[rows] += 1
+        self.vanished[rows] |= ~g.reshape(len(g), -1).any(axis=1)
+        up, down = classes(logits)
+        return logits[index, up].astype(np.float64) - logits[index, down], g
 
     def offer(self, rows, z, logits, values, *, keep="best"):
         """Keep candidates that fool, or climb higher than the ones before; with keep="last", all. Return which ones fool."""

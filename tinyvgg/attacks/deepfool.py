@@ -4,7 +4,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from tinyvgg.attacks.checks import count
-from tinyvgg.attacks.norms import column, flat, parse_norm, size
+from tinyvgg.attacks.norms import column, parse_norm, size
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
@@ -56,26 +56,15 @@ def _search(batch, rows, rivals, norm, steps, overshoot):
 
 def _nearest(batch, rows, z, rivals, norm):
     """Return the shortest step to a linearised boundary between y and one of the rivals."""
-    index, y = np.arange(len(rows)), batch.y[rows]
     beyond = BEYOND * (batch.victim.bounds[1] - batch.victim.bounds[0])
     best, steps = np.full(len(rows), np.inf), np.zeros(z.shape)
     for r in range(rivals.shape[1]):
-        logits, g = batch.victim.vjp(z, lambda logits, r=r: _difference(logits, y, rivals[:, r]))
-        batch.queries[rows] += 1
-        g = g.astype(np.float64)
-        f = np.abs(logits[index, rivals[:, r]].astype(np.float64) - logits[index, y])
+        f, g = batch.difference(rows, z, rivals[:, r], batch.y[rows])
+        f, g = np.abs(f), g.astype(np.float64)
         dual = np.maximum(size(g, "l1" if norm == "linf" else "l2"), 1e-12)
         distance = f / dual
         nearer = distance < best
         way = np.sign(g) if norm == "linf" else g / column(dual, g)
         steps[nearer] = (column(distance + beyond, g) * way)[nearer]
         best[nearer] = distance[nearer]
-        batch.vanished[rows] |= ~flat(g).any(axis=1)
     return steps
-
-
-def _difference(logits, y, rival):
-    g = np.zeros_like(logits)
-    g[np.arange(len(y)), rival] = 1
-    g[np.arange(len(y)), y] = -1
-    return g

@@ -21,8 +21,9 @@ def defended(model: Any, transform: Callable[..., Any] | None = None, *, backwar
              seed: int | None = None, name: str | None = None) -> Any:
     """Put `transform` before `model`, with a stand-in gradient, averaging gradients and logits over `eot` draws.
 
-    transform: x -> images for the model, or (x, generator) -> images if it is random; None for a model that is random itself.
-    backward: what stands for the transform's derivative: "identity" (BPDA), or a function (x, dy) -> dx.
+    transform: x -> images for the model, or (x, generator) -> images if it is random; None for a model that is random itself. One
+    that returns (images, back) tells its own derivative, of this very draw: back(dy) -> dx. backward: what stands for the
+    derivative of any other: "identity" (BPDA), or a function (x, dy) -> dx.
     eot: draws that are averaged for each question. seed: makes the draws repeat for the same image; None draws anew each time,
     as the deployed model would (results then carry a flag). name: tells this defence from others, so that a stopped run with
     out= can go on; without one it starts again.
@@ -56,31 +57,48 @@ class Defended:
 
     def logits(self, x: Images):
         """x (N, ...) -> (N, classes), the mean over the draws."""
-        return np.mean([self.behind.logits(self._transformed(x, k)) for k in range(self.eot)], axis=0)
+        return np.mean([self.behind.logits(self._transformed(x, k)[0]) for k in range(self.eot)], axis=0)
 
     def vjp(self, x: Images, g):
-        """d sum(g(logits) * logits) / dx by the stand-in gradient, the mean over the draws; g is asked once, for mean logits."""
+        """d sum(g(logits) * logits) / dx by the stand-in gradient, the mean over the draws.
+
+        A function g is asked for the logits of each draw, whose gradients are averaged, and last for the mean logits, whose value
+        is what a search climbs.
+        """
         if not callable(getattr(self.model, "vjp", None)):
             raise GradientError(f"{type(self.model).__name__} has no gradients behind the defence", "attacks.square")
-        draws = [self._transformed(x, k) for k in range(self.eot)]
-        if self.eot == 1:
-            return self._back(x, self.behind.vjp(draws[0], g))
-        direction = g(np.mean([self.behind.logits(z) for z in draws], axis=0)) if callable(g) else g
-        return np.mean([self._back(x, self.behind.vjp(z, direction)) for z in draws], axis=0)
+        seen, total = [], 0.0
+
+        def noted(logits):
+            seen.append(logits)
+            return g(logits)
+
+        for k in range(self.eot):
+            z, back = self._transformed(x, k)
+            total = total + back(self.behind.vjp(z, noted if callable(g) else g))
+        if callable(g) and self.eot > 1:
+            g(np.mean(seen, axis=0))
+        return total / total.dtype.type(self.eot)
 
     def _transformed(self, x, k):
+        """Return the images of draw k, and the function that pulls a gradient by them back to x."""
         if self.transform is None:
-            return x
+            return x, lambda dy: dy
         if not self.takes_generator:
-            return np.asarray(self.transform(x), x.dtype)
+            return self._one(x)
         if self.random is not None:
-            return np.asarray(self.transform(x, self.random), x.dtype)
+            return self._one(x, self.random)
         keys = Streams.of(self.seed, f"defended {k}", x).keys
-        seeded = [self.transform(x[i:i + 1], np.random.default_rng(int(key))) for i, key in enumerate(keys)]
-        return np.concatenate(seeded).astype(x.dtype)
+        seeded = [self._one(x[i:i + 1], np.random.default_rng(int(key))) for i, key in enumerate(keys)]
+        return (np.concatenate([z for z, _ in seeded]),
+                lambda dy: np.concatenate([back(dy[i:i + 1]) for i, (_, back) in enumerate(seeded)]))
 
-    def _back(self, x, dy):
-        return dy if self.backward == "identity" or self.transform is None else np.asarray(self.backward(x, dy))
+    def _one(self, x, *generator):
+        z = self.transform(x, *generator)
+        if isinstance(z, tuple):
+            return np.asarray(z[0], x.dtype), lambda dy: np.asarray(z[1](dy), dy.dtype)
+        stand_in = (lambda dy: dy) if self.backward == "identity" else lambda dy: np.asarray(self.backward(x, dy))
+        return np.asarray(z, x.dtype), stand_in
 
 
 def _arguments(function):

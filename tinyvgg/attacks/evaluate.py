@@ -44,7 +44,10 @@ def recheck(task, found):
         flags=list(task.flags), config=task.config, seed=task.seed, model_sha256=model_sha256(task.model),
         model_identity=record.plain(model_identity(task.model)),
         data_sha256=record.sha256_arrays(x, y))
-    result.flags += _warnings(result, found, victim, again)
+    result.measured = {"before": list(task.flags), "probabilities": bool(victim.probabilities or found.probabilities),
+                       "vanished": int(found.vanished.sum()), "changed": int((again != task.clean).sum()),
+                       "moved": _scores_differ(victim, result)}
+    result.flags += warnings_of(result)
     return result
 
 
@@ -129,20 +132,18 @@ def _reached(pred, y, target):
     return pred != y if target is None else pred == target
 
 
-def _warnings(result, found, victim, again):
-    """Return sentences for whatever makes the numbers doubtful."""
-    flags, n = [], len(result)
-    if victim.probabilities or found.probabilities:
+def warnings_of(result):
+    """Return sentences for whatever makes the numbers doubtful, from the arrays and what was `measured` beside them."""
+    flags, n, measured = [], len(result), result.measured
+    if measured["probabilities"]:
         flags.append("probabilities, not logits: the model answers with a distribution; its logarithm was attacked")
-    vanished = int(found.vanished.sum())
-    if vanished:
-        flags.append(f"vanished gradients: exactly 0 for {vanished} of {n} images at some step; a sign of masking")
+    if measured["vanished"]:
+        flags.append(f"vanished gradients: exactly 0 for {measured['vanished']} of {n} images at some step; a sign of masking")
     outside = int((~result.within).sum())
     if outside:
         flags.append(f"out of bounds or of the ball: {outside} of {n} images, which count as not fooled")
-    changed = int((again != result.pred_clean).sum())
-    if changed or _scores_differ(victim, result):
-        flags.append(f"random outputs: asked again, the model answers otherwise ({changed} of {n} clean images changed class)")
+    if measured["changed"] or measured["moved"]:
+        flags.append(f"random outputs: asked again, the model answers otherwise ({measured['changed']} of {n} clean images changed class)")
     lost = int(result.success.sum() - (result.success & result.success_u8).sum())
     if lost > 0.02 * max(n, 1):
         flags.append(f"8-bit images: {lost} of {int(result.success.sum())} successes are lost by rounding to 8 bits")

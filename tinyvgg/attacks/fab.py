@@ -3,7 +3,7 @@
 It looks for the nearest adversarial image, without a step length: project on the linearised decision boundary, overshoot a
 little, lean back towards the clean image, and after each success start again nearer.
 """
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
@@ -13,25 +13,34 @@ from tinyvgg.attacks.hyperplanes import project
 from tinyvgg.attacks.norms import column, flat, parse_eps, parse_norm, size
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
+from tinyvgg.errors import OptionError
 from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
+DUAL = {"linf": "l1", "l2": "l2", "l1": "linf"}
 LEAN, OVERSHOOT, BACKWARD = 0.1, 1.05, 0.9      # alpha_max, eta and beta of the paper
 
 
 def fab(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, norm: Norm = "linf", steps: int = 100,
-        targets: int = 9, restarts: int = 1, target: Target | None = None, **options: Unpack[RunOptions]) -> AttackResult:
+        targets: int = 9, restarts: int = 1, towards: Literal["each", "nearest"] = "each", target: Target | None = None,
+        **options: Unpack[RunOptions]) -> AttackResult:
     """FAB-T: for each of the `targets` most likely wrong classes (or the one given as target), look for its nearest image.
 
     Towards a given target it follows the boundary with whichever other class is the likeliest where it stands: beyond y, a third
-    class may lie in between.
+    class may lie in between. towards="nearest" is the untargeted FAB: each step goes to the nearest boundary of all classes, for
+    a gradient of each; `targets` and `target` are not for it.
     eps: None keeps the nearest adversarial image at any distance; a radius counts those within it and lets images that are
     found there be left alone. norm: linf, l2 or l1. Further options: see run. Returns an AttackResult.
     """
     eps, norm, steps = None if eps is None else parse_eps(eps), parse_norm(norm), count(steps, "steps")
     targets, restarts = count(targets, "targets"), count(restarts, "restarts")
+    if towards not in ("each", "nearest"):
+        raise OptionError(f"towards is {towards!r}; expected each or nearest")
+    if towards == "nearest" and target is not None:
+        raise OptionError("towards nearest takes any class; target belongs to towards each", "the same without target")
 
     def attack(batch):
         order = ranked_classes(batch) if batch.target is None else batch.target[:, None]
+        order = order if towards == "each" else np.full((len(batch.x), 1), -1)
         best = np.where(batch.fooled, 0, np.inf)
         for rank in range(min(targets, order.shape[1])):
             for restart in range(restarts):
@@ -42,16 +51,17 @@ def fab(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, norm
         if eps is not None:
             batch.adv[~batch.fooled] = batch.x[~batch.fooled]
 
-    settings = {"steps": steps, "targets": targets, "restarts": restarts}
+    settings = {"steps": steps, "targets": targets, "restarts": restarts} | ({} if towards == "each" else {"towards": towards})
     return run("fab", attack, model, x, y, eps=eps, norm=norm, target=target, settings=settings, **options)
 
 
 def _search(batch, rows, target, norm, steps, eps, best, names):
-    x, y = batch.x[rows], batch.y[rows]
+    """Search once. target: (len(rows),) classes, -1 for the nearest of all."""
+    x = batch.x[rows]
     z = _start(batch, rows, norm, eps, best, names)
     low, high = batch.victim.bounds
     for _ in range(steps):
-        f, g = _boundary(batch, rows, z, y if batch.target is None else None, target)
+        f, g = _nearest(batch, rows, z, norm) if len(rows) and target[0] < 0 else _boundary(batch, rows, z, target)
         z = step(z, x, f, g, norm, low, high)
         fools = batch.asks(rows, z)
         batch.shrink(rows, z, fools, size(z.astype(np.float64) - x, norm), best)
@@ -71,27 +81,26 @@ def step(z, x: Images, f, g, norm: Norm, low, high):
     return np.clip(moved, low, high).reshape(z.shape).astype(z.dtype)
 
 
-def _boundary(batch, rows, z, y, target):
-    """Return z_target - z_y (N,) and its gradient by the image; without y, the likeliest class but the target stands for it."""
-    index = np.arange(len(rows))
-
-    def other(logits):
-        if y is not None:
-            return y
+def _boundary(batch, rows, z, target):
+    """Return z_target - z_y (N,) and its gradient by the image; of a wanted class the likeliest other stands for y."""
+    def likeliest_other(logits):
         others = logits.copy()
-        others[index, target] = -np.inf
+        others[np.arange(len(rows)), target] = -np.inf
         return others.argmax(axis=1)
 
-    def direction(logits):
-        g = np.zeros_like(logits)
-        g[index, target] = 1
-        g[index, other(logits)] = -1
-        return g
+    return batch.difference(rows, z, target, batch.y[rows] if batch.target is None else likeliest_other)
 
-    batch.queries[rows] += 1
-    logits, g = batch.victim.vjp(z, direction)
-    batch.vanished[rows] |= ~flat(g).any(axis=1)
-    return logits[index, target].astype(np.float64) - logits[index, other(logits)], g
+
+def _nearest(batch, rows, z, norm):
+    """Return z_k - z_y (N,) and its gradient for the class k != y whose linearised boundary is the nearest."""
+    nearest, f, g = np.full(len(rows), np.inf), np.zeros(len(rows)), np.zeros(z.shape)
+    for shift in range(1, batch.victim.n_classes):
+        value, gradient = batch.difference(rows, z, (batch.y[rows] + shift) % batch.victim.n_classes, batch.y[rows])
+        distance = np.abs(value) / (1e-12 + size(gradient, DUAL[norm]))
+        better = distance < nearest
+        nearest, f = np.where(better, distance, nearest), np.where(better, value, f)
+        g = np.where(column(better, g), gradient, g)
+    return f, g
 
 
 def _start(batch, rows, norm, eps, best, names):

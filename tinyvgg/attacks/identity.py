@@ -66,10 +66,15 @@ def own_default(attack, setting):
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
-def _of_the_package(attack):
+def unwrapped(attack):
+    """Return the function within a functools.partial, or the attack as it is."""
     while isinstance(attack, functools.partial):
         attack = attack.func
-    return (getattr(attack, "__module__", None) or "").startswith("tinyvgg.attacks.")
+    return attack
+
+
+def _of_the_package(attack):
+    return (getattr(unwrapped(attack), "__module__", None) or "").startswith("tinyvgg.attacks.")
 
 
 def _own(model, name):

@@ -101,6 +101,32 @@ def shorten(d, eps, norm):
     return np.where(column(rows.sum(axis=1) > eps, d), shortened, d).astype(d.dtype)
 
 
+def shorten_in_box(d, eps, room):
+    """Return the point nearest to each row of d that has an l1 norm of at most eps and |value| <= room: Croce and Hein 2021.
+
+    d, room (N, ...); room: how far each value may go, in the direction of its d.
+    """
+    rows, width = flat(np.abs(d).astype(np.float64)), flat(np.asarray(room, np.float64))
+    long = np.minimum(rows, width).sum(axis=1) > eps
+    threshold = np.zeros(len(rows))
+    if long.any():
+        threshold[long] = _threshold(rows[long], width[long], np.broadcast_to(eps, len(rows))[long])
+    return (np.sign(d) * np.clip(rows - threshold[:, None], 0, width).reshape(d.shape)).astype(d.dtype)
+
+
+def _threshold(rows, width, eps):
+    """Return t (N,) with sum(min(max(rows - t, 0), width)) = eps: piecewise linear between the values at which a term begins or ends."""
+    points = np.concatenate([rows, rows - width], axis=1)
+    order = np.argsort(-points, axis=1)
+    points = np.take_along_axis(points, order, axis=1)
+    growing = np.cumsum(np.where(order < rows.shape[1], 1, -1), axis=1)         # terms that grow below each value
+    total = np.zeros_like(points)
+    total[:, 1:] = np.cumsum(growing[:, :-1] * -np.diff(points, axis=1), axis=1)
+    at = np.minimum((total < eps[:, None]).sum(axis=1), points.shape[1] - 1)
+    index = np.arange(len(rows))
+    return np.maximum(points[index, at] + (total[index, at] - eps) / np.maximum(growing[index, at - 1], 1), 0)
+
+
 class Ball:
     """All images within eps of x that are valid: the ball of `norm` cut with the box `bounds`.
 
@@ -125,7 +151,7 @@ class Ball:
         return part
 
     def project(self, z):
-        """Return a nearest point of the ball to z, then of the box; on the grid if there is one."""
+        """Return a nearest point of the ball to z, then of the box (l1: of both at once); on the grid if there is one."""
         if self.norm != "linf":
             z = self._shortened(z)
         z = np.clip(z, self.low, self.high).astype(self.x.dtype, copy=False)
@@ -150,7 +176,12 @@ class Ball:
         return self.project((self.x + d).astype(self.x.dtype))
 
     def _shortened(self, z):
-        d = shorten(z - self.x, self.eps * (1 - TOLERANCE / 2), self.norm)
+        d, eps = z - self.x, self.eps * (1 - TOLERANCE / 2)
+        if self.norm == "l1":
+            low, high = self.bounds
+            d = shorten_in_box(d, eps, np.where(d > 0, high - self.x, self.x - low))
+        else:
+            d = shorten(d, eps, self.norm)
         z = self.x + d
         far = size(z.astype(np.float64) - self.x, self.norm) > self.eps  # where eps is as small as a rounding
         if far.any():

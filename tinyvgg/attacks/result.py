@@ -29,7 +29,7 @@ class AttackResult:
     pred_clean, pred_adv: classes before and after; y: true labels; target: wanted labels or None; scores_clean, scores_adv:
     probabilities (N, K) or None. norms: {"l0", "l1", "l2", "linf"} of x_adv - x, float64. steps_used, queries: what each image
     took. about: command and data, as report.record.told gives them. model_identity: see identity.model_identity. within: whether
-    bounds and eps were kept. done: False for images that a stop or a budget left unattacked.
+    bounds and eps were kept. measured: counts that flags are made of. done: False for images that a stop or a budget left unattacked.
     """
 
     name: str
@@ -62,6 +62,7 @@ class AttackResult:
     model_identity: dict | None = None
     data_sha256: str | None = None
     about: dict = field(default_factory=record.told)
+    measured: dict = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.x)

@@ -11,7 +11,7 @@ from tinyvgg.attacks.losses import margin
 from tinyvgg.attacks.norms import Ball, column, parse_eps, parse_norm, size
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
-from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.errors import ShapeError
 from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)         # of 10,000 queries: when the share of changed pixels halves
@@ -22,14 +22,12 @@ def square(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
            **options: Unpack[RunOptions]) -> AttackResult:
     """Search at random with up to `queries` queries for each image.
 
-    x (N, H, W, C), or for linf also series (N, W, C) and vectors (N, C), in which a square is a run of positions. norm: linf or
-    l2. share: of the pixels in the first squares. rescale: stretch the schedule of shares, made
+    x (N, H, W, C), or for linf also series (N, W, C) and vectors (N, C), in which a square is a run of positions. norm: linf, l2
+    or l1 (Croce and Hein, ICML 2021). share: of the pixels in the first squares. rescale: stretch the schedule of shares, made
     for 10,000 queries, to `queries`; off, as in AutoAttack. early_stop: a fooled image is left alone; False goes on
     to the largest margin. Further options: see run. Returns an AttackResult.
     """
     eps, norm, queries, restarts = parse_eps(eps), parse_norm(norm), count(queries, "queries"), count(restarts, "restarts")
-    if norm == "l1":
-        raise OptionError("square does linf and l2; got l1")
     if np.ndim(x) != 4 and (norm != "linf" or np.ndim(x) not in (2, 3)):
         raise ShapeError(f"square needs images (N, H, W, C) for {norm}; got shape {np.shape(x)}", "norm linf")
 
@@ -78,14 +76,14 @@ def side(share, step, queries, rescale, height, width, norm):
     if height == 1 and norm == "linf":
         return max(int(round(now * width)), 1)
     s = max(int(round(np.sqrt(now * height * width))), 1 if norm == "linf" else 3)
-    if norm == "l2" and s % 2 == 0:
+    if norm != "linf" and s % 2 == 0:
         s += 1
     return min(s, height, width)
 
 
 def _search(batch, rows, draws, ball, queries, share, rescale, early_stop=True):
     height, width = ball.x.shape[1:3]
-    start, propose = (_stripes, _linf_square) if ball.norm == "linf" else (_tiles, _l2_squares)
+    start, propose = (_stripes, _linf_square) if ball.norm == "linf" else (_tiles, _two_squares)
     best = start(ball, draws)
     value = _ask(batch, rows, best)
     for i in range(queries - 1):
@@ -133,50 +131,54 @@ def _window(first, s, length):
     return (at >= first[:, None]) & (at < first[:, None] + s)
 
 
-# --- l2: squares hold a pattern of two opposite centres, and take their length from another square ---
+# --- l2 and l1: squares hold a pattern of two opposite centres, and take their length from another square ---
 
-def pattern(s):
+FALLS = {"l2": 2, "l1": 4}              # the power of the distance with which a pattern falls off from its centre
+
+
+def pattern(s, norm="l2"):
     """Return the (s, s) pattern of length 1: an upper half that falls off from its centre, and its negative below."""
-    eta = np.concatenate([_half(s // 2, s), -_half(s - s // 2, s)])
-    return eta / np.sqrt((eta ** 2).sum())
+    eta = np.concatenate([_half(s // 2, s, norm), -_half(s - s // 2, s, norm)])
+    return eta / size(eta[None], norm)
 
 
-def _half(height, width):
+def _half(height, width, norm):
     d = np.zeros((height, width))
     row, column_ = height // 2, width // 2
     for k in range(max(height // 2 + 1, width // 2 + 1)):
-        d[max(row, 0):min(row + 2 * k + 1, height), max(column_, 0):min(column_ + 2 * k + 1, width)] += 1 / (k + 1) ** 2
+        d[max(row, 0):min(row + 2 * k + 1, height), max(column_, 0):min(column_ + 2 * k + 1, width)] += 1 / (k + 1) ** FALLS[norm]
         row, column_ = row - 1, column_ - 1
-    length = np.sqrt((d ** 2).sum())
+    length = size(d[None], norm)
     return d / length if length else d
 
 
-def _patterns(s, turned):
+def _patterns(s, norm, turned):
     """(N, s, s, 1) patterns, some of them turned."""
-    eta = pattern(s)
+    eta = pattern(s, norm)
     return np.where(turned[:, None, None], eta.T, eta)[..., None]
 
 
 def _tiles(ball, draws):
-    """Start: patterns in a grid of tiles over the image, scaled to length eps."""
+    """Start: patterns in a grid of tiles over the image, brought to length eps."""
     _, height, width, channels = ball.x.shape
     s = max(height // 5, 1)
     first = (height - s * 5) // 2 if height >= 5 else 0
     d = np.zeros(ball.x.shape)
     for row in range(first, height - s + 1, s):
         for left in range(first, width - s + 1, s):
-            eta = _patterns(s, draws.turned("tile", row, left))
+            eta = _patterns(s, ball.norm, draws.turned("tile", row, left))
             d[:, row:row + s, left:left + s] += eta * draws.signs((1, 1, channels), "tile sign", row, left)
-    return _scaled(ball, d)
+    return _fitted(ball, d)
 
 
-def _scaled(ball, d):
-    """Return x + d at length eps, in the box."""
-    length = np.maximum(size(d, "l2"), 1e-12)
-    return ball.project((ball.x + d * column(ball.eps / length, d)).astype(ball.x.dtype))
+def _fitted(ball, d):
+    """Return x + d in the box: for l2 scaled to length eps, for l1 the nearest point within it."""
+    if ball.norm == "l2":
+        d = d * column(ball.eps / np.maximum(size(d, "l2"), 1e-12), d)
+    return ball.project((ball.x + d).astype(ball.x.dtype))
 
 
-def _l2_squares(ball, best, draws, s, i):
+def _two_squares(ball, best, draws, s, i):
     """Move length from one square to another: the first is emptied, the second gets a pattern added and that length."""
     n, height, width, channels = best.shape
     d = best.astype(np.float64) - ball.x
@@ -184,16 +186,23 @@ def _l2_squares(ball, best, draws, s, i):
     to, source = (_pixels(row, column_, s) for row, column_ in corners)
     inside = np.zeros((n, height, width), bool)
     inside[to] = inside[source] = True
-    length_all = (d ** 2).sum(axis=(1, 2, 3))
-    length_inside = (d ** 2 * inside[..., None]).sum(axis=(1, 2, 3))
+    length, within = size(d, ball.norm), d * inside[..., None]
     old = d[to]
-    old = old / (1e-12 + np.sqrt((old ** 2).sum(axis=(1, 2), keepdims=True)))
-    new = _patterns(s, draws.turned(i, "turned")) * draws.signs((1, 1, channels), i, "sign") + old
-    allowed = np.sqrt(np.maximum(ball.eps ** 2 - length_all, 0) / channels + length_inside)
-    new = new / (1e-12 + np.sqrt((new ** 2).sum(axis=(1, 2), keepdims=True))) * column(allowed, new)
+    old = old / (1e-12 + _lengths(old, ball.norm))
+    new = _patterns(s, ball.norm, draws.turned(i, "turned")) * draws.signs((1, 1, channels), i, "sign") + old
+    if ball.norm == "l2":
+        allowed = column(np.sqrt(np.maximum(ball.eps ** 2 - length ** 2, 0) / channels + size(within, "l2") ** 2), d)
+    else:
+        allowed = column(np.maximum(ball.eps - length, 0), d) + _lengths(within, "l1") * channels
+    new = new / (1e-12 + _lengths(new, ball.norm)) * allowed
     d[source] = 0
     d[to] = new
-    return _scaled(ball, d)
+    return _fitted(ball, d)
+
+
+def _lengths(d, norm):
+    """The length of each channel: d (N, H, W, C) -> (N, 1, 1, C)."""
+    return np.abs(d).sum(axis=(1, 2), keepdims=True) if norm == "l1" else np.sqrt((d ** 2).sum(axis=(1, 2), keepdims=True))
 
 
 def _pixels(row, column_, s):

@@ -1,20 +1,20 @@
 """Many attacks: curves over eps, maps over settings, targeted matrices, transfer between models; what stopped resumes."""
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinyvgg.attacks.evaluate import replay
 from tinyvgg.attacks.identity import attack_identity, model_identity, own_default, takes
 from tinyvgg.attacks.norms import TOLERANCE, parse_eps, parse_norm
 from tinyvgg.attacks.pgd import pgd
 from tinyvgg.attacks.result import AttackResult, plain
+from tinyvgg.attacks.shards import attack_each
 from tinyvgg.errors import OptionError
 from tinyvgg.report import record
+from tinyvgg.report.parallel import placed
 from tinyvgg.report.progress import Progress
 from tinyvgg.types import Eps, Images, Labels, Norm, PathLike
 
@@ -29,8 +29,8 @@ def eps_curve(model: Any, x: Images, y: Labels | None, *, attack: Callable[..., 
 
     attack: a function of this package; settings are its own. One that takes no eps looks for the nearest image once, and every
     radius counts those within it. norm: the attack's own by default. A curve that does not reach 0 means a failing attack
-    or too short a range: rows then carry a flag. executor: anything with submit(), to run radii side by side, or a Dask client;
-    out: a file of JSON lines.
+    or too short a range: rows then carry a flag. executor: where images are attacked side by side: `parallel.workers_of`, any
+    concurrent.futures executor, or a Dask client; the rows are the same. out: a file of JSON lines.
     """
     if norm is not None and not takes(attack, "norm"):
         raise OptionError(f"{attack_identity(attack)[0]} has no choice of norms; got norm={norm!r}", "the same without norm")
@@ -41,10 +41,10 @@ def eps_curve(model: Any, x: Images, y: Labels | None, *, attack: Callable[..., 
     width = 1 if eps is not None else model.bounds[1] - model.bounds[0]             # the usual radii are parts of the range
     radii = sorted(width * parse_eps(e) for e in (eps if eps is not None else L2 if norm == "l2" else LINF))
     if takes(attack, "eps"):
-        runs = [planned(attack, {"eps": e, **settings}, _robust, model, x, y) for e in radii]
+        runs = [planned(attack, {"eps": e, **settings}, _robust) for e in radii]
         rows = run_all(runs, model, x, y, executor=executor, out=out, quiet=quiet, label="eps curve")
     else:
-        runs = [planned(attack, settings, _within_each, model, x, y, {"radii": radii})]
+        runs = [planned(attack, settings, _within_each, {"radii": radii})]
         rows = run_all(runs, model, x, y, executor=executor, out=out, quiet=quiet, label="nearest images")[0]["curve"]
     if rows and rows[-1]["robust_accuracy"] > 0:
         left = f"the curve ends at {rows[-1]['robust_accuracy']:.1%}, not at 0: go on to a larger eps, and if that does not help"
@@ -61,7 +61,7 @@ def step_map(model: Any, x: Images, y: Labels | None, *, eps: Eps, shares: Seque
     for share in shares:
         for count in steps:
             given = {"eps": eps, "norm": norm, "step": share * eps, "steps": count, **settings}
-            runs.append(planned(pgd, given, _robust, model, x, y, {"share": share}))
+            runs.append(planned(pgd, given, _robust, {"share": share}))
     return run_all(runs, model, x, y, executor=executor, out=out, quiet=quiet, label="step map")
 
 
@@ -72,20 +72,22 @@ def target_matrix(model: Any, x: Images, y: Labels | None, *, eps: Eps, attack: 
     matrix[i, j] is the share of the images of class i, of those the model has right, that end as class j.
     """
     given = {"eps": parse_eps(eps), **settings}
-    runs = [planned(attack, {"target": t, **given}, _to_class, model, x, y) for t in range(model.n_classes)]
+    there = set(np.asarray(y).reshape(-1).tolist())
+    runs = [replace(planned(attack, {"target": t, **given}, _to_class), extra={"classes": model.n_classes}) for t in range(model.n_classes)]
+    runs = [run if there - {t} else replace(run, attack=None) for t, run in enumerate(runs)]
     rows = run_all(runs, model, x, y, executor=executor, out=out, quiet=quiet, label="targets")
     matrix = np.array([[np.nan if v is None else v for v in row["by_class"]] for row in rows]).T
     return {"matrix": matrix, "rows": rows}
 
 
 def transfer(sources: Any, victims: Any, x: Images, y: Labels | None, *, attack: Callable[..., AttackResult] = pgd,
-             quiet: bool = True, **settings: Any) -> list[dict[str, Any]]:
+             executor: Any = None, out: PathLike | None = None, quiet: bool = True, **settings: Any) -> list[dict[str, Any]]:
     """Attack each of `sources` and show the images to each of `victims` (dicts of name: model); return rows of every pair.
 
     attack: a function of this package; settings are its own. Images that stop at the first network's boundary say little about
     another, so an attack that can goes all its steps and keeps the strongest point (early_stop=False) unless told otherwise.
     A row: {"source", "victim", "success_rate" of images that the victim has right, "robust_accuracy", "flags"}. A victim that
-    falls more easily by another model's images than by its own is flagged: its gradients are masked.
+    falls more easily by another model's images than by its own is flagged: its gradients are masked. executor, out: as of eps_curve.
     """
     if not sources or not victims:
         raise OptionError("transfer needs a source and a victim", 'transfer({"a": model}, {"b": other}, x, y, eps=0.03)')
@@ -93,16 +95,22 @@ def transfer(sources: Any, victims: Any, x: Images, y: Labels | None, *, attack:
         settings = {"early_stop": False, **settings}
     rows = []
     for name, model in sources.items():
-        result = attack(model, x, y, quiet=quiet, **settings)
-        for other, victim in victims.items():
-            seen = result if victim is model else replay(victim, result)
-            rows.append({"source": name, "victim": other, "flags": list(seen.flags),
-                         **{key: getattr(seen, key) for key in ("clean_accuracy", "robust_accuracy", "success_rate")}})
+        known = {other: model_identity(victim) for other, victim in victims.items()}
+        run = planned(attack, settings, _seen_by, {"source": name, "victims": known})
+        run = replace(run, told=run.told and None not in known.values())
+        rows += run_all([run], model, x, y, victims=victims, executor=executor, out=out, quiet=quiet, label=f"transfer from {name}")[0]["rows"]
     direct = {row["victim"]: row["success_rate"] for row in rows if row["source"] == row["victim"]}
     for row in rows:
         if row["success_rate"] > direct.get(row["victim"], 1) + 0.02:
             row["flags"].append("a sign of masking: images of another model fool this one more often than its own")
     return rows
+
+
+def _seen_by(results, extra):
+    """The answers of every victim to the images that were made against one model."""
+    return {"rows": [{"source": extra["source"], "victim": other, "flags": list(seen.flags),
+                      **{key: getattr(seen, key) for key in ("clean_accuracy", "robust_accuracy", "success_rate")}}
+                     for other, seen in zip(extra["victims"], results[1:], strict=True)]}
 
 
 def success_by_queries(result: AttackResult, points: int = 50) -> Any:
@@ -117,27 +125,27 @@ class Run:
     """One attack of a sweep. key: what its row begins with and is known by; told: whether the key tells it from any other."""
 
     key: dict
-    function: Callable          # (attack, model, x, y, settings, extra) -> dict
-    arguments: tuple
+    attack: Callable | None     # None: nobody is attacked
+    settings: dict
+    row: Callable               # ([result, those of the victims] or None, extra) -> dict
+    extra: dict
     told: bool = True
 
 
-def planned(attack: Callable[..., AttackResult], settings, function, model: Any, x: Images, y: Labels | None, extra=None):
-    """Return the Run of `attack` with `settings`; extra: further words of its key, which `function` gets too."""
+def planned(attack: Callable[..., AttackResult], settings, row, extra=None):
+    """Return the Run of `attack` with `settings`; row(results, extra) makes its row. extra: further words of its key."""
     name, own, told = attack_identity(attack)
-    key = {"attack": name, **(extra or {}), **own, **settings}
-    return Run(key, function, (attack, model, x, y, settings, extra or {}), told)
+    return Run({"attack": name, **(extra or {}), **own, **settings}, attack, settings, row, extra or {}, told)
 
 
-def run_all(runs, model: Any, x: Images, y: Labels | None, *, executor: Any = None, out: PathLike | None = None, quiet: bool = True,
-            label="sweep"):
-    """Run attacks, each giving a dict, and return the rows {**key, **dict} in the order of `runs`.
+def run_all(runs, model: Any, x: Images, y: Labels | None, *, victims=None, executor: Any = None, out: PathLike | None = None,
+            quiet: bool = True, label="sweep"):
+    """Run attacks, show their images to `victims` (names: models), and return the rows {**key, **dict} in the order of `runs`.
 
     Rows are appended to the file `out` as they come, with what tells model and data from others; those standing there are not run
     again, unless model or attack are functions that nothing tells from others. executor: as of eps_curve.
     """
-    executor = executor.get_executor() if hasattr(executor, "get_executor") else executor
-    mark, known = {}, {}
+    place, mark, known = placed(executor), {}, {}
     if out is not None:
         mark = plain({"model": model_identity(model), "data_sha256": record.sha256_arrays(np.asarray(x), np.asarray(y))})
         if mark["model"] is not None:
@@ -145,21 +153,13 @@ def run_all(runs, model: Any, x: Images, y: Labels | None, *, executor: Any = No
     rows = [known.get(_text(run.key)) if run.told else None for run in runs]
     progress = Progress(len(runs), label, "attacks", quiet=quiet)
     progress.advance(sum(row is not None for row in rows))
-
-    def keep(i, row):
-        rows[i] = plain({**runs[i].key, **row})
-        if out is not None:
-            record.keep_row(out, {"key": plain(runs[i].key), "mark": mark, "about": record.told(), "row": rows[i]})
-        progress.advance()
-
     todo = [i for i, row in enumerate(rows) if row is None]
-    if executor is None:
-        for i in todo:
-            keep(i, runs[i].function(*runs[i].arguments))
-    else:
-        futures = {executor.submit(runs[i].function, *runs[i].arguments): i for i in todo}
-        for future in as_completed(futures):
-            keep(futures[future], future.result())
+    for k, results in attack_each(place, [runs[i] for i in todo], model, x, y, victims):
+        run = runs[todo[k]]
+        rows[todo[k]] = plain({**run.key, **run.row(results, run.extra)})
+        if out is not None:
+            record.keep_row(out, {"key": plain(run.key), "mark": mark, "about": record.told(), "row": rows[todo[k]]})
+        progress.advance()
     progress.close()
     return rows
 
@@ -168,8 +168,8 @@ def _text(key):
     return json.dumps(plain(key), sort_keys=True, default=str)
 
 
-def _robust(attack, model, x, y, settings, extra):
-    return _row(attack(model, x, y, **settings))
+def _robust(results, extra):
+    return _row(results[0])
 
 
 def _row(result):
@@ -178,9 +178,9 @@ def _row(result):
             **{name: s[name] for name in ("n", "clean_accuracy", "robust_accuracy", "success_rate", "seconds", "flags")}}
 
 
-def _within_each(attack, model, x, y, settings, extra):
+def _within_each(results, extra):
     """One search for the nearest images; a row for each radius, which counts the ones within it."""
-    result = attack(model, x, y, **settings)
+    result = results[0]
     norm, curve = result.config["norm"], []
     for eps in extra["radii"]:
         near = result.success & (result.norms[norm] <= eps * (1 + TOLERANCE))
@@ -189,12 +189,11 @@ def _within_each(attack, model, x, y, settings, extra):
     return {"curve": curve}
 
 
-def _to_class(attack, model, x, y, settings, extra):
-    if len(y) and (np.asarray(y) == settings["target"]).all():                      # nobody to drive there
-        return {"by_class": [None] * model.n_classes, "success_rate": None, "flags": []}
-    result = attack(model, x, y, **settings)
-    by_class = []
-    for label in range(model.n_classes):
+def _to_class(results, extra):
+    if results is None:                                                 # all images are of the class already
+        return {"by_class": [None] * extra["classes"], "success_rate": None, "flags": []}
+    result, by_class = results[0], []
+    for label in range(extra["classes"]):
         rows = result.attackable & (result.y == label)
         by_class.append(float(result.success[rows].mean()) if rows.any() else None)
     return {"by_class": by_class, "success_rate": result.success_rate, "flags": result.flags}

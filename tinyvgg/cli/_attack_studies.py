@@ -29,7 +29,8 @@ def transfer(arguments, attack, settings, model, x, y, classes):
     with ExitStack() as stack:
         others = {spec: stack.enter_context(opened(spec, arguments.input_range)) for spec in arguments.victims.split(",")}
         victims = {arguments.model: model, **others}
-        rows = attacks.transfer({arguments.model: model}, victims, x, y, attack=attack, **_common(arguments, settings))
+        rows = attacks.transfer({arguments.model: model}, victims, x, y, attack=attack, out=_file(arguments, "transfer.jsonl"),
+                                **_common(arguments, settings))
     lines = [f"{row['victim']:<30} clean {row['clean_accuracy']:.2%}, robust {row['robust_accuracy']:.2%}, "
              f"fooled {row['success_rate']:.2%}" for row in rows]
     flags = [f"! {row['victim']}: {flag}" for row in rows for flag in row["flags"]]
@@ -80,7 +81,7 @@ STUDIES = {"curve": curve, "transfer": transfer, "matrix": matrix, "steps": step
 
 
 def _common(arguments, settings):
-    return {**settings, "seed": arguments.seed, "batch_size": arguments.batch_size, "quiet": arguments.quiet}
+    return {**settings, "executor": arguments.place, "seed": arguments.seed, "batch_size": arguments.batch_size, "quiet": arguments.quiet}
 
 
 def _file(arguments, name):

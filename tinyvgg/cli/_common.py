@@ -14,6 +14,12 @@ def add_common(parser, *, seed=True):
     parser.add_argument("--trace", action="store_true", help="show the whole traceback of an error")
 
 
+def add_workers(parser, what):
+    """Add --workers and --dask; `what` has them."""
+    parser.add_argument("--workers", type=int, metavar="N", help=f"of {what}: processes that share the work; the rows are the same")
+    parser.add_argument("--dask", metavar="ADDRESS", help=f"of {what}: a Dask scheduler whose workers share it, as tcp://HOST:8786")
+
+
 def print_result(arguments, result, text):
     """Print `result` (plain data) as JSON with --json, else `text`, on standard output. A dict gets the command and its data."""
     if arguments.json:

@@ -1,8 +1,8 @@
 """Attack a classifier and report what is left of its accuracy
 
 NAME: noise, fgsm, pgd, mifgsm, apgd, apgd_t, fab, square, deepfool, cw, fmn, hopskipjump, rays, or ladder (the strongest
-together: --version standard is AutoAttack's sequence), list (what there is and what each needs), or one of these studies of
---attack (default pgd):
+together: --version standard, plus and rand are AutoAttack's sequences, rand for a model that is random), list (what there is
+and what each needs), or one of these studies of --attack (default pgd):
   curve      robust accuracy for each radius in --eps 0,1/255,2/255,...
   transfer   the images against other models too: --victims OTHER.h5,THIRD.h5
   matrix     from each class to each other
@@ -15,7 +15,9 @@ without that, and for a board, there are no gradients: square needs only scores,
 
     tinyvgg attack pgd runs/first --data shapes --eps 8/255 --step 2/255 --steps 40 -n 1000 --out runs/pgd
     tinyvgg attack ladder light_cifar10 --data cifar10 --eps 8/255 -n 1000 --json
+    tinyvgg attack ladder light_cifar10 --norm l1 --eps 12 --attacks apgd-ce,apgd-t,square
     tinyvgg attack transfer light.h5 --victims base.h5 --data cifar10 --eps 8/255
+    tinyvgg attack curve light_cifar10 --eps 0,1/255,2/255,4/255 --workers 2 --out runs/curve
     tinyvgg attack square light.tvq --gradients none --data cifar10 --eps 8/255 -n 100
 """
 import argparse
@@ -25,14 +27,16 @@ import sys
 from pathlib import Path
 
 from tinyvgg.attacks.checks import below_one_level
+from tinyvgg.attacks.ladder import ladder_text
 from tinyvgg.attacks.norms import default_eps, parse_eps, parse_norm
 from tinyvgg.cli._attack_studies import STUDIES
 from tinyvgg.cli._classifier import add_data, add_model, images_for, with_gradients
-from tinyvgg.cli._common import add_common, images_told, note_fewer, print_result
+from tinyvgg.cli._common import add_common, add_workers, images_told, note_fewer, print_result
 from tinyvgg.cli._parser import Parser
 from tinyvgg.errors import MissingExtra, OptionError
 from tinyvgg.images import float_images
 from tinyvgg.open import opened
+from tinyvgg.report.parallel import workers_of
 from tinyvgg.report.record import tell, write_json
 from tinyvgg.words import ATTACKS, did_you_mean
 
@@ -49,8 +53,13 @@ SETTINGS = {                    # option -> (type, help); passed on only to atta
     "queries": (int, "of square and rays, for each image"),
     "targets": (int, "of apgd_t and fab: number of wrong classes"),
     "kind": (str, "of noise: uniform, sign, gaussian, salt"),
-    "version": (str, "of the ladder: fast or standard"),
+    "towards": (str, "of fab: each wrong class in turn (default), or the nearest"),
+    "version": (str, "of the ladder: fast, standard, plus or rand"),
+    "attacks": (str, "of the ladder: a list of one's own, of apgd-ce,apgd-dlr,apgd-t,fab,fab-t,square and attacks with an eps"),
+    "draws": (int, "of the ladder's rand: answers whose mean is attacked and judged; of hopskipjump: labels for an estimate"),
 }
+
+SHARED = ("curve", "transfer", "matrix", "steps")       # studies that --workers and --dask know
 
 SWITCHES = {"random_start": "--random-start", "early_stop": "--no-early-stop"}
 
@@ -84,6 +93,7 @@ def add_arguments(parser, of=None):
     parser.add_argument("-n", type=int, metavar="N", help="number of test images (default 1000)")
     parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at a time (default 128)")
     parser.add_argument("--budget", type=int, metavar="Q", help="queries in all; then stop and keep what was found")
+    add_workers(parser, ", ".join(SHARED))
     parser.add_argument("--out", metavar="RUN", help="folder for images, result and figures")
     add_common(parser)
 
@@ -121,6 +131,9 @@ def run(arguments):
                           + did_you_mean(name, [*attacks.ATTACKS, *STUDIES, "list"], ATTACKS))
     if arguments.victims is not None and name != "transfer":
         raise OptionError(f"--victims belongs to transfer; {name} has none", "the same without --victims")
+    if (arguments.workers is not None or arguments.dask is not None) and name not in SHARED:
+        raise OptionError(f"--workers and --dask belong to {', '.join(SHARED)}; {name} is one attack", f"attack curve --attack {name}"
+                          if name in attacks.ATTACKS else "the same without them")
     if name not in STUDIES:
         if arguments.attack is not None:
             raise OptionError(f"--attack belongs to a study; {name} is an attack itself", f"one of {', '.join(STUDIES)}")
@@ -132,7 +145,8 @@ def run(arguments):
         raise OptionError(f"--attack is {inner!r}; expected one of {', '.join(attacks.ATTACKS)}"
                           + did_you_mean(inner, attacks.ATTACKS, ATTACKS))
     settings = chosen_settings(arguments, attacks.ATTACKS[inner], inner)
-    with opened(arguments.model, arguments.input_range) as model:
+    with workers_of(arguments.workers, arguments.dask) as place, opened(arguments.model, arguments.input_range) as model:
+        arguments.place = place
         settings = settings if name in ("curve", "presets") else with_eps(settings, attacks.ATTACKS[inner], model)
         result, text = STUDIES[name](arguments, attacks.ATTACKS[inner], settings, *model_and_images(arguments, model))
         if name in ("matrix", "steps"):
@@ -181,6 +195,8 @@ def chosen_settings(arguments, function, name):
     if strange:
         own = ", ".join(SWITCHES.get(key, f"--{key}") for key in (*SETTINGS, *SWITCHES) if key in takes)
         raise OptionError(f"{name} has no {SWITCHES.get(strange[0], f'--{strange[0]}')}; it takes {own}")
+    if "attacks" in given:
+        given["attacks"] = [name.strip() for name in given["attacks"].split(",")]
     return given
 
 
@@ -224,7 +240,6 @@ def text_of(result, out=None):
         lines[-1] += f" ({s['success_rate']:.2%}; 8 bits {s['success_rate_u8']:.2%})"
     if s["fooled"]:
         lines.append(f"{norm} distance of the fooled: median {spread['median']:.4g}, largest {spread['max']:.4g}")
-    for stage in result.config.get("stages", []):
-        lines.append(f"  after {stage['attack']:<7} robust accuracy {stage['robust_accuracy']:.2%}  ({stage['images']} images, "
-                     f"{stage['seconds']:.1f} s)")
+    if "stages" in result.config:
+        lines += [f"  {line}" for line in ladder_text(result)]
     return "\n".join([*lines, *(f"! {flag}" for flag in result.flags), *([f"saved in {out}"] if out else [])])

@@ -13,6 +13,7 @@ its .h5. With --out, plan and rows are kept there, and the same command goes on 
 
     tinyvgg bitflip search light.tvq --data cifar10 --flips 20 --out runs/bfa
     tinyvgg bitflip search light.tvq --goal stealthy --source 3 --target 5 --data cifar10
+    tinyvgg bitflip search light.tvq --data cifar10 --flips 20 --seeds 5 --workers 2 --out runs/seeds
     tinyvgg bitflip random light.tvq --data cifar10 --flips 1,10,100,1000 --seeds 5 --json
     tinyvgg bitflip map light.tvq --data cifar10 --tensors all --samples 16 --out runs/map
     tinyvgg bitflip apply light.tvq --plan runs/bfa --data cifar10 --defence crc,radar=128,replicas
@@ -26,16 +27,18 @@ import numpy as np
 
 from tinyvgg.cli._bitflip_targets import addresses_of, on_image, opened_target
 from tinyvgg.cli._classifier import add_model, images_for
-from tinyvgg.cli._common import add_common, images_told, note_fewer, print_result
+from tinyvgg.cli._common import add_common, add_workers, images_told, note_fewer, print_result
 from tinyvgg.errors import MissingExtra, OptionError
+from tinyvgg.report.parallel import workers_of
 from tinyvgg.report.record import tell, told, write_json
 
 ACTIONS = ("random", "search", "map", "apply")
 GOALS = ("any", "class", "pair", "stealthy", "image")
 OF_ACTIONS = {                  # option -> (the actions that have it, what it is where nothing is said)
-    "flips": (("random", "search"), None), "seeds": (("random",), 5), "bits": (("random", "search"), None),
+    "flips": (("random", "search"), None), "seeds": (("random", "search"), None), "bits": (("random", "search"), None),
     "memory": (("random", "search", "map"), "sram"), "fault": (("random", "search", "map"), "flip"),
     "tensors": (("random", "search", "map"), None), "images": (("search", "map"), 128), "samples": (("map",), 16),
+    "workers": (("random", "map", "search"), None), "dask": (("random", "map", "search"), None),
     "goal": (("search",), "any"), "target": (("search",), None), "source": (("search",), None), "trials": (("search",), "3"),
     "floor": (("search",), None), "defence": (("search", "apply"), ""), "plan": (("apply",), None),
     "patch": (("random", "search", "apply"), None)}
@@ -62,7 +65,7 @@ def add_arguments(parser):
     parser.add_argument("--images", type=int, metavar="N", help="images of a search or map (default 128)")
     parser.add_argument("--trials", metavar="N", help="bits of each array tried at each step, or all (default 3)")
     parser.add_argument("--floor", type=float, metavar="SHARE", help="a search stops at this accuracy on its images")
-    parser.add_argument("--seeds", type=int, metavar="N", help="draws of random flips (default 5)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="draws of random flips (default 5), or searches with images of their own (default 1)")
     parser.add_argument("--samples", type=int, metavar="N", help="of a map: numbers of each array tried (default 16)")
     parser.add_argument("--defence", metavar="NAMES",
                         help="of search and apply: what crc, radar=128, ranges=32 or replicas find of the flips and give back")
@@ -70,6 +73,7 @@ def add_arguments(parser):
     parser.add_argument("--patch", metavar="FILE",
                         help="of apply, and of random and search on an .elf: write the patched copy of MODEL there")
     parser.add_argument("-n", type=int, default=1000, metavar="N", help="number of test images (default 1000); a map takes --images")
+    add_workers(parser, "random, map and search --seeds")
     parser.add_argument("--out", metavar="RUN", help="folder for plan, rows and figures")
     add_common(parser)
 
@@ -91,7 +95,8 @@ def run(arguments):
         plan = faults.load_plan(arguments.plan)
         arguments.memory, arguments.tensors = plan.memory, ",".join({flip.tensor for flip in plan.flips}) or None
     place, _ = memory_of(arguments.memory)
-    with opened_target(arguments, place.form) as target:
+    with workers_of(arguments.workers, arguments.dask) as workers, opened_target(arguments, place.form) as target:
+        arguments.place = workers
         if arguments.patch and arguments.action != "apply" and not target.is_image:
             raise OptionError(f"--patch of {arguments.action} is for an .elf; {arguments.model} is a model file",
                               "--out RUN, then bitflip apply --plan RUN --patch FILE")
@@ -159,6 +164,7 @@ def _settings(arguments, tensors="weights"):
 
 def _random(arguments, target):
     from tinyvgg import faults
+    arguments.seeds = 5 if arguments.seeds is None else arguments.seeds
     counts = _numbers(arguments.flips or "1,10,20,100,1000", "--flips", "--flips 1,10,100")
     if min(counts) < 1 or arguments.seeds < 1:
         raise OptionError(f"{arguments.flips} flips and {arguments.seeds} seeds were asked for; expected 1 or more",
@@ -166,8 +172,7 @@ def _random(arguments, target):
     store, (_, x, y) = target.store, _images(arguments, target.model)
     before, settings = store.accuracy(x, y), _settings(arguments)
     rows = faults.random_flips(store, x, y, counts=counts, seeds=arguments.seeds, out=_file(arguments, "random.jsonl"),
-                               bases=target.bases,
-                               **settings)
+                               bases=target.bases, executor=arguments.place, **settings)
     lines = [f"accuracy before {before:.2%} on {images_told(told())}"]
     for row in (summary := faults.summarise(rows)):
         found = "the board stops" if row["median"] is None else f"median {row['median']:.2%} ({row['lowest']:.2%} to {row['highest']:.2%})"
@@ -191,11 +196,32 @@ def _search(arguments, target):
     for option, values in (("--flips", flips), ("--trials", trials)):
         if values is not None and (len(values) > 1 or values[0] < 1):
             raise OptionError(f"{option} of a search is {','.join(map(str, values))}; expected one whole number, 1 or more", f"{option} 3")
-    xs, ys = faults.attacker_images(*images_for(target.model, dataset, "train"), arguments.images, arguments.seed)
-    plan = faults.progressive_search(store, xs, ys, flips=flips[0], goal=arguments.goal, target=arguments.target,
-                                     source=arguments.source,
-                                     trials=trials and trials[0], floor=arguments.floor, out=arguments.out, **_settings(arguments))
+    train, settings = images_for(target.model, dataset, "train"), {
+        "flips": flips[0], "goal": arguments.goal, "target": arguments.target, "source": arguments.source,
+        "trials": trials and trials[0], "floor": arguments.floor, "out": arguments.out, **_settings(arguments)}
+    if arguments.seeds is not None:
+        return _search_seeds(arguments, store, train, (x, y), settings)
+    if arguments.workers is not None or arguments.dask is not None:
+        raise OptionError("one search is one task; --workers and --dask share several", "--seeds 5 --workers 2")
+    xs, ys = faults.attacker_images(*train, arguments.images, arguments.seed)
+    plan = faults.progressive_search(store, xs, ys, **settings)
     return _report(arguments, target, plan, dataset, x, y)
+
+
+def _search_seeds(arguments, store, train, test, settings):
+    """Searches from several seeds: accuracy by flips, median and range."""
+    from tinyvgg import faults
+    if arguments.defence or arguments.patch:
+        raise OptionError("--defence and --patch are of one plan; --seeds makes several", "one of them by bitflip apply --plan RUN/seed-0")
+    before = store.accuracy(*test)
+    rows = faults.search_seeds(store, train, test, seeds=arguments.seeds, images=arguments.images, executor=arguments.place, **settings)
+    summary = faults.by_flips(rows, before)
+    lines = [f"accuracy before {before:.2%} on {images_told(told())}; {len(rows)} searches of {arguments.images} images each"]
+    lines += [f"{row['flips']:>7} steps: median {row['median']:.2%} ({row['lowest']:.2%} to {row['highest']:.2%})" for row in summary[1:]]
+    last = summary[-1]
+    return {"flips": last["flips"], "hamming": int(np.median([row["hamming"] for row in rows])), "accuracy_before": before,
+            "accuracy_after": last["median"], "plan": None, "rows": rows, "summary": summary, "memory": arguments.memory,
+            "n": len(test[0]), "sha256": store.sha256}, "\n".join(lines)
 
 
 def _apply(arguments, target, plan):
@@ -252,7 +278,8 @@ def _map(arguments, target):
     tell(**dataset.told("train", len(xs)))
     settings = _settings(arguments, "all")
     del settings["only_bits"]
-    rows = faults.sensitivity_map(store, xs, ys, samples=arguments.samples, out=_file(arguments, "map.jsonl"), **settings)
+    rows = faults.sensitivity_map(store, xs, ys, samples=arguments.samples, executor=arguments.place,
+                                  out=_file(arguments, "map.jsonl"), **settings)
     if arguments.out:
         from tinyvgg.report.fault_plots import heat_map
         try:

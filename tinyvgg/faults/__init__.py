@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyvgg.faults.baseline import random_flips, random_plan, summarise
+    from tinyvgg.faults.campaign import by_flips, search_seeds
     from tinyvgg.faults.files import patch_file
     from tinyvgg.faults.images import attacker_images
     from tinyvgg.faults.memories import MEMORIES
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 _HOME = {"progressive_search": "search", "random_flips": "baseline", "random_plan": "baseline", "summarise": "baseline",
          "sensitivity_map": "sensitivity", "open_store": "open", "Store": "store", "FlipPlan": "plan", "Flip": "plan",
          "load_plan": "plan", "patch_file": "files", "MEMORIES": "memories",
-         "attacker_images": "images"}
-__all__ = ["Flip", "FlipPlan", "MEMORIES", "Store", "attacker_images", "load_plan", "open_store", "patch_file", "progressive_search",
-           "random_flips", "random_plan", "sensitivity_map", "summarise"]
+         "attacker_images": "images", "search_seeds": "campaign", "by_flips": "campaign"}
+__all__ = ["Flip", "FlipPlan", "MEMORIES", "Store", "attacker_images", "by_flips", "load_plan", "open_store", "patch_file",
+           "progressive_search", "random_flips", "random_plan", "search_seeds", "sensitivity_map", "summarise"]
 
 
 def __getattr__(name: str) -> Any:

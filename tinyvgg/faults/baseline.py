@@ -11,6 +11,7 @@ from tinyvgg.faults.memories import memory_of, surviving
 from tinyvgg.faults.open import open_store
 from tinyvgg.faults.plan import FlipPlan, Step, flips_of
 from tinyvgg.report import record
+from tinyvgg.report.parallel import placed
 from tinyvgg.report.progress import Progress
 from tinyvgg.rng import generator
 from tinyvgg.types import Images, Labels, PathLike
@@ -18,13 +19,14 @@ from tinyvgg.types import Images, Labels, PathLike
 
 def random_flips(model: Any, x: Images, y: Labels, *, counts: Sequence[int] = (1, 10, 100, 1000), seeds: int = 5, seed: int = 0,
                  tensors: str | Sequence[str] = "weights", fault: str = "flip", memory: str = "sram",
-                 only_bits: Sequence[int] | None = None, bases: Any = None, out: PathLike | None = None,
+                 only_bits: Sequence[int] | None = None, bases: Any = None, executor: Any = None, out: PathLike | None = None,
                  quiet: bool = True) -> list[dict[str, Any]]:
     """Flip bits at random and measure the accuracy on x (N, H, W, C), y (N,); return rows, one for each count and seed.
 
     A row: {"flips", "seed", "accuracy", "applied", "nmi", "corrected"}; accuracy is None where an ECC flash raises an NMI: the
     board stops. counts: numbers of flips; seeds: draws of each, from `seed` on; bases: addresses of the arrays, from an ELF (for the
-    double words of an ECC flash); out: a file of JSON lines; rows there are kept.
+    double words of an ECC flash); executor: where draws are measured side by side, as of attacks.eps_curve; out: a file of JSON
+    lines; rows there are kept.
     """
     place, fault = memory_of(memory, fault)
     if fault == "zero_dword":
@@ -33,17 +35,18 @@ def random_flips(model: Any, x: Images, y: Labels, *, counts: Sequence[int] = (1
     keys, y = store.select(tensors), np.asarray(y).reshape(-1)
     mark = {"sha256": store.sha256, "data": record.sha256_arrays(np.asarray(x), y), "tensors": keys, "fault": fault, "memory": memory,
             "only_bits": None if only_bits is None else list(only_bits)} | ({} if bases is None else {"bases": bases})
-    kept, progress, rows = record.KeptRows(out, mark), Progress(len(counts) * seeds, "random flips", "draws", quiet=quiet), []
-
-    def measured(count, s):
-        flips = draw(store, keys, count, generator(s, "fault", "random", count), fault, only_bits)
-        return _measure(store, flips, place, x, y, bases)
-
-    for count, s in itertools.product(counts, range(seed, seed + seeds)):
-        rows.append(kept.get({"flips": count, "seed": s}, lambda count=count, s=s: measured(count, s)))
-        progress.advance()
+    kept, progress = record.KeptRows(out, mark), Progress(len(counts) * seeds, "random flips", "draws", quiet=quiet)
+    tasks = list(itertools.product(counts, range(seed, seed + seeds)))
+    rows = kept.all([{"flips": count, "seed": s} for count, s in tasks], placed(executor), _drawn,
+                    (store, keys, fault, only_bits, place, x, y, bases), tasks, lambda i: progress.advance())
     progress.close()
     return rows
+
+
+def _drawn(shared, count, seed):
+    """Measure one draw: a task of random_flips."""
+    store, keys, fault, only_bits, place, x, y, bases = shared
+    return _measure(store, draw(store, keys, count, generator(seed, "fault", "random", count), fault, only_bits), place, x, y, bases)
 
 
 def random_plan(store: Any, count: int, seed: int = 0, *, tensors: str | Sequence[str] = "weights", fault: str = "flip",

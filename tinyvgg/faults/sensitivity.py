@@ -11,18 +11,20 @@ from tinyvgg.faults.memories import memory_of
 from tinyvgg.faults.open import open_store
 from tinyvgg.faults.victim import victim_of
 from tinyvgg.report import record
+from tinyvgg.report.parallel import placed
 from tinyvgg.report.progress import Progress
 from tinyvgg.rng import generator
 from tinyvgg.types import Images, Labels, PathLike
 
 
 def sensitivity_map(model: Any, x: Images, y: Labels, *, tensors: str | Sequence[str] = "all", samples: int = 16,
-                    fault: str = "flip", memory: str = "sram", seed: int = 0, out: PathLike | None = None,
+                    fault: str = "flip", memory: str = "sram", seed: int = 0, executor: Any = None, out: PathLike | None = None,
                     quiet: bool = True) -> list[dict[str, Any]]:
     """Flip single bits and measure the accuracy on x, y; return rows {"tensor", "kind", "bit", "tried", "exhaustive", "mean_drop",
     "worst_drop", "worst_index"}, drops as shares of 1.
 
-    samples: numbers of each array that are tried at each bit; None tries them all. out: a file of JSON lines; rows there are kept.
+    samples: numbers of each array that are tried at each bit; None tries them all. executor: as of attacks.eps_curve. out: a file
+    of JSON lines; rows there are kept.
     """
     place, fault = memory_of(memory, fault)
     if fault == "zero_dword" or samples is not None and samples < 1:
@@ -33,13 +35,17 @@ def sensitivity_map(model: Any, x: Images, y: Labels, *, tensors: str | Sequence
     mark = {"sha256": store.sha256, "data": record.sha256_arrays(np.asarray(x), y), "samples": samples, "fault": fault, "memory": memory,
             "seed": seed}
     places = [(key, bit) for key in keys for bit in range(store.bits(key))]
-    kept, progress, rows = record.KeptRows(out, mark), Progress(len(places), "map", "rows", quiet=quiet), []
-    for key, bit in places:
-        rows.append(kept.get({"tensor": key, "kind": store.kind(key), "bit": bit}, lambda key=key, bit=bit: _row(
-            victim, key, bit, y, clean, samples, fault, generator(seed, "fault", "map", key, bit))))
-        progress.advance(1, key)
+    kept, progress = record.KeptRows(out, mark), Progress(len(places), "map", "rows", quiet=quiet)
+    rows = kept.all([{"tensor": key, "kind": store.kind(key), "bit": bit} for key, bit in places], placed(executor), _of_bit,
+                    (victim, y, clean, samples, fault, seed), places, lambda i: progress.advance(1, places[i][0]))
     progress.close()
     return rows
+
+
+def _of_bit(shared, key, bit):
+    """Measure one bit of one array: a task of sensitivity_map."""
+    victim, y, clean, samples, fault, seed = shared
+    return _row(victim, key, bit, y, clean, samples, fault, generator(seed, "fault", "map", key, bit))
 
 
 def _row(victim, key, bit, y, clean, samples, fault, rng):

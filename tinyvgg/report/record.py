@@ -192,10 +192,26 @@ class KeptRows:
         """Return the row of `key` (a dict), which is {**key, **make()}."""
         text = self._text(key)
         if text not in self._rows:
-            self._rows[text] = row = plain({**key, **make()})
-            if self.out is not None:
-                keep_row(self.out, {"mark": self.mark, "key": plain(key), "row": row})
+            self._put(key, make())
         return self._rows[text]
+
+    def all(self, keys, place, function, shared, tasks, advance):
+        """Return the rows of `keys`, {**keys[i], **function(shared, *tasks[i])}; those that are not kept are made at `place`.
+
+        place: see report.parallel. advance(i) is called for each row, as it comes.
+        """
+        todo = [i for i, key in enumerate(keys) if key not in self]
+        for i in sorted(set(range(len(keys))) - set(todo)):
+            advance(i)
+        for k, row in place.each(function, shared, [tasks[i] for i in todo]):
+            self._put(keys[todo[k]], row)
+            advance(todo[k])
+        return [self._rows[self._text(key)] for key in keys]
+
+    def _put(self, key, made):
+        self._rows[self._text(key)] = row = plain({**key, **made})
+        if self.out is not None:
+            keep_row(self.out, {"mark": self.mark, "key": plain(key), "row": row})
 
     @staticmethod
     def _text(key):

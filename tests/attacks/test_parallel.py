@@ -1,0 +1,123 @@
+"""Curves and transfers in one process, in several and on a Dask cluster: the same rows, whoever dies meanwhile."""
+import functools
+import json
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tinyvgg import attacks, faults
+from tinyvgg.attacks.shards import joined
+from tinyvgg.errors import OptionError
+from tinyvgg.report.parallel import Processes, placed, workers_of
+
+RADII = [0, 0.03, 0.3]
+
+
+def told(rows):
+    """Rows without their seconds, as they would be printed."""
+    return [json.dumps({key: value for key, value in row.items() if key != "seconds"}, sort_keys=True) for row in rows]
+
+
+@pytest.mark.parametrize("name", ["pgd", "square", "fab", "hopskipjump"])
+def test_parts_joined_are_the_whole(toy, name):
+    """Arrays, counts and flags: but for what it took, nothing tells one from the other."""
+    model, x, y = toy
+    attack = {"pgd": functools.partial(attacks.pgd, eps=0.03, steps=3, target=np.where(y[:40] == 2, 3, 2)[:40]),
+              "square": functools.partial(attacks.square, eps=0.05, queries=5), "fab": functools.partial(attacks.fab, steps=2, targets=2),
+              "hopskipjump": functools.partial(attacks.hopskipjump, steps=1, draws=5, tries=3)}[name]
+    if name == "pgd":
+        pieces = [functools.partial(attacks.pgd, eps=0.03, steps=3, target=attack.keywords["target"][part]) for part in (slice(25), slice(25, 40))]
+    else:
+        pieces = [attack, attack]
+    whole = attack(model, x[:40], y[:40])
+    parts = joined([piece(model, x[part], y[part]) for piece, part in zip(pieces, (slice(25), slice(25, 40)), strict=True)])
+    expected, found = whole.summary(), parts.summary()
+    for key in expected:
+        if key != "seconds":
+            np.testing.assert_equal(found[key], expected[key], err_msg=key)
+    np.testing.assert_array_equal(parts.x_adv, whole.x_adv)
+
+
+def test_threads_and_processes_give_the_same_rows(toy, tmp_path):
+    model, x, y = toy
+    alone = attacks.eps_curve(model, x, y, eps=RADII, steps=3)
+    with ThreadPoolExecutor(2) as executor:
+        assert told(attacks.eps_curve(model, x, y, eps=RADII, steps=3, executor=executor)) == told(alone)
+    with workers_of(2) as place:
+        rows = attacks.eps_curve(model, x, y, eps=RADII, steps=3, executor=place, out=tmp_path / "curve.jsonl")
+        assert told(rows) == told(alone)
+        lines = (tmp_path / "curve.jsonl").read_text()
+        attacks.eps_curve(model, x, y, eps=RADII, steps=3, out=tmp_path / "curve.jsonl")
+        assert (tmp_path / "curve.jsonl").read_text() == lines, "nothing was run again"
+        both = {"net": model}
+        assert told(attacks.transfer(both, both, x, y, eps=0.03, steps=2, executor=place)) == told(
+            attacks.transfer(both, both, x, y, eps=0.03, steps=2))
+
+
+def slow(shared, seconds, kill):
+    """A task that kills its process once."""
+    time.sleep(seconds)
+    if kill and not os.path.exists(kill):
+        open(kill, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return shared + seconds
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_a_process_that_dies_takes_nothing_with_it(tmp_path):
+    tasks = [(0.01, ""), (0.02, str(tmp_path / "dead")), (0.03, ""), (0.04, "")]
+    assert dict(Processes(2).each(slow, 1, tasks)) == {i: 1 + task[0] for i, task in enumerate(tasks)}
+    assert (tmp_path / "dead").exists()
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"workers": 0}, "workers is 0; expected a whole number from 1 to 256"), ({"workers": 2, "dask": "tcp://a:1"}, "expected one of them")])
+def test_mistakes(given, words):
+    with pytest.raises(OptionError, match=words), workers_of(**given):
+        pass
+
+
+def test_what_cannot_be_sent_is_said(toy):
+    model, x, y = toy
+    silent = attacks.as_classifier(lambda z: model.logits(z), bounds=(0, 1), n_classes=6, vjp=model.vjp)
+    with pytest.raises(OptionError, match="cannot be sent to another process"):
+        attacks.eps_curve(silent, x, y, eps=RADII, executor=Processes(2))
+    with pytest.raises(OptionError, match="a budget is of queries one after another"):
+        attacks.eps_curve(model, x, y, eps=RADII, budget=9, executor=Processes(2))
+    with pytest.raises(OptionError, match="executor is int"):
+        placed(3)
+
+
+def test_a_dask_cluster_gives_the_same_rows(toy, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="extra dist")
+    model, x, y = toy
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster, \
+            workers_of(dask=cluster.scheduler_address) as place:
+        assert told(attacks.eps_curve(model, x, y, eps=RADII, steps=3, executor=place)) == told(attacks.eps_curve(model, x, y, eps=RADII, steps=3))
+    with pytest.raises(OptionError, match="no Dask scheduler answers"), workers_of(dask="tcp://127.0.0.1:9"):
+        pass
+
+
+def test_searches_from_seeds_side_by_side_and_after_a_stop(tmp_path):
+    """Bit-flip campaigns: the same rows from one process, from two, and from a folder that was left in the middle."""
+    from tests.faults.conftest import tiny_network
+    rng = np.random.default_rng(3)
+    x, y = rng.integers(0, 256, (24, 6, 6, 3)).astype(np.uint8), np.arange(24) % 3
+    network, data = tiny_network(x), ((x, y), (x, y))
+    settings = {"seeds": 3, "images": 8, "flips": 2, "trials": 1}
+    alone = faults.search_seeds(network, *data, memory="file", out=tmp_path / "one", **settings)
+    assert [row["seed"] for row in alone] == [0, 1, 2] and all(1 <= len(row["accuracy"]) <= 2 for row in alone)
+    kept = (tmp_path / "one" / "seeds.jsonl").read_text().splitlines()
+    (tmp_path / "one" / "seeds.jsonl").write_text(kept[0] + "\n" + kept[1][:20])
+    again = faults.search_seeds(network, *data, memory="file", out=tmp_path / "one", executor=placed(None), **settings)
+    with ThreadPoolExecutor(1) as executor:
+        assert told(faults.search_seeds(network, *data, memory="file", executor=executor, **settings)) == told(alone) == told(again)
+        assert told(faults.random_flips(network, x, y, counts=[2], seeds=2, memory="file", executor=executor)) == told(
+            faults.random_flips(network, x, y, counts=[2], seeds=2, memory="file"))
+    assert faults.by_flips(alone, 1.0)[-1]["lowest"] == min(row["accuracy"][-1] for row in alone)
+    assert threading.active_count() < 50

@@ -1,0 +1,180 @@
+"""Independent tasks in this process, in several, or on a Dask cluster: the same results wherever they are computed.
+
+    with workers_of(2) as place:                             # or workers_of(dask="tcp://host:8786"); neither: this process
+        for i, value in place.each(function, shared, tasks): # value = function(shared, *tasks[i]), in the order they end
+            ...
+
+`function` stands in a module; `shared` is sent to each worker once. A worker that dies takes nothing with it: its tasks are done again.
+"""
+import contextlib
+import multiprocessing
+import os
+import pickle
+import threading
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+from tinyvgg._version import __version__
+from tinyvgg.errors import OptionError, TinyVGGError, require
+
+TRIES = 5                               # times that workers may die before it is taken for the tasks' fault
+PATIENCE = 15                           # seconds for a cluster to answer
+_shared = {}
+
+
+class Here:
+    """This process, one task after another."""
+
+    size = 1
+
+    def each(self, function, shared, tasks) -> Iterator:
+        """Yield (i, function(shared, *tasks[i])) as they end."""
+        for i, task in enumerate(tasks):
+            yield i, function(shared, *task)
+
+
+class Pool(Here):
+    """Any concurrent.futures executor, whose owner closes it."""
+
+    def __init__(self, executor):
+        self.executor, self.size = executor, getattr(executor, "_max_workers", 2)
+
+    def each(self, function, shared, tasks):
+        futures = {self.executor.submit(function, shared, *task): i for i, task in enumerate(tasks)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+class Processes(Here):
+    """`size` processes of this machine, which share its cores between them."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def each(self, function, shared, tasks):
+        left, dead, data = dict(enumerate(tasks)), 0, _packed(function, shared)
+        threads = max(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 1)
+        while left:
+            pool = ProcessPoolExecutor(min(self.size, len(left)), multiprocessing.get_context("spawn"), _begin,
+                                       (data, max(threads // self.size, 1)))
+            try:
+                futures = {pool.submit(_one, function, *task): i for i, task in left.items()}
+                for future in as_completed(futures):
+                    value = future.result()
+                    del left[futures[future]]
+                    yield futures[future], value
+            except BrokenProcessPool as error:
+                dead += 1
+                if dead >= TRIES:
+                    raise OptionError(f"processes died {dead} times while they worked", "fewer --workers, where memory is short") from error
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Cluster(Here):
+    """The workers of a Dask client, which its owner closes."""
+
+    def __init__(self, client):
+        self.client, self.size = client, max(len(client.scheduler_info()["workers"]), 1)
+
+    def each(self, function, shared, tasks):
+        from distributed import as_completed as ended
+        left, lost, data = dict(enumerate(tasks)), 0, _packed(function, shared)
+        while left:
+            with warnings.catch_warnings():                             # data that is sent once may be large
+                warnings.simplefilter("ignore")
+                there = self.client.submit(pickle.loads, data, pure=False)
+                futures = {self.client.submit(function, there, *task, pure=False, retries=2): i for i, task in left.items()}
+            try:
+                for future in ended(futures):
+                    if future.status in ("cancelled", "lost"):
+                        continue                                        # done again below
+                    value = future.result()
+                    del left[futures[future]]
+                    yield futures[future], value
+            finally:
+                self.client.cancel(list(futures))
+            lost += 1
+            if left and lost >= TRIES:
+                raise OptionError(f"the cluster lost {len(left)} tasks {lost} times", "more memory for its workers")
+
+
+def _packed(function, shared):
+    """Return `shared` as bytes, or raise OptionError for what cannot be sent to another process."""
+    try:
+        pickle.dumps(function)
+        return pickle.dumps(shared, protocol=pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise OptionError(f"this work cannot be sent to another process: {error}",
+                          "models, attacks and defences that stand in a module; no lambdas and no open boards; or one process") from error
+
+
+def _begin(data, threads):
+    """Prepare a process: its number of threads, what is shared, and its end with its parent's."""
+    os.environ["TINYVGG_NUM_THREADS"] = str(threads)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    _shared["data"] = pickle.loads(data)                                # after the number of threads is said
+
+
+def _one(function, *task):
+    return function(_shared["data"], *task)
+
+
+def placed(executor):
+    """Return the place that an `executor` means: None, one of this module's, a concurrent.futures executor or a Dask client."""
+    if executor is None or isinstance(executor, Here):
+        return executor or Here()
+    if hasattr(executor, "scheduler_info"):
+        return Cluster(executor)
+    if not hasattr(executor, "submit"):
+        raise OptionError(f"executor is {type(executor).__name__}; expected a concurrent.futures executor or a Dask client")
+    return Pool(executor)
+
+
+@contextlib.contextmanager
+def workers_of(workers=None, dask=None):
+    """Yield the place that --workers N and --dask ADDRESS mean; None of them is this process."""
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256):
+        raise OptionError(f"workers is {workers!r}; expected a whole number from 1 to 256", "--workers 2")
+    if workers is not None and dask is not None:
+        raise OptionError(f"{workers} workers and a cluster were given; expected one of them", "the same without --workers")
+    if dask is None:
+        yield Here() if workers in (None, 1) else Processes(workers)
+        return
+    client = _connect(dask)
+    try:
+        yield Cluster(client)
+    finally:
+        client.close()
+
+
+def _connect(address):
+    """Return a client of the cluster at `address`, or raise OptionError: nobody there, no workers, or another version of tinyvgg."""
+    distributed = require("distributed", "dist")
+    try:
+        client = distributed.Client(address, timeout=PATIENCE)
+    except (OSError, TimeoutError, ValueError, TypeError) as error:
+        raise OptionError(f"no Dask scheduler answers at {address}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+                          "dask scheduler, and the address that it prints, as --dask tcp://192.168.0.2:8786") from error
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+        versions = set(client.run(_version).values())
+    except TinyVGGError:
+        client.close()
+        raise
+    except Exception as error:                                          # what the workers lack comes back as any exception
+        client.close()
+        what = "it has no workers" if isinstance(error, TimeoutError) else f"its workers cannot load tinyvgg ({error})"
+        raise OptionError(f"the cluster at {address} cannot be used: {what}", "dask worker ADDRESS, where tinyvgg is installed") from error
+    if versions != {__version__}:
+        client.close()
+        raise OptionError(f"the workers of {address} have tinyvgg {', '.join(sorted(versions))}; this is {__version__}",
+                          f'pip install "tinyvgg[dist]=={__version__}" there')
+    return client
+
+
+def _version():
+    return __version__
