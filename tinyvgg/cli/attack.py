@@ -88,12 +88,12 @@ def add_arguments(parser, of=None):
     if of is None:
         parser.add_argument("--attack", metavar="NAME", help="of a study: the attack (default pgd)")
         parser.add_argument("--victims", metavar="A,B", help="of transfer: the other models")
+        add_workers(parser, ", ".join(SHARED))
     parser.add_argument("--gradients", choices=("straight-through", "none"),
                         help="of an integer model: through its rounding (default), or none, as its C code")
     parser.add_argument("-n", type=int, metavar="N", help="number of test images (default 1000)")
     parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at a time (default 128)")
     parser.add_argument("--budget", type=int, metavar="Q", help="queries in all; then stop and keep what was found")
-    add_workers(parser, ", ".join(SHARED))
     parser.add_argument("--out", metavar="RUN", help="folder for images, result and figures")
     add_common(parser)
 
