@@ -7,7 +7,7 @@ logits_64, logits_1   the integers' logits, the float network's, the simulation'
 gradient_64           a step of PGD: the straight-through gradient beside the float network's, sign and clip included
 answers               images a minute: PGD-40 at 8/255 on floats and integers; labels on floats, integers, C on this machine and
                       the virtual board, which have no gradients: attacks by queries pay one label a query
-finetune              one epoch of fine-tuning (shared4, on --images images) beside one epoch of float training
+finetune              an epoch of 4,096 images of fine-tuning (shared4) beside one of float training: networks are made once an epoch
 search                20 bit flips with 500 images (--flips, --images), beside the checkout --before, in a process each
 
 Milliseconds are the median of --rounds turns, and `ratio` is the median over turns of the other's time by ours: above 1 we are
@@ -165,7 +165,7 @@ class Work:
         from tinyvgg.quant.finetune import finetune, start_codebooks
         from tinyvgg.quant.fuse import fuse
         from tinyvgg.quant.sharing import sharer
-        np, count = self.np, self.options.images
+        np, count = self.np, 4096
         generator = np.random.default_rng(2)
         x = generator.integers(0, 256, (count, *self.float.input_shape), dtype=np.uint8)
         y = generator.integers(0, self.float.n_classes, count)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinyvgg import rng
+from tinyvgg import kernels, rng
 from tinyvgg.classifier import as_classes, of_outputs
 from tinyvgg.data.batches import batches
 from tinyvgg.errors import OptionError
@@ -25,7 +25,7 @@ from tinyvgg.quant.lower import per_channel_int8
 from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import SharedWeights, along
 from tinyvgg.quant.sharing import assign
-from tinyvgg.quant.simulate import pull, run
+from tinyvgg.quant.simulate import pull
 from tinyvgg.report.progress import Progress
 from tinyvgg.train.optimizers import Adam
 from tinyvgg.train.schedules import Cosine
@@ -88,7 +88,7 @@ def finetune(
             f"fine-tuning got imitate {imitate}, {epochs} epochs, {len(x)} images and {len(y)} labels; expected 0..1, "
             "1 or more epochs, one label an image"
         )
-    trainer = _Rounded(graph, ranges, books or {})
+    trainer, teacher = _Rounded(graph, ranges, books or {}), network_of(graph)
     steps = -(-len(x) // batch_size) * epochs
     optimizer = Adam(Cosine(learning_rate, steps))
     progress = Progress(len(x) * epochs, "fine-tune", quiet=quiet)
@@ -97,21 +97,65 @@ def finetune(
         for index in batches(len(x), batch_size, seed=seed, epoch=epoch):
             images = x[index] if augment is None else augment(x[index], generator)
             images = as_float_images(images, graph)
-            teacher = run(graph, images) if imitate else None
-            loss = trainer.step(images, y[index], teacher, imitate, optimizer)
+            loss = trainer.step(images, y[index], teacher.logits(images) if imitate else None, imitate, optimizer)
             progress.advance(len(index), f"loss {loss:.3f}")
     progress.close()
     return trainer.result(), {name: (np.sort(book.rounded(), axis=-1), book.scale) for name, book in trainer.books.items()}
 
 
+def network_of(graph, levels=None):
+    """The forward and backward pass of a float Graph whose results are rounded to levels {op: (scale, zero)}: by the fused kernels,
+    or by the definition of each op."""
+    if kernels.active() == "fast":
+        from tinyvgg.quant.fast.learn import Network
+
+        return Network(graph, levels)
+    return ByDefinition(graph, levels)
+
+
+class ByDefinition:
+    """What quant.fast.learn.Network computes, op by op."""
+
+    def __init__(self, graph, levels=None):
+        self.graph, self.levels, self.values = graph, levels or {}, {}
+
+    def load(self, graph):
+        """Take a graph of the same ops with other arrays."""
+        self.graph = graph
+
+    def logits(self, x):
+        """x (N, H, W, C) in the graph's input range -> logits, nothing kept."""
+        return self._run(x)[self.graph.logits.name]
+
+    def forward(self, x):
+        """As `logits`, keeping what `gradients` needs."""
+        self.values = self._run(x)
+        return self.values[self.graph.logits.name]
+
+    def _run(self, x):
+        values = {"": x}
+        for op in self.graph.ops:
+            y = op.forward(*([values[i] for i in op.inputs] or [x]))
+            if op.name in self.levels:
+                scale, zero = self.levels[op.name]
+                y = np.clip(np.rint(y * np.float32(1 / scale)), -zero, 255 - zero) * np.float32(scale)
+            values[op.name] = y
+        return values
+
+    def gradients(self, dlogits):
+        """{(op, array): gradient} of what the last `forward` kept."""
+        limits = {name: (scale * (-zero - 0.5), scale * (255.5 - zero)) for name, (scale, zero) in self.levels.items()}
+        return pull(self.graph, self.values, dlogits, limits=limits)[1]
+
+
 class _Rounded:
-    """The graph being trained: master arrays, and a forward pass through their rounded versions."""
+    """The graph being trained: master arrays, and passes through their rounded versions."""
 
     def __init__(self, graph, ranges, books):
         self.graph, self.books = graph, books
         rounded = (op.name for op in graph.ops if op.rounds and op is not graph.logits)
         self.levels = {name: scale_and_zero(*ranges[name]) for name in rounded}
-        self.arrays = {}
+        self.network, self.arrays = network_of(graph, self.levels), {}
         for op in graph.ops:
             if isinstance(op, Weighted):
                 self.arrays[op.name, "weights"] = np.array(op.weights, np.float32)
@@ -145,28 +189,16 @@ class _Rounded:
     def _tail(self, op):
         return replace(op.tail, **{name: self.arrays[op.name, name] for name in TAIL_ARRAYS if (op.name, name) in self.arrays})
 
-    def forward(self, graph, x):
-        """{op: result with rounded activations}, the images under ""."""
-        values = {"": x}
-        for op in graph.ops:
-            y = op.forward(*([values[i] for i in op.inputs] or [x]))
-            if op.name in self.levels:
-                scale, zero = self.levels[op.name]
-                y = np.clip(np.rint(y * np.float32(1 / scale)), -zero, 255 - zero) * np.float32(scale)
-            values[op.name] = y
-        return values
-
     def step(self, x, labels, teacher, imitate, optimizer):
-        """One step of the optimizer on a batch; return its loss."""
+        """One step of the optimizer on a batch, beside the teacher's logits; return its loss."""
         graph, indices = self.rounded_graph()
-        values = self.forward(graph, x)
-        logits = as_classes(values[graph.logits.name])
+        self.network.load(graph)
+        logits = as_classes(self.network.forward(x))
         loss, dlogits = losses.cross_entropy(logits, labels)
         if imitate:
             soft_loss, soft = losses.cross_entropy(logits, softmax(as_classes(teacher)))
             loss, dlogits = (1 - imitate) * loss + imitate * soft_loss, (1 - imitate) * dlogits + imitate * soft
-        limits = {name: (scale * (-zero - 0.5), scale * (255.5 - zero)) for name, (scale, zero) in self.levels.items()}
-        gradients = pull(graph, values, of_outputs(dlogits.astype(np.float32), graph.logits.shape), limits=limits)[1]
+        gradients = self.network.gradients(of_outputs(dlogits.astype(np.float32), graph.logits.shape))
         updates = []
         for (op, name), g in gradients.items():
             book = self.books.get(op) if name == "weights" else None

@@ -15,6 +15,9 @@ import numpy as np
 from tinyvgg.errors import OptionError, QuantError
 
 
+FEW = 16                                # borders that values are compared with one by one
+
+
 def optimal_codebook(values, k):
     """Return the k centres (float64, ascending, each once; fewer if fewer values differ) with the least squared error.
 
@@ -37,8 +40,14 @@ def squared_error(values, codebook):
 
 def nearest(values, codebook):
     """Return the index of the nearest entry of `codebook` (ascending) for each value, the lower one of two as near."""
-    book = np.asarray(codebook, np.float64)
-    return np.searchsorted((book[1:] + book[:-1]) / 2, np.asarray(values, np.float64), side="left")
+    book, values = np.asarray(codebook, np.float64), np.asarray(values, np.float64)
+    borders = (book[1:] + book[:-1]) / 2
+    if len(borders) > FEW:
+        return np.searchsorted(borders, values, side="left")
+    found = np.zeros(values.shape, np.uint8)            # as searchsorted, NaN behind the last border too, in half the time
+    for border in borders:
+        found += ~(values <= border)
+    return found
 
 
 def lloyd(values, centres, iterations=100):

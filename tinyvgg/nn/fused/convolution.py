@@ -168,7 +168,8 @@ class Convolution:
 
     def _pointwise(self):
         """Whether each output is made of one pixel, and each pixel read once."""
-        return self.kernel_size == self.strides == (1, 1) and self.padding == (0, 0) and not self.depthwise and not self.winograd
+        return (self.kernel_size == self.strides == (1, 1) and self.source.grid[:2] == (self.height, self.width)
+                and not self.depthwise and not self.winograd)
 
     def _merged(self, *tensors):
         """The tensors with rows put together to longer ones, where only pixels matter and nothing is between them."""

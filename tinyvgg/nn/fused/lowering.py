@@ -102,7 +102,7 @@ def _activated(layer, inputs, shape):
     if layer.activation.kernel == "hard_sigmoid":           # as Keras' files have it: see io.keras_h5.meaning.hard_sigmoid
         slope = dict(layer.activation.settings).get("slope", 1 / 6)
         return [Call("rescale", layers.Rescaling(slope, 0.5, name=layer.name), inputs, (shape,), shape),
-                Call("activation", layer, (), (shape,), shape, _relu(max_value=1.0))]
+                Call("activation", layer, (), (shape,), shape, relu_with(max_value=1.0))]
     function = function_of(layer.activation)
     if isinstance(function, str) or function is None:
         return function or []
@@ -115,14 +115,15 @@ def function_of(activation):
     if activation.kernel is None:
         return None
     if activation.kernel == "relu":
-        return _relu(**settings)
+        return relu_with(**settings)
     codes = {"elu": activations.ELU, "sigmoid": activations.SIGMOID, "tanh": activations.TANH, "silu": activations.SILU}
     if activation.kernel not in codes:
         return f"no fast stage for {activation.name}"
     return Function(codes[activation.kernel], activation.name, settings.get("alpha", 1.0))
 
 
-def _relu(negative_slope=0.0, max_value=None, threshold=0.0):
+def relu_with(negative_slope=0.0, max_value=None, threshold=0.0):
+    """The Function of a ReLU with these settings."""
     if threshold == 0 and max_value is None:
         return (Function(activations.LEAKY, "leaky ReLU", negative_slope) if negative_slope
                 else Function(activations.RELU, "ReLU"))
@@ -135,7 +136,7 @@ def _activation(link):
 
 
 def _relu_layer(link):
-    return [_one(link, "activation", _relu(**link.layer._settings()))]
+    return [_one(link, "activation", relu_with(**link.layer._settings()))]
 
 
 def _convolution(link):
@@ -194,7 +195,7 @@ LOWER = {
     layers.Conv2D: _convolution, layers.DepthwiseConv2D: _depthwise, layers.SeparableConv2D: _separable, layers.Dense: _dense,
     layers.Activation: _activation, layers.Sigmoid: _activation, layers.Tanh: _activation, layers.SiLU: _activation,
     layers.ReLU: _relu_layer, layers.ReLU6: _relu_layer,
-    layers.LeakyReLU: lambda link: [_one(link, "activation", _relu(link.layer.negative_slope))],
+    layers.LeakyReLU: lambda link: [_one(link, "activation", relu_with(link.layer.negative_slope))],
     layers.ELU: lambda link: [_one(link, "activation", Function(activations.ELU, "ELU", link.layer.alpha))],
     layers.BatchNormalization: _plain("norm"), layers.Dropout: _plain("dropout"),
     layers.SpatialDropout2D: _plain("channel dropout"),

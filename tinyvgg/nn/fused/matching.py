@@ -30,6 +30,7 @@ from tinyvgg.nn.fused.others import (
     Repeated,
     Rescaled,
     Reshaped,
+    Rounded,
 )
 from tinyvgg.nn.fused.values import Value, grid_of
 
@@ -237,6 +238,11 @@ def activation(matcher, i, call):
     matcher.add(i, Activated(value, Value(value.grid), call.layer, call.about))
 
 
+def rounded(matcher, i, call):
+    value = matcher.read(i)
+    matcher.add(i, Rounded(value, Value(value.grid), call.layer, *call.about))
+
+
 def dropout(matcher, i, call):
     """In place, unless somebody else needs the value, or the stage before compares it with what it came from."""
     value = matcher.read(i)
@@ -264,7 +270,7 @@ def fallback(matcher, i, call):
 STAGES = {
     "convolution": convolution, "dense": dense, "norm": norm, "activation": activation, "dropout": dropout,
     "channel dropout": dropout, "max pool": pool, "average pool": pool, "mean": of_one(Mean), "largest": of_one(Largest),
-    "add": add, "concatenate": concatenate, "view": view, "pad": of_one(Padded), "rescale": of_one(Rescaled),
+    "add": add, "concatenate": concatenate, "view": view, "round": rounded, "pad": of_one(Padded), "rescale": of_one(Rescaled),
     "repeat": of_one(Repeated), "layer": fallback,
 }
 

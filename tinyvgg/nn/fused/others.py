@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.kernels.fast import activations, images, normalize, pooling
+from tinyvgg.kernels.fast import activations, images, levels, normalize, pooling
 from tinyvgg.kernels.fast.arena import Tensor
 from tinyvgg.nn.fused.convolution import LINEAR
 from tinyvgg.nn.fused.values import Normalizer, Value
@@ -109,6 +109,28 @@ class Activated(Stage):
         """Add the step back."""
         self.source.fresh()
         program.add(activations.backward, self.layer.name, g=self.target.gradient, dx=self.source.gradient, **self._fields())
+
+
+@dataclass
+class Rounded(Stage):
+    """Values at the levels of an integer: real = scale * (q - zero), q 0..255."""
+    scale: float = 1.0
+    zero: int = 0
+
+    def describe(self):
+        return f"{self.layer.name}: rounded to steps of {self.scale:.3g}"
+
+    def _fields(self):
+        return {"x": self.source.tensor, "leak": self.scale, "threshold": -self.zero, "ceiling": 255 - self.zero}
+
+    def forward(self, program, mode):
+        """Add the step from source to target."""
+        program.add(levels.forward, self.layer.name, y=self.target.tensor, **self._fields())
+
+    def backward(self, program, mode, gradients, inputs):
+        """Add the step back: rounding passes the gradient on, saturation passes none."""
+        self.source.fresh()
+        program.add(levels.backward, self.layer.name, g=self.target.gradient, dx=self.source.gradient, **self._fields())
 
 
 @dataclass
