@@ -7,7 +7,7 @@ logits_64, logits_1   the integers' logits, the float network's, the simulation'
 gradient_64           a step of PGD: the straight-through gradient beside the float network's, sign and clip included
 answers               images a minute: PGD-40 at 8/255 on floats and integers; labels on floats, integers, C on this machine and
                       the virtual board, which have no gradients: attacks by queries pay one label a query
-finetune              an epoch of 4,096 images of fine-tuning (shared4) beside one of float training: networks are made once an epoch
+finetune              an epoch of 4,096 images of fine-tuning (shared4) beside one of float training
 search                20 bit flips with 500 images (--flips, --images), beside the checkout --before, in a process each
 
 Milliseconds are the median of --rounds turns, and `ratio` is the median over turns of the other's time by ours: above 1 we are

@@ -14,7 +14,6 @@ import numpy as np
 
 from tinyvgg.errors import OptionError, QuantError
 
-
 FEW = 16                                # borders that values are compared with one by one
 
 

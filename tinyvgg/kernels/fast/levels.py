@@ -1,7 +1,7 @@
 """Rounding to the levels of an integer and back, value by value, as fine-tuning sees them: real = scale * (whole number).
 
-A step's `leak` is the scale, `threshold` and `ceiling` are the first and the last whole number. On the way back rounding passes the
-gradient on, and what lies more than half a level beyond the last one passes none (Bengio et al., 2013, arXiv:1308.3432).
+A step's `leak` is the scale, `threshold` and `ceiling` are the first and the last whole number. On the way back rounding passes
+the gradient on, and what lies more than half a level beyond the last one passes none (Bengio et al., 2013, arXiv:1308.3432).
 """
 from numba import types
 

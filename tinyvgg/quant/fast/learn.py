@@ -1,6 +1,7 @@
 """A graph of floats on the fused float kernels: its logits, and a step of fine-tuning with its results rounded on the way.
 
-Each op becomes primitive calls of nn/fused, as a layer does; one without a rule in CALLS runs by its definition between the steps.
+Each op becomes primitive calls of nn/fused, as a layer does; one without a rule in CALLS runs by its definition between
+the steps.
 """
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -51,7 +52,8 @@ class Affine(Stand):
     """A tail's gain and shift, as batch normalisation with constant statistics."""
 
     def __init__(self, name, channels):
-        super().__init__(name, state={"moving_mean": np.zeros(channels, np.float32), "moving_variance": np.ones(channels, np.float32)})
+        super().__init__(name, state={"moving_mean": np.zeros(channels, np.float32),
+                                      "moving_variance": np.ones(channels, np.float32)})
 
 
 class Defined(Stand):
@@ -73,8 +75,8 @@ class Defined(Stand):
 
 
 class Network:
-    """A Graph of floats as a program. levels: {op: (scale, zero)} of the results that are rounded; rounding passes the gradient on,
-    saturation passes none.
+    """A Graph of floats as a program. levels: {op: (scale, zero)} of the results that are rounded; rounding passes the gradient
+    on, saturation passes none.
     """
 
     def __init__(self, graph: Graph, levels: dict[str, tuple[float, int]] | None = None) -> None:
@@ -105,7 +107,8 @@ class Network:
     def logits(self, x: Floats) -> Floats:
         """x (N, H, W, C) float32 in the graph's input range -> logits, nothing kept."""
         x = self.graph.ops[0].forward(x)
-        parts = [self._instance(False, len(x[i:i + BATCH])).forward(pool(), x[i:i + BATCH], "infer") for i in range(0, len(x), BATCH)]
+        batches = [x[i:i + BATCH] for i in range(0, len(x), BATCH)]
+        parts = [self._instance(False, len(part)).forward(pool(), part, "infer") for part in batches]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def forward(self, x: Floats) -> Floats:
