@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from tinyvgg import kernels
 from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.faults import bits
 from tinyvgg.faults.objective import objective
@@ -47,6 +48,17 @@ def test_gradients_find_what_brute_force_finds(quantized, images, answers):
     all_of_them = progressive_search(quantized, images, answers, flips=4, trials=None, memory="file")
     assert few.steps[-1].score > 0.5 * all_of_them.steps[-1].score
     assert few.steps[-1].accuracy < 1
+
+
+def test_slopes_by_the_kernels_are_those_of_the_definition(shared, images, answers):
+    store = open_store(shared, "image")
+    victim, goals = victim_of(store, images), objective("any", answers, 3)
+    found = victim.slopes(goals)
+    with kernels.use("reference"):
+        expected = victim.slopes(goals)
+    assert found.keys() == expected.keys() and len(found) > 9
+    for key, slope in expected.items():
+        assert np.abs(found[key] - slope).max() <= 1e-5 * np.abs(slope).max(), key
 
 
 @pytest.mark.parametrize("form", ["file", "image"])

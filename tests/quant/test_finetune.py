@@ -14,7 +14,7 @@ from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.threads import pool
 from tinyvgg.quant.calibrate import as_float_images, calibrate
 from tinyvgg.quant.fast.learn import Network
-from tinyvgg.quant.finetune import ByDefinition, finetune, start_codebooks
+from tinyvgg.quant.finetune import ByDefinition, finetune, levels_of, start_codebooks
 from tinyvgg.quant.fixedpoint import scale_and_zero
 from tinyvgg.quant.fuse import fuse
 from tinyvgg.quant.kmeans1d import nearest
@@ -66,7 +66,7 @@ def test_rounded_passes_are_those_of_the_definition():
     graph = fuse(model)
     images = as_float_images(x, graph)
     ranges = {name: (0.8 * low, 0.8 * high) for name, (low, high) in calibrate(graph, x).items()}     # so that some are saturated
-    rounded = {op.name: scale_and_zero(*ranges[op.name]) for op in graph.ops if op.rounds and op is not graph.logits}
+    rounded = {op.name: levels_of(*scale_and_zero(*ranges[op.name])) for op in graph.ops if op.rounds and op is not graph.logits}
     dlogits = generator.standard_normal((8, 4)).astype(np.float32)
     expected, gradients = passes(ByDefinition(graph, rounded), images, dlogits)
     logits, found = passes(Network(graph, rounded), images, dlogits)

@@ -45,9 +45,17 @@ class _Fast:
         """Return it for a store of integers, or None."""
         return cls(store.graph) if store.is_integer and kernels.active() == "fast" else None
 
-    def infer(self, ops, changed, values):
-        """The logits' integers with {op name: op}, of which those in `changed` are not what gave `values`; None where an op has no
-        kernel, and so might not wrap.
+    def trace(self, x):
+        """{op: its integers (N, ...)} up to the logits for images x (N, H, W, C) uint8, or None as `infer`."""
+        if not self.plan.complete:
+            return None
+        first = next(iter(self.plan.stages))
+        x = np.ascontiguousarray(x)
+        return {self.plan.ops[0].name: x, **self.plan.infer_from(first, {self.plan.ops[0].name: x}, len(x), every=True)}
+
+    def infer(self, ops, changed, values, *, every=False):
+        """{op: its integers} of the logits, or with `every` of all ops that can change, with {op name: op}, of which those in
+        `changed` are not what gave `values`; None where an op has no kernel, and so might not wrap.
         """
         for name, op in ops.items():
             if self.now[name] is not op and name in self.plan.stages:
@@ -55,10 +63,10 @@ class _Fast:
                 self.stages[name] = self.now[name], self.plan.stages[name]
                 self.plan.swap(name, kept[1] if kept[0] is op else self.plan.stage_for(op))
                 self.now[name] = op
-        if any(isinstance(stage, str) for stage in self.plan.stages.values()):
+        if not self.plan.complete:
             return None
         first = next(name for name in self.plan.stages if name in changed)
-        return self.plan.infer_from(first, values, len(values[first]))
+        return self.plan.infer_from(first, values, len(values[first]), every=every)
 
 
 class Session:
@@ -69,8 +77,12 @@ class Session:
         self.names = [op.name for op in store.original.ops]
         self.last = store.original.logits.name
         self.values, self.sums = {}, {}
-        self._fast = None
-        self._restart()
+        self._fast = _Fast.of(store) if keep and len(x) else None
+        found = self._fast and self._fast.trace(self.x)
+        if found is None:
+            self._restart()
+        else:
+            self.values = found
 
     def _restart(self):
         left = {name: sum(name in op.inputs for op in self.store.original.ops) for name in self.names}
@@ -108,21 +120,31 @@ class Session:
 
     def trial(self, changes):
         """Return the raw logits with `changes`, [(key, index, value)], in place; nothing is changed."""
-        self._fast = self._fast or _Fast.of(self.store)
-        if self._fast is not None and changes:
-            built = self._built(changes)
-            found = self._fast.infer({name: built.get(name) or self.store.op(name) for name in self.names}, set(built), self.values)
-            if found is not None:
-                return found.reshape(self.logits.shape)
+        found = self._by_kernels(changes)
+        if found is not None:
+            return found[self.last].reshape(self.logits.shape)
         new, _ = self._changed(changes, commit=False)
         return new.get(self.last, self.logits)
+
+    def _by_kernels(self, changes, *, every=False):
+        """{op: result} of the logits, or of `every` op that the changes can reach, by the fast kernels; None where they cannot."""
+        self._fast = self._fast or _Fast.of(self.store)
+        if self._fast is None or not changes:
+            return None
+        built = self._built(changes)
+        return self._fast.infer({name: built.get(name) or self.store.op(name) for name in self.names}, set(built), self.values,
+                                every=every)
 
     def commit(self, changes):
         """Make `changes` in the store, and bring the answers up to date."""
         by_key = {}
         for key, index, value in changes:
             by_key.setdefault(key, []).append((index, value))
-        values, sums = self._changed(changes, commit=True)
+        values, sums = self._by_kernels(changes, every=True), {}
+        if values is None:
+            values, sums = self._changed(changes, commit=True)
+        else:
+            self.sums = {name: acc for name, acc in self.sums.items() if name not in values}
         for key, pairs in by_key.items():
             flat = self.store.arrays[key].reshape(-1)
             for index, value in pairs:
@@ -158,6 +180,13 @@ class Session:
                 break
         return values, sums
 
+    def _sums_of(self, name):
+        """An op's accumulators as the store stands, computed when first asked for."""
+        if name not in self.sums:
+            op = self.store.op(name)
+            self.sums[name] = accumulators(op, *self._inputs(op, self.values))
+        return self.sums[name]
+
     def _built(self, changes):
         """{op name: the op with its changed arrays}."""
         arrays, names = dict(self.store.arrays), []
@@ -186,14 +215,14 @@ class Session:
             return None
         if shifted or len(touched) > FEW or different.sum() > 8 * FEW or not op.mixes_channels:
             if not different.any():
-                acc = self.sums[op.name]
+                acc = self._sums_of(op.name)
                 return wrapping.finish(acc, op).reshape(-1, *op.shape), acc, None
             return (*self._whole(op, [x]), None)
-        acc = self.sums[op.name][..., touched].copy()
+        acc = self._sums_of(op.name)[..., touched].copy()
         for place, f in enumerate(touched):
             for k in np.flatnonzero(different[f]):
                 self._add_weight(op, x, int(k), int(new[f, k]) - int(old[f, k]), acc[..., place])
-        sums = self.sums[op.name].copy()
+        sums = self._sums_of(op.name).copy()
         sums[..., touched] = acc
         values = self.values[op.name].copy()
         finished = wrapping.finish(np.ascontiguousarray(acc), op, touched)
@@ -210,7 +239,7 @@ class Session:
 
     def _from_channels(self, op, old, new, channels):
         """The accumulators of an op after some channels of its input have changed."""
-        acc, weights = self.sums[op.name].copy(), weights_of(op).astype(np.int32)
+        acc, weights = self._sums_of(op.name).copy(), weights_of(op).astype(np.int32)
         change = new[..., channels].astype(np.int32) - old[..., channels]
         if isinstance(op, Dense):
             columns = weights.reshape(len(weights), -1, old.shape[-1])[..., channels].reshape(len(weights), -1)

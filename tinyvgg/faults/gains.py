@@ -8,9 +8,10 @@ ranks the bits of the ten weights of the largest gradient; here every bit is ran
 """
 import numpy as np
 
+from tinyvgg import kernels
 from tinyvgg.errors import OptionError
 from tinyvgg.faults import bits
-from tinyvgg.quant.lower import dequantize, limits, real_values
+from tinyvgg.quant.lower import dequantize, levels, limits, real_values
 from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import SharedWeights, along, weights_of
 from tinyvgg.quant.simulate import pull
@@ -34,10 +35,34 @@ def gains(store, slopes, key, fault="flip"):
     return np.where(allowed, found, -np.inf)
 
 
-def graph_slopes(store, values, dlogits):
+class Pull:
+    """The gradient by every array of a GraphStore's network of integers, as one of floats; memory is kept from call to call."""
+
+    def __init__(self):
+        self._network = None
+
+    def __call__(self, graph, floats, values, dlogits):
+        """values {op: integers (N, ...)}, dlogits (N, ...) -> {(op, array): gradient} of the float Graph of a Graph of integers."""
+        image = graph.ops[0].name
+        if kernels.active() != "fast":
+            real = real_values(graph, values, values[image].astype(np.float32))
+            return pull(floats, real, dlogits, limits=limits(graph))[1]
+        from tinyvgg.quant.fast.learn import Network
+
+        steps = {name: step for name, step in levels(graph).items() if name in values and not graph[name].probabilities}
+        self._network = self._network or Network(floats, steps, given=True)
+        self._network.load(floats)
+
+        def batch(part):
+            return {name: (values[name][part].astype(np.float32) - np.float32(graph[name].zero)) * np.float32(graph[name].scale)
+                    for name in (image, *steps)}
+        return self._network.pulled(len(dlogits), batch, dlogits)
+
+
+def graph_slopes(store, values, dlogits, pull_back=None):
     """Return {key: d score / d stored number, of the array's shape} for a GraphStore; `values` {op: result} as a Session keeps them.
 
-    Under "op/indices" stands the gradient by the expanded weights.
+    Under "op/indices" stands the gradient by the expanded weights. pull_back: a Pull that is kept between calls.
     """
     graph = store.graph
     if not store.is_integer:
@@ -45,9 +70,8 @@ def graph_slopes(store, values, dlogits):
         return {f"{op}/{name}": part for (op, what), g in found.items()
                 for name, part in _by_name(store, graph[op], what, np.asarray(g, np.float64))}
     floats = dequantize(graph)
-    real = real_values(graph, values, values[graph.ops[0].name].astype(np.float32))
     with np.errstate(all="ignore"):
-        _, found = pull(floats, real, dlogits, limits=limits(graph))
+        found = (pull_back or Pull())(graph, floats, values, dlogits)
     slopes = {}
     for op in graph.ops:
         if isinstance(op, Weighted):

@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinyvgg.faults.execute import Session
-from tinyvgg.faults.gains import graph_slopes, keras_slopes
+from tinyvgg.faults.gains import Pull, graph_slopes, keras_slopes
 from tinyvgg.faults.plan import changes_of
 
 
@@ -10,7 +10,7 @@ class GraphVictim:
     """A GraphStore and images x (N, H, W, C); answers are kept op by op, so a trial costs the layers after the flip."""
 
     def __init__(self, store, x):
-        self.store, self.session = store, Session(store, store.check_images(x))
+        self.store, self.session, self._pull = store, Session(store, store.check_images(x)), Pull()
 
     @property
     def logits(self):
@@ -28,7 +28,7 @@ class GraphVictim:
     def slopes(self, objective):
         """{key: d score / d stored number}."""
         dlogits = objective.slope(self.logits).reshape(-1, *self.store.original.logits.shape)
-        return graph_slopes(self.store, self.session.values, dlogits)
+        return graph_slopes(self.store, self.session.values, dlogits, self._pull)
 
 
 class KerasVictim:

@@ -103,9 +103,14 @@ def finetune(
     return trainer.result(), {name: (np.sort(book.rounded(), axis=-1), book.scale) for name, book in trainer.books.items()}
 
 
+def levels_of(scale, zero):
+    """(scale, first, last) of an op of bytes: its levels are scale times the whole numbers from first to last."""
+    return scale, -zero, 255 - zero
+
+
 def network_of(graph, levels=None):
-    """The forward and backward pass of a float Graph whose results are rounded to levels {op: (scale, zero)}: by the fused kernels,
-    or by the definition of each op."""
+    """The passes of a float Graph whose results are rounded to levels {op: (scale, first, last)}: by the fused kernels, or by the
+    definition of each op."""
     if kernels.active() == "fast":
         from tinyvgg.quant.fast.learn import Network
 
@@ -137,14 +142,14 @@ class ByDefinition:
         for op in self.graph.ops:
             y = op.forward(*([values[i] for i in op.inputs] or [x]))
             if op.name in self.levels:
-                scale, zero = self.levels[op.name]
-                y = np.clip(np.rint(y * np.float32(1 / scale)), -zero, 255 - zero) * np.float32(scale)
+                scale, first, last = self.levels[op.name]
+                y = np.clip(np.rint(y * np.float32(1 / scale)), first, last) * np.float32(scale)
             values[op.name] = y
         return values
 
     def gradients(self, dlogits):
         """{(op, array): gradient} of what the last `forward` kept."""
-        limits = {name: (scale * (-zero - 0.5), scale * (255.5 - zero)) for name, (scale, zero) in self.levels.items()}
+        limits = {name: (scale * (first - 0.5), scale * (last + 0.5)) for name, (scale, first, last) in self.levels.items()}
         return pull(self.graph, self.values, dlogits, limits=limits)[1]
 
 
@@ -154,7 +159,7 @@ class _Rounded:
     def __init__(self, graph, ranges, books):
         self.graph, self.books = graph, books
         rounded = (op.name for op in graph.ops if op.rounds and op is not graph.logits)
-        self.levels = {name: scale_and_zero(*ranges[name]) for name in rounded}
+        self.levels = {name: levels_of(*scale_and_zero(*ranges[name])) for name in rounded}
         self.network, self.arrays = network_of(graph, self.levels), {}
         for op in graph.ops:
             if isinstance(op, Weighted):

@@ -57,9 +57,14 @@ def dequantize(graph):
 
 def limits(graph):
     """Return {op: (low, high)}: the real values of the first and last level of each op that saturates."""
+    return {name: (scale * (first - 0.5), scale * (last + 0.5)) for name, (scale, first, last) in levels(graph).items()}
+
+
+def levels(graph):
+    """Return {op: (scale, first, last)} of each op that saturates: its real values are scale times the whole numbers from first to
+    last."""
     ends = {op.name: np.iinfo(op.dtype) for op in graph.ops if op.rounds}
-    return {op.name: (op.scale * (ends[op.name].min - op.zero - 0.5), op.scale * (ends[op.name].max - op.zero + 0.5))
-            for op in graph.ops if op.rounds}
+    return {op.name: (op.scale, int(ends[op.name].min) - op.zero, int(ends[op.name].max) - op.zero) for op in graph.ops if op.rounds}
 
 
 def real_values(graph, traced, x):

@@ -113,19 +113,34 @@ class Activated(Stage):
 
 @dataclass
 class Rounded(Stage):
-    """Values at the levels of an integer: real = scale * (q - zero), q 0..255."""
+    """Values at the levels of an integer: scale times the whole numbers from `first` to `last`. given: None, or a function of the
+    number of images that has them (N, ...) from elsewhere, where more than rounding was done.
+    """
     scale: float = 1.0
-    zero: int = 0
+    first: int = 0
+    last: int = 255
+    given: Any = None
 
     def describe(self):
-        return f"{self.layer.name}: rounded to steps of {self.scale:.3g}"
+        return f"{self.layer.name}: {'given' if self.given else 'rounded'} in steps of {self.scale:.3g}"
+
+    def allocate(self, memory):
+        """Nothing but the values; given ones are put into the arena."""
+        self.arena = memory.arena
 
     def _fields(self):
-        return {"x": self.source.tensor, "leak": self.scale, "threshold": -self.zero, "ceiling": 255 - self.zero}
+        return {"x": self.source.tensor, "leak": self.scale, "threshold": self.first, "ceiling": self.last}
 
     def forward(self, program, mode):
         """Add the step from source to target."""
-        program.add(levels.forward, self.layer.name, y=self.target.tensor, **self._fields())
+        if self.given is None:
+            program.add(levels.forward, self.layer.name, y=self.target.tensor, **self._fields())
+            return
+
+        def put(count):
+            target = self.target.as_array(self.arena, count)
+            target[:] = self.given(count).reshape(target.shape)
+        program.call(put)
 
     def backward(self, program, mode, gradients, inputs):
         """Add the step back: rounding passes the gradient on, saturation passes none."""

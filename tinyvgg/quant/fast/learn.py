@@ -75,12 +75,14 @@ class Defined(Stand):
 
 
 class Network:
-    """A Graph of floats as a program. levels: {op: (scale, zero)} of the results that are rounded; rounding passes the gradient
-    on, saturation passes none.
+    """A Graph of floats as a program. levels: {op: (scale, first, last)} of the results that are rounded to the whole numbers from
+    first to last, times scale; rounding passes the gradient on, saturation passes none. given: these results come from outside,
+    and there is only `pulled`.
     """
 
-    def __init__(self, graph: Graph, levels: dict[str, tuple[float, int]] | None = None) -> None:
-        self.graph, self.levels, self.threads = graph, levels or {}, pool().threads
+    def __init__(self, graph: Graph, levels: dict[str, tuple[float, int, int]] | None = None, *, given: bool = False) -> None:
+        self.graph, self.levels, self.given, self.threads = graph, levels or {}, given, pool().threads
+        self._results: dict[str, Floats] = {}
         self._calls, self._place, self._stands = [], {graph.ops[0].name: -1}, {}
         for op in graph.ops[1:graph.ops.index(graph.logits) + 1]:
             self._lower(op)
@@ -113,8 +115,11 @@ class Network:
 
     def forward(self, x: Floats) -> Floats:
         """As `logits`, keeping what `gradients` needs."""
-        self._count = len(x)
-        return self._instance(True, len(x)).forward(pool(), self.graph.ops[0].forward(x), "gradient")
+        return self._forward(self.graph.ops[0].forward(x))
+
+    def _forward(self, image):
+        self._count = len(image)
+        return self._instance(True, len(image)).forward(pool(), image, "gradient")
 
     def gradients(self, dlogits: Floats) -> dict[tuple[str, str], Floats]:
         """{(op, array): gradient} of what the last `forward` kept; arrays are weights, bias, gain and shift."""
@@ -130,6 +135,17 @@ class Network:
             if len(stands) > 1:
                 found[name, "gain"], found[name, "shift"] = stands[1].gradients["gamma"], stands[1].gradients["beta"]
         return found
+
+    def pulled(self, images: int, batch_of: Any, dlogits: Floats) -> dict[tuple[str, str], Floats]:
+        """As `gradients`, float64, for dlogits (N, classes) and N images; batch_of(a slice of them) -> {op: its given
+        results}, those of the image op among them."""
+        sums: dict[tuple[str, str], Floats] = {}
+        for i in range(0, images, BATCH):
+            self._results = batch_of(slice(i, i + BATCH))
+            self._forward(self._results[self.graph.ops[0].name])
+            for key, g in self.gradients(dlogits[i:i + BATCH]).items():
+                sums[key] = sums[key] + g if key in sums else g.astype(np.float64)
+        return sums
 
     def _instance(self, keeps, count):
         held = self._instances.get(keeps)
@@ -148,7 +164,8 @@ class Network:
         if calls is None:
             calls = [Call("layer", Defined(op), (), tuple(shapes), tuple(op.shape), why="no fast stage")]
         if op.name in self.levels:
-            calls.append(Call("round", Stand(op.name), (), (tuple(op.shape),), tuple(op.shape), about=self.levels[op.name]))
+            about = (*self.levels[op.name], (lambda count: self._results[op.name][:count]) if self.given else None)
+            calls.append(Call("round", Stand(op.name), (), (tuple(op.shape),), tuple(op.shape), about=about))
         if isinstance(op, Weighted):
             self._stands[op.name] = [c.layer for c in calls if c.kind in ("convolution", "dense", "norm", "layer")]
         for i, call in enumerate(calls):

@@ -36,6 +36,11 @@ class Plan:
             lines.append(f"{op.name}: {f'simulated, slow: {stage}' if isinstance(stage, str) else stage.describe()}")
         return "\n".join(lines)
 
+    @property
+    def complete(self) -> bool:
+        """Whether every op has a stage, and every result a place in memory."""
+        return not any(isinstance(stage, str) for stage in self.stages.values()) and None not in self._tensors.values()
+
     def infer(self, x: Bytes) -> AnyArray:
         """x (N, H, W, C) uint8 in one piece -> the logits' integers (N, classes)."""
         parts = []
@@ -44,23 +49,26 @@ class Plan:
             parts.append(self.values(self.last, len(x[i:i + BATCH])))
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros((0, *self.last.shape), self.last.dtype)
 
-    def infer_from(self, first, values, count):
-        """The logits' integers of `count` images, from the op called `first` on: `values` {op: integers (N, ...)} has what came before.
+    def infer_from(self, first, values, count, *, every=False):
+        """{op: integers (count, ...)} of the logits, or with `every` of all ops from the one called `first` on: `values` {op: integers
+        (N, ...)} has what came before.
 
-        Every op must have a stage. The result is one of the whole network with other stages from `first` on.
+        Every op must have a stage. The results are those of the whole network with other stages from `first` on.
         """
         names = [op.name for op in self._computed()]
         start = names.index(first)
         read = {i for op in self._computed()[start:] for i in op.inputs} - set(names[start:])
-        parts = []
+        wanted = self._computed()[start:] if every else [self.last]
+        found = {op.name: np.empty((count, *op.shape), op.dtype) for op in wanted}
         for i in range(0, count, BATCH):
             images = min(BATCH, count - i)
             self._ready(images)
             for name in read:
                 self._tensors[name].write(values[name][i:i + BATCH])
             self._program.run_from(pool(), images, start + 1)           # step 0 puts images into place
-            parts.append(self.values(self.last, images))
-        return np.concatenate(parts)
+            for op in wanted:
+                found[op.name][i:i + images] = self.values(op, images)
+        return found
 
     def trace(self, x: Bytes) -> dict[str, AnyArray]:
         """x (N, H, W, C) uint8 in one piece -> {op: its integers (N, ...)}, a final softmax included."""
