@@ -10,6 +10,7 @@ import pytest
 from tinyvgg import models
 from tinyvgg.errors import OptionError
 from tinyvgg.kernels.fast import threads
+from tinyvgg.kernels.fast.cores import usable_cores
 
 PREDICT = ("import hashlib, numpy as np; from tinyvgg import models; from tinyvgg.kernels.fast.threads import pool;"
            "x = np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32); y = models.light().logits(x);"
@@ -26,6 +27,50 @@ def in_process(**environment):
 def test_number_of_threads():
     one, three = in_process(TINYVGG_NUM_THREADS="1"), in_process(TINYVGG_NUM_THREADS="3")
     assert one[0] == 1 and three[0] == 3 and one[1] == three[1]
+
+
+SHARES = """
+import hashlib, numpy as np
+from tinyvgg import models
+from tinyvgg.kernels.fast import threads
+x = np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32)
+g = np.random.default_rng(1).standard_normal((3, 10)).astype(np.float32)
+model = models.light()
+for cores in (1, 2, 3):
+    threads.usable_cores, threads._pool = lambda: cores, None
+    model.forward_logits(x, training=False)
+    dx = model.backward_logits(g)
+    arrays = [model.logits(x), dx, *(layer.gradients[name] for layer in model.layers for name in sorted(layer.gradients))]
+    print(threads.pool().threads, threads.pool().workers, hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest())
+"""
+
+
+def test_who_does_a_part_changes_nothing():
+    """The parts of five threads, done by one, two and three workers: the same bytes."""
+    done = subprocess.run([sys.executable, "-c", SHARES], capture_output=True, text=True, check=True,
+                          env={**os.environ, "TINYVGG_NUM_THREADS": "5"})
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [row[:2] for row in rows] == [["5", "1"], ["5", "2"], ["5", "3"]] and len({row[2] for row in rows}) == 1
+
+
+@pytest.mark.parametrize(("files", "most"), [
+    ({}, None), ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+    ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "100000 100000\n"}, 1),
+    ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/cpu.max": "150000 100000\n", "sys/fs/cgroup/a/b/cpu.max": "max 100000\n"}, 1),
+    ({"proc/self/cgroup": "0::/../c\n", "sys/fs/cgroup/cpu.max": "50000 100000\n"}, 1),
+    ({"proc/self/cgroup": "4:cpu,cpuacct:/docker/x\n1:name=systemd:/docker/x\n", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "100000\n",
+      "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 1),
+    ({"proc/self/cgroup": "4:cpu,cpuacct:/x\n", "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us": "100000\n",
+      "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us": "100000\n"}, 1),
+    ({"proc/self/cgroup": "4:cpu:/x\n", "sys/fs/cgroup/cpu/x/cpu.cfs_quota_us": "-1\n",
+      "sys/fs/cgroup/cpu/x/cpu.cfs_period_us": "100000\n"}, None),
+    ({"proc/self/cgroup": "no group\n::\n", "sys/fs/cgroup/cpu.max": "1 0\n"}, None)])
+def test_the_quota_of_a_container(tmp_path, files, most):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert usable_cores(tmp_path) == min(own, most or own)
 
 
 @pytest.mark.parametrize("wish", ["0", "many", "-2", "1000", "", "²", "٣", "1.5", "9" * 5000])
@@ -52,6 +97,8 @@ REFUSED = """
 import threading
 from tinyvgg import models
 from tinyvgg.errors import MachineError
+from tinyvgg.kernels.fast import threads
+threads.usable_cores = lambda: 3
 real, calls = threading.Thread.start, []
 def start(self):
     calls.append(1)

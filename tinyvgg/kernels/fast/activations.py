@@ -1,6 +1,7 @@
 """Activations and their gradients, value by value, on rows of whole vectors.
 
-A step's `activation` says which: x is what goes in, y what comes out; on the way back dx = g times the slope at x. `leak`,
+A step's `activation` says which: x is what goes in, y what comes out; on the way back dx = g times the slope at x, which of
+sigmoid and tanh is told from y, without another e^x. `leak`,
 `threshold` and `ceiling` are a ReLU's negative_slope, threshold and max_value (infinity for none); an ELU's alpha is `leak`.
 
 e^x is 2^n e^r with n whole and r within ln 2 / 2 of 0, where a polynomial of the sixth degree is exact to the last bit or two
@@ -16,6 +17,7 @@ from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import FAR, LANE, VECTOR, WIDTH, Kernel, Value, machine
 
 NONE, RELU, LEAKY, CLIPPED, ELU, SIGMOID, TANH, SILU = range(8)
+FROM_VALUE = SIGMOID, TANH
 _LANES = ir.VectorType(LANE, WIDTH)
 _ROUND = 1.5 * 2 ** 23                  # adding it leaves the whole part in the lowest bits
 _POWERS = [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1]
@@ -72,7 +74,7 @@ def value_of(e, kind, x, leak, threshold, ceiling):
 
 
 def gradient_of(e, kind, x, g, leak, threshold, ceiling):
-    """Emit g times the activation's slope at x; at NaN g itself goes through a ReLU."""
+    """Emit g times the activation's slope at x, which is its value of FROM_VALUE; at NaN g itself goes through a ReLU."""
     if kind == RELU:
         return g.where(x.positive(), 0.0)
     if kind == LEAKY:
@@ -82,11 +84,11 @@ def gradient_of(e, kind, x, g, leak, threshold, ceiling):
     if kind == ELU:
         return (g * (exp(e, x.minimum(0.0)) * leak)).where(x.at_most(0.0), g)
     if kind == TANH:
-        y = tanh(e, x)
-        return g * (e.constant(1.0) - y * y)
+        return g * (e.constant(1.0) - x * x)
+    if kind == SIGMOID:
+        return g * (x * (e.constant(1.0) - x))
     s = sigmoid(e, x)
-    rest = s * (e.constant(1.0) - s)
-    return g * (rest if kind == SIGMOID else s + x * rest)
+    return g * (s + x * (s * (e.constant(1.0) - s)))
 
 
 def make_forward(kind):
@@ -149,7 +151,8 @@ def forward(step, thread, threads):
 def backward(step, thread, threads):
     """dx = g times the activation's slope at x."""
     step = step_at(step)
-    x, g, dx, kind = step.x, step.g, step.dx, step.activation
+    g, dx, kind = step.g, step.dx, step.activation
+    x = step.y if kind == SIGMOID or kind == TANH else step.x
     first, last = share(step.images * x.height, thread, threads)
     for item in range(first, last):
         n, i = item // x.height, item % x.height

@@ -52,6 +52,14 @@ def pause(e):
 
 
 @machine
+def ticks(e) -> types.intp:
+    """The processor's clock, in ticks of its own; 0 where programs may not read it."""
+    if not _X86:
+        return Value(e, INT(0))
+    return Value(e, e.builder.call(e.declare("llvm.readcyclecounter", ir.FunctionType(INT, [])), []))
+
+
+@machine
 def give_way(e):
     """Let the system run another thread on this core."""
     e.builder.call(e.declare(_YIELD, ir.FunctionType(ir.IntType(32), [])), [])
@@ -118,18 +126,19 @@ def wake(e, bed):
 
 @compiled
 def barrier(state, threads):
-    """Wait until all threads are here."""
+    """Wait until all threads are here; return how long, in ticks."""
     if threads == 1:
-        return
+        return 0
     phase = atomic_load(state + PHASE)
     if atomic_add(state + ARRIVED, 1) == threads - 1:
         atomic_store(0, state + ARRIVED)
         atomic_store(phase + 1, state + PHASE)
-        return
-    spins = 0
+        return 0
+    spins, start = 0, ticks()
     while atomic_load(state + PHASE) == phase:
         spins += 1
         if spins < SPINS_AT_BARRIER:
             pause()
         else:
             give_way()
+    return ticks() - start

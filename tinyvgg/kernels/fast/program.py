@@ -157,10 +157,15 @@ def step_at(address):
 
 
 @compiled
-def execute(program, length, thread, threads, state):
-    """Run `length` steps as `thread` of `threads`, with a barrier where the next step needs the whole of one."""
+def execute(program, length, worker, workers, threads, state):
+    """Run `length` steps as `worker` of `workers`, who share the parts of `threads` threads, with a barrier where the next step needs
+    the whole of one. Return how long was waited.
+    """
+    waited = 0
     for i in range(length):
         step = program + i * _STEP_SIZE
-        call_kernel(step_at(step).function, step, thread, threads)
+        for thread in range(worker, threads, workers):
+            call_kernel(step_at(step).function, step, thread, threads)
         if i + 1 < length and step_at(step).wait:
-            barrier(state, threads)
+            waited += barrier(state, workers)
+    return waited

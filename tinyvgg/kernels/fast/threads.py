@@ -3,7 +3,9 @@
 A worker that has finished waits a fraction of a millisecond in compiled code for the next program, then sleeps until it is woken.
 All waiting is bounded: a barrier spins for tens of microseconds and then gives its core away. There is no OpenMP here: programs
 may be run from several Python threads (one after another), and in a child after fork (which starts workers of its own).
-The work is divided by the number of threads alone, so results do not depend on timing.
+The work is divided by the number of threads alone, so results do not depend on timing, nor on who does a part: there are never
+more workers than cores, and where the others came so late last time that one had done the whole earlier (another program has
+their core), a program is run by its caller alone for a while.
 
 An exception may come between any two steps of Python code: Ctrl-C does. So a program is posted, done and waited for in one call of
 compiled code, and before that nothing is begun that could be left half done.
@@ -30,23 +32,27 @@ from tinyvgg.kernels.fast.atomics import (
     make_bed,
     pause,
     sleep,
+    ticks,
     unlock,
     wake,
 )
+from tinyvgg.kernels.fast.cores import usable_cores
 from tinyvgg.kernels.fast.program import STEP, execute
 from tinyvgg.kernels.fast.simd import compiled, entry_point
 
 ASLEEP, WAITING, POSTED = 0, 1, 2
 SPINS_FOR_WORK = 20000                  # about a third of a millisecond
 JOB, LENGTH, PRESENT = SPACING // 2, SPACING // 2 + 2, SPACING // 2 + 4      # PRESENT: workers that have come
+PLACES, PLACE = 61, 4                   # programs are told apart by where they lie: until when alone, and how often in a row late
+MOST_LATE = 5                           # then 2^(5-1) times as long alone as the late run took: a sixteenth of the time is lost
 PATIENCE = 30                           # seconds for a thread that was started to come
 
 
 def thread_count():
-    """Return how many threads to use: TINYVGG_NUM_THREADS, or the cores that this process may use."""
+    """Return how many threads to use: TINYVGG_NUM_THREADS, or the cores that this process may use (see cores.py)."""
     wish = os.environ.get("TINYVGG_NUM_THREADS")
     if wish is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return usable_cores()
     if not (wish.isascii() and wish.isdigit() and len(wish) < 5 and 1 <= int(wish) <= 256):
         raise OptionError(f"TINYVGG_NUM_THREADS is {wish!r}; expected a whole number from 1 to 256")
     return int(wish)
@@ -58,6 +64,23 @@ def _bed(state, worker, threads):
     return state + STATUS + SPACING * threads + BED * (worker - 1)
 
 
+@compiled
+def _place(state, job, threads):
+    """Where it stands whether a program is better run alone."""
+    return state + STATUS + (SPACING + BED) * threads + PLACE * (job // SPACING % PLACES)
+
+
+@compiled
+def _judge(place, waited, whole, workers):
+    """Note whether the workers came too late: the caller, alone, does the work of all in `workers` times what it was not waiting."""
+    if waited * workers > whole * (workers - 1):
+        late = min(atomic_load(place + 2) + 1, MOST_LATE)
+        atomic_store(late, place + 2)
+        atomic_store(ticks() + (whole << (late - 1)), place)
+    else:
+        atomic_store(0, place + 2)
+
+
 @entry_point
 def _make(state, threads):
     """Prepare the workers' beds."""
@@ -66,12 +89,15 @@ def _make(state, threads):
 
 
 @entry_point
-def _run(job, length, threads, state):
-    """Hand a program to the workers, do the caller's part of it, as thread 0, and wait for theirs."""
-    if threads > 1:
+def _run(job, length, threads, workers, state):
+    """Hand a program to the workers, do the caller's part of it, as worker 0, and wait for theirs. A single step is not judged."""
+    place = _place(state, job, threads) if workers > 1 else 0
+    if workers > 1 and length > 1 and ticks() < atomic_load(place):
+        workers = 1
+    if workers > 1:
         atomic_store(job, state + JOB)
         atomic_store(length, state + LENGTH)
-        for worker in range(1, threads):
+        for worker in range(1, workers):
             status = state + STATUS + (worker - 1) * SPACING
             if atomic_exchange_if(status, WAITING, POSTED) != WAITING:      # it sleeps, or is about to
                 bed = _bed(state, worker, threads)
@@ -79,8 +105,11 @@ def _run(job, length, threads, state):
                 atomic_store(POSTED, status)
                 wake(bed)
                 unlock(bed)
-    execute(job, length, 0, threads, state)
-    barrier(state, threads)
+    start = ticks()
+    waited = execute(job, length, 0, workers, threads, state)
+    waited += barrier(state, workers)
+    if workers > 1 and length > 1:
+        _judge(place, waited, ticks() - start, workers)
 
 
 @entry_point
@@ -96,7 +125,7 @@ def _present(state):
 
 
 @entry_point
-def _serve(state, worker, threads):
+def _serve(state, worker, workers, threads):
     """A worker's whole life."""
     status, bed = state + STATUS + (worker - 1) * SPACING, _bed(state, worker, threads)
     while True:
@@ -106,9 +135,9 @@ def _serve(state, worker, threads):
         unlock(bed)
         awake = True
         while awake:
-            execute(atomic_load(state + JOB), atomic_load(state + LENGTH), worker, threads, state)
+            execute(atomic_load(state + JOB), atomic_load(state + LENGTH), worker, workers, threads, state)
             atomic_store(WAITING, status)
-            barrier(state, threads)
+            barrier(state, workers)
             spins = 0
             while awake and atomic_load(status) != POSTED:
                 pause()
@@ -123,27 +152,28 @@ class Pool:
     def __init__(self):
         self._lock = threading.Lock()
         self.threads = thread_count()
-        self._counters = np.zeros(STATUS + (SPACING + BED) * (self.threads + 1), np.float32)
+        self.workers = min(self.threads, usable_cores())
+        self._counters = np.zeros(STATUS + (SPACING + BED) * (self.threads + 1) + PLACE * PLACES, np.float32)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._counters))        # workers look at it to the end of the process
         self._state = -(-self._counters.ctypes.data // 128) * 32
         _make(self._state, self.threads)
-        self._complete = self.threads == 1
+        self._complete = self.workers == 1
 
     def run_at(self, job, length):
         """Run the program of `length` steps at the address `job`, in elements. Raises MachineError where threads are refused."""
         with self._lock:
             if not self._complete:
                 self._gather()
-            _run(job, length, self.threads, self._state)
+            _run(job, length, self.threads, self.workers, self._state)
 
     def _gather(self):
         """Start workers until all have come; one too many, after an exception between, goes away by itself."""
-        while _present(self._state) < self.threads - 1:
+        while _present(self._state) < self.workers - 1:
             came = _present(self._state)
             try:
                 threading.Thread(target=self._work, daemon=True, name=f"tinyvgg-{came + 1}").start()
             except RuntimeError as error:
-                raise MachineError(f"a thread for the kernels was refused ({error}): {self.threads} are wanted, {came + 1} are there",
+                raise MachineError(f"a thread for the kernels was refused ({error}): {self.workers} are wanted, {came + 1} are there",
                                    "TINYVGG_NUM_THREADS=1, or a higher limit of processes (ulimit -u)") from error
             deadline = time.monotonic() + PATIENCE
             while _present(self._state) == came and time.monotonic() < deadline:
@@ -152,8 +182,8 @@ class Pool:
 
     def _work(self):
         worker = _enter(self._state)
-        if worker < self.threads:
-            _serve(self._state, worker, self.threads)
+        if worker < self.workers:
+            _serve(self._state, worker, self.workers, self.threads)
 
 
 _PLACE = {name: (STEP.fields[name][1] // 8, STEP.fields[name][0] == np.float64) for name in STEP.names}
@@ -170,7 +200,7 @@ def run_step(function, threads, /, **fields):
     if threads:
         pool().run_at(address(whole), 1)
     else:
-        _run(address(whole), 1, 1, 0)
+        _run(address(whole), 1, 1, 1, 0)
 
 
 _pool, _making = None, threading.Lock()

@@ -244,10 +244,11 @@ def rounded(matcher, i, call):
 
 
 def dropout(matcher, i, call):
-    """In place, unless somebody else needs the value, or the stage before compares it with what it came from."""
+    """In place, unless somebody else needs the value, or the stage before compares it with what it came from, or with its slope."""
     value = matcher.read(i)
     maker = next((stage for stage in reversed(matcher.stages) if stage.target is value), None)
-    apart = isinstance(maker, Branch | Pooling | Largest)
+    apart = isinstance(maker, Branch | Pooling | Largest) or (isinstance(maker, Activated)
+                                                              and maker.function.code in activations.FROM_VALUE)
     matcher.add(i, Masking(value, Value(value.grid) if apart else value, call.layer, call.shape))
 
 

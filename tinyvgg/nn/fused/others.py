@@ -98,12 +98,12 @@ class Activated(Stage):
 
     def _fields(self):
         function = self.function
-        return {"x": self.source.tensor, "activation": function.code, "leak": function.leak, "threshold": function.threshold,
-                "ceiling": function.ceiling}
+        return {"x": self.source.tensor, "y": self.target.tensor, "activation": function.code, "leak": function.leak,
+                "threshold": function.threshold, "ceiling": function.ceiling}
 
     def forward(self, program, mode):
         """Add the step from source to target."""
-        program.add(activations.forward, self.layer.name, y=self.target.tensor, **self._fields())
+        program.add(activations.forward, self.layer.name, **self._fields())
 
     def backward(self, program, mode, gradients, inputs):
         """Add the step back."""
