@@ -6,7 +6,7 @@ accumulators are pooled before the tail, as in C: beyond 32 bits the two orders 
 import numba
 import numpy as np
 
-from tinyvgg.quant.ops.tail import ACTIVATIONS
+from tinyvgg.quant.ops.tail import ACTIVATIONS, smmulr
 
 
 def finish(acc, op, channels=None):
@@ -60,20 +60,15 @@ def _wrap(v):
 
 
 @numba.njit(cache=True, nogil=True)
-def _smmulr(a, b):
-    return (np.int64(a) * np.int64(b) + (np.int64(1) << 31)) >> 32
-
-
-@numba.njit(cache=True, nogil=True)
 def _finish(acc, bias, offset, multiplier, shift, activation, slope, high, lowest, highest, q):
     for r in range(acc.shape[0]):
         for f in range(acc.shape[1]):
             v = _wrap(_wrap(np.int64(acc[r, f]) + bias[f]) << shift)
             if activation != 0 and v < 0:
-                v = _wrap(_smmulr(_wrap(v << 1), slope)) if activation == 2 else np.int64(0)
+                v = _wrap(smmulr(_wrap(v << 1), slope)) if activation == 2 else np.int64(0)
             if activation == 3 and v > high[f]:
                 v = np.int64(high[f])
-            v = _wrap(_smmulr(_wrap(v + offset[f]), multiplier[f]))
+            v = _wrap(smmulr(_wrap(v + offset[f]), multiplier[f]))
             q[r, f] = min(max(v, lowest), highest)
 
 

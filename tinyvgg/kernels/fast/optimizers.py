@@ -70,19 +70,25 @@ def _parts(step, thread, threads):
     return first * WIDTH, last - first, step.size - rest, rest
 
 
+@compiled
+def _apply(vectors_of, numbers_of, step, thread, threads):
+    """One step of the rule that two of `make_update` compute, on this thread's share."""
+    step = step_at(step)
+    at, vectors, end, rest = _parts(step, thread, threads)
+    w, g, m, v = step.kernel, step.gradient, step.slot_1, step.slot_2
+    if vectors:
+        vectors_of(vectors, w + at, g + at, m + at, v + at, step.rate, step.factor_1, step.factor_2, step.epsilon)
+    if rest:
+        numbers_of(rest, w + end, g + end, m + end, v + end, step.rate, step.factor_1, step.factor_2, step.epsilon)
+
+
 sgd_vectors, sgd_numbers = make_update(_sgd, 2, VECTOR), make_update(_sgd, 2, FLOAT)
 
 
 @Kernel
 def sgd(step, thread, threads):
     """One step of sgd."""
-    step = step_at(step)
-    at, vectors, end, rest = _parts(step, thread, threads)
-    w, g, m, v = step.kernel, step.gradient, step.slot_1, step.slot_2
-    if vectors:
-        sgd_vectors(vectors, w + at, g + at, m + at, v + at, step.rate, step.factor_1, step.factor_2, step.epsilon)
-    if rest:
-        sgd_numbers(rest, w + end, g + end, m + end, v + end, step.rate, step.factor_1, step.factor_2, step.epsilon)
+    _apply(sgd_vectors, sgd_numbers, step, thread, threads)
 
 
 momentum_vectors, momentum_numbers = make_update(_momentum, 3, VECTOR), make_update(_momentum, 3, FLOAT)
@@ -91,13 +97,7 @@ momentum_vectors, momentum_numbers = make_update(_momentum, 3, VECTOR), make_upd
 @Kernel
 def momentum_step(step, thread, threads):
     """One step of momentum."""
-    step = step_at(step)
-    at, vectors, end, rest = _parts(step, thread, threads)
-    w, g, m, v = step.kernel, step.gradient, step.slot_1, step.slot_2
-    if vectors:
-        momentum_vectors(vectors, w + at, g + at, m + at, v + at, step.rate, step.factor_1, step.factor_2, step.epsilon)
-    if rest:
-        momentum_numbers(rest, w + end, g + end, m + end, v + end, step.rate, step.factor_1, step.factor_2, step.epsilon)
+    _apply(momentum_vectors, momentum_numbers, step, thread, threads)
 
 
 nesterov_vectors, nesterov_numbers = make_update(_nesterov, 3, VECTOR), make_update(_nesterov, 3, FLOAT)
@@ -106,13 +106,7 @@ nesterov_vectors, nesterov_numbers = make_update(_nesterov, 3, VECTOR), make_upd
 @Kernel
 def nesterov_step(step, thread, threads):
     """One step of nesterov."""
-    step = step_at(step)
-    at, vectors, end, rest = _parts(step, thread, threads)
-    w, g, m, v = step.kernel, step.gradient, step.slot_1, step.slot_2
-    if vectors:
-        nesterov_vectors(vectors, w + at, g + at, m + at, v + at, step.rate, step.factor_1, step.factor_2, step.epsilon)
-    if rest:
-        nesterov_numbers(rest, w + end, g + end, m + end, v + end, step.rate, step.factor_1, step.factor_2, step.epsilon)
+    _apply(nesterov_vectors, nesterov_numbers, step, thread, threads)
 
 
 adam_vectors, adam_numbers = make_update(_adam, 4, VECTOR), make_update(_adam, 4, FLOAT)
@@ -121,13 +115,7 @@ adam_vectors, adam_numbers = make_update(_adam, 4, VECTOR), make_update(_adam, 4
 @Kernel
 def adam(step, thread, threads):
     """One step of adam."""
-    step = step_at(step)
-    at, vectors, end, rest = _parts(step, thread, threads)
-    w, g, m, v = step.kernel, step.gradient, step.slot_1, step.slot_2
-    if vectors:
-        adam_vectors(vectors, w + at, g + at, m + at, v + at, step.rate, step.factor_1, step.factor_2, step.epsilon)
-    if rest:
-        adam_numbers(rest, w + end, g + end, m + end, v + end, step.rate, step.factor_1, step.factor_2, step.epsilon)
+    _apply(adam_vectors, adam_numbers, step, thread, threads)
 
 
 rmsprop_vectors, rmsprop_numbers = make_update(_rmsprop, 3, VECTOR), make_update(_rmsprop, 3, FLOAT)
@@ -136,13 +124,7 @@ rmsprop_vectors, rmsprop_numbers = make_update(_rmsprop, 3, VECTOR), make_update
 @Kernel
 def rmsprop(step, thread, threads):
     """One step of rmsprop."""
-    step = step_at(step)
-    at, vectors, end, rest = _parts(step, thread, threads)
-    w, g, m, v = step.kernel, step.gradient, step.slot_1, step.slot_2
-    if vectors:
-        rmsprop_vectors(vectors, w + at, g + at, m + at, v + at, step.rate, step.factor_1, step.factor_2, step.epsilon)
-    if rest:
-        rmsprop_numbers(rest, w + end, g + end, m + end, v + end, step.rate, step.factor_1, step.factor_2, step.epsilon)
+    _apply(rmsprop_vectors, rmsprop_numbers, step, thread, threads)
 
 
 def _run(kernel, w, g, slots, **settings):

@@ -55,7 +55,8 @@ def apply_tail(acc, op):
 
 
 @numba.njit(cache=True, nogil=True)
-def _smmulr(a, b):
+def smmulr(a, b):
+    """(a*b + 2^31) >> 32 of numbers within 32 bits, as int64: the Cortex-M4's instruction."""
     return (np.int64(a) * np.int64(b) + (np.int64(1) << 31)) >> 32
 
 
@@ -68,10 +69,10 @@ def _tail(acc, bias, offset, multiplier, shift, activation, slope, high, lowest,
             if activation == 1:  # relu
                 v = max(v, 0)
             elif activation == 2 and v < 0:  # leaky
-                v = _smmulr(v << 1, slope)
+                v = smmulr(v << 1, slope)
             elif activation == 3:  # clamp
                 v = min(max(v, 0), np.int64(high[f]))
-            q[r, f] = min(max(_smmulr(v + offset[f], multiplier[f]), lowest), highest)
+            q[r, f] = min(max(smmulr(v + offset[f], multiplier[f]), lowest), highest)
 
 
 @numba.njit(cache=True, nogil=True)
