@@ -9,6 +9,7 @@ import json
 import time
 from pathlib import Path
 
+import fill_docs
 import numpy as np
 from bitflip_tables import figures, tables
 
@@ -272,7 +273,7 @@ def main():
     parser.add_argument("--only", default="", help="tasks whose names begin so, separated by commas")
     parser.add_argument("--seconds", type=float, help="stop after so many seconds of CPU")
     parser.add_argument("--figures", type=Path, help="folder for the figures")
-    parser.add_argument("--docs", type=Path, help="page whose tables are replaced")
+    parser.add_argument("--docs", type=Path, help="page to fill from benchmarks/results, as fill_docs.py does")
     parser.add_argument("--json", action="store_true", help="print the rows")
     a = parser.parse_args()
     setting = Setting(a.entry, a.data, a.work, a.seconds)
@@ -296,9 +297,7 @@ def main():
     else:
         print(tables(rows, setting.facts))
     if a.docs:
-        begin, end = "<!-- begin of benchmarks/bitflip.py -->", "<!-- end of benchmarks/bitflip.py -->"
-        before, after = a.docs.read_text().split(begin)[0], a.docs.read_text().split(end)[1]
-        record.write_bytes(a.docs, f"{before}{begin}\n{tables(rows, setting.facts)}\n{end}{after}")
+        fill_docs.fill(a.docs)
     if a.figures:
         figures(rows, a.figures)
 

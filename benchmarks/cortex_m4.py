@@ -10,7 +10,7 @@ and in SRAM2, the flash as two banks and as one. The board's answers are compare
 once on the light net's shapes (gcc -O3, random weights, without batch-norm).
 
 --json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same model,
-plan and compiler in it are replaced, others stay, so that it may be filled in parts. --docs FILE puts its tables between the marks of that page.
+plan and compiler in it are replaced, others stay, so that it may be filled in parts. --docs FILE fills that page from results/, as fill_docs.py does.
 """
 import argparse
 import json
@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import cortex_m4_tables
+import fill_docs
 import numpy as np
 from spine import CLOCK_KHZ, CMSIS_NN, compilers
 from spine import PEER as CMSIS
@@ -57,7 +57,7 @@ def main():
     parser.add_argument("--calibrated", default="fastest", choices=(*PLANS, "all", "none"),
                         help="plan to run with the flash as silicon runs it, too (default fastest)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="rows that FILE gets")
-    parser.add_argument("--docs", type=Path, metavar="FILE", help="page whose tables are replaced by those of all rows in --json")
+    parser.add_argument("--docs", type=Path, metavar="FILE", help="page to fill from benchmarks/results")
     arguments = parser.parse_args()
     saved = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {"rows": []}
     dataset, rows, facts = data.load(arguments.data), [], saved.get("facts", {})
@@ -75,7 +75,7 @@ def main():
     else:
         print(json.dumps(rows))
     if arguments.docs:
-        cortex_m4_tables.put(arguments.docs, rows, facts)
+        fill_docs.fill(arguments.docs)
 
 
 def merged(old, new):

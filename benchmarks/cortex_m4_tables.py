@@ -1,16 +1,6 @@
 """The tables of docs/cortex-m4.md, and those of the plain kernels and of chains in docs/c-code.md, from the rows of benchmarks/cortex_m4.py."""
 from tinyvgg.report.tables import markdown
 
-BEGIN, END = "<!-- begin of benchmarks/cortex_m4.py -->", "<!-- end of benchmarks/cortex_m4.py -->"
-
-
-def put(path, rows, facts):
-    """Put the tables between the two marks of a page."""
-    from tinyvgg.report.record import write_bytes
-    text = path.read_text(encoding="utf-8")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    write_bytes(path, f"{before}{BEGIN}\n{tables(rows, facts)}\n{END}{after}")
-
 
 def tables(rows, facts):
     """Markdown: the plans, the layers of the fastest one, calibrated times."""

@@ -9,14 +9,16 @@ A result file is JSON with "command", what printed it, and its figures. In a pag
     ...
     <!-- table end -->
 
-one column for each "header: format" of a row's keys (columns of numbers stand right; "-" where a row has not the key), and a
-number is
+one column for each "header: format" of a row's keys (columns of numbers stand right; "-" where a row has not the key). What takes
+more than rows and formats is made by a function of a script here, from its rows and facts where it has a result file of its own:
+
+    <!-- table: bitflip_tables.tables -->
+    ...
+    <!-- table end -->
+
+A number is
 
     <!-- value: train_step.json memory.ours_mb {:,} -->283<!-- end -->
-
-Tables that take more than rows and formats have their own script: they stand between <!-- begin of benchmarks/bitflip.py --> and
-<!-- end of benchmarks/bitflip.py -->, and bitflip_tables.py makes them from bitflip.json, by its function `tables` or by one that is
-named in the first of the two marks: <!-- begin of benchmarks/cortex_m4.py direct -->.
 """
 import argparse
 import importlib
@@ -25,10 +27,12 @@ import re
 import sys
 from pathlib import Path
 
+from tinyvgg.report.tables import markdown
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
 TABLE = re.compile(r"(<!-- table: (\S+) (\S+) \|(.*?) -->\n).*?(<!-- table end -->)", re.S)
-GENERATED = re.compile(r"(<!-- begin of (benchmarks/\w+\.py) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S)
+MADE = re.compile(r"(<!-- table: (\w+)_tables\.(\w+) -->\n).*?(<!-- table end -->)", re.S)
 VALUE = re.compile(r"(<!-- value: (\S+) (\S+) (`?\{[^}]*\}`?) -->).*?(<!-- end -->)", re.S)
 
 
@@ -39,16 +43,28 @@ def pages():
 
 def filled(text, results=RESULTS):
     """Return a page's text with every table and value as the result files have them."""
-    text = GENERATED.sub(lambda m: f"{m[1]}{_generated(results, Path(m[2]).stem, m[3] or 'tables')}\n{m[4]}", text)
-    text = TABLE.sub(lambda m: m[1] + _table(_look_up(results / m[2], m[3]), m[4]) + m[5], text)
+    text = MADE.sub(lambda m: f"{m[1]}{_made(results, m[2], m[3])}\n{m[4]}", text)
+    text = TABLE.sub(lambda m: f"{m[1]}{_table(_look_up(results / m[2], m[3]), m[4])}\n{m[5]}", text)
     return VALUE.sub(lambda m: m[1] + _shown(m[4], (_look_up(results / m[2], m[3]),), {}) + m[5], text)
 
 
-def _generated(results, name, function):
-    """What a function of NAME_tables.py makes of NAME.json."""
+def fill(path):
+    """Fill one page; return whether that changed it."""
+    before = path.read_text(encoding="utf-8")
+    after = filled(before)
+    if after != before:
+        path.write_text(after, encoding="utf-8")
+    return after != before
+
+
+def _made(results, name, function):
+    """What a function of NAME_tables.py makes, of NAME.json if there is one."""
     sys.path.insert(0, str(Path(__file__).resolve().parent))
-    kept = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
-    return getattr(importlib.import_module(f"{name}_tables"), function)(kept["rows"], kept["facts"])
+    path, make = results / f"{name}.json", getattr(importlib.import_module(f"{name}_tables"), function)
+    if not path.exists():
+        return make()
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return make(kept["rows"], kept["facts"])
 
 
 def _look_up(path, place):
@@ -66,8 +82,7 @@ def _table(rows, columns):
     names, formats = zip(*(column.strip().split(": ", 1) for column in columns.split("|")), strict=True)
     cells = [[_shown(form, (), row) for form in formats] for row in rows]
     numeric = [all(re.fullmatch(r"-|[-+]?[\d,.]+([eE]-?\d+)?( ?%)?", row[i]) for row in cells) for i in range(len(names))]
-    lines = [names, ["--:" if right else "---" for right in numeric], *cells]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(names, cells, right=numeric)
 
 
 def _shown(form, values, row):
@@ -83,14 +98,9 @@ def _shown(form, values, row):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing")
-    check, differ = parser.parse_args().check, []
-    for path in pages():
-        before = path.read_text(encoding="utf-8")
-        after = filled(before)
-        if after != before:
-            differ.append(str(path.relative_to(ROOT)))
-            if not check:
-                path.write_text(after, encoding="utf-8")
+    check = parser.parse_args().check
+    different = (lambda path: filled(text := path.read_text(encoding="utf-8")) != text) if check else fill
+    differ = [str(path.relative_to(ROOT)) for path in pages() if different(path)]
     print("\n".join(differ) or "every page says what the result files say")
     return 1 if check and differ else 0
 

@@ -12,22 +12,29 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-@pytest.fixture(scope="module")
-def readme():
-    spec = importlib.util.spec_from_file_location("readme_figures", ROOT / "benchmarks" / "fill_readme.py")
+def script(name):
+    spec = importlib.util.spec_from_file_location(f"of_readme_{name}", ROOT / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_text_and_files_agree(readme):
-    blocks = readme.blocks()
-    assert sorted(name for names in readme.PAGES.values() for name in names) == sorted(blocks)
-    for page, names in readme.PAGES.items():
+@pytest.fixture(scope="module")
+def readme():
+    return script("readme_tables")
+
+
+@pytest.fixture(scope="module")
+def filled():
+    return script("fill_docs").filled
+
+
+def test_text_and_files_agree(readme, filled):
+    for page, names in ((readme.README, ("three", "limits", "the_zoo")), (readme.FIGURES, ("beside", "figures"))):
         text = page.read_text(encoding="utf-8")
-        assert readme.filled(text) == text, "run: python benchmarks/fill_readme.py"
+        assert filled(text) == text, "run: python benchmarks/fill_docs.py"
         for name in names:
-            assert f"<!-- {name} -->\n{blocks[name]}\n<!-- /{name} -->" in text
+            assert f"<!-- table: readme_tables.{name} -->\n{getattr(readme, name)()}\n<!-- table end -->" in text
 
 
 def test_the_readme_is_short(readme):
@@ -35,13 +42,13 @@ def test_the_readme_is_short(readme):
     assert len(readme.README.read_text(encoding="utf-8").split()) < 1200
 
 
-def test_another_figure_in_the_file_is_noticed(readme, monkeypatch):
+def test_another_figure_in_the_file_is_noticed(readme, filled, monkeypatch):
     changed = json.loads((RESULTS / "demo_cifar10.json").read_text(encoding="utf-8"))
     changed["results"]["attack"]["pgd"][1]["robust_accuracy"] = 0.12345
     real = json.loads
     monkeypatch.setattr(readme.json, "loads", lambda text: changed if '"stages"' in text else real(text))
     text = readme.FIGURES.read_text(encoding="utf-8")
-    assert readme.filled(text) != text and "12.35 %" in readme.filled(text)
+    assert filled(text) != text and "12.35 %" in filled(text)
 
 
 def test_the_files_are_of_whole_stories():
@@ -63,7 +70,7 @@ def test_the_readme_can_be_followed_in_order(readme):
     (first,) = re.findall(r"\.venv/bin/tinyvgg demo --out (\S+)", text)
     (second,) = re.findall(r"`tinyvgg demo --data cifar10 --out (\S+)`", page)
     assert first != second == json.loads(told)["out"]
-    assert set(re.findall(r"[ :]([\w-]+)/(?:compress|firmware|attack|bitflip)/", readme.blocks()["figures"])) == {second}
+    assert set(re.findall(r"[ :]([\w-]+)/(?:compress|firmware|attack|bitflip)/", readme.figures())) == {second}
     assert text.index(". .venv/bin/activate") < text.index("## The flow, verb by verb")
 
 
@@ -73,12 +80,12 @@ def test_times_are_the_calibrated_ones(readme):
     times = {row["bank"]: row for row in rows if row["work"].startswith("light, fastest, zig, calibrated") and row["code"] == "sram2"}
     dual, single = times["dual"], times["single"]
     said = f"{dual['ours_ms']:,.0f} ms ± {dual['ms_error']} %, {single['ours_ms']:,.0f} ms with the flash as one bank"
-    assert said in readme.blocks()["beside"]
+    assert said in readme.beside()
     kept_out = json.loads((RESULTS / "silicon.json").read_text(encoding="utf-8"))["facts"]["kept_out"]
     assert kept_out["rms"] <= 3 and kept_out["largest"] <= 6 and kept_out["images"] >= 5
-    assert f"{kept_out['rms']:.1f} %" in readme.blocks()["limits"]
+    assert f"{kept_out['rms']:.1f} %" in readme.limits()
 
 
 def test_attacks_are_counted(readme):
-    (count,) = re.findall(r"\| attacks on floats \| (\d+), ", readme.blocks()["beside"])
+    (count,) = re.findall(r"\| attacks on floats \| (\d+), ", readme.beside())
     assert int(count) == len([name for name in attacks.ATTACKS if name not in ("noise", "ladder")]) >= 10

@@ -3,8 +3,7 @@ import re
 
 MARKED = [re.compile(pattern, re.S | re.M) for pattern in (
     r"^ *```.*?^ *```", r"<!-- table: .*?<!-- table end -->", r"<!-- value: .*?<!-- end -->",
-    r"<!-- begin of (benchmarks/\w+\.py) ?\w* -->.*?<!-- end of \1 -->",            # benchmarks/fill_docs.py fills these
-    r"<!-- (three|beside|figures|limits|zoo) -->.*?<!-- /\1 -->", r"<!-- zoo table -->.*?<!-- zoo table end -->",  # fill_readme.py, cards
+    r"<!-- zoo table -->.*?<!-- zoo table end -->",                     # of the cards; benchmarks/fill_docs.py fills the others
     r"<!--.*?-->")]
 NUMBER = r"(?<![\w.,/^])[-+]?\d[\d,]*(?:\.\d+)?"
 UNIT = (r"%|per cent\b|(?:[mnuµ]?s|seconds?|minutes?|hours?|days?|M? ?cycles|instructions|points|times|images a second|FLOP/s|GFLOP/s"

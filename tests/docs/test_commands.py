@@ -145,7 +145,7 @@ def loaded(words):
 
 @pytest.mark.parametrize("words", SCRIPTS, ids=lambda words: " ".join(words)[:60])
 def test_a_script_understands_its_options(words, monkeypatch, capsys):
-    """Its main() is called and stopped where the options have been read. fill_readme.py has none."""
+    """Its main() is called and stopped where the options have been read."""
     monkeypatch.syspath_prepend(str((ROOT / words[0]).parent))
     read = argparse.ArgumentParser.parse_args
 

@@ -10,9 +10,9 @@ def table(header, rows):
     return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
 
 
-def markdown(header, rows):
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
+def markdown(header, rows, *, right=()):
+    """Return a Markdown table; right: for each column whether it stands right (default: none does)."""
+    lines = [header, ["--:" if r else "---" for r in right or [False] * len(header)], *rows]
     return "\n".join("| " + " | ".join(str(c) for c in row) + " |" for row in lines)
 
 

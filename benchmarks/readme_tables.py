@@ -1,11 +1,10 @@
-"""Write the figures of README.md and docs/figures.md from the files in results/: python benchmarks/fill_readme.py
+"""The figures of README.md and docs/figures.md from the files in results/; fill_docs.py puts them into the pages.
 
 demo_cifar10.json is the results.json of `tinyvgg demo --data cifar10 --out demo-cifar10`, accuracy.json is by record.py, of that story's
 networks; cortex_m4.json and attack_speed.json are by the scripts of these names; peers.json holds figures of other projects, with their
-sources. A test compares the README with what this prints.
+sources.
 """
 import json
-import re
 from pathlib import Path
 
 from tinyvgg import attacks, zoo
@@ -14,21 +13,16 @@ from tinyvgg.report.tables import markdown
 RESULTS = Path(__file__).resolve().parent / "results"
 README = RESULTS.parent.parent / "README.md"
 FIGURES = README.parent / "docs" / "figures.md"
-PAGES = {README: ("three", "limits", "zoo"), FIGURES: ("beside", "figures")}
 
 
-def blocks():
-    """Return {name of a block: its text}."""
-    told, accuracy, peers, speed, cycles, silicon = (
-        json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("demo_cifar10", "accuracy", "peers", "attack_speed", "cortex_m4", "silicon"))
-    r = told["results"]
-    return {"figures": figures(r, accuracy["rows"]), "beside": beside(r, peers, speed, cycles), "limits": limits(silicon),
-            "zoo": the_zoo(), "three": three(accuracy["rows"], cycles, peers, speed)}
+def kept(name):
+    """What lies in a result file."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def figures(r, also):
-    """The figures of the story on CIFAR-10, each with its command; `also`: accuracies of its networks on other numbers of images."""
+def figures():
+    """The figures of the story on CIFAR-10, each with its command; accuracies of its networks on other numbers of images."""
+    r, also = kept("demo_cifar10")["results"], kept("accuracy")["rows"]
     schemes, pgd = {row["scheme"]: row for row in r["compress"]["rows"]}, {row["source"]: row for row in r["attack"]["pgd"]}
     built, run = ({row["name"]: row for row in r[stage]["rows"]} for stage in ("firmware", "board"))
     shown = {(row["source"], row["victim"]): row for row in r["attack"]["transfer"]}
@@ -58,8 +52,9 @@ def figures(r, also):
     return markdown(["what", "figure", "command"], [[a, b, f"`{c}`"] for a, b, c in rows])
 
 
-def beside(r, peers, speed, cycles):
+def beside():
     """What this does beside the others, each number with its command or source."""
+    r, peers, speed, cycles = kept("demo_cifar10")["results"], kept("peers"), kept("attack_speed"), kept("cortex_m4")
     levels = {(row["rules"], row["compression"]): row for row in r["analyze"]["rows"]}
     run, built = ([row for row in r[stage]["rows"] if row["scheme"] == "int8"] for stage in ("board", "firmware"))
     flash, times = (", ".join(texts) for texts in ([f"{row['flash_bytes']:,} B" for row in built],
@@ -106,8 +101,9 @@ def calibrated(cycles, model="light"):
     return f"{dual['ours_ms']:,.0f} ms ± {dual['ms_error']} %, {single['ours_ms']:,.0f} ms with the flash as one bank"
 
 
-def three(also, cycles, peers, speed):
+def three():
     """The three figures that matter, each with its command."""
+    also, cycles, peers, speed = kept("accuracy")["rows"], kept("cortex_m4"), kept("peers"), kept("attack_speed")
     light, pgd, st = zoo.card("light_cifar10")["test"], speed["rows"][0], peers["xcubeai_resnet8"]
     rows = [["CIFAR-10 (pixels after JPEG, 5,000 test images), light net of 0.4 million parameters",
              f"{share(light['accuracy'])} as floats, {share(also['int8']['accuracy'])} as int8", f"`{also['int8']['command']}`"],
@@ -120,9 +116,9 @@ def three(also, cycles, peers, speed):
     return markdown(["what", "figure", "command"], rows)
 
 
-def limits(silicon):
+def limits():
     """How far the modelled milliseconds may be from silicon."""
-    kept_out = silicon["facts"]["kept_out"]
+    kept_out = kept("silicon")["facts"]["kept_out"]
     return ("- No board was at hand. The firmware ran on the virtual board: its instruction counts are exact, its milliseconds are a model,\n"
             f"  calibrated on firmware that silicon timed. {kept_out['images']} images kept out of the fit have an rms error of "
             f"{kept_out['rms']:.1f} %, {kept_out['largest']:.1f} % at most\n  ([the virtual board](docs/virtual-board.md)).")
@@ -150,15 +146,3 @@ def share(value, digits=2):
 def interval(row):
     """The 95 % interval in percent."""
     return " to ".join(f"{100 * v:.2f}" for v in row["interval"])
-
-
-def filled(text):
-    """Return a page's text with its blocks as the files have them."""
-    for name, block in blocks().items():
-        text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m, b=block: f"{m[1]}{b}\n{m[2]}", text, flags=re.S)
-    return text
-
-
-if __name__ == "__main__":
-    for page in PAGES:
-        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
