@@ -48,7 +48,7 @@ class Elf:
 
     def __init__(self, path):
         self.path = Path(path)
-        self.bytes = _read(self.path)
+        self.bytes = contents(self.path)
         if len(self.bytes) < 52 or self.bytes[:4] != b"\x7fELF":
             raise FormatError(f"{self.path} is no ELF file", "the .elf that `tinyvgg firmware build` or `board demo` writes")
         if self.bytes[4:6] != b"\x01\x01":
@@ -124,7 +124,8 @@ class Elf:
         return found
 
 
-def _read(path):
+def contents(path):
+    """Return the bytes of a firmware image, or raise FormatError: no file, or larger than an image is."""
     try:
         if path.exists():
             check_regular(path)

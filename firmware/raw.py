@@ -2,10 +2,8 @@
 from pathlib import Path
 
 from tinyvgg.errors import FormatError
-from tinyvgg.firmware.elf import Elf, Segment
-from tinyvgg.report.untrusted import check_regular
+from tinyvgg.firmware.elf import Elf, Segment, contents
 
-_LARGEST = 64 << 20
 _LARGEST_SPAN = 16 << 20
 
 
@@ -27,26 +25,15 @@ def open_image(path, origin=0x08000000):
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix == ".hex":
-        return Raw(path, _hex_segments(path, _bytes(path)))
+        return Raw(path, _hex_segments(path, contents(path)))
     if suffix == ".bin":
-        data = _bytes(path)
+        data = contents(path)
         if len(data) < 8:
             raise FormatError(f"{path} has {len(data)} bytes; a flash image begins with a vector table")
         if data[:4] == b"\x7fELF":
             raise FormatError(f"{path} is an ELF file", "rename it to .elf")
         return Raw(path, [Segment(origin, origin, data, len(data))])
     return Elf(path)
-
-
-def _bytes(path):
-    try:
-        if path.exists():
-            check_regular(path)
-        if path.stat().st_size > _LARGEST:
-            raise FormatError(f"{path} has {path.stat().st_size:,} bytes; a firmware image is smaller than {_LARGEST:,}")
-        return path.read_bytes()
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _hex_segments(path, data):

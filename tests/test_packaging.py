@@ -1,7 +1,8 @@
 """The wheel holds what the checkout has, and works away from it."""
+import importlib.util
+import re
 import subprocess
 import sys
-import sysconfig
 import venv
 import zipfile
 from pathlib import Path
@@ -27,13 +28,14 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clean(wheel, tmp_path_factory):
-    """Python of a new environment that holds the wheel; the four packages come from the environment that runs the tests."""
+    """Python of a new environment that holds the wheel; the four packages come from where this one has them."""
     folder = tmp_path_factory.mktemp("clean")
     venv.create(folder, with_pip=False, symlinks=sys.platform != "win32")
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])", cwd=folder).strip())
     run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel, cwd=folder)
-    (site / "rest.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    places = {str(Path(importlib.util.find_spec(name).origin).parents[1]) for name in ("numpy", "numba", "llvmlite", "h5py", "serial")}
+    (site / "rest.pth").write_text("\n".join(sorted(places)) + "\n")
     return python
 
 
@@ -43,6 +45,17 @@ def test_wheel_holds_the_tree(wheel):
     wanted = {n if n.startswith("tinyvgg/") else f"tinyvgg/{n}" for n in tracked if Path(n).suffix in KINDS}
     assert wanted <= names, f"missing from the wheel: {sorted(wanted - names)}"
     assert not [n for n in names if "__pycache__" in n or n.endswith((".elf", ".o", ".pyc"))]
+
+
+def test_the_page_on_pypi(wheel):
+    """The README without links that lead nowhere there and without our marks; what a search finds."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
+        head, text = archive.read(name).decode().split("\n\n", 1)
+    assert "Description-Content-Type: text/markdown" in head and "Keywords: tinyml" in head and head.count("\nClassifier: ") > 8
+    assert all(re.match("https?:|#", link) for link in re.findall(r"\]\(([^)]+)\)", text)) and "<!--" not in text
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [line for line in readme.splitlines() if line.startswith("#")] == [line for line in text.splitlines() if line.startswith("#")]
 
 
 def test_wheel_runs_away_from_the_checkout(clean, tmp_path):
