@@ -164,7 +164,7 @@ def _named(name, first_line):
         __doc__ = first_line
         class_name = "Activation"
 
-        def __init__(self, **common):
+        def __init__(self, **common: Unpack[LayerOptions]) -> None:
             super().__init__(name, **common)
     return Named
 

@@ -1,9 +1,12 @@
 """Convolutions along one axis."""
+from typing import Any, Unpack
+
 from tinyvgg.nn.layers.base import choice
 from tinyvgg.nn.layers.conv2d import Conv2D
 from tinyvgg.nn.layers.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.nn.layers.one_row import OneRow, one
 from tinyvgg.nn.layers.separable_conv2d import SeparableConv2D
+from tinyvgg.types import LayerOptions
 
 
 class _Window(OneRow):
@@ -35,8 +38,9 @@ class Conv1D(_Window):
     options = ("filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "activation", "use_bias",
                "kernel_initializer", "bias_initializer")
 
-    def __init__(self, filters, kernel_size, strides=1, padding="valid", *, dilation_rate=1, groups=1, activation=None, use_bias=True,
-                 kernel_initializer="glorot_uniform", bias_initializer="zeros", **common):
+    def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", *, dilation_rate: Any = 1, groups: int = 1,
+                 activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
+                 bias_initializer: Any = "zeros", **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         place = self._place(kernel_size, strides, padding, dilation_rate)
         self._like(Conv2D(filters, groups=groups, activation=activation, use_bias=use_bias, kernel_initializer=kernel_initializer,
@@ -49,8 +53,9 @@ class DepthwiseConv1D(_Window):
     options = ("kernel_size", "strides", "padding", "depth_multiplier", "dilation_rate", "activation", "use_bias",
                "depthwise_initializer", "bias_initializer")
 
-    def __init__(self, kernel_size, strides=1, padding="valid", depth_multiplier=1, *, dilation_rate=1, activation=None, use_bias=True,
-                 depthwise_initializer="glorot_uniform", bias_initializer="zeros", **common):
+    def __init__(self, kernel_size: Any, strides: Any = 1, padding: str = "valid", depth_multiplier: int = 1, *, dilation_rate: Any = 1,
+                 activation: Any = None, use_bias: bool = True, depthwise_initializer: Any = "glorot_uniform",
+                 bias_initializer: Any = "zeros", **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         place = self._place(kernel_size, strides, padding, dilation_rate)
         self._like(DepthwiseConv2D(depth_multiplier=depth_multiplier, activation=activation, use_bias=use_bias,
@@ -63,9 +68,10 @@ class SeparableConv1D(_Window):
     options = ("filters", "kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier", "activation", "use_bias",
                "depthwise_initializer", "pointwise_initializer", "bias_initializer")
 
-    def __init__(self, filters, kernel_size, strides=1, padding="valid", *, dilation_rate=1, depth_multiplier=1, activation=None,
-                 use_bias=True, depthwise_initializer="glorot_uniform", pointwise_initializer="glorot_uniform",
-                 bias_initializer="zeros", **common):
+    def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", *, dilation_rate: Any = 1,
+                 depth_multiplier: int = 1, activation: Any = None, use_bias: bool = True,
+                 depthwise_initializer: Any = "glorot_uniform", pointwise_initializer: Any = "glorot_uniform",
+                 bias_initializer: Any = "zeros", **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         place = self._place(kernel_size, strides, padding, dilation_rate)
         self._like(SeparableConv2D(filters, depth_multiplier=depth_multiplier, activation=activation, use_bias=use_bias,

@@ -1,10 +1,13 @@
 """Cropping2D: rows and columns cut off."""
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.errors import ShapeError
 from tinyvgg.kernels.reference import crop, pad
 from tinyvgg.nn.layers.base import Layer, image_shape
 from tinyvgg.nn.layers.shaping import four_sides
+from tinyvgg.types import LayerOptions
 
 
 class Cropping2D(Layer):
@@ -12,7 +15,7 @@ class Cropping2D(Layer):
 
     options = ("cropping",)
 
-    def __init__(self, cropping=((0, 0), (0, 0)), **common):
+    def __init__(self, cropping: Any = ((0, 0), (0, 0)), **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.cropping = four_sides(cropping, "cropping")
 

@@ -1,8 +1,11 @@
 """Layer normalisation (Ba et al. 2016, arXiv:1607.06450) over the last axis."""
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn.layers.base import Layer, number
+from tinyvgg.types import LayerOptions
 
 
 class LayerNormalization(Layer):
@@ -10,7 +13,7 @@ class LayerNormalization(Layer):
 
     options = ("axis", "epsilon", "center", "scale")
 
-    def __init__(self, axis=-1, epsilon=1e-3, center=True, scale=True, **common):
+    def __init__(self, axis: Any = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
         self.epsilon, self.center, self.scale = number(epsilon, "epsilon"), bool(center), bool(scale)

@@ -1,14 +1,17 @@
 """Pooling along one axis, and of all steps."""
+from typing import Any, Unpack
+
 from tinyvgg.nn.layers.base import choice
 from tinyvgg.nn.layers.one_row import OneRow, one
 from tinyvgg.nn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from tinyvgg.types import LayerOptions
 
 
 class _Pooling1D(OneRow):
     options = ("pool_size", "strides", "padding")
-    kind = None
+    kind: Any = None
 
-    def __init__(self, pool_size=2, strides=None, padding="valid", **common):
+    def __init__(self, pool_size: Any = 2, strides: Any = None, padding: str = "valid", **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.pool_size = one(pool_size, "pool_size")
         self.strides = self.pool_size if strides is None else one(strides, "strides")
@@ -30,9 +33,9 @@ class AveragePooling1D(_Pooling1D):
 
 class _GlobalPooling1D(OneRow):
     options = ("keepdims",)
-    kind = None
+    kind: Any = None
 
-    def __init__(self, keepdims=False, **common):
+    def __init__(self, keepdims: bool = False, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.keepdims = bool(keepdims)
         self.planar = self.kind(self.keepdims)

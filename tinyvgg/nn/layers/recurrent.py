@@ -3,12 +3,15 @@
 Letters: N series of L steps with C channels, U units, G gates. kernel (C, G*U), recurrent_kernel (U, G*U), bias; gates lie side by side.
 Weights of a step are those of every step; on the way back (Werbos 1990) their gradients are summed over the steps.
 """
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn import activations, initializers
 from tinyvgg.nn.layers.base import Layer, positive
 from tinyvgg.nn.layers.one_row import series_shape
+from tinyvgg.types import LayerOptions
 
 
 class _Recurrent(Layer):
@@ -16,9 +19,10 @@ class _Recurrent(Layer):
 
     gates = 0
 
-    def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", *, use_bias=True, kernel_initializer="glorot_uniform",
-                 recurrent_initializer="orthogonal", bias_initializer="zeros", return_sequences=False, go_backwards=False,
-                 return_state=False, stateful=False, **common):
+    def __init__(self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", *, use_bias: bool = True,
+                 kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal", bias_initializer: Any = "zeros",
+                 return_sequences: bool = False, go_backwards: bool = False, return_state: bool = False, stateful: bool = False,
+                 **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.units, self.use_bias = positive(units, "units"), bool(use_bias)
         self.inner, self.recurrent_activation = activations.get(activation), activations.get(recurrent_activation)
@@ -132,7 +136,8 @@ class LSTM(_Recurrent):
                "bias_initializer", "unit_forget_bias", "return_sequences", "go_backwards", "return_state", "stateful")
     gates, states = 4, 2
 
-    def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", *, unit_forget_bias=True, **common):
+    def __init__(self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", *, unit_forget_bias: bool = True,
+                 **common: Any) -> None:
         super().__init__(units, activation, recurrent_activation, **common)
         self.unit_forget_bias = bool(unit_forget_bias)
 
@@ -170,7 +175,8 @@ class GRU(_Recurrent):
                "bias_initializer", "reset_after", "return_sequences", "go_backwards", "return_state", "stateful")
     gates, states = 3, 1
 
-    def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", *, reset_after=True, **common):
+    def __init__(self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", *, reset_after: bool = True,
+                 **common: Any) -> None:
         super().__init__(units, activation, recurrent_activation, **common)
         self.reset_after = bool(reset_after)
 

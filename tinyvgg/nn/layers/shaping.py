@@ -78,7 +78,7 @@ class Permute(Layer):
 
     options = ("dims",)
 
-    def __init__(self, dims, **common):
+    def __init__(self, dims: Sequence[int], **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.dims = tuple(int(n) for n in dims) if isinstance(dims, tuple | list) else ()
         if not self.dims or sorted(self.dims) != list(range(1, len(self.dims) + 1)):

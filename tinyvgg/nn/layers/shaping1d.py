@@ -1,9 +1,12 @@
 """Steps added, repeated and cut off along one axis."""
+from typing import Any, Unpack
+
 from tinyvgg.nn.layers.base import positive
 from tinyvgg.nn.layers.cropping2d import Cropping2D
 from tinyvgg.nn.layers.one_row import OneRow, ends
 from tinyvgg.nn.layers.shaping import ZeroPadding2D
 from tinyvgg.nn.layers.up_sampling2d import UpSampling2D
+from tinyvgg.types import LayerOptions
 
 
 class ZeroPadding1D(OneRow):
@@ -11,7 +14,7 @@ class ZeroPadding1D(OneRow):
 
     options = ("padding",)
 
-    def __init__(self, padding=1, **common):
+    def __init__(self, padding: Any = 1, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.padding = ends(padding, "padding")
         self.planar = ZeroPadding2D(((0, 0), self.padding))
@@ -22,7 +25,7 @@ class Cropping1D(OneRow):
 
     options = ("cropping",)
 
-    def __init__(self, cropping=(1, 1), **common):
+    def __init__(self, cropping: Any = (1, 1), **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.cropping = ends(cropping, "cropping")
         self.planar = Cropping2D(((0, 0), self.cropping))
@@ -33,7 +36,7 @@ class UpSampling1D(OneRow):
 
     options = ("size",)
 
-    def __init__(self, size=2, **common):
+    def __init__(self, size: int = 2, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.size = positive(size, "size")
         self.planar = UpSampling2D((1, self.size))
