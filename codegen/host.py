@@ -111,10 +111,10 @@ def _remove(folder, handle):
             import _ctypes
             _ctypes.FreeLibrary(handle)
     shutil.rmtree(folder, ignore_errors=True)
-    _remove_old()
+    remove_old()
 
 
-def _remove_old():
+def remove_old():
     """Remove folders of this kind that a process which was killed, or Windows, has left for over a day."""
     with contextlib.suppress(OSError):
         for old in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from tinyvgg.codegen.host import why_refused
+from tinyvgg.codegen.host import FOLDER, remove_old, why_refused
 from tinyvgg.codegen.objects import digest, with_headers
 from tinyvgg.errors import BuildError, OptionError
 from tinyvgg.firmware.elf import BOARD_SECTION
@@ -147,7 +147,8 @@ def _facts_source(facts):
 @functools.cache
 def _of_process(process):
     """The folder of this process: what zig compiled, and the sources of that."""
-    folder = tempfile.mkdtemp(prefix="tinyvgg-build-")
+    remove_old()
+    folder = tempfile.mkdtemp(prefix=f"{FOLDER}build-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 

@@ -12,7 +12,7 @@ from tinyvgg import cli
 USUAL = ("README", "adding-a-board", "command-line", "cortex-m4", "integer-model", "keras-files", "x-cube-ai")
 DIFFER = ("board", "validate"), ("crosscheck", "report.txt"), ("crosscheck", "App")     # a random network, another's report: 1
 # Training and test images: a command of attacks.md holds 1,000 out; the README trains 30 epochs, and shows a board all test images.
-IMAGES = {"attacks": (1100, 40), "README": (320, 12)}
+IMAGES = {"attacks": (1100, 40), "README": (160, 12)}
 
 
 def named(pages):
