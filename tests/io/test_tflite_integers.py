@@ -133,6 +133,18 @@ def test_verbs_take_it(small, tmp_path, capsys):
     assert "integers" in capsys.readouterr().err
 
 
+def test_the_rules_of_x_cube_ai_count_it(small, capsys):
+    """As reports of such files count: int8 weights, biases of four bytes counted once a channel, ReLUs that are part of the kernel."""
+    from tinyvgg.analyze import analyze
+    found = analyze(io.load_model(small))
+    rows = {row.name: (row.kind, row.parameters, row.macc, row.weights_bytes) for row in found.layers}
+    assert rows["conv"] == ("conv", 168, 64 * 162 + 6, 162 + 24) and rows["conv/activation"][2] == 0
+    assert rows["depthwise"] == ("conv", 60, 64 * 54 + 6, 54 + 24) and rows["mean"] == ("pool", 0, 96, 0)
+    assert rows["logits"] == ("dense", 35, 35, 30 + 20) and rows["Identity"][2] == 75
+    assert main(["analyze", str(small), "--rules", "xcubeai"]) == 0
+    assert f"{found.weights_bytes:,} weights" in capsys.readouterr().out
+
+
 def test_nine_bits_are_simulated_and_refused_as_c(tmp_path):
     s, r = Sketch(), np.random.default_rng(0)
     x = s.tensor("x", (1, 12), "uint8", scale=0.1, zero=7)

@@ -113,24 +113,29 @@ def analyze(model: Any, *, board: Any = "stm32l4r9i-disco", rules: Literal["xcub
 
     model: a model of this library, or a list of Operation. board: a name (see `boards.names()`), a .toml file or a Board.
     rules: "xcubeai" (ST's counts and bytes) or "tinyvgg" (Keras' parameters, multiplications of weights, the integer firmware).
-    compression: none, lossless, low, medium or high.
+    compression: none, lossless, low, medium or high. A model of integers that came from a .tflite is counted by ST's rules alone.
     """
     board = board if isinstance(board, boards.Board) else boards.load(board)
     operations = describe(model)
+    if hasattr(model, "graph"):
+        if rules != "xcubeai" or compression != "none":
+            raise OptionError(f"a model of integers has no rules {rules} with compression {compression}; its 8-bit weights stay what they are",
+                              'rules="xcubeai", or firmware plan for the bytes of this library')
+        return measure(operations, board, rules, compression, integers=True)
     found = measure(operations, board, rules, compression)
     found.changes = best_changes(operations, found, measure)
     return found
 
 
-def measure(operations: Any, board: Any, rules: Literal["xcubeai", "tinyvgg"], compression: str):
-    """The figures alone -> Analysis without advice."""
+def measure(operations: Any, board: Any, rules: Literal["xcubeai", "tinyvgg"], compression: str, *, integers: bool = False):
+    """The figures alone -> Analysis without advice. integers: weights of int8, biases of int32, activations of a byte."""
     for value, allowed, option in ((rules, RULES, "rules"), (compression, COMPRESSIONS, "compression")):
         if value not in allowed:
             raise OptionError(f"{option} is {value!r}; expected one of {', '.join(allowed)}")
     if rules == "xcubeai":
-        rows = st.costs(operations, compression=compression)
+        rows = st.costs(operations, compression=compression, number_format="int8" if integers else "float")
         extra = runtime.estimate(operations, core=board.core, shared=any(row.bits in (4, 8) for row in rows))
-        peak = st.activation_peak(operations)
+        peak = st.activation_peak(operations, 1 if integers else 4)
         notes = [f"the runtime's size is an estimate, {extra.source}", ACTIVATIONS]
         activations = peak.size_bytes
         if board.core not in runtime.LIBRARY_TEXT:

@@ -53,12 +53,20 @@ class Operation:
 
 
 def describe(model: Any) -> list[Operation]:
-    """Describe a model of this library, a list of its nodes, or a list of Operation (returned as it is) -> list of Operation."""
+    """Describe a model of this library, a list of its nodes, or a list of Operation (returned as it is) -> list of Operation.
+
+    Of integers, only what came from a .tflite has rows of X-CUBE-AI's.
+    """
+    graph = getattr(model, "graph", None)
+    if getattr(graph, "facts", {}).get("scheme") == "tflite":
+        from tinyvgg.analyze.lite import describe_graph
+        return describe_graph(graph)
     if isinstance(model, list | tuple) and not any(isinstance(item, Node) for item in model):
         return list(model)
     nodes = getattr(model, "nodes", model)
     if not isinstance(nodes, list | tuple):
-        raise FormatError(f"a {type(model).__name__} cannot be described; expected a model or a list of operations")
+        raise FormatError(f"a {type(model).__name__} cannot be described; expected a model or a list of operations",
+                          "the .h5 or .tflite that X-CUBE-AI was given")
     names, last, seen, operations = call_names(nodes), {}, set(), []
     for node, name in names.items():
         found = _operations(node, name, [last[n] for n in node.inputs], id(node.layer) in seen)

@@ -7,7 +7,8 @@ Keras does, MACC as multiplications of weights, and the bytes of the integer gra
 `medium` 4 bits in dense layers, `high` 4 bits everywhere. It says whether the model fits, and the three changes that would
 help most.
 
-An integer model (.tvq, .tflite) is taken as it is: its constants and its arena, and whether they fit.
+An integer model (.tvq, .tflite) is taken as it is: its constants and its arena, and whether they fit. With --rules xcubeai a .tflite of
+integers is counted as ST's tool counts that file.
 
 example: tinyvgg analyze base.h5 --board stm32l4r9i-disco --rules xcubeai --compression high
          tinyvgg analyze light --rules tinyvgg --figure layers.png
@@ -33,7 +34,7 @@ def add_arguments(parser):
                         help="model file, folder of a run, zoo entry, or an architecture's name")
     parser.add_argument("--board", default="stm32l4r9i-disco", help="name of a board, a .toml file that describes one, or a folder with a board.toml")
     parser.add_argument("--boards", action="store_true", help="list the boards that are known")
-    parser.add_argument("--rules", choices=RULES, default="xcubeai", help="whose counts (default xcubeai)")
+    parser.add_argument("--rules", choices=RULES, help="whose counts (default xcubeai; of integers tinyvgg)")
     parser.add_argument("--compression", choices=COMPRESSIONS, default="none", help="level of compression (default none)")
     parser.add_argument("--figure", metavar="FILE", help="write bars of bytes and MACC per layer (.png, .svg, .pdf)")
     add_common(parser)
@@ -48,13 +49,13 @@ def run(arguments):
     if not arguments.model:
         raise OptionError("no model was named", "tinyvgg analyze model.h5, or tinyvgg analyze base")
     integers = _integer_model(arguments.model)
-    if integers is not None:
+    if integers is not None and arguments.rules != "xcubeai":
         _integers(arguments, integers)
         return
     found = analyze(
-        describe_path(file_or_word(arguments.model)),
+        describe_path(file_or_word(arguments.model)) if integers is None else integers,
         board=arguments.board,
-        rules=arguments.rules,
+        rules=arguments.rules or "xcubeai",
         compression=arguments.compression,
     )
     if arguments.figure:

@@ -1,0 +1,82 @@
+"""A graph of integers that came from a .tflite, described as X-CUBE-AI describes that file: a row for each operator and activation."""
+from tinyvgg.analyze.description import Operation
+from tinyvgg.errors import FormatError
+from tinyvgg.quant.ops.conv2d import Conv2D
+from tinyvgg.quant.ops.dense import Dense
+from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
+from tinyvgg.quant.ops.image import Image
+from tinyvgg.quant.ops.level_table import LevelTable
+from tinyvgg.quant.ops.lite_add import LiteAdd
+from tinyvgg.quant.ops.lite_average_pool2d import LiteAveragePool2D
+from tinyvgg.quant.ops.lite_concatenate import LiteConcatenate
+from tinyvgg.quant.ops.lite_softmax import LiteSoftmax
+from tinyvgg.quant.ops.max_pool2d import MaxPool2D
+from tinyvgg.quant.ops.moving import Pad2D, Reshape
+from tinyvgg.quant.ops.up_sample2d import UpSample2D
+
+
+def describe_graph(graph):
+    """Return the list of Operation of an integer Graph that came from a .tflite; FormatError for another op.
+
+    Bytes of the arrays are those of int8 weights and int32 biases where the reader of the list counts integers.
+    """
+    last, found = {}, []
+    for op in graph.ops:
+        rule = KINDS.get(type(op))
+        if rule is None:
+            raise FormatError(f"{type(op).__name__} ({op.name!r}) has no row among X-CUBE-AI's", "--rules tinyvgg")
+        before = tuple(last[name] for name in op.inputs)
+        shape = graph[op.inputs[0]].shape if op.inputs else op.shape
+        for kind, out, parameters, settings, macc in rule(op, shape):
+            name = op.name if kind != "activation" or not found or found[-1].layer != op.name else f"{op.name}/activation"
+            found.append(Operation(name, kind, op.name, before, tuple(shape), tuple(out), parameters, settings, type(op).__name__,
+                                   sum(_size(v) for v in parameters.values()), macc))
+            before, shape = (name,), out
+        last[op.name] = found[-1].name
+    return found
+
+
+def _size(shape):
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def _weighted(op, shape):
+    """A convolution or dense layer, its activation, and the max-pool that is part of it."""
+    f, out = len(op.tail.bias), op.shape
+    if isinstance(op, Dense):
+        yield "dense", out, {"kernel": op.weights.shape[::-1], "bias": (f,)}, {}, op.macc
+    elif _is_mean(op):
+        yield "pool", out, {}, {"pool_size": op.weights.shape[1:3], "strides": op.weights.shape[1:3], "function": "average"}, 0
+        return
+    else:
+        out = (*op.size, f)
+        depthwise = isinstance(op, DepthwiseConv2D)
+        kernel = (*op.weights.shape[1:3], 1, f) if depthwise else (*op.weights.shape[1:], f)
+        yield ("conv", out, {"kernel": kernel, "bias": (f,)}, {
+            "kernel_size": op.weights.shape[1:3], "strides": op.strides, "same": bool(any(map(any, op.padding))),
+            "groups": shape[-1] if depthwise else 1}, op.macc)
+    if op.tail.low > 0 or op.tail.zero == 0:
+        yield "activation", out, {}, {"function": "relu" if op.tail.high == 255 else "relu6"}, 0
+    if op.pool:
+        yield "pool", op.shape, {}, {"pool_size": op.pool[:2], "strides": op.pool[2:], "function": "max"}, 0
+
+
+def _is_mean(op):
+    return isinstance(op, DepthwiseConv2D) and op.shape[:2] == (1, 1) and (op.weights == 1).all() and not op.tail.bias.any()
+
+
+def _pool(function):
+    return lambda op, shape: [("pool", op.shape, {}, {"pool_size": op.pool_size, "strides": op.strides, "function": function}, 0)]
+
+
+def _kind(kind, **settings):
+    return lambda op, shape: [(kind, op.shape, {}, settings, 0)]
+
+
+KINDS = {Image: _kind("input"), Conv2D: _weighted, DepthwiseConv2D: _weighted, Dense: _weighted, MaxPool2D: _pool("max"),
+         LiteAveragePool2D: _pool("average"), LiteAdd: _kind("add", terms=2), LiteConcatenate: _kind("concatenate"),
+         LiteSoftmax: _kind("activation", function="softmax"), LevelTable: _kind("other", function="table"), Reshape: _kind("reshape"),
+         Pad2D: _kind("pad"), UpSample2D: _kind("upsample", function="nearest")}
