@@ -20,7 +20,7 @@ def describe_graph(graph):
 
     Bytes of the arrays are those of int8 weights and int32 biases where the reader of the list counts integers.
     """
-    last, found = {}, []
+    last, found, floats = {}, [], graph.facts.get("floats", ())
     for op in graph.ops:
         rule = KINDS.get(type(op))
         if rule is None:
@@ -28,12 +28,21 @@ def describe_graph(graph):
         before = tuple(last[name] for name in op.inputs)
         shape = graph[op.inputs[0]].shape if op.inputs else op.shape
         for kind, out, parameters, settings, macc in rule(op, shape):
+            kind = "conversion" if _converts(op, graph, floats) else kind
             name = op.name if kind != "activation" or not found or found[-1].layer != op.name else f"{op.name}/activation"
             found.append(Operation(name, kind, op.name, before, tuple(shape), tuple(out), parameters, settings, type(op).__name__,
                                    sum(_size(v) for v in parameters.values()), macc))
             before, shape = (name,), out
+        if op.inputs == () and "input" in floats:
+            found.append(_conversion(found[-1], f"{op.name}/quantize"))
         last[op.name] = found[-1].name
-    return found
+    return found + ([_conversion(found[-1], f"{found[-1].name}/dequantize")] if "output" in floats else [])
+
+
+def _conversion(before, name):
+    """Between floats and levels."""
+    shape = before.output_shape
+    return Operation(name, "conversion", name, (before.name,), shape, shape, settings={"floats": True}, class_name="Conversion")
 
 
 def _size(shape):
@@ -62,6 +71,12 @@ def _weighted(op, shape):
         yield "activation", out, {}, {"function": "relu" if op.tail.high == 255 else "relu6"}, 0
     if op.pool:
         yield "pool", op.shape, {}, {"pool_size": op.pool[:2], "strides": op.pool[2:], "function": "max"}, 0
+
+
+def _converts(op, graph, floats):
+    """Whether an op only brings uint8 to int8 or back, as the first and the last operator of a file do."""
+    first, last = op.inputs == (graph.ops[0].name,) and "input" not in floats, op is graph.ops[-1] and "output" not in floats
+    return isinstance(op, LevelTable) and (first or last) and len(op.table) == 1 and int(abs(op.table[0].astype(int) - range(256)).max()) <= 2
 
 
 def _is_mean(op):

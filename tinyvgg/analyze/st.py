@@ -174,7 +174,7 @@ def _place(row, op, operations, folded, hosts, number_format, release):
         row.note = "gains a bias from the batch-norm"
     elif op.kind == "activation":
         _activate(row, op, _producer(op, operations), number_format, release)
-    elif op.kind == "conversion" and number_format == "int8":
+    elif op.kind == "conversion" and number_format == "int8" and not op.settings.get("floats"):
         row.macc, row.note = 0, "part of the integer kernels"
 
 

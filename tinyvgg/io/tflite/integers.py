@@ -82,8 +82,10 @@ class _Network:
             op = self.flat(op)
         if op is not list(self.ops.values())[-1]:
             raise NotYet(f"the output {out} is not what the last operator writes")
+        given, = self.contents.inputs
+        floats = [side for side, tensor in (("input", given), ("output", out)) if tensor.dtype == "float32"]     # the file converts these
         return Graph(name=self.contents.name, ops=tuple(self.ops.values()), input_range=self.range,
-                     facts={"scheme": "tflite", "centre": self.centre, "output": op.name})
+                     facts={"scheme": "tflite", "centre": self.centre, "output": op.name} | ({"floats": floats} if floats else {}))
 
     @property
     def centre(self):
