@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from tinyvgg.analyze.lite import describe_graph
 from tinyvgg.analyze.operations import parts_of
 from tinyvgg.errors import FormatError
 from tinyvgg.nn.graph import Node, call_names
@@ -59,8 +60,7 @@ def describe(model: Any) -> list[Operation]:
     """
     graph = getattr(model, "graph", None)
     if getattr(graph, "facts", {}).get("scheme") == "tflite":
-        from tinyvgg.analyze.lite import describe_graph
-        return describe_graph(graph)
+        return describe_graph(graph, Operation)
     if isinstance(model, list | tuple) and not any(isinstance(item, Node) for item in model):
         return list(model)
     nodes = getattr(model, "nodes", model)

@@ -1,5 +1,4 @@
 """A graph of integers that came from a .tflite, described as X-CUBE-AI describes that file: a row for each operator and activation."""
-from tinyvgg.analyze.description import Operation
 from tinyvgg.errors import FormatError
 from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.ops.dense import Dense
@@ -15,8 +14,8 @@ from tinyvgg.quant.ops.moving import Pad2D, Reshape
 from tinyvgg.quant.ops.up_sample2d import UpSample2D
 
 
-def describe_graph(graph):
-    """Return the list of Operation of an integer Graph that came from a .tflite; FormatError for another op.
+def describe_graph(graph, row):
+    """Return the list of rows of an integer Graph that came from a .tflite; FormatError for another op. row: the class Operation.
 
     Bytes of the arrays are those of int8 weights and int32 biases where the reader of the list counts integers.
     """
@@ -30,19 +29,19 @@ def describe_graph(graph):
         for kind, out, parameters, settings, macc in rule(op, shape):
             kind = "conversion" if _converts(op, graph, floats) else kind
             name = op.name if kind != "activation" or not found or found[-1].layer != op.name else f"{op.name}/activation"
-            found.append(Operation(name, kind, op.name, before, tuple(shape), tuple(out), parameters, settings, type(op).__name__,
-                                   sum(_size(v) for v in parameters.values()), macc))
+            found.append(row(name, kind, op.name, before, tuple(shape), tuple(out), parameters, settings, type(op).__name__,
+                             sum(_size(v) for v in parameters.values()), macc))
             before, shape = (name,), out
         if op.inputs == () and "input" in floats:
-            found.append(_conversion(found[-1], f"{op.name}/quantize"))
+            found.append(_conversion(row, found[-1], f"{op.name}/quantize"))
         last[op.name] = found[-1].name
-    return found + ([_conversion(found[-1], f"{found[-1].name}/dequantize")] if "output" in floats else [])
+    return found + ([_conversion(row, found[-1], f"{found[-1].name}/dequantize")] if "output" in floats else [])
 
 
-def _conversion(before, name):
+def _conversion(row, before, name):
     """Between floats and levels."""
     shape = before.output_shape
-    return Operation(name, "conversion", name, (before.name,), shape, shape, settings={"floats": True}, class_name="Conversion")
+    return row(name, "conversion", name, (before.name,), shape, shape, settings={"floats": True}, class_name="Conversion")
 
 
 def _size(shape):
