@@ -77,7 +77,7 @@ def main():
             if not complete:
                 continue
             fitted, before = fit(rows), found.get(compiler, {})
-            found[compiler] = fitted | {part: before.get(part, {}) | fitted[part] for part in ("cycles", "code")}
+            found[compiler] = {"decoding": before.get("decoding", {})} | fitted | {part: before.get(part, {}) | fitted[part] for part in ("cycles", "code")}
         write_bytes(path, HEAD + "".join(as_toml(name, found[name]) for name in sorted(found)))
 
 
@@ -249,6 +249,8 @@ def fit_cycles(measurements):
 def as_toml(compiler, found):
     """A table of plain numbers as TOML."""
     lines = [f"\n[{compiler}]", *(f"{k} = {found[k]}" for k in ("base_flash", "base_ram", "tolerance"))]
+    if "decoding" in found:
+        lines.append("decoding = { " + ", ".join(f"{n} = {v}" for n, v in found["decoding"].items()) + " }")
     lines += [f"\n[{compiler}.code]", *(f"{k} = {v}" for k, v in sorted(found["code"].items())), f"\n[{compiler}.cycles]"]
     lines += [f"{k} = {{ " + ", ".join(f"{n} = {v}" for n, v in row.items()) + " }" for k, row in sorted(found["cycles"].items())]
     return "\n".join(lines) + "\n"

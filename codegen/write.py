@@ -14,8 +14,8 @@ from tinyvgg.quant.schedule import kept_rows
 
 HERE = Path(__file__).parent
 # Headers that a kernel file includes, beside tv_kernels.h.
-_HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_shared.h", "tv_lite.h", "tv_tail.h", "tv_dot.h", "tv_float.h", "tv_guard.h", "tv_mac.h",
-            "tv_fixed.h", "tv_conv2d_s16.h", "tv_winograd.h", "tv_winograd_run.h", "tv_winograd2.h", "tv_winograd4.h",
+_HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_decode.h", "tv_shared.h", "tv_lite.h", "tv_tail.h", "tv_dot.h", "tv_float.h", "tv_guard.h",
+            "tv_mac.h", "tv_fixed.h", "tv_conv2d_s16.h", "tv_winograd.h", "tv_winograd_run.h", "tv_winograd2.h", "tv_winograd4.h",
             "tv_winograd4_m4.h", "tv_expand_m4.h")
 
 # Kernels that are another one's text with another tail.
@@ -27,7 +27,8 @@ def files(program, *, sha256="", header=None, more_files=None, more_code=""):
     and headers that belong to it; more_code: declarations of the network's own file."""
     header = header or f"{program.name}.h"
     facts = _facts(program, sha256, header)
-    kernels = {f"{k}.c": _kernel(k) for k in program.kernels}
+    coded = "#define TV_CODED 1\n" if "tv_decode" in program.kernels else ""
+    kernels = {f"{k}.c": (coded if k.endswith("_u8") or k == "tv_dot" else "") + _kernel(k) for k in program.kernels}
     for step in program.steps.values():
         kernels |= step.sources
     kernels |= {h: _read(h) for h in _needed_headers(kernels.values())} | (more_files or {})

@@ -5,13 +5,14 @@ the virtual board's cycles (zero wait states) by benchmarks/plan_costs.py, which
 Kind and counts are facts of the Step that an op's emitter (codegen/ops) returns.
 """
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tinyvgg.codegen.program import Program, emit
 from tinyvgg.errors import NotYet
 from tinyvgg.firmware.image import board_facts
 
 OF_FLASH = {"read"}         # what is counted for the flash's sake alone
+DECODING = {"decoded", "tables"}        # weights decoded and tables made for it, the same in every kernel
 LAYER_RAM = 8               # bytes that firmware keeps for a layer: its cycles and its checksum
 
 
@@ -34,12 +35,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Table:
-    """The fitted coefficients of a board and compiler; `tolerance`: the largest share by which a fitted layer is off."""
+    """The fitted coefficients of a board and compiler; `tolerance`: the largest share by which a fitted layer is off; `decoding`: those of
+    DECODING."""
     cycles: dict
     code: dict
     base_flash: int
     base_ram: int
     tolerance: float
+    decoding: dict = field(default_factory=dict)
 
 
 def load_table(board, compiler="zig"):
@@ -58,6 +61,7 @@ def layer_cost(graph, name, variant, table, stalls=None):
     """
     kind, counted, constants, scratch, held = measure(graph, name, variant)
     op, known = graph[name], table.cycles.get(kind)
+    known = known and known | table.decoding
     if not counted:
         raise NotYet(f"no cost for {type(op).__name__} ({name!r}): the Step of its emitter in codegen/ops/ has no counts")
     if known is None or kind not in table.code or set(counted) - set(known) - OF_FLASH:

@@ -6,7 +6,7 @@
  * words (0, 2) and (1, 3), as UXTB16 gives them; what is left over: one (0, -), two (0, 1), three (0, 2) (1, -).
  * Where TV_EXPAND is 1 they are int8, [F/4][rows][4 filters][bytes of a row, in fours].
  * scratch: words of four filters [TV_DEPTH][4] if TV_EXPAND, sums [TV_BLOCK][4], columns [TV_BLOCK / 2][TV_DEPTH][2], bytes of four
- * filters if TV_INDEX_BITS, and the padded input if TV_COPY. */
+ * filters if TV_INDEX_BITS (a decoder behind them if TV_CODED), and the padded input if TV_COPY. */
 #include "tv_fixed.h"
 
 void TV_MAC(const uint32_t *x, const uint32_t *w, int32_t *m, const int32_t *end, uint32_t w_step);
@@ -92,9 +92,12 @@ TV_HOT void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, v
     uint32_t *columns = (uint32_t *)(sums + 4 * TV_BLOCK);
     int8_t *bytes = (int8_t *)(columns + TV_BLOCK * TV_DEPTH);
 #if TV_COPY
-    uint8_t *padded = (uint8_t *)bytes + (TV_INDEX_BITS ? TV_FOUR_BYTES : 0);
+    uint8_t *padded = (uint8_t *)bytes + (TV_INDEX_BITS ? TV_FOUR_BYTES : 0) + TV_DECODER_BYTES;
     tv_pad(x, 0, TV_PADDED_HEIGHT, padded);
     x = padded;
+#endif
+#if TV_INDEX_BITS
+    tv_prepare_four(layer, TV_FOUR_BYTES, bytes);
 #endif
     for (uint32_t first = 0; first < TV_OUT_HEIGHT * TV_OUT_WIDTH * TV_AREA; first += TV_BLOCK) {
         const uint32_t left = TV_OUT_HEIGHT * TV_OUT_WIDTH * TV_AREA - first, count = left < TV_BLOCK ? left : TV_BLOCK;

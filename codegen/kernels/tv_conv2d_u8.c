@@ -81,7 +81,10 @@ void tv_conv2d_u8(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint8_t *y,
     int8_t *decoded = (int8_t *)(patches + patches_in_block * k);
     const int8_t *weights = layer->weights;
     memset(patches, 0, patches_in_block * k * sizeof(int16_t));
-    if (layer->expand) {
+#if TV_CODED
+    if (layer->expand && !layer->shared.bits) weights = tv_decode_all(&layer->shared, TV_ROUND_UP(filters, 2u) * k, decoded);
+#endif
+    if (layer->expand && !weights) {
         for (uint32_t f = 0; f < filters; f += 2) tv_weights_pair(0, &layer->shared, f, filters, size, decoded + f * k);
         weights = decoded;
     }

@@ -21,6 +21,9 @@ static int32_t correlate(const tv_depthwise_u8_layer *layer, const uint8_t *x, c
 static const int8_t *decode(const tv_depthwise_u8_layer *layer, uint32_t area, int8_t *to)
 {
     const uint32_t filters = layer->window.out_channels;
+#if TV_CODED
+    if (!layer->shared.bits) return tv_decode_all(&layer->shared, area * filters, to);
+#endif
     for (uint32_t f = 0; f < filters; f++) {
         const int8_t *codebook = (const int8_t *)layer->shared.codebook + f * layer->shared.codebook_step;
         tv_index_reader reader = tv_read_indices(&layer->shared, f);

@@ -41,12 +41,22 @@ void tv_dot_1x2(const int16_t *patch, const int8_t *weights, const int8_t *end, 
 /* Look up filter f's `size` weights of a codebook as one of two in a block, [K/4][2][4], zeros after them. */
 void tv_look_up(const tv_shared *shared, uint32_t f, uint32_t size, int8_t *to);
 
-/* The weights of filters f and f + 1, f even, of `size` weights each: in place, or looked up into `scratch`. */
+/* The weights of filters f and f + 1, f even, of `size` weights each: in place, or looked up into `scratch`; coded ones in order, from
+ * filter 0 on. */
 static inline const int8_t *tv_weights_pair(const int8_t *weights, const tv_shared *shared, uint32_t f, uint32_t filters,
                                             uint32_t size, int8_t *scratch)
 {
     const uint32_t k = TV_ROUND_UP(size, TV_UNROLL);
     if (weights) return weights + f * k;
+#if TV_CODED
+    if (!shared->bits) {
+        const tv_code *const code = (const tv_code *)shared->codebook;
+        tv_decoder *const decoder = tv_decoder_behind(scratch, 2u * k);
+        if (!f) tv_decode_table(code, decoder);
+        tv_decode(code, decoder, !f, scratch, 2u * k);
+        return scratch;
+    }
+#endif
     for (uint32_t i = 0; i < 2; i++) {
         if (f + i < filters) tv_look_up(shared, f + i, size, scratch + 4u * i);
         else for (uint32_t n = 0; n < k; n += 4) memset(scratch + 2u * n + 4, 0, 4);

@@ -9,6 +9,7 @@
  * TV_ACTIVATION TV_SHIFT            of the tail      TV_EXPAND     1: the weights are widened or transformed to scratch, four
  *                                                                  filters at a time; 0: they are in flash as they are used
  * TV_INDEX_BITS                     where TV_EXPAND is 1: 0, or the weights are indices of so many bits into a codebook
+ * TV_CODED                          1: they are stored by a prefix code, and layer->weights is their tv_code; TV_INDEX_BITS is 8 then
  * TV_LITE                           1: the tail is that of TensorFlow Lite, tv_lite_tail
  * TV_DEPTH                          words of two products for one filter at one place (tv_mac.h) */
 #ifndef TV_FIXED_H
@@ -79,7 +80,28 @@ static inline int32_t tv_larger(int32_t a, int32_t b, int falling)
     return falling ? (b < a ? b : a) : (b > a ? b : a);
 }
 
-#if TV_INDEX_BITS
+#if TV_CODED
+#include "tv_decode.h"
+#define TV_DECODER_BYTES (sizeof(tv_decoder) + TV_CODE_SLACK)
+#else
+#define TV_DECODER_BYTES 0
+#endif
+
+#if TV_CODED
+/* Four filters' `count` weights, in order from filter 0 on, by the decoder behind them, which has a table. */
+static inline const int8_t *tv_look_up_four(const tv_fixed_layer *layer, uint32_t f, uint32_t count, int8_t *to)
+{
+    tv_decode((const tv_code *)layer->weights, tv_decoder_behind(to, count), !f, to, count);
+    return to;
+}
+
+static inline void tv_prepare_four(const tv_fixed_layer *layer, uint32_t count, int8_t *to)
+{
+    tv_decode_table((const tv_code *)layer->weights, tv_decoder_behind(to, count));
+}
+#elif TV_INDEX_BITS
+static inline void tv_prepare_four(const tv_fixed_layer *layer, uint32_t count, int8_t *to) { (void)layer, (void)count, (void)to; }
+
 /* Four filters' `count` weights, a multiple of 8, looked up to `to`; each index has TV_INDEX_BITS bits (1..4), first in the high ones. */
 TV_HOT static const int8_t *tv_look_up_four(const tv_fixed_layer *layer, uint32_t f, uint32_t count, int8_t *to)
 {

@@ -77,8 +77,17 @@ typedef struct {
     const uint8_t *indices;
     const void *codebook;                /* int8_t or float; see the layer; NULL where the weights are not shared */
     uint32_t row_bits, codebook_step;
-    uint32_t bits;
+    uint32_t bits;                       /* 0: the weights are stored by a prefix code, and `codebook` is their tv_code */
 } tv_shared;
+
+/* Weights stored by a prefix code, in the order in which the kernel takes them. Codes stand in the stream with their first bit in the high
+ * bits; shorter codes are smaller, and each is the one before plus one (as in RFC 1951). */
+typedef struct {
+    const uint8_t *stream;
+    uint32_t bytes;                      /* of the stream, a multiple of 2 */
+    const uint8_t *counts;               /* [10]: how many codes have 1, 2, ... 10 bits; no other stream of bits is left */
+    const int8_t *values;                /* in the order of their codes */
+} tv_code;
 
 /* --- integers ----------------------------------------------------------------------------------------------------------
  * Tensors are uint8, real = scale * (q - zero). Weights -127..127. The accumulator of channel f ends as
@@ -104,12 +113,12 @@ typedef struct {
     uint8_t expand;                      /* shared weights are looked up once, all of them, into scratch */
 } tv_conv2d_u8_layer;
 /* scratch: 2 * round_up(block * pool_height * pool_width, 2) * round_up(K, 8) bytes, where shared 2 * round_up(K, 8) more, where
- * expanded round_up(F, 2) * round_up(K, 8) instead. */
+ * expanded round_up(F, 2) * round_up(K, 8) instead; where coded a tv_decoder and 8 bytes more (tv_decode.h), here and below. */
 void tv_conv2d_u8(const tv_conv2d_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
 
 /* A layer whose kernel is made for its shape: see tv_fixed.h. */
 typedef struct {
-    const void *weights;                 /* as the kernel takes them; or indices into `codebook`, of 2^bits entries */
+    const void *weights;                 /* as the kernel takes them; or indices into `codebook`, of 2^bits entries; or a tv_code */
     tv_tail_u8 tail;
     const int8_t *codebook;
 } tv_fixed_layer;

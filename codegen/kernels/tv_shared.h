@@ -4,6 +4,23 @@
 
 #include "tv_kernels.h"
 
+#ifndef TV_CODED                         /* 1 where some of the network's weights are stored by a prefix code */
+#define TV_CODED 0
+#endif
+#if TV_CODED
+#include "tv_decode.h"
+
+/* All `count` weights of a layer to `to`, a multiple of 4 bytes from there on the decoder. */
+static inline const int8_t *tv_decode_all(const tv_shared *shared, uint32_t count, int8_t *to)
+{
+    const tv_code *const code = (const tv_code *)shared->codebook;
+    tv_decoder *const decoder = tv_decoder_behind(to, (count + 3u) & ~3u);
+    tv_decode_table(code, decoder);
+    tv_decode(code, decoder, 1, to, count);
+    return to;
+}
+#endif
+
 /* Walks the packed indices of one filter. */
 typedef struct {
     const uint8_t *at;

@@ -14,7 +14,7 @@
  *         TV_EXPAND is 1 int8 [F/4][C/4][4 filters][9][4 channels]
  * sums    [places][2 tiles][4 filters], or [places][2 filters][4 tiles]
  * scratch: sums, values, weights of four filters if TV_EXPAND, padded rows [TV_BATCH * TV_TILE + 2][TV_PADDED_WIDTH][channels], and
- * four filters' bytes if TV_INDEX_BITS */
+ * four filters' bytes if TV_INDEX_BITS, with a decoder behind them if TV_CODED */
 #ifndef TV_WINOGRAD_H
 #define TV_WINOGRAD_H
 

@@ -64,6 +64,9 @@ TV_HOT void TV_NAME(const tv_fixed_layer *layer, const uint8_t *x, uint8_t *y, v
     uint32_t *values = (uint32_t *)(sums + 8 * TV_PLACES), *weights = values + TV_GROUPS * TV_PLACES * TV_VALUE_STEP;
     uint8_t *rows = (uint8_t *)(weights + (TV_EXPAND ? TV_PLACES * TV_DEPTH * 4 : 0));
     int8_t *bytes = (int8_t *)(rows + (TV_BATCH * TV_TILE + 2) * TV_LINE);
+#if TV_INDEX_BITS
+    tv_prepare_four(layer, 36 * TV_PADDED_CHANNELS, bytes);
+#endif
     for (uint32_t top = 0; top < TV_TILE_ROWS; top += TV_BATCH) {
         const uint32_t batch = TV_TILE_ROWS - top < TV_BATCH ? TV_TILE_ROWS - top : TV_BATCH;
         const uint32_t tiles = batch * TV_TILE_COLUMNS;

@@ -8,9 +8,11 @@ from tinyvgg.codegen.emit import initializer
 from tinyvgg.codegen.program import Step
 from tinyvgg.errors import NotYet, ShapeError
 from tinyvgg.quant.ops.conv2d import Conv2D
-from tinyvgg.quant.ops.weights import SharedWeights
+from tinyvgg.quant.ops.weights import CodedWeights, SharedWeights
 from tinyvgg.quant.packing import pack_bits
+from tinyvgg.quant.prefix import LONGEST, codes, encode
 
+DECODER_BYTES = 8 + 24 + 5 * 1024 # sizeof(tv_decoder) where a pointer has 8 bytes, and what it writes beyond the weights
 UNROLL = 8                  # weights that the inner loop takes at a time
 ACTIVATIONS = {"none": "TV_NONE", "relu": "TV_RELU", "leaky": "TV_LEAKY", "clamp": "TV_CLAMP"}
 
@@ -108,19 +110,19 @@ def shared_fields(program, op):
                      "codebook_step": 0 if codebook.ndim == 1 else codebook.shape[1], "bits": int(shared.bits)}
 
 
-def layer_step(op, program, kernel, fields, *, struct=None, files=None, x="{x}", scratch=None, row=None, counts=None):
+def layer_step(op, program, kernel, fields, *, struct=None, files=None, x="{x}", scratch=None, row=None, counts=None, before=""):
     """Return the Step of a kernel that takes a layer struct of `fields`, x, y and, unless it is None, so many bytes of scratch.
 
     struct, files: the struct's type and the C files, after the kernel unless given; row: "layer" where the struct begins with
     its window, so that the kernel can run on a copy with another one, "window" where it is the window; counts: op.counts()
-    unless given.
+    unless given; before: C that must stand before the struct.
     """
     symbol, room = f"{program.symbol(op)}_layer", "" if scratch is None else ", {scratch}"
     rows = {"layer": (f"&{symbol}.window", f"{kernel}_layer layer = {symbol};\n    layer.window = *window;\n"
                                            f"    {kernel}(&layer, x, y, scratch);"),
             "window": (f"&{symbol}", f"(void)scratch;\n    {kernel}(window, x, y);")}
     return Step(f"{kernel}(&{symbol}, {x}, {{y}}{room})", files or (kernel,),
-                f"static TV_CONST {struct or f'{kernel}_layer'} {symbol} = {initializer(fields)};", scratch or 0, rows.get(row),
+                f"{before}static TV_CONST {struct or f'{kernel}_layer'} {symbol} = {initializer(fields)};", scratch or 0, rows.get(row),
                 kind=kind_of(op), counts=op.counts() if counts is None else counts)
 
 
@@ -146,9 +148,12 @@ def numbers(values):
 
 
 def kind_of(op):
-    """Name of an op's set of coefficients: its class, or a convolution's kernel, and whether it looks codebooks up."""
-    looked_up = "_shared" if is_shared(op) else ""
+    """Name of an op's set of coefficients: its class, or a convolution's kernel, and whether it looks codebooks up. One that decodes its
+    weights takes what one of int8 takes, and the decoding."""
+    looked_up = "_shared" if is_shared(op) and not is_coded(op) else ""
     if isinstance(op, Conv2D):
+        if is_coded(op) and op.variant == "direct_ram":
+            return "direct"
         return op.variant.removesuffix("_held").replace("_rows", "_ram") + (looked_up if op.variant in ("direct", "direct_ram") else "")
     return type(op).__name__.lower() + looked_up
 
@@ -158,10 +163,41 @@ def is_shared(op):
     return isinstance(getattr(op, "weights", None), SharedWeights)
 
 
+def is_coded(op):
+    """Whether the op's weights are stored by a prefix code."""
+    return isinstance(getattr(op, "weights", None), CodedWeights)
+
+
+def code_of(program, op, layout):
+    """C of the static tv_code of an op's weights in the layout of a kernel, and its name. layout: indices (F, ...) -> in the kernel's
+    order, zeros where it has more; there the code of the weight 0 stands."""
+    shared, silent = op.weights, np.uint8(op.weights.silent)
+    stream = encode(layout(shared.indices - silent) + silent, shared.lengths)
+    fields = {"stream": program.constant(op, "stream", stream, "codes, the first bit in the high bits"), "bytes": stream.size,
+              "counts": program.constant(op, "counts", np.bincount(shared.lengths, minlength=LONGEST + 1)[1:].astype(np.uint8)),
+              "values": program.constant(op, "values", shared.codebook[codes(shared.lengths)[1]])}
+    name = f"{program.symbol(op)}_code"
+    return f"static TV_CONST tv_code {name} = {initializer(fields)};\n", name
+
+
+def looked_up_fields(program, op, layout):
+    """Fields of tv_shared of an op of integers, C that must stand before its layer, bytes of scratch and C files for a decoder. layout:
+    see code_of."""
+    if not is_coded(op):
+        return shared_fields(program, op), "", 0, ()
+    declaration, name = code_of(program, op, layout)
+    return {"codebook": f"&{name}"}, declaration, DECODER_BYTES, ("tv_decode",)
+
+
+def decoding_counts(op, weights):
+    """What decoding so many weights of an op adds to what is counted: nothing where they are not coded."""
+    return {"decoded": weights, "tables": 1} if is_coded(op) else {}
+
+
 def pair_blocks(weights):
-    """int8 weights (F, K) -> blocks of two filters [F/2][K/4][2][4], rounded up with zeros."""
+    """Bytes of weights, or indices, (F, K) -> blocks of two filters [F/2][K/4][2][4], rounded up with zeros."""
     f, k = weights.shape
-    padded = np.zeros((f + f % 2, round_up(k, UNROLL)), np.int8)
+    padded = np.zeros((f + f % 2, round_up(k, UNROLL)), weights.dtype)
     padded[:f, :k] = weights
     return padded.reshape(len(padded) // 2, 2, -1, 4).transpose(0, 2, 1, 3)
 

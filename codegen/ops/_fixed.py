@@ -7,7 +7,18 @@ import math
 import numpy as np
 
 from tinyvgg.codegen.emit import initializer
-from tinyvgg.codegen.ops._common import ACTIVATIONS, integer_tail, is_shared, kind_of, map_shape, round_up
+from tinyvgg.codegen.ops._common import (
+    ACTIVATIONS,
+    DECODER_BYTES,
+    code_of,
+    decoding_counts,
+    integer_tail,
+    is_coded,
+    is_shared,
+    kind_of,
+    map_shape,
+    round_up,
+)
 from tinyvgg.codegen.program import Step
 from tinyvgg.errors import NotYet
 from tinyvgg.quant.ops.tail import accumulator_bounds
@@ -74,19 +85,24 @@ def fixed_step(op, program):
     defines, layout, mac, scratch = make(op, program.input_shapes(op)[0], base, expand)
     symbol = f"{program.name}_{program.symbol(op)}"
     bits, four = (index_bits(op, base), layout(weights_of(op)[:4]).size) if expand else (0, 0)
-    fields = indices(program, op, layout) if bits else {
-        "weights": program.constant(op, "weights", layout(weights_of(op)), held=op.variant.endswith(HELD))}
+    before = ""
+    if is_coded(op) and expand:
+        before, name = code_of(program, op, layout)
+        fields = {"weights": f"&{name}"}
+    else:
+        fields = indices(program, op, layout) if bits else {
+            "weights": program.constant(op, "weights", layout(weights_of(op)), held=op.variant.endswith(HELD))}
     fields["tail"] = integer_tail(program, op, weights_of(op), op.input_zero)
-    scratch += four if bits else 0
+    scratch += (four if bits else 0) + (DECODER_BYTES if before else 0)
     lines = [f"#define {key} {value}" for key, value in {"TV_NAME": symbol, **_shape(op, program), "TV_EXPAND": int(expand),
-                                                           "TV_INDEX_BITS": bits,
+                                                           "TV_INDEX_BITS": bits, **({"TV_CODED": 1} if before else {}),
                                                            "TV_MAC": mac, **defines}.items()]
     header = {"direct16": "tv_conv2d_s16.h"}.get(base, f"tv_{base}.h")
     text = f"/* {program.symbol(op)}: {op.variant}. */\n" + "\n".join(lines) + f'\n#include "{header}"\n'
     struct = "tv_lite_fixed_layer" if op.lite else "tv_fixed_layer"
-    declaration = (f"void {symbol}(const {struct} *layer, const uint8_t *x, uint8_t *y, void *scratch);\n"
+    declaration = (f"{before}void {symbol}(const {struct} *layer, const uint8_t *x, uint8_t *y, void *scratch);\n"
                    f"static TV_CONST {struct} {program.symbol(op)}_layer = {initializer(fields)};")
-    return Step(f"{symbol}(&{program.symbol(op)}_layer, {{x}}, {{y}}, {{scratch}})", (mac,), declaration, scratch,
+    return Step(f"{symbol}(&{program.symbol(op)}_layer, {{x}}, {{y}}, {{scratch}})", (mac, *(["tv_decode"] if before else [])), declaration, scratch,
                 sources={f"{symbol}.c": text}, kind=kind_of(op),
                 counts={**_counts(op, program.input_shapes(op)[0], base, defines, bits), "read": _bytes_read(op, defines, program)})
 
@@ -105,7 +121,8 @@ def _counts(op, input_shape, base, shape, bits):
              "results": tiles * places * f, "outputs": size, "products": pairs * words, "calls": pairs * places // 4}
     if expands(op.variant):
         found["expanded"] = times * f * words
-        found["looked_up"] = times * f * math.prod(op.weights.shape[1:]) if bits else 0
+        weights = times * f * math.prod(op.weights.shape[1:]) if bits else 0
+        found |= decoding_counts(op, weights) or {"looked_up": weights}
     return found
 
 
@@ -113,7 +130,7 @@ def _bytes_read(op, shape, program):
     """Bytes of constants that such a kernel reads from flash, those read again counted again."""
     if op.variant.endswith(HELD):
         return 0
-    own = sum(c.array.nbytes for c in program.constants if c.op == op.name and c.name.endswith(("_weights", "_indices")))
+    own = sum(c.array.nbytes for c in program.constants if c.op == op.name and c.name.endswith(("_weights", "_indices", "_stream")))
     rows = shape.get("TV_TILE_ROWS", 0)
     all_, each = (rows * shape["TV_TILE_COLUMNS"], shape["TV_BATCH"] * shape["TV_TILE_COLUMNS"]) if rows else (
         math.prod(map_shape(op.shape)[:2]) * math.prod((op.pool or (1, 1))[:2]), shape["TV_BLOCK"])
@@ -123,11 +140,13 @@ def _bytes_read(op, shape, program):
 
 
 def index_bits(op, base):
-    """Bits of the indices where a "_ram" variant looks weights up, four filters at a time; 0 where they are stored as int8.
+    """Bits of the indices (8 of coded ones) where a "_ram" variant looks weights up, four filters at a time; 0 where they are stored as int8.
 
     One codebook of up to 16 entries for the layer, and no weights but its own: rows of fours of bytes.
     """
     _, _, kw, c = op.weights.shape
+    if is_coded(op):
+        return 8
     if not is_shared(op) or op.weights.codebook.ndim != 1 or op.weights.bits > 4:
         return 0
     return 0 if (c if base in TILES else kw * c) % 4 else int(op.weights.bits)

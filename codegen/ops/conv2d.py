@@ -6,12 +6,13 @@ from tinyvgg.codegen.ops._common import (
     float_tail,
     float_weights,
     integer_tail,
+    is_coded,
     is_shared,
     kernel_of,
     layer_step,
+    looked_up_fields,
     pair_blocks,
     round_up,
-    shared_fields,
     window,
 )
 from tinyvgg.codegen.ops._fixed import fixed_step
@@ -43,8 +44,9 @@ def _direct(op, program, fields):
     expand = is_shared(op) and op.variant == "direct_ram"
     block = max(1, min((SHARED_BLOCK if is_shared(op) and not expand else BLOCK) // pool, outputs))
     fields["tail"] = integer_tail(program, op, weights, op.input_zero)
+    before, room, files = "", 0, ()
     if is_shared(op):
-        fields["shared"] = shared_fields(program, op)
+        fields["shared"], before, room, files = looked_up_fields(program, op, lambda w: pair_blocks(w.reshape(f, -1)))
     else:
         fields["weights"] = program.constant(op, "weights", pair_blocks(weights.reshape(f, -1)), "[F/2][K/4][2][4]")
     fields |= {"block": block, "input_zero": int(op.input_zero), "expand": int(expand)}
@@ -52,8 +54,11 @@ def _direct(op, program, fields):
     results = outputs * pool                        # of the convolution, each pool window's apart
     counts = {"layer": 1, "gathered": results * k, "lines": results * kh, "results": results * f, "outputs": outputs * f,
               "products": round_up(results, 2) * round_up(f, 2) * k}
-    if is_shared(op):
+    if is_coded(op):
+        times = 1 if expand else -(-outputs // block)
+        counts |= {"decoded": times * round_up(f, 2) * k, "tables": times}
+    elif is_shared(op):
         counts["looked_up"] = (1 if expand else -(-outputs // block)) * round_up(f, 2) * k
     kernel = kernel_of(op, "tv_conv2d_u8")
-    return layer_step(op, program, kernel, fields, files=(kernel, "tv_dot"), counts=counts, row="layer",
-                      scratch=(2 * round_up(block * pool, 2) + looked_up) * k)
+    return layer_step(op, program, kernel, fields, files=(kernel, "tv_dot", *files), counts=counts, row="layer", before=before,
+                      scratch=(2 * round_up(block * pool, 2) + looked_up) * k + room)

@@ -1,12 +1,14 @@
 """DepthwiseConv2D, of integers and of floats."""
 from tinyvgg.codegen.ops._common import (
+    decoding_counts,
     float_tail,
     float_weights,
     integer_tail,
     is_shared,
     kernel_of,
     layer_step,
-    shared_fields,
+    looked_up_fields,
+    round_up,
     window,
 )
 from tinyvgg.codegen.program import emit
@@ -24,9 +26,11 @@ def _(op: DepthwiseConv2D, program):
                           scratch=4 * kh * kw * is_shared(op))
     weights = weights_of(op)
     fields["tail"] = integer_tail(program, op, weights, op.input_zero)
+    before, room, files, kernel = "", 0, (), kernel_of(op, "tv_depthwise_u8")
     if is_shared(op):
-        fields["shared"] = shared_fields(program, op)
+        fields["shared"], before, room, files = looked_up_fields(program, op, lambda w: w.transpose(1, 2, 0))
     else:
         fields["weights"] = program.constant(op, "weights", weights.transpose(1, 2, 0), "[KH][KW][F]")
     fields["input_zero"] = int(op.input_zero)
-    return layer_step(op, program, kernel_of(op, "tv_depthwise_u8"), fields, scratch=f * kh * kw * is_shared(op), row="layer")
+    return layer_step(op, program, kernel, fields, files=(kernel, *files), scratch=round_up(f * kh * kw, 4) * is_shared(op) + room,
+                      row="layer", before=before, counts=op.counts() | decoding_counts(op, f * kh * kw))

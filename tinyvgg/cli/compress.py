@@ -1,10 +1,11 @@
-"""Compress a model: X-CUBE-AI's float levels, 8-bit integers, shared weights, or bits chosen within a budget
+"""Compress a model: X-CUBE-AI's float levels, 8-bit integers, shared or coded weights, or bits chosen within a budget
 
 --data gives training images for calibration and fine-tuning, and test images for the accuracy that is printed.
 none, low, medium and high need no data. Sizes are those of the constants in C: weights, codebooks, biases, tails.
 
     tinyvgg compress light.h5 --scheme int8 --data cifar10 --out light.tvq
     tinyvgg compress light.h5 --scheme shared4 --finetune 2 --data cifar10 --out small.tvq
+    tinyvgg compress light.h5 --scheme coded --flash 150000 --data cifar10 --out coded.tvq
     tinyvgg compress light.h5 --scheme auto --flash 256K --max-drop 0.5 --data cifar10 --out auto.tvq
 """
 from pathlib import Path
@@ -24,7 +25,7 @@ def add_arguments(parser):
     parser.add_argument("--scheme", required=True, metavar="SCHEME", help=", ".join(SCHEMES))
     parser.add_argument("--out", required=True, metavar="FILE.tvq", help="where the compressed model goes")
     add_data(parser)
-    parser.add_argument("--flash", metavar="SIZE", help="auto: bytes of constants, as 256K (KiB) or 262144")
+    parser.add_argument("--flash", metavar="SIZE", help="auto, coded: bytes of constants, as 256K (KiB) or 262144")
     parser.add_argument("--max-drop", type=float, metavar="POINTS", help="auto: points that may be lost (training images)")
     parser.add_argument("--codebook", choices=("int8", "float"), default="int8", help="shared schemes' entries (default int8)")
     parser.add_argument("--per", choices=("layer", "channel"), default="layer", help="what has its own codebook (default layer)")
@@ -86,14 +87,12 @@ def _accuracies(compressed, network, dataset, x, y):
 
 def _details(compressed):
     """What the graph and its plan say, as plain data."""
-    from tinyvgg.quant.blob import constant_bytes
+    from tinyvgg.quant.blob import constant_bytes, stored_bits
     from tinyvgg.quant.memory import plan_memory
-    from tinyvgg.quant.ops.weights import SharedWeights
     plan = plan_memory(compressed.graph)
     sizes = constant_bytes(compressed.graph)
-    layers = [{"name": op.name, "bytes": sizes[op.name],
-               "bits": op.weights.bits if isinstance(op.weights, SharedWeights) else 8 * op.weights.dtype.itemsize}
-              for op in compressed.graph.ops if op.name in sizes]
+    layers = [{"name": op.name, "bytes": sizes[op.name], "bits": stored_bits(op.weights)}
+              for op in compressed.graph.ops if hasattr(op, "weights") and op.name in sizes]
     return {"arena_bytes": plan.size, "arena_lower_bound": plan.lower_bound, "layers": layers, "facts": compressed.graph.facts}
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from tinyvgg.classifier import labels_of
-from tinyvgg.errors import FormatError, OptionError
+from tinyvgg.errors import FormatError, NotYet, OptionError
 from tinyvgg.faults import bits
 from tinyvgg.images import byte_images, float_images
 from tinyvgg.quant.ops.base import plain
 from tinyvgg.quant.ops.tail import Tail
 from tinyvgg.quant.ops.weighted import Weighted
-from tinyvgg.quant.ops.weights import SharedWeights
+from tinyvgg.quant.ops.weights import CodedWeights, SharedWeights
 from tinyvgg.types import AnyArray, Images, Integers, Labels
 
 KINDS = {"weights": ("weights",), "codebook": ("codebook",), "index": ("indices",), "bias": ("bias",),
@@ -103,6 +103,7 @@ class GraphStore(Store):
 
     def __init__(self, graph: Any) -> None:
         super().__init__(graph.name, graph.logits.shape[-1])
+        refuse_coded(graph)
         self.original = graph
         self._built = {}
 
@@ -178,6 +179,14 @@ class FileStore(GraphStore):
         if "tail_shift" in mine:
             tail["shift"] = int(mine["tail_shift"][0])
         return replace(op, weights=weights, tail=replace(op.tail, **tail))
+
+
+def refuse_coded(graph):
+    """Raise NotYet where weights of the Graph are stored by a prefix code."""
+    for op in graph.ops:
+        if isinstance(getattr(op, "weights", None), CodedWeights):
+            raise NotYet(f"{op.name!r} stores its weights by a prefix code, where one flipped bit changes all weights after it: such flips are "
+                         "not simulated", "the same network with --scheme int8 or shared4")
 
 
 def _stored(op):

@@ -16,8 +16,9 @@ from tinyvgg.quant.ops.lite_softmax import LiteSoftmax
 from tinyvgg.quant.ops.lite_tail import LiteTail
 from tinyvgg.quant.ops.tail import Tail
 from tinyvgg.quant.ops.weighted import Weighted
-from tinyvgg.quant.ops.weights import SharedWeights
+from tinyvgg.quant.ops.weights import CodedWeights, SharedWeights
 from tinyvgg.quant.packing import pack_bits, packed_size
+from tinyvgg.quant.prefix import LONGEST, coded_bits, coded_size
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,17 @@ def constant_bytes(graph):
     return weighted | tables | {op.name: op.exponentials.nbytes for op in graph.ops if isinstance(op, LiteSoftmax)}
 
 
+def stored_bits(weights):
+    """Bits of a stored weight: of its dtype, of an index, or on average (a float) of a code."""
+    if isinstance(weights, CodedWeights):
+        return round(coded_bits(weights.indices, weights.lengths) / weights.indices.size, 2)
+    return weights.bits if isinstance(weights, SharedWeights) else 8 * weights.dtype.itemsize
+
+
 def weight_bytes(weights):
-    """Bytes of plain or shared weights: indices packed, codebook included."""
+    """Bytes of plain or shared weights: indices packed or coded, codebook and numbers of codes included."""
+    if isinstance(weights, CodedWeights):
+        return coded_size(coded_bits(weights.indices, weights.lengths)) + LONGEST + weights.codebook.nbytes
     if isinstance(weights, SharedWeights):
         return packed_size(weights.indices.size, weights.bits) + weights.codebook.nbytes
     return weights.nbytes

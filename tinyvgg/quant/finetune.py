@@ -38,7 +38,8 @@ class Codebook:
     """What an op's weights are shared with while they learn.
 
     entries: float32 (K,) for the layer or (F, K), as weights of a channel whose scale is `unit` (a number, or (F, 1)), so that an
-    optimizer sees them at the size of weights; scale: (F,); indices: fixed ones, or None where they are re-assigned.
+    optimizer sees them at the size of weights; scale: (F,); indices: fixed ones, or None where they are re-assigned; costs: (K,) of
+    the entries' codes, in squares of int8 steps, where an index is stored by a code.
     """
 
     entries: np.ndarray
@@ -46,6 +47,7 @@ class Codebook:
     scale: np.ndarray
     bits: int
     indices: np.ndarray | None = None
+    costs: np.ndarray | None = None
 
     def rounded(self):
         """The entries as int8."""
@@ -178,7 +180,7 @@ class _Rounded:
             shared = SharedWeights(book.rounded(), book.indices, book.bits)
         else:
             book.entries.sort(axis=-1)
-            shared = assign(weights, book.scale, book.rounded(), book.bits)
+            shared = assign(weights, book.scale, book.rounded(), book.bits, book.costs)
         return _scaled(shared.expand(), book.scale), shared.indices
 
     def rounded_graph(self):

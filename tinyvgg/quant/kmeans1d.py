@@ -49,6 +49,28 @@ def nearest(values, codebook):
     return found
 
 
+def cheapest(values, codebook, costs):
+    """Return the index of the entry of `codebook` (ascending) with the least (value - entry)^2 + cost for each value.
+
+    In values the sums are lines after x^2 is taken away, so each entry has one interval, or none: a lower envelope.
+    """
+    book, costs = np.asarray(codebook, np.float64), np.asarray(costs, np.float64)
+    kept, edges = [], []
+    for k in range(len(book)):
+        edge = -np.inf
+        while kept:
+            last = kept[-1]
+            difference, dearer = book[k] - book[last], book[k] ** 2 + costs[k] - book[last] ** 2 - costs[last]
+            edge = dearer / (2 * difference) if difference else np.copysign(np.inf, dearer)
+            if edge > edges[-1]:
+                break
+            kept.pop(), edges.pop()
+            edge = -np.inf
+        if edge < np.inf:
+            kept.append(k), edges.append(edge)
+    return np.array(kept)[np.searchsorted(np.array(edges[1:]), np.asarray(values, np.float64), side="left")]
+
+
 def lloyd(values, centres, iterations=100):
     """Improve centres by Lloyd's algorithm until nothing moves: return them, ascending. The baseline, not the method."""
     x, centres = np.sort(np.asarray(values, np.float64).reshape(-1)), np.sort(np.asarray(centres, np.float64))

@@ -4,6 +4,7 @@ none, low, medium, high   float32; X-CUBE-AI's levels: dense layers share 256 (l
 int8                      8-bit weights by channel, 8-bit activations
 shared8 ... shared2       256, 16, 8 or 4 entries of int8 on every layer, with 8-bit activations; or of float32
 auto                      int8, shared4, shared3 or shared2 for each layer, by measured sensitivity, within a budget (auto.py)
+coded                     int8 with a prefix code on the weights, the fewest bits for what they lose, within a budget (coded.py)
 """
 
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tinyvgg.errors import DataError, OptionError
 from tinyvgg.nn.model import Model
 from tinyvgg.quant.auto import automatic
 from tinyvgg.quant.blob import constant_bytes, weights_blob
+from tinyvgg.quant.coded import code
 from tinyvgg.quant.compressed import CompressedModel
 from tinyvgg.quant.fuse import fuse
 from tinyvgg.quant.lower import per_channel_int8
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 FLOAT = {"none": 0, "low": 8, "medium": 4, "high": 4}
 SHARED = {"shared8": 8, "shared4": 4, "shared3": 3, "shared2": 2}
-SCHEMES = (*FLOAT, "int8", *SHARED, "auto")
+SCHEMES = (*FLOAT, "int8", *SHARED, "auto", "coded")
+BUDGETED = ("auto", "coded")
 
 
 def compress(model: Model, scheme: str, x: Images | None = None, y: Labels | None = None,
@@ -54,8 +57,8 @@ def _compress(graph, scheme, x, y, options):
     if scheme in SHARED and options.codebook == "float":
         return CompressedModel(share_all(graph, SHARED[scheme], options.per, scheme))
     x, y = _images(x, y, options.epochs or scheme == "auto")
-    if scheme == "auto":
-        return automatic(graph, x, y, options)
+    if scheme in ("auto", "coded"):
+        return (automatic if scheme == "auto" else code)(graph, x, y, options)
     quantise = per_channel_int8 if scheme == "int8" else sharer(SHARED[scheme], per=options.per)
     prepared = prepare(graph, x[: options.calibration_images], calibration=options.calibration, quantise=quantise)
     facts = {"scheme": scheme, **({} if scheme == "int8" else {"codebook_per": options.per})}
@@ -68,9 +71,13 @@ def check_scheme(scheme, options):
     """Raise OptionError for a scheme that there is not, or Options that mean nothing to it."""
     if scheme not in SCHEMES:
         raise OptionError(f"there is no scheme {scheme!r}; expected one of {', '.join(SCHEMES)}{did_you_mean(scheme, SCHEMES, OTHERS)}")
-    if (options.flash is not None or options.max_drop is not None) and scheme != "auto":
-        raise OptionError(f"a budget was given with the scheme {scheme}; only auto takes one", "--scheme auto --flash 256K")
-    if options.codebook == "float" and scheme in ("int8", "auto"):
+    if options.flash is not None and scheme not in BUDGETED or options.max_drop is not None and scheme != "auto":
+        raise OptionError(f"a budget was given with the scheme {scheme}; only auto takes one, and coded one of flash", "--scheme auto --flash 256K")
+    if scheme == "coded" and options.flash is None:
+        raise OptionError("the scheme coded needs a budget of bytes for the constants", "--scheme coded --flash 165000")
+    if scheme == "coded" and (options.per != "layer" or options.fixed_indices):
+        raise OptionError("the scheme coded has one code a layer, and its indices are not fixed", "no --per and no --fixed-indices")
+    if options.codebook == "float" and scheme in ("int8", *BUDGETED):
         raise OptionError(f"codebooks of floats were asked for with the scheme {scheme}, which is of integers",
                           "--scheme shared4 --codebook float")
     if options.epochs and not needs_images(scheme, options):

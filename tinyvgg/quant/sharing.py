@@ -7,7 +7,7 @@ layer they are brought to one standard deviation first; what lies beyond `REACH`
 import numpy as np
 
 from tinyvgg.errors import OptionError
-from tinyvgg.quant.kmeans1d import nearest, optimal_codebook, optimal_integer_codebook
+from tinyvgg.quant.kmeans1d import cheapest, nearest, optimal_codebook, optimal_integer_codebook
 from tinyvgg.quant.ops.weights import SharedWeights, along
 
 REACH = 8.0
@@ -45,7 +45,7 @@ def sharer(bits, *, per="layer", entries=None):
     known = {}  # op -> (weights, what else counts, SharedWeights): calibrations lower the same weights again and again
 
     def quantise(op, floor):
-        scale = _scales(op.weights, floor, bits, per)
+        scale = scales(op.weights, floor, bits, per)
         if entries and op.name in entries:
             book, learnt = entries[op.name]
             scale = np.maximum(learnt, floor)
@@ -66,11 +66,12 @@ def sharer(bits, *, per="layer", entries=None):
     return quantise
 
 
-def assign(weights, scale, book, bits):
-    """Return weights (F, ...) as the nearest entries of `book` (int8, ascending, (K,) or (F, K)) times scale (F,)."""
+def assign(weights, scale, book, bits, costs=None):
+    """Return weights (F, ...) as the nearest entries of `book` (int8, ascending, (K,) or (F, K)) times scale (F,), or, with costs (K,)
+    added to their squared errors, the cheapest."""
     units = weights / along(scale, weights)
     if book.ndim == 1:
-        indices = nearest(units, book)
+        indices = nearest(units, book) if costs is None else cheapest(units, book, costs)
     else:
         indices = np.stack([nearest(row, entries) for row, entries in zip(units, book, strict=True)])
     return SharedWeights(book, indices.astype(np.uint8), bits)
@@ -82,8 +83,8 @@ def _integer_book(units, k, per, silent):
     return _same_length([optimal_integer_codebook(row, k, must_hold_zero=bool(s)) for row, s in zip(units, silent, strict=True)])
 
 
-def _scales(weights, floor, bits, per):
-    """The unit of each channel (F,), so that the entries -127..127 cover what they have to."""
+def scales(weights, floor, bits, per):
+    """Return the unit of each channel (F,), at least floor (F,), so that the entries -127..127 cover what they have to of weights (F, ...)."""
     rows = weights.reshape(len(weights), -1).astype(np.float64)
     largest = np.abs(rows).max(axis=1)
     if per == "channel" or bits >= 8:

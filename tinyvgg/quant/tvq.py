@@ -2,7 +2,8 @@
 
     /                  format "tinyvgg.tvq", version 1, kind "integer" or "float", sha256 of the graph, versions
     /graph/json        the ops and facts as UTF-8 JSON; an array stands there as {"array": index, "shape", "dtype"[, "bits"]}
-    /graph/arrays/N    that array; indices of a codebook are packed `bits` each, the first in the highest bits
+    /graph/arrays/N    that array; indices of a codebook are packed `bits` each, the first in the highest bits,
+                       or coded, one stream of bits (prefix.py)
     /float/...         the same for the float graph that an integer one was lowered from (optional, never emitted)
 
 A file may come from anyone: sizes are checked before anything is read, and the graph is validated before it is used.
@@ -25,8 +26,9 @@ from tinyvgg.quant.ops.float_tail import FloatTail
 from tinyvgg.quant.ops.lite_tail import LiteTail
 from tinyvgg.quant.ops.tail import Tail
 from tinyvgg.quant.ops.weighted import LARGEST
-from tinyvgg.quant.ops.weights import SharedWeights
+from tinyvgg.quant.ops.weights import CodedWeights, SharedWeights
 from tinyvgg.quant.packing import pack_bits, packed_size, unpack_bits
+from tinyvgg.quant.prefix import encode
 from tinyvgg.quant.validate import validate
 from tinyvgg.report.record import atomic_path, versions
 from tinyvgg.report.untrusted import parse_json
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "tinyvgg.tvq", 1
 LARGEST_JSON = 2**22
 LARGEST_TOTAL = 2**28  # bytes of all arrays of one graph
-PARTS = {cls.__name__: cls for cls in (Tail, LiteTail, SharedWeights, FloatTail)}
+PARTS = {cls.__name__: cls for cls in (Tail, LiteTail, SharedWeights, CodedWeights, FloatTail)}
 CLASSES = {**OPS, **{f"Float{name}": cls for name, cls in OPS.items()}}
 DTYPES = ("int8", "uint8", "int16", "int32", "float32")
 
@@ -128,6 +130,10 @@ def _write(group, graph):
 
 def _encode(value, arrays):
     """Plain data for a field's value; arrays are appended to `arrays` and named by their index."""
+    if isinstance(value, CodedWeights):
+        shape, stream = list(value.indices.shape), encode(value.indices, value.lengths)
+        return {"class": "CodedWeights", "shape": shape,
+                **{name: _encode(array, arrays) for name, array in (("codebook", value.codebook), ("lengths", value.lengths), ("stream", stream))}}
     if isinstance(value, SharedWeights):
         codebook = _encode(value.codebook, arrays)
         arrays.append(pack_bits(value.indices, value.bits))
@@ -184,7 +190,19 @@ class _Reader:
     def part(self, data):
         """A tail or codebook from {"class": ..., field: ...}."""
         cls = _known(data, PARTS)
+        if cls is CodedWeights:
+            return self.coded(data)
         return self.filled(cls, {f.name: f for f in dataclasses.fields(cls)}, data)
+
+    def coded(self, data):
+        """CodedWeights from a codebook, the lengths of its codes, a stream and a shape."""
+        if set(data) != {"class", "shape", "codebook", "lengths", "stream"}:
+            raise FormatError("a CodedWeights has other fields than expected")
+        codebook, lengths, stream = (self.array(data[name]) for name in ("codebook", "lengths", "stream"))
+        shape = _shape(data["shape"])
+        if codebook.dtype != np.int8 or lengths.dtype != np.uint8 or stream.dtype != np.uint8 or codebook.shape != lengths.shape:
+            raise FormatError("coded weights have arrays of other types or shapes than expected")
+        return CodedWeights.from_stream(codebook, lengths, stream, shape)
 
     def filled(self, cls, fields, data):
         """A dataclass from data; every one of its fields must be there, and none else."""
@@ -197,7 +215,8 @@ class _Reader:
         """One field: array, nested dataclass, tuple, number or string, as `kind`, the declared type, says."""
         if isinstance(data, dict):
             value = self.array(data) if "array" in data else self.part(data)
-            if not any(part.strip().split(".")[-1] == type(value).__name__ for part in kind.split("|")):
+            known = {part.strip().split(".")[-1] for part in kind.split("|")}
+            if not known & {cls.__name__ for cls in type(value).__mro__}:
                 raise FormatError(f"{where} holds a {type(value).__name__}; expected {kind}")
             return value
         if data is None and "None" in kind:
@@ -216,9 +235,9 @@ class _Reader:
         """An array, its size checked before it is read."""
         from tinyvgg.io import hdf5
 
-        shape = _tuple(data["shape"], "an array's shape", int)
+        shape = _shape(data["shape"])
         count = math.prod(shape)
-        if data["dtype"] not in DTYPES or any(n < 1 for n in shape) or len(shape) > 4 or count > LARGEST:
+        if data["dtype"] not in DTYPES:
             raise FormatError(f"an array has dtype {str(data['dtype'])[:20]} and shape {shape}")
         stored = hdf5.numbers(self.file, f"{self.name}/arrays/{int(data['array'])}", self.budget)
         bits = data.get("bits")
@@ -241,6 +260,14 @@ def _known(data, classes):
     if data["class"] not in classes:
         raise FormatError(f"the graph holds a {str(data['class'])[:40]!r}, which this library has not")
     return classes[data["class"]]
+
+
+def _shape(data):
+    """The shape of an array that is not too large."""
+    shape = _tuple(data, "an array's shape", int)
+    if any(not isinstance(n, int) or n < 1 for n in shape) or len(shape) > 4 or math.prod(shape) > LARGEST:
+        raise FormatError(f"an array has shape {str(shape)[:60]}")
+    return shape
 
 
 def _tuple(data, where, of):

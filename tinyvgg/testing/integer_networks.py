@@ -68,3 +68,16 @@ def share_weights(graph, bits, generator, *, by_channel):
         indices = distance.argmin(axis=-1).astype(np.uint8).reshape(w.shape)
         return replace(op, weights=SharedWeights(codebook if by_channel else codebook[0], indices, bits))
     return replace(graph, ops=tuple(share(op) if isinstance(op, Weighted) else op for op in graph.ops))
+
+
+def code_weights(graph, generator):
+    """Return the integer Graph with every layer's weights stored by prefix codes, of random values near them, 0 among them."""
+    from tinyvgg.quant.kmeans1d import nearest
+    from tinyvgg.quant.ops.weighted import Weighted
+    from tinyvgg.quant.ops.weights import CodedWeights, weights_of
+
+    def coded(op):
+        w = weights_of(op)
+        codebook = np.unique([0, *generator.integers(-127, 128, int(generator.integers(1, 50)))]).astype(np.int8)
+        return replace(op, weights=CodedWeights.from_indices(codebook, nearest(w, codebook)))
+    return replace(graph, ops=tuple(coded(op) if isinstance(op, Weighted) else op for op in graph.ops))

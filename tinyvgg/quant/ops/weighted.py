@@ -10,7 +10,7 @@ from tinyvgg.quant.ops.float_tail import FloatTail, apply_float_tail, float_tail
 from tinyvgg.quant.ops.lite_tail import LiteTail, apply_lite_tail, check_lite_fields, check_lite_tail, dequantized_lite
 from tinyvgg.quant.ops.requantise import dequantized, lower_tail
 from tinyvgg.quant.ops.tail import ACTIVATIONS, Tail, accumulator_bounds, apply_tail, fits, tail_extremes
-from tinyvgg.quant.ops.weights import SharedWeights, weights_of
+from tinyvgg.quant.ops.weights import CodedWeights, SharedWeights, weights_of
 
 LARGEST = 2**24  # values of one tensor, weights of one layer
 VARIANTS = ("direct", "direct_ram", *(f"{kernel}{where}" for kernel in ("direct16", "winograd2", "winograd4")
@@ -131,6 +131,7 @@ class Weighted(Op):
             need(len(shape) in (1, 2) and 0 < shape[-1] <= 2**w.bits and (len(shape) == 1 or shape[0] == channels), self,
                  f"a codebook of shape {shape}")
             need(int(w.indices.max()) < shape[-1], self, "an index beyond its codebook")
+            need(not isinstance(w, CodedWeights) or len(shape) == 1 and bool((w.codebook == 0).any()), self, "coded weights without the value 0")
             w = w.codebook
         need(w.dtype == dtype or self.lite and w.dtype == np.int16 and np.abs(w).max() < 256, self, f"weights of dtype {w.dtype}")
         need(np.isfinite(w).all(), self, "weights that are not finite")

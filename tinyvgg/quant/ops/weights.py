@@ -1,7 +1,11 @@
 """Weights of ops: plain arrays, or indices into a codebook."""
+import math
 from dataclasses import dataclass
 
 import numpy as np
+
+from tinyvgg.errors import FormatError
+from tinyvgg.quant.prefix import code_lengths, decode
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +31,35 @@ class SharedWeights:
             return self.codebook[self.indices]
         flat = np.take_along_axis(self.codebook, self.indices.reshape(len(self.indices), -1).astype(np.intp), axis=1)
         return flat.reshape(self.indices.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class CodedWeights(SharedWeights):
+    """Shared weights whose indices are stored by a prefix code: entry k's has lengths[k] bits (tinyvgg.quant.prefix).
+
+    codebook: (K,), each entry once, 0 among them; lengths: uint8 (K,).
+    """
+
+    lengths: np.ndarray
+
+    @classmethod
+    def from_indices(cls, codebook, indices):
+        """From entries (K,) and indices of any shape, with the best code for them."""
+        lengths = code_lengths(np.bincount(indices.reshape(-1), minlength=len(codebook)))
+        return cls(codebook, indices.astype(np.uint8), max(1, int(len(codebook) - 1).bit_length()), lengths)
+
+    @classmethod
+    def from_stream(cls, codebook, lengths, stream, shape):
+        """From a stream of anyone's: FormatError for one that is not that of weights of `shape`."""
+        if codebook.ndim != 1 or lengths.shape != codebook.shape or len(codebook) > 256:
+            raise FormatError(f"coded weights have {codebook.shape} values; expected one row of up to 256")
+        indices = decode(stream, lengths, math.prod(shape)).reshape(shape)
+        return cls(codebook, indices, max(1, int(len(codebook) - 1).bit_length()), lengths)
+
+    @property
+    def silent(self):
+        """The index of the entry 0."""
+        return int(np.flatnonzero(self.codebook == 0)[0])
 
 
 def weights_of(op):

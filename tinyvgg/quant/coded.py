@@ -1,0 +1,191 @@
+"""The scheme coded: 8-bit integers whose weights are few values with a prefix code, the fewest bits for what they lose.
+
+A layer's values are chosen by entropy-constrained scalar quantisation (Chou, Lookabaugh and Gray, 1989): weights go to the value of
+least (error^2 + price * bits of its code), values to the mean of their weights, codes to how often each occurs, in turn. The
+price of a bit is one for the whole network, in how far its answers diverge; each layer's own is that by its sensitivity: the
+divergence (Kullback-Leibler, in nats) for a squared error, measured with that layer alone coded. One bisection of the price then
+meets a budget of bytes.
+"""
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinyvgg.classifier import as_classes
+from tinyvgg.errors import BudgetError
+from tinyvgg.quant.blob import constant_bytes, weight_bytes
+from tinyvgg.quant.calibrate import as_float_images
+from tinyvgg.quant.kmeans1d import cheapest
+from tinyvgg.quant.lower import lower, per_channel_int8
+from tinyvgg.quant.model import QuantizedModel
+from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops.weights import CodedWeights, along
+from tinyvgg.quant.prefix import LONGEST, code_lengths
+from tinyvgg.quant.prepare import divergence, prepare
+from tinyvgg.quant.sharing import scales
+from tinyvgg.quant.simulate import run
+from tinyvgg.report.progress import Progress
+
+JUDGED = 256        # training images by which sensitivities are measured
+MOST = 127          # values of a layer
+ROUNDS = 12         # of weights, values and codes in turn
+STEPS = 40          # of a bisection
+COARSE = 0.1        # price of a bit, in variances of a layer's weights, at which sensitivities are measured first: about two bits a weight
+REFINED = 2         # how often prices are found from sensitivities at the prices before
+
+
+def code(graph, x, y, options):
+    """Return the QuantizedModel of a float Graph whose constants fit `options.flash` bytes, calibrated on training images x.
+
+    With epochs it is fine-tuned to labels y first, its values and prices as found. Raises BudgetError, with the least that can be
+    met, where the bytes are too few.
+    """
+    prepared = prepare(graph, x[: options.calibration_images], calibration=options.calibration)
+    search = Search(prepared, x, options.quiet)
+    prices = search.prices(options.flash)
+    facts = {"scheme": "coded", "flash": options.flash, "seed": options.seed, "calibration": prepared.record, "prices": prices}
+    if not options.epochs:
+        return QuantizedModel(search.lowered(prices, facts), float_graph=prepared.graph)
+    from tinyvgg.quant.finetune import finetune, start_codebooks
+
+    settings = {"epochs": options.epochs, "learning_rate": options.learning_rate, "seed": options.seed}
+    books = start_codebooks(prepared.graph, search.coder(prices))
+    for name, book in books.items():
+        book.costs = prices[name] * search.layers[name].book(prices[name])[1]
+    learnt, _ = finetune(prepared.graph, prepared.ranges, x, y, books=books, quiet=options.quiet, **settings)
+    after = Search(replace(prepared, graph=learnt), x, options.quiet)
+    facts |= {"fine_tuning": {**settings, "images": len(x)}, "prices": (prices := after.scaled(prices, options.flash))}
+    return QuantizedModel(after.lowered(prices, facts), float_graph=learnt)
+
+
+class Search:
+    """Prices of a bit for each layer of a Prepared graph: {op: price}, in squares of its int8 steps (see sharing.scales)."""
+
+    def __init__(self, prepared, x, quiet=True):
+        self.prepared, self.quiet = prepared, quiet
+        self.ops = [op for op in prepared.graph.ops if isinstance(op, Weighted)]
+        self.floats = as_float_images(x[:JUDGED], prepared.graph)
+        self.layers = {op.name: Layer.of(op) for op in self.ops}
+        self.fixed = sum(constant_bytes(self.lowered({})).values()) - sum(op.weights.size for op in self.ops)
+
+    def prices(self, flash):
+        """Return the prices at which the network diverges least within `flash` bytes of constants."""
+        coarse = {name: COARSE * layer.variance for name, layer in self.layers.items()}
+        reference = as_classes(run(self.prepared.graph, self.floats))
+        progress = Progress(REFINED * len(coarse), "sensitivity", "trials", quiet=self.quiet)
+        for _ in range(REFINED):
+            shares = {}
+            for name, price in coarse.items():
+                diverged = divergence(reference, QuantizedModel(self.lowered({name: price})).logits(self.floats))
+                shares[name] = self.layers[name].error(price) / max(diverged, 1e-12)
+                progress.advance()
+            coarse = self.scaled(shares, flash)
+        progress.close()
+        return coarse
+
+    def scaled(self, shares, flash):
+        """Return {op: share * price} for the least price at which the constants fit `flash` bytes."""
+        low, high = -60.0, 60.0
+        at = {p: sum(self.layers[n].bytes(s * 2.0**p) for n, s in shares.items()) + self.fixed for p in (low, high)}
+        if at[high] > flash:
+            raise BudgetError(f"the constants cannot fit {flash:,} bytes, coded; the least is {at[high]:,}", f"--flash {at[high]}")
+        for _ in range(STEPS):
+            middle = (low + high) / 2
+            size = sum(self.layers[n].bytes(s * 2.0**middle) for n, s in shares.items()) + self.fixed
+            low, high = (low, middle) if size <= flash else (middle, high)
+        return {name: float(share * 2.0**high) for name, share in shares.items()}
+
+    def coder(self, prices):
+        """A `quantise` for lower: the ops of {op: price} coded where that is smaller, the others int8."""
+        def quantise(op, floor):
+            if op.name not in prices or not self.layers[op.name].gains(prices[op.name]):
+                return per_channel_int8(op, floor)
+            scale = scales(op.weights, floor, bits=4, per="layer")
+            return share_coded(op.weights, scale, prices[op.name]), scale
+        return quantise
+
+    def lowered(self, prices, facts=None):
+        """The Graph of integers at {op: price}."""
+        return lower(self.prepared.graph, self.prepared.ranges, quantise=self.coder(prices), facts=facts)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's weights in int8 steps of their channel's scale, ascending, and sums over them."""
+    units: np.ndarray
+    sums: np.ndarray
+    known: dict
+
+    @classmethod
+    def of(cls, op):
+        """From an op of a float graph."""
+        scale = scales(op.weights, np.zeros(len(op.weights)), bits=4, per="layer")
+        return cls.of_units(op.weights / along(scale, op.weights))
+
+    @classmethod
+    def of_units(cls, units):
+        """From weights in int8 steps, of any shape."""
+        flat = np.sort(np.clip(units, -127, 127).astype(np.float64), axis=None)
+        return cls(flat, np.concatenate([[0.0], np.cumsum(flat)]), {})
+
+    @property
+    def variance(self):
+        """Mean square of the weights."""
+        return float((self.units**2).mean())
+
+    def error(self, price):
+        """Squared error of all weights at a price."""
+        book, lengths = self.book(price)
+        return float(((self.units - book[cheapest(self.units, book, price * lengths)]) ** 2).sum())
+
+    def bytes(self, price):
+        """Bytes of the constants that hold the weights at a price: int8 where that is less."""
+        return min(self._coded(price), len(self.units))
+
+    def gains(self, price):
+        """Whether coded weights are smaller than int8."""
+        return self._coded(price) < len(self.units)
+
+    def _coded(self, price):
+        if (key := ("bytes", price)) not in self.known:
+            book, lengths = self.book(price)
+            self.known[key] = weight_bytes(CodedWeights.from_indices(book, cheapest(self.units, book, price * lengths)))
+        return self.known[key]
+
+    def book(self, price):
+        """Return the values (K,) int8, ascending, 0 among them, and the lengths of their codes at a price: see this module."""
+        if price not in self.known:
+            self.known[price] = self._book(price)
+        return self.known[price]
+
+    def _book(self, price):
+        step = max(2.0 * 127 / (MOST - 1), 2.5 * math.sqrt(price))
+        reach = int(max(-self.units[0], self.units[-1]) // step) + 1
+        values = np.unique(np.clip(step * np.arange(-reach, reach + 1), -127, 127))
+        bits = np.zeros(len(values))
+        for _ in range(ROUNDS):
+            counts, means = self._parts(values, price * bits)
+            values, counts = means[counts > 0], counts[counts > 0]
+            bits = np.minimum(np.log2(len(self.units) / counts), LONGEST)
+        values = np.unique(np.append(np.rint(np.delete(values, np.abs(values).argmin())), 0).astype(np.int8))
+        if len(values) < 2:
+            values = np.array([0, np.clip(np.rint(self.units[-1]), 1, 127)], np.int8)
+        lengths = code_lengths(self._parts(values.astype(np.float64), np.zeros(len(values)))[0])
+        counts = self._parts(values.astype(np.float64), price * lengths)[0]
+        keep = (counts > 0) | (values == 0)
+        if keep.sum() >= 2:
+            values, counts = values[keep], counts[keep]
+        return values, code_lengths(counts)
+
+    def _parts(self, values, costs):
+        """How many weights each value gets, and their mean."""
+        ends = np.bincount(cheapest(self.units, values, costs), minlength=len(values)).cumsum()
+        counts, sums = np.diff(ends, prepend=0), np.diff(self.sums[ends], prepend=0)
+        return counts, np.where(counts > 0, sums / np.maximum(counts, 1), values)
+
+
+def share_coded(weights, scale, price):
+    """Return float weights (F, ...) in steps of scale (F,) as CodedWeights at a price of a bit."""
+    units = np.clip(weights / along(scale, weights), -127, 127)
+    book, lengths = Layer.of_units(units).book(price)
+    return CodedWeights.from_indices(book, cheapest(units, book, price * lengths))
