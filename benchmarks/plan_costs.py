@@ -77,7 +77,8 @@ def main():
             if not complete:
                 continue
             fitted, before = fit(rows), found.get(compiler, {})
-            found[compiler] = {"decoding": before.get("decoding", {})} | fitted | {part: before.get(part, {}) | fitted[part] for part in ("cycles", "code")}
+            parts = {part: before.get(part, {}) | fitted[part] for part in ("cycles", "code")}
+            found[compiler] = {"decoding": before.get("decoding", {})} | fitted | parts
         write_bytes(path, HEAD + "".join(as_toml(name, found[name]) for name in sorted(found)))
 
 
