@@ -4,7 +4,8 @@ A layer's values are chosen by entropy-constrained scalar quantisation (Chou, Lo
 least (error^2 + price * bits of its code), values to the mean of their weights, codes to how often each occurs, in turn. The
 price of a bit is one for the whole network, in how far its answers diverge; each layer's own is that by its sensitivity: the
 divergence (Kullback-Leibler, in nats) for a squared error, measured with that layer alone coded. One bisection of the price then
-meets a budget of bytes.
+meets a budget of bytes. Sensitivities depend on the prices a little: they are measured twice, and of both and their mean the choice
+counts that diverges least once biases have taken back the mean error of the coded weights.
 """
 import math
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from tinyvgg.classifier import as_classes
 from tinyvgg.errors import BudgetError
 from tinyvgg.quant.blob import constant_bytes, weight_bytes
 from tinyvgg.quant.calibrate import as_float_images
+from tinyvgg.quant.equalize import correct_biases
 from tinyvgg.quant.kmeans1d import cheapest
 from tinyvgg.quant.lower import lower, per_channel_int8
 from tinyvgg.quant.model import QuantizedModel
@@ -22,11 +24,11 @@ from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import CodedWeights, along
 from tinyvgg.quant.prefix import LONGEST, code_lengths
 from tinyvgg.quant.prepare import divergence, prepare
-from tinyvgg.quant.sharing import scales
+from tinyvgg.quant.sharing import assign, scales
 from tinyvgg.quant.simulate import run
 from tinyvgg.report.progress import Progress
 
-JUDGED = 256        # training images by which sensitivities are measured
+JUDGED = 512        # training images by which sensitivities are measured
 MOST = 127          # values of a layer
 ROUNDS = 12         # of weights, values and codes in turn
 STEPS = 40          # of a bisection
@@ -41,18 +43,17 @@ def code(graph, x, y, options):
     met, where the bytes are too few.
     """
     prepared = prepare(graph, x[: options.calibration_images], calibration=options.calibration)
-    search = Search(prepared, x, options.quiet)
-    prices = search.prices(options.flash)
+    search, prices = Search(prepared, x, options.quiet).best(options.flash)
     facts = {"scheme": "coded", "flash": options.flash, "seed": options.seed, "calibration": prepared.record, "prices": prices}
     if not options.epochs:
-        return QuantizedModel(search.lowered(prices, facts), float_graph=prepared.graph)
+        return QuantizedModel(search.lowered(prices, facts), float_graph=search.prepared.graph)
     from tinyvgg.quant.finetune import finetune, start_codebooks
 
     settings = {"epochs": options.epochs, "learning_rate": options.learning_rate, "seed": options.seed}
-    books = start_codebooks(prepared.graph, search.coder(prices))
+    books = start_codebooks(search.prepared.graph, search.coder(prices))
     for name, book in books.items():
         book.costs = prices[name] * search.layers[name].book(prices[name])[1]
-    learnt, _ = finetune(prepared.graph, prepared.ranges, x, y, books=books, quiet=options.quiet, **settings)
+    learnt, _ = finetune(search.prepared.graph, prepared.ranges, x, y, books=books, quiet=options.quiet, **settings)
     after = Search(replace(prepared, graph=learnt), x, options.quiet)
     facts |= {"fine_tuning": {**settings, "images": len(x)}, "prices": (prices := after.scaled(prices, options.flash))}
     return QuantizedModel(after.lowered(prices, facts), float_graph=learnt)
@@ -64,24 +65,35 @@ class Search:
     def __init__(self, prepared, x, quiet=True):
         self.prepared, self.quiet = prepared, quiet
         self.ops = [op for op in prepared.graph.ops if isinstance(op, Weighted)]
-        self.floats = as_float_images(x[:JUDGED], prepared.graph)
+        self.x, self.floats = x[:JUDGED], as_float_images(x[:JUDGED], prepared.graph)
         self.layers = {op.name: Layer.of(op) for op in self.ops}
         self.fixed = sum(constant_bytes(self.lowered({})).values()) - sum(op.weights.size for op in self.ops)
 
-    def prices(self, flash):
-        """Return the prices at which the network diverges least within `flash` bytes of constants."""
-        coarse = {name: COARSE * layer.variance for name, layer in self.layers.items()}
+    def best(self, flash):
+        """Return the Search with the biases, and the prices, at which the network diverges least within `flash` bytes of constants."""
         reference = as_classes(run(self.prepared.graph, self.floats))
-        progress = Progress(REFINED * len(coarse), "sensitivity", "trials", quiet=self.quiet)
+        found = [self.corrected(prices) for prices in self.candidates(reference, flash)]
+        return min(found, key=lambda f: divergence(reference, QuantizedModel(f[0].lowered(f[1])).logits(self.floats)))
+
+    def candidates(self, reference, flash):
+        """Prices within `flash` bytes: by sensitivities at coarse prices, at those prices, and by the mean of both."""
+        prices = [{name: COARSE * layer.variance for name, layer in self.layers.items()}]
+        progress = Progress(REFINED * len(self.layers), "sensitivity", "trials", quiet=self.quiet)
         for _ in range(REFINED):
             shares = {}
-            for name, price in coarse.items():
+            for name, price in prices[-1].items():
                 diverged = divergence(reference, QuantizedModel(self.lowered({name: price})).logits(self.floats))
                 shares[name] = self.layers[name].error(price) / max(diverged, 1e-12)
                 progress.advance()
-            coarse = self.scaled(shares, flash)
+            prices.append(self.scaled(shares, flash))
         progress.close()
-        return coarse
+        mean = {name: math.sqrt(prices[-2][name] * prices[-1][name]) for name in self.layers}
+        return [*prices[1:], self.scaled(mean, flash)]
+
+    def corrected(self, prices):
+        """A Search whose biases take back the mean error of the weights at prices, and the prices."""
+        graph = correct_biases(self.prepared.graph, self.x, self.coder(prices))
+        return Search(replace(self.prepared, graph=graph), self.x, self.quiet), prices
 
     def scaled(self, shares, flash):
         """Return {op: share * price} for the least price at which the constants fit `flash` bytes."""
@@ -101,7 +113,9 @@ class Search:
             if op.name not in prices or not self.layers[op.name].gains(prices[op.name]):
                 return per_channel_int8(op, floor)
             scale = scales(op.weights, floor, bits=4, per="layer")
-            return share_coded(op.weights, scale, prices[op.name]), scale
+            book, lengths = self.layers[op.name].book(prices[op.name])
+            shared = assign(op.weights, scale, book, 8, prices[op.name] * lengths)
+            return CodedWeights.from_indices(book, shared.indices), scale
         return quantise
 
     def lowered(self, prices, facts=None):
@@ -183,9 +197,3 @@ class Layer:
         counts, sums = np.diff(ends, prepend=0), np.diff(self.sums[ends], prepend=0)
         return counts, np.where(counts > 0, sums / np.maximum(counts, 1), values)
 
-
-def share_coded(weights, scale, price):
-    """Return float weights (F, ...) in steps of scale (F,) as CodedWeights at a price of a bit."""
-    units = np.clip(weights / along(scale, weights), -127, 127)
-    book, lengths = Layer.of_units(units).book(price)
-    return CodedWeights.from_indices(book, cheapest(units, book, price * lengths))
