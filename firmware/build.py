@@ -77,13 +77,16 @@ def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=()
         of_board = _facts_source(facts)
         base = [*_protocol_sources(protocol), *_board_sources(facts), of_board]
         folders = [HERE / "common", of_board.parent, facts.folder, facts.sources, *([HERE / "include"] if name == "zig" else []), *include]
-        arguments = [*command, *(facts.zig if name == "zig" else facts.gcc), *_FREESTANDING, *(_ZIG if name == "zig" else _GCC),
-                     optimise, *flags, *(f"-D{d}" for d in defines), f"-DTV_MEMORY_ACCESS={int(memory_access)}",
-                     *(f"-I{folder}" for folder in folders)]
+        arguments = [*command, *(facts.zig if name == "zig" else facts.gcc), *_FREESTANDING, *(_ZIG if name == "zig" else _GCC), *flags,
+                     *(f"-D{d}" for d in defines), f"-DTV_MEMORY_ACCESS={int(memory_access)}",
+                     *(f"-I{Path(folder).resolve()}" for folder in folders)]
         script = Path(scratch) / "link.ld"
         script.write_text(_linker_script(facts, stack))
-        _compile([*arguments, "-T", str(script), "-Wl,--gc-sections", "-Wl,-e,Reset_Handler", *map(str, base), *map(str, sources),
-                  *([] if name == "zig" else ["-lm"]), "-o", str(partial)], facts, scratch)
+        objects = Path(scratch) / "base"
+        objects.mkdir()
+        _compile([*arguments, "-Os", "-c", *map(str, base)], facts, scratch, objects)        # it waits for the line: small is better
+        _compile([*arguments, optimise, "-T", str(script), "-Wl,--gc-sections", "-Wl,-e,Reset_Handler", *map(str, sorted(objects.glob("*.o"))),
+                  *map(str, sources), *([] if name == "zig" else ["-lm"]), "-o", str(partial)], facts, scratch)
     elf = write_images(elf_path)
     used = sizes(elf)
     try:
@@ -189,12 +192,13 @@ def _linker_script(facts, stack):
         raise BuildError(f"{path} cannot be filled in: {error}", f"${{NAME}} of {', '.join(values)} alone, and $$ for a $") from error
 
 
-def _compile(command, facts, scratch):
+def _compile(command, facts, scratch, folder=None):
+    """Run a compiler, in `folder` if there is one."""
     own = _of_process(os.getpid())
     environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": str(own / "zig"), "LC_ALL": "C"}        # else in the working directory
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, timeout=600,
-                              check=False)
+                              check=False, cwd=folder)
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"the compiler ({command[0]}) did not finish in 600 s") from error
     except OSError as error:
