@@ -72,7 +72,7 @@ class Search:
     def best(self, flash):
         """Return the Search with the biases, and the prices, at which the network diverges least within `flash` bytes of constants."""
         reference = as_classes(run(self.prepared.graph, self.floats))
-        found = [self.corrected(prices) for prices in self.candidates(reference, flash)]
+        found = [self.corrected(prices, flash) for prices in self.candidates(reference, flash)]
         return min(found, key=lambda f: divergence(reference, QuantizedModel(f[0].lowered(f[1])).logits(self.floats)))
 
     def candidates(self, reference, flash):
@@ -90,10 +90,11 @@ class Search:
         mean = {name: math.sqrt(prices[-2][name] * prices[-1][name]) for name in self.layers}
         return [*prices[1:], self.scaled(mean, flash)]
 
-    def corrected(self, prices):
-        """A Search whose biases take back the mean error of the weights at prices, and the prices."""
+    def corrected(self, prices, flash):
+        """A Search whose biases take back the mean error of the weights at prices, and the prices, for biases that were 0 take bytes now."""
         graph = correct_biases(self.prepared.graph, self.x, self.coder(prices))
-        return Search(replace(self.prepared, graph=graph), self.x, self.quiet), prices
+        search = Search(replace(self.prepared, graph=graph), self.x, self.quiet)
+        return search, search.scaled(prices, flash)
 
     def scaled(self, shares, flash):
         """Return {op: share * price} for the least price at which the constants fit `flash` bytes."""
