@@ -170,6 +170,18 @@ def test_same_bytes_again():
         assert np.array_equal(a, b)
 
 
+@pytest.mark.parametrize("shape", [(6, 2, 3), (4, 4, 5)])
+def test_no_thread_writes_into_the_images_of_another(shape):
+    """The gradient of a first convolution by 1x1, whose pixels are no whole vectors: again and again, for the threads must meet."""
+    model = Sequential([layers.InputLayer(shape), layers.Conv2D(3, 1, activation="relu6"), layers.GlobalAveragePooling2D(), layers.Dense(3)],
+                       seed=1)
+    generator = np.random.default_rng(0)
+    x, g = generator.random((4, *shape), dtype=np.float32), generator.standard_normal((4, 3)).astype(np.float32)
+    with kernels.use("reference"):
+        expected = model.vjp(x, g)
+    assert all(np.abs(model.vjp(x, g) - expected).max() < 1e-5 for _ in range(60))
+
+
 def test_threads_of_the_caller():
     """Several Python threads use one model at once."""
     model = models.light()

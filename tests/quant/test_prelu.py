@@ -49,6 +49,18 @@ def test_prelu_in_integers_is_its_definition(prelus, tmp_path):
     assert quant.load_tvq(tmp_path / "m.tvq").sha256 == quantised.sha256
 
 
+def test_its_constants_are_counted(prelus):
+    """As code generation lays them out."""
+    from tinyvgg.codegen.program import build_program
+    from tinyvgg.quant.blob import constant_bytes, weights_blob
+    quantised = prelus[2]
+    program = build_program(quantised.graph, "net")
+    found = {op.name: program.constant_bytes(op) for op in quantised.graph.ops if isinstance(op, PRelu)}
+    assert len(found) == 4 and found.items() <= constant_bytes(quantised.graph).items()
+    floats = fuse(nn.Sequential([L.InputLayer((4, 3)), L.LayerNormalization(), L.Flatten(), L.PReLU("glorot_uniform"), L.Dense(2)], seed=1))
+    assert len(weights_blob(floats)[0]) == build_program(floats, "net").constant_bytes() == 4 * (6 + 12 + 26)
+
+
 @needs_compiler
 def test_prelu_in_c(prelus):
     from tinyvgg.codegen.host import HostModel

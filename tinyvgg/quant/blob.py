@@ -11,9 +11,11 @@ import numpy as np
 
 from tinyvgg.errors import NotYet
 from tinyvgg.quant.ops.activation import Activation
+from tinyvgg.quant.ops.layer_norm import LayerNorm
 from tinyvgg.quant.ops.level_table import LevelTable
 from tinyvgg.quant.ops.lite_softmax import LiteSoftmax
 from tinyvgg.quant.ops.lite_tail import LiteTail
+from tinyvgg.quant.ops.prelu import PRelu
 from tinyvgg.quant.ops.tail import Tail
 from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import CodedWeights, SharedWeights
@@ -47,9 +49,16 @@ def weights_blob(graph):
 def tensors(op):
     """(name, array or SharedWeights) of an op of a float graph, in the order of the layout."""
     if not isinstance(op, Weighted):
-        return []
+        return _others(op)
     found = [("weights", op.weights), ("bias", op.tail.bias)]
     return found + ([("gain", op.tail.gain), ("shift", op.tail.shift)] if op.tail.gain is not None else [])
+
+
+def _others(op):
+    """(name, array) of the constants of an op that has no weights."""
+    if isinstance(op, LayerNorm):
+        return [("gain", op.gain), ("shift", op.shift)]
+    return [("slopes", op.below)] if isinstance(op, PRelu) else []
 
 
 def _encode(op, tensor, array):
@@ -67,6 +76,7 @@ def constant_bytes(graph):
     """Return {op: bytes} of the constants that C code needs for a graph: weights, codebooks, biases, tails, tables."""
     weighted = {op.name: weight_bytes(op.weights) + _tail_bytes(op.tail) for op in graph.ops if isinstance(op, Weighted)}
     tables = {op.name: op.table.nbytes for op in graph.ops if isinstance(op, Activation | LevelTable) and op.integer}
+    tables |= {op.name: sum(array.nbytes for _, array in found) for op in graph.ops if (found := _others(op))}
     return weighted | tables | {op.name: op.exponentials.nbytes for op in graph.ops if isinstance(op, LiteSoftmax)}
 
 

@@ -316,7 +316,8 @@ class Convolution:
         if inputs:
             program.add(packing.pack_transposed, name, when=self.weights.when, kernel=self.weights.read(program),
                         **self.packed_back, **shape)
-            whole = self._pointwise() and self.source.readers == 1 and self.source.border == NO_BORDER
+            whole = (self._pointwise() and self.source.readers == 1 and self.source.border == NO_BORDER
+                     and self.channels % WIDTH == 0)    # else a pixel's vector reaches into the next one: at the end into another thread's image
             into = {**self._gradient_into(), "want_input": direct.OVER if whole else direct.ADDED}
             into["fresh"] = 0 if whole else into["fresh"]
         program.add(direct.backward, name, x=self.source.tensor.shifted(*self.padding), packed=self.packed_back["packed"],
