@@ -142,7 +142,7 @@ def _board(url):
     """The board at `url`; one that speaks the student protocol has scores alone."""
     from tinyvgg.attacks import as_classifier
     from tinyvgg.board import Board
-    from tinyvgg.board.evaluator import model_beside
+    from tinyvgg.board.evaluator import image_sha256, model_beside
     board = Board(url)
     try:
         beside = model_beside(url)
@@ -152,7 +152,8 @@ def _board(url):
         board.made_for = beside.made_for if beside is not None and beside.sha256 == board.sha256 else None
         return board
     classifier = as_classifier(scores=board.scores, bounds=board.bounds, n_classes=board.n_classes)
-    classifier.input_shape, classifier.close = board.input_shape, board.close
+    classifier.input_shape, classifier.close, classifier.link = board.input_shape, board.close, board.link
+    classifier.name = image_sha256(board)       # None of silicon, where nothing tells one network from another
     return classifier
 
 

@@ -86,6 +86,8 @@ class RunOptions(TypedDict, total=False):
     seed: int
     batch_size: int
     budget: int | None
+    minutes: float | None
+    mask: Any
     labels: Literal["true", "predicted"]
     out: PathLike | None
     quiet: bool

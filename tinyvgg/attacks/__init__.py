@@ -8,15 +8,18 @@ from tinyvgg.attacks.apgd import apgd, apgd_t
 from tinyvgg.attacks.cw import cw
 from tinyvgg.attacks.deepfool import deepfool
 from tinyvgg.attacks.defended import defended
+from tinyvgg.attacks.deployed import deployed
 from tinyvgg.attacks.evaluate import replay
 from tinyvgg.attacks.fab import fab
 from tinyvgg.attacks.fgsm import fgsm
 from tinyvgg.attacks.fmn import fmn
+from tinyvgg.attacks.frameworks import from_keras, from_torch
 from tinyvgg.attacks.hopskipjump import hopskipjump
 from tinyvgg.attacks.ladder import ladder, ladder_text
 from tinyvgg.attacks.mifgsm import mifgsm
 from tinyvgg.attacks.noise import noise
 from tinyvgg.attacks.pgd import pgd
+from tinyvgg.attacks.preprocess import jpeg, normalise, preprocessed, resize
 from tinyvgg.attacks.rays import rays
 from tinyvgg.attacks.result import AttackResult, load
 from tinyvgg.attacks.square import square
@@ -28,6 +31,7 @@ _FUNCTIONS = (noise, fgsm, pgd, mifgsm, apgd, apgd_t, fab, square, deepfool, cw,
 ATTACKS = {function.__name__: function for function in _FUNCTIONS}
 NEEDS = dict.fromkeys(ATTACKS, "gradients") | {"noise": "labels", "square": "scores", "hopskipjump": "labels", "rays": "labels"}
 
-__all__ = ["ATTACKS", "NEEDS", "AttackResult", "apgd", "apgd_t", "as_classifier", "cw", "deepfool", "defended", "eps_curve", "fab", "fgsm",
-           "fmn", "hopskipjump", "ladder", "ladder_text", "load", "mifgsm", "noise", "pgd", "rays", "replay", "square", "step_map",
-           "success_by_queries", "target_matrix", "transfer", "wilson"]
+__all__ = ["ATTACKS", "NEEDS", "AttackResult", "apgd", "apgd_t", "as_classifier", "cw", "deepfool", "defended", "deployed", "eps_curve", "fab",
+           "fgsm", "fmn", "from_keras", "from_torch", "hopskipjump", "jpeg", "ladder", "ladder_text", "load", "mifgsm", "noise", "normalise",
+           "pgd", "preprocessed", "rays", "replay", "resize", "square", "step_map", "success_by_queries", "target_matrix", "transfer",
+           "wilson"]

@@ -20,7 +20,8 @@ class Rows:
 class Batch:
     """Some images under attack and the best that was found for each so far. `rows` below are indices into them.
 
-    clean: the model's answers to x. Images for which these reach the goal already begin as fooled.
+    clean: the model's answers to x. Images for which these reach the goal already begin as fooled. free: which values may change
+    (shape of x), or None for all; every candidate is put back to x elsewhere, in place, before the model is asked.
     """
 
     victim: Victim
@@ -29,6 +30,7 @@ class Batch:
     target: np.ndarray | None
     streams: Streams
     clean: np.ndarray
+    free: np.ndarray | None = None
 
     def __post_init__(self):
         n = len(self.x)
@@ -43,8 +45,15 @@ class Batch:
         """Return the targets of some images, or None."""
         return None if self.target is None else self.target[rows]
 
+    def masked(self, rows, z, elsewhere=None):
+        """Put candidates, or with elsewhere=0 gradients, back to x where nothing may change, in place; return them."""
+        if self.free is not None:
+            np.copyto(z, self.x[rows] if elsewhere is None else elsewhere, where=~self.free[rows], casting="same_kind")
+        return z
+
     def logits(self, rows, z):
         """Return the logits of candidates z for the images `rows`."""
+        z = self.masked(rows, z)
         logits = self.victim.logits(z)
         self.queries[rows] += 1
         return logits
@@ -57,7 +66,7 @@ class Batch:
 
     def asks(self, rows, z):
         """Return whether each candidate z fools, from labels alone."""
-        labels = self.victim.labels(z)
+        labels = self.victim.labels(self.masked(rows, z))
         self.queries[rows] += 1
         return self.fools(rows, labels)
 
@@ -66,13 +75,14 @@ class Batch:
 
         toward: classes to climb to, where these are not the goal itself.
         """
+        z = self.masked(rows, z)
         logits, values, g, dead = self.victim.climb(z, self.y[rows], self.targets(rows) if toward is None else toward, loss)
         self.queries[rows] += 1
         self.vanished[rows] |= dead
         still = dead & ~g.reshape(len(g), -1).any(axis=1)
         if still.any():
             g[still] = self.streams.take(rows[still]).normal(z.shape[1:], "lost", *names)
-        return logits, values, g
+        return logits, values, g if self.free is None else self.masked(rows, np.array(g), 0)
 
     def difference(self, rows, z, above, below):
         """Return z_above - z_below (N,) float64 and its gradient at candidates z. above, below: (N,) classes, or functions of logits."""
@@ -87,7 +97,8 @@ class Batch:
             g[index, up], g[index, down] = 1, -1
             return g
 
-        logits, g = self.victim.vjp(z, direction)
+        logits, g = self.victim.vjp(self.masked(rows, z), direction)
+        g = g if self.free is None else self.masked(rows, np.array(g), 0)
         self.queries[rows] += 1
         self.vanished[rows] |= ~g.reshape(len(g), -1).any(axis=1)
         up, down = classes(logits)
@@ -104,6 +115,6 @@ class Batch:
 
     def shrink(self, rows, z, fools, distances, best):
         """Minimum-norm attacks: keep candidates that fool from nearer than `best` (N,), which is updated."""
-        nearer = fools & (distances < best[rows])
+        nearer, z = fools & (distances < best[rows]), self.masked(rows, z)
         at = rows[nearer]
         self.adv[at], best[at], self.fooled[at] = z[nearer], distances[nearer], True

@@ -53,6 +53,28 @@ def checked_target(target, y, n_classes):
     return np.broadcast_to(given, y.shape).astype(np.int64)
 
 
+def checked_mask(mask, x):
+    """Return which values of x (N, ...) may change, as booleans of its shape, or None for all.
+
+    mask: booleans, or 0 and 1, shaped as one image, as one image without its channels, or either for each of N.
+    """
+    if mask is None:
+        return None
+    mask = np.asarray(mask)
+    if mask.dtype.kind not in "biu" and not (mask.dtype.kind == "f" and np.isin(mask, (0, 1)).all()) or mask.size and not np.isin(mask, (0, 1)).all():
+        raise OptionError(f"mask has dtype {mask.dtype}; expected booleans, True where an image may change")
+    one = x.shape[1:]
+    for shape, wide in ((x.shape, mask), (one, mask[None] if mask.ndim == len(one) else mask),
+                        (x.shape[:-1], mask[..., None] if mask.ndim == x.ndim - 1 else mask),
+                        (one[:-1], mask[None, ..., None] if mask.ndim == len(one) - 1 else mask)):
+        if mask.shape == shape:
+            free = np.broadcast_to(wide.astype(bool), x.shape)
+            if x.size and not free.any():
+                raise OptionError("the mask lets nothing change", "True where an image may change")
+            return free
+    raise OptionError(f"mask has shape {mask.shape}; expected {one}, {one[:-1]}, {x.shape} or {x.shape[:-1]}")
+
+
 def eps_flags(eps, norm, bounds, x):
     width = bounds[1] - bounds[0]
     farthest = {"linf": width, "l2": width * np.sqrt(x[:1].size), "l1": width * x[:1].size}[norm]

@@ -77,6 +77,6 @@ def _margin_gradient(batch, rows, z, confidence):
         seen["value"], g = margin(logits, batch.y[rows], batch.targets(rows))
         return g * (seen["value"] <= confidence)[:, None]
 
-    _, g = batch.victim.vjp(z, direction)
+    _, g = batch.victim.vjp(batch.masked(rows, z), direction)
     batch.queries[rows] += 1
-    return seen["value"].astype(np.float64), g.astype(np.float64)
+    return seen["value"].astype(np.float64), batch.masked(rows, g.astype(np.float64), 0)

@@ -24,7 +24,7 @@ def recheck(task, found):
     """Measure found.adv against task.x and ask the model again; return an AttackResult whose numbers owe the attack nothing.
 
     An image counts as fooled if it was right before, its goal is reached now, it is within the model's bounds and, where eps is
-    given, within eps of x by a relative 1e-6.
+    given, within eps of x by a relative 1e-6; and, where there is a mask, unchanged outside of it.
     """
     victim = Victim(task.model)
     x, adv, y, target = task.x, found.adv, task.y, task.target
@@ -34,6 +34,8 @@ def recheck(task, found):
     again, scores_clean = answers(victim, x, task.batch_size)
     distances = _distances(x, adv)
     within = np.where(same, near_u8, _within(adv, distances, task.eps, task.norm, victim.bounds))
+    if task.free is not None:
+        within &= ~measure.flat((adv != x) & ~task.free).any(axis=1)
     counts = (task.clean == y) if target is None else (task.clean == y) & (target != y)
     result = AttackResult(
         name=task.name, x=x, x_adv=adv, x_adv_u8=adv_u8, y=y, target=target, pred_clean=task.clean, pred_adv=pred_adv,

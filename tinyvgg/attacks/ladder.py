@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.attacks.checks import checked_images, checked_labels, count, eps_flags
+from tinyvgg.attacks.checks import checked_images, checked_labels, checked_mask, count, eps_flags
 from tinyvgg.attacks.defended import defended
 from tinyvgg.attacks.evaluate import recheck
 from tinyvgg.attacks.identity import model_identity, model_sha256, takes
@@ -27,8 +27,8 @@ REPEATED = ("8-bit", "eps ", "random outputs")  # flags of a stage that the whol
 
 
 def ladder(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", version: str = "fast",
-           attacks: Sequence[Any] | None = None, draws: int = DRAWS, early_stop: bool = True, seed: int = 0, batch_size: int = 128,
-           budget: int | None = None, out: PathLike | None = None, quiet: bool = True) -> AttackResult:
+           attacks: Sequence[Any] | None = None, draws: int = DRAWS, early_stop: bool = True, mask: Any = None, seed: int = 0,
+           batch_size: int = 128, budget: int | None = None, out: PathLike | None = None, quiet: bool = True) -> AttackResult:
     """Run the stages of `version` and return one AttackResult of the worst case.
 
     version: "fast", or AutoAttack's "standard", "plus" and "rand". norm: linf, l2 or l1. attacks: a list of one's own instead:
@@ -39,7 +39,7 @@ def ladder(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
     It takes the strongest point of each image, never the first that fools the mean: half of the draws may have that right.
     config["stages"] holds for each stage its attack, the images it saw, the robust accuracy after it, and its cost; see
     `ladder_text`. early_stop: within a stage, a fooled image is left alone; False takes its strongest point there. A model gets
-    the stages whose needs it has. out: a folder; each stage resumes there.
+    the stages whose needs it has. mask: see run. out: a folder; each stage resumes there.
     """
     eps, norm, draws, batch_size = parse_eps(eps), parse_norm(norm), count(draws, "draws"), count(batch_size, "batch_size")
     if attacks is not None and version not in ("fast", "rand"):
@@ -53,7 +53,8 @@ def ladder(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
     y = checked_labels(y, x, victim.n_classes)
     config = {"attack": "ladder", "eps": eps, "norm": norm, "version": version, "early_stop": early_stop,
               "batch_size": batch_size, "budget": budget, **({"draws": draws} if asked > 1 else {})}
-    task = Task("ladder", attacked, x, y, None, clean, eps, norm, config, seed, eps_flags(eps, norm, victim.bounds, x), batch_size)
+    task = Task("ladder", attacked, x, y, None, clean, eps, norm, config, seed, eps_flags(eps, norm, victim.bounds, x), batch_size,
+                checked_mask(mask, x))
     random, early_stop = randomness(victim, x, y), early_stop and asked == 1     # the edge of the mean fools half of the draws
     stages = _possible(stages, victim, norm, x, task.flags)
     found, rows = _climb(task, stages, early_stop, None if budget is None else budget // asked, out, quiet)
@@ -77,6 +78,7 @@ def _climb(task, stages, early_stop, budget, out, quiet):
             break
         given = stage.settings if early_stop or not takes(stage.attack, "early_stop") else {**stage.settings, "early_stop": False}
         given = {"norm": task.norm, **given} if takes(stage.attack, "norm") else given
+        given = given if task.free is None else {**given, "mask": task.free[at]}
         result = stage.attack(task.model, task.x[at], task.y[at], eps=task.eps, **given, seed=task.seed, batch_size=task.batch_size,
                               budget=left, out=None if out is None else Path(out) / f"stage-{stage.name}", quiet=quiet)
         _take(found, at, result)

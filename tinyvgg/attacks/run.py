@@ -4,23 +4,26 @@ import time
 
 from tinyvgg.attacks.batch import Batch
 from tinyvgg.attacks.checkpoint import Checkpoint
-from tinyvgg.attacks.checks import checked_images, checked_labels, checked_target, count, eps_flags
+from tinyvgg.attacks.checks import checked_images, checked_labels, checked_mask, checked_target, count, eps_flags
 from tinyvgg.attacks.evaluate import recheck
 from tinyvgg.attacks.streams import Streams
 from tinyvgg.attacks.task import Found, Task
 from tinyvgg.attacks.victim import Victim
 from tinyvgg.errors import BudgetError
 from tinyvgg.report.progress import Progress
+from tinyvgg.report.record import sha256_arrays
 from tinyvgg.types import RunOptions
 from tinyvgg.words import OPTIONS, did_you_mean
 
 
 def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settings=None, flags=(), seed=0, batch_size=128,
-        budget=None, labels="true", out=None, quiet=True, callback=None, **unknown):
+        budget=None, minutes=None, mask=None, labels="true", out=None, quiet=True, callback=None, **unknown):
     """Run `attack(batch)` over images x (N, ...) with labels y (N,) and return an AttackResult.
 
     The last line of every attack; these of its settings are every attack's: seed (results depend on it and on each image, not
-    on order or batches), batch_size, budget (queries in all; what was found until then is kept and marked), labels ("true", or
+    on order or batches), batch_size, budget (queries in all) and minutes (of the line, for what `deployed` gives, else of this
+    process): what was found until then is kept and marked; mask (True where an image may change, shaped as one image, with or without
+    its channels, or as all of them; distances count what changed), labels ("true", or
     "predicted" to use the model's own where y is None), out (a folder: finished batches are kept there, a stopped run goes on,
     and the result is saved), quiet (no progress), callback(batch) after each batch.
     target: None, one class (its own images are left out), or labels (N,).
@@ -28,14 +31,17 @@ def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settin
     for option in unknown:
         raise TypeError(f"{name}() got an unexpected keyword argument {option!r}" + _nearest(name, option))
     batch_size = count(batch_size, "batch_size")
-    victim = Victim(model, budget=budget)
+    victim = Victim(model, budget=budget, minutes=minutes)
     x = checked_images(x, victim)
     clean = victim.predictions(x, batch_size)
     y = checked_labels(y, x, victim.n_classes, clean if labels == "predicted" else None)
     target = checked_target(target, y, victim.n_classes)
     config = {"attack": name, "eps": eps, "norm": norm, **(settings or {}), "batch_size": batch_size, "budget": budget}
+    free = checked_mask(mask, x)
+    if free is not None:
+        config["mask"] = {"changeable": float(free.mean()), "sha256": sha256_arrays(free)}
     flags = [*flags, *eps_flags(eps, norm, victim.bounds, x)]
-    task = Task(name, model, x, y, target, clean, eps, norm, config, seed, flags, batch_size)
+    task = Task(name, model, x, y, target, clean, eps, norm, config, seed, flags, batch_size, free)
     store = Checkpoint(out, task)
     found = _attack_all(attack, task, victim, store, quiet, callback)
     result = recheck(task, found)
@@ -63,7 +69,8 @@ def _attack_all(attack, task, victim, store, quiet, callback):
         else:
             started, gradients, asked = time.perf_counter(), victim.gradients, victim.queries
             target = None if task.target is None else task.target[part]
-            batch = Batch(victim, task.x[part], task.y[part], target, streams.take(part), task.clean[part])
+            free = None if task.free is None else task.free[part]
+            batch = Batch(victim, task.x[part], task.y[part], target, streams.take(part), task.clean[part], free)
             whole = _attack_one(attack, batch, task)
             found.put(part, batch)
             found.seconds += time.perf_counter() - started

@@ -14,7 +14,7 @@ from tinyvgg.report.record import sha256_arrays
 
 FEWEST = 16                 # images of a part: fewer waste what a batch saves
 PER_WORKER = 4              # parts for each worker, so that none waits long for another
-BY_IMAGE = ("target", "start", "eps")   # settings that may have a row for each image
+BY_IMAGE = ("target", "start", "mask")  # settings that may have a row for each image
 
 
 def attack_each(place, runs, model, x, y, victims=None):

@@ -23,6 +23,7 @@ class Task:
     seed: int = 0
     flags: list = field(default_factory=list)
     batch_size: int = 128
+    free: np.ndarray | None = None          # which values of x may change
 
 
 class Found:

@@ -1,4 +1,5 @@
 """The model under attack, as an attack sees it: counted, within a budget, its bounds known, its probabilities noticed."""
+import time
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -40,14 +41,17 @@ def as_classifier(logits: Callable[[AnyArray], Any] | None = None, *, bounds: Ra
 
 
 class Victim:
-    """Counts what an attack asks of a model, and raises BudgetError when `budget` images have been asked for.
+    """Counts what an attack asks of a model, and raises BudgetError when `budget` images have been asked for, or `minutes` are over.
 
     queries: images sent through the model; gradients: images whose gradient was computed. Where the model answers with
     probabilities, `logits` gives their logarithm, whose cross-entropy has the same gradient, and `probabilities` is True.
     """
 
-    def __init__(self, model: Any, *, budget=None) -> None:
+    def __init__(self, model: Any, *, budget=None, minutes=None) -> None:
         self.model, self.budget = model, None if budget is None else count(budget, "budget", least=0)
+        if minutes is not None and not (isinstance(minutes, int | float) and 0 < minutes < np.inf):
+            raise OptionError(f"minutes is {minutes!r}; expected a number above 0", "minutes=30")
+        self.minutes, self._began = minutes, time.perf_counter()
         self.bounds, self.n_classes = checked_bounds(model), checked_classes(model)
         answers_of(model)
         self.queries = self.gradients = 0
@@ -79,11 +83,11 @@ class Victim:
 
     def predictions(self, x: Images, batch_size: int = 128):
         """x (N, ...) -> (N,) predicted classes, in batches and outside the count: for looking, not for attacking."""
-        before, self.queries = self.queries, -len(x)
+        before, minutes, self.queries, self.minutes = self.queries, self.minutes, -len(x), None
         try:
             parts = [self.labels(np.clip(x[i : i + batch_size], *self.bounds)) for i in range(0, len(x), batch_size)]
         finally:
-            self.queries = before
+            self.queries, self.minutes = before, minutes
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
     def vjp(self, x: Images, g):
@@ -130,6 +134,10 @@ class Victim:
     def _count(self, n):
         if self.budget is not None and self.queries + n > self.budget:
             raise BudgetError(f"the budget of {self.budget:,} queries is used up", "a larger budget=, or fewer images")
+        if self.minutes is not None:
+            spent = getattr(self.model, "line_seconds", None)           # those of the line, where it keeps them
+            if (time.perf_counter() - self._began if spent is None else spent) >= 60 * self.minutes:
+                raise BudgetError(f"the time of {self.minutes:g} minutes is used up", "more minutes=, or fewer images")
         self.queries += n
 
     def _checked(self, outputs):

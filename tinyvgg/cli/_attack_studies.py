@@ -2,6 +2,8 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
+
 from tinyvgg.errors import MissingExtra, OptionError
 from tinyvgg.open import opened
 
@@ -68,6 +70,36 @@ def steps(arguments, attack, settings, model, x, y, classes):
     return {"rows": rows}, table(["step / eps", *(f"{n} steps" for n in numbers)], cells)
 
 
+def deployed(arguments, attack, settings, model, x, y, classes):
+    """A float network and what was made of it: images of MODEL on each, its own gradients, and by queries."""
+    from tinyvgg import attacks
+    from tinyvgg.attacks.evaluate import replay
+    from tinyvgg.attacks.victim import has_gradients
+    from tinyvgg.cli._classifier import with_gradients
+    from tinyvgg.report.tables import table
+    if not arguments.victims or not all(arguments.victims.split(",")):
+        raise OptionError("deployed needs what was made of MODEL", "--victims light.tvq,virtual:build/light.elf")
+    if attacks.NEEDS[attack.__name__] == "gradients" or "eps" not in settings:
+        raise OptionError(f"deployed attacks by queries within eps; {attack.__name__} does not", "--attack rays or square")
+    eps, common = settings["eps"], {"batch_size": arguments.batch_size, "seed": arguments.seed}
+    made, rows = attacks.pgd(model, x, y, eps=eps, early_stop=False, **common), []
+    for spec in dict.fromkeys([arguments.model, *arguments.victims.split(",")]):
+        with opened(spec, arguments.input_range) as victim:
+            own = with_gradients(victim) if spec != arguments.model else model
+            white = attacks.pgd(own, x, y, eps=eps, early_stop=False, **common) if has_gradients(own) else None
+            line = attacks.deployed(victim, precision=arguments.precision,
+                                    out=_file(arguments, f"answers-{len(rows)}.jsonl") if hasattr(victim, "link") else None)
+            asked = attack(line, x, y, **settings, **common, quiet=arguments.quiet)
+            rows.append({"victim": spec, "clean_accuracy": asked.clean_accuracy, "transferred": replay(victim, made).robust_accuracy,
+                         "white_box": None if white is None else white.robust_accuracy, "by_queries": asked.robust_accuracy,
+                         "queries": int(np.median(asked.queries)), "minutes": line.line_seconds / 60, "precision": line.precision})
+    cells = [[row["victim"], f"{row['clean_accuracy']:.1%}", f"{row['transferred']:.1%}",
+              "-" if row["white_box"] is None else f"{row['white_box']:.1%}", f"{row['by_queries']:.1%}", str(row["queries"]),
+              f"{row['minutes']:.1f}", row["precision"]] for row in rows]
+    head = ["network", "clean", f"images of {arguments.model}", "own gradients", f"by {attack.__name__}", "median queries", "minutes", "answers"]
+    return {"rows": rows, "eps": eps, "n": len(x)}, table(head, cells)
+
+
 def presets(arguments, attack, settings, model, x, y, classes):
     """The student notebook's settings beside corrected ones."""
     from tinyvgg.attacks import presets as module
@@ -77,7 +109,7 @@ def presets(arguments, attack, settings, model, x, y, classes):
     return {"rows": rows}, module.text(rows)
 
 
-STUDIES = {"curve": curve, "transfer": transfer, "matrix": matrix, "steps": steps, "presets": presets}
+STUDIES = {"curve": curve, "transfer": transfer, "matrix": matrix, "steps": steps, "deployed": deployed, "presets": presets}
 
 
 def _common(arguments, settings):

@@ -7,6 +7,7 @@ and what each needs), or one of these studies of --attack (default pgd):
   transfer   the images against other models too: --victims OTHER.h5,THIRD.h5
   matrix     from each class to each other
   steps      step length by number of steps
+  deployed   float network, integers, codebooks, board: images of MODEL on each of --victims, its own gradients, and by queries
   presets    the student notebook's settings beside corrected ones
 eps and step are in the unit of the model's images (for most 0..1, where 8/255 is eight grey levels). With --out, images, result
 and figures are kept there, the same command goes on after a stop, and `tinyvgg evaluate OTHER --data RUN` shows the images to
@@ -18,6 +19,8 @@ without that, and for a board, there are no gradients: square needs only scores,
     tinyvgg attack ladder light_cifar10 --norm l1 --eps 12 --attacks apgd-ce,apgd-t,square
     tinyvgg attack transfer light.h5 --victims base.h5 --data cifar10 --eps 8/255
     tinyvgg attack curve light_cifar10 --eps 0,1/255,2/255,4/255 --workers 2 --out runs/curve
+    tinyvgg attack rays virtual:build/light.elf --precision labels --queries 500 --minutes 60 -n 100 --out runs/rays
+    tinyvgg attack deployed light_cifar10 --victims light.tvq,virtual:build/light.elf --data cifar10 -n 20
     tinyvgg attack square light.tvq --gradients none --data cifar10 --eps 8/255 -n 100
 """
 import argparse
@@ -25,6 +28,8 @@ import inspect
 import re
 import sys
 from pathlib import Path
+
+import numpy as np
 
 from tinyvgg.attacks.checks import below_one_level
 from tinyvgg.attacks.ladder import ladder_text
@@ -87,14 +92,17 @@ def add_arguments(parser, of=None):
                             help="go all the steps and keep the strongest point, not the first that fools (transfer's default)")
     if of is None:
         parser.add_argument("--attack", metavar="NAME", help="of a study: the attack (default pgd)")
-        parser.add_argument("--victims", metavar="A,B", help="of transfer: the other models")
+        parser.add_argument("--victims", metavar="A,B", help="of transfer and deployed: the other models")
         add_workers(parser, ", ".join(SHARED))
     parser.add_argument("--gradients", choices=("straight-through", "none"),
                         help="of an integer model: through its rounding (default), or none, as its C code")
     parser.add_argument("-n", type=int, metavar="N", help="number of test images (default 1000)")
     parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at a time (default 128)")
     parser.add_argument("--budget", type=int, metavar="Q", help="queries in all; then stop and keep what was found")
-    parser.add_argument("--out", metavar="RUN", help="folder for images, result and figures")
+    parser.add_argument("--mask", metavar="M", help="where images may change: TOP,LEFT,HEIGHT,WIDTH of a patch, or a .npy of True and False")
+    parser.add_argument("--minutes", type=float, metavar="M", help="of a board's line (else of this process); then the same")
+    parser.add_argument("--precision", metavar="P", help="what a deployed network answers: logits, scores, bytes (ten, of 8 bits) or labels")
+    parser.add_argument("--out", metavar="RUN", help="folder for images, result and figures; a board's answers are kept there")
     add_common(parser)
 
 
@@ -129,8 +137,14 @@ def run(arguments):
     if name not in attacks.ATTACKS and name not in STUDIES:
         raise OptionError(f"there is no attack {name!r}; expected one of {', '.join([*attacks.ATTACKS, *STUDIES])}"
                           + did_you_mean(name, [*attacks.ATTACKS, *STUDIES, "list"], ATTACKS))
-    if arguments.victims is not None and name != "transfer":
-        raise OptionError(f"--victims belongs to transfer; {name} has none", "the same without --victims")
+    if arguments.victims is not None and name not in ("transfer", "deployed"):
+        raise OptionError(f"--victims belongs to transfer and deployed; {name} has none", "the same without --victims")
+    if arguments.minutes is not None and (name in STUDIES or name == "ladder"):
+        raise OptionError(f"--minutes belongs to one attack; {name} is several", "attack rays or square, with --minutes")
+    if arguments.mask is not None and name in STUDIES:
+        raise OptionError(f"--mask belongs to an attack; {name} is a study, which has none", "the same without --mask")
+    if arguments.precision is not None and name in STUDIES and name != "deployed":
+        raise OptionError(f"--precision belongs to an attack and to deployed; {name} has none", "the same without --precision")
     if (arguments.workers is not None or arguments.dask is not None) and name not in SHARED:
         raise OptionError(f"--workers and --dask belong to {', '.join(SHARED)}; {name} is one attack", f"attack curve --attack {name}"
                           if name in attacks.ATTACKS else "the same without them")
@@ -140,7 +154,7 @@ def run(arguments):
         return _attack(arguments, attacks.ATTACKS[name])
     if arguments.budget is not None:
         raise OptionError(f"--budget belongs to an attack; {name} is a study, which has none", "the same without --budget")
-    inner = arguments.attack or "pgd"
+    inner = arguments.attack or ("rays" if name == "deployed" else "pgd")
     if inner not in attacks.ATTACKS or inner == "ladder" and name == "matrix":
         raise OptionError(f"--attack is {inner!r}; expected one of {', '.join(attacks.ATTACKS)}"
                           + did_you_mean(inner, attacks.ATTACKS, ATTACKS))
@@ -152,7 +166,7 @@ def run(arguments):
         if name in ("matrix", "steps"):
             flags = result["flags"] = below_one_level(parse_eps(settings.get("eps", 0)), model.bounds)
             text = "\n".join([text, *(f"! {flag}" for flag in flags)])
-    if arguments.out and name in ("transfer", "presets"):               # the others keep their rows as they come
+    if arguments.out and name in ("transfer", "presets", "deployed"):   # the others keep their rows as they come
         write_json(Path(arguments.out) / f"{name}.json", result)
     print_result(arguments, result, text)
 
@@ -172,19 +186,60 @@ def _table(rows):
 
 
 def _attack(arguments, function):
-    """Run one attack, save it and its figure, and print the result."""
+    """Run one attack, save it and its figures, and print the result."""
+    from tinyvgg import attacks
+    from tinyvgg.report import attack_plots
     settings = chosen_settings(arguments, function, arguments.name)
     with opened(arguments.model, arguments.input_range) as opened_model:
         model, x, y, classes = model_and_images(arguments, opened_model)
+        if hasattr(model, "link") or arguments.precision is not None:
+            model = attacks.deployed(model, precision=arguments.precision, out=Path(arguments.out) / "answers.jsonl" if arguments.out else None)
+        more = {} if arguments.minutes is None else {"minutes": arguments.minutes}
+        more |= {} if arguments.mask is None else {"mask": patch(arguments.mask, x.shape[1:])}
         result = function(model, x, y, **with_eps(settings, function, model), seed=arguments.seed,
                           batch_size=arguments.batch_size, budget=arguments.budget,
-                          out=arguments.out, quiet=arguments.quiet)
+                          out=arguments.out, quiet=arguments.quiet, **more)
+    found, lines = by_queries(result, model)
     if arguments.out:
         try:
             result.grid(Path(arguments.out) / "images.png", classes=classes)
+            if "success_by_queries" in found:
+                attack_plots.queries({result.name: attacks.success_by_queries(result)}, Path(arguments.out) / "queries.png")
         except MissingExtra as error:
             print(f"tinyvgg: no figure: {error}", file=sys.stderr)
-    print_result(arguments, result.summary(), text_of(result, arguments.out))
+    print_result(arguments, {**result.summary(), **found}, "\n".join([text_of(result, arguments.out), *lines]))
+
+
+def patch(text, shape):
+    """Return the mask that --mask means for images of `shape`: the booleans of a .npy, or a rectangle of the first two axes."""
+    if text.endswith(".npy"):
+        try:
+            return np.load(text, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise OptionError(f"--mask {text} cannot be read: {error}", "np.save of booleans, shaped as one image") from error
+    try:
+        top, left, height, width = (int(part) for part in text.split(","))
+    except ValueError:
+        raise OptionError(f"--mask is {text!r}; expected TOP,LEFT,HEIGHT,WIDTH or a .npy", "--mask 8,8,10,10") from None
+    if len(shape) < 2 or min(top, left) < 0 or min(height, width) < 1 or top + height > shape[0] or left + width > shape[1]:
+        raise OptionError(f"--mask {text} does not lie within images of shape {tuple(shape)}", "--mask 8,8,10,10: rows and columns from the top left")
+    free = np.zeros(shape[:2] if len(shape) > 2 else shape, bool)
+    free[top:top + height, left:left + width] = True
+    return free
+
+
+def by_queries(result, model):
+    """Return ({"success_by_queries", "line"}, lines): of attacks by queries alone within an eps; of a deployed model what it was asked."""
+    from tinyvgg import attacks
+    found, lines = {}, []
+    if attacks.NEEDS.get(result.name) in ("scores", "labels") and result.config.get("eps") is not None:
+        used, share = attacks.success_by_queries(result, 12)
+        found["success_by_queries"] = [{"queries": int(q), "fooled": float(s)} for q, s in zip(used, share, strict=True)]
+        lines.append("fooled by queries  " + ", ".join(f"{row['queries']}: {row['fooled']:.0%}" for row in found["success_by_queries"]))
+    if hasattr(model, "line_seconds"):
+        found["line"] = {"questions": model.asked, "minutes": model.line_seconds / 60, "precision": model.precision}
+        lines.append(f"asked {model.asked:,} different images, {model.line_seconds / 60:.1f} minutes on the line; answers are {model.precision}")
+    return found, lines
 
 
 def chosen_settings(arguments, function, name):

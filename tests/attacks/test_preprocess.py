@@ -1,0 +1,125 @@
+"""Steps between pixels and a model: their values, their derivatives, what they refuse; live models of other frameworks."""
+import numpy as np
+import pytest
+
+from tinyvgg import attacks
+from tinyvgg.errors import GradientError, OptionError, ShapeError, TinyVGGError
+
+
+def test_normalised_pixels_are_attacked_in_pixels(toy):
+    """A twin of the network that takes (x - mean) / deviation, behind that step, is the network."""
+    model, x, y = toy
+    mean, deviation = np.float32([0.4, 0.5, 0.6]), np.float32([0.2, 0.25, 0.3])
+    twin = attacks.as_classifier(lambda z: model.logits(z * deviation + mean), bounds=(-9, 9), n_classes=6,
+                                 vjp=lambda z, g: model.vjp(z * deviation + mean, g) * deviation, name="twin")
+    victim = attacks.preprocessed(twin, attacks.normalise(mean, deviation))
+    found, expected = (attacks.pgd(m, x[:12], y[:12], eps="12/255", steps=5) for m in (victim, model))
+    np.testing.assert_allclose(found.x_adv, expected.x_adv, atol=1e-5)
+    assert found.norms["linf"].max() <= 12 / 255 and found.model_identity["preprocessed"][0]["step"] == "_normalised"
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (9, 5), (5, 13), (1, 1)])
+def test_resizing_is_linear_and_back_is_its_transpose(shape):
+    g = np.random.default_rng(0)
+    x, dy = g.random((2, 5, 7, 3)), g.random((2, *shape, 3))
+    z, back = attacks.resize(*shape)(x)
+    assert z.shape == dy.shape and np.vdot(dy, z) == pytest.approx(np.vdot(back(dy), x))
+    np.testing.assert_allclose(attacks.resize(*shape)(np.full((1, 5, 7, 1), 0.3))[0], 0.3)
+    np.testing.assert_allclose(attacks.resize(5, 7)(x)[0], x)
+
+
+def test_resizing_is_that_of_pytorch():
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).random((2, 5, 7, 3))
+    for shape in ((10, 14), (3, 4)):
+        peer = torch.nn.functional.interpolate(torch.tensor(x.transpose(0, 3, 1, 2)), shape, mode="bilinear", align_corners=False)
+        np.testing.assert_allclose(attacks.resize(*shape)(x)[0], peer.numpy().transpose(0, 2, 3, 1), atol=1e-12)
+
+
+def test_jpeg_goes_straight_through(toy):
+    pytest.importorskip("PIL")
+    model, x, y = toy
+    z, back = attacks.jpeg(50)(x[:4])
+    assert 0 < np.abs(z - x[:4]).mean() < 0.2 and back(z) is z
+    victim = attacks.preprocessed(model, attacks.jpeg(90))
+    found = attacks.pgd(victim, x[:8], y[:8], eps=0.25, steps=8)
+    assert found.robust_accuracy < found.clean_accuracy and found.within.all()
+
+
+def test_steps_one_after_another_are_the_chain(make_linear):
+    """Of a linear model the gradient tells the change exactly."""
+    model, draws = make_linear(192, 6), np.random.default_rng(1)
+    victim = attacks.preprocessed(model, attacks.resize(16, 16), attacks.normalise(0.1, 3), attacks.resize(8, 8))
+    x, d = draws.uniform(0.3, 0.7, (2, 3, 8, 8, 3)).astype(np.float32)
+    g = draws.standard_normal((3, 6)).astype(np.float32)
+    change = (g * (victim.logits(d) - victim.logits(x))).sum()
+    assert change == pytest.approx((victim.vjp(x, g) * (d - x)).sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize(("make", "error", "words"), [
+    (lambda: attacks.normalise(0.5, 0), OptionError, "a deviation is not above 0"),
+    (lambda: attacks.normalise([[1]], 1), ShapeError, "mean or deviation has shape"),
+    (lambda: attacks.resize(0, 8), ShapeError, "to 0 x 8"),
+    (lambda: attacks.jpeg(0), OptionError, "quality is 0"),
+])
+def test_mistakes(make, error, words):
+    if "quality" in words:
+        pytest.importorskip("PIL")
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_a_step_without_back_is_refused(toy):
+    model, x, y = toy
+    with pytest.raises(GradientError, match="returns images alone"):
+        attacks.pgd(attacks.preprocessed(model, lambda z: z), x[:2], y[:2], eps=0.1)
+    with pytest.raises(OptionError, match="no step was given"):
+        attacks.preprocessed(model)
+
+
+def test_a_network_of_pytorch(toy):
+    """Ours and its copy there: the same logits and gradients, the same attack."""
+    torch = pytest.importorskip("torch")
+    model, x, y = toy
+    conv, _, _, dense, last = model.layers[1:]
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Flatten(),
+                              torch.nn.Linear(128, 24), torch.nn.ReLU(), torch.nn.Linear(24, 6))
+    kernel = dense.parameters["kernel"].reshape(4, 4, 8, 24).transpose(2, 0, 1, 3).reshape(128, 24)
+    with torch.no_grad():
+        for part, weight, bias in ((net[0], conv.parameters["kernel"].transpose(3, 2, 0, 1), conv.parameters["bias"]),
+                                   (net[4], kernel.T, dense.parameters["bias"]), (net[6], last.parameters["kernel"].T, last.parameters["bias"])):
+            part.weight.copy_(torch.tensor(weight.copy()))
+            part.bias.copy_(torch.tensor(bias.copy()))
+    with pytest.raises(OptionError, match="training mode"):
+        attacks.from_torch(net)
+    victim = attacks.from_torch(net.eval())
+    assert victim.n_classes == 6
+    np.testing.assert_allclose(victim.logits(x[:9]), model.logits(x[:9]), atol=1e-4)
+    found, expected = (attacks.pgd(m, x[:12], y[:12], eps="12/255", steps=5) for m in (victim, model))
+    np.testing.assert_allclose(found.x_adv, expected.x_adv, atol=1e-4)
+    assert found.model_identity["sha256"] and net[0].weight.grad is None
+
+
+def test_what_is_no_network_of_pytorch():
+    pytest.importorskip("torch")
+    with pytest.raises(OptionError, match="from_torch was given a int"):
+        attacks.from_torch(3)
+
+
+def test_a_model_of_keras(toy):
+    keras = pytest.importorskip("keras")
+    model, x, y = toy
+    layers = keras.layers
+    peer = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(8, 3, activation="relu", padding="same"), layers.MaxPooling2D(),
+                             layers.Flatten(), layers.Dense(24, activation="relu"), layers.Dense(6, activation="softmax")])
+    peer.set_weights(model.get_weights())
+    victim = attacks.from_keras(peer)
+    np.testing.assert_allclose(victim.logits(x[:9]), model.logits(x[:9]), atol=1e-4)
+    np.testing.assert_allclose(np.asarray(peer(x[:9])).sum(axis=1), 1, atol=1e-5)
+    found, expected = (attacks.pgd(m, x[:12], y[:12], eps="12/255", steps=5) for m in (victim, model))
+    np.testing.assert_allclose(found.x_adv, expected.x_adv, atol=1e-4)
+
+
+def test_what_is_no_model_of_keras():
+    with pytest.raises(TinyVGGError, match="from_keras was given a int"):
+        attacks.from_keras(3)
