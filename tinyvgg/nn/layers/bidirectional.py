@@ -1,9 +1,12 @@
 """Bidirectional (Schuster and Paliwal 1997): a recurrent layer along a series and another against it, as Keras joins them."""
+from typing import Any, Unpack
+
 import numpy as np
 
 from tinyvgg.errors import FormatError, OptionError, ShapeError
 from tinyvgg.nn.layers.base import Layer, choice
 from tinyvgg.nn.layers.recurrent import GRU, LSTM, SimpleRNN, _Recurrent
+from tinyvgg.types import LayerOptions
 
 SIDES = ("forward", "backward")
 KINDS = {"LSTM": LSTM, "GRU": GRU, "SimpleRNN": SimpleRNN}
@@ -20,7 +23,7 @@ class Bidirectional(Layer):
 
     options = ("layer", "backward_layer", "merge_mode")
 
-    def __init__(self, layer, merge_mode="concat", backward_layer=None, **common):
+    def __init__(self, layer: Any, merge_mode: str = "concat", backward_layer: Any = None, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         first = _recurrent(layer)
         second = _recurrent({"class_name": type(first).__name__, "config": {**first.get_config(), "go_backwards": not first.go_backwards}}

@@ -115,7 +115,7 @@ class SimpleRNN(_Recurrent):
                "go_backwards", "return_state", "stateful")
     gates, states = 1, 1
 
-    def __init__(self, units, activation="tanh", **common):
+    def __init__(self, units: int, activation: Any = "tanh", **common: Any) -> None:
         super().__init__(units, activation, **common)
 
     def step(self, x, state):
