@@ -67,7 +67,8 @@ class Defended:
         """
         if not callable(getattr(self.model, "vjp", None)):
             raise GradientError(f"{type(self.model).__name__} has no gradients behind the defence", "attacks.square")
-        seen, total = [], 0.0
+        seen: list[Any] = []
+        total: Any = 0.0
 
         def noted(logits):
             seen.append(logits)
