@@ -1,8 +1,9 @@
 """The plans of light and ResNet-8 held against an earlier commit's and other vendors' times, under the same calibrated flash model.
 
     tinyvgg compress light_cifar10 --scheme int8 --data cifar10 --out light.tvq         # and resnet8_cifar10 to resnet8.tvq
+    tinyvgg compress light_cifar10 --scheme coded --flash 142500 --data cifar10 --out coded.tvq
     git worktree add /tmp/before ca20f1d
-    python benchmarks/cortex_m4_bars.py light.tvq resnet8.tvq --before /tmp/before --json benchmarks/results/cortex_m4_bars.json
+    python benchmarks/cortex_m4_bars.py light.tvq resnet8.tvq --coded coded.tvq --before /tmp/before --json benchmarks/results/cortex_m4_bars.json
 
 The earlier commit plans and builds its fastest image, kernels in SRAM2, and that of the least RAM, with its own code; all run on this
 virtual board. Each row says the milliseconds, what they are held against, the ratio, flash, RAM and arena, and how many of --images N
@@ -32,8 +33,10 @@ from tinyvgg.report.tables import table
 ST_MS = 165.1               # X-CUBE-AI 9.0, MLPerf Tiny v1.2, measured on the NUCLEO-L4R5ZI
 LEEWAY = 512                # bytes above the least RAM that the formulas find
 # (model, what, bank, budgets or None for the least RAM)
+CODED = ("light", "coded", "dual", {"flash": 185_000})
 PLANS = [("light", "fastest", "dual", {}), ("light", "fastest", "single", {}),
          ("light", "480 KB of flash", "dual", {"flash": 480_000}), ("light", "smallest RAM", "dual", None),
+         CODED,
          ("resnet8", "fastest", "dual", {}), ("resnet8", "fastest", "single", {}),
          ("resnet8", "ST's memory", "single", {"flash": 193_000, "ram": 57_000})]
 BEFORE = """
@@ -49,7 +52,7 @@ least = min(p.ram_bytes for p in Planner(model.graph, load_table("stm32l4r9i-dis
 for name, budget, code in (("before", {}, "sram2"), ("least", {"ram": least + 512}, "flash")):
     build_network(apply_plan(model, make_plan(model, compiler=compiler, **budget).plan), out, name=name, compiler=compiler, code=code)
 """
-COMMAND = "python benchmarks/cortex_m4_bars.py light.tvq resnet8.tvq --before CHECKOUT"
+COMMAND = "python benchmarks/cortex_m4_bars.py light.tvq resnet8.tvq --coded coded.tvq --before CHECKOUT"
 
 
 def main():
@@ -57,6 +60,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("light", type=Path, help="the light net as int8 .tvq")
     parser.add_argument("resnet8", type=Path, help="ResNet-8 as int8 .tvq")
+    parser.add_argument("--coded", type=Path, metavar="FILE", help="the light net as coded .tvq (default: no such row)")
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="checkout of the commit to compare with (default: no ratios)")
     parser.add_argument("--compiler", default="zig", choices=("zig", "gcc"))
     parser.add_argument("--data", default="cifar10", help="images (default cifar10)")
@@ -70,7 +74,10 @@ def main():
             path = getattr(arguments, name)
             before = earlier(arguments.before, path, Path(folder), arguments.compiler, x) if arguments.before else {}
             for row in [plan for plan in PLANS if plan[0] == name]:
-                rows.append(measured(load_model(path), row, arguments.compiler, Path(folder), x, before))
+                model = arguments.coded if row == CODED else path
+                if model is None:
+                    continue
+                rows.append(measured(load_model(model), row, arguments.compiler, Path(folder), x, before))
                 print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     print(table(["plan", "bank", "ms", "before", "ratio", "flash", "RAM", "arena", "as simulated"], [cells(r) for r in rows]))
     if arguments.json:
