@@ -73,6 +73,8 @@ def test_attack_of_a_compressed_model(files, capsys, scheme):
     (["--scheme", "int4", "--data", "DATA"], "there is no scheme 'int4'"),
     (["--scheme", "int8", "--data", "DATA", "--flash", "10K"], "only auto takes one"),
     (["--scheme", "auto", "--data", "DATA", "--flash", "ten"], "a size of 'ten'"),
+    (["--scheme", "coded", "--data", "DATA"], "needs a budget of bytes"),
+    (["--scheme", "coded", "--data", "DATA", "--flash", "100"], "the least is"),
     (["--scheme", "auto", "--data", "DATA", "--flash", "100"], "the least is"),
     (["--scheme", "int8", "--data", "DATA", "--calibration-images", "0"], "0 calibration images"),
     (["--scheme", "int8", "--data", "nowhere"], "nowhere"),
