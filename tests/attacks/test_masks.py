@@ -11,7 +11,8 @@ from tinyvgg.errors import OptionError
 ATTACKS = {"noise": {"eps": 0.5}, "fgsm": {"eps": 0.5}, "pgd": {"eps": 0.5, "steps": 5, "random_start": True},
            "mifgsm": {"eps": 0.5, "steps": 3}, "apgd": {"eps": 6.0, "norm": "l1", "steps": 12},
            "apgd_t": {"eps": 1.5, "norm": "l2", "steps": 5, "targets": 1},
-           "fab": {"steps": 3, "targets": 1}, "deepfool": {"steps": 5}, "cw": {"steps": 30, "searches": 1, "constant": 100.0, "rate": 0.1}, "fmn": {"steps": 5},
+           "fab": {"steps": 3, "targets": 1}, "deepfool": {"steps": 5}, "cw": {"steps": 30, "searches": 1, "constant": 100.0, "rate": 0.1},
+           "fmn": {"steps": 5},
            "square": {"eps": 0.5, "queries": 10}, "hopskipjump": {"steps": 1, "draws": 5, "tries": 5}, "rays": {"queries": 10},
            "ladder": {"eps": 0.5, "attacks": ["fgsm", "noise"]}}
 

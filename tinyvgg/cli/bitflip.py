@@ -213,6 +213,8 @@ def _search_seeds(arguments, store, train, test, settings):
     from tinyvgg import faults
     if arguments.defence or arguments.patch:
         raise OptionError("--defence and --patch are of one plan; --seeds makes several", "one of them by bitflip apply --plan RUN/seed-0")
+    if arguments.seeds < 1:
+        raise OptionError(f"--seeds is {arguments.seeds}; expected 1 or more", "--seeds 5")
     before = store.accuracy(*test)
     rows = faults.search_seeds(store, train, test, seeds=arguments.seeds, images=arguments.images, executor=arguments.place, **settings)
     summary = faults.by_flips(rows, before)
