@@ -62,8 +62,8 @@ def save(arguments, rows, dataset):
     command = "python benchmarks/interop/attack_strength.py " + " ".join(f"--model {m}" for m in arguments.model or [])
     peers = {name: version(name) for name in ("torch", "foolbox", "adversarial-robustness-toolbox", "torchattacks")}
     write_json(arguments.out, {"command": f"{command} --data {arguments.data} -n {arguments.n} --near {arguments.near} --work "
-                               f"{arguments.work}".replace("  ", " "), "data": dataset.name, "versions": {**versions(), **peers},
-                               "rows": rows})
+                               f"{arguments.work} --ladders {arguments.ladders}".replace("  ", " "), "data": dataset.name,
+                               "versions": {**versions(), **peers}, "rows": rows})
 
 
 def text(row):

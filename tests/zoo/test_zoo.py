@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tinyvgg import cli, data, errors, models, zoo
+from tinyvgg.attacks.identity import model_sha256
 from tinyvgg.report.record import sha256_arrays
+from tinyvgg.zoo import facts
 from tinyvgg.zoo.pack import main, pack
 
 
@@ -214,3 +216,30 @@ def test_the_teachers_commands(tmp_path, monkeypatch):
     assert "--resume" in teacher.commands("cifar10", tmp_path, False)[0]
     monkeypatch.setattr(teacher.cli, "main", lambda words: 3)
     assert teacher.main(["--runs", str(tmp_path)]) == 3
+
+
+def test_facts_are_added_to_a_card(tmp_path, monkeypatch, capsys):
+    """python -m tinyvgg.zoo.facts: original images, and a ladder on this very network only."""
+    pack(a_run(tmp_path / "run"), "small", "shapes", folder=tmp_path)
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    x, y = data.load("shapes").part("test", 16)
+    (tmp_path / "samples").mkdir()
+    for i, image in enumerate(x):
+        (tmp_path / "samples" / f"s{i}.bin").write_bytes(image.tobytes())
+    (tmp_path / "samples" / "y_labels.csv").write_text("".join(f"s{i}.bin,10,{label}\n" for i, label in enumerate(y)))
+    facts.main(["small", "--originals", f"mlperf-ic:{tmp_path}/samples"])
+    found = zoo.card("small")["originals"]
+    assert found["n"] == 16 and found["standard_error"] == pytest.approx((16 * found["accuracy"] * (1 - found["accuracy"])) ** 0.5)
+    assert f"{round(16 * found['accuracy'])} of 16 (standard error" in (tmp_path / "small.md").read_text()
+    result = {"command": "tinyvgg attack ladder small --eps 4/255", "n": 16, "clean_accuracy": 0.5, "robust_accuracy": 0.25,
+              "robust_accuracy_interval": [0.1, 0.5], "model_sha256": model_sha256(zoo.load("small")), "more": 1}
+    (tmp_path / "ladder.json").write_text(json.dumps(result))
+    for _ in range(2):
+        facts.main(["small", "--ladder", str(tmp_path / "ladder.json")])
+    assert [row["robust_accuracy"] for row in zoo.card("small")["ladders"]] == [0.25] and zoo.card("small")["originals"] == found
+    assert "| left by `tinyvgg attack ladder small --eps 4/255` | 25.0 % of 16 images" in (tmp_path / "small.md").read_text()
+    for wrong in ({**result, "model_sha256": "0" * 64}, {**result, "command": "tinyvgg attack pgd small"}, {"n": 3}):
+        (tmp_path / "ladder.json").write_text(json.dumps(wrong))
+        with pytest.raises(SystemExit) as stop:
+            facts.main(["small", "--ladder", str(tmp_path / "ladder.json")])
+        assert stop.value.code == 2 and capsys.readouterr().err.startswith("tinyvgg: ")

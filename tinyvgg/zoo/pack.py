@@ -139,10 +139,23 @@ def page(card):
             f"| | |\n|---|---|\n"
             f"| test accuracy | {100 * test['accuracy']:.2f} % of {test['n']:,} images (95 % interval {low_high}) |\n"
             f"| test loss | {test['loss']:.4f} |\n| expected calibration error | {test['ece']:.4f} |\n"
-            f"| per class, % | {classes} |\n| training images | {card['data']['train_images']:,} |\n"
+            f"| per class, % | {classes} |\n{_facts(card)}| training images | {card['data']['train_images']:,} |\n"
             f"| hours | {card['hours']} |\n| seed | {card['seed']} |\n| SHA-256 | `{card['sha256']}` |\n{teachers}\n"
             f"Data: {card['data']['name']}. {card['data']['note']}\n\nTrained{threads} by\n\n    {commands}\n\n"
             f"and evaluated by `tinyvgg evaluate {card['name']} --data DATA`.\n")
+
+
+def _facts(card):
+    """The rows of a page that tinyvgg.zoo.facts gave a card."""
+    rows, original = "", card.get("originals")
+    if original:
+        right, n = round(original["accuracy"] * original["n"]), original["n"]
+        rows += f"| original images (MLPerf Tiny's samples) | {right} of {n} (standard error {original['standard_error']:.1f} images) |\n"
+    for ladder in card.get("ladders", []):
+        low, high = (100 * v for v in ladder["robust_accuracy_interval"])
+        rows += (f"| left by `{ladder['command']}` | {100 * ladder['robust_accuracy']:.1f} % of {ladder['n']:,} images (95 % interval {low:.1f} to "
+                 f"{high:.1f}), {100 * ladder['clean_accuracy']:.1f} % before |\n")
+    return rows
 
 
 def table():
