@@ -3,7 +3,7 @@
 minmax       the least and largest value met
 percentile   leave out the outermost 0.01 % on either side
 error        the range whose 256 levels give the least squared error over the values met (also called MSE calibration)
-steady       percentile over all of the images, each end then taken to the nearest of four steps an octave: images drawn anew give the
+steady       percentile over all of the images, each end then taken to the nearest of two steps an octave: images drawn anew give the
              same ranges in most tensors, and with them the same integers; the others' rounding changes as a whole with any range
 """
 
@@ -19,7 +19,7 @@ METHODS = ("minmax", "percentile", "error")  # those that "best" chooses among
 STEADY = "steady"
 BINS = 2048
 OUTERMOST = 1e-4
-STEPS = 4  # an octave, of steady
+STEPS = 2  # an octave, of steady
 COUNTED = 128  # images that histograms are of
 BATCH = 64
 
