@@ -59,7 +59,7 @@ static inline void four_channels(const uint8_t *const *pixels, const uint8_t *pa
     sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
 }
 
-/* A filter a channel and no pool. */
+/* A filter a channel and no pool but one of single results, which may skip some. */
 static void by_fours(const tv_depthwise_u8_layer *layer, const uint8_t *x, const int8_t *weights, uint8_t *y)
 {
     const tv_window *w = &layer->window;
@@ -68,7 +68,8 @@ static void by_fours(const tv_depthwise_u8_layer *layer, const uint8_t *x, const
     const uint8_t *pixels[TV_TAPS];
     for (uint32_t row = 0; row < w->out_height; row++)
         for (uint32_t column = 0; column < w->out_width; column++) {
-            const int inside = pixels_of(w, x, row, column, padded, pixels);
+            const uint32_t top = row * w->pool_stride_y, left = column * w->pool_stride_x;
+            const int inside = pixels_of(w, x, top, left, padded, pixels);
             uint32_t c = 0;
             for (; c + 4 <= filters; c += 4) {
                 int32_t sums[4];
@@ -76,7 +77,7 @@ static void by_fours(const tv_depthwise_u8_layer *layer, const uint8_t *x, const
                 else four_channels(pixels, padded, weights, taps, filters, c, 0, sums);
                 for (uint32_t i = 0; i < 4; i++) *y++ = tv_usat8(tv_finish(&layer->tail, c + i, sums[i]));
             }
-            for (; c < filters; c++) *y++ = tv_usat8(tv_finish(&layer->tail, c, correlate(layer, x + c, weights + c, row, column)));
+            for (; c < filters; c++) *y++ = tv_usat8(tv_finish(&layer->tail, c, correlate(layer, x + c, weights + c, top, left)));
         }
 }
 
