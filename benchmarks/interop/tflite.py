@@ -65,8 +65,8 @@ def main():
             print(f"{rows[-1]['file']}: {rows[-1]['result']}", file=sys.stderr, flush=True)
         rows += [recorded(*map(Path, arguments.vectors.split(",")))] if arguments.vectors else []
         written = exported(python, folder / "ours", arguments.exports.split(","), arguments.data, arguments.n)
-    write_json(arguments.results, {"command": "python benchmarks/interop/tflite.py", "count": arguments.count, "data": arguments.data,
-                                   "n": arguments.n, "versions": versions(), "read": rows, "written": written})
+    write_json(arguments.results, {"command": "python benchmarks/interop/tflite.py", "data": arguments.data, "versions": versions(),
+                                   "files": len(rows), "equal": sum(r["ok"] for r in rows), "read": rows, "written": written})
     report(rows, written, arguments.json)
     return 0 if all(r["ok"] for r in rows + written) else 1
 
@@ -144,8 +144,8 @@ def exported(python, folder, names, spec, count):
             kept[file] = bare, x, bits
         print(f"{name} is written", file=sys.stderr, flush=True)
     child(python, "run", folder, *kept)
-    return [{"file": name, "kind": "written", "layers": 0, "bits": bits} | judged(model, x, folder / name, bits)
-            for name, (model, x, bits) in kept.items()]
+    return [{"file": name.rsplit("_", 1)[0], "kind": f"written, {bits} bits", "layers": 0, "bits": bits}
+            | judged(model, x, folder / name, bits) for name, (model, x, bits) in kept.items()]
 
 
 def judged(model, x, path, bits):
@@ -155,7 +155,8 @@ def judged(model, x, path, bits):
     same = float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
     unit = last.scale if bits == 8 else float(np.ptp(ours)) / 255
     units = np.abs(ours - theirs) / unit
-    found = {"ok": same >= LABELS and units.max() <= UNITS, "labels": same, "units": float(units.max()), "mean_units": float(units.mean())}
+    found = {"ok": bool(same >= LABELS and units.max() <= UNITS), "n": len(x), "labels": same, "units": float(units.max()),
+             "mean_units": float(units.mean())}
     alone = ""
     if bits == 8:
         found["labels_of_8_bits_alone"] = float((np.rint(ours / last.scale).argmax(axis=1) == ours.argmax(axis=1)).mean())
