@@ -143,6 +143,21 @@ def test_the_rules_of_x_cube_ai_count_it(small, capsys):
     assert rows["logits"] == ("dense", 35, 35, 30 + 20) and rows["Identity"][2] == 75
     assert main(["analyze", str(small), "--rules", "xcubeai"]) == 0
     assert f"{found.weights_bytes:,} weights" in capsys.readouterr().out
+    assert main(["analyze", str(small), "--rules", "xcubeai", "--compression", "high"]) == 2
+    assert "8-bit weights stay what they are" in capsys.readouterr().err
+
+
+def test_the_ends_that_are_floats_are_conversions(tmp_path):
+    """As reports count them: two MACC for each value between floats and levels."""
+    from tinyvgg.analyze import analyze
+    s, path = Sketch(), tmp_path / "floats.tflite"
+    x = s.tensor("x", (1, 12))
+    q = s.add("QUANTIZE", [x], s.tensor("net/levels", (1, 12), "int8", scale=0.1, zero=3))
+    w = s.constant("w", np.ones((5, 12), np.int8), scale=0.01, zero=0)
+    y = s.add("FULLY_CONNECTED", [q, w, None], s.tensor("net/out", (1, 5), "int8", scale=0.1, zero=3), **DENSE)
+    path.write_bytes(s.bytes(x, s.add("DEQUANTIZE", [y], s.tensor("net/real", (1, 5)))))
+    found = analyze(io.load_model(path))
+    assert [(row.kind, row.macc) for row in found.layers] == [("conversion", 24), ("dense", 65), ("conversion", 10)]
 
 
 def test_nine_bits_are_simulated_and_refused_as_c(tmp_path):

@@ -1,13 +1,13 @@
 """Write a Keras file that the other version opens too, from a Keras file or a float .tflite
 
 OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description, a zoo
-entry, or a .tflite of floats; or OUT ends in .tflite, and IN is an int8 model (.tvq). Says what it changed. With --for x-cube-ai,
-OUT is what ST's tool of version 10 and below reads; --data and --validation
-also write the two arrays that its "Validation inputs" and "Validation outputs" want.
+entry, or a .tflite of floats; or OUT ends in .tflite, and IN is an int8 model (.tvq), whose logits get 8 bits, or 16 with
+--logits 16. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and
+--validation also write the two arrays that its "Validation inputs" and "Validation outputs" want.
 
     tinyvgg convert keras2.h5 both.h5
     tinyvgg convert model.tflite model.h5
-    tinyvgg convert light.tvq light.tflite
+    tinyvgg convert light.tvq light.tflite --logits 16
     tinyvgg convert light.h5 st.h5 --for x-cube-ai --data cifar10 --validation X.npy,Y.npy -n 100
 """
 from tinyvgg.cli._common import add_common, note, print_result

@@ -416,10 +416,10 @@ def _softmax(network, op):
 
 
 RULES = {
+    **dict.fromkeys(tables.FUNCTIONS, _function),
     "CONV_2D": _conv2d, "DEPTHWISE_CONV_2D": _depthwise, "FULLY_CONNECTED": _dense, "MEAN": _mean, "MAX_POOL_2D": _max_pool,
     "AVERAGE_POOL_2D": _average_pool, "RESHAPE": _reshape, "SQUEEZE": _reshape, "EXPAND_DIMS": _reshape, "PAD": _pad, "PADV2": _pad,
     "RESIZE_NEAREST_NEIGHBOR": _resize, "CONCATENATION": _concatenate, "ADD": _two, "SUB": _two, "MUL": _two, "PRELU": _prelu,
     "MAXIMUM": _limit, "MINIMUM": _limit,
     "QUANTIZE": _quantise, "DEQUANTIZE": _dequantise, "SOFTMAX": _softmax,
-    **dict.fromkeys(tables.FUNCTIONS, _function),
 }
