@@ -22,7 +22,7 @@ extensions = ["myst_nb" if NOTEBOOKS else "myst_parser", "sphinx.ext.autodoc"]
 nb_execution_mode = os.environ.get("TINYVGG_NOTEBOOKS", "auto")
 nb_execution_timeout = 900
 nb_merge_streams = True
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["dollarmath", "deflist"]
 if NOTEBOOKS and nb_execution_mode != "off":
     os.environ.setdefault("TINYVGG_PIECES", str(ROOT / "docs" / "course" / "teacher" / "mine.py"))
     os.environ.setdefault("TINYVGG_COURSE", str(ROOT / "docs" / "_build" / "course"))
@@ -72,16 +72,6 @@ def links_out_of_docs(app, docname, source):
     if NOTEBOOKS and docname in ("course/index", "notebooks/index"):
         pages = sorted(path.stem for path in (ROOT / "docs" / posixpath.dirname(docname)).glob("[1-9]-*.ipynb"))
         source[0] += "\n```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```\n"
-    if docname == "command-line":
-        source[0] += "".join(f"\n## {verb}\n\n```text\n{text}\n```\n" for verb, text in help_of_verbs().items())
-
-
-def help_of_verbs():
-    """{verb: its docstring} of every verb, as `tinyvgg VERB --help` begins."""
-    import importlib
-
-    from tinyvgg import cli
-    return {verb: importlib.import_module(f"tinyvgg.cli.{verb}").__doc__.strip() for verb in cli.verbs()}
 
 
 def setup(app):

@@ -1,13 +1,15 @@
 """What is typed in a REPL or a notebook answers in a line or two, not in arrays."""
+import base64
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 
-from tinyvgg import attacks, codegen, data, faults, nn, quant
+from tinyvgg import attacks, codegen, data, faults, nn, quant, zoo
 from tinyvgg.analyze import analyze, look
 from tinyvgg.nn import layers as L
-from tinyvgg.report.shown import brief, briefly
+from tinyvgg.report.shown import brief, briefly, strip
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,26 @@ def test_a_repr_is_short(results):
 def test_notebooks_get_a_table_not_arrays(results):
     assert "conv2d" in results["model"]._repr_html_() and "<pre>" in results["model"]._repr_html_()
     assert "robust" in results["attack"]._repr_html_() and "array" not in results["attack"]._repr_html_()
+
+
+def test_notebooks_get_pictures(results):
+    for what in ("attack", "data"):
+        assert "<img" not in results[what]._repr_html_() or "data:image/png;base64," in results[what]._repr_html_()
+    assert "data:image/png;base64," in results["attack"]._repr_html_() and "<th" in results["data"]._repr_html_()
+    assert strip([np.zeros((2, 5))], (0, 1)) == "" and strip([np.zeros((2, 5, 5, 2))], (0, 1)) == ""
+
+
+def test_a_strip_is_a_png_of_the_images():
+    image = pytest.importorskip("matplotlib.image", reason="reads the PNG back")
+    x = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    data = strip([x, 255 - x], (0, 255)).split("base64,")[1].split("'")[0]
+    pixels = np.rint(255 * image.imread(io.BytesIO(base64.b64decode(data)))[..., :3])
+    assert pixels.shape == (12, 12, 3) and (pixels[1:5, 1:5] == x[0]).all() and (pixels[7:11, 7:11] == 255 - x[1]).all()
+
+
+def test_a_card_is_a_dict_that_shows_itself():
+    card = zoo.card("light_cifar10")
+    assert isinstance(card, dict) and repr(card).startswith("<Card ") and len(repr(card)) < 160 and "sha256" in card._repr_html_()
 
 
 def test_brief():

@@ -57,6 +57,8 @@ class FitOptions(TypedDict, total=False):
     average: Any
     callbacks: Any
     batch_hook: Callable[..., Any] | None
+    class_weight: Any
+    sample_weight: Any
     seed: int
     out: PathLike | None
     resume: bool

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 
+from tests.cli.json_schema import check
 from tinyvgg.board import Board
 from tinyvgg.cli import main
 
@@ -16,7 +17,7 @@ def test_demo(tmp_path, capsys):
     pytest.importorskip("ziglang")
     pytest.importorskip("unicorn")
     assert main(["board", "demo", "--out", str(tmp_path), "--json", "--quiet", "-n", "3"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = check(json.loads(capsys.readouterr().out))
     assert result["n"] == 3 and result["clock_hz"] == 120_000_000 and result["image"]["flash_bytes"] == result["flash_bytes"]
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".bin", ".elf", ".hex", ".map"]
     assert main(["board", "demo", "--out", str(tmp_path), "--quiet", "-n", "1"]) == 0
@@ -25,7 +26,7 @@ def test_demo(tmp_path, capsys):
 
 def test_info(url, capsys):
     assert main(["board", "info", "--port", url, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["model"] == "demonstration"
+    assert check(json.loads(capsys.readouterr().out))["model"] == "demonstration"
 
 
 def test_run(demonstration):

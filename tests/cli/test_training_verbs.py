@@ -66,8 +66,10 @@ def test_same_command_same_weights(run, cifar, tmp_path, capsys):
 
 
 def test_resume_refuses_other_settings(run, capsys):
-    assert call("train", "--resume", "--out", run, "--epochs", 5) == 2
-    assert "began with --epochs 2; it cannot go on with 5" in capsys.readouterr().err
+    assert call("train", "--resume", "--out", run, "--batch-size", 5) == 2
+    assert "cannot go on with 5" in capsys.readouterr().err
+    assert call("train", "--resume", "--out", run, "--epochs", 1) == 2
+    assert "began with --epochs 2; it cannot go on with 1" in capsys.readouterr().err
     assert call("train", *SMALL, "--out", run, "--data", "shapes") == 2
     assert "holds a run already" in capsys.readouterr().err
     assert call("train", "--resume", "--out", run, "--data", "shapes") == 2

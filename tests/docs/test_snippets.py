@@ -1,5 +1,4 @@
 """Every snippet and every command of README and docs runs, or says why it does not."""
-import importlib.util
 import re
 
 import numpy as np
@@ -12,6 +11,7 @@ from tinyvgg import cli
 # Pages whose commands the usual suite runs: those of up to five seconds of one core, measured, and the README, of half a minute.
 USUAL = ("README", "adding-a-board", "command-line", "cortex-m4", "integer-model", "keras-files", "x-cube-ai")
 DIFFER = ("board", "validate"), ("crosscheck", "report.txt"), ("crosscheck", "App")     # a random network, another's report: 1
+ALONE = ("examples",)               # pages whose snippets each stand alone
 # Training and test images: a command of attacks.md holds 1,000 out; the README trains 30 epochs, and shows a board all test images.
 IMAGES = {"attacks": (1100, 40), "README": (160, 12)}
 
@@ -24,27 +24,40 @@ def snippets(path):
     return [block for block in blocks(path) if block.language == "python"]
 
 
-def namespace():
-    """What snippets find at hand: a model, images, labels."""
-    import tinyvgg
-    from tinyvgg import zoo
-    model, images = zoo.load("light_cifar10"), np.load("x.npy")[:8]
-    return {"__name__": "__main__", "np": np, "tinyvgg": tinyvgg, "model": model, "other_model": model, "images": images,
-            "x": images.astype(np.float32) / 255, "y": model.labels(images / np.float32(255)), "g": np.ones((8, 10), np.float32)}
-
-
-def with_commands(path):
-    """Whether test_commands_run runs a page's snippets too, between its commands."""
-    return path.stem in USUAL and bool(commands(path)) and importlib.util.find_spec("unicorn") is not None
-
-
-@named([p for p in PAGES if any(block.reason is None for block in snippets(p)) and not with_commands(p)])
-def test_snippets_run(path, place):
-    """In order, in one namespace."""
-    names = namespace()
+@named([p for p in PAGES if any(block.reason is None for block in snippets(p))])
+def test_snippets_run(path, tmp_path, monkeypatch, capsys):
+    """In order, as in a new interpreter in an empty folder: nothing is at hand but what a snippet before made, and each prints what it says."""
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
     for number, block in enumerate(snippets(path), 1):
+        if path.stem in ALONE:
+            names = {"__name__": "__main__"}
         if block.reason is None:
             exec(compile(block.text, f"{path.name}, snippet {number}", "exec"), names)
+            printed = capsys.readouterr().out.splitlines()
+            for told in re.findall(r"(?m)^# prints: (.*)$", block.text):
+                at = next((i for i, line in enumerate(printed) if same(told, line)), None)
+                assert at is not None, f"{path.name}, snippet {number} says it prints {told}; it printed {printed}"
+                printed = printed[at + 1:]
+
+
+def same(told, line):
+    """Whether a line is the one that a page tells: the same words, and numbers within 0.08 (below 1) or a tenth."""
+    words, found = (re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?|\w+|[^\s\w,]", text) for text in (told.removeprefix("about "), line))
+    return len(words) == len(found) and all(_close(a, b) for a, b in zip(words, found, strict=True))
+
+
+def _close(told, found):
+    try:
+        a, b = float(told), float(found)
+    except ValueError:
+        return told == found
+    return a == b if "." not in told else abs(a - b) <= max(0.08, 0.1 * abs(a))
+
+
+def test_what_a_page_tells_is_compared():
+    assert same("about 0.58, 0.38", "0.6123 0.4") and same("1.0 True", "0.97 True") and same("(8, 10) x", "(8, 10) x")
+    assert not same("0.58", "0.4") and not same("1.0 True", "1.0 False") and not same("(8, 10)", "(8, 11)") and not same("1.0", "1.0 1.0")
 
 
 @named(PAGES)
@@ -68,7 +81,7 @@ def test_commands_run(path, place, capfd):
     if path.stem in IMAGES:
         n, shown = IMAGES[path.stem]
         write_cifar10(place / "data" / "cifar-10-batches-bin", np.random.default_rng(0), train=n, test=shown)
-    names = namespace()
+    names = {"__name__": "__main__"}
     for block in blocks(path):
         if block.language == "python" and block.reason is None:
             exec(compile(block.text, path.name, "exec"), names)

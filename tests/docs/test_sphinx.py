@@ -38,7 +38,7 @@ def test_the_api_has_signatures_and_docstrings(html):
 
 def test_every_verb_has_its_help(html):
     from tinyvgg import cli
-    text = (html / "command-line.html").read_text(encoding="utf-8")
+    text = (html / "verbs.html").read_text(encoding="utf-8")
     assert all(f'<section id="{verb}">' in text for verb in cli.verbs())
 
 

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.cli.json_schema import check
 from tinyvgg.cli import main
 
 
@@ -26,12 +27,12 @@ def test_build_evaluate_profile_validate(mini, data, tmp_path, capsys):
     mini[0].save(tmp_path / "mini.npz")
     code, out, _ = call(capsys, "firmware", "build", tmp_path / "mini.tvq", "--plan", "direct", "--out", tmp_path / "build",
                         "--json", "--quiet")
-    built = json.loads(out)
+    built = check(json.loads(out))
     assert code == 0 and built["sha256"] == mini[1].sha256 and {"flash_bytes", "ram_bytes", "elf"} <= set(built)
     port = f"virtual:{built['elf']}"
     words = ("board", "evaluate", "--port", port, "--data", data, "-n", 12, "--out", tmp_path / "run", "--json", "--quiet")
     code, out, err = call(capsys, *words)
-    result = json.loads(out)
+    result = check(json.loads(out))
     assert code == 0 and err == "" and result["accuracy"] == result["agreement"] == 1.0 and result["n"] == 12
     assert {"instructions_per_image", "cycles_per_image", "ms_per_image", "wire_ms_per_image"} <= set(result)
     again = json.loads(call(capsys, *words)[1])
@@ -39,14 +40,14 @@ def test_build_evaluate_profile_validate(mini, data, tmp_path, capsys):
     code, out, _ = call(capsys, "board", "profile", "--port", port, "--data", data, "-n", 1)
     assert code == 0 and "conv2d_1" in out and "modelled" in out
     beside = ("board", "profile", "--port", port, "--data", data, "-n", 1, "--beside", built["elf"])
-    result = json.loads(call(capsys, *beside, "--json")[1])
+    result = check(json.loads(call(capsys, *beside, "--json")[1]))
     calibrated, zero = (result["models"][name] for name in ("calibrated", "none"))
     assert zero["cycles_per_image"] == calibrated["cycles_per_image"] == result["cycles_per_image"]
     assert zero["ms_per_image"] < calibrated["ms_per_image"] == result["ms_per_image"] and calibrated["ms_error"] == 3
     assert "board / model" in call(capsys, *beside)[1]
     code, out, _ = call(capsys, "board", "validate", "--port", port, "--data", data, "-n", 2, "--reference",
                         tmp_path / "mini.npz", "--json")
-    assert code == 0 and json.loads(out)["passed"] and json.loads(out)["metrics"]["cos"] > 0.9
+    assert code == 0 and check(json.loads(out))["passed"] and json.loads(out)["metrics"]["cos"] > 0.9
 
 
 def test_evaluate_builds_what_firmware_build_builds(mini, data, tmp_path, capsys):
@@ -66,10 +67,10 @@ def test_evaluate_builds_what_firmware_build_builds(mini, data, tmp_path, capsys
 def test_codegen_and_export(mini, tmp_path, capsys):
     mini[1].save(tmp_path / "mini.tvq")
     code, out, _ = call(capsys, "codegen", tmp_path / "mini.tvq", "--out", tmp_path / "c", "--name", "net", "--json")
-    assert code == 0 and set(json.loads(out)["files"]) == {p.name for p in (tmp_path / "c").iterdir()}
+    assert code == 0 and set(check(json.loads(out))["files"]) == {p.name for p in (tmp_path / "c").iterdir()}
     code, out, _ = call(capsys, "firmware", "export", tmp_path / "mini.tvq", "--name", "cifar10", "--out", tmp_path / "e",
                         "--json")
-    assert code == 0 and "cifar10_tinyvgg.h" in json.loads(out)["files"]
+    assert code == 0 and "cifar10_tinyvgg.h" in check(json.loads(out))["files"]
 
 
 def test_mistakes(mini, url, data, tmp_path, capsys):

@@ -98,7 +98,7 @@ def compare(model, x, y, *, presets=None, batch_size=128, quiet=True):
     accuracy over all images), "robust", "interval", "success" (corrected: true labels, clipped, right before and after), ...}.
     """
     rows = []
-    for preset in presets or [make() for make in ALL]:
+    for preset in presets or [p for p in (make() for make in ALL) if p.target is None or p.target < model.n_classes]:
         rows.append({**asdict(preset), "eps_unit": preset.eps_unit, "eps_levels": preset.eps_levels,
                      **_as_the_notebook(model, x, y, preset), **_corrected(model, x, y, preset, batch_size, quiet)})
     return rows

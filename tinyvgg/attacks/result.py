@@ -12,7 +12,7 @@ from tinyvgg.errors import FormatError
 from tinyvgg.report import record
 from tinyvgg.report.interval import wilson
 from tinyvgg.report.record import plain
-from tinyvgg.report.shown import preformatted
+from tinyvgg.report.shown import preformatted, strip
 from tinyvgg.report.untrusted import npz_arrays, parse_json
 from tinyvgg.types import Flags, PathLike
 
@@ -148,7 +148,9 @@ class AttackResult:
         return f"<AttackResult {str(self).splitlines()[0]}, {len(self.flags)} flags>"
 
     def _repr_html_(self) -> str:
-        return preformatted(str(self))
+        """In a notebook: what came out, and the first images that were fooled (else the first), before and after."""
+        shown = np.flatnonzero(self.success) if self.success.any() else np.arange(len(self))
+        return preformatted(str(self)) + strip([self.x[shown], self.x_adv[shown]], self.bounds)
 
     def __str__(self) -> str:
         lines = [

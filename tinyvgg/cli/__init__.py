@@ -93,6 +93,9 @@ def _sentence(error, argv):
 
 
 def _dispatch(argv):
+    if "_ARGCOMPLETE" in os.environ:
+        from tinyvgg.cli._completion import complete
+        complete()
     if argv[:1] == ["help"] and argv[1:]:
         argv = [*argv[1:], "--help"]
     if not argv or argv[0] in ("-h", "--help", "help"):
@@ -112,12 +115,17 @@ def _dispatch(argv):
     from tinyvgg.report import record
     with record.results():
         record.tell(command=shlex.join(["tinyvgg", *argv]))
-        return importlib.import_module(f"tinyvgg.cli.{verb}").run(arguments) or 0
+        return module_of(verb).run(arguments) or 0
+
+
+def module_of(verb):
+    """Return the module of a verb."""
+    return importlib.import_module(f"tinyvgg.cli.{verb}")
 
 
 def parser_of(verb, rest=()):
     """Return the Parser of `tinyvgg VERB`; where `rest` asks for help on what the verb can narrow, the narrower one."""
-    module = importlib.import_module(f"tinyvgg.cli.{verb}")
+    module = module_of(verb)
     if {"-h", "--help"} & set(rest) and hasattr(module, "narrower"):
         narrower = module.narrower(rest[0])
         if narrower is not None:

@@ -22,6 +22,7 @@ def add_arguments(parser):
     parser.add_argument("--part", choices=("test", "train", "all"), default="test",
                         help="which images (default test; of a single pair X.npy,Y.npy a fifth is held out as test images)")
     parser.add_argument("-n", type=int, metavar="N", help="only the first N images")
+    parser.add_argument("--predictions", metavar="FILE.csv", help="write each image's answer, label and probabilities to this file")
     parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="images at a time (default 256)")
     add_common(parser)
 
@@ -30,7 +31,7 @@ def run(arguments):
     if arguments.data is not None and (Path(arguments.data) / "attack.npz").exists():
         return _replay(arguments)
     result = evaluate_model(arguments.model, arguments.data, part=arguments.part, n=arguments.n, quiet=arguments.quiet,
-                            input_range=arguments.input_range, batch_size=arguments.batch_size)
+                            input_range=arguments.input_range, batch_size=arguments.batch_size, predictions=arguments.predictions)
     note_fewer(arguments, result["n"])
     print_result(arguments, result, _text(result))
 
@@ -39,6 +40,8 @@ def _replay(arguments):
     """Show the images of a saved attack to the model."""
     from tinyvgg import attacks
     from tinyvgg.cli.attack import text_of
+    if arguments.predictions is not None:
+        raise OptionError(f"{arguments.data} is a saved attack; --predictions are of a data set", "the same without --predictions")
     if arguments.part == "train":
         raise OptionError(f"{arguments.data} is a saved attack, which has no training images", "the same without --part")
     attack = attacks.load(arguments.data)
@@ -49,19 +52,24 @@ def _replay(arguments):
     print_result(arguments, {"data": name, "accuracy": result.robust_accuracy, **result.summary()}, text_of(result))
 
 
-def evaluate_model(model, data=None, *, part="test", n=None, input_range=None, batch_size=256, quiet=True):
-    """Return train.evaluate's result for a model (path or URL, or the classifier itself) on a data set (spec, or a DataSet)."""
+def evaluate_model(model, data=None, *, part="test", n=None, input_range=None, batch_size=256, quiet=True, predictions=None):
+    """Return train.evaluate's result for a model (path or URL, or the classifier itself) on a data set (spec, or a DataSet).
+
+    predictions: a file for train.save_predictions.
+    """
     from tinyvgg.data import load_for
-    from tinyvgg.train import evaluate
+    from tinyvgg.train import evaluate, save_predictions
     if batch_size < 1:
         raise OptionError(f"--batch-size is {batch_size}; expected at least 1")
     if isinstance(model, str):
         with opened(model, input_range) as classifier:
-            return evaluate_model(classifier, data, part=part, n=n, batch_size=batch_size, quiet=quiet)
+            return evaluate_model(classifier, data, part=part, n=n, batch_size=batch_size, quiet=quiet, predictions=predictions)
     dataset = load_for(model, data)
     x, y = images_for(model, dataset, part, n)
     classes = dataset.classes if len(dataset.classes) == model.n_classes else None
     result = evaluate(model, x, y, batch_size=batch_size, classes=classes, quiet=quiet)
+    if predictions is not None:
+        save_predictions(predictions, model, x, y, classes=classes, batch_size=batch_size, quiet=quiet)
     return {**result, **dataset.told(part, len(x))}
 
 

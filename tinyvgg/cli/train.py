@@ -20,7 +20,7 @@ from tinyvgg.cli._common import add_common, note, print_result
 def add_arguments(parser):
     add = parser.add_argument
     add("--out", required=True, metavar="RUN", help="folder of the run")
-    add("--resume", action="store_true", help="go on with the run in --out, with the settings that it began with")
+    add("--resume", action="store_true", help="go on with the run in --out, with its settings; a finished one goes on with more --epochs")
     add("--arch", type=_architecture, metavar="ARCH", help="light (default), base, notebook, resnet8, teacher, each for the images' shape; or a "
         "file: a Keras configuration (model.to_json()), .keras or .h5, or a Python file with a function model()")
     add_data(parser, "cifar10, else shapes")

@@ -8,6 +8,7 @@ import numpy as np
 from tinyvgg.errors import DataError, OptionError
 from tinyvgg.images import check_range, fitted, rescale
 from tinyvgg.report.record import sha256_arrays
+from tinyvgg.report.shown import strip, table
 from tinyvgg.types import AnyArray, Integers, Range, Shape
 
 
@@ -35,6 +36,14 @@ class DataSet:
     def __repr__(self) -> str:
         return (f"<DataSet {self.name!r}: {len(self.x_train):,} training and {len(self.x_test):,} test images {self.image_shape} of "
                 f"{(self.x_test if len(self.x_test) else self.x_train).dtype}, {self.n_classes} classes>")
+
+    def _repr_html_(self) -> str:
+        """In a notebook: what it holds, and one image of each class, up to eight."""
+        x, y = (self.x_test, self.y_test) if len(self.x_test) else (self.x_train, self.y_train)
+        rows = {"data": self.name, "training images": f"{len(self.x_train):,}", "test images": f"{len(self.x_test):,}",
+                "an image": f"{self.image_shape} {x.dtype}", "classes": ", ".join(map(str, self.classes[:20]))}
+        _, first = np.unique(y, return_index=True)
+        return table(rows) + strip([x[first]], (0, 255) if x.dtype == np.uint8 else self.pixel_range)
 
     @property
     def n_classes(self) -> int:

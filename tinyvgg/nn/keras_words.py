@@ -5,9 +5,7 @@ from tinyvgg.errors import OptionError
 
 # What Keras' fit takes and ours does not: why, or what to say instead.
 OTHERS = {"shuffle": ("the images are always shuffled, by the seed", "leave it out"),
-          "class_weight": ("classes are weighed by a loss of one's own", "loss=a function (logits, y) -> (value, gradient)"),
-          "sample_weight": ("images are weighed by a loss of one's own", "loss=a function (logits, y) -> (value, gradient)"),
-          "initial_epoch": ("a stopped run goes on by itself", "out=FOLDER, resume=True"),
+          "initial_epoch": ("a stopped run goes on by itself, a finished one with more epochs", "out=FOLDER, resume=True"),
           "steps_per_epoch": ("an epoch is all images", "fewer images"),
           "validation_batch_size": ("validation takes what fits", "leave it out"),
           "validation_steps": ("validation takes all its images", "validation=(x, y)"),

@@ -7,10 +7,12 @@ import time
 class Progress:
     """A bar for `total` units of work; `advance(n, note)` redraws it at most ten times a second.
 
-    On a terminal the line is redrawn in place; elsewhere (a log file) a line is printed every `log_seconds`.
+    On a terminal the line is redrawn in place; elsewhere (a log file) a line is printed every `log_seconds`. In a notebook that has
+    tqdm the bar is tqdm's.
     """
 
     def __init__(self, total, label, unit="images", *, quiet=False, stream=None, log_seconds=30.0):
+        self.bar = None if quiet or stream is not None else notebook_bar(total, label, unit)
         self.total, self.label, self.unit, self.quiet = total, label, unit, quiet
         self.stream = sys.stderr if stream is None else stream
         self.redraws = self.stream.isatty()
@@ -19,9 +21,20 @@ class Progress:
         self.done, self.started = 0, time.monotonic()
         self.drawn = self.started if not self.redraws else 0.0
 
+    def begin(self, note):
+        """Draw the bar at once, on a terminal or in a notebook, before the first unit is done."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(note)
+        elif not self.quiet and self.redraws:
+            self._draw(time.monotonic(), note)
+
     def advance(self, n=1, note=""):
         """Count `n` units as done."""
         self.done += n
+        if self.bar is not None:
+            self.bar.set_description_str(self.label, refresh=False)
+            self.bar.set_postfix_str(note, refresh=False)
+            return self.bar.update(n)
         now = time.monotonic()
         if not self.quiet and now - self.drawn >= self.interval:
             self.drawn = now
@@ -29,13 +42,18 @@ class Progress:
 
     def close(self, note=""):
         """End the line; a terminal keeps the last state."""
-        if not self.quiet and self.redraws:
+        if self.bar is not None:
+            self.bar.set_postfix_str(note)
+            self.bar.close()
+        elif not self.quiet and self.redraws:
             self._draw(time.monotonic(), note)
             self.stream.write("\n")
 
     def say(self, text):
         """Print a line of its own, above the bar on a terminal."""
-        if not self.quiet:
+        if self.bar is not None:
+            self.bar.write(text, file=self.stream)
+        elif not self.quiet:
             self.stream.write(f"{self._over(text)}\n" if self.redraws else f"{text}\n")
             self.stream.flush()
 
@@ -53,6 +71,18 @@ class Progress:
                 f"{rate:.3g} {self.unit}/s, {_duration(left)} left {note}")
         self.stream.write(self._over(line) if self.redraws else f"{line.rstrip()}\n")
         self.stream.flush()
+
+
+def notebook_bar(total, label, unit):
+    """Return tqdm's bar where this runs in a notebook that has tqdm, else None."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if type(shell).__name__ != "ZMQInteractiveShell":
+        return None
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=total, desc=label, unit=f" {unit}")
 
 
 def knows_escapes(stream):

@@ -1,6 +1,9 @@
-"""What a result looks like where it is typed: one or two lines instead of its arrays."""
+"""What a result looks like where it is typed: one or two lines instead of its arrays; in a notebook a table and a strip of pictures."""
+import base64
 import dataclasses
 import html
+import struct
+import zlib
 
 import numpy as np
 
@@ -38,3 +41,53 @@ def briefly(cls):
 def preformatted(text):
     """Return text as HTML for a notebook's output."""
     return f"<pre>{html.escape(text)}</pre>"
+
+
+def table(rows):
+    """Return {name: value} as an HTML table; what a value's repr is too long for is told briefly."""
+    cells = "".join(f"<tr><th style='text-align:left'>{html.escape(str(name))}</th><td style='text-align:left'>"
+                    f"{html.escape(value if isinstance(value, str) else brief(value))}</td></tr>" for name, value in rows.items())
+    return f"<table>{cells}</table>"
+
+
+def strip(rows, bounds, *, count=8, height=64):
+    """Return an <img> of rows of images, each (N, H, W, 1 or 3) with values in bounds (low, high), or "" where they are no pictures.
+
+    The first `count` of each row stand side by side; no package draws them.
+    """
+    rows = [np.asarray(row)[:count] for row in rows]
+    if not rows or any(row.ndim != 4 or not len(row) or row.shape[1:] != rows[0].shape[1:] or row.shape[3] not in (1, 3) for row in rows):
+        return ""
+    low, high = bounds
+    lines = []
+    for row in rows:
+        pixels = np.clip((row.astype(np.float64) - low) / (high - low), 0, 1) * 255
+        pixels = np.repeat(np.rint(pixels).astype(np.uint8), 4 - row.shape[3], axis=3)[..., :3]
+        spaced = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+        lines.append(np.concatenate(list(spaced), axis=1))
+    wide = max(line.shape[1] for line in lines)
+    whole = np.concatenate([np.pad(line, ((0, 0), (0, wide - line.shape[1]), (0, 0)), constant_values=255) for line in lines])
+    data = base64.b64encode(_png(whole)).decode()
+    return f"<img alt='images' style='image-rendering:pixelated;height:{height * len(rows)}px' src='data:image/png;base64,{data}'>"
+
+
+def _png(pixels):
+    """The bytes of a PNG file of pixels (H, W, 3) uint8 (ISO/IEC 15948: signature, IHDR, IDAT, IEND)."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    height, width, _ = pixels.shape
+    lines = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)       # filter 0 before each line
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(lines.tobytes())) + chunk(b"IEND", b""))
+
+
+class Card(dict):
+    """The card of a zoo entry: a dict that shows itself in a line, and as a table in a notebook."""
+
+    def __repr__(self):
+        test = self.get("test") or {}
+        told = f": {test['accuracy']:.2%} of {test['n']:,} test images" if {"accuracy", "n"} <= set(test) else ""
+        return f"<Card {self.get('name', '')}{told}, {len(self)} entries>"
+
+    def _repr_html_(self):
+        return table(self)

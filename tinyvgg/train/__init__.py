@@ -10,5 +10,6 @@ from tinyvgg.train.callbacks import BestCheckpoint, Callback, EarlyStopping
 from tinyvgg.train.evaluate import evaluate
 from tinyvgg.train.fit import fit
 from tinyvgg.train.optimizers import SGD, Adam, AdamW, RMSprop
+from tinyvgg.train.predictions import save_predictions
 
-__all__ = ["SGD", "Adam", "AdamW", "Average", "BestCheckpoint", "Callback", "EarlyStopping", "RMSprop", "evaluate", "fit"]
+__all__ = ["SGD", "Adam", "AdamW", "Average", "BestCheckpoint", "Callback", "EarlyStopping", "RMSprop", "evaluate", "fit", "save_predictions"]

@@ -37,7 +37,7 @@ def evaluate(classifier: Any, x: Images, y: Labels, *, batch_size: int = 256, cl
     if classes is not None and len(classes) != n_classes:
         raise OptionError(f"{len(classes)} names of classes were given for {n_classes} classes")
     started = time.perf_counter()
-    predicted, logits = _classify(classifier, x, bounds, batch_size, quiet)
+    predicted, logits = classify(classifier, x, bounds, batch_size, quiet)
     seconds = time.perf_counter() - started
     right = int((predicted == y).sum())
     confusion = np.zeros((n_classes, n_classes), np.int64)
@@ -67,7 +67,7 @@ def calibration_error(p, y: Labels, bins=15):
     return float(np.abs(gap).sum() / len(y))
 
 
-def _classify(classifier, x, bounds, batch_size, quiet):
+def classify(classifier, x, bounds, batch_size, quiet):
     """Return predicted labels (N,) and logits (N, K) or None."""
     kind, function = answers_of(classifier)
     takes_bytes = bounds is None or hasattr(classifier, "check_images")        # a stranger need not know bytes

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg import rng
+from tinyvgg import kernels, rng
 from tinyvgg.data.augment import Augment
 from tinyvgg.data.batches import batches, split
 from tinyvgg.data.dataset import check_columns, check_labels
@@ -29,6 +29,7 @@ from tinyvgg.train.evaluate import as_labels, evaluate
 from tinyvgg.train.optimizers import Optimizer
 from tinyvgg.train.run import RunFolder
 from tinyvgg.train.views import Views
+from tinyvgg.train.weights import image_weights, weighted
 from tinyvgg.types import Images, Labels, PathLike
 
 SWA_START = 0.75                            # part of the epochs after which stochastic weight averaging begins
@@ -38,8 +39,8 @@ def fit(model: Model, x: Images, y: Labels, *, epochs: int = 1, batch_size: int 
         learning_rate: float | None = None, schedule: str | Callable[[int], float] = "constant", warmup: float = 0,
         weight_decay: float | None = None, loss: Any = None, label_smoothing: float = 0.0, augment: Any = None,
         validation: Any = None, average: Any = None, callbacks: Sequence[Any] = (), batch_hook: Callable[..., Any] | None = None,
-        seed: int = 0, out: PathLike | None = None, resume: bool = False, record: dict[str, Any] | None = None,
-        quiet: bool = False) -> list[dict[str, Any]]:
+        class_weight: Any = None, sample_weight: Any = None, seed: int = 0, out: PathLike | None = None, resume: bool = False,
+        record: dict[str, Any] | None = None, quiet: bool = False) -> list[dict[str, Any]]:
     """Train a model in place; return its history, a list of {"epoch", "step", "learning_rate", "loss", "accuracy", ...}.
 
     x: images (N, H, W, C), uint8 (mapped to the model's input range batch by batch) or float in that range.
@@ -53,8 +54,12 @@ def fit(model: Model, x: Images, y: Labels, *, epochs: int = 1, batch_size: int 
     batch_hook: a function (model, x, y) -> (x, y) on each float batch, for adversarial examples, mixing or a teacher's answers
       (what it returns goes to the network and to `loss`; of more images than labels, the first count as the batch).
       An attribute `rng`, where it has one, is set anew each epoch.
+    class_weight: {class: how much its images count}, 1 for those not named; sample_weight: (N,) how much each image counts. Both
+      multiply. As in Keras the loss is the sum of weight * loss over a batch, divided by its number of images; accuracies and the
+      validation count every image once.
     out: folder of the run (checkpoint.npz after each epoch, history.csv, history.jsonl, config.json, model.*); resume: go on from
-      its checkpoint, if there is one. record: plain data for config.json.
+      its checkpoint, if there is one; with more epochs than it had, a finished run goes on (with a constant schedule).
+      record: plain data for config.json.
     Raises ShapeError, DataError or OptionError before the first step; OptionError where the loss is no longer a number.
     """
     for name, function in {"loss": loss, "batch_hook": batch_hook}.items():
@@ -62,7 +67,10 @@ def fit(model: Model, x: Images, y: Labels, *, epochs: int = 1, batch_size: int 
             told = " (logits, y) -> (value, gradient)" if name == "loss" else " (model, x, y) -> (x, y)"
             raise OptionError(f"{name} is {function!r}; expected a function{told}",
                               "leave it out for cross-entropy, or nn.losses.CrossEntropy()" if name == "loss" else "None")
-    trainer = Trainer(model, x, y, epochs=epochs, batch_size=batch_size, seed=seed, validation=validation, quiet=quiet)
+    weights = {"class_weight": class_weight, "sample_weight": sample_weight}
+    if batch_hook is not None and any(value is not None for value in weights.values()):
+        raise OptionError("class_weight or sample_weight and batch_hook were given; a hook may mix images", "one of them")
+    trainer = Trainer(model, x, y, epochs=epochs, batch_size=batch_size, seed=seed, validation=validation, weights=weights, quiet=quiet)
     if loss is None:
         _check_one_class(trainer.model, trainer.y)
     trainer.loss = loss or CrossEntropy(label_smoothing=label_smoothing)
@@ -77,13 +85,17 @@ def fit(model: Model, x: Images, y: Labels, *, epochs: int = 1, batch_size: int 
 class Trainer:
     """One training: what is trained, with what, and how far it is. `epoch` counts finished epochs, each a row of `history`."""
 
-    def __init__(self, model, x: Images, y: Labels, *, epochs, batch_size: int, seed: int, validation, quiet: bool) -> None:
+    def __init__(self, model, x: Images, y: Labels, *, epochs, batch_size: int, seed: int, validation, quiet: bool,
+                 weights=None) -> None:
         for name, value in (("epochs", epochs), ("batch size", batch_size)):
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
                 raise OptionError(f"{name} is {value!r}; expected a whole number from 1")
         x, y = _checked(model, x, y)
         self.model, self.epochs, self.batch_size, self.seed, self.quiet = model, int(epochs), int(batch_size), int(seed), quiet
-        self.x, self.y, self.validation = _hold_out(model, x, y, validation, seed)
+        self.x, self.y, self.validation, taken = _hold_out(model, x, y, validation, seed)
+        self.weights = image_weights(y, model.n_classes, **weights or {})
+        self.weights = None if self.weights is None else self.weights[taken]
+        self.goes_on = False                # may a finished run have more epochs?
         self.loss = self.augment = self.average = self.batch_hook = None
         self.callbacks, self.optimizer = [], None
         self.epoch, self.history, self.stop = 0, [], None
@@ -103,6 +115,7 @@ class Trainer:
             given = {"learning_rate": learning_rate, "weight_decay": weight_decay}
             self.optimizer = optimizers.get(optimizer, exclude_from_weight_decay=("bias", "gamma", "beta", "alpha"),
                                             **{k: v for k, v in given.items() if v is not None})
+        self.goes_on = schedule == "constant" and (self.average is None or self.average.kind != "swa")
         if callable(schedule):
             self.optimizer.learning_rate = schedule
         elif not callable(self.optimizer.learning_rate):
@@ -119,6 +132,8 @@ class Trainer:
         progress = Progress((self.epochs - self.epoch) * len(self.x), "train", quiet=self.quiet)
         while self.epoch < self.epochs and not self.stop:
             progress.label = f"epoch {self.epoch + 1}/{self.epochs}"
+            if not self.history and kernels.active() == "fast":
+                progress.begin("the first step compiles the network's kernels, once")
             started = time.perf_counter()
             row = self._train_epoch(progress)
             with self._averaged():
@@ -159,7 +174,8 @@ class Trainer:
             x, y = self.x[index], self.y[index]
             if self.augment is not None:
                 x = self._augment(x, random, index)
-            value, hits = self._step(to_floats(x, self.model.bounds, self.model.dtype), y)
+            weights = None if self.weights is None else self.weights[index]
+            value, hits = self._step(to_floats(x, self.model.bounds, self.model.dtype), y, weights)
             loss, right, seen = loss + value * len(index), right + hits, seen + len(index)
             progress.advance(len(index), f"loss {loss / seen:.4f} accuracy {right / seen:.4f}")
         if self.average is not None and self.average.kind == "swa" and self.epoch + 1 > SWA_START * self.epochs:
@@ -170,13 +186,13 @@ class Trainer:
         return {"epoch": self.epoch + 1, "step": step, "learning_rate": self.optimizer.rate(step - 1), "loss": loss / seen,
                 "accuracy": right / seen}
 
-    def _step(self, x, y):
+    def _step(self, x, y, weights=None):
         """One step on float images x and their labels y: return (loss, number classified rightly)."""
         target = y
         if self.batch_hook is not None:
             x, target = self.batch_hook(self.model, x, y)
         logits = self.model.forward_logits(x, training=True)
-        value, gradient = self.loss(logits, target)
+        value, gradient = self.loss(logits, target) if weights is None else weighted(self.loss, logits, target, weights)
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value} at step {self.optimizer.iterations + 1}")
         self.model.backward_logits(gradient, inputs=False)
@@ -250,14 +266,14 @@ def _check_one_class(model, y):
 
 
 def _hold_out(model, x, y, validation, seed):
-    """Return (x, y) to train on and (x, y) to validate on, or None."""
+    """Return x, y to train on, (x, y) to validate on or None, and which of the images given are those to train on."""
     if validation is None or validation is False or (np.isscalar(validation) and validation == 0):
-        return x, y, None
+        return x, y, None, slice(None)
     if isinstance(validation, tuple | list):
-        return x, y, _checked(model, *validation)
+        return x, y, _checked(model, *validation), slice(None)
     n = round(validation * len(x)) if 0 < validation < 1 else validation
     if not 0 < n < len(x) or n != int(n):
         raise OptionError(f"validation is {validation} with {len(x)} images; expected a part below 1 or a number below {len(x)}",
                           "--validation 0.1")
     train, held = split(len(x), int(n), seed)
-    return x[train], y[train], (x[held], y[held])
+    return x[train], y[train], (x[held], y[held]), train

@@ -177,7 +177,8 @@ def _settings(out, given, defaults, resume):
         raise OptionError(f"{out} holds no run to go on with", "the command that began it, with --resume")
     for name, value in given.items():
         # The data may lie elsewhere by now: the checkpoint's SHA-256 decides whether it is the same.
-        if value is not None and name in stored and value != stored[name] and name != "data":
+        more = name == "epochs" and value is not None and value > stored.get(name, value)      # which fit allows, or says why not
+        if value is not None and name in stored and value != stored[name] and name != "data" and not more:
             raise OptionError(f"{out} began with --{name.replace('_', '-')} {stored[name]}; it cannot go on with {value}",
                               f"tinyvgg train --resume --out {out}")
     return {**defaults, **stored, **{name: value for name, value in given.items() if value is not None}}

@@ -39,6 +39,8 @@ class RunFolder:
                          "optimizer": t.optimizer.get_config() if hasattr(t.optimizer, "get_config") else str(t.optimizer),
                          "augment": str(t.augment), "average": None if t.average is None else [t.average.kind, t.average.decay],
                          "data_sha256": sha256_arrays(t.x, t.y)}
+        if t.weights is not None:
+            self.settings["weights_of_images_sha256"] = sha256_arrays(t.weights)
         self._remove_leftovers()
         machine = {"kernels": kernels.active(), "threads": kernels.threads(), "versions": versions()}
         if self.checkpoint.exists():
@@ -88,6 +90,11 @@ class RunFolder:
             raise DataError(f"the training images are not those that {self.path} began with (their SHA-256 differs)",
                             "the same --data, --limit, --validation and --seed")
         for key, value in now.items():
+            if key == "epochs" and value > before.get(key, value):
+                if not self.trainer.goes_on:
+                    raise OptionError(f"{self.path} has a schedule or an average that ends with epoch {before[key]}; it cannot go on to {value}",
+                                      f"a new run from its weights: --weights {self.path}")
+                continue
             if before.get(key) != value:
                 raise OptionError(f"{self.path} began with {key} {before.get(key)}, and is to go on with {value}",
                                   "--resume with the settings of the start, or another folder")

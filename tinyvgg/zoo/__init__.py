@@ -17,6 +17,7 @@ from tinyvgg.classifier import MadeFor
 from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.nn.model import Model
 from tinyvgg.report.record import sha256_file
+from tinyvgg.report.shown import Card
 
 FOLDER = Path(__file__).parent
 
@@ -35,7 +36,7 @@ def path(name: str) -> Path:
 
 def card(name: str) -> dict[str, Any]:
     """Return an entry's card: command, seed, data, accuracy with its interval, loss, calibration error, hours, SHA-256."""
-    return json.loads(path(name).with_suffix(".json").read_text(encoding="utf-8"))
+    return Card(json.loads(path(name).with_suffix(".json").read_text(encoding="utf-8")))
 
 
 def load(name: str) -> Model:
