@@ -21,6 +21,28 @@ SECTIONS = {
 }
 
 
+WORDS = {
+    "accuracy": "The share of test images that get the right class. Training never sees the test images.",
+    "arena": "One block of RAM in which the layers place their results; they reuse each other's place.",
+    "batch": "The images that one training step looks at together; an epoch is one pass through all training images.",
+    "bit flip": "A bit of memory that changes, by a fault or by an attacker.",
+    "calibration error": "How far the network's confidence is from its accuracy: 0 if answers given with 90 % confidence are right 90 times of 100.",
+    "codebook": "A few values that stand for all weights of a layer; each weight is stored as a short index into it (sharedN: N bits).",
+    "constants": "What stays in flash: weights, codebooks and the like.",
+    "eps": "The largest change of any pixel value that an attack may make; 8/255 is eight of 256 grey levels.",
+    "int8": "Whole numbers of 8 bits in place of 32-bit floats.",
+    "interval": "With few images an accuracy is uncertain: in 95 of 100 such measurements the true value lies within the interval.",
+    "kernel": "The loop that computes one layer. A layer may have several that give the same numbers: faster ones take more memory.",
+    "loss": "How wrong the network's probabilities are; training makes it small.",
+    "MACC": "One multiplication and one addition; how many an image takes says how much work a network is.",
+    "PGD": "An attack that takes many small steps along the gradient, each kept within eps.",
+    "scratch": "RAM that a kernel needs only while it runs.",
+    "straight-through": "Rounding has no slope, so on the way back the attack acts as if there were no rounding.",
+    "wait states": "Cycles in which the processor waits for the slower flash.",
+    "X-CUBE-AI": "ST's own tool that turns a network into C; its counting rules are shown for comparison.",
+}
+
+
 def write_page(story, summary):
     """Write report.html from a Story's results and the summary of `demo`."""
     sections = []
@@ -29,6 +51,7 @@ def write_page(story, summary):
         text = section(story, result) if result is not None else _skipped(told)
         sections.append((name, heading, text))
     sections.append(("record", "Record", _record(story, summary)))
+    sections.append(("words", "Words", html.terms(WORDS)))
     write_bytes(story.out / "report.html", html.page("A small network, from images to the board", sections, lead=_lead(story)))
 
 
@@ -37,10 +60,13 @@ def _lead(story):
     which = "the zoo's" if story.chosen else "trained here"
     parts = [
         html.paragraph(
-            f"One network ({which if story.settings.model is None else story.settings.model}), {dataset.name} images "
-            f"in {dataset.n_classes} classes: trained, measured, compressed, written as C, run on a virtual STM32L4R9, "
-            "attacked, and harmed bit by bit. Every figure names the command that makes it again."
-        )
+            f"This page follows one neural network ({which if story.settings.model is None else story.settings.model}) that sorts "
+            f"small images ({dataset.name}) into {dataset.n_classes} classes. It is trained and measured. It is compressed until it "
+            "fits a microcontroller, and a simulated board runs it. Then it is attacked: by images that were changed a little, "
+            "and by bits flipped in its memory."
+        ),
+        html.paragraph("Under each figure, “Repeat it” shows the command that makes it again. Words such as MACC, arena or codebook are "
+                       "explained at the end of the page."),
     ]
     if story.settings.quick:
         parts.append(html.note("A quick story: so few images and steps that it shows only that everything works.", "skipped"))
@@ -57,17 +83,17 @@ def _tiles(r):
         row = next(row for row in r["compress"]["rows"] if row["scheme"] == "int8")
         yield _percent(row["accuracy"]), f"accuracy of the 8-bit network, on {row['n']:,}"
     if r["firmware"] and "elf" in r["firmware"]["rows"][0]:
-        yield f"{r['firmware']['rows'][0]['flash_bytes'] / 1000:,.0f} KB", "flash of its fastest image, code and all"
+        yield f"{r['firmware']['rows'][0]['flash_bytes'] / 1000:,.0f} KB", "of flash for the fastest firmware, code and all"
     if r["board"] and r["board"]["rows"]:
-        yield f"{r['board']['rows'][0]['ms_per_image']:,.0f} ms", "an image at 120 MHz (modelled cycles)"
+        yield f"{r['board']['rows'][0]['ms_per_image']:,.0f} ms", "for one image on the board at 120 MHz (modelled)"
     if r["attack"]:
         for row in r["attack"]["pgd"]:
-            yield _percent(row["robust_accuracy"]), f"of the {row['source']} network is left by PGD at {r['attack']['eps']}"
+            yield _percent(row["robust_accuracy"]), f"of images the {row['source']} network still gets right under PGD ({r['attack']['eps']})"
     if r["bitflip"]:
         search = r["bitflip"]["search"]
         yield (
             _percent(search["accuracy_after"]),
-            f"of the 8-bit network is left by {search['rows'][-1]['flips']} searched bit flips",
+            f"accuracy of the 8-bit network after {search['rows'][-1]['flips']} bit flips that an attacker chose",
         )
 
 
@@ -105,10 +131,10 @@ def _record(story, summary):
     failed = "".join(html.note(f"A check failed: {text}.", "skipped") for text in summary["failed"])
     return (
         failed
-        + html.paragraph(f"The whole story again; all random choices come from seed {settings['seed']}:")
+        + html.paragraph(f"This command makes the whole page again. All random choices come from seed {settings['seed']}:")
         + f"<pre><code>{escape(' '.join(words))}</code></pre>"
-        + html.table("Stages and the seconds that they took here", ["stage", "state", "seconds", "anew"], stages)
-        + html.table("SHA-256 of what the figures are of", ["what", "SHA-256"], hashes)
+        + html.table("Stages and the seconds that they took here", ["stage", "state", "seconds", "command that does it anew"], stages)
+        + html.table("SHA-256 of the data and models behind the figures", ["what", "SHA-256"], hashes)
         + html.table("Versions", ["package", "version"], versions)
     )
 

@@ -14,9 +14,9 @@ SHOWN = 8
 def attack(story, result):
     """PGD, curves, transfer, the board, and some images."""
     text = (
-        f"PGD moves every value of an image by at most {result['eps']} (L-inf, {result['steps']} steps of {result['step']}) so "
-        "that the answer turns wrong. The integer network is attacked with its own answers forwards, and each rounding taken for "
-        "the identity backwards (straight-through); transfer shows the images made against one network to another."
+        f"The attack PGD changes every pixel value by at most {result['eps']}, too little to see, until the answer is wrong "
+        f"({result['steps']} steps of {result['step']}). The 8-bit network answers as it is; for its gradient the attack acts as if "
+        "nothing were rounded (straight-through). Transfer: images made against one network are shown to another."
     )
     return (
         html.paragraph(text)
@@ -29,7 +29,7 @@ def attack(story, result):
 
 
 def _table(result):
-    header = ["attacked", "images", "clean %", "left by PGD %", "95 % interval", "gradients", "seconds"]
+    header = ["network", "images", "right before (%)", "right under PGD (%)", "95 % interval", "gradients", "seconds"]
     rows = [
         [
             r["source"],
@@ -74,8 +74,8 @@ def _shots(story, result):
             + "</div>"
         )
     caption = (
-        f"Images against the float network: clean, attacked, and the difference enlarged (grey is none); with its answer and how "
-        f"sure it is. The largest change of a value is {result['eps']}."
+        f"Attacked images, three pictures each: the clean image, the attacked one, and their difference enlarged (grey: no change). "
+        f"Below stand the float network's answer and its confidence. No value changes by more than {result['eps']}."
     )
     return _figures(html.figure(f'<div class="shots">{"".join(cards)}</div>', caption, result["pgd"][0]["command"], wide=True))
 
@@ -96,11 +96,11 @@ def _curves(result):
         title="Accuracy against eps",
         description=told,
         x="eps (grey levels of 255)",
-        y="accuracy left (%)",
+        y="still right (%)",
         y_range=(0, 100),
     )
     commands = [curve["command"] for curve in result["curves"].values()]
-    return html.figure(chart, "What PGD leaves at each radius, with 95 % intervals.", "\n".join(commands))
+    return html.figure(chart, "Accuracy under PGD for each size of the change. Bands are 95 % intervals.", "\n".join(commands))
 
 
 def _transfer(result):
@@ -115,15 +115,15 @@ def _transfer(result):
         title="Transfer",
         y="made against",
         x="shown to",
-        description="Accuracy on clean images, and what is left of it, in percent, by source and victim.",
+        description="Accuracy on clean images and on attacked ones, in percent, by source and victim.",
         unit=" %",
         zeros=True,
         most=100,
     )
     return html.figure(
         chart,
-        "Accuracy (%) of each network (across) on the clean images, and what is left when images made against one network (down) "
-        "are shown to it. int8 on int8 is the straight-through attack; float on int8 is transfer.",
+        "Accuracy (%) of the network named below each column. First row: clean images. Other rows: images made against the network "
+        "named on the left. int8 against int8 is the straight-through attack; float against int8 is transfer.",
         "\n".join(r["command"] for r in result["transfer"]),
     )
 
@@ -142,8 +142,8 @@ def _on_the_board(result):
         for r in result["board"]
     ]
     return html.table(
-        "The final images, rounded to 8 bits, replayed on the virtual board over its serial line",
-        ["made against", "images", "clean %", "left on the board %", "same as simulated"],
+        "The attacked images, rounded to 8 bits, shown to the virtual board",
+        ["made against", "images", "right before (%)", "right on the board (%)", "same as simulated"],
         rows,
     ) + html.again(*(r["command"] for r in result["board"]))
 
@@ -157,12 +157,12 @@ def bitflip(story, result):
         if row["median"] is not None
     ]
     series = {
-        "at random (median, range)": random,
-        "searched": [(row["flips"], 100 * row["accuracy"]) for row in search["rows"] if row["flips"]],
+        "random flips (median, range)": random,
+        "chosen flips": [(row["flips"], 100 * row["accuracy"]) for row in search["rows"] if row["flips"]],
     }
     series = {name: rows for name, rows in series.items() if rows}
     count = search["rows"][-1]["flips"]
-    told = f"{100 * result['before']:.1f} % before; {100 * search['accuracy_after']:.1f} % after {count} searched flips."
+    told = f"{100 * result['before']:.1f} % before; {100 * search['accuracy_after']:.1f} % after {count} chosen flips."
     chart = svg.lines(
         series,
         title="Accuracy against flipped bits",
@@ -175,25 +175,25 @@ def bitflip(story, result):
     )
     ecc = result["ecc"]
     text = (
-        f"Bits of the {result['scheme']} network's constants are flipped where they lie in memory. A search by gradients over "
-        f"{search['images']} training images finds the ones that hurt; accuracies are of {result['n']:,} test images. In the "
-        f"chip's ECC flash {ecc['corrected']} of the searched double words would be corrected, {ecc['nmi']} would stop the "
-        f"board, {ecc['applied']} would pass."
+        f"Bits of the {result['scheme']} network's weights are flipped in memory, at random or chosen. The chosen ones come from a search: "
+        f"gradients over {search['images']} training images tell which flips hurt most. Accuracies are of {result['n']:,} test images. "
+        f"The chip's flash has error-correcting bits (ECC): it would correct {ecc['corrected']} of the 64-bit words that the search "
+        f"changed, stop the board at {ecc['nmi']}, and let {ecc['applied']} pass."
     )
     commands = "\n".join((search["command"], result["random"]["command"]))
     flips = [[i + 1, f["tensor"], f["index"], f["bit"], f["old"], f["new"]] for i, f in enumerate(result["flips"])]
     return (
         html.paragraph(text)
-        + _figures(html.figure(chart, f"Accuracy by flipped bits. {told}", commands, wide=True))
+        + _figures(html.figure(chart, f"Accuracy against the number of flipped bits. {told}", commands, wide=True))
         + _defences(result)
-        + "<details><summary>The searched flips</summary>"
-        + html.table("The searched flips, in order", ["flip", "array", "index", "bit", "before", "after"], flips)
+        + "<details><summary>The chosen flips</summary>"
+        + html.table("The chosen flips, in order", ["flip", "array", "index", "bit", "before", "after"], flips)
         + "</details>"
     )
 
 
 def _defences(result):
-    header = ["defence", "bytes", "notices", "numbers repaired", "attacked %", "repaired %"]
+    header = ["defence", "bytes", "notices the flips", "numbers repaired", "accuracy after the flips (%)", "accuracy after repair (%)"]
     rows = [
         [
             r["defence"],
@@ -205,26 +205,33 @@ def _defences(result):
         ]
         for r in result["defences"]
     ]
-    caption = f"Defences against the searched flips, modelled on this machine; accuracies of {result['n']:,} test images"
-    return html.table(caption, header, rows) + html.again(result["defences_command"])
+    caption = f"Defences against the chosen flips, simulated; accuracies of {result['n']:,} test images"
+    said = _recovers_nothing([(r["defence"], r["detected"], r["accuracy_repaired"] - r["accuracy_attacked"]) for r in result["defences"]])
+    return html.table(caption, header, rows) + said + html.again(result["defences_command"])
+
+
+def _recovers_nothing(rows):
+    """Name the defences that win no accuracy back: [(defence, whether it notices, accuracy won)]."""
+    told = [f"{name} ({'it only notices the flips' if noticed else 'it does not even notice them'})" for name, noticed, won in rows if won <= 0]
+    return html.note(f"No accuracy is won back by: {'; '.join(told)}.", "skipped") if told else ""
 
 
 def defence(story, result):
     """What a running board makes of the flips, bare and defended."""
     text = (
-        f"The {result['flips']} searched flips are made in the memory of a running board, whose constants lie in RAM; it then "
-        f"classifies {result['n']} test images. A defence is C in the image and checks before every inference: CRC-32 finds and "
-        "refuses to answer, RADAR sets a harmed group of weights to zero, ranges set a strange weight back to the nearest usual "
-        "one, replicas vote over biases and tails."
+        f"The {result['flips']} chosen flips are made in the RAM of a running virtual board, which then classifies {result['n']} test images. "
+        "A defence is code in the firmware that checks the weights before every image. CRC-32 notices a change and refuses to answer. RADAR "
+        "sets a damaged group of weights to zero. Ranges sets a weight outside its usual range to the nearest usual value. Replicas keeps "
+        "copies of the biases and takes the majority."
     )
     header = [
         "defence",
-        "flash B",
-        "RAM B",
+        "flash (B)",
+        "RAM (B)",
         "ms an image",
-        "of it check",
-        "before %",
-        "after the flips %",
+        "check (ms), included",
+        "right before (%)",
+        "right after the flips (%)",
         "arrays found",
         "bytes repaired",
     ]
@@ -245,8 +252,12 @@ def defence(story, result):
             ]
         )
     commands = [row["command"] for row in result["rows"]]
+    bare = next((r["accuracy_after"] for r in result["rows"] if r["defence"] == "none"), result["rows"][0]["accuracy_after"])
+    nothing = _recovers_nothing([(r["defence"], bool(r["report"] and r["report"]["found"]), r["accuracy_after"] - bare)
+                                 for r in result["rows"][1:] if r["accuracy_after"] is not None and bare is not None])
     return (
         html.paragraph(text)
-        + html.table(f"The same {result['flips']} flips in each of {len(rows)} firmware images", header, rows)
+        + html.table(f"The same {result['flips']} flips in each of {len(rows)} firmwares", header, rows)
+        + nothing
         + html.again(*commands, result["command"])
     )

@@ -7,10 +7,10 @@ from tinyvgg.report import html, svg
 def codegen(story, result):
     """Files, sizes, and the comparison with the simulation."""
     text = (
-        f"The integer network as {len(result['files'])} files of C99 without malloc: {result['constants_bytes']:,} "
-        f"bytes of constants, {result['arena_bytes']:,} bytes of arena, {result['macc']:,} multiplications of weights. "
-        f"Compiled here it gives the simulation's very bytes for {result['same']:,} of {result['n']:,} test images "
-        f"({result['host_ms']:.2f} ms each)."
+        f"The 8-bit network is written as {len(result['files'])} files of C99, which need no library and allocate no memory. "
+        f"It has {result['constants_bytes']:,} bytes of constants, an arena of {result['arena_bytes']:,} bytes of RAM, and takes "
+        f"{result['macc']:,} multiplications an image. Compiled for this computer, the C gives exactly the bytes of the simulation for "
+        f"{result['same']:,} of {result['n']:,} test images ({result['host_ms']:.2f} ms each)."
     )
     rows = [[r["layer"], f"{r['bytes']:,}", f"{r['macc']:,}"] for r in result["layers"]]
     return (
@@ -36,8 +36,8 @@ def firmware(story, result):
         for r in result["rows"]
     ]
     text = (
-        f"Images for the STM32L4R9, whole: vectors, start-up, UART, both protocols, kernels, network. The chip has "
-        f"{result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} of RAM."
+        f"Complete programs for the microcontroller STM32L4R9: the network, the code that computes it, and the code that answers over "
+        f"the serial line. The chip has {result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} of RAM."
     )
     parts = [html.paragraph(text)]
     if result["map"]:
@@ -46,25 +46,25 @@ def firmware(story, result):
         parts_of = [(p["name"], p["start"], p["bytes"], p["kind"]) for p in result["map"]]
         largest = max(result["map"], key=lambda p: p["bytes"])
         told = f"The largest part is {largest['name']} with {largest['bytes']:,} bytes."
-        chart = svg.strip(parts_of, top, title=f"Flash of the image {first['name']}", description=told)
+        chart = svg.strip(parts_of, top, title=f"Flash of the firmware {first['name']}", description=told)
         parts.append(
             _figures(
                 html.figure(
                     chart,
-                    f"Map of the flash of {first['name']}, its first {top // 1024} KiB by address; beyond "
-                    f"lies nothing up to {result['flash_bytes'] // 1024:,} KiB. {told}",
+                    f"What lies where in the flash of {first['name']}: the first {top // 1024} KiB, by address. The rest, up to "
+                    f"{result['flash_bytes'] // 1024:,} KiB, is empty. {told}",
                     first["command"],
                     wide=True,
                 )
             )
         )
     parts.append(_plans(story, result))
-    header = ["image", "compiler", "flash B", "of it constants B", "RAM B", "of it arena B"]
-    return "".join(parts) + html.table("Images", header, rows) + html.again(*(r["command"] for r in result["rows"]))
+    header = ["firmware", "compiler", "flash (B)", "constants (B), included", "RAM (B)", "arena (B), included"]
+    return "".join(parts) + html.table("The firmware that was built", header, rows) + html.again(*(r["command"] for r in result["rows"]))
 
 
 def _plans(story, result):
-    """The plans that no other beats, flash against milliseconds, and the kernels of the first image."""
+    """The best trade-offs of flash against milliseconds, and the kernels of the first firmware."""
     planned = [r for r in result["rows"] if r.get("plan")]
     if not planned:
         return ""
@@ -78,39 +78,41 @@ def _plans(story, result):
         if row["scheme"] == first["scheme"]:
             series[row["name"]] = [(row["flash_bytes"] / 1000, row["plan"]["ms"])]
     told = (
-        f"{len(front)} plans, from {front[0]['ms']:.0f} to {front[-1]['ms']:.0f} ms, that no other beats in time, flash and RAM; "
-        "the line leaves RAM aside."
+        f"{len(front)} best trade-offs between time, flash and RAM, from {front[0]['ms']:.0f} to {front[-1]['ms']:.0f} ms; the line "
+        "ignores RAM."
     )
-    chart = svg.lines(series, title="Plans", description=told, x="flash of the whole image (KB)", y="ms an image, by formula")
+    chart = svg.lines(series, title="Plans", description=told, x="flash of the whole firmware (KB)", y="ms an image, estimated")
     keys = ("cycles", "flash_bytes", "scratch_bytes")
     kernels = [[r["layer"], r["variant"], *(f"{r[key]:,}" for key in keys)] for r in first["plan"]["layers"]]
     return _figures(
         html.figure(
             chart,
-            f"A kernel for each layer, chosen within budgets of flash and RAM. {told}",
+            "Each layer can run as several kernels that give the same numbers. A plan chooses one for each layer, within budgets of flash and "
+            f"RAM. {told}",
             first["plan"]["command"],
             wide=True,
         )
-    ) + html.table(f"Kernels of {first['name']}", ["layer", "kernel", "cycles by formula", "flash B", "scratch B"], kernels)
+    ) + html.table(f"Kernels of {first['name']}", ["layer", "kernel", "cycles, estimated", "flash (B)", "scratch (B)"], kernels)
 
 
 def board(story, result):
     """Answers, times, and the front of accuracy against milliseconds."""
-    rows, accuracy = result["rows"], {r["scheme"]: r["accuracy"] for r in story.results["compress"]["rows"]}
+    rows, simulated = result["rows"], {r["scheme"]: r for r in story.results["compress"]["rows"]}
     shown = {r["scheme"] for r in rows}
     compressions = [r["command"] for r in story.results["compress"]["rows"] if r["scheme"] in shown]
     if not rows:
-        return html.note("No image was built, so none was run.", "skipped")
+        return html.note("No firmware was built, so none was run.", "skipped")
     first = rows[0]
     text = (
-        f"The very image that a real board would be flashed with runs instruction by instruction, and is asked over its USART. "
-        f"The image {first['name']} answers {100 * first['agreement']:.0f} % of {first['n']} test images with the simulation's "
-        f"bytes; {100 * first['accuracy']:.1f} % are right. Instructions are exact; cycles are a model of the Cortex-M4 at zero "
-        "wait states. Milliseconds are calibrated on silicon: the flash behind its caches, as in firmware of others whose time was "
-        f"measured on the same core (+- {first.get('ms_error') or 3:g} %)."
+        "The virtual board runs, instruction by instruction, the same firmware that a real board would be flashed with, and is asked "
+        f"over its serial line. For {100 * first['agreement']:.0f} % of {first['n']} test images the firmware {first['name']} gives exactly the "
+        f"bytes of the simulation; {100 * first['accuracy']:.1f} % of its answers are right. Numbers of instructions are exact. Numbers "
+        "of cycles come from a model of the processor without wait states. Milliseconds include the flash and its caches; that model was fitted to "
+        f"firmware whose time was measured on real chips of this kind (error ± {first.get('ms_error') or 3:g} %)."
     )
     points = [
-        (r["name"], r["ms_per_image"], 100 * accuracy[r["scheme"]], "floats" if r["scheme"] == "none" else "integers")
+        (r["name"], r["ms_per_image"], 100 * simulated[r["scheme"]]["accuracy"], "floats" if r["scheme"] == "none" else "integers",
+         *(100 * v for v in simulated[r["scheme"]]["interval"]))
         for r in rows
     ]
     told = "; ".join(f"{p[0]} {p[1]:,.0f} ms, {p[2]:.1f} %" for p in points)
@@ -132,20 +134,21 @@ def board(story, result):
         x="ms",
         number="{:,.2f}",
     )
-    header = ["firmware", "same bytes", "right", "instructions", "cycles", "ms", "ms on the wire"]
+    header = ["firmware", "same bytes as simulated", "right", "instructions", "cycles", "ms", "ms on the serial line"]
     cells = [_measured(r) for r in rows]
     return (
         html.paragraph(text)
         + _figures(
             html.figure(
                 chart,
-                "Accuracy (simulated, as the section on compression has it) against time of an inference on the board.",
+                "Accuracy against the time for one image on the board. Accuracies and their 95 % intervals (upright lines) are the simulated ones "
+                "of the section on compression.",
                 "\n".join([r["command"] for r in rows] + compressions),
             ),
             html.figure(bars, f"Time by layer of {first['name']}.", result["profile_command"]),
         )
         + html.table(
-            f"An image on the board, means. {min(r['n'] for r in rows)} images are enough for its time, too few for an accuracy",
+            f"Means for one image on the board. {min(r['n'] for r in rows)} images tell the time well, but are too few for an accuracy",
             header,
             cells,
         )

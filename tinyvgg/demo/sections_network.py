@@ -7,14 +7,14 @@ def train(story, result):
     """The curves of the training, or why there are none."""
     if result["trained"]:
         text = (
-            f"A network of {result['parameters']:,} parameters learns from {result['images']:,} training images, a tenth of them "
-            "held out for validation."
+            f"A network of {result['parameters']:,} parameters learns from {result['images']:,} training images. A tenth of them is "
+            "kept aside for validation: the network does not learn from these, so they show how well it does on new images."
         )
     else:
-        text = f"The network {result['model']} ({result['parameters']:,} parameters) was trained before; it is taken as it is."
+        text = f"The network {result['model']} ({result['parameters']:,} parameters) was trained before and is used unchanged."
     parts, history = [html.paragraph(text)], result["history"]
     if not history:
-        return parts[0] + html.note("Its card keeps no history, so there are no curves here.") + html.again(*_commands(result))
+        return parts[0] + html.note("There are no curves: the zoo does not keep the history of the training.") + html.again(*_commands(result))
     for name, factor, unit in (("loss", 1, ""), ("accuracy", 100, " (%)")):
         series = {
             label: [(row["epoch"], factor * row[key]) for row in history if row.get(key) is not None]
@@ -37,15 +37,15 @@ def evaluate(story, result):
     """Confusion and accuracy by class."""
     low, high = (100 * v for v in result["interval"])
     text = (
-        f"{100 * result['accuracy']:.2f} % of {result['n']:,} test images are right (95 % interval {low:.2f} to {high:.2f}). "
-        f"The loss is {result['loss']:.4f}, the expected calibration error {result['ece']:.4f}."
+        f"The network gets {100 * result['accuracy']:.2f} % of {result['n']:,} test images right (95 % interval {low:.2f} to {high:.2f}). "
+        f"The loss is {result['loss']:.4f}, the calibration error {result['ece']:.4f}."
     )
     counts, classes = result["confusion"], result["classes"]
     wrong = max((counts[i][j], i, j) for i in range(len(counts)) for j in range(len(counts)) if i != j)
     most = (
         f"Most often mistaken: {classes[wrong[1]]} for {classes[wrong[2]]} ({wrong[0]} times)."
         if wrong[0]
-        else "None is mistaken."
+        else "No image is mistaken."
     )
     chart = svg.heat(
         counts,
@@ -66,7 +66,7 @@ def evaluate(story, result):
         description=f"Best {rows[0]['class']}, worst {rows[-1]['class']}.",
     )
     return html.paragraph(text) + _figures(
-        html.figure(chart, f"Confusion matrix in images. {most}", result["command"]),
+        html.figure(chart, f"Rows are the true classes, columns the answers; numbers count images. {most}", result["command"]),
         html.figure(bars, "Accuracy by class, the best first.", result["command"]),
     )
 
@@ -103,9 +103,10 @@ def analyze(story, result):
     ]
     command = first["command"]
     text = (
-        f"Before anything is built: what the network takes on the {first['board']} ({first['board_flash_bytes']:,} bytes of "
-        f"flash, {first['board_ram_bytes']:,} of RAM). X-CUBE-AI's rules are ST's counts of its own levels, which compress dense "
-        "layers alone; its runtime is an estimate. Ours are of the integer network; code is not counted in them."
+        f"An estimate, before anything is built, of the memory that the network takes on the {first['board']}. The board has "
+        f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} of RAM. The rows “X-CUBE-AI's” count as ST's "
+        "tool does at its levels of compression, which compress dense layers only; the size of its runtime is an estimate. The rows “ours” count the "
+        "network in 8-bit integers, without its code."
     )
     header = ["rules", "compression", "parameters", "MACC", "weights B", "flash B", "RAM B", "fits"]
     return (
@@ -113,8 +114,8 @@ def analyze(story, result):
         + html.table("Flash and RAM by level of compression", header, rows)
         + html.again(*(r["command"] for r in result["rows"]))
         + _figures(
-            html.figure(bars[0], "Where the bytes are, before compression.", command),
-            html.figure(bars[1], "Where the multiplications are, as X-CUBE-AI counts them.", command),
+            html.figure(bars[0], "Bytes of weights in each layer, before compression.", command),
+            html.figure(bars[1], "MACC (multiplications and additions) in each layer, as X-CUBE-AI counts them.", command),
         )
     )
 
@@ -123,7 +124,8 @@ def compress(story, result):
     """Accuracy against bytes."""
     rows = result["rows"]
     points = [
-        (r["scheme"], r["constants_bytes"] / 1000, 100 * r["accuracy"], "integers" if r["integer"] else "floats") for r in rows
+        (r["scheme"], r["constants_bytes"] / 1000, 100 * r["accuracy"], "integers" if r["integer"] else "floats",
+         *(100 * v for v in r["interval"])) for r in rows
     ]
     best = max(rows, key=lambda r: r["accuracy"])
     small = min(rows, key=lambda r: r["constants_bytes"])
@@ -152,16 +154,17 @@ def compress(story, result):
         for r in rows
     ]
     text = (
-        "none, low, medium and high are X-CUBE-AI's levels, measured here on floats. int8 has 8-bit weights by channel and 8-bit "
-        "activations; sharedN keeps N-bit indices into a codebook. No scheme was fine-tuned. Accuracies are of the first "
-        f"{rows[0]['n']:,} test images."
+        "The network is made smaller in several ways. none, low, medium and high are X-CUBE-AI's levels; they compute with floats. "
+        "int8 computes with 8-bit integers only. sharedN does too, and stores each weight as an N-bit index into a codebook. "
+        f"Nothing was trained again afterwards. Accuracies are of the first {rows[0]['n']:,} test images."
     )
     return (
         html.paragraph(text)
         + _figures(
             html.figure(
                 chart,
-                f"Accuracy against bytes of constants; the dashed line joins the schemes that no other beats in both. {told}",
+                f"Accuracy against size. Upright lines are 95 % intervals. The dashed line joins the best trade-offs: no other scheme is "
+                f"both smaller and more accurate. {told}",
                 "\n".join(r["command"] for r in rows),
                 wide=True,
             )

@@ -1,12 +1,10 @@
 """One self-contained page: style, headings, tables, figures, images. Plain data in, text out; nothing is loaded from anywhere."""
 
 import base64
-import struct
-import zlib
 from html import escape
 from importlib import resources
 
-import numpy as np
+from tinyvgg.report.png import png
 
 
 def page(title, sections, *, lead="", language="en"):
@@ -81,23 +79,16 @@ def tiles(rows):
     return f'<dl class="tiles">{cells}</dl>'
 
 
+def terms(words):
+    """Return {word: what it means} as a list of definitions."""
+    cells = "".join(f"<div><dt>{escape(word)}</dt><dd>{escape(text)}</dd></div>" for word, text in words.items())
+    return f'<dl class="terms">{cells}</dl>'
+
+
 def image(pixels, alt, *, size=96):
     """Return an image (H, W, 3) uint8 as a PNG within the page, pixels enlarged."""
     data = base64.b64encode(png(pixels)).decode()
     return f'<img alt="{escape(alt, quote=True)}" width="{size}" height="{size}" src="data:image/png;base64,{data}">'
-
-
-def png(pixels):
-    """Encode (H, W, 3) or (H, W, 1) uint8 as PNG (ISO/IEC 15948), every row unfiltered."""
-    pixels = np.ascontiguousarray(pixels, np.uint8)
-    height, width, channels = pixels.shape
-    raw = b"".join(b"\0" + row.tobytes() for row in pixels)
-    head = struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2}[channels], 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(raw, 9)) + _chunk(b"IEND", b"")
-
-
-def _chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 class Html(str):

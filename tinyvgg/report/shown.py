@@ -2,10 +2,10 @@
 import base64
 import dataclasses
 import html
-import struct
-import zlib
 
 import numpy as np
+
+from tinyvgg.report.png import png
 
 LONGEST = 160       # characters of a repr, 60 of one value
 
@@ -67,18 +67,8 @@ def strip(rows, bounds, *, count=8, height=64):
         lines.append(np.concatenate(list(spaced), axis=1))
     wide = max(line.shape[1] for line in lines)
     whole = np.concatenate([np.pad(line, ((0, 0), (0, wide - line.shape[1]), (0, 0)), constant_values=255) for line in lines])
-    data = base64.b64encode(_png(whole)).decode()
+    data = base64.b64encode(png(whole)).decode()
     return f"<img alt='images' style='image-rendering:pixelated;height:{height * len(rows)}px' src='data:image/png;base64,{data}'>"
-
-
-def _png(pixels):
-    """The bytes of a PNG file of pixels (H, W, 3) uint8 (ISO/IEC 15948: signature, IHDR, IDAT, IEND)."""
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    height, width, _ = pixels.shape
-    lines = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)       # filter 0 before each line
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(lines.tobytes())) + chunk(b"IEND", b""))
 
 
 class Card(dict):

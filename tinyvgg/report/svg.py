@@ -1,14 +1,14 @@
 """Charts as SVG text for a page: no library, legible in light and dark, for the page's style sheet gives the colours.
 
 Classes: s0 to s7 for series, `axis`, `grid`, `text`. Every chart has a title and a description, which screen readers read out.
-Coordinates are in units of a 480 wide drawing, which is scaled to the page.
+Coordinates are in units of a 400 wide drawing, which is scaled to the page: on a telephone 390 wide its text is still 11 pixels high.
 """
 
 import math
 from html import escape
 from itertools import count
 
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 480, 310, 54, 16, 46
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 400, 290, 54, 14, 46
 CHARACTER, LINE = 7.6, 17  # width of a character and height of a line of text
 COLOURS = 8
 _ids = count()
@@ -36,20 +36,42 @@ def lines(series, *, title, description, x, y, log_x=False, y_range=None, rule=N
     return plot.svg(title, description)
 
 
-def scatter(points, *, title, description, x, y, log_x=False, most=None):
-    """Draw points [(name, x, y, group)] with their names, and the front of those with less x and more y than all others.
+def scatter(points, *, title, description, x, y, log_x=False, most=None, least=5.0):
+    """Draw points [(name, x, y, group) or (name, x, y, group, low, high)] with their names, and the front of those with less x and more
+    y than all others. Points with low and high get that interval as an upright line.
 
-    Groups have colours and a legend. most: the largest y that there can be.
+    Groups have colours and a legend. most: the largest y that there can be. least: the axis of y spans at least so much.
     """
     groups = list(dict.fromkeys(p[3] for p in points))
-    plot = _Plot([p[1] for p in points], [p[2] for p in points], x, y, log_x=log_x, legend=groups, roomy=True, most=most)
+    ys = [v for p in points for v in (p[2], *p[4:])]
+    if most is not None and max(ys) - min(ys) < least:
+        ys = [*ys, max(min(ys) - (least - max(ys) + min(ys)), 0.0)]
+    plot = _Plot([p[1] for p in points], ys, x, y, log_x=log_x, legend=groups, roomy=True, most=most)
     plot.add(f'<polyline class="front" points="{plot.path(_staircase([(p[1], p[2]) for p in points]))}"/>')
     taken = [(*_around(*plot.at(p[1], p[2])),) for p in points]
-    for name, at_x, at_y, group in points:
-        px, py = plot.at(at_x, at_y)
+    joined = _joined(points, plot)
+    taken += [(px - 4, plot.at(None, interval[1])[1], px + 4, plot.at(None, interval[0])[1]) for _, (px, _), _, interval in joined if interval]
+    for name, (px, py), group, interval in joined:
+        if interval:
+            (_, high), (_, low) = plot.at(None, interval[1]), plot.at(None, interval[0])
+            caps = "".join(f"M{px - 4:.1f} {end:.1f}h8" for end in (high, low))
+            plot.add(f'<path class="s{groups.index(group) % COLOURS} span" d="M{px:.1f} {high:.1f}V{low:.1f}{caps}"/>')
         plot.add(_marker(groups.index(group), px, py, size=5))
         plot.add(_label(name, px, py, taken, plot.top))
     return plot.svg(title, description)
+
+
+def _joined(points, plot):
+    """[(name, place, group, interval)]: points of one group that lie on one another share a name, "medium, high"."""
+    found = []
+    for name, x, y, group, *interval in points:
+        px, py = plot.at(x, y)
+        same = next((row for row in found if row[2] == group and abs(row[1][0] - px) < 4 and abs(row[1][1] - py) < 4), None)
+        if same is None:
+            found.append([name, (px, py), group, interval])
+        else:
+            same[0] += f", {name}"
+    return found
 
 
 def heat(values, down, across, *, title, description, y, x, unit="", most=None, zeros=False):
@@ -121,8 +143,8 @@ def strip(parts, total, *, title, description, unit="B"):
             f'width="{max(wide * size / total, 0.3):.2f}" height="42"><title>{escape(name)}: {size:,} {unit}</title>'
             "</rect>"
         )
-    for k, anchor in enumerate(("start", "middle", "middle", "middle", "end")):
-        drawn.append(_text(RIGHT + wide * k / 4, top + 58, f"{total * k / 4 / 1024:,.0f} KiB", anchor))
+    for k, anchor in enumerate(("start", "middle", "end")):
+        drawn.append(_text(RIGHT + wide * k / 2, top + 58, f"{total * k / 2 / 1024:,.0f} KiB", anchor))
     return _svg([*rows, *drawn], top + 66, title, description)
 
 
@@ -152,6 +174,10 @@ class _Axis:
             powers = range(math.floor(self.low), math.ceil(self.high) + 1)
             factors = (1,) if self.high - self.low > 2.5 else (1, 2, 5)
             found = [f * 10.0**p for p in powers for f in factors]
+            if sum(0 <= self.share(t) <= 1 for t in found) < 3:          # a short stretch: round values in even steps
+                low, high = 10**self.low, 10**self.high
+                step = _nice((high - low) / 5)
+                found = [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
         else:
             step = _nice((self.high - self.low) / 5)
             found = [step * k for k in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
@@ -290,9 +316,13 @@ def _label(name, x, y, taken, top):
     places = [(dx, dy, anchor) for dy in rows for dx, anchor in (beside if dy == 4 else around)]
     for dx, dy, anchor in places:
         left = x + dx - wide * {"start": 0, "middle": 0.5, "end": 1}[anchor]
-        box = left, y + dy - 11, left + wide, y + dy + 3
+        box = left - 3, y + dy - 11, left + wide + 3, y + dy + 3
         inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= top - 8 and box[3] <= HEIGHT - BOTTOM
         if inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
             break
     taken.append(box)
-    return _text(x + dx, y + dy, name, anchor, "text name")
+    leader = ""
+    if dy != 4:                                         # away from its point: a line leads there
+        end = y + (9 if dy > 0 else -9), max(box[1], y + 7) if dy > 0 else min(box[3], y - 7)
+        leader = f'<path class="axis" d="M{x:.1f} {end[0] - (3 if dy > 0 else -3):.1f}L{min(max(x, box[0] + 3), box[2] - 3):.1f} {end[1]:.1f}"/>'
+    return leader + _text(x + dx, y + dy, name, anchor, "text name")
