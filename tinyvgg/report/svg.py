@@ -66,7 +66,7 @@ def _joined(points, plot):
     found = []
     for name, x, y, group, *interval in points:
         px, py = plot.at(x, y)
-        same = next((row for row in found if row[2] == group and abs(row[1][0] - px) < 4 and abs(row[1][1] - py) < 4), None)
+        same = next((row for row in found if row[2] == group and abs(row[1][0] - px) < 1 and abs(row[1][1] - py) < 1), None)
         if same is None:
             found.append([name, (px, py), group, interval])
         else:
