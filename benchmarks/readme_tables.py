@@ -38,7 +38,7 @@ def figures():
     rows += [[f"an image on the virtual board, {name}", f"{row['ms_per_image']:,.1f} ms, {row['cycles_per_image']:,.0f} cycles; "
               f"{round(row['agreement'] * row['n'])} of {row['n']} answers are the simulation's bytes{few(row['n'])}", row["command"]]
              for name, row in run.items()]
-    rows += [[f"left by PGD-{r['attack']['steps']} at {r['attack']['eps']}, {name}",
+    rows += [[f"still right under PGD-{r['attack']['steps']} ({r['attack']['eps']}), {name}",
               f"{share(row['robust_accuracy'])} of {share(row['clean_accuracy'])}, {row['n']} images", row["command"]]
              for name, row in pgd.items()]
     transfer = shown["float", "int8"]

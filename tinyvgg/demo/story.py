@@ -108,7 +108,7 @@ class Story:
 
     @property
     def chosen(self):
-        """The model that the story is about as it was named, or None where one is to be trained."""
+        """The model the user named, or None where one is trained."""
         return self.settings.model or (ZOO if self.dataset.name == "cifar10" else None)
 
     @cached_property

@@ -69,6 +69,6 @@ def _ready(story, spec):
 
 
 def _told(command, data, story):
-    """The command of a card, which leaves open where its data lie and where the run goes."""
+    """The command of a card, with placeholders for data and output."""
     words = {"DATA": data, "RUN": story.inside("trained-again")}
     return " ".join(words.get(word, word) for word in command.split())

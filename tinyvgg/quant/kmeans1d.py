@@ -5,8 +5,8 @@ Letters: n sorted values x_1 <= ... <= x_n with weights, k clusters, c(a, b) the
 The clusters of an optimal solution are runs of the sorted values, so it is a shortest path of k links from 0 to n with link costs
 c(a, b) (Wang and Song, 2011). c is concave Monge, so a price per link, lambda, gives the best path of any number of links in
 O(n log n), the number falls as the price rises, and the right price is found by bisection (Aggarwal, Schieber and Tokuyama, 1994;
-Gronlund et al., 2017, arXiv:1701.07204). Where several numbers of links are equally good at that price and none is k, the path of
-more and the path of fewer links are spliced into one of k links that is as good.
+Gronlund et al., 2017, arXiv:1701.07204). Where several numbers of links are equally good at that price and none is k: splice the
+longer and the shorter optimal path into an equally good one of k links.
 """
 
 import numba

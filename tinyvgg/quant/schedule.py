@@ -97,8 +97,7 @@ def course(graph, stream):
 
 
 def input_shift(graph, stream):
-    """Return by how many bytes a stream's input may begin after its output so that no row of the output is written over a row of
-    the input that is still to be read."""
+    """Return the smallest input offset, in bytes after the output, at which no unread row is overwritten."""
     first, last = graph[stream[0]], graph[stream[-1]]
     line_in, line_out = (prod(op.shape[1:]) for op in (graph[first.inputs[0]], last))
     needed, shift = [_clip(start, 2**16) for start, _ in _reads(first)], 0

@@ -57,7 +57,8 @@ def scatter(points, *, title, description, x, y, log_x=False, most=None, least=5
             caps = "".join(f"M{px - 4:.1f} {end:.1f}h8" for end in (high, low))
             plot.add(f'<path class="s{groups.index(group) % COLOURS} span" d="M{px:.1f} {high:.1f}V{low:.1f}{caps}"/>')
         plot.add(_marker(groups.index(group), px, py, size=5))
-        plot.add(_label(name, px, py, taken, plot.top))
+    labels = [_label(name, *place, taken, plot.top) for name, place, _, _ in joined]
+    plot.parts += [line for line, _ in labels if line] + [text for _, text in labels]         # a name covers the lines that cross it
     return plot.svg(title, description)
 
 
@@ -309,10 +310,10 @@ def _around(x, y, half=6):
 
 
 def _label(name, x, y, taken, top):
-    """Write a point's name where it covers nothing yet: beside it, above or below, and ever farther."""
+    """Return (a line to the point or "", a point's name) where it covers nothing yet: beside it, above or below, and ever farther."""
     wide = CHARACTER * len(name)
-    rows = [4, -9, 17, -22, 30, -35, 43]
-    beside, around = ((9, "start"), (-9, "end")), ((0, "middle"), (7, "start"), (-7, "end"))
+    rows = [4, -9, 17, -22, 30, -35, 43, 56, 69, 82, 95]
+    beside, around = ((9, "start"), (-9, "end")), ((0, "middle"), (7, "start"), (-7, "end"), (30, "start"))
     places = [(dx, dy, anchor) for dy in rows for dx, anchor in (beside if dy == 4 else around)]
     for dx, dy, anchor in places:
         left = x + dx - wide * {"start": 0, "middle": 0.5, "end": 1}[anchor]
@@ -325,4 +326,4 @@ def _label(name, x, y, taken, top):
     if dy != 4:                                         # away from its point: a line leads there
         end = y + (9 if dy > 0 else -9), max(box[1], y + 7) if dy > 0 else min(box[3], y - 7)
         leader = f'<path class="axis" d="M{x:.1f} {end[0] - (3 if dy > 0 else -3):.1f}L{min(max(x, box[0] + 3), box[2] - 3):.1f} {end[1]:.1f}"/>'
-    return leader + _text(x + dx, y + dy, name, anchor, "text name")
+    return leader, _text(x + dx, y + dy, name, anchor, "text name")
