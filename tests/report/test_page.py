@@ -101,3 +101,26 @@ def test_a_png_holds_its_pixels(channels):
     assert struct.unpack(">IIBB", chunks[b"IHDR"][:10]) == (7, 5, 8, 0 if channels == 1 else 2)
     raw = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(5, 1 + 7 * channels)
     assert not raw[:, 0].any() and (raw[:, 1:].reshape(pixels.shape) == pixels).all()
+
+
+def test_intervals_and_lines_to_names_are_drawn():
+    """A point's interval is an upright line; a name that had to move is led to; points on one another share a name."""
+    points = [("a", 10, 50, "g", 45, 55), ("b", 10, 50, "g", 45, 55), ("c", 10.3, 50, "g", 45, 55), ("d", 20, 60, "h", 55, 65)]
+    root = ElementTree.fromstring(svg.scatter(points, title="t", description="d", x="x", y="y", most=100))
+    assert len([p for p in root.iter("path") if "span" in p.get("class")]) == 3
+    assert "a, b" in [t.text for t in root.iter("text")]
+
+
+def test_an_axis_spans_something():
+    """Equal accuracies stand on an axis of five points at least; a short logarithmic stretch has more than one tick."""
+    root = ElementTree.fromstring(svg.scatter([("a", 92, 100, "g"), ("b", 108, 100, "g")], title="t", description="d", x="x", y="y",
+                                              log_x=True, most=100))
+    numbers = [float(t.text) for t in root.iter("text") if t.text.replace(".", "").isdigit()]
+    assert sum(90 < n < 112 and n != 100 for n in numbers) >= 3 and min(numbers) <= 97
+
+
+def test_a_defence_that_wins_nothing_back_is_named():
+    from tinyvgg.demo.sections_attacks import _recovers_nothing
+    said = _recovers_nothing([("crc", True, 0.0), ("radar", True, 0.2), ("replicas", False, 0.0)])
+    assert "crc (it only notices the flips)" in said and "replicas (it does not even notice them)" in said and "radar" not in said
+    assert _recovers_nothing([("radar", True, 0.2)]) == ""

@@ -51,7 +51,7 @@ def scatter(points, *, title, description, x, y, log_x=False, most=None, least=5
     taken = [(*_around(*plot.at(p[1], p[2])),) for p in points]
     joined = _joined(points, plot)
     taken += [(px - 4, plot.at(None, interval[1])[1], px + 4, plot.at(None, interval[0])[1]) for _, (px, _), _, interval in joined if interval]
-    for name, (px, py), group, interval in joined:
+    for _, (px, py), group, interval in joined:
         if interval:
             (_, high), (_, low) = plot.at(None, interval[1]), plot.at(None, interval[0])
             caps = "".join(f"M{px - 4:.1f} {end:.1f}h8" for end in (high, low))
