@@ -12,7 +12,7 @@ from pathlib import Path
 from tinyvgg.errors import FormatError, TinyVGGError
 from tinyvgg.report.record import write_bytes
 
-CHARTS = {"Accuracy against eps": "accuracy that PGD leaves, by size of the attack",
+CHARTS = {"Accuracy against eps": "accuracy under PGD, by size of the attack",
           "Accuracy against bytes": "accuracy by bytes of constants", "Accuracy against flipped bits": "accuracy by flipped bits"}
 SHOTS, SIDE, GAP, WIDTH = 4, 84, 14, 1180
 RULES = re.compile(r"^(?::root|@media \(prefers-color-scheme: dark\)) .*?(?=^\S+ ?\{|^\*)|^svg \..*?$|^\.s0 .*?$", re.M | re.S)

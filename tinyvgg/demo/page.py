@@ -51,7 +51,6 @@ def write_page(story, summary):
         text = section(story, result) if result is not None else _skipped(told)
         sections.append((name, heading, text))
     sections.append(("record", "Record", _record(story, summary)))
-    sections.append(("words", "Words", html.terms(WORDS)))
     write_bytes(story.out / "report.html", html.page("A small network, from images to the board", sections, lead=_lead(story)))
 
 
@@ -65,8 +64,8 @@ def _lead(story):
             "fits a microcontroller, and a simulated board runs it. Then it is attacked: by images that were changed a little, "
             "and by bits flipped in its memory."
         ),
-        html.paragraph("Under each figure, “Repeat it” shows the command that makes it again. Words such as MACC, arena or codebook are "
-                       "explained at the end of the page."),
+        '<p>Under each figure, “Repeat it” shows the command that makes it again. Words such as MACC, arena or codebook are '
+        'explained <a href="#words">at the end of the page</a>.</p>',
     ]
     if story.settings.quick:
         parts.append(html.note("A quick story: so few images and steps that it shows only that everything works.", "skipped"))
@@ -136,6 +135,8 @@ def _record(story, summary):
         + html.table("Stages and the seconds that they took here", ["stage", "state", "seconds", "command that does it anew"], stages)
         + html.table("SHA-256 of the data and models behind the figures", ["what", "SHA-256"], hashes)
         + html.table("Versions", ["package", "version"], versions)
+        + '<h3 id="words">Words of this page</h3>'
+        + html.terms(WORDS)
     )
 
 
