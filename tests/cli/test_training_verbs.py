@@ -181,7 +181,7 @@ MISTAKES = {
     "train --out {tmp}/r --data {data} --classes 1000000000000000": "more memory than there is",
     "train --out {tmp}/r --resume": "holds no run to go on with",
     "train --out {tmp}/r --data {data} --warmup 99": "warm-up of 99",
-    "train --out {tmp}/r --data {data} --learning-rate -1": "learning_rate is -1",
+    "train --out {tmp}/r --data {data} --learning-rate -1": "--learning-rate is -1",
     "train --out {tmp}/r --data {data} --label-smoothing 2": "label smoothing is 2",
     "train --out {tmp}/r --data {data} --ema 0.9 --swa": "one kind of average",
     "train --out {tmp}/r --data {data} --ema 1.5": "weight average",

@@ -86,4 +86,4 @@ def test_help_of_an_attack_shows_its_own_options_and_defaults(name, capsys):
         assert (f" --{option} {option[0].upper()} " in told) == (option in takes), option
     if "steps" in takes:
         assert f"number of steps (default {takes['steps'].default})" in told
-    assert "--victims" not in told and "--attack" not in told and f"tinyvgg attack {name} " in told
+    assert "--victims A" not in told and "--attack NAME" not in told and f"tinyvgg attack {name} " in told
