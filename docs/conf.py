@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from tinyvgg import __version__  # noqa: E402
 
@@ -72,6 +72,9 @@ def links_out_of_docs(app, docname, source):
     if NOTEBOOKS and docname in ("course/index", "notebooks/index"):
         pages = sorted(path.stem for path in (ROOT / "docs" / posixpath.dirname(docname)).glob("[1-9]-*.ipynb"))
         source[0] += "\n```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```\n"
+    if docname == "verbs":
+        from verbs_page import verbs
+        source[0] += verbs()
 
 
 def setup(app):

@@ -1,4 +1,4 @@
-"""Write the pages that are made from the program: python docs/make_pages.py. tests/docs/test_made_pages.py holds them to it."""
+"""The page of all verbs, made from the parsers when the site is built; python docs/verbs_page.py prints it."""
 import argparse
 import re
 import sys
@@ -10,20 +10,11 @@ sys.path.insert(0, str(HERE.parent))
 from tinyvgg import cli  # noqa: E402
 
 COMMON = ("seed", "json", "quiet", "trace", "help")
-VERBS = """# All verbs and their options
-
-Made from the parsers by `python docs/make_pages.py`. Every verb also takes `--seed`, `--json`, `--quiet`, `--trace` and `--help`: see
-[the command line](command-line.md), which also says what MODEL and DATA may be.
-"""
-
-
-def pages():
-    """Return {path of a page: its text}."""
-    return {HERE / "verbs.md": verbs()}
 
 
 def verbs():
-    parts = [VERBS]
+    """Return a section for each verb, and for each of its actions, with a table of its own options, as Markdown."""
+    parts = []
     for verb, does in cli.verbs().items():
         parser = cli.parser_of(verb)
         said = cli.module_of(verb).__doc__.strip().split("\n", 1)
@@ -63,6 +54,4 @@ def _escaped(text):
 
 
 if __name__ == "__main__":
-    for path, text in pages().items():
-        path.write_text(text, encoding="utf-8")
-        print(path.relative_to(HERE.parent))
+    print((HERE / "verbs.md").read_text(encoding="utf-8") + verbs())
