@@ -115,7 +115,8 @@ def python_commands(path):
 def recorded():
     """The same of the commands that result files name."""
     files = (ROOT / "benchmarks" / "results").glob("*.json")
-    found = [shlex.split(json.loads(path.read_text(encoding="utf-8")).get("command") or "tinyvgg") for path in files]
+    read = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+    found = [shlex.split(result.get("command") or "tinyvgg") for result in read if isinstance(result, dict)]    # a list has rows alone
     return {tuple(words[1:]) for words in found if words[0] == "python"}
 
 
