@@ -68,8 +68,8 @@ def commands_of(block, *, marked=False):
 
 
 def _without_comment(line):
-    """The command of a line: what stands after # or after three spaces is said about it."""
-    return re.split(r" #| {3,}(?=[a-z])", line)[0]
+    """The command of a line: what stands after # or after three spaces is said about it; > FILE is the shell's."""
+    return re.split(r" #| {3,}(?=[a-z])| > ", line)[0]
 
 
 def spans(path, program="tinyvgg"):
