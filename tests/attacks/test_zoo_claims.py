@@ -45,3 +45,12 @@ def test_a_loss_of_ratios_does_not_see_the_scale(light, loud):
     model, x, y = light
     plain, scaled = (attacks.pgd(m, x, y, eps="1/255", steps=40, loss="dlr").robust_accuracy for m in (model, loud))
     assert 0.3 < plain < 0.6 and abs(scaled - plain) <= 0.003
+
+
+@pytest.mark.parametrize("name, eps, clean, left", [("light_robust_8", "8/255", 0.62, 0.30), ("light_robust_4", "4/255", 0.69, 0.43)])
+def test_networks_that_resist_do_so_without_hiding_gradients(light, name, eps, clean, left):
+    """On 300 images: PGD leaves what the card says, give or take the interval; a large eps leaves nothing."""
+    model, x, y = zoo.load(name), light[1][:300], light[2][:300]
+    found = attacks.pgd(model, x, y, eps=eps, steps=40)
+    assert found.clean_accuracy > clean and left < found.robust_accuracy < zoo.card(name)["ladders"][0]["robust_accuracy"] + 0.1
+    assert attacks.pgd(model, x, y, eps="64/255", steps=60).robust_accuracy == 0
