@@ -34,6 +34,7 @@ _FREESTANDING = ["-std=gnu99", "-ffunction-sections", "-fdata-sections", "-fomit
                  "-fno-asynchronous-unwind-tables", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"]
 # Without -fhosted a memcpy of four bytes is a call. zig's --strip-debug takes the symbols too, so the runtime's debug data stays.
 _ZIG = ["-fhosted", "-fno-sanitize=all", "-g0"]
+_SMALL = ["-Os", "-fno-optimize-sibling-calls"]     # the base waits for the line; a fault is told by the function that called
 # gcc would turn the start-up loops into calls of memcpy.
 _GCC = ["-nostartfiles", "--specs=nano.specs", "--specs=nosys.specs", "-fno-tree-loop-distribute-patterns"]
 
@@ -84,7 +85,7 @@ def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=()
         script.write_text(_linker_script(facts, stack))
         objects = Path(scratch) / "base"
         objects.mkdir()
-        _compile([*arguments, "-Os", "-c", *map(str, base)], facts, scratch, objects)        # it waits for the line: small is better
+        _compile([*arguments, *_SMALL, "-c", *map(str, base)], facts, scratch, objects)
         _compile([*arguments, optimise, "-T", str(script), "-Wl,--gc-sections", "-Wl,-e,Reset_Handler", *map(str, sorted(objects.glob("*.o"))),
                   *map(str, sources), *([] if name == "zig" else ["-lm"]), "-o", str(partial)], facts, scratch)
     elf = write_images(elf_path)

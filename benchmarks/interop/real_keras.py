@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyvgg.report.record import write_json
+
 STAGES = ("load", "float C", "int8", "board")
 FLAGS = ("-O1",)
 SMALLEST, LARGEST = 1000, 64 << 20          # bytes: a pointer to a file that is not there, and what no board holds
@@ -92,7 +94,7 @@ def main():
     parser.add_argument("--limit-macc", type=float, default=2e8, help="larger networks are not run on the board (default 2e8)")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else []
+    rows = json.loads(arguments.json.read_text())["rows"] if arguments.json and arguments.json.exists() else []
     known = {row["blob"] for row in rows}
     for repository, commit, path, blob, git in files(arguments.folders):
         if blob in known:
@@ -106,7 +108,7 @@ def main():
         told = f" ({rows[-1]['why'][:110]})" if why else ""
         print(f"{repository} {commit[:8]} {path}: {', '.join(done) or 'nothing'}{told}", flush=True)
         if arguments.json:
-            arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+            write_json(arguments.json, {"command": "python benchmarks/interop/real_keras.py FOLDER --json FILE", "rows": rows})
     counts = Counter(stage for row in rows for stage in STAGES if row[stage])
     print(f"{len(rows)} files: " + ", ".join(f"{counts[stage]} {stage}" for stage in STAGES))
 

@@ -42,7 +42,7 @@ def test_a_saved_attack_is_shown_as_it_was_asked_for(files, tmp_path, capsys):
     assert main(["evaluate", files[0], "--data", run, "-n", "5", "--json"]) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["n"] == 5 and told.err == ""
-    for extra, words in ((["-n", "0"], "n is 0; expected"), (["--batch-size", "0"], "batch_size is 0; expected"),
+    for extra, words in ((["-n", "0"], "n is 0; expected"), (["--batch-size", "0"], "--batch-size is 0; expected"),
                          (["--part", "train"], "has no training images")):
         assert main(["evaluate", files[0], "--data", run, *extra]) == 2
         assert words in capsys.readouterr().err
@@ -78,7 +78,7 @@ def test_text_and_studies(files, tmp_path, capsys):
     (["pgd", "--grid", "0"], "grid is 0; expected a whole number, 1 or more"),
     (["pgd", "--grid", "-3"], "grid is -3; expected a whole number, 1 or more"),
     (["pgd", "--grid", "7"], "do not lie on the grid of 7 steps"),
-    (["pgd", "--victims", "light_cifar10"], "--victims belongs to transfer; pgd has none"),
+    (["pgd", "--victims", "light_cifar10"], "--victims belongs to transfer and deployed; pgd has none"),
     (["curve", "--budget", "9"], "--budget belongs to an attack; curve is a study"),
     (["presets", "--norm", "l2"], "presets has settings of its own"),
 ])

@@ -96,7 +96,7 @@ def test_the_seed_and_the_image_decide(toy):
 
 
 @pytest.mark.parametrize(("name", "settings", "words"), [
-    ("apgd", {"eps": 0.1, "norm": "l1"}, "apgd does linf and l2"), ("square", {"eps": 0.1, "norm": "l1"}, "square does"),
+    ("apgd", {"eps": 0.1, "norm": "l0"}, "l0"), ("square", {"eps": 0.1, "norm": "l0"}, "l0"),
     ("deepfool", {"norm": "l1"}, "deepfool does"), ("hopskipjump", {"norm": "l1"}, "hopskipjump does"),
     ("ladder", {"eps": 0.1, "version": "slow"}, "no ladder 'slow'"), ("fab", {"steps": 0}, "steps is 0"),
     ("noise", {"eps": 0.1, "kind": "pink"}, "no noise 'pink'"), ("rays", {"queries": -1}, "queries is -1")])

@@ -6,7 +6,7 @@ import pytest
 import tinyvgg
 from tests.cases import CASES
 from tinyvgg import models, nn, rng
-from tinyvgg.errors import TinyVGGError
+from tinyvgg.errors import NotYet, TinyVGGError
 from tinyvgg.nn import layers
 from tinyvgg.train import optimizers
 
@@ -52,6 +52,10 @@ def test_every_layer_comes_back(tmp_path, case, ending):
         model = nn.Sequential([case.make(), layers.Flatten()])
     else:
         model = nn.Sequential([layers.InputLayer(shapes[0][1:]), case.make()])
+    if "hard sigmoid of Keras 2" in case.name:
+        with pytest.raises(NotYet, match="another function in Keras 2 than in Keras 3"):
+            model.save(tmp_path / f"m{ending}")
+        return
     shaken(model).save(tmp_path / f"m{ending}")
     back = tinyvgg.load_model(tmp_path / f"m{ending}")
     x = rng.generator(0, "x").uniform(0, 1, (2, *model.input_shape)).astype(np.float32)

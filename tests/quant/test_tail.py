@@ -5,7 +5,7 @@ import pytest
 from tests.quant import rational
 from tinyvgg.quant.fixedpoint import golden_table
 from tinyvgg.quant.ops.conv2d import Conv2D
-from tinyvgg.quant.ops.tail import Tail, _smmulr, apply_tail
+from tinyvgg.quant.ops.tail import Tail, apply_tail, smmulr
 
 
 def op(activation, pool=None, **tail):
@@ -18,7 +18,7 @@ def op(activation, pool=None, **tail):
 
 def test_the_rounding_of_the_tail_is_the_golden_one():
     for a, b, expected in golden_table():
-        assert _smmulr(a, b) == expected
+        assert smmulr(a, b) == expected
 
 
 @pytest.mark.parametrize(("activation", "settings"), [

@@ -148,7 +148,9 @@ def test_a_run_is_not_overwritten_or_mixed_up(tmp_path):
     trained(out=tmp_path)
     with pytest.raises(OptionError, match="holds a run already"):
         trained(out=tmp_path)
-    for change in ({"epochs": 5}, {"batch_size": 16}, {"optimizer": "sgd"}, {"augment": "flip"}, {"average": "ema"}):
+    with pytest.raises(OptionError, match="ends with epoch 4; it cannot go on to 5"):
+        trained(out=tmp_path, resume=True, epochs=5)
+    for change in ({"epochs": 3}, {"batch_size": 16}, {"optimizer": "sgd"}, {"augment": "flip"}, {"average": "ema"}):
         with pytest.raises(OptionError, match="began with"):
             trained(out=tmp_path, resume=True, **change)
     with pytest.raises(DataError, match="not those that"):

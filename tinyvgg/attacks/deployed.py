@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.attacks.identity import model_identity
+from tinyvgg.attacks.identity import model_identity, model_sha256
 from tinyvgg.attacks.victim import checked_bounds, checked_classes
 from tinyvgg.classifier import ANSWERS, answers_of, labels_of
 from tinyvgg.errors import OptionError
@@ -56,6 +56,11 @@ class Deployed:
         self.out = None if out is None else Path(out)
         if self.out is not None:
             self._read()
+
+    @property
+    def sha256(self) -> str | None:
+        """That of the model behind the line."""
+        return model_sha256(self.model)
 
     def identity(self):
         """What tells this from another: the model behind it and the precision; None where nothing tells the model."""

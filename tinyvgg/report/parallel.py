@@ -129,6 +129,8 @@ def placed(executor):
         return executor or Here()
     if hasattr(executor, "scheduler_info"):
         return Cluster(executor)
+    if hasattr(executor, "get_executor"):
+        executor = executor.get_executor()
     if not hasattr(executor, "submit"):
         raise OptionError(f"executor is {type(executor).__name__}; expected a concurrent.futures executor or a Dask client")
     return Pool(executor)

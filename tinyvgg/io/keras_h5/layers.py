@@ -61,6 +61,9 @@ def neutral(class_name, raw, changes=None, version=""):
 
 
 def _name_of(value, version, where, class_name):
+    if not version and class_name in RECURRENT and value in ("hard_sigmoid", "keras2_hard_sigmoid"):
+        raise NotYet(f"{where} has a hard sigmoid within its steps, which is another function in Keras 2 than in Keras 3; a file for both "
+                     "cannot say which", "model.save('FILE.npz')")
     found = meaning.activation(value, version, where)
     if isinstance(found, str):
         return found
