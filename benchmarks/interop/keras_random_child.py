@@ -283,13 +283,18 @@ def write(task):
         try:
             again = answers(keras.models.load_model(path, compile=False), x)
             reopened = [float(np.abs(a - b).max()) for a, b in zip(again, y)]
-            if random.odd and max(reopened) > 1e-4 * max(np.abs(v).max() for v in y):
+            if random.odd and not forgets(path, random.seen) and max(reopened) > 1e-4 * max(np.abs(v).max() for v in y):
                 y = again                       # Keras itself takes the owner's function for its own
         except Exception:                   # what Keras refuses is to be refused here, or right all the same
             reopened = False
         np.savez(stem + ".npz", **{f"x{i}": v for i, v in enumerate(x)}, **{f"y{i}": v for i, v in enumerate(y)})
         rows.append({"file": path, "vectors": stem + ".npz", "has": random.seen, "reopened": bool(reopened)})
     return rows
+
+
+def forgets(path, seen):
+    """Whether Keras 3 loses what it wrote: opening an .h5, it takes the statistics of a Normalization within a nested model for 0 and 1."""
+    return VERSION == 3 and path.endswith(".h5") and "nested" in seen and "Normalization" in seen
 
 
 def predict(task):
