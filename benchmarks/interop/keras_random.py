@@ -54,8 +54,12 @@ def main(argv=None):
     if arguments.out:
         write_json(arguments.out, {"command": f"python benchmarks/interop/keras_random.py --venvs DIR --count {arguments.count} "
                                               f"--seed {arguments.seed}", "versions": versions(), "seed": arguments.seed, **found,
-                                   "rows": [{k: v for k, v in row.items() if k not in PLACES} for row in results]})
+                                   "rows": [{k: _without(v, folder) for k, v in row.items() if k not in PLACES} for row in results]})
     return 1 if found["wrong"] else 0
+
+
+def _without(value, folder):
+    return value.replace(f"{folder}/", "") if isinstance(value, str) else value
 
 
 def written(folder, python, version, arguments):
