@@ -12,7 +12,8 @@ from tinyvgg.testing.mutations import mutated
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    pytest.importorskip("ziglang")
+    for package in ("ziglang", "tflite", "flatbuffers"):
+        pytest.importorskip(package, reason='a file of each format is written with pip install ".[all]"')
     folder = tmp_path_factory.mktemp("campaign")
     os.environ["TINYVGG_CAMPAIGN"] = str(folder)
     return readers.make(folder), folder
