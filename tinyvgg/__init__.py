@@ -2,7 +2,7 @@
 
     import tinyvgg
     model = tinyvgg.open("light.h5")                # a file, the folder of a run, a network of the zoo, a board
-    print(model.summary())
+    model.summary()
 
 Every sub-package is reachable as an attribute and is imported when it is first used.
 """

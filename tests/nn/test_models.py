@@ -26,7 +26,20 @@ def test_architecture(name):
     twin.set_weights(model.get_weights())
     x = images(2)
     np.testing.assert_array_equal(twin.logits(x), model.logits(x))
-    assert type(twin) is type(model) and "parameters" in model.summary()
+    assert type(twin) is type(model) and "parameters" in nn.summary_text(model)
+
+
+def test_summary_prints_as_in_keras(capsys):
+    """Typed as it is or within print(): the table once."""
+    model, lines = models.light(), []
+    assert model.summary() is None
+    typed = capsys.readouterr().out
+    exec("print(model.summary())", {"model": model})
+    printed = capsys.readouterr().out
+    assert typed == nn.summary_text(model) + "\n" and printed == typed + "None\n"
+    assert typed.count("409,418 parameters") == 1
+    model.summary(print_fn=lines.append)
+    assert lines == [nn.summary_text(model)] and not capsys.readouterr().out
 
 
 def test_seed_decides_the_weights():

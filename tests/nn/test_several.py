@@ -31,7 +31,7 @@ def test_answers(x):
     assert (classes.shape, more.shape, value.shape) == ((6, 3), (6, 2), (6, 1))
     assert np.allclose(classes.sum(-1), 1, atol=1e-6) and np.allclose(more.sum(-1), 1, atol=1e-6)
     assert all(np.array_equal(p, q) for p, q in zip(model.predict({"b": x[1], "a": x[0]}, batch_size=4), (classes, more, value), strict=True))
-    assert np.array_equal(model.labels(x)[0], classes.argmax(-1)) and "5x5x2 and 3" in model.summary()
+    assert np.array_equal(model.labels(x)[0], classes.argmax(-1)) and "5x5x2 and 3" in nn.summary_text(model)
     assert [p.shape for p in model.predict([a[:0] for a in x])] == [(0, 3), (0, 2), (0, 1)]
 
 

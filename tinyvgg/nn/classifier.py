@@ -1,6 +1,6 @@
 """What every network offers to its users: predictions, gradients by the input, weights, a summary, training, files."""
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self, Unpack
 
 import numpy as np
@@ -192,13 +192,17 @@ class Classifier(PerThread):
         from tinyvgg.io import load_weights
         return load_weights(self, path, **settings)
 
-    def summary(self) -> str:
-        """Return a table of layers, output shapes, parameters and MACC, as text."""
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print a table of layers, output shapes, parameters and MACC, as Keras does; nn.summary_text(model) returns it.
+
+        print_fn: called once with the whole text, for instance `logging.info`.
+        """
         from tinyvgg.nn.summary import summary_text
-        return summary_text(self)
+        print_fn(summary_text(self))
 
     def _repr_html_(self) -> str:
-        return preformatted(self.summary())
+        from tinyvgg.nn.summary import summary_text
+        return preformatted(summary_text(self))
 
     # --- checks ---
 

@@ -23,7 +23,7 @@ def count_macc(model):
 
 
 def summary_text(model):
-    """Return the rows as a table, with totals."""
+    """Return what model.summary() prints: the rows as a table, with totals."""
     from tinyvgg.report.tables import table
     rows = summary_rows(model)
     body = table(["layer", "type", "output", "parameters", "MACC"],
