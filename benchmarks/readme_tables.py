@@ -122,8 +122,8 @@ def limits():
     """How far the modelled milliseconds may be from silicon."""
     kept_out = kept("silicon")["facts"]["kept_out"]
     return ("- No board was at hand. The firmware ran on the virtual board: its instruction counts are exact, its milliseconds are a model,\n"
-            f"  fitted to measurements of others' boards. On {kept_out['images']} firmwares kept out of the fit it errs by {kept_out['rms']:.1f} % (rms),\n"
-            f"  {kept_out['largest']:.1f} % at most ([the virtual board](docs/virtual-board.md)).")
+            f"  fitted to measurements of others' boards. On {kept_out['images']} firmwares kept out of the fit "
+            f"it errs by {kept_out['rms']:.1f} % (rms),\n  {kept_out['largest']:.1f} % at most ([the virtual board](docs/virtual-board.md)).")
 
 
 def the_zoo():
