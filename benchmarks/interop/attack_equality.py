@@ -1,12 +1,14 @@
 """How far our PGD is from foolbox's and ART's on one small model with shared weights: prints the largest differences.
 
     pip install foolbox adversarial-robustness-toolbox && python benchmarks/interop/attack_equality.py [--json | --out FILE.json]
+    python benchmarks/interop/attack_equality.py --work ladder,attacks,nearest,labels --help       # how strong, beside more libraries
 
 compat: the loop of attacks.compat.pgd_loop in that library's order. own: attacks.pgd, which never leaves the ball by a rounding.
 Both by the reference kernels.
 """
 import argparse
 import json
+import sys
 from importlib.metadata import version
 
 import numpy as np
@@ -20,7 +22,10 @@ from tinyvgg.report.record import versions, write_json
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    if any(word.startswith("--work") for word in sys.argv[1:]):
+        import attack_strength
+        return attack_strength.main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", metavar="FILE.json", help="write the rows there too, for the pages")
     arguments = parser.parse_args()

@@ -1,19 +1,23 @@
 """How strong our attacks are beside foolbox, ART and torchattacks, on the same weights and images, and whether the ladder leaves
-the same images as AutoAttack (torchattacks has its authors' files).
+the same images as AutoAttack, by its authors' own code.
 
-    pip install torch foolbox adversarial-robustness-toolbox torchattacks
-    python benchmarks/interop/attack_strength.py [--model light_cifar10_nfgsm] [--data cifar10] [-n 100] [--work ladder,attacks]
-        [--json | --out FILE.json]
+    pip install torch foolbox adversarial-robustness-toolbox torchattacks git+https://github.com/fra31/auto-attack
+    python benchmarks/interop/attack_equality.py --work attacks,nearest,labels [--model light_cifar10_nfgsm] [--data cifar10] [-n 100]
+        [--near 16] [--json | --out FILE.json]
+    python benchmarks/interop/attack_equality.py --work ladder --model light_cifar10 -n 1000 [--engine tinyvgg]
 
 A row: {"model", "work", "peer", "n", "ours", "theirs", "unit", ...}. unit "robust": accuracy left, the lower the stronger;
-"median": median distance of the fooled, the nearer the stronger; "left": images left by the ladder, with how many both leave and
-the processor seconds of both. Every image is judged by our network, whoever made it.
+"median": median distance of the fooled, the nearer the stronger; "success": share that
+reached its class, the higher the stronger; "left": images left by the ladder, with how many both leave and
+the processor seconds of both. Every image is judged by our network, whoever made it. The attacks take images that the network has
+right, the ladder the first ones, as AutoAttack does. Rows are kept as they end, beside --out: the same command goes on.
+--engine tinyvgg: AutoAttack asks our kernels instead of PyTorch's, through torch.autograd: the same network in a third of the time.
 """
 import argparse
 import json
 import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import foolbox as fb
@@ -26,10 +30,13 @@ from torch_peer import Work  # noqa: E402
 
 from tinyvgg import attacks, data, zoo  # noqa: E402
 from tinyvgg.attacks.norms import parse_eps, size  # noqa: E402
-from tinyvgg.report.record import versions, write_json  # noqa: E402
+from tinyvgg.report.record import KeptRows, sha256_arrays, versions, write_json  # noqa: E402
 
 EPS = {"linf": 8 / 255, "l2": 0.5}
 TORCH_NORM = {"linf": "Linf", "l2": "L2"}
+
+
+PART = 250          # images that the ladders get at a time
 
 
 def main():
@@ -41,46 +48,65 @@ def main():
     parser.add_argument("--work", default="ladder,attacks,nearest,labels")
     parser.add_argument("--ladders", default=",".join(f"{norm}:{eps * 255:g}/255" for norm, eps in EPS.items()), metavar="NORM:EPS,...",
                         help="what --work ladder is of (default linf:8/255,l2:127.5/255)")
+    parser.add_argument("--engine", choices=("torch", "tinyvgg"), default="torch", help="what AutoAttack's network runs on (default torch)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", metavar="FILE.json")
     arguments = parser.parse_args()
-    dataset, rows = data.load(arguments.data), []
+    torch.set_num_threads(1)
+    dataset, rows, models = data.load(arguments.data), [], {}
     for name in arguments.model or ["light_cifar10_nfgsm"]:
-        both = Both(zoo.load(name), dataset, arguments.n)
+        model = zoo.load(name)
+        models[name] = sha256_arrays(*model.get_weights())
         for kind in arguments.work.split(","):
-            for row in {"ladder": ladders, "attacks": within, "nearest": nearest, "labels": by_labels}[kind](both, arguments):
-                rows.append({"model": name, **row})
+            both = Both(model, dataset, arguments.n, right=kind != "ladder")
+            mark = {"model": models[name], "data": sha256_arrays(both.x, both.y), "near": arguments.near}
+            kept = KeptRows(f"{arguments.out}.rows.jsonl" if arguments.out else None, mark)
+            for key, make in KINDS[kind](both, arguments, kept):
+                rows.append({"model": name, **kept.get(key, make)})
                 if not arguments.json:
                     print(text(rows[-1]), flush=True)
                 if arguments.out:
-                    save(arguments, rows, dataset)
+                    save(arguments, rows, models, both)
     if arguments.json:
         print(json.dumps(rows))
 
 
-def save(arguments, rows, dataset):
-    command = "python benchmarks/interop/attack_strength.py " + " ".join(f"--model {m}" for m in arguments.model or [])
-    peers = {name: version(name) for name in ("torch", "foolbox", "adversarial-robustness-toolbox", "torchattacks")}
-    write_json(arguments.out, {"command": f"{command} --data {arguments.data} -n {arguments.n} --near {arguments.near} --work "
-                               f"{arguments.work} --ladders {arguments.ladders}".replace("  ", " "), "data": dataset.name,
-                               "versions": {**versions(), **peers}, "rows": rows})
+def save(arguments, rows, models, both):
+    named = " ".join(f"--model {m}" for m in arguments.model or [])
+    engine = " --engine tinyvgg" if arguments.engine == "tinyvgg" else ""
+    write_json(arguments.out, {
+        "command": f"python benchmarks/interop/attack_equality.py {named} --data {arguments.data} -n {arguments.n} --near {arguments.near} "
+                   f"--work {arguments.work} --ladders {arguments.ladders}{engine}".replace("  ", " "),
+        "data": arguments.data, "data_sha256": sha256_arrays(both.x, both.y), "models": models, "seed": 0,
+        "versions": {**versions(), **peers()}, "rows": rows})
+
+
+def peers():
+    """The versions of the other libraries that are there."""
+    found = {"auto-attack": "a392200"}
+    for name in ("torch", "foolbox", "adversarial-robustness-toolbox", "torchattacks"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
 
 
 def text(row):
-    more = ("both", "ours_s", "theirs_s", "ours_queries", "theirs_queries")
+    more = ("both", "engine", "ours_s", "theirs_s", "ours_queries", "theirs_queries")
     return (f"{row['model']:<22}{row['work']:<28}{row['peer']:<13}n {row['n']:<5}ours {row['ours']:.4g}, "
             f"theirs {row['theirs']:.4g} ({row['unit']})" + "".join(f", {key} {row[key]}" for key in more if key in row))
 
 
 class Both:
-    """One network in both engines, and images of it that it has right."""
+    """One network in both engines, and test images: the first n, or with right=True the first n that it has right."""
 
-    def __init__(self, model, dataset, n):
+    def __init__(self, model, dataset, n, right=True):
         self.model, self.net = model, Work(model).net.eval().requires_grad_(False)
-        x, y = dataset.part("test", 4 * n)
-        x = x.astype(np.float32) / np.float32(255)
-        right = np.flatnonzero(model.labels(x) == y)[:n]
-        self.x, self.y = x[right], y[right].astype(np.int64)
+        x, y = dataset.part("test", 4 * n if right else n)
+        x = np.asarray(x).astype(np.float32) / np.float32(255)
+        chosen = np.flatnonzero(model.labels(x) == y)[:n] if right else slice(n)
+        self.x, self.y, self.jumps = x[chosen], y[chosen].astype(np.int64), {}
 
     def torch(self, n):
         """(images, labels) as PyTorch takes them."""
@@ -88,7 +114,7 @@ class Both:
 
     def ours(self, z):
         """Images of PyTorch as ours."""
-        return np.ascontiguousarray(z.detach().permute(0, 2, 3, 1).numpy())
+        return ours_of(z)
 
     def robust(self, adv):
         """Share of images that our network still has right."""
@@ -96,30 +122,112 @@ class Both:
 
     def median(self, adv, norm):
         """Median distance; images that do not fool count as infinitely far."""
+        return float(np.median(self.distances(adv, norm)))
+
+    def distances(self, adv, norm):
+        """Distance of each image that fools, infinity for the others."""
         fooled = self.model.labels(np.clip(adv, 0, 1)) != self.y[:len(adv)]
-        return float(np.median(np.where(fooled, size(adv.astype(np.float64) - self.x[:len(adv)], norm), np.inf)))
+        return np.where(fooled, size(adv.astype(np.float64) - self.x[:len(adv)], norm), np.inf)
 
 
-def ladders(both, arguments):
-    """Our standard ladder beside AutoAttack's standard version, one thread of processor time each as far as both let it."""
+class _Asked(torch.autograd.Function):
+    """Logits of our network, with their gradient by the images."""
+
+    @staticmethod
+    def forward(ctx, x, owner):
+        ctx.owner, ctx.x = owner, ours_of(x)
+        logits = torch.from_numpy(np.array(owner.model.forward_logits(ctx.x)))
+        owner.last = ctx                                                # whose tape the model holds
+        return logits
+
+    @staticmethod
+    def backward(ctx, g):
+        owner, g = ctx.owner, np.ascontiguousarray(g.numpy())
+        own = owner.last is ctx
+        dx = owner.model.backward_logits(g, parameters=False) if own else owner.model.vjp(ctx.x, g)
+        owner.last = None
+        return torch.from_numpy(np.array(dx)).permute(0, 3, 1, 2), None
+
+
+class OnOurs(torch.nn.Module):
+    """Our network as PyTorch's code asks it: images (N, C, H, W) to logits."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.last = model, None
+
+    def forward(self, x):
+        if x.requires_grad and torch.is_grad_enabled():
+            return _Asked.apply(x, self)
+        self.last = None
+        return torch.from_numpy(self.model.logits(ours_of(x)))
+
+
+def ours_of(z):
+    """Images (N, C, H, W) of PyTorch as ours."""
+    return np.ascontiguousarray(z.detach().permute(0, 2, 3, 1).numpy())
+
+
+def engine_of(both, name):
+    """The network that AutoAttack gets, after a look whether it is the same one."""
+    if name == "torch":
+        return both.net
+    ours, (x, y) = OnOurs(both.model), both.torch(8)
+    found = []
+    for net in (both.net, ours):
+        z = x.clone().requires_grad_(True)
+        logits = net(z)
+        found.append((logits.detach(), torch.autograd.grad(torch.nn.functional.cross_entropy(logits, y), z)[0]))
+    for one, other in zip(*found, strict=True):
+        if float((one - other).abs().max()) > 1e-3 * float(one.abs().max()):
+            raise ValueError("the two engines differ")
+    return ours
+
+
+def ladders(both, arguments, kept):
+    """Our standard ladder beside AutoAttack's standard version, some images after the others."""
     n = len(both.x)
-    x, y = both.torch(n)
     for norm, eps in (word.split(":") for word in arguments.ladders.split(",")):
-        eps = parse_eps(eps)
-        start = time.process_time()
-        own = attacks.ladder(both.model, both.x, both.y, eps=eps, norm=norm, version="standard")
-        middle = time.process_time()
-        attack = torchattacks.AutoAttack(both.net, norm=TORCH_NORM[norm], eps=eps, version="standard", seed=0,
-                                         n_classes=both.model.n_classes)
-        adv = attack(x, y)
-        end = time.process_time()
-        left, theirs = own.pred_adv == both.y, both.model.labels(np.clip(both.ours(adv), 0, 1)) == both.y
-        yield {"work": f"standard ladder {norm} {eps:.4g}", "peer": "AutoAttack", "n": n, "ours": int(left.sum()),
-               "theirs": int(theirs.sum()), "unit": "left", "both": int((left & theirs).sum()),
-               "ours_s": round(middle - start, 1), "theirs_s": round(end - middle, 1)}
+        key = {"work": f"standard ladder {norm} {parse_eps(eps):.4g}", "peer": "AutoAttack", "n": n, "unit": "left", "engine": arguments.engine}
+        yield key, lambda norm=norm, eps=eps, key=key: ladder(both, norm, parse_eps(eps), key, kept)
 
 
-def within(both, arguments):
+def ladder(both, norm, eps, key, kept):
+    """One row of both ladders over all parts."""
+    parts, known = [], {name: key[name] for name in ("work", "peer", "engine")}
+    kept = KeptRows(kept.out, {"model": kept.mark["model"]})            # parts are the same whatever comes after them
+    for first in range(0, len(both.x), PART):
+        at = slice(first, first + PART)
+        part = {**known, "first": first, "images": sha256_arrays(both.x[at], both.y[at])}
+        parts.append(kept.get(part, lambda at=at: one_part(both, norm, eps, at, key["engine"])))
+        print(json.dumps(parts[-1]), file=sys.stderr, flush=True)
+    ours, theirs = (sorted(i for part in parts for i in part[name]) for name in ("left", "their_left"))
+    return {"ours": len(ours), "theirs": len(theirs), "both": len(set(ours) & set(theirs)), "right": sum(part["right"] for part in parts),
+            "only_ours": sorted(set(ours) - set(theirs)), "only_theirs": sorted(set(theirs) - set(ours)),
+            **{name: round(sum(part[name] for part in parts), 1) for name in ("ours_s", "theirs_s")}}
+
+
+def one_part(both, norm, eps, at, engine):
+    """What both ladders leave of some images: their numbers, and the processor seconds of each."""
+    from autoattack import AutoAttack
+    x, y = both.x[at], both.y[at]
+    net = engine_of(both, engine)
+    start = time.process_time()
+    own = attacks.ladder(both.model, x, y, eps=eps, norm=norm, version="standard", batch_size=PART)
+    middle = time.process_time()
+    peer = AutoAttack(net, norm=TORCH_NORM[norm], eps=eps, version="standard", seed=0, device="cpu", verbose=False)
+    adv = peer.run_standard_evaluation(torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(y), bs=PART)
+    end = time.process_time()
+    adv = np.clip(both.ours(adv), 0, 1)
+    if size(adv.astype(np.float64) - x, norm).max() > eps * (1 + 1e-4):
+        raise ValueError("AutoAttack left the ball")
+    first, clean = at.start, both.model.labels(x) == y
+    theirs = clean & (both.model.labels(adv) == y)
+    return {"left": (first + np.flatnonzero(clean & (own.pred_adv == y))).tolist(), "their_left": (first + np.flatnonzero(theirs)).tolist(),
+            "right": int(clean.sum()), "ours_s": round(middle - start, 2), "theirs_s": round(end - middle, 2)}
+
+
+def within(both, arguments, kept):
     """Attacks within eps: accuracy that is left."""
     n, eps, ta = len(both.x), EPS["linf"], torchattacks
     x, y = both.torch(n)
@@ -143,8 +251,8 @@ def within(both, arguments):
          lambda: ta.Square(both.net, norm="Linf", eps=eps, n_queries=500, seed=0)(x, y)),
     ]
     for work, peer, ours, theirs in pairs:
-        yield {"work": work, "peer": peer, "n": n, "ours": ours().robust_accuracy, "theirs": both.robust(both.ours(theirs())),
-               "unit": "robust"}
+        yield {"work": work, "peer": peer, "n": n, "unit": "robust"}, lambda ours=ours, theirs=theirs: {
+            "ours": ours().robust_accuracy, "theirs": both.robust(both.ours(theirs()))}
 
 
 def repeated(both, x, y, times):
@@ -158,7 +266,7 @@ def repeated(both, x, y, times):
     return worst
 
 
-def nearest(both, arguments):
+def nearest(both, arguments, kept):
     """Attacks that look for the nearest image: median distance."""
     n = min(arguments.near, len(both.x))
     x, y = both.torch(n)
@@ -177,46 +285,83 @@ def nearest(both, arguments):
             binary_search_steps=5, steps=200, stepsize=0.01, initial_const=1.0)(foolbox, x, y, epsilons=None)[1]),
     ]
     for work, peer, norm, ours, theirs in pairs:
-        yield {"work": work, "peer": peer, "n": n, "ours": median_of(ours(), norm),
-               "theirs": both.median(both.ours(theirs()), norm), "unit": "median"}
+        yield {"work": work, "peer": peer, "n": n, "unit": "median"}, lambda norm=norm, ours=ours, theirs=theirs: {
+            "ours": median_of(ours(), norm), "theirs": both.median(both.ours(theirs()), norm)}
+    for norm in ("linf", "l2"):
+        yield {"work": f"FAB-T {norm}", "peer": "AutoAttack", "n": n, "unit": "median"}, lambda norm=norm: fab_t(both, n, norm)
+    yield {"work": "FAB to a class", "peer": "torchattacks' PGD-100", "n": n, "unit": "success"}, lambda: fab_to_a_class(both, n)
+
+
+def fab_t(both, n, norm):
+    """FAB towards each of the nine other classes in turn; of AutoAttack's runs the nearest image of each."""
+    from autoattack.fab_pt import FABAttack_PT
+    x, y = both.torch(n)
+    own = attacks.fab(both.model, both.x[:n], both.y[:n], norm=norm)
+    peer = FABAttack_PT(both.net, n_restarts=1, n_iter=100, seed=0, norm=TORCH_NORM[norm], verbose=False, device="cpu")
+    best = np.full(n, np.inf)
+    for rank in range(2, both.model.n_classes + 1):
+        peer.target_class = rank
+        with torch.no_grad():
+            adv = both.ours(peer.attack_single_run(x, y, is_targeted=True))
+        best = np.minimum(best, both.distances(adv, norm))
+    return {"ours": median_of(own, norm), "theirs": float(np.median(best))}
+
+
+def fab_to_a_class(both, n):
+    """FAB towards one class, and what share of torchattacks' targeted PGD arrives there within the farthest of FAB's distances."""
+    x, y = both.torch(n)
     target = (both.y[:n] + 1) % both.model.n_classes
-    fab = attacks.fab(*mine, norm="linf", target=target)
-    eps = float(fab.norms["linf"].max())
-    yield {"work": f"targeted FAB, eps {eps:.3g}", "peer": "our PGD-100", "n": n, "ours": fab.success_rate,
-           "theirs": attacks.pgd(*mine, eps=eps, steps=100, target=target).success_rate, "unit": "success"}
+    own = attacks.fab(both.model, both.x[:n], both.y[:n], norm="linf", target=target)
+    eps = float(own.norms["linf"][own.success].max())
+    pgd = torchattacks.PGD(both.net, eps=eps, alpha=eps / 20, steps=100, random_start=False)
+    pgd.set_mode_targeted_by_label(quiet=True)
+    adv = both.ours(pgd(x, torch.from_numpy(target)))
+    return {"ours": own.success_rate, "theirs": float((both.model.labels(np.clip(adv, 0, 1)) == target).mean()), "eps": eps}
 
 
 def median_of(result, norm):
     return float(np.median(np.where(result.success, result.norms[norm], np.inf)))
 
 
-def by_labels(both, arguments):
+def by_labels(both, arguments, kept):
     """HopSkipJump beside foolbox's and ART's, ours stopped at no more labels than theirs took."""
-    from art.attacks.evasion import HopSkipJump
-    from art.estimators.classification import BlackBoxClassifierNeuralNetwork
     n = min(arguments.near, len(both.x))
     for norm in ("l2", "linf"):
-        own = attacks.hopskipjump(both.model, both.x[:n], both.y[:n], norm=norm, steps=10)
-        counted = Counted(both.net)
-        x, y = both.torch(n)
-        torch.manual_seed(0)
-        attack = fb.attacks.HopSkipJumpAttack(steps=10, constraint=norm)
-        adv = attack(fb.PyTorchModel(counted, bounds=(0, 1)), x, y, epsilons=None)[1]
-        row = {"work": f"HopSkipJump {norm}", "n": n, "ours": median_of(own, norm), "unit": "median",
-               "ours_queries": int(own.queries.mean())}
-        yield {**row, "peer": "foolbox", "theirs": both.median(both.ours(adv), norm), "theirs_queries": counted.images // n}
-        asked = [0]
+        for peer, jump in (("foolbox", foolbox_jump), ("ART", art_jump)):
+            yield {"work": f"HopSkipJump {norm}", "n": n, "peer": peer, "unit": "median"}, lambda norm=norm, jump=jump: jumped(both, n, norm, jump)
 
-        def predict(z, asked=asked):
-            asked[0] += len(z)
-            return np.eye(both.model.n_classes, dtype=np.float32)[both.model.labels(np.clip(z, 0, 1).astype(np.float32))]
-        classifier = BlackBoxClassifierNeuralNetwork(predict, input_shape=both.x.shape[1:], nb_classes=both.model.n_classes,
-                                                     clip_values=(0, 1), channels_first=False)
-        np.random.seed(0)
-        art = HopSkipJump(classifier, norm=2 if norm == "l2" else np.inf, max_iter=10, max_eval=1000, init_eval=100,
-                          verbose=False)
-        adv = art.generate(both.x[:n], both.y[:n])
-        yield {**row, "peer": "ART", "theirs": both.median(adv.astype(np.float32), norm), "theirs_queries": asked[0] // n}
+
+def jumped(both, n, norm, jump):
+    if norm not in both.jumps:
+        both.jumps[norm] = attacks.hopskipjump(both.model, both.x[:n], both.y[:n], norm=norm, steps=10)
+    own = both.jumps[norm]
+    adv, asked = jump(both, n, norm)
+    return {"ours": median_of(own, norm), "theirs": both.median(adv, norm), "ours_queries": int(own.queries.mean()), "theirs_queries": asked // n}
+
+
+def foolbox_jump(both, n, norm):
+    """foolbox's images, and how many it asked about."""
+    counted = Counted(both.net).eval()
+    torch.manual_seed(0)
+    attack = fb.attacks.HopSkipJumpAttack(steps=10, constraint=norm)
+    adv = attack(fb.PyTorchModel(counted, bounds=(0, 1)), *both.torch(n), epsilons=None)[1]
+    return both.ours(adv), counted.images
+
+
+def art_jump(both, n, norm):
+    """ART's images, and how many it asked about."""
+    from art.attacks.evasion import HopSkipJump
+    from art.estimators.classification import BlackBoxClassifierNeuralNetwork
+    asked = [0]
+
+    def predict(z):
+        asked[0] += len(z)
+        return np.eye(both.model.n_classes, dtype=np.float32)[both.model.labels(np.clip(z, 0, 1).astype(np.float32))]
+    classifier = BlackBoxClassifierNeuralNetwork(predict, input_shape=both.x.shape[1:], nb_classes=both.model.n_classes,
+                                                 clip_values=(0, 1), channels_first=False)
+    np.random.seed(0)
+    attack = HopSkipJump(classifier, norm=2 if norm == "l2" else np.inf, max_iter=10, max_eval=1000, init_eval=100, verbose=False)
+    return attack.generate(both.x[:n], both.y[:n]).astype(np.float32), asked[0]
 
 
 class Counted(torch.nn.Module):
@@ -230,6 +375,8 @@ class Counted(torch.nn.Module):
         self.images += len(x)
         return self.net(x)
 
+
+KINDS = {"ladder": ladders, "attacks": within, "nearest": nearest, "labels": by_labels}
 
 if __name__ == "__main__":
     main()

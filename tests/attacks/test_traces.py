@@ -34,7 +34,7 @@ def test_apgd(traces, recorder, norm, loss):
 
     def attack(batch):
         model.asked.clear()
-        search_apgd(batch, EPS[norm], norm, losses.get(loss), 40, None, (0,), start=expected[0])
+        search_apgd(batch, norm, losses.get(loss), 40, None, (0,), start=expected[0])
         np.testing.assert_allclose(np.stack(model.asked), expected, atol=2e-7)
 
     result = run("apgd", attack, model, traces["x"], traces["y"], eps=EPS[norm], norm=norm)
@@ -49,7 +49,7 @@ def test_apgd_l1(traces, recorder, loss):
 
     def attack(batch):
         model.asked.clear()
-        search_apgd(batch, 0.05, "l1", losses.get(loss), 50, None, (0,), start=expected[0])
+        search_apgd(batch, "l1", losses.get(loss), 50, None, (0,), start=expected[0])
         np.testing.assert_allclose(np.stack(model.asked), expected, atol=3e-7)
 
     assert not run("apgd", attack, model, traces["x"], traces["y"], eps=0.05, norm="l1").success.any()

@@ -13,7 +13,7 @@ from tinyvgg.attacks import losses
 from tinyvgg.attacks.apgd_l1 import search as search_l1
 from tinyvgg.attacks.batch import Rows
 from tinyvgg.attacks.checks import count
-from tinyvgg.attacks.norms import Ball, column, parse_eps, parse_norm, size
+from tinyvgg.attacks.norms import Ball, column, parse_norm, parse_radii, size
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
@@ -31,12 +31,12 @@ def apgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "lin
     norm: linf, l2 or l1 (see apgd_l1). early_stop: an image is left alone once it is fooled; False goes on to the strongest point. Further options:
     see run. Returns an AttackResult.
     """
-    eps, norm, steps, restarts = parse_eps(eps), parse_norm(norm), count(steps, "steps"), count(restarts, "restarts")
+    eps, norm, steps, restarts = parse_radii(eps), parse_norm(norm), count(steps, "steps"), count(restarts, "restarts")
     climbed = losses.get(loss)
 
     def attack(batch):
         for restart in range(restarts):
-            _search(batch, eps, norm, climbed, steps, None, (restart,), early_stop)
+            _search(batch, norm, climbed, steps, None, (restart,), early_stop)
 
     return run("apgd", attack, model, x, y, eps=eps, norm=norm, target=target,
                settings={"steps": steps, "loss": loss, "restarts": restarts, "early_stop": early_stop}, **options)
@@ -48,14 +48,14 @@ def apgd_t(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
 
     norm: linf, l2 or l1. early_stop: as of apgd. Needs four classes. Further options: see run. Returns an AttackResult.
     """
-    eps, norm, steps = parse_eps(eps), parse_norm(norm), count(steps, "steps")
+    eps, norm, steps = parse_radii(eps), parse_norm(norm), count(steps, "steps")
     targets, restarts = count(targets, "targets"), count(restarts, "restarts")
 
     def attack(batch):
         order = ranked_classes(batch)
         for rank in range(min(targets, order.shape[1])):
             for restart in range(restarts):
-                _search(batch, eps, norm, losses.dlr, steps, order[:, rank], (rank, restart), early_stop)
+                _search(batch, norm, losses.dlr, steps, order[:, rank], (rank, restart), early_stop)
 
     return run("apgd_t", attack, model, x, y, eps=eps, norm=norm,
                settings={"steps": steps, "targets": targets, "restarts": restarts, "early_stop": early_stop}, **options)
@@ -94,21 +94,21 @@ def windows(steps: int):
         length = max(length - max(int(SHRINK * steps), 1), max(int(LEAST * steps), 1))
 
 
-def _search(batch, eps, norm, loss, steps, toward, names, early_stop=True, start=None, trace=None):
+def _search(batch, norm, loss, steps, toward, names, early_stop=True, start=None, trace=None):
     """Search once from a random start, with early_stop for the images that are not fooled yet. toward: (N,) classes, or None."""
     rows = np.flatnonzero(~batch.fooled | (not early_stop))
     if not len(rows):
         return
     if norm == "l1":
-        return search_l1(batch, rows, eps, loss, steps, toward, names, early_stop, start)
-    ball = Ball(batch.x, eps, norm, batch.victim.bounds).take(rows)
+        return search_l1(batch, rows, loss, steps, toward, names, early_stop, start)
+    ball = Ball(batch.x, batch.eps, norm, batch.victim.bounds).take(rows)
     z = _on_sphere(ball, batch.streams.take(rows), names) if start is None else start[rows]
     logits, value, g = batch.climb(rows, z, loss, *names, -1, toward=None if toward is None else toward[rows])
     fools = batch.offer(rows, z, logits, value)
     n = len(rows)
     # The first step counts as a rise if the loss is above 0 after it, as in the authors' code; cross-entropy always is.
     first = np.zeros(n) if loss is losses.dlr else np.full(n, -np.inf)
-    s = _State(rows, z, z, g, first, z, g, value, value, np.full(n, 2 * eps), np.zeros(n, np.int64), np.ones(n, bool))
+    s = _State(rows, z, z, g, first, z, g, value, value, ball.lengths(2), np.zeros(n, np.int64), np.ones(n, bool))
     checkpoints = dict(windows(steps))
     for i in range(steps):
         if early_stop:
@@ -125,8 +125,7 @@ def _search(batch, eps, norm, loss, steps, toward, names, early_stop=True, start
 
 def _step(batch, ball, s, i, loss, toward, names):
     """Move every point once; return which ones fool."""
-    step = column(s.step, s.z)
-    moved, share = ball.step(s.z, s.g, step), MOMENTUM if i else 1.0
+    moved, share = ball.move(s.z, s.g, s.step), MOMENTUM if i else 1.0
     moved = ball.project((s.z + (moved - s.z) * share + (s.z - s.before) * (1 - share)).astype(s.z.dtype))
     s.before, s.z = s.z, moved
     logits, value, s.g = batch.climb(s.rows, s.z, loss, *names, i, toward=None if toward is None else toward[s.rows])
@@ -154,4 +153,4 @@ def _on_sphere(ball, streams, names):
     """Return x plus a random direction of length eps, cut with the box."""
     shape = ball.x.shape[1:]
     d = streams.uniform(shape, *names, "start", low=-1, high=1) if ball.norm == "linf" else streams.normal(shape, *names, "start")
-    return ball.project((ball.x + ball.eps * d / column(size(d, ball.norm), d)).astype(ball.x.dtype))
+    return ball.project((ball.x + ball.wide * d / column(size(d, ball.norm), d)).astype(ball.x.dtype))

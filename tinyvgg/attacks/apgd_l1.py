@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvgg.attacks.batch import Rows
-from tinyvgg.attacks.norms import Ball, column, flat, size
+from tinyvgg.attacks.norms import Ball, column, flat, rows_of, size
 
 WIDER = (3, 2, 1)           # times eps: the balls that are searched in turn
 PARTS = 0.3                 # of all steps, in each of the wider balls
@@ -39,9 +39,9 @@ def phases(steps):
     return list(zip(WIDER, (first, first, rest), strict=True)) if rest > 0 else [(1, steps)]
 
 
-def search(batch, rows, eps, loss, steps, toward, names, early_stop=True, start=None):
+def search(batch, rows, loss, steps, toward, names, early_stop=True, start=None):
     """Search the images `rows` once, from a random start or from start (N, ...). toward: (N,) classes, or None."""
-    ball = Ball(batch.x, WIDER[0] * eps, "l1", batch.victim.bounds).take(rows)
+    eps = rows_of(batch.eps, rows)
     z = start[rows] if start is not None else batch.x[rows] + batch.streams.take(rows).normal(batch.x.shape[1:], *names, "start")
     for wider, count in phases(steps):
         ball = Ball(batch.x[rows], wider * eps, "l1", batch.victim.bounds)
@@ -53,8 +53,8 @@ def _in_one_ball(batch, ball, rows, z, loss, steps, toward, names, *, offers, ea
     """Search one ball from z; return the best points. offers: whether its points count, which those of wider balls do not."""
     fools, value, g = _climb(batch, rows, z, loss, toward, (*names, -1), offers)
     changed = size(z - ball.x, "l0")
-    n, dimension, longest = len(rows), flat(z).shape[1], ball.eps
-    s = _State(rows, z, g, z, g, value, np.full(n, float(longest)), changed / dimension / DENSER, changed)
+    dimension = flat(z).shape[1]
+    s = _State(rows, z, g, z, g, value, ball.lengths(1), changed / dimension / DENSER, changed)
     window = max(int(WINDOW * steps), 1)
     for i in range(steps):
         if offers and early_stop:
@@ -71,7 +71,7 @@ def _in_one_ball(batch, ball, rows, z, loss, steps, toward, names, *, offers, ea
         s.best, s.best_g = np.where(wide, s.z, s.best), np.where(wide, s.g, s.best_g)
         s.best_value = np.where(better, value, s.best_value)
         if (i + 1) % window == 0:
-            _check(s, ball, longest, dimension)
+            _check(s, ball, dimension)
     return s.best
 
 
@@ -90,9 +90,9 @@ def _sparse_signs(g, share):
     return (signs / np.maximum(np.abs(signs).sum(axis=1), 1)[:, None]).reshape(g.shape)
 
 
-def _check(s, ball, longest, dimension):
+def _check(s, ball, dimension):
     """Take the share of the best point; where it became sparser, go on from it with the longest step, else with a shorter one."""
-    changed = size(s.best - ball.x, "l0")
+    changed, longest = size(s.best - ball.x, "l0"), ball.lengths(1)
     sparser = changed < SPARSER * s.changed
     s.share, s.changed = changed / dimension / DENSER, changed
     s.step = np.clip(np.where(sparser, longest, s.step / SHORTER), longest / SHORTEST, longest)

@@ -21,7 +21,7 @@ class Batch:
     """Some images under attack and the best that was found for each so far. `rows` below are indices into them.
 
     clean: the model's answers to x. Images for which these reach the goal already begin as fooled. free: which values may change
-    (shape of x), or None for all; every candidate is put back to x elsewhere, in place, before the model is asked.
+    (shape of x), or None for all; eps: the radii of these images. Every candidate is put back to x elsewhere, in place, before the model is asked.
     """
 
     victim: Victim
@@ -31,6 +31,7 @@ class Batch:
     streams: Streams
     clean: np.ndarray
     free: np.ndarray | None = None
+    eps: float | np.ndarray | None = None
 
     def __post_init__(self):
         n = len(self.x)

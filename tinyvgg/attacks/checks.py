@@ -4,6 +4,7 @@ import numpy as np
 from tinyvgg.attacks.norms import default_eps, parse_eps
 from tinyvgg.errors import DataError, OptionError
 from tinyvgg.images import float_images
+from tinyvgg.report.record import sha256_arrays
 
 
 def checked_images(x, victim):
@@ -75,7 +76,49 @@ def checked_mask(mask, x):
     raise OptionError(f"mask has shape {mask.shape}; expected {one}, {one[:-1]}, {x.shape} or {x.shape[:-1]}")
 
 
+def told_mask(free):
+    """Return plain data of a mask (booleans of the shape of the images) for a result and a mark."""
+    return {"changeable": float(free.mean()), "sha256": sha256_arrays(free)}
+
+
+def checked_eps(eps, x, norm, name, *, by_value=True):
+    """Return radii for images x (N, ...): a number or None as it is, an array as (N,), or one for each value (N, ...), linf only.
+
+    An array is one for each image, (N,), or has the shape of one image, with or without its channels, or that for each of N.
+    """
+    if eps is None or not np.ndim(eps):
+        return eps
+    one = x.shape[1:]
+    if eps.shape == x.shape[:1]:
+        if eps.shape == one:
+            raise OptionError(f"eps has shape {eps.shape}: as many images as values in one; it could be of either",
+                              f"shape {(1, *one)} for each value, {(len(x), 1)} for each image")
+        return eps
+    if eps.shape == (len(x), *(1,) * len(one)):
+        return eps.reshape(-1)
+    wide = eps[None] if eps.ndim == len(one) else eps[None, ..., None] if eps.ndim == len(one) - 1 else eps
+    if eps.shape not in (one, one[:-1], x.shape, (1, *one), x.shape[:-1]) or not one:
+        raise OptionError(f"eps has shape {eps.shape}; expected one number, {x.shape[:1]} for each image, or {one} for each value")
+    wide = eps[..., None] if eps.shape == x.shape[:-1] and eps.shape != one else wide
+    if norm != "linf" or not by_value:
+        raise OptionError(f"{name} in {norm} measures one distance for an image; eps has shape {eps.shape}, one for each value",
+                          f"shape {x.shape[:1]}, or linf with noise, fgsm, pgd, mifgsm, apgd, apgd_t, square or the ladder")
+    return np.broadcast_to(wide, x.shape)
+
+
+def told_eps(eps):
+    """Return plain data of radii for a result and a mark: the number, or what tells an array from others."""
+    if eps is None or not np.ndim(eps):
+        return eps
+    return {"for": "image" if np.ndim(eps) == 1 else "value", "lowest": float(eps.min(initial=np.inf)), "highest": float(eps.max(initial=0)),
+            "sha256": sha256_arrays(np.asarray(eps, np.float64))}
+
+
 def eps_flags(eps, norm, bounds, x):
+    if eps is not None and np.ndim(eps):
+        positive = eps[eps > 0]
+        ends = dict.fromkeys((float(positive.min()), float(positive.max()))) if positive.size else ()
+        return list(dict.fromkeys(flag for end in ends for flag in eps_flags(end, norm, bounds, x)))
     width = bounds[1] - bounds[0]
     farthest = {"linf": width, "l2": width * np.sqrt(x[:1].size), "l1": width * x[:1].size}[norm]
     if eps is not None and len(x) and eps > farthest:

@@ -33,7 +33,7 @@ def recheck(task, found):
     pred_u8 = _answers_to_bytes(victim, adv_u8, x.dtype, task.batch_size)
     again, scores_clean = answers(victim, x, task.batch_size)
     distances = _distances(x, adv)
-    within = np.where(same, near_u8, _within(adv, distances, task.eps, task.norm, victim.bounds))
+    within = np.where(same, near_u8, _within(x, adv, distances, task.eps, task.norm, victim.bounds))
     if task.free is not None:
         within &= ~measure.flat((adv != x) & ~task.free).any(axis=1)
     counts = (task.clean == y) if target is None else (task.clean == y) & (target != y)
@@ -45,7 +45,7 @@ def recheck(task, found):
         bounds=victim.bounds, scores_clean=scores_clean, scores_adv=scores_adv, gradients=found.gradients, seconds=found.seconds,
         flags=list(task.flags), config=task.config, seed=task.seed, model_sha256=model_sha256(task.model),
         model_identity=record.plain(model_identity(task.model)),
-        data_sha256=record.sha256_arrays(x, y))
+        data_sha256=record.sha256_arrays(x, y), eps=np.array(task.eps) if np.ndim(task.eps) else None)
     result.measured = {"before": list(task.flags), "probabilities": bool(victim.probabilities or found.probabilities),
                        "vanished": int(found.vanished.sum()), "changed": int((again != task.clean).sum()),
                        "moved": _scores_differ(victim, result)}
@@ -83,14 +83,14 @@ def answers(victim, x: Images, batch_size: int):
     return labels, softmax(z).astype(np.float32)
 
 
-def to_uint8(x: Images, adv, eps: Eps, norm: Norm, bounds: Range):
+def to_uint8(x: Images, adv, eps: Eps | None, norm: Norm, bounds: Range):
     """Return adv as uint8 images (N, ...), whether each lies within eps of x (N,), and whether its floats are the same (N,).
 
     A value becomes the nearest level, or where that is farther than eps from x, the nearest towards x: for linf 0.05 is 12.75
     levels, so 12 from an image of 8 bits, not 13. Where no level lies within eps of a value that is not of 8 bits, the nearest to
     it is taken.
     """
-    parts = [_to_uint8(x[i:i + PART], adv[i:i + PART], eps, norm, bounds) for i in range(0, len(x), PART)]
+    parts = [_to_uint8(x[i:i + PART], adv[i:i + PART], measure.rows_of(eps, slice(i, i + PART)), norm, bounds) for i in range(0, len(x), PART)]
     if not parts:
         return np.zeros(x.shape, np.uint8), np.zeros(0, bool), np.zeros(0, bool)
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -106,14 +106,14 @@ def _to_uint8(x, adv, eps, norm, bounds):
     if eps is None:
         return np.clip(levels, 0, 255).astype(np.uint8), np.ones(len(x), bool), np.zeros(len(x), bool)
     if norm == "linf":
-        reach = eps / unit * (1 + measure.TOLERANCE)
+        reach = measure.wide(eps, x) / unit * (1 + measure.TOLERANCE)
         low, high = np.ceil(exact - reach), np.floor(exact + reach)
         levels = np.where(low <= high, np.clip(levels, low, high), nearest)
     else:
         far = measure.size((levels - exact) * unit, norm) > eps * (1 + measure.TOLERANCE)
         levels = np.where(measure.column(far, levels), _inner(exact, own, nearest, (adv.astype(np.float64) - x) / unit), levels)
     levels = np.clip(levels, 0, 255)
-    near = measure.size((levels - exact) * unit, norm) <= eps * (1 + measure.TOLERANCE)
+    near = measure.inside((levels - exact) * unit, eps, norm)
     return levels.astype(np.uint8), near, measure.flat(measure.from_grid(levels, bounds, 255, adv.dtype) == adv).all(axis=1)
 
 
@@ -124,9 +124,12 @@ def _inner(exact, own, nearest, change):
     return np.where((level - exact) * change < 0, nearest, level)
 
 
-def _within(adv, distances, eps, norm, bounds):
+def _within(x, adv, distances, eps, norm, bounds):
     rows = measure.flat(adv)
     inside = np.isfinite(rows).all(axis=1) & (rows >= bounds[0] - 1e-6).all(axis=1) & (rows <= bounds[1] + 1e-6).all(axis=1)
+    if np.ndim(eps) > 1:                                                # some images at a time, as _distances
+        parts = [measure.inside(adv[i:i + PART].astype(np.float64) - x[i:i + PART], eps[i:i + PART], norm) for i in range(0, len(x), PART)]
+        return inside & np.concatenate([np.zeros(0, bool), *parts])
     return inside if eps is None else inside & (distances[norm] <= eps * (1 + measure.TOLERANCE))
 
 
@@ -175,7 +178,7 @@ def replay(model: Any, result: AttackResult, *, n: int | None = None, batch_size
     if int(y.max(initial=0)) >= victim.n_classes:
         raise DataError(f"the attack has labels up to {int(y.max())}; this model has classes 0 to {victim.n_classes - 1}")
     scale = (victim.bounds[1] - victim.bounds[0]) / (result.bounds[1] - result.bounds[0])
-    eps, norm = result.config.get("eps"), result.config.get("norm", "linf")
+    eps, norm = result.config.get("eps") if result.eps is None else result.eps[:n], result.config.get("norm", "linf")
     found = Found(x)
     found.adv, found.done = adv, done
     config = {**result.config, "replayed_from": result.model_sha256}

@@ -10,7 +10,7 @@ import numpy as np
 from tinyvgg.attacks.apgd import ranked_classes
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.hyperplanes import project
-from tinyvgg.attacks.norms import column, flat, parse_eps, parse_norm, size
+from tinyvgg.attacks.norms import column, flat, parse_norm, parse_radii, rows_of, size
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
@@ -31,7 +31,7 @@ def fab(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, norm
     eps: None keeps the nearest adversarial image at any distance; a radius counts those within it and lets images that are
     found there be left alone. norm: linf, l2 or l1. Further options: see run. Returns an AttackResult.
     """
-    eps, norm, steps = None if eps is None else parse_eps(eps), parse_norm(norm), count(steps, "steps")
+    eps, norm, steps = None if eps is None else parse_radii(eps), parse_norm(norm), count(steps, "steps")
     targets, restarts = count(targets, "targets"), count(restarts, "restarts")
     if towards not in ("each", "nearest"):
         raise OptionError(f"towards is {towards!r}; expected each or nearest")
@@ -39,6 +39,7 @@ def fab(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, norm
         raise OptionError("towards nearest takes any class; target belongs to towards each", "the same without target")
 
     def attack(batch):
+        eps = batch.eps
         order = ranked_classes(batch) if batch.target is None else batch.target[:, None]
         order = order if towards == "each" else np.full((len(batch.x), 1), -1)
         best = np.where(batch.fooled, 0, np.inf)
@@ -52,7 +53,7 @@ def fab(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, norm
             batch.adv[~batch.fooled] = batch.x[~batch.fooled]
 
     settings = {"steps": steps, "targets": targets, "restarts": restarts} | ({} if towards == "each" else {"towards": towards})
-    return run("fab", attack, model, x, y, eps=eps, norm=norm, target=target, settings=settings, **options)
+    return run("fab", attack, model, x, y, eps=eps, norm=norm, target=target, settings=settings, eps_by_value=False, **options)
 
 
 def _search(batch, rows, target, norm, steps, eps, best, names):
@@ -107,7 +108,7 @@ def _start(batch, rows, norm, eps, best, names):
     """The clean images; for further restarts a random point at half the distance known so far."""
     if names[-1] == 0:
         return batch.x[rows]
-    radius = np.minimum(best[rows], {"linf": 0.3, "l2": 1.0, "l1": 5.0}[norm] if eps is None else eps) / 2
+    radius = np.minimum(best[rows], {"linf": 0.3, "l2": 1.0, "l1": 5.0}[norm] if eps is None else rows_of(eps, rows)) / 2
     d = batch.streams.take(rows).normal(batch.x.shape[1:], *names, "start")
     d = d * column(radius / size(d, norm), d)
     return np.clip(batch.x[rows] + d, *batch.victim.bounds).astype(batch.x.dtype)

@@ -4,7 +4,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from tinyvgg.attacks import losses
-from tinyvgg.attacks.norms import Ball, parse_eps, parse_norm
+from tinyvgg.attacks.norms import Ball, parse_norm, parse_radii
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
@@ -17,12 +17,12 @@ def fgsm(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "lin
     x (N, ...) within model.bounds, y (N,) true labels, target None or classes to reach; further options: see run.
     Returns an AttackResult.
     """
-    eps, norm, climbed = parse_eps(eps), parse_norm(norm), losses.get(loss)
+    eps, norm, climbed = parse_radii(eps), parse_norm(norm), losses.get(loss)
 
     def attack(batch):
         rows = np.arange(len(batch.x))
-        ball = Ball(batch.x, eps, norm, batch.victim.bounds)
-        z = ball.step(batch.x, batch.climb(rows, batch.x, climbed)[2], eps)
+        ball = Ball(batch.x, batch.eps, norm, batch.victim.bounds)
+        z = ball.step(batch.x, batch.climb(rows, batch.x, climbed)[2], ball.wide)
         logits = batch.logits(rows, z)
         batch.offer(rows, z, logits, climbed(logits, batch.y, batch.target)[0], keep="last")
         batch.steps += 1

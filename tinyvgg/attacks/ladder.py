@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.attacks.checks import checked_images, checked_labels, checked_mask, count, eps_flags
+from tinyvgg.attacks.checks import checked_eps, checked_images, checked_labels, checked_mask, count, eps_flags, told_eps
 from tinyvgg.attacks.defended import defended
 from tinyvgg.attacks.evaluate import recheck
 from tinyvgg.attacks.identity import model_identity, model_sha256, takes
-from tinyvgg.attacks.norms import parse_eps, parse_norm
+from tinyvgg.attacks.norms import given_to, parse_norm, parse_radii
 from tinyvgg.attacks.randomness import DRAWS, judged, randomness, told_of
 from tinyvgg.attacks.result import AttackResult
-from tinyvgg.attacks.stages import CLASSES, stages_of
+from tinyvgg.attacks.stages import CLASSES, ONE_DISTANCE, stages_of
 from tinyvgg.attacks.task import Found, Task
 from tinyvgg.attacks.victim import Victim, has_gradients
 from tinyvgg.errors import OptionError
@@ -41,22 +41,23 @@ def ladder(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
     `ladder_text`. early_stop: within a stage, a fooled image is left alone; False takes its strongest point there. A model gets
     the stages whose needs it has. mask: see run. out: a folder; each stage resumes there.
     """
-    eps, norm, draws, batch_size = parse_eps(eps), parse_norm(norm), count(draws, "draws"), count(batch_size, "batch_size")
+    eps, norm, draws, batch_size = parse_radii(eps), parse_norm(norm), count(draws, "draws"), count(batch_size, "batch_size")
     if attacks is not None and version not in ("fast", "rand"):
         raise OptionError(f"a version ({version}) and a list of attacks were given; expected one of them", "the same without version")
     version = "custom" if attacks is not None and version != "rand" else version
     stages = stages_of(version, norm, attacks)
     victim, asked = Victim(model, budget=budget), draws if version == "rand" else 1
     x = checked_images(x, victim)
+    eps = checked_eps(eps, x, norm, "ladder")
     attacked = model if asked == 1 else defended(model, eot=draws)
     clean = Victim(attacked).predictions(x, batch_size)
     y = checked_labels(y, x, victim.n_classes)
-    config = {"attack": "ladder", "eps": eps, "norm": norm, "version": version, "early_stop": early_stop,
+    config = {"attack": "ladder", "eps": told_eps(eps), "norm": norm, "version": version, "early_stop": early_stop,
               "batch_size": batch_size, "budget": budget, **({"draws": draws} if asked > 1 else {})}
     task = Task("ladder", attacked, x, y, None, clean, eps, norm, config, seed, eps_flags(eps, norm, victim.bounds, x), batch_size,
                 checked_mask(mask, x))
     random, early_stop = randomness(victim, x, y), early_stop and asked == 1     # the edge of the mean fools half of the draws
-    stages = _possible(stages, victim, norm, x, task.flags)
+    stages = _possible(stages, victim, norm, x, task.flags, by_value=np.ndim(eps) > 1)
     found, rows = _climb(task, stages, early_stop, None if budget is None else budget // asked, out, quiet)
     for row in rows:
         row["queries_used"] *= asked
@@ -79,8 +80,8 @@ def _climb(task, stages, early_stop, budget, out, quiet):
         given = stage.settings if early_stop or not takes(stage.attack, "early_stop") else {**stage.settings, "early_stop": False}
         given = {"norm": task.norm, **given} if takes(stage.attack, "norm") else given
         given = given if task.free is None else {**given, "mask": task.free[at]}
-        result = stage.attack(task.model, task.x[at], task.y[at], eps=task.eps, **given, seed=task.seed, batch_size=task.batch_size,
-                              budget=left, out=None if out is None else Path(out) / f"stage-{stage.name}", quiet=quiet)
+        result = stage.attack(task.model, task.x[at], task.y[at], eps=given_to(task.eps, task.x, at), **given, seed=task.seed,
+                              batch_size=task.batch_size, budget=left, out=None if out is None else Path(out) / f"stage-{stage.name}", quiet=quiet)
         _take(found, at, result)
         left_open[at[result.success]] = False
         rows.append({"attack": stage.function, "stage": stage.name, **stage.settings, "images": len(at),
@@ -95,12 +96,15 @@ def _parts(values, length):
     return [values[i:i + length] for i in range(0, len(values), length)]
 
 
-def _possible(stages, victim, norm, x, flags):
+def _possible(stages, victim, norm, x, flags, by_value=False):
     """Return the stages that this model and these images can take, noting the ones they cannot."""
     from tinyvgg.attacks import NEEDS
     if x.ndim != 4 and norm != "linf" and any(stage.name == "square" for stage in stages):
         flags.append(f"no images: Square does {norm} on images (N, H, W, C) only; it was left out")
         stages = [stage for stage in stages if stage.name != "square"]
+    for stage in [stage for stage in stages if by_value and stage.function in ONE_DISTANCE]:
+        flags.append(f"an eps for each value: {stage.name} measures one distance for an image; it was left out")
+        stages = [other for other in stages if other is not stage]
     if not has_gradients(victim.model):
         stages = [stage for stage in stages if NEEDS[stage.function] != "gradients"]
         flags.append(f"no gradients: only {' and '.join(_name(stage.name) for stage in stages) or 'nothing'} was run, so robustness "

@@ -4,8 +4,9 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from tinyvgg.attacks import losses
-from tinyvgg.attacks.checks import count, parse_length
-from tinyvgg.attacks.norms import Ball, column, parse_eps, parse_norm, size
+from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.lengths import Length
+from tinyvgg.attacks.norms import Ball, column, parse_norm, parse_radii, size
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
@@ -20,14 +21,14 @@ def mifgsm(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
     early_stop: an image is left alone once it is fooled; False goes on, which transfers better to other models.
     Further options: see run. Returns an AttackResult.
     """
-    eps, norm, steps = parse_eps(eps), parse_norm(norm), count(steps, "steps")
-    length, climbed, keep = parse_length(step, eps / steps), losses.get(loss), "best" if early_stop else "last"
+    eps, norm, steps = parse_radii(eps), parse_norm(norm), count(steps, "steps")
+    length, climbed, keep = Length(step, eps, 1, steps), losses.get(loss), "best" if early_stop else "last"
 
     def attack(batch):
         rows = np.flatnonzero(~batch.fooled) if early_stop else np.arange(len(batch.x))
         if not len(rows):
             return
-        ball = Ball(batch.x, eps, norm, batch.victim.bounds).take(rows)
+        ball = Ball(batch.x, batch.eps, norm, batch.victim.bounds).take(rows)
         z, g = ball.x, np.zeros_like(ball.x)
         for i in range(steps):
             logits, values, gradient = batch.climb(rows, z, climbed, i)
@@ -36,10 +37,10 @@ def mifgsm(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
             if not len(rows):
                 return
             g = (momentum * g + gradient / column(np.maximum(size(gradient, "l1"), 1e-300), gradient)).astype(z.dtype)
-            z = ball.step(z, g, length)
+            z = ball.step(z, g, length.of(ball))
             batch.steps[rows] += 1
         logits = batch.logits(rows, z)
         batch.offer(rows, z, logits, climbed(logits, batch.y[rows], batch.targets(rows))[0], keep=keep)
 
-    settings = {"step": length, "steps": steps, "momentum": momentum, "loss": loss, "early_stop": early_stop}
+    settings = {"step": length.told, "steps": steps, "momentum": momentum, "loss": loss, "early_stop": early_stop}
     return run("mifgsm", attack, model, x, y, eps=eps, norm=norm, target=target, settings=settings, **options)

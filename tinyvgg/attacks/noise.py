@@ -5,7 +5,7 @@ import numpy as np
 
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.losses import cross_entropy
-from tinyvgg.attacks.norms import Ball, parse_eps, parse_norm
+from tinyvgg.attacks.norms import Ball, parse_norm, parse_radii
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
@@ -19,13 +19,13 @@ def noise(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "li
     kind: uniform (in the whole ball), sign (each value +-eps, linf only), gaussian (normal values scaled to length eps), salt
     (values set to the bounds in random places, then shortened to eps). Further options: see run. Returns an AttackResult.
     """
-    eps, norm, tries = parse_eps(eps), parse_norm(norm), count(tries, "tries")
+    eps, norm, tries = parse_radii(eps), parse_norm(norm), count(tries, "tries")
     if kind not in ("uniform", "sign", "gaussian", "salt"):
         raise OptionError(f"there is no noise {kind!r}; expected uniform, sign, gaussian or salt")
 
     def attack(batch):
         scored = hasattr(batch.victim.model, "logits") or hasattr(batch.victim.model, "scores")
-        ball = Ball(batch.x, eps, norm, batch.victim.bounds)
+        ball = Ball(batch.x, batch.eps, norm, batch.victim.bounds)
         for i in range(tries):
             rows = np.flatnonzero(~batch.fooled)
             if not len(rows):
@@ -53,10 +53,10 @@ def _draw(kind, ball, streams, i):
     else:
         d = streams.signs(shape, i, "sign") if kind == "sign" else streams.normal(shape, i, "gaussian")
         d = (
-            d * ball.eps
+            d * ball.wide
             if kind == "sign"
             else d / np.sqrt((d.reshape(len(d), -1) ** 2).mean(axis=1)).reshape(-1, *(1,) * (d.ndim - 1))
         )
         if kind == "gaussian":
-            d = d * (ball.eps if ball.norm == "linf" else 1e3 * ball.eps)
+            d = d * (ball.wide if ball.norm == "linf" else 1e3 * ball.wide)
     return ball.project((ball.x + d).astype(ball.x.dtype))

@@ -27,6 +27,8 @@ def parse_norm(norm):
 def parse_eps(value, name="eps"):
     """Return a distance as a float: 0.03, "0.03" or "8/255". Raises OptionError for less than 0, NaN, infinity, other text."""
     number = value
+    if not isinstance(value, str) and np.ndim(value):
+        raise OptionError(f"{name} is an array of shape {np.shape(value)}; expected one number here", EPS_HINT)
     if isinstance(value, str):
         parts = re.fullmatch(r"\s*([-+0-9.eE]+)\s*(?:/\s*([-+0-9.eE]+)\s*)?", value)
         try:
@@ -44,6 +46,16 @@ def parse_eps(value, name="eps"):
     return number
 
 
+def parse_radii(value, name="eps"):
+    """Return what parse_eps does, or for an array of radii a copy of it in float64: checks.checked_eps gives it its shape."""
+    if isinstance(value, str) or np.ndim(value) == 0:
+        return parse_eps(value, name)
+    radii = np.asarray(value)
+    if radii.dtype.kind not in "iuf" or not radii.size or not (np.isfinite(radii).all() and radii.min() >= 0):
+        raise OptionError(f"{name} is an array of {radii.dtype}, shape {radii.shape}; expected finite numbers, 0 or more", EPS_HINT)
+    return radii.astype(np.float64)
+
+
 def default_eps(bounds, norm="linf"):
     """Return the usual radius for images in `bounds`: 8/255 of the range, for l2 half of it."""
     return (bounds[1] - bounds[0]) * (0.5 if norm == "l2" else 8 / 255)
@@ -59,6 +71,21 @@ def column(v, like):
     return np.asarray(v).reshape(-1, *(1,) * (like.ndim - 1))
 
 
+def wide(eps, like):
+    """View radii so that they multiply images (N, ...): a number, (N,), or one for each value."""
+    return column(eps, like) if np.ndim(eps) == 1 else eps
+
+
+def rows_of(eps, rows):
+    """Return the radii of some of the images."""
+    return eps[rows] if np.ndim(eps) else eps
+
+
+def given_to(eps, x, rows):
+    """Return the radii of some of the images x (N, ...) in a shape that can mean nothing else."""
+    return rows_of(wide(eps, x), rows)
+
+
 def size(d, norm):
     """Return the norm of each row of d (N, ...) as (N,) float64; "l0" counts the values that are not 0."""
     rows = flat(np.asarray(d, np.float64))
@@ -67,6 +94,13 @@ def size(d, norm):
     if norm == "linf":
         return np.abs(rows).max(axis=1, initial=0)
     return np.sqrt((rows**2).sum(axis=1)) if norm == "l2" else np.abs(rows).sum(axis=1)
+
+
+def inside(d, eps, norm):
+    """Whether each row of d (N, ...) lies within eps, but for TOLERANCE."""
+    if np.ndim(eps) > 1:
+        return (flat(np.abs(d)) <= flat(eps * (1 + TOLERANCE))).all(axis=1)
+    return size(d, norm) <= eps * (1 + TOLERANCE)
 
 
 def steepest(g, norm):
@@ -130,13 +164,13 @@ def _threshold(rows, width, eps):
 class Ball:
     """All images within eps of x that are valid: the ball of `norm` cut with the box `bounds`.
 
-    Nothing that `project` returns is farther from x than eps, measured in float64. grid: levels of an image format (255);
-    what is returned then lies on that grid, as x must.
+    Nothing that `project` returns is farther from x than eps, measured in float64. eps: one number, one for each image (N,), or for
+    linf one for each value, shaped as x. grid: levels of an image format (255); what is returned then lies on that grid, as x must.
     """
 
     def __init__(self, x, eps, norm, bounds, grid=None):
         self.x, self.eps, self.norm, self.bounds, self.grid = x, eps, norm, bounds, grid
-        self.low, self.high = _limits(x, eps, bounds) if norm == "linf" else bounds
+        self.low, self.high = _limits(x, self.wide, bounds) if norm == "linf" else bounds
         if grid is not None and np.abs(from_grid(to_grid(x, bounds, grid), bounds, grid, x.dtype) - x).max(initial=0) > 1e-6:
             raise OptionError(
                 f"the images do not lie on the grid of {grid} steps that was asked for", "images of 8 bits, or grid=None"
@@ -145,10 +179,29 @@ class Ball:
     def take(self, rows):
         """Return the ball of some of the images."""
         part = object.__new__(Ball)
-        part.__dict__.update(self.__dict__, x=self.x[rows])
+        part.__dict__.update(self.__dict__, x=self.x[rows], eps=rows_of(self.eps, rows))
         if self.norm == "linf":
             part.low, part.high = self.low[rows], self.high[rows]
         return part
+
+    @property
+    def wide(self):
+        """eps as it multiplies images."""
+        return wide(self.eps, self.x)
+
+    @property
+    def by_value(self):
+        """Whether each value has an eps of its own."""
+        return np.ndim(self.eps) > 1
+
+    def lengths(self, times):
+        """Return (N,) lengths of steps, `times` eps; where each value has its own, parts of it, which `move` multiplies by it."""
+        return np.broadcast_to(times if self.by_value else times * self.eps, len(self.x)).astype(np.float64)
+
+    def move(self, z, g, lengths):
+        """step by `lengths` (N,), as the method of that name gives them."""
+        length = column(lengths, z)
+        return self.step(z, g, length * self.eps if self.by_value else length)
 
     def project(self, z):
         """Return a nearest point of the ball to z, then of the box (l1: of both at once); on the grid if there is one."""
@@ -168,7 +221,7 @@ class Ball:
         """Return a point drawn from the ball: uniform for linf and l2, on a random direction of l1, then cut with the box."""
         shape = self.x.shape[1:]
         if self.norm == "linf":
-            d = streams.uniform(shape, *names, "start", low=-self.eps, high=self.eps)
+            d = streams.uniform(shape, *names, "start", low=-self.wide, high=self.wide)
         else:
             d = streams.normal(shape, *names, "start")
             radius = streams.uniform((), *names, "radius") ** (1 / max(d[0].size, 1) if self.norm == "l2" else 1)
@@ -194,11 +247,11 @@ class Ball:
         step = (self.bounds[1] - self.bounds[0]) / self.grid
         levels = np.float64(z - self.x) / step
         nearest, inner = np.rint(levels), np.trunc(levels)
-        far = size(nearest * step, self.norm) > self.eps * (1 + TOLERANCE)
         if self.norm == "linf":
-            limit = np.floor(self.eps / step * (1 + TOLERANCE))
+            limit = np.floor(self.wide / step * (1 + TOLERANCE))
             chosen = np.clip(nearest, -limit, limit)
         else:
+            far = size(nearest * step, self.norm) > self.eps * (1 + TOLERANCE)
             chosen = np.where(column(far, z), inner, nearest)
         return np.clip(from_grid(to_grid(self.x, self.bounds, self.grid) + chosen, self.bounds, self.grid, z.dtype), *self.bounds)
 

@@ -4,9 +4,10 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from tinyvgg.attacks import losses
-from tinyvgg.attacks.checks import count, parse_length
+from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.cycles import Visited
-from tinyvgg.attacks.norms import Ball, parse_eps, parse_norm
+from tinyvgg.attacks.lengths import Length
+from tinyvgg.attacks.norms import Ball, parse_norm, parse_radii
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import OptionError
@@ -25,14 +26,14 @@ def pgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf
     once its points repeat (only with keep="best", where that loses nothing). grid=255: stay on 8-bit images.
     Further options: see run. Returns an AttackResult.
     """
-    eps, norm, steps, restarts = parse_eps(eps), parse_norm(norm), count(steps, "steps"), count(restarts, "restarts")
+    eps, norm, steps, restarts = parse_radii(eps), parse_norm(norm), count(steps, "steps"), count(restarts, "restarts")
     grid = None if grid is None else count(grid, "grid")
-    length, climbed = parse_length(step, 2.5 * eps / steps), losses.get(loss)
+    length, climbed = Length(step, eps, 2.5, steps), losses.get(loss)
     if keep not in ("best", "last"):
         raise OptionError(f"keep is {keep!r}; expected best or last")
 
     def attack(batch):
-        ball = Ball(batch.x, eps, norm, batch.victim.bounds, grid)
+        ball = Ball(batch.x, batch.eps, norm, batch.victim.bounds, grid)
         for restart in range(restarts):
             rows = np.flatnonzero(~batch.fooled) if early_stop or restart else np.arange(len(batch.x))
             if not len(rows):
@@ -42,7 +43,7 @@ def pgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf
             visited = Visited() if cycle_stop and keep == "best" else None
             _ascend(batch, part, rows, start, climbed, length, steps, keep, early_stop, visited, restart)
 
-    settings = {"step": length, "steps": steps, "loss": loss, "random_start": random_start, "restarts": restarts, "keep": keep,
+    settings = {"step": length.told, "steps": steps, "loss": loss, "random_start": random_start, "restarts": restarts, "keep": keep,
                 "early_stop": early_stop, "cycle_stop": cycle_stop, "grid": grid}
     return run("pgd", attack, model, x, y, eps=eps, norm=norm, target=target, settings=settings,
                flags=_reach_flags(eps, length, steps), **options)
@@ -60,13 +61,14 @@ def _ascend(batch, ball, rows, z, loss, length, steps, keep, early_stop, visited
             rows, z, g, ball = rows[going], z[going], g[going], ball.take(going)
         if not len(rows):
             return
-        z = ball.step(z, g, length)
+        z = ball.step(z, g, length.of(ball))
         batch.steps[rows] += 1
     logits = batch.logits(rows, z)
     batch.offer(rows, z, logits, loss(logits, batch.y[rows], batch.targets(rows))[0], keep=keep)
 
 
 def _reach_flags(eps, length, steps):
-    if length * steps < eps * (1 - 1e-9):
+    length, eps = length.number, float(np.max(eps))
+    if length is not None and length * steps < eps * (1 - 1e-9):
         return [f"ball not reached: {steps} steps of {length:g} go {length * steps:g} far, less than eps {eps:g}"]
     return []

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from tinyvgg.attacks.checks import count
-from tinyvgg.attacks.norms import Ball, column, flat, parse_eps
+from tinyvgg.attacks.norms import Ball, column, flat, parse_radii
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.types import Eps, Images, Labels, RunOptions, Target
@@ -22,16 +22,17 @@ def rays(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, que
     eps: None keeps the nearest at any distance; a radius lets an image alone once it is fooled within it. Further options: see
     run. Returns an AttackResult.
     """
-    eps, queries = None if eps is None else parse_eps(eps), count(queries, "queries")
+    eps, queries = None if eps is None else parse_radii(eps), count(queries, "queries")
 
     def attack(batch):
         rows = np.flatnonzero(~batch.fooled)
         if len(rows):
-            _search(batch, rows, queries, eps)
-        if eps is not None:
+            _search(batch, rows, queries, None if batch.eps is None else np.broadcast_to(batch.eps, len(batch.x)))
+        if batch.eps is not None:
             batch.adv[~batch.fooled] = batch.x[~batch.fooled]
 
-    return run("rays", attack, model, x, y, eps=eps, norm="linf", target=target, settings={"queries": queries}, **options)
+    return run("rays", attack, model, x, y, eps=eps, norm="linf", target=target, settings={"queries": queries},
+               eps_by_value=False, **options)
 
 
 def _search(batch, rows, queries, eps):
@@ -43,7 +44,7 @@ def _search(batch, rows, queries, eps):
     best = _shorten(batch, rows, signs, best, eps)
     level, block = 1, 0
     while True:
-        going = (batch.queries[rows] < queries) & ((best > eps) if eps is not None else True)
+        going = (batch.queries[rows] < queries) & ((best > eps[rows]) if eps is not None else True)
         rows, signs, best = rows[going], signs[going], best[going]
         if not len(rows):
             return
@@ -79,9 +80,9 @@ def _asks(batch, rows, signs, radius, eps):
     low, high = batch.victim.bounds
     z = np.clip(x + column(radius, x) * signs.reshape(x.shape), low, high).astype(x.dtype)
     if eps is not None:
-        inside = radius <= eps
-        z[inside] = Ball(x[inside], eps, "linf", (low, high)).project(z[inside])
+        inside = radius <= eps[rows]
+        z[inside] = Ball(x[inside], eps[rows][inside], "linf", (low, high)).project(z[inside])
     fools = batch.asks(rows, z)
-    kept = fools if eps is None else fools & (radius <= eps)
+    kept = fools if eps is None else fools & inside
     batch.adv[rows[kept]], batch.fooled[rows[kept]] = z[kept], True
     return fools

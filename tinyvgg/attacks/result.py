@@ -29,7 +29,8 @@ class AttackResult:
     pred_clean, pred_adv: classes before and after; y: true labels; target: wanted labels or None; scores_clean, scores_adv:
     probabilities (N, K) or None. norms: {"l0", "l1", "l2", "linf"} of x_adv - x, float64. steps_used, queries: what each image
     took. about: command and data, as report.record.told gives them. model_identity: see identity.model_identity. within: whether
-    bounds and eps were kept. measured: counts that flags are made of. done: False for images that a stop or a budget left unattacked.
+    bounds and eps were kept. measured: counts that flags are made of. eps: radii of each image or each value, where
+    they are no one number (config["eps"] has that). done: False for images that a stop or a budget left unattacked.
     """
 
     name: str
@@ -63,6 +64,7 @@ class AttackResult:
     data_sha256: str | None = None
     about: dict = field(default_factory=record.told)
     measured: dict = field(default_factory=dict)
+    eps: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -205,6 +207,9 @@ def _from_arrays(arrays):
         )
     ] + list(norms.values())
     shapes = {result.x.shape, result.x_adv.shape, result.x_adv_u8.shape}
+    per_image += [] if result.eps is None else [result.eps]
+    if result.eps is not None and result.eps.shape not in (result.x.shape, (n,)):
+        raise FormatError("its radii do not belong to its images")
     if result.x.ndim < 2 or len(shapes) > 1 or any(len(a) != n for a in per_image) or len(result.bounds) != 2:
         raise FormatError("its arrays do not belong together")
     return result

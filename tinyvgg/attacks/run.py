@@ -2,22 +2,24 @@
 import inspect
 import time
 
+import numpy as np
+
 from tinyvgg.attacks.batch import Batch
 from tinyvgg.attacks.checkpoint import Checkpoint
-from tinyvgg.attacks.checks import checked_images, checked_labels, checked_mask, checked_target, count, eps_flags
+from tinyvgg.attacks.checks import checked_eps, checked_images, checked_labels, checked_mask, checked_target, count, eps_flags, told_eps, told_mask
 from tinyvgg.attacks.evaluate import recheck
+from tinyvgg.attacks.norms import rows_of
 from tinyvgg.attacks.streams import Streams
 from tinyvgg.attacks.task import Found, Task
 from tinyvgg.attacks.victim import Victim
 from tinyvgg.errors import BudgetError
 from tinyvgg.report.progress import Progress
-from tinyvgg.report.record import sha256_arrays
 from tinyvgg.types import RunOptions
 from tinyvgg.words import OPTIONS, did_you_mean
 
 
-def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settings=None, flags=(), seed=0, batch_size=128,
-        budget=None, minutes=None, mask=None, labels="true", out=None, quiet=True, callback=None, **unknown):
+def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settings=None, flags=(), eps_by_value=True, seed=0,
+        batch_size=128, budget=None, minutes=None, mask=None, labels="true", out=None, quiet=True, callback=None, **unknown):
     """Run `attack(batch)` over images x (N, ...) with labels y (N,) and return an AttackResult.
 
     The last line of every attack; these of its settings are every attack's: seed (results depend on it and on each image, not
@@ -26,20 +28,22 @@ def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settin
     its channels, or as all of them; distances count what changed), labels ("true", or
     "predicted" to use the model's own where y is None), out (a folder: finished batches are kept there, a stopped run goes on,
     and the result is saved), quiet (no progress), callback(batch) after each batch.
-    target: None, one class (its own images are left out), or labels (N,).
+    eps: a number, or an array: see checks.checked_eps; eps_by_value: whether the attack knows one for each value. The attack takes
+    its batch's from batch.eps. target: None, one class (its own images are left out), or labels (N,).
     """
     for option in unknown:
         raise TypeError(f"{name}() got an unexpected keyword argument {option!r}" + _nearest(name, option))
     batch_size = count(batch_size, "batch_size")
     victim = Victim(model, budget=budget, minutes=minutes)
     x = checked_images(x, victim)
+    eps = checked_eps(eps, x, norm, name, by_value=eps_by_value)
     clean = victim.predictions(x, batch_size)
     y = checked_labels(y, x, victim.n_classes, clean if labels == "predicted" else None)
     target = checked_target(target, y, victim.n_classes)
-    config = {"attack": name, "eps": eps, "norm": norm, **(settings or {}), "batch_size": batch_size, "budget": budget}
+    config = {"attack": name, "eps": told_eps(eps), "norm": norm, **(settings or {}), "batch_size": batch_size, "budget": budget}
     free = checked_mask(mask, x)
     if free is not None:
-        config["mask"] = {"changeable": float(free.mean()), "sha256": sha256_arrays(free)}
+        config["mask"] = told_mask(free)
     flags = [*flags, *eps_flags(eps, norm, victim.bounds, x)]
     task = Task(name, model, x, y, target, clean, eps, norm, config, seed, flags, batch_size, free)
     store = Checkpoint(out, task)
@@ -70,7 +74,7 @@ def _attack_all(attack, task, victim, store, quiet, callback):
             started, gradients, asked = time.perf_counter(), victim.gradients, victim.queries
             target = None if task.target is None else task.target[part]
             free = None if task.free is None else task.free[part]
-            batch = Batch(victim, task.x[part], task.y[part], target, streams.take(part), task.clean[part], free)
+            batch = Batch(victim, task.x[part], task.y[part], target, streams.take(part), task.clean[part], free, rows_of(task.eps, part))
             whole = _attack_one(attack, batch, task)
             found.put(part, batch)
             found.seconds += time.perf_counter() - started
@@ -90,7 +94,7 @@ def _attack_all(attack, task, victim, store, quiet, callback):
 def _attack_one(attack, batch, task):
     """Run the attack on one batch; return False if the budget ended it."""
     try:
-        if task.eps != 0:
+        if batch.eps is None or np.any(batch.eps):
             attack(batch)
     except BudgetError as error:
         batch.done = batch.fooled.copy()

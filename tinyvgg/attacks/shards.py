@@ -6,15 +6,17 @@ from dataclasses import fields, replace
 
 import numpy as np
 
+from tinyvgg.attacks.checks import checked_eps, checked_mask, told_eps, told_mask
 from tinyvgg.attacks.evaluate import replay, warnings_of
 from tinyvgg.attacks.identity import unwrapped
+from tinyvgg.attacks.norms import parse_radii, wide
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.errors import OptionError
 from tinyvgg.report.record import sha256_arrays
 
 FEWEST = 16                 # images of a part: fewer waste what a batch saves
 PER_WORKER = 4              # parts for each worker, so that none waits long for another
-BY_IMAGE = ("target", "start", "mask")  # settings that may have a row for each image
+BY_IMAGE = ("target", "start")          # settings that may have a row for each image
 
 
 def attack_each(place, runs, model, x, y, victims=None):
@@ -28,14 +30,17 @@ def attack_each(place, runs, model, x, y, victims=None):
             yield k, None
             continue
         for part in _parts(run.attack, len(x), place.size, len(runs)):
-            tasks.append((run.attack, part, _settings_of(run.settings, part, len(x))))
+            tasks.append((run.attack, part, _settings_of(run.settings, part, x)))
             of.append((k, len(parts[k])))
             parts[k].append(None)
     for i, results in place.each(_attacked, (model, x, y, victims or {}), tasks):
         k, at = of[i]
         parts[k][at] = results
         if all(part is not None for part in parts[k]):
-            yield k, [joined(list(each)) for each in zip(*parts[k], strict=True)]
+            whole = [joined(list(each)) for each in zip(*parts[k], strict=True)]
+            for result in whole if len(parts[k]) > 1 and runs[k].settings.get("mask") is not None else ():
+                result.config = {**result.config, "mask": told_mask(checked_mask(runs[k].settings["mask"], np.asarray(x)))}
+            yield k, whole
             parts[k] = []
 
 
@@ -51,13 +56,17 @@ def _parts(attack, n, workers, runs):
     return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
-def _settings_of(settings, part, n):
+def _settings_of(settings, part, x):
     """Return settings with those rows that are of the images of a part."""
+    n, x = len(x), np.asarray(x)
     if part == (0, n):
         return settings
     if settings.get("budget") is not None:
         raise OptionError("a budget is of queries one after another; it cannot be shared between workers", "the same without budget, or one worker")
     of_images = {key: settings[key] for key in BY_IMAGE if np.ndim(settings.get(key)) and len(settings[key]) == n}
+    of_images |= {"mask": checked_mask(settings["mask"], x)} if settings.get("mask") is not None else {}
+    if np.ndim(settings.get("eps", 0)):
+        of_images["eps"] = wide(checked_eps(parse_radii(settings["eps"]), x, "linf", "this attack"), x)
     return {**settings, **{key: np.asarray(value)[slice(*part)] for key, value in of_images.items()}}
 
 
@@ -78,6 +87,8 @@ def joined(results: list[AttackResult]) -> AttackResult:
         values = [getattr(result, item.name) for result in results]
         if isinstance(values[0], np.ndarray) and item.name != "bounds":
             whole[item.name] = np.concatenate(values)
+    if first.eps is not None:
+        whole["config"] = {**first.config, "eps": told_eps(whole["eps"])}
     whole["norms"] = {name: np.concatenate([r.norms[name] for r in results]) for name in first.norms}
     whole |= {name: sum(getattr(r, name) for r in results) for name in ("gradients", "seconds")}
     measured = {name: sum(r.measured[name] for r in results) for name in ("vanished", "changed")}

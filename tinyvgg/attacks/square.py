@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.losses import margin
-from tinyvgg.attacks.norms import Ball, column, parse_eps, parse_norm, size
+from tinyvgg.attacks.norms import Ball, column, parse_norm, parse_radii, size
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
 from tinyvgg.errors import ShapeError
@@ -27,7 +27,7 @@ def square(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
     for 10,000 queries, to `queries`; off, as in AutoAttack. early_stop: a fooled image is left alone; False goes on
     to the largest margin. Further options: see run. Returns an AttackResult.
     """
-    eps, norm, queries, restarts = parse_eps(eps), parse_norm(norm), count(queries, "queries"), count(restarts, "restarts")
+    eps, norm, queries, restarts = parse_radii(eps), parse_norm(norm), count(queries, "queries"), count(restarts, "restarts")
     if np.ndim(x) != 4 and (norm != "linf" or np.ndim(x) not in (2, 3)):
         raise ShapeError(f"square needs images (N, H, W, C) for {norm}; got shape {np.shape(x)}", "norm linf")
 
@@ -35,7 +35,8 @@ def square(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
         for restart in range(restarts):
             rows = np.flatnonzero(~batch.fooled | (not early_stop))
             if len(rows):
-                draws, ball = Draws(batch.streams.take(rows), restart), Ball(_images(batch.x), eps, norm, batch.victim.bounds).take(rows)
+                eps_of = batch.eps if np.ndim(batch.eps) < 2 else _images(batch.eps)
+                draws, ball = Draws(batch.streams.take(rows), restart), Ball(_images(batch.x), eps_of, norm, batch.victim.bounds).take(rows)
                 _search(batch, rows, draws, ball, queries, share, rescale, early_stop)
 
     settings = {"queries": queries, "share": share, "restarts": restarts, "rescale": rescale, "early_stop": early_stop}
@@ -111,7 +112,7 @@ def _ask(batch, rows, z):
 def _stripes(ball, draws):
     """x + eps in vertical stripes, a sign for each column and channel."""
     _, _, width, channels = ball.x.shape
-    return ball.project((ball.x + ball.eps * draws.signs((1, width, channels), "stripes")).astype(ball.x.dtype))
+    return ball.project((ball.x + ball.wide * draws.signs((1, width, channels), "stripes")).astype(ball.x.dtype))
 
 
 def _linf_square(ball, best, draws, s, i):
@@ -121,7 +122,7 @@ def _linf_square(ball, best, draws, s, i):
     rows = _window(draws.corner(height - tall, i, "row"), tall, height)
     columns = _window(draws.corner(width - s, i, "column"), s, width)
     inside = rows[:, :, None] & columns[:, None]
-    change = 2 * ball.eps * draws.signs((1, 1, channels), i, "sign")
+    change = 2 * ball.wide * draws.signs((1, 1, channels), i, "sign")
     return ball.project(np.where(inside[..., None], best + change, best).astype(best.dtype))
 
 

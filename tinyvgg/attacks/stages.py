@@ -47,6 +47,7 @@ VERSIONS = {
     "rand": {"apgd-ce": {"steps": 100}, "apgd-dlr": {"steps": 100}},
 }
 STANDARD_L1 = {"apgd-ce": {"restarts": 5}, "apgd-t": {"targets": 5}}      # what differs there
+ONE_DISTANCE = ("fab", "rays")                                          # no eps of each value
 CLASSES = {"apgd-dlr": 3, "apgd-t": 4}                                  # that a stage needs
 
 

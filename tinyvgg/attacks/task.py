@@ -8,7 +8,7 @@ import numpy as np
 class Task:
     """What is attacked, and how.
 
-    x (N, ...) checked images, y (N,) labels, target (N,) or None, clean (N,) the model's answers to x.
+    x (N, ...) checked images, y (N,) labels, target (N,) or None, clean (N,) the model's answers to x, eps as checks.checked_eps gives it.
     """
 
     name: str
@@ -17,7 +17,7 @@ class Task:
     y: np.ndarray
     target: np.ndarray | None
     clean: np.ndarray
-    eps: float | None
+    eps: float | np.ndarray | None
     norm: str
     config: dict
     seed: int = 0

@@ -34,20 +34,22 @@ import numpy as np
 from tinyvgg.attacks.checks import below_one_level
 from tinyvgg.attacks.ladder import ladder_text
 from tinyvgg.attacks.norms import default_eps, parse_eps, parse_norm
+from tinyvgg.attacks.result import LARGEST
 from tinyvgg.cli._attack_studies import STUDIES
 from tinyvgg.cli._classifier import add_data, add_model, images_for, with_gradients
 from tinyvgg.cli._common import add_common, add_workers, images_told, note_fewer, print_result
 from tinyvgg.cli._parser import Parser
-from tinyvgg.errors import MissingExtra, OptionError
+from tinyvgg.errors import DataError, MissingExtra, OptionError
 from tinyvgg.images import float_images
 from tinyvgg.open import opened
 from tinyvgg.report.parallel import workers_of
 from tinyvgg.report.record import tell, write_json
+from tinyvgg.report.untrusted import check_regular
 from tinyvgg.words import ATTACKS, did_you_mean
 
 SETTINGS = {                    # option -> (type, help); passed on only to attacks that have it
     "norm": (str, "linf (default), l2 or l1"),
-    "eps": (str, "radius, as 8/255 or 0.03 (default 8/255 of the range, for l2 half of it); several for a curve"),
+    "eps": (str, "radius, as 8/255 or 0.03 (default 8/255 of the range, for l2 half of it); several for a curve; .npy: for each image or value"),
     "step": (str, "length of a step"),
     "steps": (int, "number of steps"),
     "target": (int, "class to reach; without it, any wrong one"),
@@ -213,10 +215,7 @@ def _attack(arguments, function):
 def patch(text, shape):
     """Return the mask that --mask means for images of `shape`: the booleans of a .npy, or a rectangle of the first two axes."""
     if text.endswith(".npy"):
-        try:
-            return np.load(text, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise OptionError(f"--mask {text} cannot be read: {error}", "np.save of booleans, shaped as one image") from error
+        return array_of(text, "--mask", "np.save of booleans, shaped as one image")
     try:
         top, left, height, width = (int(part) for part in text.split(","))
     except ValueError:
@@ -226,6 +225,18 @@ def patch(text, shape):
     free = np.zeros(shape[:2] if len(shape) > 2 else shape, bool)
     free[top:top + height, left:left + width] = True
     return free
+
+
+def array_of(path, option, hint):
+    """Return the array of a .npy, or raise OptionError: not there, not one, or larger than an attack's images may be."""
+    try:
+        check_regular(path)
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if mapped.nbytes > LARGEST:
+            raise ValueError(f"it unpacks to {mapped.nbytes:,} bytes")
+        return np.array(mapped)
+    except (OSError, ValueError, EOFError, DataError) as error:
+        raise OptionError(f"{option} {path} cannot be read: {error}", hint) from error
 
 
 def by_queries(result, model):
@@ -250,6 +261,10 @@ def chosen_settings(arguments, function, name):
     if strange:
         own = ", ".join(SWITCHES.get(key, f"--{key}") for key in (*SETTINGS, *SWITCHES) if key in takes)
         raise OptionError(f"{name} has no {SWITCHES.get(strange[0], f'--{strange[0]}')}; it takes {own}")
+    if str(given.get("eps", "")).endswith(".npy"):
+        if arguments.name in STUDIES and arguments.name != "transfer":
+            raise OptionError(f"{arguments.name} takes one eps for all images; got {given['eps']}", "--eps 8/255; an attack, the ladder, transfer")
+        given["eps"] = array_of(given["eps"], "--eps", "np.save of radii, one for each image (N,)")
     if "attacks" in given:
         given["attacks"] = [name.strip() for name in given["attacks"].split(",")]
     return given
