@@ -10,6 +10,7 @@ from tinyvgg.cli import main
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.images import to_floats
 from tinyvgg.nn.losses import cross_entropy
+from tinyvgg.train.adversarial import AdversarialBatches
 from tinyvgg.train.distillation import Distillation
 from tinyvgg.train.fit import fit
 from tinyvgg.train.run import RunFolder
@@ -25,11 +26,11 @@ def test_loss_by_hand():
     np.testing.assert_allclose(gradient, [[0.5 * -0.5 + 0.5 * 2 * -0.25, 0.5 * 0.5 + 0.5 * 2 * 0.25]])
 
 
-@pytest.mark.parametrize("temperature, share", [(1.0, 1.0), (4.0, 0.9), (0.5, 0.3)])
-def test_gradient_by_differences(temperature, share):
+@pytest.mark.parametrize("temperature, share, student", [(1.0, 1.0, None), (4.0, 0.9, None), (0.5, 0.3, None), (4.0, 0.7, 1.0)])
+def test_gradient_by_differences(temperature, share, student):
     g = np.random.default_rng(0)
     z, v, y = g.standard_normal((3, 4)), g.standard_normal((3, 4)), g.integers(0, 4, 3)
-    loss = Distillation(temperature=temperature, share=share).loss
+    loss = Distillation(temperature=temperature, share=share, student_temperature=student).loss
     _, gradient = loss(z, (y, v))
     for at in np.ndindex(z.shape):
         up, down = z.copy(), z.copy()
@@ -64,10 +65,24 @@ def test_a_student_comes_closer_to_its_teacher():
 
 
 @pytest.mark.parametrize("settings, message", [({"temperature": 0}, "temperature is 0"), ({"temperature": np.nan}, "temperature"),
+                                               ({"student_temperature": 0}, "student's temperature is 0"),
                                                ({"share": 1.5}, "share of the loss is 1.5")])
 def test_numbers_out_of_range(settings, message):
     with pytest.raises(OptionError, match=message):
         Distillation(**settings)
+
+
+def test_teachers_see_the_clean_images_and_the_network_the_attacked_ones():
+    x, y = np.random.default_rng(0).random((3, 8, 8, 3), np.float32), np.arange(3)
+    teacher, student = tiny.model(seed=1), tiny.model(seed=2)
+    taught = Distillation(teacher, attack=AdversarialBatches("nfgsm", "8/255"))
+    taught.rng = np.random.default_rng(5)
+    attacked, (labels, answers) = taught(student, x, y)
+    alone = AdversarialBatches("nfgsm", "8/255")
+    alone.rng = np.random.default_rng(5)
+    np.testing.assert_array_equal(attacked, alone(student, x, y)[0])
+    np.testing.assert_array_equal(answers, teacher.logits(x))
+    assert labels is y and np.abs(attacked - x).max() > 8 / 255
 
 
 def test_several_teachers_answer_with_the_mean_of_their_logits():
@@ -120,6 +135,10 @@ def test_the_verb(tmp_path, capsys, monkeypatch):
     assert config["threads"] != kernels.threads()
     assert main([*command, "--epochs", "1", "--label-smoothing", "0.1", "--out", str(tmp_path / "two")]) == 2
     assert "--distill and --label-smoothing were both given" in capsys.readouterr().err
+    assert main([*command, "--adversarial", "trades", "--validation", "8", "--out", str(tmp_path / "two")]) == 2
+    assert "--distill and --adversarial trades were both given" in capsys.readouterr().err
+    assert main([*command, "--adversarial", "nfgsm", "--views", "2", "--validation", "8", "--out", str(tmp_path / "two")]) == 2
+    assert "--views and --adversarial were both given" in capsys.readouterr().err
     assert main(["train", "--temperature", "2", "--out", str(tmp_path / "three"), "--data", "shapes"]) == 2
     assert "belong to --distill" in capsys.readouterr().err
     assert main(["train", "--views", "2", "--out", str(tmp_path / "three"), "--data", "shapes"]) == 2

@@ -55,6 +55,8 @@ def add_arguments(parser):
     add("--distill", metavar="MODELS", help="learn from these networks too: files, runs or names of the zoo, with commas")
     add("--temperature", type=float, metavar="T", help="of --distill: softens both answers (default 4)")
     add("--teacher-share", type=float, metavar="A", help="of --distill: the teachers' part of the loss (default 0.9)")
+    add("--student-temperature", type=float, metavar="T",
+        help="of --distill: of the network's own answers (default: --temperature); 1 takes the teachers' softened answers for labels")
     add("--views", type=int, metavar="N", help="of --distill: ask the teachers once for N views of the images, by --augment, and keep their answers; "
         "epochs take turns with them (default: ask at each step)")
     add_common(parser)

@@ -47,7 +47,8 @@ def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load
     callbacks = _callbacks(settings, out, model)
     guard = next((c for c in callbacks if isinstance(c, CollapseGuard)), None)
     record = {"settings": settings, "data": {"name": dataset.name, "source": dataset.source, "sha256": dataset.sha256}}
-    hooks = {"augment": settings["augment"]} | _adversarial(settings, model) | _distillation(settings, model, open_model, record)
+    hooks = {"augment": settings["augment"]} | _adversarial(settings, model)
+    hooks |= _distillation(settings, model, open_model, record, hooks.get("batch_hook"))
     hooks = _kept(settings, hooks, out, quiet)
     history = fit(model, x, y, epochs=settings["epochs"], batch_size=settings["batch_size"], optimizer=settings["optimizer"],
                   learning_rate=settings["learning_rate"], schedule=settings["schedule"], warmup=settings["warmup"],
@@ -225,17 +226,20 @@ def _adversarial(settings, model):
     return {"batch_hook": hook, "loss": TradesLoss() if beta is None else TradesLoss(beta)}
 
 
-def _distillation(settings, model, open_model, record):
-    """Return fit's batch_hook and loss for --distill, and put the teachers' weights on record."""
+def _distillation(settings, model, open_model, record, attack=None):
+    """Return fit's batch_hook and loss for --distill, and put the teachers' weights on record. attack: of adversarial training."""
     if settings["distill"] is None:
-        if any(settings[name] is not None for name in ("temperature", "teacher_share", "views")):
-            raise OptionError("--temperature, --teacher-share and --views belong to --distill, which was not given",
-                              "--distill base_cifar10")
+        if any(settings[name] is not None for name in ("temperature", "teacher_share", "student_temperature", "views")):
+            raise OptionError("--temperature, --teacher-share, --student-temperature and --views belong to --distill, which was not "
+                              "given", "--distill base_cifar10")
         return {}
-    if settings["adversarial"] is not None or settings["label_smoothing"]:
-        other = "--adversarial" if settings["adversarial"] is not None else "--label-smoothing"
+    if settings["adversarial"] == "trades" or settings["label_smoothing"]:
+        other = "--adversarial trades" if settings["adversarial"] == "trades" else "--label-smoothing"
         raise OptionError(f"--distill and {other} were both given; expected one source of targets")
-    chosen = {"temperature": settings["temperature"], "share": settings["teacher_share"]}
+    if settings["adversarial"] is not None and settings["views"] is not None:
+        raise OptionError("--views and --adversarial were both given; attacked images are new in each step", "leave --views out")
+    chosen = {"temperature": settings["temperature"], "share": settings["teacher_share"],
+              "student_temperature": settings["student_temperature"]}
     names = [name.strip() for name in settings["distill"].split(",")]
     if not all(names):
         raise OptionError(f"--distill is {settings['distill']!r}, which has an empty name", "--distill base_cifar10")
@@ -243,7 +247,7 @@ def _distillation(settings, model, open_model, record):
     for name, teacher in zip(names, teachers, strict=True):
         if not hasattr(teacher, "get_weights"):
             raise OptionError(f"the teacher {name} is a compressed model; expected a network of floats", "the .h5 it was made from")
-    distillation = Distillation(*teachers, **{k: v for k, v in chosen.items() if v is not None})
+    distillation = Distillation(*teachers, attack=attack, **{k: v for k, v in chosen.items() if v is not None})
     distillation.check(model)
     record["teachers"] = [{"name": name, "weights_sha256": sha256_arrays(*teacher.get_weights())}
                           for name, teacher in zip(names, teachers, strict=True)]

@@ -4,4 +4,4 @@ DEFAULTS = {"arch": "light", "data": None, "weights": None, "epochs": 10, "batch
             "augment": "none", "dropout": None, "ema": None, "swa": False, "validation": 0.1, "limit": None, "keep": "last",
             "patience": None, "classes": None, "input_range": None, "mean": None, "deviation": None, "adversarial": None,
             "eps": None, "adversarial_steps": None, "trades_beta": None, "distill": None, "temperature": None,
-            "teacher_share": None, "views": None, "seed": 0}
+            "teacher_share": None, "student_temperature": None, "views": None, "seed": 0}
