@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 RESULTS = Path(__file__).resolve().parent / "results" / "robustness.json"
 FILES, SECONDS, MEGABYTES = 20_000, 10, 1024
 WORK = {"kills": {"board evaluate": 400, "train": 40, "attack": 40, "attack curve": 40, "bitflip random": 40, "bitflip map": 40,
-                  "bitflip search": 40, "compress": 40, "firmware build": 40},
+                  "bitflip search": 40, "compress": 40, "firmware build": 40, "demo": 5},
         "interrupts": {"2 threads": 2000, "3 threads": 2000}, "serial": {f"{100 * share:g} %": 1000 for share in (0.001, 0.01, 0.05, 0.1)},
         "floats": {"graphs": 1000}, "integers": {"graphs": 500}}
 PARTS = {"files": 50, "interrupts": 200, "kills": 10, "serial": 100, "floats": 50, "integers": 20}       # of a row, kept one by one

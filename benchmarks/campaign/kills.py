@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.campaign import readers
-from tinyvgg import cli
+from tinyvgg import cli, demo, nn
+from tinyvgg.nn import layers as L
 from tinyvgg.report.record import sha256_file
 
-LEFT_OUT = ("seconds", "versions", "command", "total_ms_per_image", "wire_ms_per_image", "results", "resumed", "repeats", "created")
+LEFT_OUT = ("seconds", "versions", "command", "total_ms_per_image", "wire_ms_per_image", "results", "resumed", "repeats", "created",
+            "host_ms")
 
 
 def verbs(folder):
@@ -33,6 +35,8 @@ def verbs(folder):
         "bitflip map": (f"bitflip map {folder}/int8.tvq {tiny(folder)} --samples 2 -n 60 --out {{out}}", ["map.jsonl"]),
         "bitflip search": (f"bitflip search {folder}/int8.tvq {tiny(folder)} --flips 4 -n 60 --out {{out}}", ["plan.json"]),
         "compress": (f"compress {folder}/small.h5 --scheme shared4 --finetune 2 {tiny(folder)} --out {{out}}/m.tvq", ["m.tvq"]),
+        "demo": (f"demo --model {folder}/mini.h5 --quick --data {folder}/x32.npy,{folder}/y32.npy,{folder}/x32.npy,{folder}/y32.npy --out {{out}}",
+                 [f"{stage}/result.json" for stage in demo.STAGES]),
         "firmware build": (f"firmware build {folder}/int8.tvq --out {{out}}", ["int8.elf", "int8.bin"]),
     }
 
@@ -44,6 +48,9 @@ def tiny(folder):
 def prepare(folder):
     """The models, images and firmware of the verbs."""
     readers.make(folder)
+    if not (folder / "mini.h5").exists():
+        nn.Sequential([L.InputLayer((32, 32, 3)), L.Conv2D(6, 3, strides=2, padding="same", activation="relu"), L.MaxPooling2D(), L.Flatten(),
+                       L.Dense(3, activation="softmax")], seed=3, name="mini").save(folder / "mini.h5")
     generator = np.random.default_rng(1)
     for size, channels, count in ((32, 3, 64), (6, 3, 120)):
         if not (folder / f"x{size}.npy").exists():
