@@ -63,7 +63,7 @@ class Classifier(PerThread):
         return dx
 
     def _vjp(self, x, g):
-        logits = self.forward_logits(x)
+        logits = as_classes(self._forward_outputs(x, False, parameters=False))
         dx = self.backward_logits(np.asarray(g(logits), self.dtype), parameters=False)
         self.saved = None
         return dx
@@ -100,12 +100,12 @@ class Classifier(PerThread):
         """Run all layers but the head, keeping what backward_logits needs; return logits (N, classes)."""
         return as_classes(self._forward_outputs(x, training))
 
-    def _forward_outputs(self, x, training):
+    def _forward_outputs(self, x, training, parameters=True):
         plan = self._fast_plan()
         if plan is None or not len(x):
             return self._forward(x, training)
         self.saved = plan
-        return plan.forward(x, training)
+        return plan.forward(x, training, parameters)
 
     def backward_logits(self, dlogits: AnyArray, *, parameters: bool = True, inputs: bool = True) -> Floats | None:
         """Pull dlogits back through the last forward_logits: fill each layer's `gradients`, return dx.

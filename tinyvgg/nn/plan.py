@@ -7,6 +7,7 @@ Every network has a plan: a layer without a fast stage runs by itself between th
 import sys
 import threading
 import weakref
+from dataclasses import replace
 from operator import is_
 
 import numpy as np
@@ -15,15 +16,17 @@ from tinyvgg.errors import ShapeError
 from tinyvgg.kernels.fast import images
 from tinyvgg.kernels.fast.arena import Arena, Tensor, address
 from tinyvgg.kernels.fast.convolution import precise_wanted
-from tinyvgg.kernels.fast.program import FROM_WEIGHTS, Program
+from tinyvgg.kernels.fast.program import FROM_WEIGHTS, IN_ORDER, Program
 from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.threads import pool
+from tinyvgg.nn.fused.chunks import InChunks
 from tinyvgg.nn.fused.lowering import options_of
 from tinyvgg.nn.fused.matching import calls_of, match
 from tinyvgg.nn.fused.others import Branch
 from tinyvgg.nn.fused.values import Memory
 
 INFERENCE_BATCH = 64            # images at a time where nothing is kept: more would leave the caches
+CHUNK = 8                       # images that go through all steps together, where no step mixes images: see fused/chunks.py
 
 
 class Plan:
@@ -55,10 +58,10 @@ class Plan:
             parts.append(instance.forward(self.pool, part, "infer"))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def forward(self, x, training):
-        """x (N, H, W, C) -> logits (N, classes), keeping what backward needs."""
+    def forward(self, x, training, parameters=True):
+        """x (N, H, W, C) -> logits (N, classes), keeping what backward needs: without `parameters`, for the images' gradient alone."""
         instance = self._instance(True, len(x))
-        mode = "train" if training else "gradient"
+        mode = "train" if training else "gradient" if parameters else "images"
         self._last = instance, mode, len(x)
         return instance.forward(self.pool, x, mode)
 
@@ -97,11 +100,12 @@ class Instance:
     def __init__(self, matched, capacity, keeps, threads):
         self.capacity, self.keeps = capacity, keeps
         self.stages, self.input, self.output, self.shapes = matched.stages, matched.input, matched.output, matched.shapes
-        memory = Memory(Arena(0), capacity, threads, keeps)
+        self.chunk = capacity if any(getattr(stage, "calls_python", False) for stage in self.stages) else CHUNK
+        held = capacity if keeps else min(capacity, self.chunk)
+        memory = Memory(Arena(0), held, threads, keeps)
         self._allocate(memory)
         scratch = {name: (0, size) for name, (_, size) in memory.scratch.items()}
-        memory = Memory(Arena(memory.arena.used + sum(16 + threads * size for _, size in scratch.values())), capacity, threads,
-                        keeps)
+        memory = Memory(Arena(memory.arena.used + sum(16 + threads * size for _, size in scratch.values())), held, threads, keeps)
         memory.scratch = {name: (memory.arena.take(threads * size), size) for name, (_, size) in scratch.items()}
         self.arena = memory.arena
         self._allocate(memory)
@@ -111,7 +115,7 @@ class Instance:
         found = [self.input, *(v for stage in self.stages for v in (*stage.sources(), stage.target)), self.output]
         self.values = list({id(v): v for v in found}.values())
         for value in self.values:
-            value.allocate(memory)
+            value.allocate(replace(memory, capacity=self.capacity) if value is self.output else memory)
         for stage in self.stages:
             stage.allocate(memory)
 
@@ -122,7 +126,7 @@ class Instance:
             raise ShapeError(f"images have shape {x.shape}; expected {('N', *self.shapes[0])}, channels last")
         if mode == "train":
             self._draw_masks(len(x))
-        program = self._program(mode)
+        program = self._program(mode, len(x))
         program.run(pool, len(x), address(x))
         return np.array(self.output.as_array(self.arena, len(x))).reshape(len(x), *self.shapes[1])
 
@@ -132,19 +136,20 @@ class Instance:
             raise ShapeError(f"the gradient by the logits has shape {np.shape(dlogits)}; expected {(count, *self.shapes[1])}")
         incoming = self.output.as_array(self.arena, count, gradient=True)
         incoming[:] = np.reshape(dlogits, incoming.shape)
-        self._program(mode, parameters, inputs).run(pool, count)
+        self._program(mode, count, parameters, inputs).run(pool, count)
         if not inputs:
             return None
         return np.array(self.input.as_array(self.arena, count, gradient=True)).reshape(count, *self.shapes[0])
 
-    def _program(self, mode, *backward):
-        """Return the program of a mode, or with (parameters, inputs) its way back."""
-        program = self._programs.get((mode, *backward))
+    def _program(self, mode, count, *backward):
+        """Return the program of a mode for `count` images, or with (parameters, inputs) its way back."""
+        parts = count > self.chunk and mode in ("infer", "images")
+        program = self._programs.get((mode, parts, *backward))
         if program is None:
-            program = Program()
+            program = InChunks(self.chunk, self._follows(mode, *backward)) if parts else Program()
             if not backward:
-                program.add(images.place, "images", when=FROM_WEIGHTS, x=self._outside(0, self.input), y=self.input.tensor,
-                            real_channels=self.input.grid[2])
+                program.add(images.place, "images", when=IN_ORDER if parts else FROM_WEIGHTS, x=self._outside(0, self.input),
+                            y=self.input.tensor, real_channels=self.input.grid[2])
                 for stage in self.stages:
                     stage.forward(program, mode)
             else:
@@ -153,8 +158,26 @@ class Instance:
                     value.written = False
                 for stage in reversed(self.stages):
                     stage.backward(program, mode, parameters, inputs or self.input not in stage.sources())
-            self._programs[(mode, *backward)] = program             # once it is whole: an interrupt may end its making
+            self._programs[(mode, parts, *backward)] = program      # once it is whole: an interrupt may end its making
         return program
+
+    def _follows(self, mode, *backward):
+        """Which tensors have a place for every image, as InChunks asks: of inference the logits; on the way back what the way there
+        left, and the gradients at both ends.
+        """
+        ends = [(self.output, "gradient"), (self.input, "gradient")] if backward else [(self.output, "tensor")]
+        ranges = [self._range(*end) for end in ends] if backward or mode == "infer" else []
+
+        def follows(field, at):
+            whole = not ranges or (backward and field in ("x", "y"))
+            return bool(at) and (whole or any(first <= at < last for first, last in ranges))
+        return follows
+
+    def _range(self, value, what):
+        """The addresses of a value's tensor, or of its gradient, for all images."""
+        tensor, (top, _, left, _) = getattr(value, what), value.border
+        first = tensor.shifted(top, left).at
+        return first, first + self.capacity * tensor.image
 
     def _outside(self, at, value):
         """The caller's array of images as a tensor: without the zeros that fill up a row of ours."""

@@ -1,82 +1,117 @@
 """Depthwise convolutions: every channel has a filter of its own, so a vector of channels is a vector of filters.
 
-Forward, a few neighbouring outputs at a time stay in registers while the taps pass by; the weights are (taps, channels), filled
-up to whole vectors. Backward, dX gathers from dR with the taps turned round where the stride is 1, and else each dR is added
-to the pixels that it came from; dW keeps one kernel row's sums in registers while a row of the image passes by.
+Forward, 3x3 taps stay in registers while a row of pixels passes by, of other windows a few neighbouring outputs while the taps do; the
+weights are (taps, channels), filled up to whole vectors. Backward, dX gathers from dR with the taps turned round where the stride is 1,
+and else each dR is added to the pixels that it came from; dW keeps one kernel row's sums in registers while a row of the image passes
+by. Both follow dR row by row, which is computed into an image that the thread keeps in its cache.
 """
 
-from tinyvgg.kernels.fast.direct import finish
+from tinyvgg.kernels.fast.arena import LINE
+from tinyvgg.kernels.fast.direct import NOTHING, OVER, finish
 from tinyvgg.kernels.fast.elementwise import RELU_SUMS, SUMS, add_to_doubles, clear, share, wipe
+from tinyvgg.kernels.fast.normalize import gradient_of_row
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 
 TOGETHER = 8                    # outputs that stay in registers
+AT_ONCE = 16                    # outputs of one vector of channels, before the next vector: their pixels stay in the first-level cache
 
 
-def make_row(count, side=None):
-    """Return y = the sum over taps of x * w for `count` neighbouring outputs; kernels of side x side unroll."""
+def make_row(count):
+    """Return y = the sum over taps of x * w for `count` neighbouring outputs."""
     @machine
     def row(e, x, x_row, tap, step, w, w_tap, rows, columns, y, y_pixel):
         def outputs(place, weight, sums):
             return [e.load(x + place + step * i).fma(weight, total) for i, total in enumerate(sums)]
-        sums = [e.zero()] * count
-        if side:
-            for p in range(side):
-                for q in range(side):
-                    sums = outputs(x_row * p + tap * q, e.load(w + w_tap * (p * side + q)), sums)
-        else:
-            sums = e.loop(rows, sums, lambda p, outer: e.loop(columns, outer, lambda q, inner: outputs(
-                p * x_row + q * tap, e.load(w + (p * columns + q) * w_tap), inner)))
+        sums = e.loop(rows, [e.zero()] * count, lambda p, outer: e.loop(columns, outer, lambda q, inner: outputs(
+            p * x_row + q * tap, e.load(w + (p * columns + q) * w_tap), inner)))
         for i, total in enumerate(sums):
             e.store(total, y + y_pixel * i)
     return row
 
 
 row_many, row_4, row_one = make_row(TOGETHER), make_row(4), make_row(1)
-row_many_3, row_4_3, row_one_3 = make_row(TOGETHER, 3), make_row(4, 3), make_row(1, 3)
+
+
+def make_row_3(neighbours):
+    """Return the same for a row of outputs of 3x3 taps. `neighbours`: each reads two of the columns that the one before has read, so
+    that a column is loaded once, and added to the three outputs that it belongs to.
+    """
+    @machine
+    def row(e, x, x_row, tap, step, w, w_tap, y, y_pixel, count):
+        weights = [[e.load(w + w_tap * (3 * p + q)) for p in range(3)] for q in range(3)]
+
+        def column(at):
+            return [e.load(at + x_row * p) for p in range(3)]
+
+        def part(values, q):
+            return values[2].fma(weights[q][2], values[1].fma(weights[q][1], values[0] * weights[q][0]))
+
+        def following(i, begun):
+            values = column(x + (i + 2) * step)
+            e.store(begun[0] + part(values, 2), y + i * y_pixel)
+            return [begun[1] + part(values, 1), part(values, 0)]
+
+        def alone(i, _):
+            parts = [part(column(x + i * step + tap * q), q) for q in range(3)]
+            e.store(parts[0] + parts[1] + parts[2], y + i * y_pixel)
+            return []
+        if neighbours:
+            first, second = column(x), column(x + step)
+            e.loop(count, [part(first, 0) + part(second, 1), part(second, 0)], following)
+        else:
+            e.loop(count, [], alone)
+    return row
+
+
+row_3, row_3_apart = make_row_3(True), make_row_3(False)
+
+
+@machine
+def ask(e, at, lines):
+    """Prefetch some cache lines."""
+    def body(i, _):
+        e.prefetch(at + i * LINE)
+        return []
+    e.loop(lines, [], body)
 
 
 @compiled
-def _row(step, x, x_row, c, stride, y, count):
-    """`count` outputs of one row, a few pixels with all their channels at a time."""
-    x_row, tap = x_row * step.dilation_height, step.dilation_width * c
+def _row(step, x, x_row, c, stride, y, count, ahead):
+    """`count` outputs of one row, a few pixels with all their channels at a time. ahead: how many rows the next one reads that this
+    one does not, from memory.
+    """
+    following = x + ((step.kernel_height - 1) * step.dilation_height + 1) * x_row
+    pixel, j = stride * c, 0
+    while j < count:
+        some = min(AT_ONCE, count - j)
+        for r in range(ahead):
+            ask(following + r * x_row + j * pixel, max(1, some * pixel // LINE))
+        for f in range(0, c, WIDTH):
+            at = x + j * pixel + f, x_row * step.dilation_height, step.dilation_width * c, pixel, step.packed + f, c
+            if step.kernel_height == 3 and step.kernel_width == 3 and stride == step.dilation_width:
+                row_3(*at, y + j * c + f, c, some)
+            elif step.kernel_height == 3 and step.kernel_width == 3:
+                row_3_apart(*at, y + j * c + f, c, some)
+            else:
+                _any(step, at, y + j * c + f, c, some)
+        j += some
+
+
+@compiled
+def _any(step, at, y, c, count):
+    """Outputs of any window."""
+    x, x_row, tap, pixel, w, w_tap = at
     j = 0
     while j + TOGETHER <= count:
-        for f in range(0, c, WIDTH):
-            _many(step, x + j * stride * c + f, x_row, tap, stride * c, step.packed + f, c, y + j * c + f)
+        row_many(x + j * pixel, x_row, tap, pixel, w, w_tap, step.kernel_height, step.kernel_width, y + j * c, c)
         j += TOGETHER
     while j + 4 <= count:
-        for f in range(0, c, WIDTH):
-            _four(step, x + j * stride * c + f, x_row, tap, stride * c, step.packed + f, c, y + j * c + f)
+        row_4(x + j * pixel, x_row, tap, pixel, w, w_tap, step.kernel_height, step.kernel_width, y + j * c, c)
         j += 4
     while j < count:
-        for f in range(0, c, WIDTH):
-            _one(step, x + j * stride * c + f, x_row, tap, stride * c, step.packed + f, c, y + j * c + f)
+        row_one(x + j * pixel, x_row, tap, pixel, w, w_tap, step.kernel_height, step.kernel_width, y + j * c, c)
         j += 1
-
-
-@compiled
-def _many(step, x, x_row, tap, pixel, w, c, y):
-    if step.kernel_height == 3 and step.kernel_width == 3:
-        row_many_3(x, x_row, tap, pixel, w, c, 3, 3, y, c)
-    else:
-        row_many(x, x_row, tap, pixel, w, c, step.kernel_height, step.kernel_width, y, c)
-
-
-@compiled
-def _four(step, x, x_row, tap, pixel, w, c, y):
-    if step.kernel_height == 3 and step.kernel_width == 3:
-        row_4_3(x, x_row, tap, pixel, w, c, 3, 3, y, c)
-    else:
-        row_4(x, x_row, tap, pixel, w, c, step.kernel_height, step.kernel_width, y, c)
-
-
-@compiled
-def _one(step, x, x_row, tap, pixel, w, c, y):
-    if step.kernel_height == 3 and step.kernel_width == 3:
-        row_one_3(x, x_row, tap, pixel, w, c, 3, 3, y, c)
-    else:
-        row_one(x, x_row, tap, pixel, w, c, step.kernel_height, step.kernel_width, y, c)
 
 
 @Kernel
@@ -93,7 +128,7 @@ def forward(step, thread, threads):
         n, i = item // y.height, item % y.height
         source = x.at + n * x.image + i * step.stride_height * x.row
         target, mask = y.at + n * y.image + i * y.row, step.mask + n * step.mask_image
-        _row(step, source, x.row, c, step.stride_width, target, y.width)
+        _row(step, source, x.row, c, step.stride_width, target, y.width, step.stride_height)
         for f in range(0, c, WIDTH):
             finish(step, target + f, c, target + f, f, mask + f, sums + f)
         if summed:
@@ -108,7 +143,7 @@ def gather_input_gradient(step, thread, threads):
     first, last = share(step.images * dx.height, thread, threads)
     for item in range(first, last):
         n, i = item // dx.height, item % dx.height
-        _row(step, g.at + n * g.image + i * g.row, g.row, c, 1, dx.at + n * dx.image + i * dx.row, dx.width)
+        _row(step, g.at + n * g.image + i * g.row, g.row, c, 1, dx.at + n * dx.image + i * dx.row, dx.width, 1)
 
 
 @machine
@@ -127,19 +162,24 @@ def add_row(e, g, g_pixel, w, dx, step, count):
 def scatter_input_gradient(step, thread, threads):
     """dX += dR * w, tap by tap, in the images that this thread owns; dX (step.dx) is seen from the first tap."""
     step = step_at(step)
-    g, dx, c = step.g, step.dx, step.g.channels
+    g, dx = step.g, step.dx
     first, last = share(step.images, thread, threads)
     for n in range(first, last):
         if step.fresh:
             wipe(step.fresh + n * dx.image, dx.image)
         for i in range(g.height):
-            for p in range(step.kernel_height):
-                target = dx.at + n * dx.image + (i * step.stride_height + p * step.dilation_height) * dx.row
-                for q in range(step.kernel_width):
-                    place = target + q * step.dilation_width * c
-                    for f in range(0, c, WIDTH):
-                        add_row(g.at + n * g.image + i * g.row + f, c, step.packed + (p * step.kernel_width + q) * c + f,
-                                place + f, step.stride_width * c, g.width)
+            _scatter_row(step, g.at + n * g.image + i * g.row, dx.at + n * dx.image + i * step.stride_height * dx.row, g.width)
+
+
+@compiled
+def _scatter_row(step, g, dx, count):
+    """Add a row of dR, times each tap, to its places from dx on."""
+    c = step.dx.channels
+    for p in range(step.kernel_height):
+        for q in range(step.kernel_width):
+            place = dx + p * step.dilation_height * step.dx.row + q * step.dilation_width * c
+            for f in range(0, c, WIDTH):
+                add_row(g + f, c, step.packed + (p * step.kernel_width + q) * c + f, place + f, step.stride_width * c, count)
 
 
 def make_taps(rows, taps):
@@ -196,6 +236,58 @@ def _taps(step, source, g, w):
             taps_row_1(source + p * x_row + q * tap, x_row, tap, pixel, g, c, w + (p * across + q) * c, across, count)
             q += 1
         p += together
+
+
+@Kernel
+def backward(step, thread, threads):
+    """From step.g to dX (step.dx) and, where wanted, the thread's part of dW (step.partial) and of the bias' gradient.
+
+    step.own has an image for each thread, with zeros around it. want_input: NOTHING, OVER by gathering (step.top, step.left: of the
+    first tap turned round, from a pixel), else by scattering.
+    """
+    step = step_at(step)
+    y, dx, c = step.y, step.dx, step.y.channels
+    partial, sums = step.partial + thread * step.partial_size, step.sums + thread * step.sums_size
+    if step.want_gradient:
+        clear(partial, step.partial_size // WIDTH)
+    clear(sums, step.sums_size // WIDTH)
+    own, reach = step.own.at + thread * step.own.image, step.dilation_height * (step.kernel_height - 1)
+    first, last = share(step.images, thread, threads)
+    for n in range(first, last):
+        if step.want_input != NOTHING and step.fresh:
+            wipe(step.fresh + n * dx.image, dx.image)
+        done = 0
+        for i in range(y.height):
+            row = own + i * step.own.row
+            _through_tail(step, n, i, row, sums)
+            if step.want_gradient:
+                source = step.x.at + n * step.x.image + i * step.stride_height * step.x.row
+                for f in range(0, c, WIDTH):
+                    _taps(step, source + f, row + f, partial + f)
+            if step.want_input == OVER:
+                until = dx.height if i + 1 == y.height else min(dx.height, i + 1 + step.top - reach)
+                while done < until:
+                    _gather_row(step, n, done, own)
+                    done += 1
+            elif step.want_input != NOTHING:
+                _scatter_row(step, row, dx.at + n * dx.image + i * step.stride_height * dx.row, y.width)
+        add_to_doubles(sums, sums + 2 * c, c // WIDTH)
+
+
+@compiled
+def _through_tail(step, n, i, target, sums):
+    """dR of row i of image n."""
+    y, g, mask = step.y, step.g, step.mask + n * step.mask_image
+    for f in range(0, y.channels, WIDTH):
+        gradient_of_row(step, y.at + n * y.image + i * y.row, g.at + n * g.image + i * g.row, y.channels, target, f, mask, sums, y.width,
+                        y.channels)
+
+
+@compiled
+def _gather_row(step, n, j, own):
+    """Row j of dX of image n."""
+    dx, c = step.dx, step.dx.channels
+    _row(step, own + (j - step.top) * step.own.row - step.left * c, step.own.row, c, 1, dx.at + n * dx.image + j * dx.row, dx.width, 0)
 
 
 @Kernel

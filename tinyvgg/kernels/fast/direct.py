@@ -18,6 +18,7 @@ from tinyvgg.kernels.fast.elementwise import (
     SUMS,
     add_to_doubles,
     clear,
+    copy,
     increase,
     share,
     tail,
@@ -30,6 +31,7 @@ from tinyvgg.kernels.fast.tile import blocked_product, panel_width, product, tra
 
 TOGETHER = 8                    # rows of pixels that take a panel of weights one after the other, if a cache holds
 HELD = 32_000                   # ... this many elements of them
+GAP = 16                        # elements between the pixels of a block, where they would fall into the same few sets of the cache
 NOTHING, ADDED, OVER = range(3)  # want_input: whether dX is wanted, and whether it is the whole of the gradient there
 
 
@@ -160,50 +162,69 @@ def backward(step, thread, threads):
             wipe(step.fresh + n * step.dx.image, step.dx.image)
         for i in range(0, y.height, step.block):
             rows = min(step.block, y.height - i)
-            d, products = _through_tail(step, n, i, rows, step.scratch + thread * step.scratch_size, sums)
+            d, pitch, products = _through_tail(step, n, i, rows, step.scratch + thread * step.scratch_size, sums)
             if step.want_gradient:
-                _add_kernel_gradient(step, n, i, rows, d, partial)
+                _add_kernel_gradient(step, n, i, rows, d, pitch, products, partial)
             if step.want_input == OVER:
-                product(d, filters, step.packed, step.dx.at + n * step.dx.image + i * step.dx.row, step.dx.channels,
+                product(d, pitch, step.packed, step.dx.at + n * step.dx.image + i * step.dx.row, step.dx.channels,
                         rows * y.width, step.dx.channels, filters)
             elif step.want_input:
-                _add_input_gradient(step, n, i, rows, d, products)
+                _add_input_gradient(step, n, i, rows, d, pitch, products)
         if step.gate != READY:
             add_to_doubles(sums, sums + 2 * filters, filters // WIDTH)
 
 
 @compiled
+def spaced(channels):
+    """Elements from pixel to pixel in a block."""
+    return channels + GAP if channels % 128 == 0 else channels
+
+
+@compiled
 def _through_tail(step, n, i, rows, buffer, sums):
-    """Return the place of dR for some rows of image n, and of the space behind the buffer."""
+    """Return the place of dR for some rows of image n, elements from pixel to pixel there, and the place behind the buffer."""
     y, g, filters = step.y, step.g, step.y.channels
-    products = buffer + step.block * y.width * filters
+    pitch = spaced(filters)
+    products = buffer + step.block * y.width * pitch
     if step.gate == READY:
-        return g.at + n * g.image + i * g.row, products
+        return g.at + n * g.image + i * g.row, filters, products
     mask = step.mask + n * step.mask_image
     for r in range(i, i + rows):
-        target = buffer + (r - i) * y.width * filters
+        target = buffer + (r - i) * y.width * pitch
         for f in range(0, filters, WIDTH):
             gradient_of_row(step, y.at + n * y.image + r * y.row, g.at + n * g.image + r * g.row, filters, target, f, mask, sums,
-                            y.width)
-    return buffer, products
+                            y.width, pitch)
+    return buffer, pitch, products
 
 
 @compiled
-def _add_kernel_gradient(step, n, i, rows, d, partial):
+def _add_kernel_gradient(step, n, i, rows, d, pitch, copies, partial):
     x, filters, width = step.x, step.y.channels, step.y.width
-    k = step.kernel_width * x.channels
+    k, pixel = step.kernel_width * x.channels, step.stride_width * x.channels
     for p in range(step.kernel_height):
         source = x.at + n * x.image + (i * step.stride_height + p * step.dilation_height) * x.row
-        transposed_product(source, step.stride_width * x.channels, step.stride_height * x.row, d, filters, width * filters,
-                           partial + p * k * filters, filters, k, filters, width, rows)
+        if step.kernel_height == 1 and step.kernel_width == 1 and spaced(k) != k:
+            _space(source, step.stride_height * x.row, pixel, copies, rows, width, k)
+            transposed_product(copies, spaced(k), 0, d, pitch, 0, partial, filters, k, filters, rows * width, 1)
+        else:
+            transposed_product(source, pixel, step.stride_height * x.row, d, pitch, width * pitch, partial + p * k * filters, filters, k,
+                               filters, width, rows)
 
 
 @compiled
-def _add_input_gradient(step, n, i, rows, d, products):
-    dx, filters, width = step.dx, step.y.channels, step.y.width
+def _space(source, row, pixel, target, rows, width, k):
+    """Copy rows of pixels to where they are `spaced`."""
+    for r in range(rows):
+        for j in range(width):
+            copy(source + r * row + j * pixel, target + (r * width + j) * spaced(k), k // WIDTH)
+
+
+@compiled
+def _add_input_gradient(step, n, i, rows, d, pitch, products):
+    dx, width = step.dx, step.y.width
     k = step.kernel_width * dx.channels
     padded = (step.kernel_height * k + WIDTH - 1) // WIDTH * WIDTH
-    product(d, filters, step.packed, products, padded, rows * width, padded, filters)
+    product(d, pitch, step.packed, products, padded, rows * width, padded, step.y.channels)
     for r in range(rows):
         for p in range(step.kernel_height):
             target = dx.at + n * dx.image + ((i + r) * step.stride_height + p * step.dilation_height) * dx.row

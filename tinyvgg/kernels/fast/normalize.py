@@ -251,7 +251,7 @@ def make_gradient_row(gate, pool):
     inner = NO_GATE if pool and gate != GATE_BEFORE else gate
 
     @machine
-    def gradient_row(e, r, r_row, g, g_pixel, d, d_row, pixel, count, affine, slope, mask, channels, bias_sum,
+    def gradient_row(e, r, r_row, g, g_pixel, d, d_row, d_pixel, pixel, count, affine, slope, mask, channels, bias_sum,
                      leak: types.float32, ceiling: types.float32):
         factors, scale, offset = e.load(mask), e.load(affine), e.load(affine + channels)
         limits = e.spread(leak), e.spread(ceiling)
@@ -269,7 +269,7 @@ def make_gradient_row(gate, pool):
             for a in range(size):
                 for b in range(size):
                     value = through_tail(values[a][b], spread[a][b], pull, slopes, scale, offset, inner, limits)
-                    e.store(value, d + column + d_row * a + pixel * b)
+                    e.store(value, d + i * d_pixel * size + d_row * a + d_pixel * b)
                     total = total + value
             return [total]
         e.store(e.loop(count, [e.load(bias_sum)], body)[0], bias_sum)
@@ -283,10 +283,10 @@ gradient_row_none, gradient_row_none_pool = make_gradient_row(NO_GATE, False), m
 
 
 @compiled
-def gradient_of_row(step, source, incoming, g_pixel, target, c, mask, at, count):
-    """One row of dR, a vector of channels."""
+def gradient_of_row(step, source, incoming, g_pixel, target, c, mask, at, count, pitch):
+    """One row of dR, a vector of channels; its pixels are `pitch` elements apart."""
     channels = step.y.channels
-    common = (source + c, 0, incoming + c, g_pixel, target + c, 0, channels, count, step.affine + c, step.slope + c, mask + c,
+    common = (source + c, 0, incoming + c, g_pixel, target + c, 0, pitch, channels, count, step.affine + c, step.slope + c, mask + c,
               channels, at + c, step.leak, step.ceiling)
     if step.gate == GATE_AFTER:
         gradient_row_after(*common)
@@ -317,7 +317,7 @@ def gradient(step, thread, threads):
             if step.pool:
                 _pooled_rows(step, i, source, incoming, target, c, mask, at)
             else:
-                gradient_of_row(step, source, incoming, channels, target, c, mask, at, r.width)
+                gradient_of_row(step, source, incoming, channels, target, c, mask, at, r.width, channels)
         if i + 1 == rows or item + 1 == last:
             add_to_doubles(at, at + 2 * channels, channels // WIDTH)
 
@@ -328,7 +328,7 @@ def _pooled_rows(step, i, source, incoming, target, c, mask, at):
     r, d, g, channels = step.y, step.dx, step.g, step.y.channels
     cells = g.width if i < g.height else 0
     if cells:
-        common = (source + c, r.row, incoming + c, channels, target + c, d.row, channels, cells, step.affine + c, step.slope + c,
+        common = (source + c, r.row, incoming + c, channels, target + c, d.row, channels, channels, cells, step.affine + c, step.slope + c,
                   mask + c, channels, at + c, step.leak, step.ceiling)
         if step.gate == GATE_AFTER:
             gradient_row_after_pool(*common)
@@ -342,7 +342,7 @@ def _pooled_rows(step, i, source, incoming, target, c, mask, at):
     if rest:
         for k in range(min(2, r.height - 2 * i)):
             place = 2 * cells * channels
-            gradient_of_row(step, source + k * r.row + place, step.zeros, 0, target + k * d.row + place, c, mask, at, rest)
+            gradient_of_row(step, source + k * r.row + place, step.zeros, 0, target + k * d.row + place, c, mask, at, rest, channels)
 
 
 @Kernel

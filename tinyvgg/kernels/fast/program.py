@@ -16,6 +16,7 @@ STEP = np.dtype([
     ("function", np.int64), ("images", np.int64),                # the kernel's address
     ("wait", np.int64),                                     # whether the next step needs what all threads did in this one
     ("x", TENSOR), ("y", TENSOR), ("g", TENSOR), ("dx", TENSOR),   # input; output; gradients by the output and by the input
+    ("own", TENSOR),                                        # an image of each thread's own
     ("kernel", np.int64), ("packed", np.int64), ("stamp", np.int64),
     # ... weights as layers hold them, as products read them, and their hash
     ("bias", np.int64), ("mask", np.int64), ("mask_image", np.int64),
@@ -42,7 +43,7 @@ STEP = np.dtype([
     ("slot_1", np.int64), ("slot_2", np.int64), ("size", np.int64),
     ("rate", np.float64), ("factor_1", np.float64), ("factor_2", np.float64),
 ])
-_STEP_SIZE = STEP.itemsize // 4
+STEP_SIZE = STEP.itemsize // 4          # from one step to the next, as addresses count
 
 
 class Weight:
@@ -103,27 +104,43 @@ class Program:
         """Run all steps on `images` images, the first step on those at the address `source`."""
         if self._bound is None:
             self._finish()
+        self._look_up()
+        if images != self._images:
+            self._images = None
+            self._count(images)
+            self._images = images
+        if source is not None:
+            self._begin_at(source)
+        self._go(pool, images)
+
+    def _look_up(self):
+        """Put the addresses of weights and the values of settings into the steps, where they are others than at the last run."""
         arrays = [weight.holder[weight.name] for _, _, weight in self._weights]
         if not all(map(is_, arrays, self._bound)):          # an interrupt may come between any two lines here: what is not
             self._bound = [None] * len(arrays)              # wholly written does not count as written
+            self._images = None
             for (index, field, _), array in zip(self._weights, arrays, strict=True):
                 self._steps[field][index] = address(array)
             self._bound = arrays
         for i, (index, field, setting) in enumerate(self._settings):
             value = getattr(setting.layer, setting.name)
             if value != self._set[i]:
-                self._set[i] = None
+                self._set[i] = self._images = None
                 self._steps[field][index] = value
                 self._set[i] = value
-        if images != self._images:
-            self._images = None
-            self._steps["images"] = images
-            self._images = images
-        if source is not None:
-            self._source[0] = source
+
+    def _count(self, images):
+        """Put the number of images into the steps."""
+        self._steps["images"] = images
+
+    def _begin_at(self, source):
+        """Put the images' address into the first step."""
+        self._source[0] = source
+
+    def _go(self, pool, images):
         for first, length, function in self._parts:
             if length:
-                pool.run_at(self._job + first * _STEP_SIZE, length)
+                pool.run_at(self._job + first * STEP_SIZE, length)
             if function is not None:
                 function(images)
 
@@ -163,7 +180,7 @@ def execute(program, length, worker, workers, threads, state):
     """
     waited = 0
     for i in range(length):
-        step = program + i * _STEP_SIZE
+        step = program + i * STEP_SIZE
         for thread in range(worker, threads, workers):
             call_kernel(step_at(step).function, step, thread, threads)
         if i + 1 < length and step_at(step).wait:

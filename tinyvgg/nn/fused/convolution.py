@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.kernels.fast import depthwise, direct, normalize, packing, winograd
+from tinyvgg.kernels.fast import depthwise, direct, few_channels, normalize, packing, winograd
 from tinyvgg.kernels.fast.arena import Tensor, whole_vectors
 from tinyvgg.kernels.fast.elementwise import (
     AFFINE,
@@ -127,24 +127,26 @@ class Convolution:
             self.bias.allocate(memory)
         self.rows = max(1, min(self.height, TOGETHER // self.width))
         needs = [self.height * self.width * WIDE if self._pointwise() else self.width * WIDE,
-                 self.rows * self.width * (f + whole_vectors(self.kernel_size[0] * self.taps_across * c))]
+                 self.rows * self.width * (f + whole_vectors(self.kernel_size[0] * self.taps_across * c) + 2 * direct.GAP)]
         if self.winograd:
             needs.append(POSITIONS * (self.block * (c + f) + 2 * WIDTH))
+        if self.source.exact:
+            needs.append(few_channels.scratch_size(self.height, self.width, c, f, self.kernel_size))
         self.scratch = memory.shared("scratch", max(needs))
         self.apart = self.normalizer is not None or self.pool or self.after != LINEAR or self.ragged
         self._allocate_packed(memory)
         rows, columns = (winograd.in_tiles(n) if self.ragged else n for n in (self.height, self.width))
         self.result = self._part(arena.images(memory.capacity, rows, columns, f)) if self.apart else self.target.tensor
-        if memory.keeps and self._passes_through():
-            self.gathers = self.depthwise and self.strides == (1, 1) and self.source.readers == 1
-            border = self._gathering_border() if self.gathers else (0, 0, 0, 0)
-            self.through = self._part(arena.images(memory.capacity, rows, columns, f, border))
+        self.gathers = self.depthwise and self.strides == (1, 1) and self.source.readers == 1
+        if memory.keeps and (self.depthwise or self._passes_through()):
+            border, count = self._gathering_border() if self.gathers else NO_BORDER, memory.capacity
+            self.through = self._part(arena.images(count if self._passes_through() else memory.threads, rows, columns, f, border))
 
     def _passes_through(self):
         """Whether dR is stored, because the kernel of the way back cannot compute it while it loads."""
         if self.winograd:
             return self.ragged or self._gate() == LEAK_AFTER
-        return self.depthwise or self.pool
+        return self.pool
 
     def _gathering_border(self):
         """Zeros around dR for a convolution of it with the taps turned round."""
@@ -192,7 +194,7 @@ class Convolution:
         batch = self.normalizer is not None and not self.normalizer.frozen(mode)
         if self.normalizer is not None and not batch:
             self.normalizer.prepare(program, self.result, mode)
-        whole = mode == "infer" and self._fuses_all()
+        whole = (mode == "infer" and self._fuses_all()) or self._told_by_result(mode)
         tail = self._tail(mode, batch, whole)
         x, y = self._merged(self.source.tensor.shifted(*self.padding), self._part(self.target.tensor) if whole else self.result)
         program.add(self._kernel(tail), name, tail=tail, packed=packed, x=x, y=y, **self._conv_fields(program, mode))
@@ -222,6 +224,13 @@ class Convolution:
     def _fuses_all(self):
         """Whether inference needs no second pass."""
         return self.apart and not self.ragged and (self.winograd or not self.pool)
+
+    def _told_by_result(self, mode):
+        """Whether the way back needs the stage's result alone: the activation's slope is told from its value, and the normalisation's
+        is the same everywhere.
+        """
+        return (mode == "images" and self.normalizer is not None and not (self.relu or self.pool or self.ragged)
+                and self.after[1]["leak"] >= 0 and (self.after[0] != LEAK_AFTER or self.after[1]["ceiling"] > 0))
 
     def _tail(self, mode, batch, whole):
         if whole:
@@ -268,14 +277,18 @@ class Convolution:
             slope = self.normalizer.pull(program, self.result, incoming, mode, gradients)
         tail = {"y": self.result, "affine": self._affine(), "slope": slope, "zeros": self.flat, **incoming, **self._mask(mode),
                 **self.sums}
+        if self._told_by_result(mode):          # the scale takes the mask's place, as the value needs none to be looked at
+            tail |= {"y": self.target.tensor, "affine": self.identity, "mask": self.normalizer.affine, "mask_image": 0}
         apart = self._passes_through()
         if apart:
             program.add(normalize.gradient, name, **tail, dx=self.through)
             if gradients:
                 self._add_bias_gradient(program)
             tail = {**tail, "g": self.through, "gate": READY, "pool": False}
-        if self.depthwise:
+        if self.depthwise and apart:
             self._backward_depthwise(program, gradients, inputs)
+        elif self.depthwise:
+            self._backward_at_once(program, tail, gradients, inputs)
         elif self.winograd:
             self._backward_winograd(program, tail, gradients)
         else:
@@ -310,6 +323,11 @@ class Convolution:
             self.weights.collect(program)
 
     def _backward_direct(self, program, tail, gradients, inputs):
+        if inputs and not gradients and self.source.exact and few_channels.fits(self.strides, self.geometry.dilation):
+            self.source.fresh()
+            program.add(few_channels.image_gradient, self.layer.name, dx=self.source.gradient, packed=self.weights.read(program),
+                        top=self.padding[0], left=self.padding[1], **self._window(), **tail, **self.scratch)
+            return
         name, depth = self.layer.name, self.kernel_size[0] * self.taps_across * self.channels
         shape = {**self._window(), "depth": depth, "filters": self.filters}
         into = {"dx": self.source.gradient, "fresh": 0, "want_input": direct.NOTHING}
@@ -348,3 +366,24 @@ class Convolution:
                   zip(self.geometry.dilation, self.kernel_size, self.padding, strict=True)]
         program.add(depthwise.gather_input_gradient, self.layer.name, g=self.through.shifted(*window),
                     packed=self.turned["packed"], dx=self.source.gradient, **shape)
+
+    def _backward_at_once(self, program, tail, gradients, inputs):
+        """A depthwise convolution's way back in one step, dR in an image of each thread's own."""
+        name, taps = self.layer.name, self.kernel_size[0] * self.kernel_size[1]
+        shape = {**self._window(), "depth": taps, "filters": self.filters}
+        start = [d * (k - 1) - before for d, k, before in zip(self.geometry.dilation, self.kernel_size, self.padding, strict=True)]
+        into, kernel = {"dx": self.source.gradient, "fresh": 0, "want_input": direct.NOTHING, "packed": 0}, None
+        if inputs:
+            kernel = self.weights.read(program)
+        if inputs and self.gathers:
+            program.add(depthwise.turn, name, when=self.weights.when, kernel=kernel, packed=self.turned["packed"], taps=taps,
+                        padded_filters=self.filters)
+            self.source.fresh()
+            into |= {"packed": self.turned["packed"], "want_input": direct.OVER}
+        elif inputs:
+            into |= {"packed": kernel, "want_input": direct.ADDED, **self._gradient_into()}
+        program.add(depthwise.backward, name, x=self.source.tensor.shifted(*self.padding), own=self.through, top=start[0],
+                    left=start[1], want_gradient=gradients, **shape, **tail, **into, **self.partial)
+        if gradients:
+            program.add(direct.gather_gradient, name, gradient=self.weights.gradient(), **shape, **self.partial)
+            self.weights.collect(program)

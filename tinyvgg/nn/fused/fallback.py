@@ -14,6 +14,7 @@ class Fallback:
     target: Value
     call: Any
     accumulates = False
+    calls_python = True
 
     def describe(self):
         return f"{self.call.layer.name}: {type(self.call.layer).__name__} by itself, slow ({self.call.why})"

@@ -121,6 +121,11 @@ class Rounded(Stage):
     last: int = 255
     given: Any = None
 
+    @property
+    def calls_python(self):
+        """Whether it is no step."""
+        return self.given is not None
+
     def describe(self):
         return f"{self.layer.name}: {'given' if self.given else 'rounded'} in steps of {self.scale:.3g}"
 

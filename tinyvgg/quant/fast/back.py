@@ -142,7 +142,7 @@ class WayBack:
     def _stage(self, op):
         """The fused stage of an op, with the value or tensor that `route` writes for it; None where it has none."""
         integers = self.forward.stages[op.name]
-        if isinstance(integers, str):
+        if isinstance(integers, str) or getattr(op, "lite", False):
             return None
         source, window = self._values[op.inputs[0]], getattr(op, "pool", None) or NO_POOL
         if type(op) in (Conv2D, DepthwiseConv2D) and window[0] * window[1] <= PLACES:

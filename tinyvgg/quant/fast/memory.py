@@ -3,8 +3,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyvgg.quant.fast.vectors import CONSTANTS, LANES, PANEL
+from tinyvgg.quant.fast.vectors import CONSTANTS, LANES, LEAKY, LITE, LITE_SINGLE, PANEL, PLAIN
 from tinyvgg.quant.fixedpoint import INT32_MAX, INT32_MIN
+from tinyvgg.quant.ops.lite_tail import LiteTail
 
 SLACK = 64                      # bytes behind a buffer that whole vectors may read
 
@@ -102,13 +103,40 @@ class Ends:
         clipped = self.activation in ("relu", "clamp")
         low = zero if clipped else zero + INT32_MIN
         high = self.high if self.activation == "clamp" else zero + INT32_MAX
-        rows = [np.asarray(self.bias, np.int64) - minus, self.offset, self.multiplier, low, high, zero + self.slope,
-                -(np.asarray(self.multiplier) < 0).astype(np.int64)]
-        padded = np.zeros((CONSTANTS, whole(f)), np.int64)
-        padded[:, :f] = rows
-        wrapped = (padded & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
-        return np.ascontiguousarray(wrapped.reshape(CONSTANTS, -1, LANES).transpose(1, 0, 2))
+        return _in_vectors([np.asarray(self.bias, np.int64) - minus, self.offset, self.multiplier, low, high, zero + self.slope,
+                            -(np.asarray(self.multiplier) < 0).astype(np.int64)])
 
     def fields(self, wide=False):
         """As a step's fields."""
-        return {"shift": self.shift, "leaky": self.activation == "leaky", "wide": wide}
+        return {"shift": self.shift, "leaky": LEAKY if self.activation == "leaky" else PLAIN, "wide": wide}
+
+
+@dataclass(frozen=True)
+class LiteEnds:
+    """What follows the sums by TensorFlow Lite's arithmetic: a LiteTail."""
+    tail: LiteTail
+
+    def constants(self, minus=0):
+        """As vectors.finish_lite reads them: the exponent's parts lie where other tails have offset and slope."""
+        tail, single = self.tail, self.tail.rounding == "single"
+        exponent, zero = np.asarray(tail.exponent, np.int64), np.zeros(len(tail.multiplier), np.int64)
+        right = 31 - exponent if single else np.maximum(-exponent, 0)
+        return _in_vectors([np.asarray(tail.bias, np.int64) - minus, np.maximum(exponent, 0), tail.multiplier, zero + tail.low,
+                            zero + tail.high, right, zero], fill="edge")       # a shift by 0 would be one too few for "single"
+
+    def fields(self, wide=False):
+        """As a step's fields."""
+        return {"shift": self.tail.zero, "leaky": LITE_SINGLE if self.tail.rounding == "single" else LITE, "wide": wide}
+
+
+def ends_of(tail):
+    """What follows the sums of an op with a Tail or a LiteTail."""
+    return LiteEnds(tail) if isinstance(tail, LiteTail) else Ends.of(tail)
+
+
+def _in_vectors(rows, fill="constant"):
+    """Rows (F,) of whole numbers, one for each of vectors.BIAS ..., as int32 (vectors, CONSTANTS, LANES), modulo 2^32."""
+    f = len(rows[0])
+    padded = np.pad(np.array(rows, np.int64), ((0, 0), (0, whole(f) - f)), fill)
+    wrapped = (padded & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+    return np.ascontiguousarray(wrapped.reshape(CONSTANTS, -1, LANES).transpose(1, 0, 2))

@@ -10,12 +10,16 @@ from tinyvgg.quant.fast.steps import step_at
 from tinyvgg.quant.fast.vectors import (
     CONSTANTS_BYTES,
     LANES,
+    LITE,
+    LITE_SINGLE,
     PANEL,
     STEP_BYTES,
     expand,
     finish_byte,
     finish_leaky_byte,
     finish_leaky_wide,
+    finish_lite,
+    finish_lite_single,
     finish_wide,
     gate,
     make_tile,
@@ -63,6 +67,10 @@ def finish_row(step, c, channel, y, y_pixel, count):
             finish_leaky_wide(c, PIXEL, y, y_pixel, count, constants, step.shift)
         else:
             finish_wide(c, PIXEL, y, y_pixel, count, constants, step.shift)
+    elif step.leaky == LITE:
+        finish_lite(c, PIXEL, y + channel, y_pixel, count, constants, step.shift)
+    elif step.leaky == LITE_SINGLE:
+        finish_lite_single(c, PIXEL, y + channel, y_pixel, count, constants, step.shift)
     elif step.leaky:
         finish_leaky_byte(c, PIXEL, y + channel, y_pixel, count, constants, step.shift)
     else:

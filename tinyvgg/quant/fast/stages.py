@@ -7,17 +7,18 @@ import dataclasses
 
 import numpy as np
 
-from tinyvgg.quant.fast import windows, winograd
-from tinyvgg.quant.fast.memory import SLACK, Ends, Tensor, pack, whole
+from tinyvgg.quant.fast import moving, windows, winograd
+from tinyvgg.quant.fast.memory import SLACK, Ends, Tensor, ends_of, pack, whole
 from tinyvgg.quant.fast.products import IMAGES, KERNELS, PIXEL
+from tinyvgg.quant.fast.stage import Stage, at
 from tinyvgg.quant.fast.vectors import LANES
-from tinyvgg.quant.ops.activation import Activation
 from tinyvgg.quant.ops.add import Add
 from tinyvgg.quant.ops.average_pool2d import AveragePool2D
 from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.ops.dense import Dense
 from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.quant.ops.image import Image
+from tinyvgg.quant.ops.lite_tail import LiteTail
 from tinyvgg.quant.ops.max_pool2d import MaxPool2D
 from tinyvgg.quant.ops.tail import ACTIVATIONS, Tail, accumulator_bounds
 from tinyvgg.quant.ops.up_sample2d import UpSample2D
@@ -34,7 +35,8 @@ KNOWN = {
     Add: _EVERY | {"multipliers", "offset", "shift", "activation", "slope", "high"},
     AveragePool2D: _EVERY | {"pool_size", "strides", "shift", "offset", "multiplier"},
     MaxPool2D: _EVERY | {"pool_size", "strides", "padding"}, UpSample2D: _EVERY | {"factors"},
-    Activation: _EVERY | {"function", "alpha", "threshold", "high", "start", "table"},
+    **{kind: _EVERY | fields for kind, (_, fields) in moving.STAGES.items()},
+    LiteTail: {"bias", "multiplier", "exponent", "zero", "low", "high", "rounding"},
     Tail: {"bias", "offset", "multiplier", "shift", "activation", "slope", "high"},
 }
 
@@ -49,41 +51,14 @@ def unknown(op):
             return f"no kernel for {type(op).__name__} with {field.name} {getattr(op, field.name)!r}"
     tail = getattr(op, "tail", None)
     if tail is not None:
-        return unknown(tail) or ("" if tail.activation in ACTIVATIONS else f"no kernel for the activation {tail.activation}")
+        return unknown(tail) or _unknown_tail(op, tail)
     return ""
 
 
-class Stage:
-    """One op: sources and target are Tensors. `scratch`: bytes that each thread needs."""
-
-    scratch = 0
-    gated = False               # whether its sums have codes for the way back
-
-    def __init__(self, op, sources, target, path):
-        self.op, self.sources, self.target, self.path, self.gate = op, sources, target, path, None
-        self.prepare()
-
-    def keep(self):
-        """Have a Tensor for the codes of the way back, where the stage has any: see vectors.CLOSED."""
-        if self.gated:
-            self.gate = Tensor(self.op, dtype=np.uint8)
-
-    def prepare(self):
-        """Widen the source's border, and pack what does not depend on the number of images."""
-
-    def describe(self):
-        """What runs, as text."""
-        return type(self.op).__name__
-
-    def between(self):
-        """Source and target as a step's fields, and codes."""
-        codes = {f"gate_{name}": 0 if self.gate is None else getattr(self.gate, name) for name in ("at", "row", "image", "pixel")}
-        return {**self.sources[0].fields("x"), **self.target.fields("y"), "channels": whole(self.target.channels), **codes}
-
-
-def at(array):
-    """The address of an array, which the caller keeps."""
-    return array.__array_interface__["data"][0]
+def _unknown_tail(op, tail):
+    if isinstance(tail, LiteTail):
+        return "no kernel for 16 bits by TensorFlow Lite's arithmetic" if op.dtype != "uint8" else ""
+    return "" if tail.activation in ACTIVATIONS else f"no kernel for the activation {tail.activation}"
 
 
 class Windowed(Stage):
@@ -95,7 +70,7 @@ class Windowed(Stage):
         self.window, self.together = self.op.weights.shape[1:3], 1
         self.pool = self.op.pool or (1, 1, 1, 1)
         self.size, (self.top, self.left) = self.op.size, (pair[0] for pair in self.op.padding)
-        self.settle(self.op.strides, self.op.dilation, Ends.of(self.op.tail))
+        self.settle(self.op.strides, self.op.dilation, ends_of(self.op.tail))
 
     def settle(self, strides, dilation, ends):
         """Set what follows from the window's settings, and pack."""
@@ -211,7 +186,7 @@ class Connect(Stage):
         wide = np.zeros((len(w), source.height, source.width, source.pixel), w.dtype)
         wide[..., :source.channels] = w.reshape(len(w), source.height, source.width, source.channels)
         self.weights = pack(wide.reshape(len(w), source.height, -1), self.together)
-        self.ends = Ends.of(self.op.tail)
+        self.ends = ends_of(self.op.tail)
         minus = self.op.input_zero * w.sum(axis=1, dtype=np.int64) if self.together == 4 else 0
         self.constants = self.ends.constants(minus)
         self.depth = source.width * source.pixel // self.together
@@ -289,21 +264,13 @@ class Repeat(Stage):
         program.add(windows.repeat, **self.between(), window_height=self.op.factors[0], window_width=self.op.factors[1])
 
 
-class Levels(Stage):
-    """Activation: a table."""
-
-    def add(self, program, scratch):
-        self.table = np.ascontiguousarray(self.op.table)
-        program.add(windows.look_up, **self.between(), table=at(self.table))
-
-
 def _depthwise(op, sources, target, path):
     return (Depthwise if len(op.weights.shape) == 3 and op.weights.shape[0] == sources[0].channels else Convolve)(
         op, sources, target, path)
 
 
 STAGES = {Conv2D: Convolve, DepthwiseConv2D: _depthwise, Dense: Connect, Add: Sum, AveragePool2D: Mean, MaxPool2D: Largest,
-          UpSample2D: Repeat, Activation: Levels}
+          UpSample2D: Repeat, **{kind: stage for kind, (stage, _) in moving.STAGES.items()}}
 
 
 def stage_of(op, sources, target, path):
@@ -312,7 +279,9 @@ def stage_of(op, sources, target, path):
     if why:
         return why
     if any(s is None or s.dtype != np.uint8 for s in sources):
-        return "reads what is not uint8"
+        return "reads what is not uint8, or has more than three axes"
+    if target is None:
+        return "a result of more than three axes"
     if isinstance(op, DepthwiseConv2D) and op.weights.shape[0] * sources[0].channels * op.weights.shape[1] > LARGEST:
         return "too many channels for each"
     return STAGES[type(op)](op, sources, target, path)

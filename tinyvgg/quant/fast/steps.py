@@ -23,6 +23,7 @@ _NAMES = (
     "gate_at", "gate_row", "gate_image", "gate_pixel",      # codes for the way back: see vectors.CLOSED; gate_at 0: none
     "source_channels",                                      # of the caller's images
     "table", "inputs",                                      # of a sum: see windows.add; or of 256 levels
+    "each", "x_channel", "y_channels", "join",              # of what moves: see moves.py
     "scratch", "scratch_size", "sums",                      # each thread's, and where the sums are in it
 )
 STEP = np.dtype([(name, np.int64) for name in _NAMES] + [("rest", np.int64, FLOAT_STEP.itemsize // 8 - len(_NAMES))])

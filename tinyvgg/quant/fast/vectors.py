@@ -22,6 +22,8 @@ HALF = ir.VectorType(LONG, LANES // 2)
 BIAS, OFFSET, MULTIPLIER, LOW, HIGH, SLOPE, FLIP = range(7)
 CONSTANTS = 7
 CONSTANTS_BYTES = CONSTANTS * 4 * LANES
+# A step's `leaky`: which rounding follows the sums, TensorFlow Lite's in the last two.
+PLAIN, LEAKY, LITE, LITE_SINGLE = range(4)
 
 
 def load(e, address, kind):
@@ -252,6 +254,51 @@ def gate(e, c, c_pixel, codes, pixel, count, constants, shift, leaky, wide, pool
     e.loop(count, [], body)
 
 
+def lite_rounded(e, v, multiplier, left, right, single):
+    """v * multiplier / 2^31 * 2^exponent of SUMS as quant/rounding.py rounds it. left, right: the exponent where it is above, and
+    minus it where it is below 0; `single`: right is 31 minus the exponent.
+    """
+    builder, bits, low = e.builder, same(HALF, 32), same(HALF, (1 << 32) - 1)
+    a, b = (builder.bitcast(n, HALF) for n in (v if single else builder.shl(v, left), multiplier))
+    even = builder.mul(*(builder.ashr(builder.shl(n, bits), bits) for n in (a, b)))
+    odd = builder.mul(*(builder.ashr(n, bits) for n in (a, b)))
+    if single:
+        shifts = builder.bitcast(right, HALF)
+        shifts = builder.and_(shifts, low), builder.lshr(shifts, bits)
+        halves = [builder.shl(same(HALF, 1), builder.sub(n, same(HALF, 1))) for n in shifts]
+        even, odd = (builder.ashr(builder.add(n, half), shift) for n, half, shift in zip((even, odd), halves, shifts, strict=True))
+        return builder.bitcast(builder.or_(builder.and_(even, low), builder.shl(odd, bits)), SUMS)
+    even, odd = (builder.add(n, same(HALF, 1 << 30)) for n in (even, odd))
+    upper = builder.and_(builder.shl(odd, same(HALF, 1)), same(HALF, -(1 << 32)))
+    high = builder.bitcast(builder.or_(builder.and_(builder.lshr(even, same(HALF, 31)), low), upper), SUMS)
+    there = builder.icmp_signed(">", right, same(SUMS, 0))
+    before = builder.select(there, builder.sub(right, same(SUMS, 1)), same(SUMS, 0))
+    away = builder.add(high, builder.ashr(high, same(SUMS, 31)))               # ties go away from zero
+    rounded = builder.add(builder.ashr(away, right), builder.and_(builder.ashr(away, before), same(SUMS, 1)))
+    return builder.select(there, rounded, high)
+
+
+def make_finish_lite(single):
+    """Return the tail of LANES channels by TensorFlow Lite's arithmetic, for a row of pixels; see memory.LiteEnds."""
+    @machine
+    def finish(e, c, c_pixel, y, y_pixel, count, constants, zero):
+        builder = e.builder
+        level = spread(e, builder.trunc(zero.value, NUMBER), SUMS)
+
+        def body(i, _):
+            number = [load(e, constants + 4 * LANES * k, SUMS) for k in range(CONSTANTS)]
+            v = builder.add(load(e, c + i * c_pixel, SUMS), number[BIAS])
+            v = builder.add(lite_rounded(e, v, number[MULTIPLIER], number[OFFSET], number[SLOPE], single), level)
+            v = least(e, largest(e, v, number[LOW]), number[HIGH])
+            put(e, builder.trunc(v, ir.VectorType(BYTE, LANES)), y + i * y_pixel)
+            return []
+        e.loop(count, [], body)
+    return finish
+
+
+finish_lite, finish_lite_single = make_finish_lite(False), make_finish_lite(True)
+
+
 # --- ops without products of channels ---
 
 
@@ -336,3 +383,25 @@ def copy_byte(e, source, target):
 @machine
 def byte_at(e, address) -> types.intp:
     return Value(e, e.builder.zext(load(e, address, BYTE), LONG))
+
+
+@machine
+def put_byte(e, number, target):
+    put(e, e.builder.trunc(number.value, BYTE), target)
+
+
+@machine
+def put_number(e, number, target):
+    """Store a number of 32 bits."""
+    put(e, e.builder.trunc(number.value, NUMBER), target)
+
+
+@machine
+def number_at(e, address) -> types.intp:
+    """A signed number of 32 bits."""
+    return Value(e, e.builder.sext(load(e, address, NUMBER), LONG))
+
+
+@machine
+def long_at(e, address) -> types.intp:
+    return Value(e, load(e, address, LONG))

@@ -1,0 +1,69 @@
+"""Images that go through all steps some at a time, and gradients by images alone: every bit as in one go, with everything kept."""
+import numpy as np
+import pytest
+
+from tinyvgg import nn
+from tinyvgg.kernels.fast import threads
+from tinyvgg.nn import layers as L
+from tinyvgg.nn import plan
+from tinyvgg.nn.fused.chunks import InChunks
+
+
+def mobile():
+    stack = [L.InputLayer((9, 10, 3)), L.Conv2D(8, 3, padding="same", use_bias=False), L.BatchNormalization(), L.ReLU(6.0)]
+    for filters, strides in ((16, 1), (128, 2)):
+        stack += [L.DepthwiseConv2D(3, strides=strides, padding="same"), L.BatchNormalization(), L.LeakyReLU(0.2), L.Conv2D(filters, 1),
+                  L.BatchNormalization(), L.ReLU()]
+    return nn.Sequential([*stack, L.Conv2D(8, 1), L.AveragePooling2D(2), L.GlobalAveragePooling2D(), L.Dense(3)])
+
+
+def branches():
+    start = nn.Input((12, 11, 1))
+    x = L.MaxPooling2D()(L.ReLU()(L.BatchNormalization()(L.Conv2D(16, 5)(start))))
+    y = L.BatchNormalization()(L.Conv2D(16, 3, padding="same", activation="sigmoid")(x))
+    x = L.Concatenate()([L.Add()([x, y]), L.DepthwiseConv2D((1, 3), padding="same")(x)])
+    return nn.Model(start, L.Dense(3)(L.Flatten()(L.Dropout(0.3)(L.ZeroPadding2D(1)(x)))))
+
+
+def odd():
+    return nn.Sequential([L.InputLayer((7, 8, 5)), L.Conv2D(9, (2, 4), padding="same"), L.ELU(), L.Conv2D(8, 3, dilation_rate=2),
+                          L.BatchNormalization(), L.Flatten(), L.Dense(3)])
+
+
+@pytest.fixture(params=[mobile, branches, odd])
+def model(request):
+    built = request.param()
+    draw = np.random.default_rng(3)
+    for layer in built.layers:                                      # a scale of either sign, statistics that are not 0 and 1
+        for name, array in layer.weights:
+            array += (0.5 * draw.standard_normal(array.shape) if "variance" not in name else draw.random(array.shape)).astype(np.float32)
+    return built
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_bit_is_that_of_one_go(model, count, monkeypatch):
+    monkeypatch.setenv("TINYVGG_NUM_THREADS", str(count))
+    monkeypatch.setattr(threads, "_pool", None)
+    x = np.random.default_rng(1).random((2 * plan.CHUNK + 3, *model.input_shape), dtype=np.float32)
+    g = np.random.default_rng(2).standard_normal((len(x), 3)).astype(np.float32)
+    in_chunks = model.logits(x), model.vjp(x, lambda logits: g), model.logits(x[:plan.CHUNK + 1])
+    instances = model._fast_plan()._instances
+    assert sum(isinstance(p, InChunks) for i in instances.values() for p in i._programs.values()) == 3
+    assert instances[False].arena.used < instances[True].arena.used
+    kept = model.forward_logits(x), model.backward_logits(g)
+    monkeypatch.setattr(plan, "CHUNK", 64)
+    model._fast_plan()._instances.clear()
+    whole = model.logits(x), model.vjp(x, lambda logits: g)
+    for one in (in_chunks, kept):
+        assert np.array_equal(one[0], whole[0]) and np.array_equal(one[1], whole[1])
+    assert np.array_equal(in_chunks[2], whole[0][:len(in_chunks[2])])
+    assert np.abs(whole[1]).max() > 0
+
+
+def test_new_weights_reach_every_chunk(model):
+    x = np.random.default_rng(1).random((20, *model.input_shape), dtype=np.float32)
+    model.logits(x)
+    for layer in model.layers:
+        for name in layer.parameters:
+            layer.parameters[name] = layer.parameters[name] * np.float32(1.1)
+    assert np.array_equal(model.logits(x)[16:], model.logits(x[16:]))
