@@ -19,12 +19,15 @@ def fits(strides, dilation):
     return tuple(strides) == tuple(dilation) == (1, 1)
 
 
-def scratch_size(height, width, channels, filters, kernel_size):
-    """Elements that a thread needs: dR of a row, the same transposed, P, and the planes."""
-    (down, across), pixels = kernel_size, whole_vectors(width)
-    columns = whole_vectors(width + across - 1)
-    return (2 * pixels * filters + down * across * channels * (columns + whole_vectors(across - 1) + WIDTH)
-            + channels * (height + down - 1) * columns)
+def scratch_size(size, image, padding, filters, kernel_size):
+    """Elements that a thread needs: dR of a row, the same transposed, P, and the planes.
+
+    size: rows and columns of the result; image: (H, W, C); padding: (top, left).
+    """
+    (down, across), pixels = kernel_size, whole_vectors(size[1])
+    height, width = (max(n + k - 1, m + before) for n, k, m, before in zip(size, kernel_size, image, padding, strict=False))
+    columns = whole_vectors(width)
+    return 2 * pixels * filters + image[2] * (down * across * (columns + whole_vectors(across - 1) + WIDTH) + height * columns)
 
 
 @machine
@@ -62,13 +65,13 @@ def image_gradient(step, thread, threads):
     step = step_at(step)
     y, dx, filters = step.y, step.dx, step.y.channels
     across, pixels = step.kernel_width, (y.width + WIDTH - 1) // WIDTH * WIDTH
-    columns = (y.width + across - 1 + WIDTH - 1) // WIDTH * WIDTH
+    columns = (max(y.width + across - 1, dx.width + step.left) + WIDTH - 1) // WIDTH * WIDTH    # a pool behind may not need all results
     before = (across - 1 + WIDTH - 1) // WIDTH * WIDTH
     row, taps = before + columns + WIDTH, step.kernel_height * across * dx.channels
     d = step.scratch + thread * step.scratch_size
     turned, product = d + pixels * filters, d + 2 * pixels * filters
     planes = product + taps * row
-    height = y.height + step.kernel_height - 1
+    height = max(y.height + step.kernel_height - 1, dx.height + step.top)
     clear(d, pixels * filters // WIDTH)
     clear(product, taps * row // WIDTH)
     first, last = share(step.images, thread, threads)

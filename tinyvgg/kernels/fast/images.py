@@ -2,9 +2,11 @@
 
 Pixels are whole vectors of channels everywhere but in `place` and `place_gradient`.
 """
+import numpy as np
 from numba import types
 
 from tinyvgg.kernels.fast.elementwise import add, clear, copy, increase, move, multiply, share, wipe
+from tinyvgg.kernels.fast.pooling import even, exact_mean
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, machine
 
@@ -138,10 +140,19 @@ def pass_gradient(step, thread, threads):
 
 
 @machine
-def add_scaled(e, x, pixel, y, count, factor: types.float32):
-    """y += factor * the sum of count pixels, one vector of channels."""
+def add_pixels(e, x, pixel, y, count):
+    """y += the sum of count pixels, one vector of channels."""
     total = e.loop(count, [e.zero()], lambda i, sums: [sums[0] + e.load(x + i * pixel)])[0]
-    e.store(total.fma(e.spread(factor), e.load(y)), y)
+    e.store(e.load(y) + total, y)
+
+
+@machine
+def divide(e, y, count, number: types.float32):
+    """y /= number, count vectors."""
+    def body(i, _):
+        e.store(e.load(y + i * WIDTH) / e.spread(number), y + i * WIDTH)
+        return []
+    e.loop(count, [], body)
 
 
 @Kernel
@@ -150,12 +161,18 @@ def mean_images(step, thread, threads):
     step = step_at(step)
     x, y = step.x, step.y
     first, last = share(step.images, thread, threads)
+    pixels = np.float32(x.height * x.width)
     for n in range(first, last):
-        target = y.at + n * y.image
+        source, target = x.at + n * x.image, y.at + n * y.image
+        if not even(x.height * x.width):
+            for c in range(0, x.channels, WIDTH):
+                exact_mean(source + c, x.row, x.channels, x.height, x.width, target + c, pixels)
+            continue
         clear(target, x.channels // WIDTH)
         for i in range(x.height):
             for c in range(0, x.channels, WIDTH):
-                add_scaled(x.at + n * x.image + i * x.row + c, x.channels, target + c, x.width, 1 / (x.height * x.width))
+                add_pixels(source + i * x.row + c, x.channels, target + c, x.width)
+        divide(target, x.channels // WIDTH, pixels)
 
 
 @machine

@@ -3,11 +3,12 @@
 A window that reaches beyond the image is cut: what is left are `rows` x `columns` pixels. x is what goes in, y what comes out.
 """
 import numpy as np
+from llvmlite import ir
 from numba import types
 
 from tinyvgg.kernels.fast.elementwise import share, wipe
 from tinyvgg.kernels.fast.program import step_at
-from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
+from tinyvgg.kernels.fast.simd import DOUBLE, VECTOR, WIDTH, Kernel, Value, compiled, machine
 
 
 def over(e, rows, columns, row, pixel, carried, body):
@@ -36,19 +37,37 @@ def make_largest(side=None):
 
 
 def make_mean(side=None):
-    """Return y = factor * the sum of each of count windows."""
+    """Return y = the sum of each of count windows, divided by the number of its pixels."""
     @machine
-    def mean_row(e, x, row, pixel, rows, columns, y, y_pixel, count, step, factor: types.float32):
-        share_of = e.spread(factor)
+    def mean_row(e, x, row, pixel, rows, columns, y, y_pixel, count, step, pixels: types.float32):
+        many = e.spread(pixels)
 
         def window(i, _):
             at = x + i * step
             size = (side, side) if side else (rows, columns)
             total = over(e, *size, row, pixel, [e.zero()], lambda place, sums: [sums[0] + e.load(at + place)])
-            e.store(total[0] * share_of, y + i * y_pixel)
+            e.store(total[0] / many, y + i * y_pixel)
             return []
         e.loop(count, [], window)
     return mean_row
+
+
+@machine
+def exact_mean(e, x, row, pixel, rows, columns, y, pixels: types.float32):
+    """y = the mean of rows x columns pixels, one vector of channels, summed up in float64: that of equal values is that value."""
+    builder, kind = e.builder, ir.VectorType(DOUBLE, WIDTH)
+
+    def wide(value):
+        return Value(e, builder.fpext(value.value, kind))
+    total = over(e, rows, columns, row, pixel, [wide(e.zero())], lambda place, sums: [sums[0] + wide(e.load(x + place))])
+    mean = builder.fdiv(total[0].value, wide(e.spread(pixels)).value)
+    e.store(Value(e, builder.fptrunc(mean, VECTOR)), y)
+
+
+@compiled
+def even(count):
+    """Whether a division by the count rounds nothing."""
+    return count & (count - 1) == 0
 
 
 def make_to_largest(side=None):
@@ -91,7 +110,7 @@ def make_spread(side=None):
 
 
 largest_row, largest_row_2, largest_row_3 = make_largest(), make_largest(2), make_largest(3)
-mean_row, mean_row_2, mean_row_3 = make_mean(), make_mean(2), make_mean(3)
+mean_row, mean_row_2 = make_mean(), make_mean(2)
 to_largest_row, to_largest_row_2, to_largest_row_3 = make_to_largest(), make_to_largest(2), make_to_largest(3)
 spread_row, spread_row_2, spread_row_3 = make_spread(), make_spread(2), make_spread(3)
 
@@ -153,15 +172,16 @@ def mean(step, thread, threads):
             count = _alike(step, j, x.width, y.width)
             left, columns = _cut(j, step.stride_width, step.left, x.width, step.kernel_width)
             source, target = x.at + n * x.image + up * x.row + left * c, y.at + n * y.image + i * y.row + j * c
-            factor = np.float32(1 / (rows * columns))
+            pixels = np.float32(rows * columns)
             for k in range(0, c, WIDTH):
-                common = (source + k, x.row, c, rows, columns, target + k, c, count, step.stride_width * c, factor)
+                common = (source + k, x.row, c, rows, columns, target + k, c, count, step.stride_width * c, pixels)
                 if rows == 2 and columns == 2:
                     mean_row_2(*common)
-                elif rows == 3 and columns == 3:
-                    mean_row_3(*common)
-                else:
+                elif even(rows * columns):
                     mean_row(*common)
+                else:
+                    for w in range(count):
+                        exact_mean(source + k + w * step.stride_width * c, x.row, c, rows, columns, target + k + w * c, pixels)
             j += count
 
 

@@ -131,7 +131,7 @@ class Convolution:
         if self.winograd:
             needs.append(POSITIONS * (self.block * (c + f) + 2 * WIDTH))
         if self.source.exact:
-            needs.append(few_channels.scratch_size(self.height, self.width, c, f, self.kernel_size))
+            needs.append(few_channels.scratch_size(self.shape, self.source.grid, self.padding, f, self.kernel_size))
         self.scratch = memory.shared("scratch", max(needs))
         self.apart = self.normalizer is not None or self.pool or self.after != LINEAR or self.ragged
         self._allocate_packed(memory)
