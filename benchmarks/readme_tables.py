@@ -1,4 +1,4 @@
-"""The figures of README.md and docs/figures.md from the files in results/; fill_docs.py puts them into the pages.
+"""The figures of README.md and docs/figures.md from the files in results/, and docs/zoo.md's table; fill_docs.py puts them into the pages.
 
 demo_cifar10.json is the results.json of `tinyvgg demo --data cifar10 --out demo-cifar10`, accuracy.json is by record.py, of that story's
 networks; cortex_m4.json and attack_speed.json are by the scripts of these names; peers.json holds figures of other projects, with their
@@ -127,12 +127,22 @@ def limits():
 
 
 def the_zoo():
-    """The zoo in a sentence; docs/zoo.md has the table of the cards."""
+    """The zoo in a sentence; docs/zoo.md has all entries."""
     light = zoo.card("light_cifar10")["test"]
     return (f"`light_cifar10` has {share(light['accuracy'])} test accuracy (95 % interval {interval(light)}; "
             "`tinyvgg evaluate light_cifar10 --data DATA`).\nDATA was CIFAR-10 after JPEG (quality 75), 5,000 test images: not comparable "
             f"with figures on the original images. [The zoo](docs/zoo.md)\nhas {len(zoo.names())} networks, each with the command that trained it. "
             "[The attacks' page](docs/attacks.md) has their accuracies under attack.")
+
+
+def entries():
+    """The cards of the zoo, best first."""
+    cards = sorted(map(zoo.card, zoo.names()), key=lambda card: -card["test"]["accuracy"])
+    rows = [[f"[`{card['name']}`](../tinyvgg/zoo/{card['name']}.md)", f"{100 * card['test']['accuracy']:.2f}", interval(card["test"]),
+             f"{card['test']['loss']:.3f}", f"{card['test']['ece']:.3f}", f"{card['parameters']:,}", f"{card['hours']:.2f}"]
+            for card in cards]
+    return markdown(["entry", "test accuracy, %", "95 % interval", "loss", "calibration error", "parameters", "hours"], rows,
+                    right=[False] + 6 * [True])
 
 
 def few(n):

@@ -3,7 +3,6 @@ import re
 
 MARKED = [re.compile(pattern, re.S | re.M) for pattern in (
     r"^ *```.*?^ *```", r"<!-- table: .*?<!-- table end -->", r"<!-- value: .*?<!-- end -->",
-    r"<!-- zoo table -->.*?<!-- zoo table end -->",                     # of the cards; benchmarks/fill_docs.py fills the others
     r"<!--.*?-->")]
 NUMBER = r"(?<![\w.,/^])[-+]?\d[\d,]*(?:\.\d+)?"
 UNIT = (r"%|per cent\b|(?:[mnuµ]?s|seconds?|minutes?|hours?|days?|M? ?cycles|instructions|points|times|images a second|FLOP/s|GFLOP/s"

@@ -158,16 +158,6 @@ def _facts(card):
     return rows
 
 
-def table():
-    """Return all entries as a Markdown table, best first."""
-    rows = ["| entry | test accuracy, % | 95 % interval | loss | calibration error | parameters | hours |", "|---|---|---|---|---|---|---|"]
-    for card in sorted(map(zoo.card, zoo.names()), key=lambda card: -card["test"]["accuracy"]):
-        test, (low, high) = card["test"], card["test"]["interval"]
-        rows.append(f"| [`{card['name']}`](../tinyvgg/zoo/{card['name']}.md) | {100 * test['accuracy']:.2f} | "
-                    f"{100 * low:.2f} to {100 * high:.2f} | {test['loss']:.3f} | {test['ece']:.3f} | {card['parameters']:,} | {card['hours']:.2f} |")
-    return "\n".join(rows)
-
-
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m tinyvgg.zoo.pack", description=__doc__)
     parser.add_argument("run")
