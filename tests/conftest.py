@@ -1,18 +1,36 @@
-"""The order of the files: those that take long come first, so that the processes of `-n 2 --dist loadfile` end together.
+"""The order of the files, and one core for each process of pytest-xdist.
 
-pytest-xdist would begin with the files that have the most tests, and end with a single long one while the other process waits.
+pytest-xdist would begin with the files that have the most tests, and end with a single long one while the other process waits: those
+that take long come first, so that the processes of `-n 2 --dist loadfile` end together. In a fresh checkout the first of them compiles
+the kernels; those of ALONGSIDE need few, and run meanwhile in the other process.
 """
-LONG = ("docs/test_snippets.py", "demo/test_demo.py", "io/test_keras_fixtures.py", "firmware/test_plan.py", "notebooks/test_notebooks.py",
-        "codegen/test_generated.py", "spine/test_board.py", "docs/test_sphinx.py", "spine/test_cli.py", "codegen/test_variants.py",
-        "quant/test_definition.py", "train/test_fit.py", "kernels/test_threads.py", "faults/test_search.py", "cli/test_training_verbs.py",
-        "zoo/test_zoo.py", "attacks/test_attack_verb.py", "board/test_answers.py", "cli/test_main.py", "io/test_keras_fuzz.py",
-        "quant/test_fast.py", "nn/test_layers.py", "docs/test_commands.py", "test_packaging.py", "test_checks.py", "test_types.py")
-PLACES = {f"tests/{name}": i for i, name in enumerate(LONG)}
+import os
+
+FIRST = ("docs/test_snippets.py",)
+ALONGSIDE = ("codegen/test_generated.py", "docs/test_sphinx.py", "test_checks.py", "test_types.py", "test_packaging.py",
+             "docs/test_commands.py")
+LONG = ("demo/test_demo.py", "kernels/test_threads.py", "codegen/test_variants.py", "spine/test_board.py", "board/test_link.py",
+        "firmware/test_plan.py", "spine/test_export.py", "zoo/test_zoo.py", "faults/test_search.py", "io/test_keras_fuzz.py",
+        "notebooks/test_notebooks.py", "cli/test_training_verbs.py", "codegen/test_host.py", "io/test_keras_fixtures.py",
+        "quant/test_coded.py", "quant/test_fast.py", "board/test_cli.py", "cli/test_main.py", "board/test_machine.py", "train/test_fit.py",
+        "board/test_classifier.py", "attacks/test_independence.py", "codegen/test_guard.py", "inputs/test_examples.py", "spine/test_cli.py",
+        "faults/test_elf.py", "quant/test_definition.py", "kernels/test_other_processors.py", "board/test_qemu.py")
+PLACES = {f"tests/{name}": i for i, name in enumerate(FIRST + ALONGSIDE + LONG)}
 
 
 def pytest_configure(config):
     if hasattr(config.option, "loadscopereorder"):      # pytest-xdist is there
         config.option.loadscopereorder = False
+    if hasattr(config, "workerinput"):
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"        # before NumPy is imported: a second thread would wait for the other process' core
+        os.environ.setdefault("TINYVGG_NUM_THREADS", "2")
+
+
+def pytest_sessionstart(session):
+    """Kernels divide their work by two, as on two cores, and do both parts in turn: waiting for each other costs a core's time."""
+    if hasattr(session.config, "workerinput"):
+        from tinyvgg.kernels.fast import threads
+        threads.usable_cores = lambda: 1
 
 
 def pytest_collection_modifyitems(items):

@@ -23,14 +23,14 @@ from tinyvgg.quant.schemes import SCHEMES
 
 CARDS = sorted((ROOT / "tinyvgg" / "zoo").glob("*.md"))
 MISSING = ("torch", "tensorflow", "tf_keras", "keras", "scipy", "unicorn", "ziglang", "capstone", "cleverhans", "art", "foolbox")
-parser_of = functools.cache(cli.parser_of)
+VERBS, parser_of = cli.verbs(), functools.cache(cli.parser_of)
 named = pytest.mark.parametrize("path", [*PAGES, *CARDS], ids=lambda p: p.stem)
 
 
 # --- tinyvgg VERB ---------------------------------------------------------------------------------------------------------
 def parser_and_words(words):
     """(the Parser that gets the rest of a command, that rest): of the verb, or of its action."""
-    assert words[1] in cli.verbs(), f"no verb {words[1]}"
+    assert words[1] in VERBS, f"no verb {words[1]}"
     parser, rest = parser_of(words[1]), cli._with_negative_values(words[2:])
     if parser.of_action and rest and rest[0] in parser.of_action:
         return parser.of_action[rest[0]], rest[1:]
@@ -86,7 +86,7 @@ def test_commands_within_a_text_name_what_there_is(path):
             check_names(words)
 
 
-@pytest.mark.parametrize("verb", cli.verbs())
+@pytest.mark.parametrize("verb", VERBS)
 def test_the_examples_of_a_verb_are_understood(verb):
     examples = EXAMPLE.findall(parser_of(verb).description)
     assert examples, f"{verb} has no example"

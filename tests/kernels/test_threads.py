@@ -81,7 +81,9 @@ def test_wrong_number(monkeypatch, wish):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_in_a_child_after_fork():
+def test_in_a_child_after_fork(monkeypatch):
+    monkeypatch.setattr(threads, "usable_cores", usable_cores)
+    monkeypatch.setattr(threads, "_pool", None)
     model = models.light()
     x = np.random.default_rng(0).random((4, 32, 32, 3), dtype=np.float32)
     want = model.logits(x)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tinyvgg import kernels
-from tinyvgg.kernels.fast import threads
+from tinyvgg.kernels.fast import cores, threads
 from tinyvgg.testing.networks import random_network
 
 CLOSE = 1e-3            # relative to the largest value of an array, as in test_fused.py
@@ -69,6 +69,7 @@ def use_threads(monkeypatch):
     """Run with another number of threads."""
     def use(count):
         monkeypatch.setenv("TINYVGG_NUM_THREADS", str(count))
+        monkeypatch.setattr(threads, "usable_cores", cores.usable_cores)
         monkeypatch.setattr(threads, "_pool", None)
     return use
 

@@ -25,11 +25,13 @@ FLOW = ("demo", "data", "train", "evaluate", "summary", "look", "convert", "anal
 
 def verbs():
     """Return {verb: first line of its docstring} for every verb that has a file here, in the order of the flow."""
-    found = {}
-    for path in Path(__file__).parent.glob("[a-z]*.py"):
-        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        found[path.stem] = text.split("\n")[0]
-    return {name: found[name] for name in sorted(found, key=lambda n: (FLOW.index(n) if n in FLOW else len(FLOW), n))}
+    docstrings = {path.stem: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" for path in _files()}
+    order = sorted(docstrings, key=lambda n: (FLOW.index(n) if n in FLOW else len(FLOW), n))
+    return {name: docstrings[name].split("\n")[0] for name in order}
+
+
+def _files():
+    return Path(__file__).parent.glob("[a-z]*.py")
 
 
 def main(argv=None):
@@ -105,7 +107,7 @@ def _dispatch(argv):
         print(_versions())
         return 0
     verb, rest = argv[0], argv[1:]
-    known = verbs()
+    known = {path.stem for path in _files()}
     if verb not in known:
         return _unknown(verb, known)
     try:
@@ -147,7 +149,7 @@ def _with_negative_values(argv):
 
 
 def _unknown(verb, known):
-    near = nearest(verb, [*known, "--version", "--help"], VERBS)
+    near = nearest(verb, [*sorted(known), "--version", "--help"], VERBS)
     message = f"there is no verb {verb!r}" + (f"; did you mean {near!r}?" if near else "; `tinyvgg` lists them")
     print(f"tinyvgg: {message}", file=sys.stderr)
     return 2
