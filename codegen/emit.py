@@ -1,4 +1,5 @@
 """Writing C: identifiers, numbers, arrays, struct initialisers. The text is a pure function of its arguments."""
+import functools
 import re
 
 import numpy as np
@@ -58,15 +59,22 @@ def _literals(array):
 
 def array_text(declaration, array, end=";"):
     """Return `declaration = { ... };`, with as many numbers on a line as fit."""
+    array = np.asarray(array)
+    return f"{declaration} = {{\n{_lines(array.tobytes(), array.dtype.str)}\n}}{end}\n"
+
+
+@functools.lru_cache(128)
+def _lines(data, dtype):
+    """The lines of an array's numbers; kept, because a network is printed to be planned and again to be built."""
     lines, line, length = [], [], 4
-    for text in _literals(np.asarray(array)):
+    for text in _literals(np.frombuffer(data, dtype)):
         if length + len(text) + 2 > LINE:
             lines.append("    " + ", ".join(line))
             line, length = [], 4
         line.append(text)
         length += len(text) + 2
     lines.append("    " + ", ".join(line))
-    return f"{declaration} = {{\n" + ",\n".join(lines) + f"\n}}{end}\n"
+    return ",\n".join(lines)
 
 
 def initializer(fields, indent=4):

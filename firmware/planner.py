@@ -119,12 +119,12 @@ class Planner:
 
     def written_over(self, name, variant):
         """Bytes that a layer as `variant` saves, because its result lies on an input that dies there."""
-        op = self.graph[name]
-        if not hasattr(op, "variant"):
-            return 0
-        if (key := (name, replace(op, variant=variant).writes_over_input)) not in self._saved:
-            self._saved[key] = alive(self.graph)[name] - alive(with_variants(self.graph, {name: variant}))[name]
-        return self._saved[key]
+        if (name, variant) not in self._saved:
+            op = self.graph[name]
+            as_it_is = not hasattr(op, "variant") or replace(op, variant=variant).writes_over_input == op.writes_over_input
+            self._saved[name, variant] = 0 if as_it_is else (
+                alive(self.graph)[name] - alive(with_variants(self.graph, {name: variant}))[name])
+        return self._saved[name, variant]
 
     def within(self, streams, level, need, flash):
         """The Plans of one set of streams whose layers need at most `level` bytes of the arena."""

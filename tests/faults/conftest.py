@@ -7,13 +7,13 @@ from tinyvgg.nn import layers as L
 from tinyvgg.quant.schemes import compress
 
 
-def tiny_network(x, seed=0):
+def tiny_network(x, seed=0, filters=(3, 4)):
     """Convolution with a batch-norm after its ReLU (so a zero point that is not 0), pool, second convolution, dense."""
     start = nn.Input((6, 6, 3))
-    y = L.Conv2D(3, 3, padding="same", activation="relu")(start)
+    y = L.Conv2D(filters[0], 3, padding="same", activation="relu")(start)
     y = L.BatchNormalization()(y)
     y = L.MaxPooling2D(2)(y)
-    y = L.Conv2D(4, (2, 3), padding="same", activation="relu")(y)
+    y = L.Conv2D(filters[1], (2, 3), padding="same", activation="relu")(y)
     y = L.BatchNormalization()(y)
     y = L.Dense(3, activation="softmax")(L.Flatten()(y))
     model, rng = nn.Model(start, y, seed=seed), np.random.default_rng(seed)
@@ -45,6 +45,12 @@ def images():
 @pytest.fixture(scope="session")
 def quantized(network, images):
     return compress(network, "int8", images, calibration="minmax")
+
+
+@pytest.fixture(scope="session")
+def smallest(images):
+    """One whose every flip can be tried."""
+    return compress(tiny_network(images, filters=(2, 2)), "int8", images, calibration="minmax")
 
 
 @pytest.fixture(scope="session")

@@ -29,11 +29,12 @@ def brute_force(model, x, y, keys):
     return best
 
 
-def test_search_equals_brute_force_step_by_step(quantized, images, answers):
+def test_search_equals_brute_force_step_by_step(smallest, images):
     """With every bit tried, each step is the best single flip there is (the loss, where two flips are equally bad)."""
-    x, y = images[:8], answers[:8]
-    plan = progressive_search(quantized, x, y, flips=2, trials=None, memory="file", tensors="weights,bias")
-    store = open_store(quantized, "file")
+    x = images[:8]
+    y = smallest.labels(x)
+    plan = progressive_search(smallest, x, y, flips=2, trials=None, memory="file", tensors="weights,bias")
+    store = open_store(smallest, "file")
     keys = store.select("weights,bias")
     for step in plan.steps:
         loss, place = brute_force(store, x, y, keys)
@@ -42,10 +43,11 @@ def test_search_equals_brute_force_step_by_step(quantized, images, answers):
     assert len(plan.steps) == 2
 
 
-def test_gradients_find_what_brute_force_finds(quantized, images, answers):
+def test_gradients_find_what_brute_force_finds(smallest, images):
     """A few trials an array reach at least half of the brute-force loss."""
-    few = progressive_search(quantized, images, answers, flips=4, trials=3, memory="file")
-    all_of_them = progressive_search(quantized, images, answers, flips=4, trials=None, memory="file")
+    answers = smallest.labels(images)
+    few = progressive_search(smallest, images, answers, flips=4, trials=3, memory="file")
+    all_of_them = progressive_search(smallest, images, answers, flips=4, trials=None, memory="file")
     assert few.steps[-1].score > 0.5 * all_of_them.steps[-1].score
     assert few.steps[-1].accuracy < 1
 
