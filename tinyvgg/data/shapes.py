@@ -17,6 +17,8 @@ from tinyvgg.types import Bytes, Integers
 CLASSES = ("disc", "ring", "square", "frame", "triangle", "plus", "ellipse", "bars", "hourglass", "corner")
 SIZE = 32
 SAMPLES = 2                                 # points a pixel in each direction: softens the edges
+NOISE = 14                                  # levels
+BLOCK = 25                                  # images whose pixels are computed together
 
 
 @lru_cache(maxsize=2)
@@ -38,19 +40,23 @@ def generate(n: int, seed: int = 0, part: str = "train", *, chunk: int = 500) ->
 
 
 def _draw(labels, random):
-    """Draw one image for each label."""
+    """Draw one image for each label: what is random of all of them, then the pixels of a few at a time, which caches hold."""
     n = len(labels)
-    cover = np.empty((n, SIZE, SIZE))
     poses = _poses(n, random, size=(7.5, 11.0), margin=11.0)
-    for label in range(10):
-        chosen = labels == label
-        cover[chosen] = _coverage(FIGURES[label], poses[chosen])
-    bar = _coverage(_bar, _poses(n, random, size=(5.0, 12.0), margin=2.0))
-    figure, ground, line = _colours(n, random)
-    image = _gradient(ground, random)
-    image += bar[..., None] * (line - image)
+    drawn = (labels, poses, _poses(n, random, size=(5.0, 12.0), margin=2.0), *_colours(n, random), *_slopes(n, random), *_noise(n, random))
+    return np.concatenate([_painted(*(a[start:start + BLOCK] for a in drawn)) for start in range(0, n, BLOCK)])
+
+
+def _painted(labels, poses, bars, figure, ground, line, down, across, first, second):
+    """Ground, bar, figure and noise, one over the other."""
+    cover = np.empty((len(labels), SIZE, SIZE))
+    for label in np.unique(labels):
+        cover[labels == label] = _coverage(FIGURES[label], poses[labels == label])
+    t = (np.arange(SIZE) - 15.5) / SIZE
+    image = ground + down * t[None, :, None, None] + across * t[None, None, :, None]
+    image += _coverage(_bar, bars)[..., None] * (line - image)
     image += cover[..., None] * (figure - image)
-    image += _noise(n, random)
+    image += (first + second).astype(np.float64) - NOISE
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
@@ -71,8 +77,8 @@ def _coverage(figure, poses):
     row, column, cosine, sine, radius = (poses[:, i, None, None] for i in range(5))
     dy, dx = (points[None, :, None] - row) / radius, (points[None, None, :] - column) / radius
     inside = figure(cosine * dx + sine * dy, cosine * dy - sine * dx)
-    inside = inside.reshape(len(poses), SIZE, SAMPLES, SIZE, SAMPLES).astype(np.int64)
-    return inside.sum(axis=(2, 4)) / SAMPLES ** 2
+    inside = inside.view(np.uint8)
+    return sum(inside[:, i::SAMPLES, j::SAMPLES] for i in range(SAMPLES) for j in range(SAMPLES)) / SAMPLES ** 2
 
 
 def _colours(n, random):
@@ -84,17 +90,14 @@ def _colours(n, random):
     return (c[:, None, None, :] for c in (figure, ground, bar))
 
 
-def _gradient(ground, random):
-    """Return the ground (n, 32, 32, 3) with a slope of up to 40 levels across the image in each channel."""
-    slopes = 80 * random.random((2, len(ground), 1, 1, 3)) - 40
-    t = (np.arange(SIZE) - 15.5) / SIZE
-    return ground + slopes[0] * t[None, :, None, None] + slopes[1] * t[None, None, :, None]
+def _slopes(n, random):
+    """Return two slopes (n, 1, 1, 3) of the ground, down and across: up to 40 levels across the image in each channel."""
+    return 80 * random.random((2, n, 1, 1, 3)) - 40
 
 
-def _noise(n, random, levels=14):
-    """Return noise (n, 32, 32, 3), the sum of two uniform draws: -levels to levels."""
-    first, second = random.integers(0, levels + 1, (2, n, SIZE, SIZE, 3), np.uint8)
-    return (first + second).astype(np.float64) - levels
+def _noise(n, random):
+    """Return two uniform draws (n, 32, 32, 3), whose sum less NOISE is the noise: -NOISE to NOISE."""
+    return random.integers(0, NOISE + 1, (2, n, SIZE, SIZE, 3), np.uint8)
 
 
 def _disc(u, v):
