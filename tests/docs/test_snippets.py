@@ -13,7 +13,7 @@ USUAL = ("README", "adding-a-board", "command-line", "cortex-m4", "integer-model
 DIFFER = ("board", "validate"), ("crosscheck", "report.txt"), ("crosscheck", "App")     # a random network, another's report: 1
 ALONE = ("examples",)               # pages whose snippets each stand alone
 # Training and test images: a command of attacks.md holds 1,000 out; the README trains 30 epochs, and shows a board all test images.
-IMAGES = {"attacks": (1100, 40), "README": (160, 12)}
+IMAGES = {"attacks": (1100, 40), "README": (80, 6)}
 
 
 def named(pages):
