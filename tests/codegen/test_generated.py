@@ -10,6 +10,7 @@ import pytest
 
 from tinyvgg import codegen
 from tinyvgg.codegen.host import FLAGS, find_compiler
+from tinyvgg.codegen.objects import objects
 from tinyvgg.errors import NotYet, OptionError
 from tinyvgg.quant import quantize
 from tinyvgg.quant.ops.base import Op
@@ -110,14 +111,20 @@ def test_two_runs_write_the_same_bytes(folders, tmp_path):
             assert (root / name / file).read_bytes() == (tmp_path / name / file).read_bytes()
 
 
+def once(sources, command, place):
+    """Object files of C sources: what stands in several of the folders is compiled for one of them."""
+    place.mkdir()
+    return objects(list(map(str, sources)), command, lambda words: subprocess.run(words, check=True, cwd=place), place)
+
+
 def test_nothing_of_a_library(folders, tmp_path):
     """No malloc, no stdio: what remains undefined are memcpy and memset (and gcc's own runtime, of which these need nothing)."""
     if not shutil.which("nm"):
         pytest.skip("no nm here")
+    command = [*find_compiler("gcc" if shutil.which("gcc") else "auto"), *FLAGS, "-O1", "-fno-stack-protector"]
     for folder in folders[0].iterdir():
         library = tmp_path / f"{folder.name}.o"
-        subprocess.run([*find_compiler("gcc" if shutil.which("gcc") else "auto"), *FLAGS, "-O1", "-fno-stack-protector", "-r",
-                        "-nostdlib", *map(str, folder.glob("*.c")), "-o", str(library)], check=True)
+        subprocess.run([*command, "-r", "-nostdlib", *once(folder.glob("*.c"), command, tmp_path / folder.name), "-o", str(library)], check=True)
         names = subprocess.run(["nm", "-u", library], capture_output=True, text=True).stdout
         undefined = {line.split()[-1] for line in names.splitlines()}
         assert undefined <= {"memcpy", "memset", "_GLOBAL_OFFSET_TABLE_"}, undefined
@@ -159,9 +166,8 @@ def test_sanitizers(folders, tmp_path):
     for folder in folders[0].iterdir():
         main = tmp_path / f"{folder.name}.c"
         main.write_text(SANITIZED.replace("NAME", folder.name).replace("UPPER", folder.name.upper()))
-        program = tmp_path / folder.name
-        subprocess.run(["gcc", "-std=c99", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
-                        f"-I{folder}", str(main), *map(str, folder.glob("*.c")), "-o", str(program)], check=True)
+        program, command = tmp_path / f"{folder.name}.run", ["gcc", "-std=c99", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+        subprocess.run([*command, f"-I{folder}", str(main), *once(folder.glob("*.c"), command, tmp_path / folder.name), "-o", str(program)], check=True)
         done = subprocess.run([program], capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (0, "clean\n"), (folder.name, done.stderr[-2000:])
 
