@@ -124,7 +124,8 @@ def test_nothing_of_a_library(folders, tmp_path):
     command = [*find_compiler("gcc" if shutil.which("gcc") else "auto"), *FLAGS, "-O1", "-fno-stack-protector"]
     for folder in folders[0].iterdir():
         library = tmp_path / f"{folder.name}.o"
-        subprocess.run([*command, "-r", "-nostdlib", *once(folder.glob("*.c"), command, tmp_path / folder.name), "-o", str(library)], check=True)
+        sources = once(folder.glob("*.c"), command, tmp_path / folder.name)
+        subprocess.run([*command, "-r", "-nostdlib", *sources, "-o", str(library)], check=True)
         names = subprocess.run(["nm", "-u", library], capture_output=True, text=True).stdout
         undefined = {line.split()[-1] for line in names.splitlines()}
         assert undefined <= {"memcpy", "memset", "_GLOBAL_OFFSET_TABLE_"}, undefined
@@ -163,11 +164,12 @@ int main(void)
 def test_sanitizers(folders, tmp_path):
     if not shutil.which("gcc"):
         pytest.skip("no gcc here")
+    command = ["gcc", "-std=c99", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     for folder in folders[0].iterdir():
         main = tmp_path / f"{folder.name}.c"
         main.write_text(SANITIZED.replace("NAME", folder.name).replace("UPPER", folder.name.upper()))
-        program, command = tmp_path / f"{folder.name}.run", ["gcc", "-std=c99", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-        subprocess.run([*command, f"-I{folder}", str(main), *once(folder.glob("*.c"), command, tmp_path / folder.name), "-o", str(program)], check=True)
+        program, sources = tmp_path / f"{folder.name}.run", once(folder.glob("*.c"), command, tmp_path / folder.name)
+        subprocess.run([*command, f"-I{folder}", str(main), *sources, "-o", str(program)], check=True)
         done = subprocess.run([program], capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (0, "clean\n"), (folder.name, done.stderr[-2000:])
 
