@@ -7,8 +7,9 @@
 
 The earlier commit plans and builds its fastest image, kernels in SRAM2, and that of the least RAM, with its own code; all run on this
 virtual board. Each row says the milliseconds, what they are held against, the ratio, flash, RAM and arena, and how many of --images N
-images have the simulation's answer. "ST's memory" is what X-CUBE-AI 9.0's submission of ResNet-8 to MLPerf Tiny takes: 193 KB of binary; 57 KB of RAM
-are ours in all, ST's activations alone; its flash is one bank. --compiler zig|gcc, zig unless given.
+test images have the simulation's logits, byte for byte (on a board without the flash's model, which changes no byte). --kept FILE keeps what was
+measured of these files and takes it up again. "ST's memory" is what X-CUBE-AI 9.0's submission of ResNet-8 to MLPerf Tiny takes: 193 KB of
+binary; 57 KB of RAM are ours in all, ST's activations alone; its flash is one bank. --compiler zig|gcc, zig unless given.
 """
 import argparse
 import json
@@ -27,7 +28,7 @@ from tinyvgg.firmware.costs import load_table
 from tinyvgg.firmware.network import build_network
 from tinyvgg.firmware.plan import apply_plan, make_plan
 from tinyvgg.firmware.planner import Planner
-from tinyvgg.report.record import versions, write_json
+from tinyvgg.report.record import KeptRows, sha256_file, versions, write_json
 from tinyvgg.report.tables import table
 
 ST_MS = 165.1               # X-CUBE-AI 9.0, MLPerf Tiny v1.2, measured on the NUCLEO-L4R5ZI
@@ -64,26 +65,38 @@ def main():
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="checkout of the commit to compare with (default: no ratios)")
     parser.add_argument("--compiler", default="zig", choices=("zig", "gcc"))
     parser.add_argument("--data", default="cifar10", help="images (default cifar10)")
-    parser.add_argument("--images", type=int, default=2, metavar="N", help="images whose answers are compared (default 2)")
+    parser.add_argument("--images", type=int, default=500, metavar="N", help="images whose answers are compared (default 500)")
+    parser.add_argument("--kept", type=Path, metavar="FILE", help="keep rows here, and take up those that are there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="rows that FILE gets; those of the other compiler stay")
     arguments = parser.parse_args()
     x, _ = data.load(arguments.data).part("test", arguments.images)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name in ("light", "resnet8"):
-            path = getattr(arguments, name)
-            before = earlier(arguments.before, path, Path(folder), arguments.compiler, x) if arguments.before else {}
-            for row in [plan for plan in PLANS if plan[0] == name]:
-                model = arguments.coded if row == CODED else path
-                if model is None:
-                    continue
-                rows.append(measured(load_model(model), row, arguments.compiler, Path(folder), x, before))
-                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+            rows += rows_of(name, arguments, Path(folder), x)
     print(table(["plan", "bank", "ms", "before", "ratio", "flash", "RAM", "arena", "as simulated"], [cells(r) for r in rows]))
     if arguments.json:
         kept = json.loads(arguments.json.read_text())["rows"] if arguments.json.exists() else []
         rows += [r for r in kept if r["compiler"] != arguments.compiler]
         write_json(arguments.json, {"command": COMMAND, "versions": versions(), "facts": {"st_ms": ST_MS}, "rows": rows})
+
+
+def rows_of(name, arguments, folder, x):
+    """The rows of one network's plans."""
+    path, compiler, rows = getattr(arguments, name), arguments.compiler, []
+    kept = KeptRows(arguments.kept, {"model": sha256_file(path), "compiler": compiler, "data": arguments.data})
+    before = {}
+    if arguments.before:
+        before = kept.get({"before": name}, lambda: earlier(arguments.before, path, folder, compiler, x[:2]))
+    for plan in [plan for plan in PLANS if plan[0] == name]:
+        model = arguments.coded if plan == CODED else path
+        if model is None:
+            continue
+        key = {"plan": plan, "file": sha256_file(model), "images": len(x)}
+        row = kept.get(key, lambda m=model, p=plan: {"row": measured(load_model(m), p, compiler, folder, x, before)})["row"]
+        rows.append(row)
+        print(json.dumps(row), file=sys.stderr, flush=True)
+    return rows
 
 
 def earlier(checkout, model, folder, compiler, x):
@@ -92,13 +105,19 @@ def earlier(checkout, model, folder, compiler, x):
     subprocess.run([sys.executable, "-P", "-c", BEFORE, str(model.resolve()), str(out), compiler], check=True, cwd=folder,
                    env={**os.environ, "PYTHONPATH": str(checkout.resolve())})
     images = {"dual": "before", "single": "before", "least": "least"}
-    return {what: run(out / f"{image}.elf", what.replace("least", "dual"), x)[0]["ms_per_image"] for what, image in images.items()}
+    return {what: profiled(out / f"{image}.elf", what.replace("least", "dual"), x)["ms_per_image"] for what, image in images.items()}
 
 
-def run(elf, bank, x):
-    """(profile of one image, the answers to all) of an ELF on the calibrated board."""
+def profiled(elf, bank, x):
+    """The profile of one image of an ELF on the calibrated board."""
     with Board(f"virtual:{elf}", two_banks=bank == "dual") as board:
-        return profile_board(board, x[:1]), board.infer(x).raw
+        return profile_board(board, x[:1])
+
+
+def answers(elf, x):
+    """The logits (N, classes) of an ELF, as bytes; the flash's model is left out: it changes times alone."""
+    with Board(f"virtual:{elf}", flash_model="none") as board:
+        return board.infer(x).raw
 
 
 def measured(model, plan, compiler, folder, x, before):
@@ -109,7 +128,7 @@ def measured(model, plan, compiler, folder, x, before):
     made = make_plan(model, compiler=compiler, bank=bank, **budgets)
     planned = apply_plan(model, made.plan)
     network = build_network(planned, folder / "now", name="now", compiler=compiler, code=made.plan.code)
-    profile, answers = run(network.image.elf, bank, x)
+    profile = profiled(network.image.elf, bank, x)
     network.tvq.unlink()
     against = None if "ST" in what else before.get("least" if "RAM" in what else bank)
     row = {"model": name, "plan": what, "compiler": compiler, "bank": bank,
@@ -118,7 +137,7 @@ def measured(model, plan, compiler, folder, x, before):
            "st_ratio": ST_MS / profile["ms_per_image"] if name == "resnet8" else None, "code": made.plan.code,
            "flash_bytes": network.image.flash_bytes, "ram_bytes": network.image.ram_bytes, "arena_bytes": network.program.arena_bytes,
            "held_bytes": network.program.held_bytes(), "variants": made.plan.variants, "images": len(x),
-           "as_simulated": int(np.all(answers == planned.integer_logits(x), axis=1).sum())}
+           "as_simulated": int(np.all(answers(network.image.elf, x) == planned.integer_logits(x), axis=1).sum())}
     return {k: v for k, v in row.items() if v is not None}
 
 

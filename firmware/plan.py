@@ -121,7 +121,8 @@ def _within(model, planner, limits, cycles, board, compiler, options):
         over = {k: getattr(plan, f"{k}_bytes") - limits[k] for k in limits}
         if max(over.values()) <= 0:
             return plan, chosen, undominated([plan, *front])
-        room = {k: room[k] - max(0, over[k]) for k in room}
+        wrong = {k: getattr(plan, f"{k}_bytes") - getattr(chosen, f"{k}_bytes") for k in limits}
+        room = {k: min(room[k], limits[k] - wrong[k]) if over[k] > 0 else room[k] for k in room}      # this plan is out of it
     return None
 
 

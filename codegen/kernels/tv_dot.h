@@ -10,7 +10,6 @@
 #include "tv_shared.h"
 
 #define TV_UNROLL 8u
-#define TV_ROUND_UP(n, multiple) (((n) + (multiple) - 1u) / (multiple) * (multiple))
 
 /* Place of value k in a patch, alone and as the first of two that are interleaved (the second lies 4 further). */
 #if TV_DSP

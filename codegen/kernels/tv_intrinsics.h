@@ -57,6 +57,21 @@ static inline int32_t tv_smlad(uint32_t a, uint32_t b, int32_t sum)
     return y;
 }
 
+/* sum + a.low * b.low, sum + a.high * b.high */
+static inline int32_t tv_smlabb(uint32_t a, uint32_t b, int32_t sum)
+{
+    int32_t y;
+    __asm__("smlabb %0, %1, %2, %3" : "=r"(y) : "r"(a), "r"(b), "r"(sum));
+    return y;
+}
+
+static inline int32_t tv_smlatt(uint32_t a, uint32_t b, int32_t sum)
+{
+    int32_t y;
+    __asm__("smlatt %0, %1, %2, %3" : "=r"(y) : "r"(a), "r"(b), "r"(sum));
+    return y;
+}
+
 /* (a * b + 2^31) >> 32: the rounding of the integer model */
 static inline int32_t tv_smmulr(int32_t a, int32_t b)
 {
@@ -138,6 +153,9 @@ static inline int32_t tv_smlad(uint32_t a, uint32_t b, int32_t sum)
     uint32_t low = (uint32_t)(tv_low(a) * tv_low(b)), high = (uint32_t)(tv_high(a) * tv_high(b));
     return tv_signed((uint32_t)sum + low + high);
 }
+
+static inline int32_t tv_smlabb(uint32_t a, uint32_t b, int32_t sum) { return tv_signed((uint32_t)sum + (uint32_t)(tv_low(a) * tv_low(b))); }
+static inline int32_t tv_smlatt(uint32_t a, uint32_t b, int32_t sum) { return tv_signed((uint32_t)sum + (uint32_t)(tv_high(a) * tv_high(b))); }
 
 static inline int32_t tv_smmulr(int32_t a, int32_t b)
 {

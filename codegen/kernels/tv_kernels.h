@@ -131,7 +131,8 @@ typedef struct {
     tv_shared shared;
     uint8_t input_zero;
 } tv_depthwise_u8_layer;
-/* scratch: F * KH * KW bytes where shared, else NULL. */
+/* scratch: TV_FOURS_BYTES (tv_depthwise_u8.c) for each of F filters, rounded down to fours, where it has one filter a channel, F >= 4, no pool
+ * but one of single results and KH * KW <= 25; behind them F * KH * KW bytes where shared; else NULL. */
 void tv_depthwise_u8(const tv_depthwise_u8_layer *layer, const uint8_t *x, uint8_t *y, void *scratch);
 
 /* inputs: uint8 values; weights as of tv_conv2d_u8 with K = inputs; bias takes the input's zero point in. */
@@ -259,6 +260,7 @@ typedef struct {
     const int32_t *bias, *multiplier;    /* [F], the input's zero point in the bias; 0 or 2^30..2^31 - 1 */
     const int8_t *exponent;              /* [F] -31..30 */
     uint8_t zero, low, high;
+    uint8_t plain;                       /* 1: every exponent is -31..-1, and no sum with its bias reaches 2^30 */
 } tv_lite_tail;
 
 typedef struct {

@@ -17,16 +17,42 @@ static inline int32_t tv_lite_multiply(int32_t v, int32_t multiplier, int32_t ex
     return tv_subtract(tv_add(high, (int32_t)1 << (right - 1u)), high < 0) >> right;
 }
 
+/* The same where v lies within 2^30 and exponent is -31..-1: SMMULR is the first of the two roundings. */
+static inline int32_t tv_lite_plain(int32_t v, int32_t multiplier, int32_t exponent)
+{
+    const int32_t high = tv_smmulr(tv_shift_left(v, 1), multiplier);
+    return ((tv_add(high, high >> 31) >> ~exponent) + 1) >> 1;
+}
+
 static inline int32_t tv_lite_limit(int32_t v, int32_t low, int32_t high)
 {
     return v < low ? low : v > high ? high : v;
 }
 
-/* The result of accumulator `acc` of filter f, 0..255. */
+/* The tail's numbers of one filter. */
+typedef struct {
+    int32_t bias, multiplier, exponent;
+} tv_numbers;
+
+static inline tv_numbers tv_numbers_of(const tv_lite_tail *tail, uint32_t f)
+{
+    const tv_numbers n = { tail->bias[f], tail->multiplier[f], tail->exponent[f] };
+    return n;
+}
+
+/* The result of accumulator `acc` of a filter with these numbers, 0..255. */
+static inline int32_t tv_end(const tv_lite_tail *tail, const tv_numbers *n, int32_t acc)
+{
+    const int32_t sum = tv_add(acc, n->bias);
+    const int32_t v = tail->plain ? tv_lite_plain(sum, n->multiplier, n->exponent) : tv_lite_multiply(sum, n->multiplier, n->exponent);
+    return tv_lite_limit(tv_add(v, tail->zero), tail->low, tail->high);
+}
+
+/* The same of filter f. */
 static inline int32_t tv_finish(const tv_lite_tail *tail, uint32_t f, int32_t acc)
 {
-    const int32_t v = tv_lite_multiply(tv_add(acc, tail->bias[f]), tail->multiplier[f], tail->exponent[f]);
-    return tv_lite_limit(tv_add(v, tail->zero), tail->low, tail->high);
+    const tv_numbers n = tv_numbers_of(tail, f);
+    return tv_end(tail, &n, acc);
 }
 
 /* Which of two accumulators gives the larger result. */

@@ -1,15 +1,29 @@
 #include "tv_lite.h"
 
-static int32_t part(const tv_lite_add_u8_layer *layer, uint32_t k, uint8_t x)
+/* v * multiplier / 2^31 * 2^exponent of a v within 2^30, exponent -31..0. */
+static inline int32_t scaled(int32_t v, int32_t multiplier, int32_t exponent)
 {
-    return tv_lite_multiply(((int32_t)x - layer->zeros[k]) * (1 << 20), layer->multipliers[k], layer->exponents[k]);
+    return exponent ? tv_lite_plain(v, multiplier, exponent) : tv_smmulr(tv_shift_left(v, 1), multiplier);
 }
 
-void tv_lite_add_u8(const tv_lite_add_u8_layer *layer, const uint8_t *const *x, uint8_t *y)
+static inline uint8_t sum_of(const tv_lite_add_u8_layer *layer, int32_t a, int32_t b)
 {
+    const int32_t left = scaled((a - layer->zeros[0]) * (1 << 20), layer->multipliers[0], layer->exponents[0]);
+    const int32_t right = scaled((b - layer->zeros[1]) * (1 << 20), layer->multipliers[1], layer->exponents[1]);
+    const int32_t v = scaled(left + right, layer->multipliers[2], layer->exponents[2]);
+    return (uint8_t)tv_lite_limit(v + layer->zero, layer->low, layer->high);
+}
+
+TV_HOT void tv_lite_add_u8(const tv_lite_add_u8_layer *given, const uint8_t *const *x, uint8_t *y)
+{
+    const tv_lite_add_u8_layer layer = *given;                           /* a copy, which no store to y can change */
     const uint8_t *a = x[0], *b = x[1];
-    for (uint32_t i = 0; i < layer->count; i++) {
-        const int32_t v = tv_lite_multiply(part(layer, 0, a[i]) + part(layer, 1, b[i]), layer->multipliers[2], layer->exponents[2]);
-        y[i] = (uint8_t)tv_lite_limit(v + layer->zero, layer->low, layer->high);
+    uint32_t i = 0;
+    for (; i + 4 <= layer.count; i += 4) {
+        const uint32_t four = tv_load(a + i), other = tv_load(b + i);
+        uint32_t word = 0;
+        for (uint32_t k = 0; k < 32; k += 8) word |= (uint32_t)sum_of(&layer, (int32_t)(four >> k & 255u), (int32_t)(other >> k & 255u)) << k;
+        tv_store(y + i, word);
     }
+    for (; i < layer.count; i++) y[i] = sum_of(&layer, a[i], b[i]);
 }

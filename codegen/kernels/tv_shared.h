@@ -4,6 +4,8 @@
 
 #include "tv_kernels.h"
 
+#define TV_ROUND_UP(n, multiple) (((n) + (multiple) - 1u) / (multiple) * (multiple))
+
 #ifndef TV_CODED                         /* 1 where some of the network's weights are stored by a prefix code */
 #define TV_CODED 0
 #endif

@@ -15,6 +15,20 @@ static inline int32_t tv_finish(const tv_tail_u8 *tail, uint32_t f, int32_t acc)
     return tv_smmulr(tv_add(v, tail->offset[f]), tail->multiplier[f]);
 }
 
+/* What stands for a filter where its results are many: its number; TensorFlow Lite's tail (tv_lite.h) has what it reads here. */
+typedef struct {
+    uint32_t f;
+} tv_numbers;
+
+static inline tv_numbers tv_numbers_of(const tv_tail_u8 *tail, uint32_t f)
+{
+    const tv_numbers n = { f };
+    (void)tail;
+    return n;
+}
+
+static inline int32_t tv_end(const tv_tail_u8 *tail, const tv_numbers *n, int32_t acc) { return tv_finish(tail, n->f, acc); }
+
 /* Which of two accumulators gives the larger result: every step of the tail rises with it, or falls where multiplier < 0. */
 static inline int32_t tv_better(const tv_tail_u8 *tail, uint32_t f, int32_t a, int32_t b)
 {

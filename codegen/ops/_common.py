@@ -8,7 +8,8 @@ from tinyvgg.codegen.emit import initializer
 from tinyvgg.codegen.program import Step
 from tinyvgg.errors import NotYet, ShapeError
 from tinyvgg.quant.ops.conv2d import Conv2D
-from tinyvgg.quant.ops.weights import CodedWeights, SharedWeights
+from tinyvgg.quant.ops.tail import accumulator_bounds
+from tinyvgg.quant.ops.weights import CodedWeights, SharedWeights, weights_of
 from tinyvgg.quant.packing import pack_bits
 from tinyvgg.quant.prefix import LONGEST, codes, encode
 
@@ -75,7 +76,15 @@ def _lite_tail(program, op, weights, input_zero):
     bias = tail.bias.astype(np.int64) - input_zero * weights.reshape(len(weights), -1).sum(axis=1, dtype=np.int64)
     return {"bias": program.constant(op, "bias", wrap(bias)), "multiplier": program.constant(op, "multiplier", tail.multiplier),
             "exponent": program.constant(op, "exponent", tail.exponent.astype(np.int8)),
-            "zero": int(tail.zero), "low": int(tail.low), "high": int(tail.high)}
+            "zero": int(tail.zero), "low": int(tail.low), "high": int(tail.high), "plain": is_plain(op)}
+
+
+def is_plain(op):
+    """1 where tv_lite_plain gives what an op's tail of TensorFlow Lite does: exponents below 0, sums below 2^30; else 0."""
+    low, high = accumulator_bounds(weights_of(op), op.input_zero)
+    bias = op.tail.bias.astype(np.int64)
+    largest = max(int((high + bias).max()), int(-(low + bias).min()))
+    return int(bool((op.tail.exponent < 0).all()) and largest < 1 << 30)
 
 
 def kernel_of(op, name):

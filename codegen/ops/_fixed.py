@@ -14,6 +14,7 @@ from tinyvgg.codegen.ops._common import (
     decoding_counts,
     integer_tail,
     is_coded,
+    is_plain,
     is_shared,
     kind_of,
     map_shape,
@@ -165,7 +166,11 @@ def _shape(op, program):
     (h, w, c), (oh, ow, f) = map_shape(program.input_shapes(op)[0]), map_shape(op.shape)
     return {"TV_HEIGHT": h, "TV_WIDTH": w, "TV_CHANNELS": c, "TV_OUT_HEIGHT": oh, "TV_OUT_WIDTH": ow, "TV_FILTERS": f,
             "TV_TOP": op.padding[0][0], "TV_LEFT": op.padding[1][0], "TV_ZERO": f"{op.input_zero}u",
-            **({"TV_LITE": 1} if op.lite else {"TV_ACTIVATION": ACTIVATIONS[op.tail.activation], "TV_SHIFT": op.tail.shift})}
+            **(_lite(op) if op.lite else {"TV_ACTIVATION": ACTIVATIONS[op.tail.activation], "TV_SHIFT": op.tail.shift})}
+
+
+def _lite(op):
+    return {"TV_LITE": 1, "TV_LITE_PLAIN": is_plain(op), "TV_LITE_LIMITS": int((op.tail.low, op.tail.high) != (0, 255))}
 
 
 def _results(op):

@@ -15,6 +15,7 @@ from tinyvgg.codegen.program import emit
 from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.quant.ops.weights import weights_of
 
+MOST_TAPS = 25              # places of a window that four channels at a time take (tv_depthwise_u8.c)
 
 @emit.register
 def _(op: DepthwiseConv2D, program):
@@ -32,5 +33,8 @@ def _(op: DepthwiseConv2D, program):
     else:
         fields["weights"] = program.constant(op, "weights", weights.transpose(1, 2, 0), "[KH][KW][F]")
     fields["input_zero"] = int(op.input_zero)
-    return layer_step(op, program, kernel, fields, files=(kernel, *files), scratch=round_up(f * kh * kw, 4) * is_shared(op) + room,
-                      row="layer", before=before, counts=op.counts() | decoding_counts(op, f * kh * kw))
+    fours = f // 4 * 4 if f == fields["window"]["in_channels"] and kh * kw <= MOST_TAPS and (op.pool or (1, 1))[:2] == (1, 1) else 0
+    numbers = 12 if op.lite else 4                                        # bytes of a tv_numbers
+    scratch = (2 * round_up(kh * kw, 3) + 5 + numbers) * fours + round_up(f * kh * kw, 4) * is_shared(op) + room
+    return layer_step(op, program, kernel, fields, files=(kernel, *files), scratch=scratch, row="layer",
+                      before=before, counts=op.counts() | decoding_counts(op, f * kh * kw))

@@ -305,3 +305,19 @@ def test_banks_that_are_not_there(model, tmp_path):
     (tmp_path / "board.toml").write_text(text.replace("banks = true", "banks = false"), encoding="utf-8")
     with pytest.raises(OptionError, match="STM32L4R5ZI has no mode of one bank"):
         make_plan(model, bank="single", board=tmp_path)
+
+
+def test_a_plan_whose_image_is_larger_than_was_said_is_tried_once(model, monkeypatch):
+    """The next one is smaller: by formula, too, which is as wrong for it."""
+    from tinyvgg.firmware import plan as plans
+    tried, budget = [], 80_000
+
+    def linked(model, plan, board, compiler, options):
+        tried.append(plan.variants)
+        return dataclasses.replace(plan, flash_bytes=plan.flash_bytes + 900)
+
+    monkeypatch.setattr(plans, "_linked", linked)
+    best = Planner(model.graph, TABLE, load_stalls("stm32l4r9i-disco")).front(flash=budget)[0]
+    made = make_plan(model, compiler="zig", flash=best.flash_bytes + 100)
+    assert made.plan.flash_bytes <= best.flash_bytes + 100 and made.plan.code == "sram2"
+    assert len(tried) == len({tuple(v.items()) for v in tried}) > 1

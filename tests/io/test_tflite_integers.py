@@ -9,6 +9,7 @@ pytest.importorskip("flatbuffers", reason='pip install "tinyvgg[tflite]"')
 
 from tests.io import fixtures
 from tests.io.tflite_files import ADD, CONV, DENSE, POOL, Sketch
+from tests.quant.networks import randomise
 from tinyvgg import io, nn
 from tinyvgg.cli import main
 from tinyvgg.errors import NotYet
@@ -188,7 +189,7 @@ def test_an_integer_model_is_written_and_read_again(tmp_path, capsys):
     model.set_weights([r.normal(0.1, 0.5, a.shape) if "variance" not in name else r.uniform(0.5, 2, a.shape) for name, a in model.weights])
     compressed = quantize(model, x)
     compressed.save(tmp_path / "small.tvq")
-    assert main(["convert", str(tmp_path / "small.tvq"), str(tmp_path / "small.tflite")]) == 0
+    assert main(["convert", str(tmp_path / "small.tvq"), str(tmp_path / "small.tflite"), "--logits", "8"]) == 0
     again = io.load_model(tmp_path / "small.tflite")
     ours, theirs = compressed.trace(x), again.trace(x)
     for name in ("conv2d", "depthwise_conv2d", "add", "average_pooling2d"):
@@ -198,11 +199,45 @@ def test_an_integer_model_is_written_and_read_again(tmp_path, capsys):
     assert (compressed.labels(x) == again.labels(x)).mean() > 0.9
     assert main(["convert", str(tmp_path / "small.tflite"), str(tmp_path / "other.tflite")]) == 2
     assert "stays that file" in capsys.readouterr().err
-    assert main(["convert", str(tmp_path / "small.tvq"), str(tmp_path / "wide.tflite"), "--logits", "16"]) == 0
+    assert main(["convert", str(tmp_path / "small.tvq"), str(tmp_path / "wide.tflite")]) == 0
     last, = read(tmp_path / "wide.tflite").outputs
     assert last.dtype == "int16" and last.zero == 0 and last.scale == pytest.approx(compressed.graph.logits.scale)
-    assert main(["evaluate", str(tmp_path / "wide.tflite"), "--data", "shapes"]) == 2
-    assert "of 16 bits (int16x8)" in capsys.readouterr().err
+    wide = io.load_model(tmp_path / "wide.tflite")
+    before, dense = wide.graph[wide.graph.logits.inputs[0]], wide.graph.logits
+    sums = (wide.trace(x)[before.name].reshape(len(x), -1).astype(int) - before.zero) @ dense.weights.T.astype(int)
+    factor = dense.tail.multiplier.astype(int) / 2**32
+    sums = (sums << dense.tail.shift) + dense.tail.offset
+    np.testing.assert_array_equal(wide.integer_logits(x), np.floor(sums * factor + 0.5))
+    assert np.abs(wide.logits(x) - again.logits(x)).max() <= again.graph.logits.scale      # the same body
+    assert_bit_exact(wide)
+
+
+def test_a_softmax_behind_logits_of_16_bits_is_one_of_floats(tmp_path, capsys):
+    x, path = np.random.default_rng(0).integers(0, 256, (16, 6, 6, 2), dtype=np.uint8), tmp_path / "net.tflite"
+    model = nn.Sequential([L.InputLayer((6, 6, 2)), L.Conv2D(4, 3, activation="relu"), L.Flatten(), L.Dense(3, activation="softmax")])
+    compressed = quantize(randomise(model, np.random.default_rng(0)), x)
+    io.save_model(compressed, path)
+    given, = read(path).outputs
+    again = io.load_model(path)
+    assert given.dtype == "float32" and again.graph.softmax.kind == "float" and again.graph.facts["floats"] == ["output"]
+    logits = again.logits(x)
+    np.testing.assert_allclose(again.scores(x), np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), rtol=1e-5)
+    assert_bit_exact(again)
+
+
+def test_sixteen_bits_elsewhere_are_refused(tmp_path):
+    """What looks like such a last layer, and is none: other scales, biases of 32 bits, more layers of 16 bits."""
+    s, path = Sketch(), tmp_path / "other.tflite"
+    x = s.tensor("x", (1, 1, 1, 4), "int8", scale=0.1, zero=3)
+    floats = s.add("DEQUANTIZE", [x], s.tensor("net/floats", (1, 1, 1, 4), "float32"))
+    for scale, bias, words in ((0.2, np.int64, "int16x8"), (0.1, np.int32, "biases of int64")):
+        wide = s.add("QUANTIZE", [floats], s.tensor("net/wide", (1, 1, 1, 4), "int16", scale=scale, zero=0))
+        w = s.constant("w", np.ones((2, 1, 1, 4), np.int8), scale=[0.01, 0.02], zero=[0, 0])
+        b = s.constant("b", np.zeros(2, bias), scale=[0.001, 0.002], zero=[0, 0])
+        path.write_bytes(s.bytes(x, s.add("CONV_2D", [wide, w, b], s.tensor("net/y", (1, 1, 1, 2), "int16", scale=0.01, zero=0), **CONV)))
+        with pytest.raises(NotYet, match=words):
+            io.load_model(path)
+        s.operators, s.tensors = s.operators[:1], s.tensors[:2]
 
 
 def test_a_limit_of_each_channel_is_a_table(tmp_path):

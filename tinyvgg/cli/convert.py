@@ -1,13 +1,13 @@
 """Write a Keras file that the other version opens too, from a Keras file or a float .tflite
 
 OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description, a zoo
-entry, or a .tflite of floats; or OUT ends in .tflite, and IN is an int8 model (.tvq), whose logits get 8 bits, or 16 with
---logits 16. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and
+entry, or a .tflite of floats; or OUT ends in .tflite, and IN is an int8 model (.tvq), whose logits keep 16 bits, or get 8 with
+--logits 8. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and
 --validation also write the two arrays that its "Validation inputs" and "Validation outputs" want.
 
     tinyvgg convert keras2.h5 both.h5
     tinyvgg convert model.tflite model.h5
-    tinyvgg convert light.tvq light.tflite --logits 16
+    tinyvgg convert light.tvq light.tflite --logits 8
     tinyvgg convert light.h5 st.h5 --for x-cube-ai --data cifar10 --validation X.npy,Y.npy -n 100
 """
 from tinyvgg.cli._common import add_common, note, print_result
@@ -21,7 +21,7 @@ def add_arguments(parser):
     parser.add_argument("--for", dest="to", choices=("keras", "x-cube-ai"), default="keras",
                         help="who will open OUT (default keras)")
     parser.add_argument("--float32", action="store_true", help="compute in float32 what IN computes in another dtype")
-    parser.add_argument("--logits", type=int, choices=(8, 16), help="of a .tflite: bits of its logits (default 8)")
+    parser.add_argument("--logits", type=int, choices=(8, 16), help="of a .tflite: bits of its logits (default 16)")
     parser.add_argument("--data", metavar="DATA", help="with --validation: cifar10, shapes, folder, archive or X.npy,Y.npy")
     parser.add_argument("--validation", metavar="X.npy,Y.npy", help="also write images and one-hot labels to these two files")
     parser.add_argument("-n", type=int, default=100, metavar="N", help="test images in --validation (default 100)")
@@ -69,7 +69,7 @@ def _to_tflite(source, arguments):
     from tinyvgg import io
     if arguments.to != "keras" or arguments.float32:
         raise OptionError("--for and --float32 are for Keras files; OUT is a .tflite", f"tinyvgg convert {source} {arguments.target}")
-    io.save_model(io.load_model(source), arguments.target, logits=arguments.logits or 8)
+    io.save_model(io.load_model(source), arguments.target, logits=arguments.logits or 16)
     return []
 
 

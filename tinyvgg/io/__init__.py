@@ -39,7 +39,7 @@ def load_model(path: PathLike, **settings: Any) -> "Model | QuantizedModel | Com
 
 def save_model(model: Model, path: PathLike, **settings: Any) -> None:
     """Write a model to `path`, whole or not at all: .npz is our own format, .h5 and .keras are Keras', .tflite
-    TensorFlow Lite's, for integer models (settings: logits=8 or 16 bits)."""
+    TensorFlow Lite's, for integer models (settings: logits=16 or 8 bits)."""
     path = Path(path)
     if path.suffix == ".npz":
         save_checkpoint(path, model)

@@ -3,7 +3,8 @@
 What TensorFlow Lite has no equal of becomes what it has: a batch-norm after a ReLU goes into the convolution, and the ReLU becomes
 MAXIMUM (MINIMUM where the gain is negative) with a level for each channel; after a leaky ReLU it is a depthwise 1x1 convolution; a mean
 with a scale of its own is a depthwise convolution of ones; a dense layer, whose weights have a scale for each channel here, is a
-convolution of 1x1. Logits of 16 bits become 8, or stay what they are: then the last layer reads its input in 16 bits.
+convolution of 1x1. Logits keep their 16 bits, so the last layer reads its input in 16 bits, and a softmax behind it is one of floats; or they
+become 8.
 """
 import math
 
@@ -31,13 +32,13 @@ SPARE = 1.1                 # logits of 8 bits reach so much further than the la
 NO_PADDING = ((0, 0), (0, 0))
 
 
-def export(model, path, *, logits=8):
+def export(model, path, *, logits=16):
     """Write an integer model to `path`; NotYet names the op that TensorFlow Lite has no equal of.
 
-    logits: 8 bits, or 16 as this library has them: labels agree better, and fewer programs take such a file (this library does not).
+    logits: 16 bits, as this library has them, or 8: labels agree less, and programs that know nothing but 8 bits take such a file.
     """
     if logits not in (8, 16):
-        raise OptionError(f"logits are written in 8 or 16 bits; got {logits!r}", "logits=8")
+        raise OptionError(f"logits are written in 8 or 16 bits; got {logits!r}", "logits=16")
     graph = getattr(model, "graph", None)
     if graph is None or not graph.integer:
         raise NotYet(f"{type(model).__name__} is no integer model; a .tflite is written of int8 graphs",
@@ -69,14 +70,18 @@ class _File:
         self.tensors.append(tensor(len(self.tensors), name, (1, *shape), dtype, scale=scale, zero=zero))
         return self.tensors[-1]
 
+    def floats(self, name, shape):
+        """A tensor of floats."""
+        self.tensors.append(tensor(len(self.tensors), name, (1, *shape), "float32"))
+        return self.tensors[-1]
+
     def like(self, x, name, shape):
         """A tensor of x's numbers in another shape."""
         return self.values(name, shape, x.scale, x.zero + 128, x.dtype)
 
     def widened(self, x, name):
         """The same real values in 16 bits, by way of floats: TensorFlow Lite's QUANTIZE makes no int16 of int8."""
-        self.tensors.append(tensor(len(self.tensors), f"{name}/floats", x.shape, "float32"))
-        floats = self.add("DEQUANTIZE", [x], self.tensors[-1])
+        floats = self.add("DEQUANTIZE", [x], self.floats(f"{name}/floats", x.shape[1:]))
         return self.add("QUANTIZE", [floats], self.values(name, x.shape[1:], x.scale, 0, "int16"))
 
     def constant(self, name, data, **levels):
@@ -276,8 +281,11 @@ def _up_sample(file, op):
 
 def _softmax(file, op):
     x = file.before(op)
-    scale = 1 / 256 if x.dtype == "int8" else 1 / 32768
-    file.held[op.name] = file.add("SOFTMAX", [x], file.values(op.name, op.shape, scale, 0, x.dtype), Beta=1.0)
+    if x.dtype == "int16":
+        floats = file.add("DEQUANTIZE", [x], file.floats(f"{op.name}/floats", op.shape))
+        file.held[op.name] = file.add("SOFTMAX", [floats], file.floats(op.name, op.shape), Beta=1.0)
+        return
+    file.held[op.name] = file.add("SOFTMAX", [x], file.values(op.name, op.shape, 1 / 256, 0), Beta=1.0)
 
 
 RULES = {Image: _image, Conv2D: _weighted, DepthwiseConv2D: _weighted, Dense: _weighted, MaxPool2D: _max_pool,

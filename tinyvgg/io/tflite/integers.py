@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinyvgg.errors import FormatError, NotYet, TinyVGGError
-from tinyvgg.io.tflite import tables
+from tinyvgg.io.tflite import tables, wide
 from tinyvgg.io.tflite.dilated import CONVOLUTIONS
 from tinyvgg.nn.layers._spatial import padding_for
 from tinyvgg.quant.graph import Graph
@@ -33,12 +33,14 @@ CENTRE = {"int8": 128, "uint8": 0}
 NO_PADDING = ((0, 0), (0, 0))
 
 
-def build(contents, steps):
-    """Return the QuantizedModel of a graph of int8 or uint8."""
+def build(contents, steps, head=()):
+    """Return the QuantizedModel of a graph of int8 or uint8; head: a last layer of 16 bits and what follows (wide.py)."""
     from tinyvgg.quant.model import QuantizedModel
     network = _Network(contents, steps)
     for op in steps:
         network.step(op)
+    for op in head:
+        network.step(op, wide.RULES)
     graph = network.graph()
     validate(graph, "integer")
     return QuantizedModel(graph)
@@ -94,9 +96,9 @@ class _Network:
 
     # --- what the rules ask ---
 
-    def step(self, op):
+    def step(self, op, rules=None):
         try:
-            RULES[op.kind](self, op)
+            (rules or RULES)[op.kind](self, op)
         except TinyVGGError as error:
             raise type(error)(f"{op.outputs[0]} ({op.kind}): {error.problem}", error.hint) from error
         except (KeyError, IndexError, ValueError, TypeError, AttributeError, StopIteration, OverflowError) as error:

@@ -20,11 +20,15 @@ def load_model(path):
 
 
 def _model(contents):
-    from tinyvgg.io.tflite import floats, integers
+    from tinyvgg.io.tflite import floats, integers, wide
     steps = joined([op for op in contents.operators if not _of_shapes(op)])
     _check(steps, floats.RULES | integers.RULES)
     if len(contents.inputs) != 1 or len(contents.outputs) != 1:
         raise NotYet(f"it has {len(contents.inputs)} inputs and {len(contents.outputs)} outputs; expected one of each")
+    body, head = wide.split(steps)
+    if head and (not body or _kind(body) == "integer"):
+        _check(body, integers.RULES)
+        return integers.build(contents, body, head)
     rules = floats if _kind(steps) == "float" else integers
     _check(steps, rules.RULES)
     return rules.build(contents, steps)

@@ -10,7 +10,7 @@ TYPES = {name: number for number, name in DTYPES.items()}
 VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "AVERAGE_POOL_2D": 2, "MAX_POOL_2D": 2, "ADD": 2, "SUB": 2,
             "MUL": 2, "CONCATENATION": 2, "SOFTMAX": 2, "MEAN": 2, "PAD": 2, "QUANTIZE": 2, "RELU": 2, "RELU6": 2, "LEAKY_RELU": 2,
             "MAXIMUM": 2, "MINIMUM": 2, "LOGISTIC": 2, "TANH": 2, "RESIZE_NEAREST_NEIGHBOR": 2}
-WIDE = {"CONV_2D": 4, "SOFTMAX": 3, "QUANTIZE": 2}       # of a file that has int16 values
+WIDE = {"CONV_2D": 4, "QUANTIZE": 2, "DEQUANTIZE": 3}       # of a file that has int16 values
 
 
 def write(path, contents):
