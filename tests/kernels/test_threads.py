@@ -1,4 +1,5 @@
 """Threads: as many as asked for, the same results, after a fork, from several callers."""
+import functools
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ PREDICT = ("import hashlib, numpy as np; from tinyvgg import models; from tinyvg
            "print(pool().threads, np.round(y, 4).tolist())")
 
 
+@functools.cache
 def in_process(**environment):
     result = subprocess.run([sys.executable, "-c", PREDICT], env={**os.environ, **environment}, capture_output=True, text=True,
                             check=True)
@@ -136,6 +138,6 @@ def test_interrupts(count):
 
 def test_avx2_code():
     """The kernels for a processor without AVX-512: other vectors, other tiles, the same answers."""
-    wide, narrow = in_process(), in_process(NUMBA_CPU_NAME="haswell",
-                                            NUMBA_CPU_FEATURES="+avx,+avx2,+fma,+sse4.2,+popcnt,+bmi,+bmi2")
+    wide, narrow = in_process(TINYVGG_NUM_THREADS="3"), in_process(
+        TINYVGG_NUM_THREADS="3", NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES="+avx,+avx2,+fma,+sse4.2,+popcnt,+bmi,+bmi2")
     assert wide[1] == narrow[1]

@@ -89,6 +89,13 @@ def coded():
     return model, x, y, int(0.75 * full)
 
 
+@pytest.fixture(scope="module")
+def squeezed(coded):
+    """The network of `coded` within its budget."""
+    model, x, _, flash = coded
+    return compress(model, "coded", x, flash=flash, calibration="minmax")
+
+
 def test_the_budget_is_met_and_used(coded):
     model, x, y, flash = coded
     for options in ({}, {"epochs": 1}):
@@ -106,9 +113,8 @@ def test_impossible_budgets_and_options_are_refused(coded):
             compress(model, "coded", x, calibration="minmax", **options)
 
 
-def test_files_come_back_and_damage_is_refused(coded, tmp_path):
-    model, x, _, flash = coded
-    q = compress(model, "coded", x, flash=flash, calibration="minmax")
+def test_files_come_back_and_damage_is_refused(coded, squeezed, tmp_path):
+    q, x = squeezed, coded[1]
     path = tmp_path / "coded.tvq"
     q.save(path)
     read = load_tvq(path)
@@ -124,7 +130,6 @@ def test_files_come_back_and_damage_is_refused(coded, tmp_path):
             load_tvq(path)
 
 
-def test_flips_of_coded_weights_are_refused(coded):
-    model, x, _, flash = coded
+def test_flips_of_coded_weights_are_refused(squeezed):
     with pytest.raises(NotYet, match="prefix code"):
-        FileStore(compress(model, "coded", x, flash=flash, calibration="minmax").graph)
+        FileStore(squeezed.graph)
