@@ -78,6 +78,21 @@ def test_labels_do_not_cover_each_other():
         assert all(x + wide <= a or a + w <= x or abs(y - b) >= 13.9 for a, b, w in boxes[i + 1:])
 
 
+def test_a_line_to_a_name_passes_behind_no_other_name():
+    near = [("int8_fast", 93, 100, "integers", 99.6, 100), ("int8_512k", 119, 100, "integers", 99.6, 100), ("none", 1150, 100, "floats", 99.6, 100),
+            ("shared4_256k", 150, 100, "integers", 99.6, 100), ("int8_direct", 370, 100, "integers", 99.6, 100)]
+    root = ElementTree.fromstring(svg.scatter(near, title="t", description="d", x="x", y="y", log_x=True, most=100))
+    names = [(float(t.get("x")), float(t.get("y")), t.get("text-anchor"), svg.CHARACTER * len(t.text))
+             for t in root.iter("text") if t.get("class") == "text name"]
+    boxes = [(x - wide * {"start": 0, "middle": 0.5, "end": 1}[anchor], y - 10, wide) for x, y, anchor, wide in names]
+    lines = [re.fullmatch(r"M(.+) (.+)L(.+) (.+)", p.get("d")) for p in root.iter("path") if "L" in p.get("d", "")]
+    assert len(boxes) == 5 and lines
+    for x0, y0, x1, y1 in (map(float, line.groups()) for line in lines):
+        for k in range(1, 10):
+            px, py = x0 + (x1 - x0) * k / 10, y0 + (y1 - y0) * k / 10
+            assert not any(left < px < left + wide and top < py < top + 10 for left, top, wide in boxes)
+
+
 def test_what_people_write_is_escaped():
     page = html.page("<t>", [("a", "<h>", html.table("<c>", ["<x>"], [["<y>"], [html.Html("<b>y</b>")]]) + html.note("<n>")
                               + html.again("<command>") + html.image(np.zeros((2, 2, 3), np.uint8), 'a "quoted" <alt>'))])

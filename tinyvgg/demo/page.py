@@ -1,4 +1,4 @@
-"""The page of a story: what matters most at the top, a section a stage, and what is needed to repeat it at the end."""
+"""The report page: the main figures at the top, a section for each stage, and at the end what is needed to repeat it."""
 
 import shlex
 from html import escape
@@ -32,14 +32,14 @@ WORDS = {
     "eps": "The largest change of any pixel value that an attack may make; 8/255 is eight of 256 grey levels.",
     "int8": "Whole numbers of 8 bits in place of 32-bit floats.",
     "interval": "With few images an accuracy is uncertain: in 95 of 100 such measurements the true value lies within the interval.",
-    "kernel": "The loop that computes one layer. A layer may have several that give the same numbers: faster ones take more memory.",
+    "kernel": "The code that computes one layer. A layer may have several kernels that give the same numbers; faster ones take more memory.",
     "loss": "How wrong the network's probabilities are; training makes it small.",
-    "MACC": "One multiplication and one addition; how many an image takes says how much work a network is.",
+    "MACC": "One multiplication and one addition. The number of MACC for one image says how much work a network takes.",
     "PGD": "An attack that takes many small steps along the gradient, each kept within eps.",
     "scratch": "RAM that a kernel needs only while it runs.",
-    "straight-through": "Rounding has no slope, so on the way back the attack acts as if there were no rounding.",
+    "straight-through": "Rounding has no useful slope. So the attack computes its gradient as if nothing were rounded.",
     "wait states": "Cycles in which the processor waits for the slower flash.",
-    "X-CUBE-AI": "ST's own tool that turns a network into C; its counting rules are shown for comparison.",
+    "X-CUBE-AI": "ST's own tool that turns a network into C. This page counts by its rules too, for comparison.",
 }
 
 
@@ -68,7 +68,7 @@ def _lead(story):
         'explained <a href="#words">at the end of the page</a>.</p>',
     ]
     if story.settings.quick:
-        parts.append(html.note("A quick story: so few images and steps that it shows only that everything works.", "skipped"))
+        parts.append(html.note("A quick run: so few images and steps that it only shows that everything works. Its figures mean nothing.", "skipped"))
     if r["train"] and r["train"]["note"]:
         parts.append(html.note(f"About the images: {r['train']['note']}"))
     return "".join(parts) + html.tiles(list(_tiles(r)))
@@ -80,9 +80,9 @@ def _tiles(r):
         yield _percent(r["evaluate"]["accuracy"]), f"accuracy of the float network on {r['evaluate']['n']:,} test images"
     if r["compress"]:
         row = next(row for row in r["compress"]["rows"] if row["scheme"] == "int8")
-        yield _percent(row["accuracy"]), f"accuracy of the 8-bit network, on {row['n']:,}"
+        yield _percent(row["accuracy"]), f"accuracy of the 8-bit network on {row['n']:,} of them"
     if r["firmware"] and "elf" in r["firmware"]["rows"][0]:
-        yield f"{r['firmware']['rows'][0]['flash_bytes'] / 1000:,.0f} KB", "of flash for the fastest firmware, code and all"
+        yield f"{r['firmware']['rows'][0]['flash_bytes'] / 1000:,.0f} KB", "of flash for the fastest firmware, with its code"
     if r["board"] and r["board"]["rows"]:
         yield f"{r['board']['rows'][0]['ms_per_image']:,.0f} ms", "for one image on the board at 120 MHz (modelled)"
     if r["attack"]:
@@ -101,7 +101,7 @@ def _percent(value):
 
 
 def _skipped(told):
-    again = f" To have it: {told['install']}, then the same command." if told["install"] else ""
+    again = f" To get it: {told['install']}, then run the same command again." if told["install"] else ""
     return html.note(f"Skipped: {told['skipped']}.{again}", "skipped")
 
 
@@ -130,9 +130,9 @@ def _record(story, summary):
     failed = "".join(html.note(f"A check failed: {text}.", "skipped") for text in summary["failed"])
     return (
         failed
-        + html.paragraph(f"This command makes the whole page again. All random choices come from seed {settings['seed']}:")
+        + html.paragraph(f"This command makes the whole page again. All random numbers come from seed {settings['seed']}:")
         + f"<pre><code>{escape(' '.join(words))}</code></pre>"
-        + html.table("Stages and the seconds that they took here", ["stage", "state", "seconds", "command that does it anew"], stages)
+        + html.table("Stages and the seconds that they took here", ["stage", "state", "seconds", "command that repeats it"], stages)
         + html.table("SHA-256 of the data and models behind the figures", ["what", "SHA-256"], hashes)
         + html.table("Versions", ["package", "version"], versions)
         + '<h3 id="words">Words of this page</h3>'

@@ -213,7 +213,7 @@ def _defences(result):
 def _recovers_nothing(rows):
     """Name the defences that win no accuracy back: [(defence, whether it notices, accuracy won)]."""
     told = [f"{name} ({'it only notices the flips' if noticed else 'it does not even notice them'})" for name, noticed, won in rows if won <= 0]
-    return html.note(f"No accuracy is won back by: {'; '.join(told)}.", "skipped") if told else ""
+    return html.note(f"These recover no accuracy: {'; '.join(told)}.", "skipped") if told else ""
 
 
 def defence(story, result):

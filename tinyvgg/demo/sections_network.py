@@ -43,7 +43,7 @@ def evaluate(story, result):
     counts, classes = result["confusion"], result["classes"]
     wrong = max((counts[i][j], i, j) for i in range(len(counts)) for j in range(len(counts)) if i != j)
     most = (
-        f"Most often mistaken: {classes[wrong[1]]} for {classes[wrong[2]]} ({wrong[0]} times)."
+        f"Most often mistaken: {classes[wrong[1]]} for {classes[wrong[2]]} ({wrong[0]} {'time' if wrong[0] == 1 else 'times'})."
         if wrong[0]
         else "No image is mistaken."
     )

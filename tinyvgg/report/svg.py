@@ -5,6 +5,7 @@ Coordinates are in units of a 400 wide drawing, which is scaled to the page: on 
 """
 
 import math
+import random
 from html import escape
 from itertools import count
 
@@ -57,8 +58,8 @@ def scatter(points, *, title, description, x, y, log_x=False, most=None, least=5
             caps = "".join(f"M{px - 4:.1f} {end:.1f}h8" for end in (high, low))
             plot.add(f'<path class="s{groups.index(group) % COLOURS} span" d="M{px:.1f} {high:.1f}V{low:.1f}{caps}"/>')
         plot.add(_marker(groups.index(group), px, py, size=5))
-    labels = [_label(name, *place, taken, plot.top) for name, place, _, _ in joined]
-    plot.parts += [line for line, _ in labels if line] + [text for _, text in labels]         # a name covers the lines that cross it
+    labels = _labels([(name, *place) for name, place, _, _ in joined], taken, plot.top)
+    plot.parts += [line for line, _ in labels if line] + [text for _, text in labels]
     return plot.svg(title, description)
 
 
@@ -309,21 +310,62 @@ def _around(x, y, half=6):
     return x - half, y - half, x + half, y + half
 
 
-def _label(name, x, y, taken, top):
-    """Return (a line to the point or "", a point's name) where it covers nothing yet: beside it, above or below, and ever farther."""
-    wide = CHARACTER * len(name)
-    rows = [4, -9, 17, -22, 30, -35, 43, 56, 69, 82, 95]
-    beside, around = ((9, "start"), (-9, "end")), ((0, "middle"), (7, "start"), (-7, "end"), (30, "start"))
-    places = [(dx, dy, anchor) for dy in rows for dx, anchor in (beside if dy == 4 else around)]
-    for dx, dy, anchor in places:
-        left = x + dx - wide * {"start": 0, "middle": 0.5, "end": 1}[anchor]
-        box = left - 3, y + dy - 11, left + wide + 3, y + dy + 3
-        inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= top - 8 and box[3] <= HEIGHT - BOTTOM
-        if inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
+def _labels(points, taken, top, tries=200):
+    """Return [(line or "", name)] of points [(name, x, y)]: of some orders of placing them, the one with fewest crossings and shortest lines."""
+    orders = [points, sorted(points, key=lambda p: p[1]), sorted(points, key=lambda p: -p[1])]
+    generator = random.Random(0)
+    orders += [generator.sample(points, len(points)) for _ in range(tries if len(points) > 2 else 0)]
+    best = None
+    for k, order in enumerate(orders):
+        covered = list(taken)
+        placed = [_label(*point, covered, top, k % 3) for point in order]
+        cost = sum(p[0] for p in placed)
+        if best is None or cost < best[0]:
+            best = cost, [p[1:] for p in placed]
+        if k > 40 and best[0] < 1000:                   # nothing is crossed
             break
-    taken.append(box)
-    leader = ""
-    if dy != 4:                                         # away from its point: a line leads there
-        end = y + (9 if dy > 0 else -9), max(box[1], y + 7) if dy > 0 else min(box[3], y - 7)
-        leader = f'<path class="axis" d="M{x:.1f} {end[0] - (3 if dy > 0 else -3):.1f}L{min(max(x, box[0] + 3), box[2] - 3):.1f} {end[1]:.1f}"/>'
-    return leader, _text(x + dx, y + dy, name, anchor, "text name")
+    return best[1]
+
+
+def _label(name, x, y, taken, top, first=0):
+    """Return (cost, a line to the point or "", the point's name) where neither covers anything yet: beside it, above or below, ever farther."""
+    rows = [4, -9, 17, -22, 30, -35, 43, 56, 69, 82, 95]
+    beside, around = ((9, "start"), (-9, "end")), [(0, "middle"), (7, "start"), (-7, "end"), (30, "start")]
+    around = around[first:] + around[:first]
+    places = [(dx, dy, anchor) for dy in rows for dx, anchor in (beside if dy == 4 else around)]
+    free = [place for place in places if _is_free(_box(name, x, y, *place), taken, top)]
+    others = [t for t in taken if abs((t[0] + t[2]) / 2 - x) > 0.5]          # a line may cross its own point's interval
+    clear = [place for place in free if not any(_meet(b, t) for b in _leader(_box(name, x, y, *place), x, y, place[1])[1] for t in others)]
+    dx, dy, anchor = (clear or free or places[-1:])[0]
+    box = _box(name, x, y, dx, dy, anchor)
+    line, covered = _leader(box, x, y, dy)
+    taken += [box, *covered]
+    return abs(dy) + 1000 * (not clear) + 1000 * (not free), line, _text(x + dx, y + dy, name, anchor, "text name")
+
+
+def _box(name, x, y, dx, dy, anchor):
+    """What a name covers: left, top, right, bottom."""
+    wide = CHARACTER * len(name)
+    left = x + dx - wide * {"start": 0, "middle": 0.5, "end": 1}[anchor]
+    return left - 3, y + dy - 11, left + wide + 3, y + dy + 3
+
+
+def _is_free(box, taken, top):
+    inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= top - 3 and box[3] <= HEIGHT - BOTTOM
+    return inside and not any(_meet(box, other) for other in taken)
+
+
+def _meet(a, b):
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _leader(box, x, y, dy):
+    """Return the line from a point to its name, "" where the name is beside it, and small boxes along the line."""
+    if dy == 4:
+        return "", []
+    sign = 1 if dy > 0 else -1
+    x1, y1 = min(max(x, box[0] + 3), box[2] - 3), max(box[1], y + 7) if dy > 0 else min(box[3], y - 7)
+    y0 = y + 6 * sign
+    steps = [(x + (x1 - x) * k / 8, y0 + (y1 - y0) * k / 8) for k in range(1, 8)]
+    line = f'<path class="axis" d="M{x:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}"/>'
+    return line, [_around(px, py, 1) for px, py in steps if not _meet(_around(px, py, 1), box) and abs(py - y) > 8]
