@@ -1,11 +1,14 @@
 """Every snippet and every command of README and docs runs, or says why it does not."""
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from tests.docs.conftest import write_cifar10
 from tests.docs.pages import PAGES, REASONS, ROOT, blocks, commands, commands_of
+from tests.docs.paste import SPLIT
 from tinyvgg import cli
 
 # Pages whose commands the usual suite runs: those of up to five seconds of one core, measured, and the README, of half a minute.
@@ -24,9 +27,26 @@ def snippets(path):
     return [block for block in blocks(path) if block.language == "python"]
 
 
-@named([p for p in PAGES if any(block.reason is None for block in snippets(p))])
+WITH_SNIPPETS = [p for p in PAGES if any(block.reason is None for block in snippets(p))]
+FRESH = [pytest.param(p, id=p.stem, marks=[] if p.stem == "README" else pytest.mark.slow) for p in WITH_SNIPPETS]
+
+
+@pytest.mark.parametrize("path", FRESH)
+def test_snippets_run_in_a_new_interpreter(path, tmp_path):
+    """Pasted in order into a new process in an empty folder; on the pages of ALONE, each snippet into one of its own."""
+    found = snippets(path)
+    for numbers in [[str(i)] for i in range(len(found))] if path.stem in ALONE else [[]]:
+        done = subprocess.run([sys.executable, ROOT / "tests" / "docs" / "paste.py", path, *numbers], cwd=tmp_path,
+                              capture_output=True, text=True, encoding="utf-8", check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        for number, (block, printed) in enumerate(zip(found, done.stdout.split(SPLIT + "\n"), strict=False), 1):
+            if not numbers or numbers == [str(number - 1)]:
+                check_printed(path, number, block, printed)
+
+
+@named([p for p in WITH_SNIPPETS if p.stem != "README"])
 def test_snippets_run(path, tmp_path, monkeypatch, capsys):
-    """In order, as in a new interpreter in an empty folder: nothing is at hand but what a snippet before made, and each prints what it says."""
+    """The same in this process, which has compiled already, in an empty folder and namespace."""
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
     for number, block in enumerate(snippets(path), 1):
@@ -34,11 +54,16 @@ def test_snippets_run(path, tmp_path, monkeypatch, capsys):
             names = {"__name__": "__main__"}
         if block.reason is None:
             exec(compile(block.text, f"{path.name}, snippet {number}", "exec"), names)
-            printed = capsys.readouterr().out.splitlines()
-            for told in re.findall(r"(?m)^# prints: (.*)$", block.text):
-                at = next((i for i, line in enumerate(printed) if same(told, line)), None)
-                assert at is not None, f"{path.name}, snippet {number} says it prints {told}; it printed {printed}"
-                printed = printed[at + 1:]
+            check_printed(path, number, block, capsys.readouterr().out)
+
+
+def check_printed(path, number, block, printed):
+    """Each `# prints:` of a snippet that is run is a line of what it printed, in order."""
+    lines = printed.splitlines()
+    for told in re.findall(r"(?m)^# prints: (.*)$", block.text) if block.reason is None else ():
+        at = next((i for i, line in enumerate(lines) if same(told, line)), None)
+        assert at is not None, f"{path.name}, snippet {number} says it prints {told}; it printed {lines}"
+        lines = lines[at + 1:]
 
 
 def same(told, line):
