@@ -107,32 +107,32 @@ def three():
     """The three figures that matter, each with its command."""
     also, cycles, peers, speed = kept("accuracy")["rows"], kept("cortex_m4"), kept("peers"), kept("attack_speed")
     light, pgd, st = zoo.card("light_cifar10")["test"], speed["rows"][0], peers["xcubeai_resnet8"]
-    rows = [["CIFAR-10 (pixels after JPEG, 5,000 test images), light net of 0.4 million parameters",
-             f"{share(light['accuracy'])} as floats, {share(also['int8']['accuracy'])} as int8", f"`{also['int8']['command']}`"],
-            ["an image on the board (modelled), 120 MHz, flash as one bank",
-             f"light net {calibrated(cycles, banks=1)}; ResNet-8 {calibrated(cycles, 'resnet8', banks=1)} (X-CUBE-AI 9.0, measured: {st['ms']} ms)",
-             f"`{cycles['command']}`"],
-            [f"the attack {pgd['work']}, {pgd['batch']} images, {pgd['clock']} time",
-             f"{pgd['ours_ms']:,.0f} ms; " + ", ".join(f"{row['peer']} {row['peer_ms']:,.0f} ms" for row in speed["rows"]),
-             f"`{speed['command']}`"]]
-    return markdown(["what", "figure", "command"], rows)
+    rows = [[f"accuracy of `light` (0.4 million parameters) on CIFAR-10, {light['n']:,} test images after JPEG",
+             f"{share(light['accuracy'])} with floats, {share(also['int8']['accuracy'])} with 8-bit integers",
+             "`tinyvgg evaluate light_cifar10 --data cifar10`"],
+            ["time for one image on the chip at 120 MHz, modelled",
+             f"`light` {calibrated(cycles, banks=1)}, ResNet-8 {calibrated(cycles, 'resnet8', banks=1)}; X-CUBE-AI 9.0 needs {st['ms']} ms "
+             "for ResNet-8 (measured by ST)", "[on this page](docs/cortex-m4.md#again)"],
+            [f"time to attack {pgd['batch']} images with PGD, 40 steps",
+             f"tinyvgg {pgd['ours_ms']:,.0f} ms; " + ", ".join(f"{row['peer']} {row['peer_ms']:,.0f} ms" for row in speed["rows"])
+             + " (other libraries)", "[on this page](docs/attacks.md#speed)"]]
+    return markdown(["what", "result", "command"], rows)
 
 
 def limits():
     """How far the modelled milliseconds may be from silicon."""
     kept_out = kept("silicon")["facts"]["kept_out"]
-    return ("- No board was at hand. The firmware ran on the virtual board: its instruction counts are exact, its milliseconds are a model,\n"
-            f"  fitted to measurements of others' boards. On {kept_out['images']} firmwares kept out of the fit "
-            f"it errs by {kept_out['rms']:.1f} % (rms),\n  {kept_out['largest']:.1f} % at most ([the virtual board](docs/virtual-board.md)).")
+    return ("- No real board was at hand. The virtual board counts instructions exactly; its times come from a model, fitted to published\n"
+            f"  measurements. For {kept_out['images']} programs that were not used in the fit, the times are off by {kept_out['rms']:.1f} % "
+            f"(root mean square),\n  {kept_out['largest']:.1f} % at most ([the virtual board](docs/virtual-board.md)).")
 
 
 def the_zoo():
     """The zoo in a sentence; docs/zoo.md has all entries."""
     light = zoo.card("light_cifar10")["test"]
-    return (f"`light_cifar10` has {share(light['accuracy'])} test accuracy (95 % interval {interval(light)}; "
-            "`tinyvgg evaluate light_cifar10 --data DATA`).\nDATA was CIFAR-10 after JPEG (quality 75), 5,000 test images: not comparable "
-            f"with figures on the original images. [The zoo](docs/zoo.md)\nhas {len(zoo.names())} networks, each with the command that trained it. "
-            "[The attacks' page](docs/attacks.md) has their accuracies under attack.")
+    return (f"[The zoo](docs/zoo.md) has {len(zoo.names())} trained networks; every verb takes their names as a model.\n`light_cifar10` has "
+            f"{share(light['accuracy'])} test accuracy (95 % interval {interval(light)}; `tinyvgg evaluate light_cifar10 --data cifar10`).\nDo not "
+            "compare this with published figures ([limits](#limits)). [The attacks' page](docs/attacks.md) has the\naccuracies under attack.")
 
 
 def entries():

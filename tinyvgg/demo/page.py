@@ -25,19 +25,29 @@ WORDS = {
     "accuracy": "The share of test images that get the right class. Training never sees the test images.",
     "arena": "One block of RAM in which the layers place their results; they reuse each other's place.",
     "batch": "The images that one training step looks at together; an epoch is one pass through all training images.",
-    "bit flip": "A bit of memory that changes, by a fault or by an attacker.",
+    "bit flip": "A bit of memory that changes, by a fault or by an attacker. Bit 7 of an int8 weight is its sign.",
+    "CRC-32": "A number computed from all bits of an array; if a bit changes, the number no longer fits.",
+    "cycle": "One tick of the processor's clock; at 120 MHz there are 120 million a second.",
     "calibration error": "How far the network's confidence is from its accuracy: 0 if answers given with 90 % confidence are right 90 times of 100.",
     "codebook": "A few values that stand for all weights of a layer; each weight is stored as a short index into it (sharedN: N bits).",
     "constants": "What stays in flash: weights, codebooks and the like.",
+    "ECC": "Error-correcting bits beside each 64-bit word of flash: one flipped bit is corrected, two stop the processor, more may pass unnoticed.",
     "eps": "The largest change of any pixel value that an attack may make; 8/255 is eight of 256 grey levels.",
+    "firmware": "The program on the microcontroller: the network, the code that computes it, and the code that answers the computer.",
+    "flash, RAM": "Flash keeps its content without power: code and weights. RAM is the working memory.",
     "int8": "Whole numbers of 8 bits in place of 32-bit floats.",
     "interval": "With few images an accuracy is uncertain: in 95 of 100 such measurements the true value lies within the interval.",
-    "kernel": "The code that computes one layer. A layer may have several kernels that give the same numbers; faster ones take more memory.",
+    "kernel": "Here: the code that computes one layer. direct multiplies as the definition does; winograd2 and winograd4 need fewer multiplications; "
+              "_held keeps weights in RAM. All give the same numbers; faster ones take more memory.",
     "loss": "How wrong the network's probabilities are; training makes it small.",
     "MACC": "One multiplication and one addition. The number of MACC for one image says how much work a network takes.",
-    "PGD": "An attack that takes many small steps along the gradient, each kept within eps.",
+    "PGD": "An attack that takes many small steps along the gradient. After each step the image stays within eps of the original.",
+    "serial line": "The cable between board and computer, over which images go to the board and answers come back.",
+    "SHA-256": "A fingerprint of a file: two files with the same one are the same.",
     "scratch": "RAM that a kernel needs only while it runs.",
-    "straight-through": "Rounding has no useful slope. So the attack computes its gradient as if nothing were rounded.",
+    "straight-through": "Rounded numbers do not change when the input changes a little, so they have no gradient. "
+                        "The attack computes one as if nothing were rounded.",
+    "transfer": "Images made to fool one network are shown to another.",
     "wait states": "Cycles in which the processor waits for the slower flash.",
     "X-CUBE-AI": "ST's own tool that turns a network into C. This page counts by its rules too, for comparison.",
 }
@@ -60,11 +70,11 @@ def _lead(story):
     parts = [
         html.paragraph(
             f"This page follows one neural network ({which if story.settings.model is None else story.settings.model}) that sorts "
-            f"small images ({dataset.name}) into {dataset.n_classes} classes. It is trained and measured. It is compressed until it "
-            "fits a microcontroller, and a simulated board runs it. Then it is attacked: by images that were changed a little, "
-            "and by bits flipped in its memory."
+            f"small images ({dataset.name}) into {dataset.n_classes} classes. It is trained and measured. It is compressed, so "
+            "that it needs less memory and time, and runs on a simulated microcontroller (the virtual board). Then it is attacked: by images "
+            "that were changed a little, and by bits flipped in its memory."
         ),
-        '<p>Under each figure, “Repeat it” shows the command that makes it again. Words such as MACC, arena or codebook are '
+        '<p>Under each chart and table, “Repeat it” shows the command that makes it again. Words such as flash, MACC or PGD are '
         'explained <a href="#words">at the end of the page</a>.</p>',
     ]
     if story.settings.quick:
@@ -82,17 +92,18 @@ def _tiles(r):
         row = next(row for row in r["compress"]["rows"] if row["scheme"] == "int8")
         yield _percent(row["accuracy"]), f"accuracy of the 8-bit network on {row['n']:,} of them"
     if r["firmware"] and "elf" in r["firmware"]["rows"][0]:
-        yield f"{r['firmware']['rows'][0]['flash_bytes'] / 1000:,.0f} KB", "of flash for the fastest firmware, with its code"
+        yield f"{r['firmware']['rows'][0]['flash_bytes'] / 1000:,.0f} KB", "of flash memory for the fastest firmware: the network and its code"
     if r["board"] and r["board"]["rows"]:
-        yield f"{r['board']['rows'][0]['ms_per_image']:,.0f} ms", "for one image on the board at 120 MHz (modelled)"
+        yield f"{r['board']['rows'][0]['ms_per_image']:,.0f} ms", "for one image on the chip at 120 MHz (computed, not measured)"
     if r["attack"]:
         for row in r["attack"]["pgd"]:
-            yield _percent(row["robust_accuracy"]), f"of images the {row['source']} network still gets right under PGD ({r['attack']['eps']})"
+            what = f"of {row['n']:,} attacked images the {row['source']} network still gets right (attack PGD, eps {r['attack']['eps']})"
+            yield _percent(row["robust_accuracy"]), what
     if r["bitflip"]:
         search = r["bitflip"]["search"]
         yield (
             _percent(search["accuracy_after"]),
-            f"accuracy of the 8-bit network after {search['rows'][-1]['flips']} bit flips that an attacker chose",
+            f"accuracy of the 8-bit network after {search['rows'][-1]['flips']} bit flips that an attacker chose, on {r['bitflip']['n']:,} images",
         )
 
 
@@ -133,7 +144,7 @@ def _record(story, summary):
         + html.paragraph(f"This command makes the whole page again. All random numbers come from seed {settings['seed']}:")
         + f"<pre><code>{escape(' '.join(words))}</code></pre>"
         + html.table("Stages and the seconds that they took here", ["stage", "state", "seconds", "command that repeats it"], stages)
-        + html.table("SHA-256 of the data and models behind the figures", ["what", "SHA-256"], hashes)
+        + html.table("Fingerprints (SHA-256) of the data and models on this page", ["what", "SHA-256"], hashes)
         + html.table("Versions", ["package", "version"], versions)
         + '<h3 id="words">Words of this page</h3>'
         + html.terms(WORDS)
@@ -147,4 +158,4 @@ def _hashes(story, summary):
         yield "network file", r["train"]["sha256"]
         yield "network weights", r["train"]["weights_sha256"]
     for row in (r["compress"] or {"rows": []})["rows"]:
-        yield f"{row['scheme']}, its graph", row["sha256"]
+        yield f"model of scheme {row['scheme']}", row["sha256"]

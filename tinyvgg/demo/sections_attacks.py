@@ -14,9 +14,10 @@ SHOWN = 8
 def attack(story, result):
     """PGD, curves, transfer, the board, and some images."""
     text = (
-        f"The attack PGD changes every pixel value by at most {result['eps']}, too little to see, until the answer is wrong "
-        f"({result['steps']} steps of {result['step']}). The 8-bit network answers as it is; for its gradient the attack acts as if "
-        "nothing were rounded (straight-through). Transfer: images made against one network are shown to another."
+        f"The attack PGD changes pixel values until the answer is wrong, each by at most {result['eps']} in all, which is too little to see. "
+        f"It takes up to {result['steps']} steps of {result['step']} and stops at the first wrong answer. The 8-bit network rounds, so it has no "
+        "gradient; the attack computes one as if nothing were rounded (straight-through). Transfer means: images made to fool one network "
+        "are shown to another."
     )
     return (
         html.paragraph(text)
@@ -29,7 +30,7 @@ def attack(story, result):
 
 
 def _table(result):
-    header = ["network", "images", "right before (%)", "right under PGD (%)", "95 % interval", "gradients", "seconds"]
+    header = ["network", "images", "right before (%)", "right under PGD (%)", "95 % interval", "gradients computed", "seconds"]
     rows = [
         [
             r["source"],
@@ -123,7 +124,7 @@ def _transfer(result):
     return html.figure(
         chart,
         "Accuracy (%) of the network named below each column. First row: clean images. Other rows: images made against the network "
-        "named on the left. int8 against int8 is the straight-through attack; float against int8 is transfer.",
+        "named on the left. Row int8, column int8: the 8-bit network under its own attack. Row float, column int8: transfer from the float network.",
         "\n".join(r["command"] for r in result["transfer"]),
     )
 
@@ -177,8 +178,9 @@ def bitflip(story, result):
     text = (
         f"Bits of the {result['scheme']} network's weights are flipped in memory, at random or chosen. The chosen ones come from a search: "
         f"gradients over {search['images']} training images tell which flips hurt most. Accuracies are of {result['n']:,} test images. "
-        f"The chip's flash has error-correcting bits (ECC): it would correct {ecc['corrected']} of the 64-bit words that the search "
-        f"changed, stop the board at {ecc['nmi']}, and let {ecc['applied']} pass."
+        f"If the weights stayed in the chip's flash, its error-correcting bits (ECC) would help. The {count} flips lie in "
+        f"{ecc['corrected'] + ecc['nmi'] + ecc['applied']} words of 64 bits. ECC would correct {ecc['corrected']} of these words, would stop the "
+        f"board because of {ecc['nmi']}, and would let {ecc['applied']} pass. In RAM there is no ECC."
     )
     commands = "\n".join((search["command"], result["random"]["command"]))
     flips = [[i + 1, f["tensor"], f["index"], f["bit"], f["old"], f["new"]] for i, f in enumerate(result["flips"])]
@@ -193,7 +195,8 @@ def bitflip(story, result):
 
 
 def _defences(result):
-    header = ["defence", "bytes", "notices the flips", "numbers repaired", "accuracy after the flips (%)", "accuracy after repair (%)"]
+    header = ["defence", "extra memory (bytes)", "notices the flips", "weights changed by the repair", "accuracy after the flips (%)",
+              "accuracy after repair (%)"]
     rows = [
         [
             r["defence"],
@@ -205,24 +208,26 @@ def _defences(result):
         ]
         for r in result["defences"]
     ]
-    caption = f"Defences against the chosen flips, simulated; accuracies of {result['n']:,} test images"
+    caption = f"Defences against the chosen flips, simulated (explained in the next section); accuracies of {result['n']:,} test images"
     said = _recovers_nothing([(r["defence"], r["detected"], r["accuracy_repaired"] - r["accuracy_attacked"]) for r in result["defences"]])
     return html.table(caption, header, rows) + said + html.again(result["defences_command"])
 
 
 def _recovers_nothing(rows):
     """Name the defences that win no accuracy back: [(defence, whether it notices, accuracy won)]."""
-    told = [f"{name} ({'it only notices the flips' if noticed else 'it does not even notice them'})" for name, noticed, won in rows if won <= 0]
+    told = [f"{name} ({'notices the flips, repairs nothing' if noticed else 'does not notice these flips'})"
+            for name, noticed, won in rows if won <= 0]
     return html.note(f"These recover no accuracy: {'; '.join(told)}.", "skipped") if told else ""
 
 
 def defence(story, result):
     """What a running board makes of the flips, bare and defended."""
     text = (
-        f"The {result['flips']} chosen flips are made in the RAM of a running virtual board, which then classifies {result['n']} test images. "
-        "A defence is code in the firmware that checks the weights before every image. CRC-32 notices a change and refuses to answer. RADAR "
-        "sets a damaged group of weights to zero. Ranges sets a weight outside its usual range to the nearest usual value. Replicas keeps "
-        "copies of the biases and takes the majority."
+        f"A firmware that keeps its weights in RAM runs on the virtual board. The {result['flips']} chosen flips are made in that RAM; then the "
+        f"board classifies {result['n']} test images. A defence is code in the firmware that checks the weights before every image. CRC-32 notices "
+        "that an array changed, and refuses to answer. RADAR keeps two check bits for each group of 128 weights and sets a damaged group to "
+        "zero. Ranges sets a weight outside the usual range of its run of 32 to the nearest usual value. Replicas keeps two copies of the "
+        "biases and takes the majority; it does not watch the weights."
     )
     header = [
         "defence",
@@ -232,7 +237,7 @@ def defence(story, result):
         "check (ms), included",
         "right before (%)",
         "right after the flips (%)",
-        "arrays found",
+        "damaged arrays found",
         "bytes repaired",
     ]
     rows = []

@@ -7,15 +7,15 @@ from tinyvgg.report import html, svg
 def codegen(story, result):
     """Files, sizes, and the comparison with the simulation."""
     text = (
-        f"The 8-bit network is written as {len(result['files'])} files of C99, which need no library and allocate no memory. "
-        f"It has {result['constants_bytes']:,} bytes of constants, an arena of {result['arena_bytes']:,} bytes of RAM, and takes "
-        f"{result['macc']:,} multiplications an image. Compiled for this computer, the C gives exactly the bytes of the simulation for "
-        f"{result['same']:,} of {result['n']:,} test images ({result['host_ms']:.2f} ms each)."
+        f"The 8-bit network is written as {len(result['files'])} files of C99. The C needs no library. It has {result['constants_bytes']:,} "
+        f"bytes of constants (with the C's own tables) and works in an arena of {result['arena_bytes']:,} bytes of RAM. One image takes "
+        f"{result['macc']:,} MACC. Compiled for this computer, the C gave the same output bytes as the integer network in Python (the "
+        f"simulation) for {result['same']:,} of {result['n']:,} test images, in {result['host_ms']:.2f} ms an image."
     )
     rows = [[r["layer"], f"{r['bytes']:,}", f"{r['macc']:,}"] for r in result["layers"]]
     return (
         html.paragraph(text)
-        + html.table("Constants and multiplications by layer", ["layer", "constants B", "MACC"], rows)
+        + html.table("Constants and multiplications by layer", ["layer", "constants (bytes)", "MACC"], rows)
         + html.again(result["command"], result["compared_command"])
     )
 
@@ -37,7 +37,9 @@ def firmware(story, result):
     ]
     text = (
         f"Complete programs for the microcontroller STM32L4R9: the network, the code that computes it, and the code that answers over "
-        f"the serial line. The chip has {result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} of RAM."
+        f"the serial line. The chip has {result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} of RAM. The names say which "
+        "compressed network is inside, and how it was built: fast is the fastest, 512k and 256k keep within so many KiB of flash, direct has "
+        "the smallest kernels; the firmware named none is the float network."
     )
     parts = [html.paragraph(text)]
     if result["map"]:
@@ -45,14 +47,14 @@ def firmware(story, result):
         top = -(-first["flash_bytes"] // 65536) * 65536
         parts_of = [(p["name"], p["start"], p["bytes"], p["kind"]) for p in result["map"]]
         largest = max(result["map"], key=lambda p: p["bytes"])
-        told = f"The largest part is {largest['name']} with {largest['bytes']:,} bytes."
+        told = f"The largest part is {largest['name']} with {largest['bytes']:,} bytes. (A fast kernel keeps its weights in a larger form.)"
         chart = svg.strip(parts_of, top, title=f"Flash of the firmware {first['name']}", description=told)
         parts.append(
             _figures(
                 html.figure(
                     chart,
-                    f"What lies where in the flash of {first['name']}: the first {top // 1024} KiB, by address. The rest, up to "
-                    f"{result['flash_bytes'] // 1024:,} KiB, is empty. {told}",
+                    f"What lies where in the flash of the firmware {first['name']}, the fastest: the first {top // 1024} KiB, by address. The "
+                    f"rest, up to {result['flash_bytes'] // 1024:,} KiB, is empty. {told}",
                     first["command"],
                     wide=True,
                 )
@@ -78,8 +80,8 @@ def _plans(story, result):
         if row["scheme"] == first["scheme"]:
             series[row["name"]] = [(row["flash_bytes"] / 1000, row["plan"]["ms"])]
     told = (
-        f"{len(front)} best trade-offs between time, flash and RAM, from {front[0]['ms']:.0f} to {front[-1]['ms']:.0f} ms; the line "
-        "ignores RAM."
+        f"There are {len(front)} best trade-offs: plans that no other plan beats in time, flash and RAM at once. They take "
+        f"{front[0]['ms']:.0f} to {front[-1]['ms']:.0f} ms. The line joins the fastest plans for each size of flash, whatever RAM they need."
     )
     chart = svg.lines(series, title="Plans", description=told, x="flash of the whole firmware (KB)", y="ms an image, estimated")
     keys = ("cycles", "flash_bytes", "scratch_bytes")
@@ -87,8 +89,8 @@ def _plans(story, result):
     return _figures(
         html.figure(
             chart,
-            "Each layer can run as several kernels that give the same numbers. A plan chooses one for each layer, within budgets of flash and "
-            f"RAM. {told}",
+            "For each layer there are several kernels (here: pieces of code) that give the same numbers. A plan chooses one for each layer, within "
+            f"budgets of flash and RAM. Times are estimates made before building. {told}",
             first["plan"]["command"],
             wide=True,
         )
@@ -104,11 +106,12 @@ def board(story, result):
         return html.note("No firmware was built, so none was run.", "skipped")
     first = rows[0]
     text = (
-        "The virtual board runs, instruction by instruction, the same firmware that a real board would be flashed with, and is asked "
-        f"over its serial line. For {100 * first['agreement']:.0f} % of {first['n']} test images the firmware {first['name']} gives exactly the "
-        f"bytes of the simulation; {100 * first['accuracy']:.1f} % of its answers are right. Numbers of instructions are exact. Numbers "
-        "of cycles come from a model of the processor without wait states. Milliseconds include the flash and its caches; that model was fitted to "
-        f"firmware whose time was measured on real chips of this kind (error ± {first.get('ms_error') or 3:g} %)."
+        "The virtual board runs the same firmware that a real board would get, instruction by instruction. Images are sent to it over a "
+        f"simulated serial line. For {100 * first['agreement']:.0f} % of {first['n']} test images the firmware {first['name']} gives "
+        f"exactly the bytes of the simulation; {100 * first['accuracy']:.1f} % of its answers are right. Instructions are counted exactly; one instruction can do two "
+        "multiplications, and Winograd's kernels need fewer. Cycles are computed for a flash memory without delay. Milliseconds also "
+        "count the delays of the real flash; this part was fitted to programs whose time was measured on real chips of this kind "
+        f"(error ± {first.get('ms_error') or 3:g} %)."
     )
     points = [
         (r["name"], r["ms_per_image"], 100 * simulated[r["scheme"]]["accuracy"], "floats" if r["scheme"] == "none" else "integers",
@@ -134,7 +137,7 @@ def board(story, result):
         x="ms",
         number="{:,.2f}",
     )
-    header = ["firmware", "same bytes as simulated", "right", "instructions", "cycles", "ms", "ms on the serial line"]
+    header = ["firmware", "same bytes as simulated", "right", "instructions", "cycles", "ms", "also, on the serial line (ms)"]
     cells = [_measured(r) for r in rows]
     return (
         html.paragraph(text)

@@ -7,8 +7,8 @@ def train(story, result):
     """The curves of the training, or why there are none."""
     if result["trained"]:
         text = (
-            f"A network of {result['parameters']:,} parameters learns from {result['images']:,} training images. A tenth of them is "
-            "kept aside for validation: the network does not learn from these, so they show how well it does on new images."
+            f"A network of {result['parameters']:,} parameters is trained. Of {result['images']:,} training images a tenth is kept aside for "
+            "validation: the network does not learn from these, so they show how well it does on new images."
         )
     else:
         text = f"The network {result['model']} ({result['parameters']:,} parameters) was trained before and is used unchanged."
@@ -43,7 +43,7 @@ def evaluate(story, result):
     counts, classes = result["confusion"], result["classes"]
     wrong = max((counts[i][j], i, j) for i in range(len(counts)) for j in range(len(counts)) if i != j)
     most = (
-        f"Most often mistaken: {classes[wrong[1]]} for {classes[wrong[2]]} ({wrong[0]} {'time' if wrong[0] == 1 else 'times'})."
+        f"Most frequent mistake: {classes[wrong[1]]} was answered as {classes[wrong[2]]} ({wrong[0]} {'time' if wrong[0] == 1 else 'times'})."
         if wrong[0]
         else "No image is mistaken."
     )
@@ -75,7 +75,7 @@ def analyze(story, result):
     """What each level of compression would take, by both rules."""
     rows = [
         [
-            {"xcubeai": "X-CUBE-AI's", "tinyvgg": "ours"}[r["rules"]],
+            {"xcubeai": "X-CUBE-AI", "tinyvgg": "tinyvgg"}[r["rules"]],
             r["compression"],
             f"{r['parameters']:,}",
             f"{r['macc']:,}",
@@ -103,12 +103,13 @@ def analyze(story, result):
     ]
     command = first["command"]
     text = (
-        f"An estimate, before anything is built, of the memory that the network takes on the {first['board']}. The board has "
-        f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} of RAM. The rows “X-CUBE-AI's” count as ST's "
-        "tool does at its levels of compression, which compress dense layers only; the size of its runtime is an estimate. The rows “ours” count the "
-        "network in 8-bit integers, without its code."
+        f"Before anything is built: an estimate of the memory that the network takes on the {first['board']}. The board has "
+        f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} of RAM. X-CUBE-AI is a tool by ST, who makes the chip. "
+        "The rows “X-CUBE-AI” follow its rules: floats, with dense layers compressed at four levels (medium and high turn out alike). "
+        "The size of its runtime code is an estimate. The rows “tinyvgg” are for 8-bit integers (medium: dense layers at 4 bits; high: all "
+        "layers at 4 bits), without code. The two rules count parameters and MACC a little differently."
     )
-    header = ["rules", "compression", "parameters", "MACC", "weights B", "flash B", "RAM B", "fits"]
+    header = ["rules", "compression", "parameters", "MACC", "weights (bytes)", "flash (bytes)", "RAM (bytes)", "fits"]
     return (
         html.paragraph(text)
         + html.table("Flash and RAM by level of compression", header, rows)
@@ -130,8 +131,8 @@ def compress(story, result):
     best = max(rows, key=lambda r: r["accuracy"])
     small = min(rows, key=lambda r: r["constants_bytes"])
     told = (
-        f"From {max(p[1] for p in points):,.0f} KB down to {small['constants_bytes'] / 1000:,.0f} KB ({small['scheme']}, "
-        f"{100 * small['accuracy']:.1f} %); best {best['scheme']}, {100 * best['accuracy']:.1f} %."
+        f"Sizes go from {max(p[1] for p in points):,.0f} KB down to {small['constants_bytes'] / 1000:,.0f} KB (scheme {small['scheme']}, "
+        f"{100 * small['accuracy']:.1f} %). The highest accuracy is {100 * best['accuracy']:.1f} %."
     )
     chart = svg.scatter(
         points,
@@ -155,7 +156,8 @@ def compress(story, result):
     ]
     text = (
         "The network is made smaller in several ways. none, low, medium and high are X-CUBE-AI's levels; they compute with floats. "
-        "int8 computes with 8-bit integers only. sharedN does too, and stores each weight as an N-bit index into a codebook. "
+        "int8 computes with 8-bit integers only. sharedN does too, and stores each weight as an N-bit index into a list of values (a codebook); "
+        "with 8 bits that saves nothing. Constants are what stays in flash; the arena is the RAM for the layers' results. "
         f"Nothing was trained again afterwards. Accuracies are of the first {rows[0]['n']:,} test images."
     )
     return (
@@ -169,7 +171,7 @@ def compress(story, result):
                 wide=True,
             )
         )
-        + html.table("Schemes", ["scheme", "arithmetic", "constants B", "arena B", "accuracy %", "95 % interval"], cells)
+        + html.table("Schemes", ["scheme", "arithmetic", "constants (bytes)", "arena (bytes)", "accuracy (%)", "95 % interval"], cells)
     )
 
 
