@@ -59,8 +59,9 @@ def test_boards_are_a_list(capsys):
 def test_every_key_of_every_row_is_described(verb):
     def parts(part):
         yield part
-        for inner in (*part.get("properties", {}).values(), part.get("items", {}), part.get("additionalProperties") or {}):
-            yield from parts(inner)
+        for inner in (*part.get("properties", {}).values(), part.get("items"), part.get("additionalProperties")):
+            if inner:
+                yield from parts(inner)
     for part in parts(schema()["$defs"][verb]):
         kinds = part.get("type", [])
         if "object" in kinds:

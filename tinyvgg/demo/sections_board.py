@@ -108,8 +108,9 @@ def board(story, result):
     text = (
         "The virtual board runs the same firmware that a real board would get, instruction by instruction. Images are sent to it over a "
         f"simulated serial line. For {100 * first['agreement']:.0f} % of {first['n']} test images the firmware {first['name']} gives "
-        f"exactly the bytes of the simulation; {100 * first['accuracy']:.1f} % of its answers are right. Instructions are counted exactly; one instruction can do two "
-        "multiplications, and Winograd's kernels need fewer. Cycles are computed for a flash memory without delay. Milliseconds also "
+        f"exactly the bytes of the simulation; {100 * first['accuracy']:.1f} % of its answers are right. "
+        "Instructions are counted exactly; one instruction can do two multiplications, and Winograd's kernels need "
+        "fewer. Cycles are computed for a flash memory without delay. Milliseconds also "
         "count the delays of the real flash; this part was fitted to programs whose time was measured on real chips of this kind "
         f"(error ± {first.get('ms_error') or 3:g} %)."
     )
