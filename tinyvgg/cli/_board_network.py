@@ -18,10 +18,10 @@ def _add_port(parser, *, build=False):
                         help="ours, the student project's, or ST's (stm: X-CUBE-AI's validation firmware, and ours); auto: ours, else "
                         "the student's (default)")
     parser.add_argument("--baud", type=int, default=115200, help="rate to work at (default 115200)")
-    parser.add_argument("--timed", action="store_true", help="a virtual board keeps the baud rate's time")
+    parser.add_argument("--timed", action="store_true", help="a virtual board sends at the speed of the baud rate")
     add_virtual_options(parser)
     parser.add_argument("--model", metavar="FILE.tvq",
-                        help="what the board should answer: the .tvq beside its image, or the one it was built from (default: the one "
+                        help="compare answers with this: the .tvq beside its firmware, or the one it was built from (default: the one "
                         "beside a virtual: ELF)")
     add_data(parser, "the data that the model beside the ELF was made for")
 
@@ -72,7 +72,7 @@ def _add_evaluate(add_parser):
     _add_port(evaluate, build=True)
     evaluate.add_argument("-n", type=int, default=1000, metavar="N", help="images (default 1000)")
     evaluate.add_argument("--out", metavar="DIR",
-                          help="folder for the answers as they come; a second run goes on where this one stopped")
+                          help="folder for the answers; after a stop the same command continues")
     evaluate.add_argument("--figure", metavar="FILE", help="draw the confusion matrix (.png, .svg, .pdf; extra plot)")
     add_common(evaluate)
     evaluate.set_defaults(work=_evaluate)
@@ -150,7 +150,7 @@ def _add_profile(add_parser):
     _add_port(profile)
     profile.add_argument("-n", type=int, default=3, metavar="N", help="images (default 3)")
     profile.add_argument("--beside", metavar="ELF",
-                         help="the image that the board runs: the modelled cycles of each layer beside the board's")
+                         help="the firmware that the board runs: compare each layer's modelled cycles with the board's")
     add_common(profile)
     profile.set_defaults(work=_profile)
 

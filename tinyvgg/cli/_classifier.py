@@ -13,7 +13,7 @@ def add_model(parser, *, board=False):
     kinds = "folder of a run, zoo entry, or URL of a board (virtual:X.elf)" if board else "folder of a run, or zoo entry"
     model = parser.add_argument("model", metavar="MODEL", help=f"model file (.h5, .keras, .tvq, .npz), {kinds}")
     parser.add_argument("--input-range", metavar="LO,HI",
-                        help="range of the images that the model takes, where its file does not say (default: what its first "
+                        help="range of the images that the model takes, if its file does not say it (default: what its first "
                              "Rescaling or Normalization maps from, else 0,1)")
     return model
 

@@ -1,14 +1,14 @@
-"""What a model costs on a board: parameters, MACC, flash and RAM per layer, and what would help
+"""Estimate what a model costs on a board: parameters, MACC, flash and RAM per layer, and what would help
 
 MODEL is a file of Keras (only its configuration is read), another model file, the folder of a run, a zoo entry, or the name of an
 architecture (light, base, notebook, resnet8). `--rules xcubeai` counts as ST's X-CUBE-AI does, to the byte where its reports
-show the rule; what its runtime adds is a measured constant, marked as an estimate. `--rules tinyvgg` counts parameters as
-Keras does, MACC as multiplications of weights, and the bytes of the integer graph; there `none` and `low` are 8 bits a weight,
-`medium` 4 bits in dense layers, `high` 4 bits everywhere. It says whether the model fits, and the three changes that would
-help most.
+show the rule. The size of its runtime is a measured constant, marked as an estimate. `--rules tinyvgg` counts parameters as
+Keras does, MACC as multiplications of weights, and the bytes of the integer graph: `none` and `low` have 8 bits a weight,
+`medium` 4 bits in dense layers, `high` 4 bits everywhere. The output says whether the model fits, and which three changes
+would help most.
 
-An integer model (.tvq, .tflite) is taken as it is: its constants and its arena, and whether they fit. With --rules xcubeai a .tflite of
-integers is counted as ST's tool counts that file.
+Of an integer model (.tvq, .tflite) the bytes of constants and arena are printed, and whether they fit. With --rules xcubeai a .tflite
+of integers is counted as ST's tool counts that file.
 
 example: tinyvgg analyze base.h5 --board stm32l4r9i-disco --rules xcubeai --compression high
          tinyvgg analyze light --rules tinyvgg --figure layers.png
@@ -33,8 +33,8 @@ def add_arguments(parser):
     parser.add_argument("model", nargs="?", metavar="MODEL",
                         help="model file, folder of a run, zoo entry, or an architecture's name")
     parser.add_argument("--board", default="stm32l4r9i-disco", help="name of a board, a .toml file that describes one, or a folder with a board.toml")
-    parser.add_argument("--boards", action="store_true", help="list the boards that are known")
-    parser.add_argument("--rules", choices=RULES, help="whose counts (default xcubeai; of integers tinyvgg)")
+    parser.add_argument("--boards", action="store_true", help="list the known boards")
+    parser.add_argument("--rules", choices=RULES, help="whose rules of counting (default xcubeai; for integer models tinyvgg)")
     parser.add_argument("--compression", choices=COMPRESSIONS, default="none", help="level of compression (default none)")
     parser.add_argument("--figure", metavar="FILE", help="write bars of bytes and MACC per layer (.png, .svg, .pdf)")
     add_common(parser)

@@ -1,18 +1,18 @@
-"""Attack a classifier and report what is left of its accuracy
+"""Attack a classifier and report its accuracy under attack
 
-NAME: noise, fgsm, pgd, mifgsm, apgd, apgd_t, fab, square, deepfool, cw, fmn, hopskipjump, rays, or ladder (the strongest
-together: --version standard, plus and rand are AutoAttack's sequences, rand for a model that is random), list (what there is
-and what each needs), or one of these studies of --attack (default pgd):
+NAME: noise, fgsm, pgd, mifgsm, apgd, apgd_t, fab, square, deepfool, cw, fmn, hopskipjump, rays, or ladder (several strong
+attacks in turn: --version standard, plus and rand are AutoAttack's sequences, rand is for a model with random answers), or list
+(all attacks and what each needs), or one of these studies, which use --attack (default pgd):
   curve      robust accuracy for each radius in --eps 0,1/255,2/255,...
-  transfer   the images against other models too: --victims OTHER.h5,THIRD.h5
-  matrix     from each class to each other
-  steps      step length by number of steps
-  deployed   float network, integers, codebooks, board: images of MODEL on each of --victims, its own gradients, and by queries
-  presets    the student notebook's settings beside corrected ones
+  transfer   the attacked images shown to other models: --victims OTHER.h5,THIRD.h5
+  matrix     how often images of each class can be turned into each other class
+  steps      step lengths and numbers of steps
+  deployed   float network, integers, codebooks, board: images made against MODEL, attacks by own gradients, attacks by queries
+  presets    the student notebook's settings, and the same corrected
 eps and step are in the unit of the model's images (for most 0..1, where 8/255 is eight grey levels). With --out, images, result
-and figures are kept there, the same command goes on after a stop, and `tinyvgg evaluate OTHER --data RUN` shows the images to
-another model. In an integer model (.tvq) the way back takes each rounding for the identity (--gradients straight-through);
-without that, and for a board, there are no gradients: square needs only scores, hopskipjump and rays only labels.
+and figures are kept there; after a stop the same command continues. `tinyvgg evaluate OTHER --data RUN` shows the images to
+another model. An integer model (.tvq) rounds, so it has no gradient; --gradients straight-through computes one as if nothing
+were rounded. Without that, and for a board, use square, which needs only scores, or hopskipjump and rays, which need only labels.
 
     tinyvgg attack pgd runs/first --data shapes --eps 8/255 --step 2/255 --steps 40 -n 1000 --out runs/pgd
     tinyvgg attack ladder light_cifar10 --data cifar10 --eps 8/255 -n 1000 --json

@@ -1,15 +1,15 @@
-"""Flip bits of a model's weights and report what is left of its accuracy
+"""Flip bits of a model's weights and report its accuracy afterwards
 
   random   N bits at random, for each N in --flips 1,10,100 and several seeds: the baseline
-  search   the bits that hurt most, one after another (progressive bit search, BFA), on 128 training images; accuracy on test ones
-  map      what one flip costs, array by array and bit by bit
-  apply    a plan of `search` to a model (accuracy), and with --patch to a copy of its file
+  search   find the bits that hurt most, one after another (progressive bit search, BFA), with 128 training images
+  map      the cost of one flip, for each array and bit
+  apply    make the flips of a search in a model, and with --patch in a copy of its file
 MODEL is a model, the .elf of its firmware (with the .tvq beside it, or --tvq) or a board's port (virtual:X.elf, or /dev/ttyACM0
-with --elf X.elf). An image's flips have addresses and are tried on it: the .elf is patched and run on a virtual board, a board's
-memory is changed while it runs and changed back, and --board-images test images are compared with the simulation.
---memory says what the bits lie in: file (the .h5, .tvq or .tflite itself), sram (the constants of the C, uncorrected), flash_ecc (three
-flips of one 64-bit word at a time, fewer are corrected or stop the board), laser_set (only 0 -> 1). A float network has one form,
-its .h5. With --out, plan and rows are kept there, and the same command goes on after a stop.
+with --elf X.elf). Flips in firmware are really made: the .elf is patched and run on a virtual board, or a running board's memory
+is changed and changed back; --board-images test images are compared with the simulation.
+--memory says where the bits are: file (the .h5, .tvq or .tflite itself), sram (the constants of the C, without correction), flash_ecc
+(three flips of one 64-bit word at a time; fewer are corrected or stop the board), laser_set (only 0 -> 1). A float network has only
+its .h5. With --out, plan and rows are kept there; after a stop the same command continues.
 
     tinyvgg bitflip search light.tvq --data cifar10 --flips 20 --out runs/bfa
     tinyvgg bitflip search light.tvq --goal stealthy --source 3 --target 5 --data cifar10
@@ -60,8 +60,8 @@ def add_arguments(parser):
                         help="weights (default), codebook, index, bias, requantisation, batchnorm, all, or arrays")
     parser.add_argument("--bits", metavar="A,B", help="only these bits of each number, as 0,1,2,3,4,5,6")
     parser.add_argument("--goal", choices=GOALS, help="what a search wants (default any: as many errors as it can)")
-    parser.add_argument("--target", type=int, metavar="CLASS", help="of the other goals: the class that images shall become")
-    parser.add_argument("--source", type=int, metavar="CLASS", help="the class whose images shall become it")
+    parser.add_argument("--target", type=int, metavar="CLASS", help="for the other goals: the class that images should get")
+    parser.add_argument("--source", type=int, metavar="CLASS", help="the class whose images should get --target")
     parser.add_argument("--images", type=int, metavar="N", help="images of a search or map (default 128)")
     parser.add_argument("--trials", metavar="N", help="bits of each array tried at each step, or all (default 3)")
     parser.add_argument("--floor", type=float, metavar="SHARE", help="a search stops at this accuracy on its images")

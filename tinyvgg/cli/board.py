@@ -3,7 +3,7 @@
     tinyvgg board demo                                          builds the demonstration firmware, runs it on a virtual board
     tinyvgg board run build/cifar10.elf --port socket://localhost:4404    serves a virtual board to other programs
     tinyvgg board run build/cifar10.elf --port pty              the same as a serial port (Linux, macOS)
-    tinyvgg board run theirs.bin --board nucleo-l4r5zi          the same with firmware of others (.bin, .hex, --lenient for .elf)
+    tinyvgg board run theirs.bin --board nucleo-l4r5zi          other firmware (.bin, .hex, --lenient for .elf)
     tinyvgg board info --port /dev/ttyACM0                      which firmware answers, in which protocol
     tinyvgg board evaluate --port virtual:build/light.elf --data cifar10 -n 1000 --out runs/board
     tinyvgg board evaluate --build light.h5 --data cifar10 -n 1000        builds the firmware first (int8), on a virtual board
@@ -31,7 +31,7 @@ def _add_demo(add_parser):
     demo = add_parser("demo", help="build the demonstration firmware and talk to it")
     demo.add_argument("--out", default="runs/board-demo", help="folder for the image (default runs/board-demo)")
     demo.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"), help="default: zig, else arm-none-eabi-gcc")
-    demo.add_argument("--port", help="a board that holds the demonstration (default: a virtual one)")
+    demo.add_argument("--port", help="a board with the demonstration firmware (default: a virtual one)")
     demo.add_argument("-n", type=int, default=8, help="images (default 8)")
     add_common(demo)
     demo.set_defaults(work=_demo)

@@ -1,6 +1,7 @@
 """Write a model as self-contained C99: a folder to compile anywhere
 
-No malloc, no stdio; the caller gives the arena. Integer models (.tvq) give the bytes of their simulation.
+The C uses no malloc and no stdio; the caller provides the arena (RAM for results). Integer models (.tvq) give the bytes of their
+simulation.
 
     tinyvgg codegen light.tvq --out out/light
     tinyvgg codegen light.tvq --plan direct --out out/small     the smallest kernels, not the fastest that fit the board

@@ -1,9 +1,9 @@
 """Write a Keras file that the other version opens too, from a Keras file or a float .tflite
 
 OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description, a zoo
-entry, or a .tflite of floats; or OUT ends in .tflite, and IN is an int8 model (.tvq), whose logits keep 16 bits, or get 8 with
---logits 8. Says what it changed. With --for x-cube-ai, OUT is what ST's tool of version 10 and below reads; --data and
---validation also write the two arrays that its "Validation inputs" and "Validation outputs" want.
+entry, or a .tflite of floats. Or OUT ends in .tflite, and IN is an int8 model (.tvq); its logits keep 16 bits, or get 8 with
+--logits 8. The changes are printed. With --for x-cube-ai, OUT can be read by ST's tool up to version 10; --data and --validation
+also write the two arrays for its "Validation inputs" and "Validation outputs".
 
     tinyvgg convert keras2.h5 both.h5
     tinyvgg convert model.tflite model.h5

@@ -1,11 +1,11 @@
-"""Set what X-CUBE-AI wrote beside a model: where they differ, and why
+"""Compare what X-CUBE-AI wrote with a model: where they differ, and why
 
 REPORT is a text report, a console log of STM32CubeMX, one of the JSON files, or the folder that holds them; the generated C and
 network_val_io.npz in the same folder are compared too. MODEL is the .h5 or .tflite that X-CUBE-AI was given, the folder of a run, a zoo
-entry, or the name of an architecture of this library; without it the report is checked by its own figures: its sums, each row by
+entry, or the name of an architecture of this library. Without it the report is checked against itself: its sums, each row by
 its shape and parameters, each layer of the C code by its tensors.
-They differ only where that is proved; what no rule explains is listed as not rebuilt, with the reason.
-Exit code 1 when something disagrees or nothing could be compared; estimates (activations, the runtime's size) do not decide.
+Only certain differences are called so; what no rule explains is listed as not rebuilt, with the reason.
+Exit code 1 means that something differs or that nothing could be compared. Estimates (activations, the runtime's size) do not count.
 
 example: tinyvgg crosscheck network_generate_report.txt --model model.h5 --html crosscheck.html
          tinyvgg crosscheck X-CUBE-AI/App --model model.h5

@@ -1,16 +1,17 @@
-"""Tell the whole story in one command, and write it to a page: training, compression, C, board, attacks, bit flips
+"""Run everything once and write a report: training, compression, C, board, attacks, bit flips
 
-Trains a small network on generated images (where CIFAR-10 is found or named: takes the zoo's), measures it, compresses it at
-every level, writes C, builds firmware, runs it on a virtual board over its serial line, attacks floats, integers and board, flips
-bits, and writes DIR/report.html, one page without network: figures, tables, seeds, versions, and the command that repeats each.
-The same command goes on after a stop; --resume takes the settings that DIR began with. What an extra lacks is skipped and said.
+Trains a small network on generated images (if CIFAR-10 is found or named: takes a network of the zoo), measures it, compresses it at
+every level, writes C, builds firmware, runs it on a virtual board over its serial line, attacks floats, integers and board, and flips
+bits. DIR/report.html is one page that loads nothing: charts, tables, seeds, versions, and the command that repeats each.
+After a stop the same command continues; --resume takes the settings that DIR began with. Stages whose extra is not installed are
+skipped, and the page says so.
 
     tinyvgg demo --out demo
     tinyvgg demo --data cifar10 --out runs/cifar
     tinyvgg demo --model light_cifar10_nfgsm --data cifar10 --out runs/robust
     tinyvgg demo --resume --out demo
-    tinyvgg demo --stage attack --out demo              that stage alone, with what it needs
-    tinyvgg demo --resume --again --stage attack --out demo    the same anew, though it is done
+    tinyvgg demo --stage attack --out demo              only that stage and what it needs
+    tinyvgg demo --resume --again --stage attack --out demo    run that stage again
 """
 
 from tinyvgg.cli._common import add_common, print_result
@@ -23,16 +24,16 @@ def add_arguments(parser):
     parser.add_argument(
         "--data", metavar="DATA", help="cifar10, shapes, folder, archive or X.npy,Y.npy (default cifar10, else shapes)"
     )
-    parser.add_argument("--model", metavar="MODEL", help="tell the story of this network: a file or a zoo entry")
+    parser.add_argument("--model", metavar="MODEL", help="use this network: a file or a zoo entry")
     parser.add_argument("--out", default="runs/demo", metavar="DIR", help="folder to write (default runs/demo)")
     parser.add_argument(
         "--stage",
         metavar="A,B",
         help=f"only these and what they need: {', '.join(STAGES)}",
     )
-    parser.add_argument("--quick", action="store_true", help="a few images and steps: shows that everything works, no more")
-    parser.add_argument("--resume", action="store_true", help="go on with the story in --out, with its settings")
-    parser.add_argument("--again", action="store_true", help="do these stages anew, also where they are done")
+    parser.add_argument("--quick", action="store_true", help="a few images and steps: only shows that everything works")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out, with its settings")
+    parser.add_argument("--again", action="store_true", help="run stages again, even if they are done")
     add_common(parser)
 
 

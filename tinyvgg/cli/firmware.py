@@ -1,8 +1,8 @@
-"""Make a model a board's firmware: plan its kernels, build an image, flash it, or export C for an application of your own
+"""Turn a model into a board's firmware: plan its kernels, build it, flash it, or export C for your own application
 
     tinyvgg firmware plan light.tvq --flash 640K --out plan      a kernel for each layer: plan/plan.json, plan/plan.png
     tinyvgg firmware build light.tvq --plan plan/plan.json       build/light.elf .bin .hex .map, and build/light.tvq
-    tinyvgg firmware build light.tvq --out build                 the fastest plan that leaves a tenth of the board to spare
+    tinyvgg firmware build light.tvq --out build                 the fastest plan that leaves a tenth of the board free
     tinyvgg firmware build light.tvq --protocol mlperf           answers MLPerf Tiny's runner instead of tinyvgg board
     tinyvgg firmware flash build/light.elf                       with STM32CubeProgrammer, OpenOCD, st-flash or pyOCD
     tinyvgg firmware export light.tvq --name cifar10 --out out   for CubeIDE and CMake, with X-CUBE-AI's client calls

@@ -1,9 +1,9 @@
-"""Look inside a network: each layer's maps, floats beside integers, a clean image beside an attacked one
+"""Look inside a network: each layer's maps, floats and integers, a clean image and an attacked one
 
-MODEL is a trained network, or a compressed one (.tvq), which is its own integers. A trained network is set beside --against
-FILE.tvq, or beside what `compress --scheme` would make of it (default int8; none: floats alone). Numbers of each layer: its
-range, the signal-to-noise ratio of the integers in dB, the distance that the attack made. The attack is made on the floats (of a
-.tvq on its integers, straight through their rounding), and both sides see the same images.
+MODEL is a trained network or a compressed one (.tvq). A trained network is compared with --against FILE.tvq, or with the integers
+that `compress --scheme` would make of it (default int8; none: floats alone). For each layer it prints the range, the signal-to-noise
+ratio of the integers in dB, and how far the attack moves the result. The attack uses the floats (for a .tvq its integers, with
+gradients as if nothing were rounded); floats and integers see the same images.
 
     tinyvgg look light_cifar10 --image 3 --data cifar10 --out look.png
     tinyvgg look runs/first --data shapes --scheme shared4 --attack none --out look.png
@@ -24,7 +24,7 @@ def add_arguments(parser):
     add_model(parser)
     parser.add_argument("--image", type=int, default=0, metavar="N", help="which test image, from 0 (default 0)")
     add_data(parser)
-    parser.add_argument("--against", metavar="FILE.tvq", help="the integer model to set beside the floats")
+    parser.add_argument("--against", metavar="FILE.tvq", help="the integer model to compare with the floats")
     parser.add_argument("--scheme", metavar="SCHEME", help="or the scheme to make one by (default int8; none: floats alone)")
     parser.add_argument("--attack", default="pgd", metavar="NAME", help="an attack of `tinyvgg attack`, or none (default pgd)")
     parser.add_argument("--eps", metavar="E", help="its radius (default 8/255 of the range of the model's images)")

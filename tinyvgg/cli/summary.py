@@ -1,7 +1,7 @@
 """Show a model's layers, output shapes, parameters and MACC
 
-Opens every Keras file (.h5, .keras, .weights.h5 of Keras 2 and 3) and says where the engine lacks a layer; also .npz, .tvq (the
-ops of its graph) and runs.
+Opens every Keras file (.h5, .keras, .weights.h5 of Keras 2 and 3) and says which layers tinyvgg lacks. Also opens .npz, .tvq
+(the ops of its graph) and runs.
 
     tinyvgg summary light.h5
     tinyvgg summary runs/first --json

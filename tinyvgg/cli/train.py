@@ -1,8 +1,8 @@
 """Train a network and keep the run in a folder
 
 RUN holds the model, history.csv, config.json (seed, versions, SHA-256 of the data), the curves as a figure, and a checkpoint of
-the last whole epoch: a run that was stopped, by Ctrl-C or by force, goes on with `tinyvgg train --resume --out RUN`, and ends in
-the same bytes as one that was not.
+the last complete epoch. After a stop, by Ctrl-C or by force, `tinyvgg train --resume --out RUN` continues; the result has the same
+bytes as without a stop.
 
     tinyvgg train --arch light --data shapes --epochs 3 --out runs/first
     tinyvgg train --arch light --data cifar10 --epochs 30 --schedule cosine --warmup 1 --augment flip,shift4 --out runs/light
@@ -20,7 +20,7 @@ from tinyvgg.cli._common import add_common, note, print_result
 def add_arguments(parser):
     add = parser.add_argument
     add("--out", required=True, metavar="RUN", help="folder of the run")
-    add("--resume", action="store_true", help="go on with the run in --out, with its settings; a finished one goes on with more --epochs")
+    add("--resume", action="store_true", help="continue the run in --out, with its settings; a finished one continues with more --epochs")
     add("--arch", type=_architecture, metavar="ARCH", help="light (default), base, notebook, resnet8, teacher, each for the images' shape; or a "
         "file: a Keras configuration (model.to_json()), .keras or .h5, or a Python file with a function model()")
     add_data(parser, "cifar10, else shapes")
