@@ -137,5 +137,5 @@ def test_an_axis_spans_something():
 def test_a_defence_that_wins_nothing_back_is_named():
     from tinyvgg.demo.sections_attacks import _recovers_nothing
     said = _recovers_nothing([("crc", True, 0.0), ("radar", True, 0.2), ("replicas", False, 0.0)])
-    assert "crc (it only notices the flips)" in said and "replicas (it does not even notice them)" in said and "radar" not in said
+    assert "crc (notices the flips, repairs nothing)" in said and "replicas (does not notice these flips)" in said and "radar" not in said
     assert _recovers_nothing([("radar", True, 0.2)]) == ""
