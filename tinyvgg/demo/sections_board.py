@@ -105,15 +105,7 @@ def board(story, result):
     if not rows:
         return html.note("No firmware was built, so none was run.", "skipped")
     first = rows[0]
-    text = (
-        "The virtual board runs the same firmware that a real board would get, instruction by instruction. Images are sent to it over a "
-        f"simulated serial line. For {100 * first['agreement']:.0f} % of {first['n']} test images the firmware {first['name']} gives "
-        f"exactly the bytes of the simulation; {100 * first['accuracy']:.1f} % of its answers are right. "
-        "Instructions are counted exactly; one instruction can do two multiplications, and Winograd's kernels need "
-        "fewer. Cycles are computed for a flash memory without delay. Milliseconds also "
-        "count the delays of the real flash; this part was fitted to programs whose time was measured on real chips of this kind "
-        f"(error ± {first.get('ms_error') or 3:g} %)."
-    )
+    text = _explained(first)
     points = [
         (r["name"], r["ms_per_image"], 100 * simulated[r["scheme"]]["accuracy"], "floats" if r["scheme"] == "none" else "integers",
          *(100 * v for v in simulated[r["scheme"]]["interval"]))
@@ -157,6 +149,19 @@ def board(story, result):
             cells,
         )
         + html.again(*(r["command"] for r in rows))
+    )
+
+
+def _explained(first):
+    """What was run, and what its numbers mean."""
+    return (
+        "The virtual board runs the same firmware that a real board would get, instruction by instruction. Images are sent to it over a "
+        f"simulated serial line. For {100 * first['agreement']:.0f} % of {first['n']} test images the firmware {first['name']} gives "
+        f"exactly the bytes of the simulation; {100 * first['accuracy']:.1f} % of its answers are right. "
+        "Instructions are counted exactly; one instruction can do two multiplications, and Winograd's kernels need "
+        "fewer. Cycles are computed for a flash memory without delay. Milliseconds also "
+        "count the delays of the real flash; this part was fitted to programs whose time was measured on real chips of this kind "
+        f"(error ± {first.get('ms_error') or 3:g} %)."
     )
 
 
