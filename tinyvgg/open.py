@@ -19,11 +19,12 @@ from tinyvgg.images import check_range
 ZOO = "zoo:"
 
 
-def open_model(spec, *, input_range=None, board=True):
+def open_model(spec, *, input_range=None, board=True, flash_model=None):
     """Return the classifier that `spec` names (a classifier is returned as it is), with `made_for` where its data is known.
 
     input_range: (low, high) or "LO,HI" of the images, in place of what a file says. board=False refuses boards, whose lines would
-    have to be closed. Raises OptionError for what names nothing, or several things at once; FormatError for a damaged file.
+    have to be closed. flash_model: of a virtual board, see Machine.
+    Raises OptionError for what names nothing, or several things at once; FormatError for a damaged file.
     """
     if any(callable(getattr(spec, name, None)) for name in ANSWERS):
         return spec
@@ -33,7 +34,7 @@ def open_model(spec, *, input_range=None, board=True):
             raise OptionError(f"{spec} is a board; expected a model file, the folder of a run or a zoo entry")
         if input_range is not None:
             raise OptionError(f"{spec} is a board, which states its own input range", "the same without --input-range")
-        return _board(place)
+        return _board(place, flash_model)
     model = _from_zoo(place) if kind == "zoo" else _from_file(place)
     if input_range is not None:
         if hasattr(model, "graph"):
@@ -43,9 +44,9 @@ def open_model(spec, *, input_range=None, board=True):
 
 
 @contextmanager
-def opened(spec, input_range=None):
+def opened(spec, input_range=None, flash_model=None):
     """The classifier that `spec` names, which may be a board; its line is closed at the end."""
-    classifier = open_model(spec, input_range=input_range)
+    classifier = open_model(spec, input_range=input_range, flash_model=flash_model)
     try:
         yield classifier
     finally:
@@ -138,12 +139,12 @@ def _of_run(folder):
         return None
 
 
-def _board(url):
+def _board(url, flash_model=None):
     """The board at `url`; one that speaks the student protocol has scores alone."""
     from tinyvgg.attacks import as_classifier
     from tinyvgg.board import Board
     from tinyvgg.board.evaluator import image_sha256, model_beside
-    board = Board(url)
+    board = Board(url, **({} if flash_model is None or not url.startswith("virtual:") else {"flash_model": flash_model}))
     try:
         beside = model_beside(url)
     except TinyVGGError:                        # what lies beside an image need not be whole for the image to run

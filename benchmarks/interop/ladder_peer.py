@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from attack_strength import Both, peers
+from small_network import Halved, small
 
 from tinyvgg import attacks, data, zoo
 from tinyvgg.report.record import KeptRows, sha256_arrays, versions, write_json
@@ -46,31 +47,6 @@ def main():
         print(rows[-1], flush=True)
         write_json(a.out, {"command": f"python benchmarks/interop/ladder_peer.py --model {a.model} --data {a.data} -n {a.n} --work {a.work}",
                            **told, "seed": 0, "versions": {**versions(), **peers()}, "rows": rows})
-
-
-class Halved:
-    """A data set whose images are half as wide and high."""
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-
-    def part(self, part, n):
-        x, y = self.dataset.part(part, n)
-        n, height, width, channels = x.shape
-        whole = np.asarray(x).reshape(n, height // 2, 2, width // 2, 2, channels).astype(np.float64)
-        return np.floor(whole.mean(axis=(2, 4)) + 0.5).astype(np.uint8), y
-
-
-def small(dataset):
-    """A network of two convolutions, trained for some epochs on 10,000 images."""
-    from tinyvgg import nn
-    from tinyvgg.nn import layers as L
-    model = nn.Sequential([L.InputLayer((16, 16, 3)), L.Conv2D(8, 3, padding="same", activation="relu"),
-                           L.Conv2D(16, 3, strides=2, padding="same", activation="relu"), L.Flatten(), L.Dense(32, activation="relu"),
-                           L.Dense(10, activation="softmax")], seed=1, name="small")
-    x, y = dataset.part("train", 10_000)
-    model.fit(x.astype(np.float32) / np.float32(255), y, epochs=6, batch_size=64, quiet=True, seed=1)
-    return model
 
 
 class Noisy(torch.nn.Module):

@@ -103,6 +103,7 @@ def test_the_command_line(toy, tmp_path, capsys):
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["transferred"] == row["white_box"] for row in rows] == [True, True] and rows[0]["by_queries"] == rows[1]["by_queries"]
     for extra, words in ((["pgd", *common, "--precision", "labels"], "has no gradients"),
+                         (["pgd", *common, "--flash-model", "none"], "--flash-model belongs to a virtual board"),
                          (["ladder", *common, "--minutes", "3"], "--minutes belongs to one attack"),
                          (["deployed", *common], "--victims"), (["rays", *common, "--minutes", "-1"], "minutes is -1")):
         assert main(["attack", *extra]) == 2

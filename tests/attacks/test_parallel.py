@@ -103,6 +103,27 @@ def test_a_dask_cluster_gives_the_same_rows(toy, tmp_path):
         pass
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_a_cluster_of_processes_gives_the_same_rows_and_loses_nothing_with_a_worker(toy, tmp_path):
+    """One worker kills itself in the middle; then a curve is attacked while another process kills one."""
+    distributed = pytest.importorskip("distributed", reason="extra dist")
+    model, x, y = toy
+    tasks = [(0.01, ""), (0.02, str(tmp_path / "dead")), (0.03, ""), (0.04, "")]
+    settings = {"eps": [0, 0.01, 0.02, 0.03, 0.3], "steps": 20, "restarts": 10}
+    alone = attacks.eps_curve(model, x, y, **settings)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster, \
+            workers_of(dask=cluster.scheduler_address) as place:
+        assert dict(place.each(slow, 1, tasks)) == {i: 1 + task[0] for i, task in enumerate(tasks)} and (tmp_path / "dead").exists()
+        place.client.wait_for_workers(2, timeout=60)
+        victim = next(iter(place.client.run(os.getpid).values()))
+        kill = threading.Timer(0.2, os.kill, (victim, signal.SIGKILL))
+        kill.start()
+        rows = attacks.eps_curve(model, x, y, executor=place, **settings)
+        assert not kill.is_alive() and victim not in place.client.run(os.getpid).values(), "it was killed before the rows were there"
+        assert told(rows) == told(alone)
+
+
 def test_searches_from_seeds_side_by_side_and_after_a_stop(tmp_path):
     """Bit-flip campaigns: the same rows from one process, from two, and from a folder that was left in the middle."""
     from tests.faults.conftest import tiny_network

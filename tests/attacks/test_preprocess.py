@@ -123,3 +123,20 @@ def test_a_model_of_keras(toy):
 def test_what_is_no_model_of_keras():
     with pytest.raises(TinyVGGError, match="from_keras was given a int"):
         attacks.from_keras(3)
+
+
+def test_random_resizing_is_linear_in_each_draw_and_back_is_its_transpose(toy):
+    draws, step = np.random.default_rng(0), attacks.random_resize(5)
+    x, dy = draws.random((20, 8, 10, 3)), draws.random((20, 8, 10, 3))
+    z, back = step(x, np.random.default_rng(1))
+    again, _ = step(2 * x, np.random.default_rng(1))
+    assert z.shape == x.shape and np.vdot(dy, z) == pytest.approx(np.vdot(back(dy), x))
+    np.testing.assert_allclose(again, 2 * z)
+    heights = {int(image.any(axis=(1, 2)).sum()) for image in z}
+    assert heights == {5, 6, 7, 8} and {int(image.any(axis=(0, 2)).sum()) for image in z} <= {6, 8, 9, 10}
+    model = toy[0]
+    assert attacks.pgd(attacks.defended(model, step), toy[1][:2], toy[2][:2], eps=0.01, steps=1).model_identity is not None
+    with pytest.raises(ShapeError, match="expected .N, H, W, C., 9 or more high"):
+        attacks.random_resize(9)(x, draws)
+    with pytest.raises(OptionError, match="smallest is 0"):
+        attacks.random_resize(0)

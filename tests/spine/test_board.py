@@ -7,12 +7,14 @@ import pytest
 
 from tests.quant.networks import randomise
 from tinyvgg import models
+from tinyvgg.__main__ import main
 from tinyvgg.board import Board
 from tinyvgg.board.evaluator import evaluate_board, model_beside, profile_board
 from tinyvgg.board.validate import metrics, validate_board
 from tinyvgg.codegen import HostModel
 from tinyvgg.errors import BuildError, LinkError, OptionError
 from tinyvgg.firmware.network import build_network
+from tinyvgg.open import opened
 from tinyvgg.quant import load_tvq, quantize
 from tinyvgg.quant.schemes import compress
 
@@ -31,6 +33,25 @@ def test_light(light, images, tmp_path):
         assert np.array_equal(answers.raw, expected[:2])
         assert np.array_equal(board.logits(images[:1]), q.logits(images[:1]))
         assert answers.cycles.max() <= 60_000_000
+
+
+def test_an_attack_may_ask_a_board_without_wait_states(mini, url, images, tmp_path, capsys):
+    """The answers are the same; --out keeps them, and a transfer asks each image once."""
+    mini[0].save(tmp_path / "mini.npz")
+    np.save(tmp_path / "x.npy", images[:8])
+    np.save(tmp_path / "y.npy", mini[1].labels(images[:8]))
+    words = ["attack", "transfer", str(tmp_path / "mini.npz"), "--victims", url, "--data", f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}",
+             "--eps", "8/255", "--steps", "2", "--out", str(tmp_path / "run"), "--json", "--quiet"]
+    shown = []
+    for more in ([], ["--flash-model", "calibrated", "--out", str(tmp_path / "again")]):
+        assert main([*words, *more]) == 0
+        shown.append(json.loads(capsys.readouterr().out)["rows"])
+    assert shown[0] == shown[1] and shown[0][1]["victim"] == url
+    asked = [len((tmp_path / name / "answers-0.jsonl").read_text().splitlines()) - 1 for name in ("run", "again")]
+    assert asked[0] == asked[1] and 2 <= asked[0] <= 6                   # two test images, before and after
+    with opened(url, None, "none") as fast, opened(url) as slow:
+        assert fast.link.machine.flash_model is None and slow.link.machine.flash_model is not None
+        assert np.array_equal(fast.logits(images[:2]), slow.logits(images[:2]))
 
 
 @pytest.mark.parametrize("wire", ["uint8", "int8", "float32"])

@@ -19,7 +19,7 @@ from tinyvgg.attacks.ladder import ladder, ladder_text
 from tinyvgg.attacks.mifgsm import mifgsm
 from tinyvgg.attacks.noise import noise
 from tinyvgg.attacks.pgd import pgd
-from tinyvgg.attacks.preprocess import jpeg, normalise, preprocessed, resize
+from tinyvgg.attacks.preprocess import jpeg, normalise, preprocessed, random_resize, resize
 from tinyvgg.attacks.rays import rays
 from tinyvgg.attacks.result import AttackResult, load
 from tinyvgg.attacks.square import square
@@ -33,5 +33,5 @@ NEEDS = dict.fromkeys(ATTACKS, "gradients") | {"noise": "labels", "square": "sco
 
 __all__ = ["ATTACKS", "NEEDS", "AttackResult", "apgd", "apgd_t", "as_classifier", "cw", "deepfool", "defended", "deployed", "eps_curve", "fab",
            "fgsm", "fmn", "from_keras", "from_torch", "hopskipjump", "jpeg", "ladder", "ladder_text", "load", "mifgsm", "noise", "normalise",
-           "pgd", "preprocessed", "rays", "replay", "resize", "square", "step_map", "success_by_queries", "target_matrix", "transfer",
-           "wilson"]
+           "pgd", "preprocessed", "random_resize", "rays", "replay", "resize", "square", "step_map", "success_by_queries", "target_matrix",
+           "transfer", "wilson"]

@@ -49,11 +49,11 @@ class Defended:
 
     def identity(self):
         """Return what tells this defence from another, or None: the model behind it and the name that was given to the rest."""
-        behind = model_identity(self.model)
-        bare = self.transform is None and self.backward == "identity"
+        behind, told = model_identity(self.model), getattr(self.transform, "told", None)     # steps of preprocess tell themselves
+        bare = (self.transform is None or told is not None) and self.backward == "identity"
         if behind is None or self.name is None and not bare:
             return None
-        return {"defended": self.name, "model": behind, "eot": int(self.eot), "seed": self.seed}
+        return {"defended": self.name if told is None else {"name": self.name, **told}, "model": behind, "eot": int(self.eot), "seed": self.seed}
 
     def logits(self, x: Images):
         """x (N, ...) -> (N, classes), the mean over the draws."""

@@ -51,6 +51,7 @@ class Deployed:
         answer = {"logits": "logits", "bytes": "logits"}.get(precision, precision)
         setattr(self, answer, self._answers)
         link = getattr(model, "link", None)
+        self._machine = getattr(link, "machine", None)                  # of a virtual board
         self._now, self._at_once = (link.now, 1) if link is not None else (time.perf_counter, None)
         self._used, self._kept = set(), {}
         self.out = None if out is None else Path(out)
@@ -69,13 +70,15 @@ class Deployed:
 
     def _read(self):
         """Take the answers that a run before has left, or begin the file."""
-        head = record.plain({"answers": self.precision, "model": model_identity(self.model)})
+        zero_wait = hasattr(self._machine, "flash_model") and self._machine.flash_model is None
+        head = record.plain({"answers": self.precision, "model": model_identity(self.model), "flash_model": "none" if zero_wait else None})
         rows = record.kept_rows(self.out)
         found = rows[0] if rows and "answers" in rows[0] else None
         if found is None and self.out.exists() and self.out.stat().st_size:
             raise OptionError(f"{self.out} holds no answers of a model", "another --out, or remove it")
         if found is not None and {name: found.get(name) for name in head} != head:
-            raise OptionError(f"{self.out} holds answers of another model or precision", "another --out, or the settings that began it")
+            raise OptionError(f"{self.out} holds answers of another model or precision, or at another --flash-model",
+                              "another --out, or the settings that began it")
         if found is None or head["model"] is None:                      # a model that nothing tells is asked anew
             record.write_bytes(self.out, "")
             record.keep_row(self.out, head)

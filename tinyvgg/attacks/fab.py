@@ -63,21 +63,26 @@ def _search(batch, rows, target, norm, steps, eps, best, names):
     low, high = batch.victim.bounds
     for _ in range(steps):
         f, g = _nearest(batch, rows, z, norm) if len(rows) and target[0] < 0 else _boundary(batch, rows, z, target)
-        z = step(z, x, f, g, norm, low, high)
+        # Leaning back before anything was found can hold a point where the wanted class is never reached.
+        lean = LEAN if batch.target is None else np.where(np.isfinite(best[rows]), LEAN, 0)
+        z = step(z, x, f, g, norm, low, high, lean)
         fools = batch.asks(rows, z)
         batch.shrink(rows, z, fools, size(z.astype(np.float64) - x, norm), best)
         z = np.where(column(fools, z), x + BACKWARD * (z - x), z).astype(x.dtype)
         batch.steps[rows] += 1
 
 
-def step(z, x: Images, f, g, norm: Norm, low, high):
-    """Return the points after one step from z: x clean images, f = logit of the target - logit of y at z, g its gradient."""
+def step(z, x: Images, f, g, norm: Norm, low, high, lean=LEAN):
+    """Return the points after one step from z: x clean images, f = logit of the target - logit of y at z, g its gradient.
+
+    lean: how far it leans back to x at most, a number or one for each.
+    """
     w = flat(g).astype(np.float64)
     points, origin = flat(z).astype(np.float64), flat(x).astype(np.float64)
     b = (w * points).sum(axis=1) - f
     d_point, d_origin = project(points, w, b, norm, low, high), project(origin, w, b, norm, low, high)
     a_point, a_origin = (np.maximum(size(d, norm), 1e-8) for d in (d_point, d_origin))
-    lean = np.minimum(a_point / (a_point + a_origin), LEAN)[:, None]
+    lean = np.minimum(a_point / (a_point + a_origin), lean)[:, None]
     moved = (points + OVERSHOOT * d_point) * (1 - lean) + (origin + OVERSHOOT * d_origin) * lean
     return np.clip(moved, low, high).reshape(z.shape).astype(z.dtype)
 

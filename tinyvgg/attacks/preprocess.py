@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinyvgg.attacks.beyond import beyond
+from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.identity import model_identity
 from tinyvgg.attacks.victim import checked_bounds, checked_classes
 from tinyvgg.errors import GradientError, OptionError, ShapeError, require
@@ -149,6 +150,40 @@ def normalise(mean: Any, deviation: Any) -> Callable[..., Any]:
 def resize(height: int, width: int) -> Callable[..., Any]:
     """Return the step to height x width: bilinear with half-pixel centres, as PyTorch's interpolate(align_corners=False)."""
     return _step(_resized)(height, width)
+
+
+def random_resize(smallest: int) -> Callable[..., Any]:
+    """Return the random step of Xie et al. (ICLR 2018), for attacks.defended: each image at a size and a place drawn anew.
+
+    The height is drawn from `smallest` to the image's own, the width keeps the shape; the rest of the image is 0. Bilinear, with its own
+    derivative, of that very draw.
+    """
+    smallest = count(smallest, "smallest")
+
+    def step(x, generator):
+        return _resized_at_random(x, generator, smallest)
+    step.told, step.__name__ = {"step": "random_resize", "smallest": smallest}, "random_resize"
+    return step
+
+
+def _resized_at_random(x, generator, smallest):
+    if x.ndim != 4 or smallest > x.shape[1]:
+        raise ShapeError(f"images have shape {x.shape}; expected (N, H, W, C), {smallest} or more high", "a smaller random_resize")
+    n, height, width, _ = x.shape
+    found, windows = np.zeros_like(x), []
+    for i, tall in enumerate(generator.integers(smallest, height + 1, n)):
+        wide = max(round(tall * width / height), 1)
+        top, left = generator.integers(height - tall + 1), generator.integers(width - wide + 1)
+        windows.append((slice(top, top + tall), slice(left, left + wide), _weights(height, int(tall)), _weights(width, wide)))
+        rows, columns, r, c = windows[-1]
+        found[i, rows, columns] = np.einsum("wv,hvc->hwc", c, np.tensordot(r, x[i], 1))
+
+    def back(dy):
+        dx = np.empty(x.shape, dy.dtype)
+        for i, (rows, columns, r, c) in enumerate(windows):
+            dx[i] = np.einsum("wv,hwc->hvc", c, np.tensordot(r.T, dy[i, rows, columns], 1))
+        return dx
+    return found, back
 
 
 def jpeg(quality: int = 75) -> Callable[..., Any]:

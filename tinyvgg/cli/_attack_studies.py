@@ -29,7 +29,10 @@ def transfer(arguments, attack, settings, model, x, y, classes):
     if not arguments.victims or not all(arguments.victims.split(",")):
         raise OptionError("transfer needs other models", "--victims OTHER.h5,THIRD.h5")
     with ExitStack() as stack:
-        others = {spec: stack.enter_context(opened(spec, arguments.input_range)) for spec in arguments.victims.split(",")}
+        others = {spec: stack.enter_context(opened(spec, arguments.input_range, arguments.flash_model or "none"))
+                  for spec in arguments.victims.split(",")}             # nobody looks at a board's time here, only at its answers
+        others = {spec: attacks.deployed(victim, out=_file(arguments, f"answers-{i}.jsonl")) if hasattr(victim, "link") else victim
+                  for i, (spec, victim) in enumerate(others.items())}
         victims = {arguments.model: model, **others}
         rows = attacks.transfer({arguments.model: model}, victims, x, y, attack=attack, out=_file(arguments, "transfer.jsonl"),
                                 **_common(arguments, settings))
@@ -84,7 +87,7 @@ def deployed(arguments, attack, settings, model, x, y, classes):
     eps, common = settings["eps"], {"batch_size": arguments.batch_size, "seed": arguments.seed}
     made, rows = attacks.pgd(model, x, y, eps=eps, early_stop=False, **common), []
     for spec in dict.fromkeys([arguments.model, *arguments.victims.split(",")]):
-        with opened(spec, arguments.input_range) as victim:
+        with opened(spec, arguments.input_range, arguments.flash_model) as victim:
             own = with_gradients(victim) if spec != arguments.model else model
             white = attacks.pgd(own, x, y, eps=eps, early_stop=False, **common) if has_gradients(own) else None
             line = attacks.deployed(victim, precision=arguments.precision,

@@ -103,6 +103,8 @@ def add_arguments(parser, of=None):
     parser.add_argument("--budget", type=int, metavar="Q", help="queries in all; then stop and keep what was found")
     parser.add_argument("--mask", metavar="M", help="where images may change: TOP,LEFT,HEIGHT,WIDTH of a patch, or a .npy of True and False")
     parser.add_argument("--minutes", type=float, metavar="M", help="of a board's line (else of this process); then the same")
+    parser.add_argument("--flash-model", choices=("calibrated", "none"),
+                        help="of a virtual board: its flash as silicon (default), or zero wait states, with which its answers are here sooner")
     parser.add_argument("--precision", metavar="P", help="what a deployed network answers: logits, scores, bytes (ten, of 8 bits) or labels")
     parser.add_argument("--out", metavar="RUN", help="folder for images, result and figures; a board's answers are kept there")
     add_common(parser)
@@ -161,7 +163,7 @@ def run(arguments):
         raise OptionError(f"--attack is {inner!r}; expected one of {', '.join(attacks.ATTACKS)}"
                           + did_you_mean(inner, attacks.ATTACKS, ATTACKS))
     settings = chosen_settings(arguments, attacks.ATTACKS[inner], inner)
-    with workers_of(arguments.workers, arguments.dask) as place, opened(arguments.model, arguments.input_range) as model:
+    with workers_of(arguments.workers, arguments.dask) as place, opened(arguments.model, arguments.input_range, flash_of(arguments)) as model:
         arguments.place = place
         settings = settings if name in ("curve", "presets") else with_eps(settings, attacks.ATTACKS[inner], model)
         result, text = STUDIES[name](arguments, attacks.ATTACKS[inner], settings, *model_and_images(arguments, model))
@@ -192,7 +194,7 @@ def _attack(arguments, function):
     from tinyvgg import attacks
     from tinyvgg.report import attack_plots
     settings = chosen_settings(arguments, function, arguments.name)
-    with opened(arguments.model, arguments.input_range) as opened_model:
+    with opened(arguments.model, arguments.input_range, flash_of(arguments)) as opened_model:
         model, x, y, classes = model_and_images(arguments, opened_model)
         if hasattr(model, "link") or arguments.precision is not None:
             model = attacks.deployed(model, precision=arguments.precision, out=Path(arguments.out) / "answers.jsonl" if arguments.out else None)
@@ -237,6 +239,14 @@ def array_of(path, option, hint):
         return np.array(mapped)
     except (OSError, ValueError, EOFError, DataError) as error:
         raise OptionError(f"{option} {path} cannot be read: {error}", hint) from error
+
+
+def flash_of(arguments):
+    """Return what --flash-model says, or raise OptionError where no virtual board is asked."""
+    specs = [str(arguments.model), *(getattr(arguments, "victims", None) or "").split(",")]
+    if arguments.flash_model is not None and not any(spec.startswith("virtual:") for spec in specs):
+        raise OptionError("--flash-model belongs to a virtual board, and none is asked here", "the same without it")
+    return arguments.flash_model
 
 
 def by_queries(result, model):
