@@ -315,10 +315,10 @@ def _labels(points, taken, top, tries=200):
     orders = [points, sorted(points, key=lambda p: p[1]), sorted(points, key=lambda p: -p[1])]
     generator = random.Random(0)
     orders += [generator.sample(points, len(points)) for _ in range(tries if len(points) > 2 else 0)]
-    best = None
+    best, below = None, [(x - 2, y, x + 2, y + 48) for _, x, y in points]            # where lines to names are likely to run
     for k, order in enumerate(orders):
         covered = list(taken)
-        placed = [_label(*point, covered, top, k % 3) for point in order]
+        placed = [_label(*point, covered, top, k % 4, below if k % 2 else ()) for point in order]
         cost = sum(p[0] for p in placed)
         if best is None or cost < best[0]:
             best = cost, [p[1:] for p in placed]
@@ -327,16 +327,18 @@ def _labels(points, taken, top, tries=200):
     return best[1]
 
 
-def _label(name, x, y, taken, top, first=0):
+def _label(name, x, y, taken, top, first=0, below=()):
     """Return (cost, a line to the point or "", the point's name) where neither covers anything yet: beside it, above or below, ever farther."""
     rows = [4, -9, 17, -22, 30, -35, 43, 56, 69, 82, 95]
-    beside, around = ((9, "start"), (-9, "end")), [(0, "middle"), (7, "start"), (-7, "end"), (30, "start")]
+    beside, around = ((9, "start"), (-9, "end")), [(0, "middle"), (7, "start"), (-7, "end"), (0, "start"), (30, "start")]
     around = around[first:] + around[:first]
     places = [(dx, dy, anchor) for dy in rows for dx, anchor in (beside if dy == 4 else around)]
     free = [place for place in places if _is_free(_box(name, x, y, *place), taken, top)]
     others = [t for t in taken if abs((t[0] + t[2]) / 2 - x) > 0.5]          # a line may cross its own point's interval
     clear = [place for place in free if not any(_meet(b, t) for b in _leader(_box(name, x, y, *place), x, y, place[1])[1] for t in others)]
-    dx, dy, anchor = (clear or free or places[-1:])[0]
+    rest = [b for b in below if abs((b[0] + b[2]) / 2 - x) > 0.5]
+    best = [place for place in clear if not any(_meet(_box(name, x, y, *place), b) for b in rest)]
+    dx, dy, anchor = (best or clear or free or places[-1:])[0]
     box = _box(name, x, y, dx, dy, anchor)
     line, covered = _leader(box, x, y, dy)
     taken += [box, *covered]
