@@ -154,7 +154,7 @@ def exported(python, folder, names, spec, count):
 def judged(model, x, path, bits):
     (last,) = read_file(path).outputs
     ours, found = model.logits(x), np.load(f"{path}.npz")["y"].reshape(len(x), -1).astype(int)
-    theirs, again = (found - last.zero) * last.scale, io.load_model(path).integer_logits(x[:READ_AGAIN])
+    theirs, again = (found - last.zero) * last.scale, io.load_model(path).integer_logits(x[:READ_AGAIN]).astype(int)
     equal = bool((again - (128 if bits == 8 else 0) == found[:READ_AGAIN]).all())
     same = float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
     unit = last.scale if bits == 8 else float(np.ptp(ours)) / 255

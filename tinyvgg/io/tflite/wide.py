@@ -20,6 +20,8 @@ BEHIND = ("RESHAPE", "SQUEEZE", "DEQUANTIZE", "SOFTMAX")
 
 def split(steps):
     """Return (operators up to the last layer, that layer and what follows): it reads what is widened. ([...], []) where it is none of these."""
+    if any(not op.inputs or not op.outputs or op.inputs[0] is None for op in steps):
+        return steps, []
     first = next((k for k in range(len(steps) - 2) if _widens(*steps[k:k + 2]) and steps[k + 2].kind == "CONV_2D"
                   and steps[k + 2].inputs[0] is steps[k + 1].outputs[0]), None)
     if first is None or any(op.kind not in BEHIND for op in steps[first + 3:]):
