@@ -10,6 +10,7 @@ faster.
 Before each timed call, of either side, nothing runs for 20 ms and one call goes untimed. PyTorch's OpenMP threads keep a core
 busy for milliseconds after their last call, which the other side would pay for if its turn came at once; and a program that
 trains or predicts calls one library again and again, so that its threads are awake. --no-pause leaves both out.
+--peers adds inference beside ONNX Runtime, OpenVINO and torch.compile, all in this process (pip install onnx onnxruntime openvino).
 Rows with a child process of their own: train-avx2 (both limited to AVX2), cold-start, memory, busy-neighbour, and tensorflow
 (where it is installed, or with --tensorflow PYTHON in another interpreter): the two libraries' own processes take turns there.
 """
@@ -47,6 +48,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cpu-time", action="store_true", help="one thread each, processor time instead of wall time")
     parser.add_argument("--no-pause", action="store_true", help="time each call at once after the other side's")
+    parser.add_argument("--peers", action="store_true", help="inference beside ONNX Runtime, OpenVINO and torch.compile")
     parser.add_argument("--tensorflow", metavar="PYTHON", help="an interpreter that has TensorFlow")
     parser.add_argument("--only", help="names of rows, with commas between")
     parser.add_argument("--out", metavar="FILE.json", help="write the rows there too, sorted for the pages in docs/")
@@ -75,6 +77,8 @@ def all_rows(options, wanted):
     for work, name, batch in WORKS:
         if wanted is None or work in wanted or ("networks" in wanted and (work, name, batch) in NETWORK_WORKS):
             yield {**compare(work, name, batch, options), "network": name}
+    for batch in (1, 64, 256) if options.peers else ():
+        yield from beside_peers(batch, options)
     for work in CHILDREN:
         if wanted is None or work in wanted:
             yield from CHILD_ROWS[work](options)
@@ -91,6 +95,26 @@ def compare(work, name, batch, options):
     timer = time.process_time if options.cpu_time else time.perf_counter
     times = [tuple(settled(f, inner, timer, options) for f in (ours, theirs)) for _ in range(options.repeats)]
     return row(work, batch, times)
+
+
+def beside_peers(batch, options):
+    """Time light's inference, ours and each inference engine's by turns; yield a row for each."""
+    import numpy as np
+    from inference_peers import PEERS
+
+    from tinyvgg import models
+    model = models.light()
+    x = np.random.default_rng(0).random((batch, *model.input_shape), dtype=np.float32)
+    works = {"ours": lambda: model.logits(x)}
+    works |= dict(make(model, np.ascontiguousarray(x.transpose(0, 3, 1, 2)), options.threads) for make in PEERS)
+    for work in works.values():
+        for _ in range(3):
+            work()
+    timer, inner = time.process_time if options.cpu_time else time.perf_counter, 40 if batch == 1 else 1
+    times = [[settled(work, inner, timer, options) for work in works.values()] for _ in range(options.repeats)]
+    for k, name in enumerate(works):
+        if k:
+            yield {**row("infer-peers", batch, [(turn[0], turn[k]) for turn in times]), "peer": name}
 
 
 def settled(function, inner, timer, options):
@@ -351,6 +375,7 @@ def write(options, rows):
     from tinyvgg.report.record import versions, write_json
     single = {row["work"].replace("-", "_"): row for row in rows if row["work"] in ("cold-start", "memory")}
     arguments = [f" --only {options.only}"] * bool(options.only) + [" --cpu-time"] * options.cpu_time
+    arguments += [f" --repeats {options.repeats}"] * (options.repeats != 15) + [" --peers"] * options.peers
     arguments += [" --tensorflow PYTHON"] * bool(options.tensorflow)
     write_json(options.out, {
         "command": f"python benchmarks/train_step.py --threads {options.threads}{''.join(arguments)}", "processor": processor(),

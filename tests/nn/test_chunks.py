@@ -44,9 +44,9 @@ def model(request):
 def test_every_bit_is_that_of_one_go(model, count, monkeypatch):
     monkeypatch.setenv("TINYVGG_NUM_THREADS", str(count))
     monkeypatch.setattr(threads, "_pool", None)
-    x = np.random.default_rng(1).random((2 * plan.CHUNK + 3, *model.input_shape), dtype=np.float32)
+    x = np.random.default_rng(1).random((2 * plan.CHUNK * count + 3, *model.input_shape), dtype=np.float32)
     g = np.random.default_rng(2).standard_normal((len(x), 3)).astype(np.float32)
-    in_chunks = model.logits(x), model.vjp(x, lambda logits: g), model.logits(x[:plan.CHUNK + 1])
+    in_chunks = model.logits(x), model.vjp(x, lambda logits: g), model.logits(x[:plan.CHUNK * count + 1])
     instances = model._fast_plan()._instances
     assert sum(isinstance(p, InChunks) for i in instances.values() for p in i._programs.values()) == 3
     assert instances[False].arena.used < instances[True].arena.used

@@ -26,7 +26,7 @@ from tinyvgg.nn.fused.others import Branch
 from tinyvgg.nn.fused.values import Memory
 
 INFERENCE_BATCH = 64            # images at a time where nothing is kept: more would leave the caches
-CHUNK = 8                       # images that go through all steps together, where no step mixes images: see fused/chunks.py
+CHUNK = 4                       # images of each thread that go through all steps together, where none mixes images: see fused/chunks.py
 
 
 class Plan:
@@ -100,7 +100,7 @@ class Instance:
     def __init__(self, matched, capacity, keeps, threads):
         self.capacity, self.keeps = capacity, keeps
         self.stages, self.input, self.output, self.shapes = matched.stages, matched.input, matched.output, matched.shapes
-        self.chunk = capacity if any(getattr(stage, "calls_python", False) for stage in self.stages) else CHUNK
+        self.chunk = capacity if any(getattr(stage, "calls_python", False) for stage in self.stages) else CHUNK * threads
         held = capacity if keeps else min(capacity, self.chunk)
         memory = Memory(Arena(0), held, threads, keeps)
         self._allocate(memory)
