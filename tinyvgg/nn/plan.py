@@ -27,6 +27,7 @@ from tinyvgg.nn.fused.values import Memory
 
 INFERENCE_BATCH = 64            # images at a time where nothing is kept: more would leave the caches
 CHUNK = 4                       # images of each thread that go through all steps together, where none mixes images: see fused/chunks.py
+HELD = 2_000_000                # elements of weights that a cache holds from one chunk to the next
 
 
 class Plan:
@@ -100,7 +101,7 @@ class Instance:
     def __init__(self, matched, capacity, keeps, threads):
         self.capacity, self.keeps = capacity, keeps
         self.stages, self.input, self.output, self.shapes = matched.stages, matched.input, matched.output, matched.shapes
-        self.chunk = capacity if any(getattr(stage, "calls_python", False) for stage in self.stages) else CHUNK * threads
+        self.chunk = self._together(capacity, threads)
         held = capacity if keeps else min(capacity, self.chunk)
         memory = Memory(Arena(0), held, threads, keeps)
         self._allocate(memory)
@@ -110,6 +111,14 @@ class Instance:
         self.arena = memory.arena
         self._allocate(memory)
         self._programs = {}
+
+    def _together(self, capacity, threads):
+        """How many images go through all steps together: more where there are many weights, which all of them read."""
+        if any(getattr(stage, "calls_python", False) for stage in self.stages):
+            return capacity
+        weights = sum(stage.weights.elements * (4 if getattr(stage, "winograd", False) else 1)
+                      for stage in self.stages if hasattr(stage, "weights"))
+        return CHUNK * threads * max(1, -(-weights // HELD))
 
     def _allocate(self, memory):
         found = [self.input, *(v for stage in self.stages for v in (*stage.sources(), stage.target)), self.output]

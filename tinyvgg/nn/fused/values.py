@@ -116,11 +116,15 @@ class Filters:
                        "filters": filters, "groups": groups, "padded_channels": stored, "padded_filters": self.columns}
         self.when = FROM_WEIGHTS if self.plain else FROM_EXPANDED
 
+    @property
+    def elements(self):
+        """How many are stored."""
+        return self.spread_taps * self.stored * self.columns
+
     def allocate(self, memory):
-        size = self.spread_taps * self.stored * self.columns
         if not self.plain:
-            self.expanded = memory.packed(size)
-            self.collected = memory.arena.take(size) if memory.keeps else 0
+            self.expanded = memory.packed(self.elements)
+            self.collected = memory.arena.take(self.elements) if memory.keeps else 0
 
     def read(self, program):
         """Return where steps of `self.when` find the kernel."""
