@@ -115,7 +115,7 @@ def test_a_cluster_of_processes_gives_the_same_rows_and_loses_nothing_with_a_wor
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster, \
             workers_of(dask=cluster.scheduler_address) as place:
         assert dict(place.each(slow, 1, tasks)) == {i: 1 + task[0] for i, task in enumerate(tasks)} and (tmp_path / "dead").exists()
-        place.client.wait_for_workers(2, timeout=60)
+        place.client.wait_for_workers(2, timeout=240)
         victim = next(iter(place.client.run(os.getpid).values()))
         kill = threading.Timer(0.2, os.kill, (victim, signal.SIGKILL))
         kill.start()
