@@ -158,8 +158,10 @@ def random_resize(smallest: int) -> Callable[..., Any]:
     The height is drawn from `smallest` to the image's own, the width keeps the shape; the rest of the image is 0. Bilinear, with its own
     derivative, of that very draw.
     """
-    smallest = count(smallest, "smallest")
+    return _random_step(count(smallest, "smallest"))
 
+
+def _random_step(smallest):
     def step(x, generator):
         return _resized_at_random(x, generator, smallest)
     step.told, step.__name__ = {"step": "random_resize", "smallest": smallest}, "random_resize"
