@@ -10,7 +10,6 @@ S is T unless it is given. S^2 keeps the two terms' gradients in proportion when
 answers fit them. In adversarial training the teachers see the clean images and the network the attacked ones (Goldblum et al. 2020,
 arXiv:1905.09747); with S = 1 the teachers' softened answers stand for the labels (Chen, Lee 2021, arXiv:2111.02331).
 """
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ class Distillation:
     """
 
     def __init__(self, *teachers: Any, temperature: float = 4.0, share: float = 0.9, student_temperature: float | None = None,
-                 attack: Callable[..., Any] | None = None) -> None:
+                 attack: Any = None) -> None:
         student_temperature = temperature if student_temperature is None else student_temperature
         for whose, value in (("", temperature), ("student's ", student_temperature)):
             if not 0.01 <= value <= 1000:
