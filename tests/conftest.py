@@ -1,4 +1,4 @@
-"""The order of the files, and one core for each process of pytest-xdist.
+"""The order of the files, and one thread of BLAS for each process of pytest-xdist.
 
 pytest-xdist would begin with the files that have the most tests, and end with a single long one while the other process waits: those
 that take long come first, so that the processes of `-n 2 --dist loadfile` end together. In a fresh checkout the first of them compiles
@@ -24,13 +24,6 @@ def pytest_configure(config):
     if hasattr(config, "workerinput"):
         os.environ["OPENBLAS_NUM_THREADS"] = "1"        # before NumPy is imported: a second thread would wait for the other process' core
         os.environ.setdefault("TINYVGG_NUM_THREADS", "2")
-
-
-def pytest_sessionstart(session):
-    """Kernels divide their work by two, as on two cores, and do both parts in turn: waiting for each other costs a core's time."""
-    if hasattr(session.config, "workerinput"):
-        from tinyvgg.kernels.fast import threads
-        threads.usable_cores = lambda: 1
 
 
 def pytest_collection_modifyitems(items):

@@ -3,6 +3,7 @@
 Scripts of benchmarks/ are asked with their own parser and stopped before they work.
 """
 import argparse
+import contextlib
 import configparser
 import functools
 import importlib
@@ -136,12 +137,19 @@ def loaded(words):
     assert path.is_file(), f"{words[0]} is not there"
     spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
-    try:
+    with what_is_missing(words[0]):
         spec.loader.exec_module(module)
+    return module, words[1:]
+
+
+@contextlib.contextmanager
+def what_is_missing(script):
+    """A script that needs another library is not tried where that is not installed."""
+    try:
+        yield
     except ImportError as error:
         assert error.name and error.name.split(".")[0] in MISSING, error
-        pytest.skip(f"{words[0]} needs {error.name}")
-    return module, words[1:]
+        pytest.skip(f"{script} needs {error.name}")
 
 
 @pytest.mark.parametrize("words", SCRIPTS, ids=lambda words: " ".join(words)[:60])
@@ -161,7 +169,7 @@ def test_a_script_understands_its_options(words, monkeypatch, capsys):
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
     monkeypatch.setattr(sys, "argv", [words[0], *options])
     try:
-        with pytest.raises(Parsed):
+        with pytest.raises(Parsed), what_is_missing(words[0]):
             module.main()
     except SystemExit:
         pytest.fail(f"python {' '.join(words)}: {capsys.readouterr().err}")
