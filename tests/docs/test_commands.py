@@ -3,8 +3,8 @@
 Scripts of benchmarks/ are asked with their own parser and stopped before they work.
 """
 import argparse
-import contextlib
 import configparser
+import contextlib
 import functools
 import importlib
 import importlib.util
