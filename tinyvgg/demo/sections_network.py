@@ -104,7 +104,7 @@ def analyze(story, result):
     command = first["command"]
     text = (
         f"Before anything is built: an estimate of the memory that the network takes on the {first['board']}. The board has "
-        f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} of RAM. X-CUBE-AI is a tool by ST, who makes the chip. "
+        f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} of RAM. X-CUBE-AI is a tool by ST, which makes the chip. "
         "The rows “X-CUBE-AI” follow its rules: floats, with dense layers compressed at four levels (medium and high turn out alike). "
         "The size of its runtime code is an estimate. The rows “tinyvgg” are for 8-bit integers (medium: dense layers at 4 bits; high: all "
         "layers at 4 bits), without code. The two rules count parameters and MACC a little differently."
