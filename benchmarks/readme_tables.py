@@ -110,9 +110,9 @@ def three():
     rows = [[f"accuracy of `light` (0.4 million parameters) on CIFAR-10, {light['n']:,} test images after JPEG",
              f"{share(light['accuracy'])} with floats, {share(also['int8']['accuracy'])} with 8-bit integers",
              "`tinyvgg evaluate light_cifar10 --data cifar10`"],
-            ["time for one image on the chip at 120 MHz, modelled",
-             f"`light` {calibrated(cycles, banks=1)}, ResNet-8 {calibrated(cycles, 'resnet8', banks=1)}; X-CUBE-AI 9.0 needs {st['ms']} ms "
-             "for ResNet-8 (measured by ST)", "[on this page](docs/cortex-m4.md#again)"],
+            ["time for one image on the chip at 120 MHz, computed",
+             f"`light` {calibrated(cycles, banks=1)}; ResNet-8, of the benchmark MLPerf Tiny, {calibrated(cycles, 'resnet8', banks=1)} "
+             f"(X-CUBE-AI 9.0: {st['ms']} ms, measured by ST)", "[on this page](docs/cortex-m4.md#again)"],
             [f"time to attack {pgd['batch']} images with PGD, 40 steps",
              f"tinyvgg {pgd['ours_ms']:,.0f} ms; " + ", ".join(f"{row['peer']} {row['peer_ms']:,.0f} ms" for row in speed["rows"])
              + " (other libraries)", "[on this page](docs/attacks.md#speed)"]]
@@ -132,7 +132,7 @@ def the_zoo():
     light = zoo.card("light_cifar10")["test"]
     return (f"[The zoo](docs/zoo.md) has {len(zoo.names())} trained networks; every verb takes their names as a model.\n`light_cifar10` has "
             f"{share(light['accuracy'])} test accuracy (95 % interval {interval(light)}; `tinyvgg evaluate light_cifar10 --data cifar10`).\nDo not "
-            "compare this with published figures ([limits](#limits)). [The attacks' page](docs/attacks.md) has the\naccuracies under attack.")
+            "compare this with published figures ([limits](#limits)).")
 
 
 def entries():

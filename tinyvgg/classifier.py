@@ -100,7 +100,8 @@ def as_classes(outputs):
 
 
 def of_outputs(g, shape):
-    """Pull g, gradients by logits (N, classes), back to a network's outputs (N, *shape): the pullback of as_classes."""
+    """Pull g (N, classes), gradients with respect to logits, back to a network's outputs (N, *shape): the backward pass of
+    as_classes."""
     return (g[:, 1:] - g[:, :1]) * g.dtype.type(0.5) if tuple(shape) == (1,) else g
 
 

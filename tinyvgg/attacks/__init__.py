@@ -1,4 +1,4 @@
-"""Adversarial attacks, one a file: functions with keyword-only settings and a seed that return a re-checked AttackResult.
+"""Adversarial attacks, one in each file: functions with keyword-only settings and a seed. Each returns a re-checked AttackResult.
 
     from tinyvgg import attacks
     result = attacks.pgd(model, x, y, eps="8/255", norm="linf", steps=40)

@@ -1,8 +1,9 @@
 """Auto-PGD: Croce and Hein, "Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free Attacks"
 (ICML 2020).
 
-A step of 2 eps with momentum, halved at checkpoints where the loss has not risen often enough, the search then going on from
-the best point. apgd climbs cross-entropy or DLR; apgd_t climbs the targeted DLR towards the most likely wrong classes in turn.
+Steps with momentum, of length 2 eps at first. At checkpoints where the loss has not risen often enough, the length is halved and
+the search continues from the best point. apgd climbs cross-entropy or DLR; apgd_t climbs the targeted DLR towards the most likely
+wrong classes, one after another.
 """
 from dataclasses import dataclass
 from typing import Any, Literal, Unpack
@@ -28,8 +29,8 @@ def apgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "lin
          target: Target | None = None, **options: Unpack[RunOptions]) -> AttackResult:
     """Climb `loss` (ce, dlr, margin) for `steps` steps from a random point at distance eps.
 
-    norm: linf, l2 or l1 (see apgd_l1). early_stop: an image is left alone once it is fooled; False goes on to the strongest point. Further options:
-    see run. Returns an AttackResult.
+    norm: linf, l2 or l1 (see apgd_l1). early_stop: stop at an image once it is fooled; False searches on for the strongest point.
+    Further options: see run. Returns an AttackResult.
     """
     eps, norm, steps, restarts = parse_radii(eps), parse_norm(norm), count(steps, "steps"), count(restarts, "restarts")
     climbed = losses.get(loss)
@@ -46,7 +47,7 @@ def apgd_t(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
            restarts: int = 1, early_stop: bool = True, **options: Unpack[RunOptions]) -> AttackResult:
     """Climb the targeted DLR loss towards each of the `targets` most likely wrong classes; any wrong class is a success.
 
-    norm: linf, l2 or l1. early_stop: as of apgd. Needs four classes. Further options: see run. Returns an AttackResult.
+    norm: linf, l2 or l1. early_stop: as in apgd. Needs at least four classes. Further options: see run. Returns an AttackResult.
     """
     eps, norm, steps = parse_radii(eps), parse_norm(norm), count(steps, "steps")
     targets, restarts = count(targets, "targets"), count(restarts, "restarts")
@@ -86,7 +87,7 @@ class _State(Rows):
 
 
 def windows(steps: int):
-    """Yield the steps (counted from 0) after which a checkpoint comes, with the length of the window before it."""
+    """Yield (step after which a checkpoint comes, counted from 0; length of the window before it)."""
     length, i = max(int(FIRST * steps), 1), 0
     while i + length <= steps:
         i += length

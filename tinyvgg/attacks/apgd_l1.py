@@ -1,7 +1,7 @@
 """APGD in L1: Croce and Hein, "Mind the Box: l1-APGD for Sparse Adversarial Attacks on Image Classifiers" (ICML 2021).
 
-A step goes along the signs of a share of the largest gradients, and is projected on the l1-ball and the box at once. The share
-follows how sparse the best point is; the search begins in balls of three and two times the radius.
+A step follows the signs of the largest gradients, and is projected on the intersection of l1-ball and box. How many gradients
+count depends on how sparse the best point is. The search begins in balls of three and two times the radius.
 """
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What an attack works on: some images, the model, and the best found so far."""
+"""What an attack works on: some images, the model, and the best results so far."""
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -18,10 +18,11 @@ class Rows:
 
 @dataclass
 class Batch:
-    """Some images under attack and the best that was found for each so far. `rows` below are indices into them.
+    """Images under attack and the best result for each so far. `rows` below are indices of images.
 
-    clean: the model's answers to x. Images for which these reach the goal already begin as fooled. free: which values may change
-    (shape of x), or None for all; eps: the radii of these images. Every candidate is put back to x elsewhere, in place, before the model is asked.
+    clean: the model's answers to x; images that already reach the goal count as fooled from the start. free: which values may
+    change (shape of x), None for all. eps: the radii of these images. Before the model is asked, all values of a candidate that
+    may not change are set back to x, in place.
     """
 
     victim: Victim
@@ -47,7 +48,7 @@ class Batch:
         return None if self.target is None else self.target[rows]
 
     def masked(self, rows, z, elsewhere=None):
-        """Put candidates, or with elsewhere=0 gradients, back to x where nothing may change, in place; return them."""
+        """Set candidates back to x where nothing may change (gradients to 0, with elsewhere=0), in place; return them."""
         if self.free is not None:
             np.copyto(z, self.x[rows] if elsewhere is None else elsewhere, where=~self.free[rows], casting="same_kind")
         return z
@@ -60,13 +61,13 @@ class Batch:
         return logits
 
     def fools(self, rows, logits_or_labels):
-        """Whether each answer reaches the goal: not y, or the target."""
+        """Return whether each answer reaches the goal: any class but y, or the target."""
         answers = np.asarray(logits_or_labels)
         labels = answers.argmax(axis=1) if answers.ndim == 2 else answers
         return labels != self.y[rows] if self.target is None else labels == self.target[rows]
 
     def asks(self, rows, z):
-        """Return whether each candidate z fools, from labels alone."""
+        """Return whether each candidate z fools the model, using only labels."""
         labels = self.victim.labels(self.masked(rows, z))
         self.queries[rows] += 1
         return self.fools(rows, labels)
@@ -74,7 +75,7 @@ class Batch:
     def climb(self, rows, z, loss, *names, toward=None):
         """Return logits, values and gradients of `loss` at candidates z; a gradient that stays 0 becomes a random direction.
 
-        toward: classes to climb to, where these are not the goal itself.
+        toward: the classes to climb to, if they are not the goal itself.
         """
         z = self.masked(rows, z)
         logits, values, g, dead = self.victim.climb(z, self.y[rows], self.targets(rows) if toward is None else toward, loss)
@@ -106,7 +107,8 @@ class Batch:
         return logits[index, up].astype(np.float64) - logits[index, down], g
 
     def offer(self, rows, z, logits, values, *, keep="best"):
-        """Keep candidates that fool, or climb higher than the ones before; with keep="last", all. Return which ones fool."""
+        """Keep candidates that fool, or have a higher loss than the previous best; with keep="last", all. Return which ones
+        fool."""
         fools = self.fools(rows, logits)
         better = (fools & ~self.fooled[rows]) | ((fools == self.fooled[rows]) & (values > self.loss[rows]))
         chosen = np.ones(len(rows), bool) if keep == "last" else better
@@ -115,7 +117,7 @@ class Batch:
         return fools
 
     def shrink(self, rows, z, fools, distances, best):
-        """Minimum-norm attacks: keep candidates that fool from nearer than `best` (N,), which is updated."""
+        """For minimum-norm attacks: keep candidates that fool at a smaller distance than `best` (N,), and update `best`."""
         nearer, z = fools & (distances < best[rows]), self.masked(rows, z)
         at = rows[nearer]
         self.adv[at], best[at], self.fooled[at] = z[nearer], distances[nearer], True

@@ -1,11 +1,11 @@
-"""Models asked for images outside their range: where nothing clips an attack's steps, or a transform stands before the model."""
+"""Evaluate models on images outside their range, as attacks without clipping and transforms before the model need it."""
 import copy
 
 import numpy as np
 
 
 def owner_of(model_fn, name):
-    """The model, which may have been given as one of its bound methods; None for a plain function."""
+    """Return the model of a bound method, or the model itself; None for a plain function."""
     return model_fn if hasattr(model_fn, name) else getattr(model_fn, "__self__", None)
 
 
@@ -23,9 +23,8 @@ class _Clipped:
 
 
 def beyond(model_fn):
-    """Return a model for images outside its range, where steps that nothing clips lead: its layers compute on as they are.
-
-    What takes bytes, as integers and boards do, is asked for the nearest valid images. What does not check stays as it is.
+    """Return a model that accepts images outside its range. A float network computes on such values unchanged. A model that takes
+    bytes (integer network, board) gets the nearest valid images. A model that checks nothing is returned unchanged.
     """
     owner = owner_of(model_fn, "check_images")
     if owner is None:

@@ -1,4 +1,4 @@
-"""A run's folder: finished batches are kept, so that a stopped run goes on where it was."""
+"""A run's folder: finished batches are kept, so that a stopped run can continue."""
 import contextlib
 import json
 from pathlib import Path
@@ -14,9 +14,8 @@ from tinyvgg.report.untrusted import npz_arrays
 
 
 class Checkpoint:
-    """`folder`/batches/*.npz while an attack runs; attack.npz and result.json when it is done. Without a folder, nothing.
-
-    A model that nothing tells from another (functions without a name) is attacked anew: its batches are never read again.
+    """`folder`/batches/*.npz while an attack runs; attack.npz and result.json when it is done. Without a folder nothing is
+    written. A model without an identity (functions without a name) is attacked from the start: its batches are not reused.
     """
 
     def __init__(self, folder, task):
@@ -36,7 +35,7 @@ class Checkpoint:
             record.write_json(path, mark)
 
     def read(self, start, part, found):
-        """Put a finished batch into `found` and return how many queries it took, or None where there is none."""
+        """Load a finished batch into `found` and return its number of queries, or None if there is no such batch."""
         if self.folder is None or not self.resumes or not self._path(start).exists():
             return None
         try:
@@ -53,7 +52,7 @@ class Checkpoint:
         return asked
 
     def write(self, start, part, found, seconds, gradients, asked):
-        """Keep a finished batch, and what it cost: seconds, gradients, and all queries (`asked`), of which a budget is."""
+        """Save a finished batch and its cost: seconds, gradients, and all queries (`asked`), which count for a budget."""
         if self.folder is not None:
             arrays = {name: getattr(found, name)[part] for name in Found.arrays}
             with record.atomic_path(self._path(start)) as temporary, open(temporary, "wb") as f:
@@ -61,7 +60,7 @@ class Checkpoint:
                                     probabilities=found.probabilities)
 
     def finish(self, result):
-        """Save the result and drop the batches; a run that a budget ended keeps them."""
+        """Save the result and delete the batches, unless a budget ended the run."""
         if self.folder is None:
             return
         result.save(self.folder / "attack.npz")

@@ -1,4 +1,4 @@
-"""What every attack insists on before it starts."""
+"""The checks before every attack."""
 import numpy as np
 
 from tinyvgg.attacks.norms import default_eps, parse_eps
@@ -13,7 +13,7 @@ def checked_images(x, victim):
 
 
 def checked_labels(y, x, n_classes, predicted=None):
-    """Return y as (N,) int64, or raise: missing, one-hot, of another length, out of range."""
+    """Return y as (N,) int64. Raise if it is missing, one-hot, of another length or out of range."""
     if y is None:
         if predicted is None:
             raise DataError(
@@ -34,7 +34,7 @@ def checked_labels(y, x, n_classes, predicted=None):
 
 
 def checked_target(target, y, n_classes):
-    """Return targets as (N,) int64 or None. Images of their target's class already are left out, but not all may be."""
+    """Return targets as (N,) int64, or None. Images already of the target's class are left out; raise if all are."""
     if target is None:
         return None
     given = np.asarray(target)
@@ -55,9 +55,8 @@ def checked_target(target, y, n_classes):
 
 
 def checked_mask(mask, x):
-    """Return which values of x (N, ...) may change, as booleans of its shape, or None for all.
-
-    mask: booleans, or 0 and 1, shaped as one image, as one image without its channels, or either for each of N.
+    """Return which values of x (N, ...) may change, as booleans of x's shape; None for all. mask: booleans, or 0 and 1, of the
+    shape of one image, with or without channels, or of N images.
     """
     if mask is None:
         return None
@@ -77,14 +76,13 @@ def checked_mask(mask, x):
 
 
 def told_mask(free):
-    """Return plain data of a mask (booleans of the shape of the images) for a result and a mark."""
+    """Return plain data that identifies a mask (booleans of the images' shape), for the result."""
     return {"changeable": float(free.mean()), "sha256": sha256_arrays(free)}
 
 
 def checked_eps(eps, x, norm, name, *, by_value=True):
-    """Return radii for images x (N, ...): a number or None as it is, an array as (N,), or one for each value (N, ...), linf only.
-
-    An array is one for each image, (N,), or has the shape of one image, with or without its channels, or that for each of N.
+    """Return radii for images x (N, ...): a number or None unchanged, an array as (N,) or, for linf only, as (N, ...), one radius
+    for each value. An array may have the shape (N,), or that of one image, with or without channels, or of N images.
     """
     if eps is None or not np.ndim(eps):
         return eps
@@ -107,7 +105,7 @@ def checked_eps(eps, x, norm, name, *, by_value=True):
 
 
 def told_eps(eps):
-    """Return plain data of radii for a result and a mark: the number, or what tells an array from others."""
+    """Return plain data that identifies radii, for the result: the number, or a description of the array."""
     if eps is None or not np.ndim(eps):
         return eps
     return {"for": "image" if np.ndim(eps) == 1 else "value", "lowest": float(eps.min(initial=np.inf)), "highest": float(eps.max(initial=0)),
@@ -127,7 +125,7 @@ def eps_flags(eps, norm, bounds, x):
 
 
 def below_one_level(eps, bounds):
-    """Return a list of the flag that tells of an eps, other than 0, below one grey level of images in `bounds`; else []."""
+    """Return [the flag] if eps is not 0 but below one grey level of images in `bounds`; else []."""
     levels = 0 if eps is None else eps * 255 / (bounds[1] - bounds[0])
     if not 0 < levels < 1 - 1e-6:
         return []

@@ -18,8 +18,10 @@ def cw(model: Any, x: Images, y: Labels | None, *, steps: int = 1000, searches: 
        **options: Unpack[RunOptions]) -> AttackResult:
     """Minimise |z - x|^2 + c * max(0, z_y - max of the others + confidence) by Adam over w, z = tanh(w) scaled to the box.
 
-    c starts at `constant` and is searched for each image in `searches` rounds of `steps` steps of length `rate`: strong and slow.
-    Further options: see run. Returns an AttackResult; the nearest image that fools by `confidence` is kept.
+    c starts at `constant` and is searched for each image, in `searches` rounds of `steps` steps of length `rate`. The attack is
+    strong and slow.
+    Further options: see run. Returns an AttackResult; it has the nearest image that fools the model with a margin of
+    `confidence`.
     """
     steps, searches = count(steps, "steps"), count(searches, "searches")
 

@@ -1,4 +1,4 @@
-"""Noticing that an iteration has come back to where it was, from when on it can only repeat itself."""
+"""Notice that an iteration has returned to an earlier point: from there on it only repeats itself."""
 import hashlib
 
 import numpy as np

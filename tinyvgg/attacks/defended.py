@@ -1,7 +1,7 @@
 """Models behind a defence: parts that have no gradient, or that are random.
 
-Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security" (ICML 2018): BPDA puts a stand-in gradient in
-place of a missing one, EOT averages over a model's randomness.
+Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security" (ICML 2018): BPDA replaces a missing gradient by a
+substitute, EOT averages over a model's randomness.
 """
 import inspect
 from collections.abc import Callable
@@ -19,14 +19,13 @@ from tinyvgg.types import Images
 
 def defended(model: Any, transform: Callable[..., Any] | None = None, *, backward: Any = "identity", eot: int = 1,
              seed: int | None = None, name: str | None = None) -> Any:
-    """Put `transform` before `model`, with a stand-in gradient, averaging gradients and logits over `eot` draws.
+    """Put `transform` before `model`, with a substitute gradient; average gradients and logits over `eot` draws.
 
-    transform: x -> images for the model, or (x, generator) -> images if it is random; None for a model that is random itself. One
-    that returns (images, back) tells its own derivative, of this very draw: back(dy) -> dx. backward: what stands for the
-    derivative of any other: "identity" (BPDA), or a function (x, dy) -> dx.
-    eot: draws that are averaged for each question. seed: makes the draws repeat for the same image; None draws anew each time,
-    as the deployed model would (results then carry a flag). name: tells this defence from others, so that a stopped run with
-    out= can go on; without one it starts again.
+    transform: x -> images for the model, or (x, generator) -> images if it is random; None if the model itself is random. It may
+    return (images, back), where back(dy) -> dx is the derivative of the same draw. backward: the substitute derivative for other
+    transforms: "identity" (BPDA), or a function (x, dy) -> dx. eot: number of draws averaged for each query. seed: the same image
+    gets the same draws; with None each query has new draws, as in a deployed model (results then have a flag). name: identifies
+    this defence, so that a stopped run with out= can continue; without a name it starts again.
     """
     return Defended(model, transform, backward, eot, seed, name)
 
@@ -48,7 +47,7 @@ class Defended:
         self.takes_generator = transform is not None and _arguments(transform) > 1
 
     def identity(self):
-        """Return what tells this defence from another, or None: the model behind it and the name that was given to the rest."""
+        """Return the identity of this defence (its model's and its name), or None."""
         behind, told = model_identity(self.model), getattr(self.transform, "told", None)     # steps of preprocess tell themselves
         bare = (self.transform is None or told is not None) and self.backward == "identity"
         if behind is None or self.name is None and not bare:
@@ -60,10 +59,9 @@ class Defended:
         return np.mean([self.behind.logits(self._transformed(x, k)[0]) for k in range(self.eot)], axis=0)
 
     def vjp(self, x: Images, g):
-        """d sum(g(logits) * logits) / dx by the stand-in gradient, the mean over the draws.
-
-        A function g is asked for the logits of each draw, whose gradients are averaged, and last for the mean logits, whose value
-        is what a search climbs.
+        """Return d sum(g(logits) * logits) / dx with the substitute gradient, averaged over the draws. A function g is called
+        with the logits of each draw (the gradients are averaged), then with the mean logits, so that the search increases the
+        loss of the mean.
         """
         if not callable(getattr(self.model, "vjp", None)):
             raise GradientError(f"{type(self.model).__name__} has no gradients behind the defence", "attacks.square")
@@ -82,7 +80,7 @@ class Defended:
         return total / total.dtype.type(self.eot)
 
     def _transformed(self, x, k):
-        """Return the images of draw k, and the function that pulls a gradient by them back to x."""
+        """Return the images of draw k, and the function that pulls a gradient with respect to them back to x."""
         if self.transform is None:
             return x, lambda dy: dy
         if not self.takes_generator:

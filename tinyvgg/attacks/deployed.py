@@ -1,7 +1,7 @@
-"""A deployed network as an attacker meets it: answers of a chosen precision over a line, each asked once and kept.
-
-Seed and image alone decide what an attack draws, so that one which is begun again asks the same questions: those that were answered
-before are answered from the file, and it goes on with the question at which it was killed. The result is that of one go.
+"""A deployed network as an attacker sees it: answers of a chosen precision over a line; each query is sent once and its answer
+kept. An attack's random draws depend only on the seed and the image. So an attack that was stopped and started again sends the
+same queries: the known ones are answered from the file, and it continues where it was stopped. The result is the same as without
+a stop.
 """
 import hashlib
 import time
@@ -23,18 +23,18 @@ PRECISIONS = ("logits", "scores", "bytes", "labels")
 
 
 def deployed(model: Any, *, precision: str | None = None, out: PathLike | None = None) -> Any:
-    """Return `model` (a Board, or any classifier) with answers of `precision` alone, which are kept in the file `out`.
+    """Return `model` (a Board, or any classifier) with answers of only this `precision`, which are kept in the file `out`.
 
-    precision: "logits", "scores" (probabilities), "bytes" (floor(255 p), as the student's firmware sends ten), "labels", or None: the
-    most telling that the model has. out: a file of JSON lines; the answers in it are not asked again. `line_seconds` of what is returned
-    are those that its answers took on the line, the kept ones included; `asked` is how many different images they were.
+    precision: "logits", "scores" (probabilities), "bytes" (floor(255 p), as the student's firmware sends ten), "labels", or None:
+    the most precise that the model has. out: a file of JSON lines; answers in it are not queried again. The returned object's
+    `line_seconds` is the time of all its answers on the line, kept ones included; `asked` is the number of different images.
     Raises OptionError for a precision that the model cannot give, and for a file of another model or precision.
     """
     return Deployed(model, precision, out)
 
 
 class Deployed:
-    """See deployed. A classifier itself, of one of logits, scores and labels, and no gradients."""
+    """See deployed. A classifier with one of logits, scores and labels, without gradients."""
 
     def __init__(self, model: Any, precision: str | None = None, out: PathLike | None = None) -> None:
         best = answers_of(model)[0]
@@ -60,11 +60,11 @@ class Deployed:
 
     @property
     def sha256(self) -> str | None:
-        """That of the model behind the line."""
+        """The SHA-256 of the model behind the line."""
         return model_sha256(self.model)
 
     def identity(self):
-        """What tells this from another: the model behind it and the precision; None where nothing tells the model."""
+        """The identity: the model behind the line and the precision; None if the model is unknown."""
         behind = model_identity(self.model)
         return None if behind is None else {"deployed": self.precision, "model": behind}
 

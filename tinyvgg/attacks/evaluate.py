@@ -1,4 +1,4 @@
-"""Looking at attacked images from scratch: distances in float64, fresh predictions, images of 8 bits, warnings."""
+"""Check attacked images from scratch: distances in float64, new predictions, 8-bit images, warnings."""
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,10 @@ PART = 64                   # images that are held in float64 at a time
 
 
 def recheck(task, found):
-    """Measure found.adv against task.x and ask the model again; return an AttackResult whose numbers owe the attack nothing.
+    """Measure found.adv against task.x and ask the model again; return an AttackResult. None of its numbers are the attack's own.
 
-    An image counts as fooled if it was right before, its goal is reached now, it is within the model's bounds and, where eps is
-    given, within eps of x by a relative 1e-6; and, where there is a mask, unchanged outside of it.
+    An image counts as fooled if the answer was right before and reaches the goal now, all values are within the model's bounds
+    and, if eps is given, within eps of x (tolerance: relative 1e-6). With a mask, values outside the mask must be unchanged.
     """
     victim = Victim(task.model)
     x, adv, y, target = task.x, found.adv, task.y, task.target
@@ -67,9 +67,8 @@ def _answers_to_bytes(victim, images, dtype, batch_size):
 
 
 def answers(victim, x: Images, batch_size: int):
-    """Return predicted classes (N,) and probabilities (N, K), or None where the model tells only labels.
-
-    A value outside the bounds is taken for the nearest bound: such an image counts as not fooled in any case.
+    """Return predicted classes (N,) and probabilities (N, K); None for these if the model returns only labels. Values outside the
+    bounds are clipped: such an image counts as not fooled anyway.
     """
     if not (hasattr(victim.model, "logits") or hasattr(victim.model, "scores")):
         return victim.predictions(x, batch_size), None
@@ -84,11 +83,10 @@ def answers(victim, x: Images, batch_size: int):
 
 
 def to_uint8(x: Images, adv, eps: Eps | None, norm: Norm, bounds: Range):
-    """Return adv as uint8 images (N, ...), whether each lies within eps of x (N,), and whether its floats are the same (N,).
-
-    A value becomes the nearest level, or where that is farther than eps from x, the nearest towards x: for linf 0.05 is 12.75
-    levels, so 12 from an image of 8 bits, not 13. Where no level lies within eps of a value that is not of 8 bits, the nearest to
-    it is taken.
+    """Return adv as uint8 images (N, ...), whether each is within eps of x (N,), and whether rounding changed nothing (N,). Each
+    value is rounded to the nearest level. If that is farther than eps from x, the next level towards x is used: with linf, 0.05
+    is 12.75 levels, so the change is 12 levels, not 13. If x is not an 8-bit image and no level is within eps, the level nearest
+    to x is used.
     """
     parts = [_to_uint8(x[i:i + PART], adv[i:i + PART], measure.rows_of(eps, slice(i, i + PART)), norm, bounds) for i in range(0, len(x), PART)]
     if not parts:
@@ -138,7 +136,7 @@ def _reached(pred, y, target):
 
 
 def warnings_of(result):
-    """Return sentences for whatever makes the numbers doubtful, from the arrays and what was `measured` beside them."""
+    """Return a sentence for each reason to doubt the numbers, found in the arrays and in `measured`."""
     flags, n, measured = [], len(result), result.measured
     if measured["probabilities"]:
         flags.append("probabilities, not logits: the model answers with a distribution; its logarithm was attacked")
@@ -165,9 +163,9 @@ def _scores_differ(victim, result, images=16, tolerance=1e-3):
 def replay(model: Any, result: AttackResult, *, n: int | None = None, batch_size: int = 128) -> AttackResult:
     """Show another classifier the first n (default: all) images of a saved attack; return an AttackResult of its answers.
 
-    Nothing is searched anew. Images are rescaled from the range of the attack to that of `model`. A model that takes 8-bit images
-    (`takes_bytes`) is shown the saved ones, x_adv_u8, which lie within eps. Images that stopped at the boundary of the model that
-    they were made for are flagged.
+    No attack is run. Images are rescaled from the attack's range to that of `model`. A model that takes 8-bit images
+    (`takes_bytes`) gets the saved x_adv_u8, which are within eps. A flag tells if the attack stopped at the first success: such
+    images are near the boundary of the model that they were made for.
     """
     batch_size, n = count(batch_size, "batch_size"), len(result) if n is None else count(n, "n")
     victim = Victim(model)

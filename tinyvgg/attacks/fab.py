@@ -1,7 +1,7 @@
 """FAB: Croce and Hein, "Minimally Distorted Adversarial Examples with a Fast Adaptive Boundary Attack" (ICML 2020).
 
-It looks for the nearest adversarial image, without a step length: project on the linearised decision boundary, overshoot a
-little, lean back towards the clean image, and after each success start again nearer.
+It looks for the nearest adversarial image and needs no step length. Each step projects on the linearised decision boundary, goes
+a little beyond it, and moves back towards the clean image. After each success it starts again from a nearer point.
 """
 from typing import Any, Literal, Unpack
 
@@ -23,13 +23,12 @@ LEAN, OVERSHOOT, BACKWARD = 0.1, 1.05, 0.9      # alpha_max, eta and beta of the
 def fab(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, norm: Norm = "linf", steps: int = 100,
         targets: int = 9, restarts: int = 1, towards: Literal["each", "nearest"] = "each", target: Target | None = None,
         **options: Unpack[RunOptions]) -> AttackResult:
-    """FAB-T: for each of the `targets` most likely wrong classes (or the one given as target), look for its nearest image.
-
-    Towards a given target it follows the boundary with whichever other class is the likeliest where it stands: beyond y, a third
-    class may lie in between. towards="nearest" is the untargeted FAB: each step goes to the nearest boundary of all classes, for
-    a gradient of each; `targets` and `target` are not for it.
-    eps: None keeps the nearest adversarial image at any distance; a radius counts those within it and lets images that are
-    found there be left alone. norm: linf, l2 or l1. Further options: see run. Returns an AttackResult.
+    """FAB-T: look for the nearest image of each of the `targets` most likely wrong classes, or of `target`. With `target`, a step
+    goes to the boundary between the target and the likeliest other class at that point (which need not be y). towards="nearest"
+    is the untargeted FAB: each step goes to the nearest boundary of all classes and computes a gradient for each class; `targets`
+    and `target` are then not allowed.
+    eps: None keeps the nearest adversarial image at any distance. With a radius, only images within it count, and the search
+    stops at an image once one is found. norm: linf, l2 or l1. Further options: see run. Returns an AttackResult.
     """
     eps, norm, steps = None if eps is None else parse_radii(eps), parse_norm(norm), count(steps, "steps")
     targets, restarts = count(targets, "targets"), count(restarts, "restarts")
@@ -75,7 +74,7 @@ def _search(batch, rows, target, norm, steps, eps, best, names):
 def step(z, x: Images, f, g, norm: Norm, low, high, lean=LEAN):
     """Return the points after one step from z: x clean images, f = logit of the target - logit of y at z, g its gradient.
 
-    lean: how far it leans back to x at most, a number or one for each.
+    lean: the largest share of the way back to x, one number or one for each image.
     """
     w = flat(g).astype(np.float64)
     points, origin = flat(z).astype(np.float64), flat(x).astype(np.float64)
@@ -88,7 +87,8 @@ def step(z, x: Images, f, g, norm: Norm, low, high, lean=LEAN):
 
 
 def _boundary(batch, rows, z, target):
-    """Return z_target - z_y (N,) and its gradient by the image; of a wanted class the likeliest other stands for y."""
+    """Return z_target - z_y (N,) and its gradient with respect to the image. For a wanted class, y is the likeliest other
+    class."""
     def likeliest_other(logits):
         others = logits.copy()
         others[np.arange(len(rows)), target] = -np.inf

@@ -17,8 +17,8 @@ def fmn(model: Any, x: Images, y: Labels | None, *, norm: Norm = "l2", steps: in
         target: Target | None = None, **options: Unpack[RunOptions]) -> AttackResult:
     """Find the nearest adversarial image by steps that are projected on a ball whose radius follows the boundary.
 
-    The radius shrinks by gamma where the point fools and grows where it does not; the step length (`step`, as a share of the
-    range of values) and gamma fall to a hundredth along a cosine. norm: linf, l2 or l1. Further options: see run. Returns an
+    The radius shrinks by gamma if the point fools, else it grows. The step length (`step`, as a share of the range of values) and
+    gamma decrease to a hundredth along a cosine. norm: linf, l2 or l1. Further options: see run. Returns an
     AttackResult.
     """
     norm, steps = parse_norm(norm), count(steps, "steps")

@@ -1,4 +1,4 @@
-"""Live models of other frameworks as classifiers: our attacks for those who do not train here.
+"""Models of PyTorch and Keras as classifiers, so that they can be attacked.
 
     victim = attacks.from_torch(net.eval())                  # takes NCHW, as PyTorch does; images given to attacks are NHWC
     victim = attacks.from_keras(model)
@@ -20,9 +20,9 @@ from tinyvgg.types import Images, Range
 def from_torch(net: Any, *, bounds: Range = (0.0, 1.0), n_classes: int | None = None, channels_last: bool = False) -> Any:
     """Return a torch.nn.Module that maps images to logits as a classifier with gradients. Needs PyTorch (extra `torch`).
 
-    net: in eval() mode, on any device; float32 or float64. bounds: (low, high) of the pixels that it takes; where it wants them
-    normalised, put attacks.preprocessed before it, so that eps stays in pixels. n_classes: by default the outputs of the last
-    Linear or convolution. channels_last: the net takes NHWC itself. Attacks take images (N, H, W, C) in any case.
+    net: in eval() mode, on any device, float32 or float64. bounds: (low, high) of its pixels. If it needs normalised images, put
+    attacks.preprocessed before it, so that eps is still in pixels. n_classes: by default the number of outputs of the last Linear
+    or convolution. channels_last: the net itself takes NHWC. Attacks always take images (N, H, W, C).
     Raises MissingExtra, and OptionError for a net in training mode or one whose number of classes is not known.
     """
     torch = require("torch", "torch")
@@ -53,7 +53,7 @@ class TorchNet:
         self.dtype = np.dtype(np.float64 if first.dtype == torch.float64 else np.float32)
 
     def identity(self):
-        """What tells it from another: its weights, what it prints as, its bounds."""
+        """The identity: its weights, its printed form, its bounds."""
         arrays = [value.detach().cpu().double().numpy() for value in self.net.state_dict().values()]
         told = hashlib.sha256(repr(self.net).encode()).hexdigest()
         return {"class": f"{type(self.net).__module__}.{type(self.net).__qualname__}", "repr": told, "sha256": sha256_arrays(*arrays),
@@ -92,8 +92,8 @@ class TorchNet:
 def from_keras(model: Any, *, bounds: Range = (0.0, 1.0)) -> Any:
     """Return a Keras model (Keras 2, or Keras 3 on TensorFlow, PyTorch or JAX) as a classifier with gradients. Extra `keras`.
 
-    A softmax or sigmoid in its last layer is left out, so that logits are attacked. bounds: (low, high) of the pixels that it takes.
-    Raises OptionError for what is no Keras model with one output.
+    A softmax or sigmoid in its last layer is left out, so that logits are attacked. bounds: (low, high) of its pixels. Raises
+    OptionError for anything but a Keras model with one output.
     """
     shape = getattr(model, "output_shape", None)
     if not (callable(model) and isinstance(shape, tuple) and len(shape) == 2 and shape[1] and hasattr(model, "layers")):
@@ -126,7 +126,7 @@ class KerasNet:
             self.input_shape = tuple(shape[1:])
 
     def identity(self):
-        """What tells it from another: its weights, its configuration, its bounds."""
+        """The identity: its weights, its configuration, its bounds."""
         return {"class": f"{type(self.model).__module__}.{type(self.model).__qualname__}", "bounds": list(self.bounds),
                 "config": hashlib.sha256(self.model.to_json().encode()).hexdigest(), "sha256": sha256_arrays(*self.model.get_weights())}
 

@@ -1,6 +1,6 @@
 """HopSkipJump: Chen, Jordan, Wainwright, "HopSkipJumpAttack: a Query-efficient Decision-based Attack" (IEEE S&P 2020).
 
-Labels are all it needs: walk along the boundary by a gradient that is estimated from which side random points fall on.
+It needs only labels. It walks along the decision boundary; the gradient is estimated from the side on which random points fall.
 """
 from typing import Any, Unpack
 
@@ -24,10 +24,11 @@ RADIUS = {"l2": 0.01, "linf": 0.003}
 def hopskipjump(model: Any, x: Images, y: Labels | None, *, norm: Norm = "l2", steps: int = 20, draws: int = 100,
                 most_draws: int = 1000, tries: int = 50, target: Target | None = None, start: Images | None = None,
                 **options: Unpack[RunOptions]) -> AttackResult:
-    """Look for a near adversarial image by labels alone, in `steps` walks with draws * sqrt(step) labels each.
+    """Look for a near adversarial image using only labels, in `steps` walks with draws * sqrt(step) labels each.
 
-    norm: l2 or linf. tries: random images to begin with (start: (N, ...) adversarial images to use instead, which a target needs
-    as a rule). most_draws: for one estimate. Further options: see run; budget= counts labels. Returns an AttackResult.
+    norm: l2 or linf. tries: how many random images to try as a start. start: (N, ...) adversarial images to start from instead
+    (usually needed with a target). most_draws: upper limit for one estimate. Further options: see run; budget= counts labels.
+    Returns an AttackResult.
     """
     norm, steps, draws, tries = parse_norm(norm), count(steps, "steps"), count(draws, "draws"), count(tries, "tries")
     if norm == "l1":

@@ -1,7 +1,7 @@
-"""Nearest point of a box on a hyperplane, exactly, in three norms: the step of FAB.
+"""The nearest point to x that lies in a box and on a hyperplane, exactly, in three norms: the step of FAB.
 
-Letters: t points (N, D) in the box low..high, plane {z: <w, z> = b}, d what is added to t. If the box does not reach the plane,
-d goes to the corner nearest to it.
+Letters: t points (N, D) in the box low..high, plane {z: <w, z> = b}, d the change of t. If the box does not reach the plane, d
+leads to the corner nearest to the plane.
 """
 import numpy as np
 

@@ -1,4 +1,5 @@
-"""What tells one model, or one attack, from another when a stopped run goes on: plain data, or None where nothing tells it."""
+"""The identity of a model or an attack, so that a stopped run continues only with the same one: plain data, or None if
+unknown."""
 import functools
 import hashlib
 import inspect
@@ -9,7 +10,7 @@ from tinyvgg.report import record
 
 
 def model_sha256(model):
-    """Return the SHA-256 of a model's weights (or the one it names itself), None where it has neither."""
+    """Return the SHA-256 of a model's weights, or its attribute sha256; None if it has neither."""
     named = _own(model, "sha256")
     if isinstance(named, str):
         return named
@@ -18,10 +19,9 @@ def model_sha256(model):
 
 
 def model_identity(model):
-    """Return a dict that differs for models that may answer differently, or None for functions without a name.
-
-    Weights and architecture tell a network of this package; a wrapper tells itself by `identity()`; anything else by its own
-    attribute `name` or `sha256`. What a wrapper passes on from the model within tells nothing of the wrapper.
+    """Return a dict that differs for models that may answer differently, or None for functions without a name. A network of this
+    package is identified by its weights and architecture, a wrapper by its `identity()`, anything else by its own attribute
+    `name` or `sha256`. Attributes that a wrapper passes on from its inner model do not count.
     """
     own = _own(model, "identity")
     if callable(own):
@@ -36,10 +36,8 @@ def model_identity(model):
 
 
 def attack_identity(attack):
-    """Return (name, settings, whether the name tells it) of an attack function, those of functools.partial unwrapped.
-
-    A function that stands in a module is told by its place there, its code and its defaults; a lambda, and one made within
-    another, are not.
+    """Return (name, settings, whether the name identifies it) of an attack function; functools.partial is unwrapped. A function
+    of a module is identified by its name there, its code and its defaults; a lambda or a nested function is not.
     """
     if isinstance(attack, functools.partial):
         name, settings, told = attack_identity(attack.func)
@@ -54,20 +52,20 @@ def attack_identity(attack):
 
 
 def takes(attack, setting):
-    """Whether an attack has a setting of that name; one of another's own with **settings is taken to have them all."""
+    """Return whether an attack has a setting of that name; a function with **settings is assumed to have all."""
     parameters = inspect.signature(attack).parameters
     passes = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     return setting in parameters or passes and not _of_the_package(attack) and setting != "early_stop"
 
 
 def own_default(attack, setting):
-    """Return the value that an attack takes for a setting where none is given, or None."""
+    """Return an attack's default for a setting, or None."""
     parameter = inspect.signature(attack).parameters.get(setting)
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
 def unwrapped(attack):
-    """Return the function within a functools.partial, or the attack as it is."""
+    """Return the function inside a functools.partial, or the attack itself."""
     while isinstance(attack, functools.partial):
         attack = attack.func
     return attack

@@ -1,6 +1,5 @@
-"""The ladder: ever stronger attacks, each on what the ones before have left; its versions and stages stand in stages.py.
-
-What is left after the last stage is the worst case over all of them.
+"""The ladder: stronger and stronger attacks, each on the images that the ones before did not fool; stages.py defines its stages.
+The result is the worst case over all of them.
 """
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,15 +30,17 @@ def ladder(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
            batch_size: int = 128, budget: int | None = None, out: PathLike | None = None, quiet: bool = True) -> AttackResult:
     """Run the stages of `version` and return one AttackResult of the worst case.
 
-    version: "fast", or AutoAttack's "standard", "plus" and "rand". norm: linf, l2 or l1. attacks: a list of one's own instead:
-    names of stages (apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square) and of attacks that take an eps, or (name, settings); with
-    version="rand" over the expectation.
-    "rand" is for a model that draws anew for each question: every question is asked `draws` times and answered by the mean, and
-    config["random"] holds what is left over `draws` fresh draws. Another version on such a model is flagged, with that figure.
-    It takes the strongest point of each image, never the first that fools the mean: half of the draws may have that right.
+    version: "fast", or AutoAttack's "standard", "plus" and "rand". norm: linf, l2 or l1. attacks: your own list instead: names of
+    stages (apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square) and of attacks that take an eps, or (name, settings); with
+    version="rand" they attack the expectation.
+    "rand" is for a model that answers at random: every question is asked `draws` times, the answer is the mean, and
+    config["random"] holds the robust accuracy over `draws` new draws. The other versions flag such a model and give that figure.
+    "rand" uses the strongest point of each image, never the first that fools the mean: half of the draws may still be right
+    there.
     config["stages"] holds for each stage its attack, the images it saw, the robust accuracy after it, and its cost; see
-    `ladder_text`. early_stop: within a stage, a fooled image is left alone; False takes its strongest point there. A model gets
-    the stages whose needs it has. mask: see run. out: a folder; each stage resumes there.
+    `ladder_text`. early_stop: within a stage, stop at an image once it is fooled; False searches on for its strongest point.
+    Stages that need more than the model offers (such as gradients) are left out. mask: see run. out: a folder, from which each
+    stage resumes.
     """
     eps, norm, draws, batch_size = parse_radii(eps), parse_norm(norm), count(draws, "draws"), count(batch_size, "batch_size")
     if attacks is not None and version not in ("fast", "rand"):
@@ -170,7 +171,7 @@ def _judge(result, victim, random, draws, batch_size):
 
 
 def ladder_text(result: AttackResult) -> list[str]:
-    """Return what the ladder did, in the lines that AutoAttack prints."""
+    """Return a report of the ladder, in AutoAttack's format."""
     config, n, after, names = result.config, len(result), 0.0, {"linf": "Linf", "l2": "L2", "l1": "L1"}
     rows = config["stages"]
     lines = [f"using {config['version']} version including {', '.join(row['stage'] for row in rows)}.",

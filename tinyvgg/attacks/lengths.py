@@ -1,4 +1,4 @@
-"""How long an attack's steps are: one number, or a part of eps where that differs between images or values."""
+"""The length of an attack's steps: one number, or a share of eps if eps differs between images or values."""
 import numpy as np
 
 from tinyvgg.attacks.checks import parse_length
@@ -12,7 +12,7 @@ class Length:
         self.number = parse_length(step, None if np.ndim(eps) else times * eps / steps)
 
     def of(self, ball):
-        """Return what a step in `ball` is multiplied by: a number, or an array that multiplies its images."""
+        """Return the factor of a step in `ball`: a number, or an array that broadcasts against its images."""
         return self.share * ball.wide if self.number is None else self.number
 
     @property

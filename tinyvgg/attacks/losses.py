@@ -1,7 +1,7 @@
-"""What an attack climbs: functions of the logits that give a value and its gradient for each image.
+"""The losses that attacks increase: functions of the logits that return a value and its gradient for each image.
 
-Letters: z logits (N, K), y true labels (N,), t targets (N,) or None. Every loss grows as the attack comes nearer to its goal,
-"not y" or "t", and returns value (N,) and d value / dz (N, K).
+Letters: z logits (N, K), y true labels (N,), t targets (N,) or None. Every loss grows as the attack gets nearer to its goal (any
+class but y, or t). Each returns value (N,) and d value / dz (N, K).
 """
 import numpy as np
 
@@ -14,8 +14,8 @@ from tinyvgg.words import did_you_mean
 def cross_entropy(z, y, t=None):
     """Scaled cross-entropy: log sum_{k != y} exp(z_k) - z_y; its gradient is softmax over the others minus onehot(y).
 
-    Cross-entropy is softplus of this value and its gradient is this one times 1 - p_y: the same order of images and the same
-    direction, but nothing to vanish when p_y rounds to 1. For a target: the negative, with t in place of y.
+    Cross-entropy is softplus of this value, and its gradient is this gradient times 1 - p_y. So order and direction are the same,
+    but this gradient does not vanish when p_y rounds to 1. For a target: the negative, with t in place of y.
     """
     label = y if t is None else t
     others = z.copy()
@@ -31,7 +31,8 @@ def cross_entropy(z, y, t=None):
 
 
 def plain_cross_entropy(z, y, t=None):
-    """-log softmax(z)_y, gradient softmax(z) - onehot(y), as the other libraries use it; it vanishes on confident models."""
+    """-log softmax(z)_y, gradient softmax(z) - onehot(y), as other libraries use it; its gradient vanishes on confident
+    models."""
     label = y if t is None else t
     rows, g = np.arange(len(z)), softmax(z)
     value = -log_softmax(z)[rows, label]
@@ -54,7 +55,8 @@ def margin(z, y, t=None):
 
 
 def dlr(z, y, t=None):
-    """Difference of logits ratio (Croce and Hein 2020): -(z_y - max_{k != y} z_k) / (z_(1) - z_(3)), free of scale.
+    """Difference of logits ratio (Croce and Hein 2020): -(z_y - max_{k != y} z_k) / (z_(1) - z_(3)), which does not depend on the
+    logits' scale.
 
     For a target: -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2). Needs three classes, with a target four.
     """

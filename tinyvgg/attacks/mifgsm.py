@@ -18,7 +18,7 @@ def mifgsm(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
            **options: Unpack[RunOptions]) -> AttackResult:
     """Take steps along g <- momentum * g + gradient / |gradient|_1, each of length `step` (default eps / steps) in `norm`.
 
-    early_stop: an image is left alone once it is fooled; False goes on, which transfers better to other models.
+    early_stop: stop at an image once it is fooled; False continues, which transfers better to other models.
     Further options: see run. Returns an AttackResult.
     """
     eps, norm, steps = parse_radii(eps), parse_norm(norm), count(steps, "steps")

@@ -1,4 +1,4 @@
-"""Noise without any knowledge of the model: the floor that every attack must pass."""
+"""Random noise, without any knowledge of the model: every attack must be better than this."""
 from typing import Any, Unpack
 
 import numpy as np

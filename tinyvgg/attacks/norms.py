@@ -47,7 +47,7 @@ def parse_eps(value, name="eps"):
 
 
 def parse_radii(value, name="eps"):
-    """Return what parse_eps does, or for an array of radii a copy of it in float64: checks.checked_eps gives it its shape."""
+    """Return parse_eps(eps), or for an array of radii a copy in float64 (checks.checked_eps gives it its final shape)."""
     if isinstance(value, str) or np.ndim(value) == 0:
         return parse_eps(value, name)
     radii = np.asarray(value)
@@ -57,7 +57,7 @@ def parse_radii(value, name="eps"):
 
 
 def default_eps(bounds, norm="linf"):
-    """Return the usual radius for images in `bounds`: 8/255 of the range, for l2 half of it."""
+    """Return the usual radius for images in `bounds`: 8/255 of the range; for l2 half of the range."""
     return (bounds[1] - bounds[0]) * (0.5 if norm == "l2" else 8 / 255)
 
 
@@ -82,7 +82,7 @@ def rows_of(eps, rows):
 
 
 def given_to(eps, x, rows):
-    """Return the radii of some of the images x (N, ...) in a shape that can mean nothing else."""
+    """Return the radii of some of the images x (N, ...) in an unambiguous shape."""
     return rows_of(wide(eps, x), rows)
 
 
@@ -97,7 +97,7 @@ def size(d, norm):
 
 
 def inside(d, eps, norm):
-    """Whether each row of d (N, ...) lies within eps, but for TOLERANCE."""
+    """Return whether each row of d (N, ...) is within eps, up to TOLERANCE."""
     if np.ndim(eps) > 1:
         return (flat(np.abs(d)) <= flat(eps * (1 + TOLERANCE))).all(axis=1)
     return size(d, norm) <= eps * (1 + TOLERANCE)
@@ -106,7 +106,7 @@ def inside(d, eps, norm):
 def steepest(g, norm):
     """Return the direction of length 1 in `norm` along which <g, .> grows fastest, for each row; 0 where g is 0.
 
-    linf: sign(g). l2: g / |g|. l1: the whole length on the largest |g|, shared between equal ones.
+    linf: sign(g). l2: g / |g|. l1: the whole length goes to the largest |g|; equal ones share it.
     """
     if norm == "linf":
         return np.sign(g)
@@ -162,10 +162,11 @@ def _threshold(rows, width, eps):
 
 
 class Ball:
-    """All images within eps of x that are valid: the ball of `norm` cut with the box `bounds`.
+    """All valid images within eps of x: the intersection of the ball of `norm` and the box `bounds`.
 
-    Nothing that `project` returns is farther from x than eps, measured in float64. eps: one number, one for each image (N,), or for
-    linf one for each value, shaped as x. grid: levels of an image format (255); what is returned then lies on that grid, as x must.
+    `project` never returns a point farther than eps from x, measured in float64. eps: one number, one for each image (N,), or for
+    linf one for each value (shape of x). grid: the largest level of an image format (255); results then lie on these levels, and
+    x must too.
     """
 
     def __init__(self, x, eps, norm, bounds, grid=None):
@@ -186,25 +187,25 @@ class Ball:
 
     @property
     def wide(self):
-        """eps as it multiplies images."""
+        """eps in a shape that broadcasts against images."""
         return wide(self.eps, self.x)
 
     @property
     def by_value(self):
-        """Whether each value has an eps of its own."""
+        """Whether each value has its own eps."""
         return np.ndim(self.eps) > 1
 
     def lengths(self, times):
-        """Return (N,) lengths of steps, `times` eps; where each value has its own, parts of it, which `move` multiplies by it."""
+        """Return (N,) lengths of steps, `times` eps. If each value has its own eps: shares, which `move` multiplies by eps."""
         return np.broadcast_to(times if self.by_value else times * self.eps, len(self.x)).astype(np.float64)
 
     def move(self, z, g, lengths):
-        """step by `lengths` (N,), as the method of that name gives them."""
+        """Step by `lengths` (N,), which the method `lengths` returned."""
         length = column(lengths, z)
         return self.step(z, g, length * self.eps if self.by_value else length)
 
     def project(self, z):
-        """Return a nearest point of the ball to z, then of the box (l1: of both at once); on the grid if there is one."""
+        """Return the nearest point of the ball to z, then of the box (l1: of both together); on the grid if there is one."""
         if self.norm != "linf":
             z = self._shortened(z)
         z = np.clip(z, self.low, self.high).astype(self.x.dtype, copy=False)
@@ -218,7 +219,7 @@ class Ball:
         return self.project(z + (length * steepest(g, self.norm)).astype(z.dtype, copy=False))
 
     def random(self, streams, *names):
-        """Return a point drawn from the ball: uniform for linf and l2, on a random direction of l1, then cut with the box."""
+        """Return a random point of the ball, clipped to the box: uniform for linf and l2, in a random direction for l1."""
         shape = self.x.shape[1:]
         if self.norm == "linf":
             d = streams.uniform(shape, *names, "start", low=-self.wide, high=self.wide)

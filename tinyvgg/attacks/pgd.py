@@ -21,9 +21,9 @@ def pgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf
     """Climb the loss in `steps` steps of length `step` (default 2.5 eps / steps), each projected on the ball and on the box.
 
     x (N, ...) within model.bounds, y (N,) true labels, target None or classes to reach. norm: linf, l2, l1.
-    loss: ce (scaled cross-entropy), ce_plain, margin, dlr. random_start: begin at a random point of the ball; further `restarts`
-    always do. keep: the best point of all, or the last. early_stop: an image is left alone once it is fooled. cycle_stop: and
-    once its points repeat (only with keep="best", where that loses nothing). grid=255: stay on 8-bit images.
+    loss: ce (scaled cross-entropy), ce_plain, margin, dlr. random_start: begin at a random point of the ball; `restarts` after
+    the first always do. keep: "best" point of all, or "last". early_stop: stop at an image once it is fooled. cycle_stop: also
+    stop once its points repeat (only with keep="best", where this loses nothing). grid=255: use only 8-bit images.
     Further options: see run. Returns an AttackResult.
     """
     eps, norm, steps, restarts = parse_radii(eps), parse_norm(norm), count(steps, "steps"), count(restarts, "restarts")

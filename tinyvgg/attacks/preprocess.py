@@ -1,10 +1,10 @@
-"""What stands between pixels and a model, with its derivative, so that eps and bounds stay those of pixels.
+"""Steps between pixels and a model, with their derivatives, so that eps and bounds are still those of pixels.
 
     victim = attacks.preprocessed(model, attacks.normalise(mean, deviation), attacks.resize(32, 32))
     attacks.pgd(victim, x, y, eps="8/255")                   # x (N, H, W, C) in 0..1, whatever `model` takes
 
-A step is a function of images x (N, H, W, C) that returns (images, back); back(dy) -> dx pulls a gradient back. They serve
-`attacks.defended(model, step)` as well.
+A step is a function of images x (N, H, W, C) that returns (images, back); back(dy) -> dx pulls a gradient back. Steps also work
+with `attacks.defended(model, step)`.
 """
 import functools
 import inspect
@@ -26,7 +26,7 @@ from tinyvgg.types import Images, Range
 def preprocessed(model: Any, *steps: Callable[..., Any], bounds: Range = (0.0, 1.0), name: str | None = None) -> Any:
     """Put `steps` before `model`, the first one nearest to the pixels; return a classifier of images in `bounds`.
 
-    name: tells steps of one's own from others, so that a stopped run with out= can go on; those of this module tell themselves.
+    name: identifies your own steps, so that a stopped run with out= can continue; the steps of this module need none.
     """
     if not steps:
         raise OptionError("no step was given", "preprocessed(model, normalise(mean, deviation))")
@@ -48,7 +48,7 @@ class Preprocessed:
             self.vjp = self._vjp
 
     def identity(self):
-        """What tells it from another, or None: the model behind it and its steps."""
+        """The identity, or None: the model behind it and its steps."""
         behind, told = model_identity(self.model), [getattr(step, "told", None) for step in self.steps]
         if behind is None or None in told and self.name is None:
             return None
@@ -143,7 +143,7 @@ def _jpeg(x, quality=75):
 
 
 def normalise(mean: Any, deviation: Any) -> Callable[..., Any]:
-    """Return the step (x - mean) / deviation; one number each, or one a channel."""
+    """Return the step (x - mean) / deviation; each is one number, or one for each channel."""
     return _step(_normalised)(mean, deviation)
 
 
@@ -153,10 +153,9 @@ def resize(height: int, width: int) -> Callable[..., Any]:
 
 
 def random_resize(smallest: int) -> Callable[..., Any]:
-    """Return the random step of Xie et al. (ICLR 2018), for attacks.defended: each image at a size and a place drawn anew.
-
-    The height is drawn from `smallest` to the image's own, the width keeps the shape; the rest of the image is 0. Bilinear, with its own
-    derivative, of that very draw.
+    """Return the random step of Xie et al. (ICLR 2018), for attacks.defended: each image gets a new random size and place. The
+    height is drawn between `smallest` and the image's own; the width keeps the proportions; the rest of the image is 0. Bilinear;
+    the derivative is that of the same draw.
     """
     return _random_step(count(smallest, "smallest"))
 
@@ -189,5 +188,5 @@ def _resized_at_random(x, generator, smallest):
 
 
 def jpeg(quality: int = 75) -> Callable[..., Any]:
-    """Return the step through JPEG and back, its gradient straight through. Needs Pillow, which the extra `plot` brings."""
+    """Return the step that compresses to JPEG and back; its gradient is straight-through. Needs Pillow (extra `plot`)."""
     return _step(_jpeg)(quality)

@@ -1,7 +1,6 @@
-"""The settings of the student's attack notebook, their units written out, and the table that sets them beside corrected ones.
-
-The notebook's images are in -1..1, twice as wide as 0..1, so a distance there is half of it in 0..1: its eps 0.05 is 0.025 or
-6.4/255, and its L2 radius 3 is 1.5. It attacked with y=None (the model's own answers) and never clipped to the image range;
+"""The settings of a student's attack notebook with their units, and a table that compares them with corrected ones. The
+notebook's images are in -1..1, twice as wide as 0..1, so its distances are halved in 0..1: its eps 0.05 is 0.025, or 6.4/255, and
+its L2 radius 3 is 1.5. It attacked with y=None (the model's own answers) and never clipped to the image range;
 corrected(...) uses the true labels, clips, and counts images that are right before and after.
 """
 from dataclasses import asdict, dataclass
@@ -51,7 +50,7 @@ def original_linf():
 
 
 def original_linf_small():
-    """L-inf 0.01, step 0.01: the run that was to show that a step as long as eps fails; it is weak because eps is 1.3/255."""
+    """L-inf 0.01, step 0.01: the notebook's example of a step as long as eps; it is weak because eps is only 1.3/255."""
     return Preset("linf 0.01", "linf", 0.01, 0.01, 40, published="60.3 / 52.7")
 
 
@@ -92,7 +91,7 @@ ALL = (
 
 
 def compare(model, x, y, *, presets=None, batch_size=128, quiet=True):
-    """Attack `model` with each preset as the notebook did and as it should be; return rows of accuracies in percent.
+    """Attack `model` with each preset, as in the notebook and corrected; return rows of accuracies in percent.
 
     x (N, ...) within model.bounds, y (N,). Rows: {"name", "published", "fgm", "pgd" (as the notebook: y=None, no clipping,
     accuracy over all images), "robust", "interval", "success" (corrected: true labels, clipped, right before and after), ...}.

@@ -1,8 +1,7 @@
-"""Defences that answer at random: finding out that they do, and what is random; judging an attack over many draws.
-
-A classifier that draws anew for each question has no robust accuracy, but a distribution of them: the share of right answers over
-the draws is what a user of it meets. A search that follows one draw's gradient is led astray, and an image that fools one draw
-need not fool the next: both make such a defence look better than it is, or worse.
+"""Defences that answer at random: detect them, find what is random, and judge an attack over many draws. A classifier that
+answers at random has no single robust accuracy; what its user sees is the share of right answers over the draws. An attack that
+follows the gradient of one draw is misled, and an image that fools one draw need not fool the next. So a single draw makes such a
+defence look better than it is, or worse.
 """
 import numpy as np
 
@@ -14,7 +13,7 @@ DRAWS = 20                              # for an estimate of the expectation
 
 
 def randomness(victim, x, y):
-    """Ask for the same few images again and again; return None where the answers stay, else {"asked", "images", "changed",
+    """Ask several times for the same few images; return None if the answers do not change, else {"asked", "images", "changed",
     "moves", "what"}: how many images changed class, how far answers moved, and what is random: "answers", "gradients".
     """
     x, y = x[:IMAGES], y[:IMAGES]
@@ -60,10 +59,8 @@ def told_of(found):
 
 def judged(victim, result, draws=DRAWS, batch_size=128):
     """Ask for clean and attacked images `draws` times; return {"draws", "clean_accuracy", "robust_accuracy", "interval",
-    "lowest", "highest"}: shares of right answers, over all draws and of single ones.
-
-    An image counts as robust in a draw that has it right, if the attack found it right before; one outside its ball is taken as
-    it was before.
+    "lowest", "highest"}: shares of right answers, over all draws and of single draws. An image counts as robust in a draw if that
+    draw is right and the model was right before the attack. An attacked image outside its ball is replaced by the clean one.
     """
     x, right = result.x, result.pred_clean == result.y
     adv = np.where(column(result.within, x), result.x_adv, x)

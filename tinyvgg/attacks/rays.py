@@ -1,6 +1,7 @@
 """RayS: Chen and Gu, "RayS: a Ray Searching Method for Hard-label Adversarial Attack" (KDD 2020).
 
-Labels are all it needs: search the signs of an L-inf direction, halving blocks of values, for the nearest boundary.
+It needs only labels. It searches for the signs of the L-inf direction with the nearest boundary, in blocks of values that are
+halved again and again.
 """
 from typing import Any, Unpack
 
@@ -17,9 +18,8 @@ FINE = 1e-3                 # of the range: how exactly a distance is bisected
 
 def rays(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, queries: int = 1000, target: Target | None = None,
          **options: Unpack[RunOptions]) -> AttackResult:
-    """Look for the nearest adversarial image in L-inf by labels alone, with up to `queries` of them for each image.
-
-    eps: None keeps the nearest at any distance; a radius lets an image alone once it is fooled within it. Further options: see
+    """Look for the nearest adversarial image in L-inf using only labels, up to `queries` for each image. eps: None keeps the
+    nearest at any distance; with a radius, the search stops at an image once it is fooled within it. Further options: see
     run. Returns an AttackResult.
     """
     eps, queries = None if eps is None else parse_radii(eps), count(queries, "queries")

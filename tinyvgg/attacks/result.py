@@ -1,4 +1,4 @@
-"""What an attack leaves behind: images, and what was found when they were looked at again from scratch."""
+"""The result of an attack: images, and what a check from scratch found."""
 import json
 import math
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ VERSION = 1
 
 @dataclass(repr=False)
 class AttackResult:
-    """N images before and after an attack. Arrays have N rows; `success` says fooled: right before, and its goal reached after.
+    """N images before and after an attack. Arrays have N rows. `success`: the answer was right before and reaches the goal after.
 
-    x, x_adv: (N, H, W, C) in `bounds`; x_adv_u8: the nearest images of 8 bits that stay within eps; success_u8: success of these.
+    x, x_adv: (N, H, W, C) in `bounds`; x_adv_u8: the nearest 8-bit images within eps; success_u8: their success.
     pred_clean, pred_adv: classes before and after; y: true labels; target: wanted labels or None; scores_clean, scores_adv:
-    probabilities (N, K) or None. norms: {"l0", "l1", "l2", "linf"} of x_adv - x, float64. steps_used, queries: what each image
-    took. about: command and data, as report.record.told gives them. model_identity: see identity.model_identity. within: whether
-    bounds and eps were kept. measured: counts that flags are made of. eps: radii of each image or each value, where
-    they are no one number (config["eps"] has that). done: False for images that a stop or a budget left unattacked.
+    probabilities (N, K) or None. norms: {"l0", "l1", "l2", "linf"} of x_adv - x, float64. steps_used, queries: for each image.
+    about: command and data, from report.record.told. model_identity: see identity.model_identity. within: whether bounds and eps
+    were kept. measured: counts from which flags are made. eps: radii of each image or value, if it is not a single number (then
+    see config["eps"]). done: False for images that were not attacked because of a stop or a budget.
     """
 
     name: str
@@ -76,12 +76,12 @@ class AttackResult:
 
     @property
     def robust_accuracy(self) -> float:
-        """Share of images that are right before and after; an attack that left its ball or box fools nobody."""
+        """Share of images that are right before and after. Images outside the ball or the box count as not fooled."""
         return float(np.mean((self.pred_clean == self.y) & ((self.pred_adv == self.y) | ~self.within))) if len(self) else math.nan
 
     @property
     def attackable(self) -> Flags:
-        """Images that count for the success rate: right before, and for a target, not of that class already."""
+        """The images that count for the success rate: right before and, with a target, not already of that class."""
         right = self.pred_clean == self.y
         return right if self.target is None else right & (self.target != self.y)
 
@@ -123,11 +123,11 @@ class AttackResult:
         }
 
     def to_json(self) -> str:
-        """Return the summary as JSON text; what JSON has no word for becomes null."""
+        """Return the summary as JSON text; NaN and infinity become null."""
         return json.dumps(plain(self.summary()), indent=2, allow_nan=False)
 
     def save(self, path: PathLike) -> None:
-        """Write everything to `path` (.npz), whole or not at all."""
+        """Write everything to `path` (.npz); an interrupted write leaves no half file."""
         arrays, plain_data = {}, {"tinyvgg_attack": VERSION}
         for item in fields(self):
             value = getattr(self, item.name)
@@ -163,7 +163,7 @@ class AttackResult:
 
 
 def load(path: PathLike) -> AttackResult:
-    """Read a saved attack: the .npz, or the folder of a run that holds it. Runs nothing that the file contains."""
+    """Read a saved attack: the .npz, or the folder that contains it. No code from the file is run."""
     path = Path(path)
     path = path / "attack.npz" if path.is_dir() else path
     if not path.exists():

@@ -1,4 +1,4 @@
-"""The frame of every attack: check the input, go through the images in batches, keep what was found, look at it again."""
+"""The frame of every attack: check the input, go through the images in batches, keep the results, check them from scratch."""
 import inspect
 import time
 
@@ -22,14 +22,20 @@ def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settin
         batch_size=128, budget=None, minutes=None, mask=None, labels="true", out=None, quiet=True, callback=None, **unknown):
     """Run `attack(batch)` over images x (N, ...) with labels y (N,) and return an AttackResult.
 
-    The last line of every attack; these of its settings are every attack's: seed (results depend on it and on each image, not
-    on order or batches), batch_size, budget (queries in all) and minutes (of the line, for what `deployed` gives, else of this
-    process): what was found until then is kept and marked; mask (True where an image may change, shaped as one image, with or without
-    its channels, or as all of them; distances count what changed), labels ("true", or
-    "predicted" to use the model's own where y is None), out (a folder: finished batches are kept there, a stopped run goes on,
-    and the result is saved), quiet (no progress), callback(batch) after each batch.
-    eps: a number, or an array: see checks.checked_eps; eps_by_value: whether the attack knows one for each value. The attack takes
-    its batch's from batch.eps. target: None, one class (its own images are left out), or labels (N,).
+    Every attack ends with this call. These settings are common to all attacks:
+
+        seed          results depend on it and on each image, not on the order of images or the batches
+        batch_size    images at a time
+        budget        the largest number of queries in all; results until then are kept and marked
+        minutes       the same in time (of the serial line for a model from `deployed`, else of this process)
+        mask          True where an image may change: shape of one image, with or without channels, or of all images
+        labels        "true", or "predicted": the model's own answers replace y (which is then None)
+        out           a folder for finished batches and the result; a stopped run continues from there
+        quiet         no progress bar
+        callback      called as callback(batch) after each batch
+
+    eps: a number or an array (see checks.checked_eps). eps_by_value: whether the attack accepts one for each value; it finds the
+    radii of a batch in batch.eps. target: None, one class (images of this class are left out), or labels (N,).
     """
     for option in unknown:
         raise TypeError(f"{name}() got an unexpected keyword argument {option!r}" + _nearest(name, option))

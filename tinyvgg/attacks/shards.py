@@ -1,6 +1,5 @@
-"""An attack on many images as attacks on some of them, wherever these are computed, and one result of all.
-
-Images do not know of each other (tests/attacks/test_independence.py), so the whole is what its parts are, to the bit.
+"""Split an attack on many images into parts, compute these anywhere, and join the results. The result of an image does not depend
+on the others (tests/attacks/test_independence.py), so the joined result is the same to the bit.
 """
 from dataclasses import fields, replace
 
@@ -20,9 +19,8 @@ BY_IMAGE = ("target", "start")          # settings that may have a row for each 
 
 
 def attack_each(place, runs, model, x, y, victims=None):
-    """Yield (k, results) of each run as it ends: that of runs[k] on x, y, and its images as each of `victims` sees them.
-
-    place: see report.parallel. A run has `attack`, a function or None for a run of nobody, and `settings`.
+    """Yield (k, results) as each run ends: the result of runs[k] on x, y, then its images shown to each of `victims`. place: see
+    report.parallel. A run has `attack` (a function, or None for no attack) and `settings`.
     """
     tasks, of, parts = [], [], [[] for _ in runs]
     for k, run in enumerate(runs):
@@ -79,7 +77,7 @@ def _attacked(shared, attack, part, settings):
 
 
 def joined(results: list[AttackResult]) -> AttackResult:
-    """Return one result of the parts of an attack, in the order of the images."""
+    """Join the results of an attack's parts, in the order of the images."""
     if len(results) == 1:
         return results[0]
     first, whole = results[0], {}

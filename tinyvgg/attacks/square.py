@@ -1,6 +1,6 @@
 """Andriushchenko et al., "Square Attack: a Query-efficient Black-box Adversarial Attack via Random Search" (ECCV 2020).
 
-It asks for scores only: set a random square of the image to the edge of the ball, keep it if the margin falls.
+It needs only scores: it sets a random square of the image to the edge of the ball and keeps the change if the margin falls.
 """
 from typing import Any, Unpack
 
@@ -23,9 +23,9 @@ def square(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
     """Search at random with up to `queries` queries for each image.
 
     x (N, H, W, C), or for linf also series (N, W, C) and vectors (N, C), in which a square is a run of positions. norm: linf, l2
-    or l1 (Croce and Hein, ICML 2021). share: of the pixels in the first squares. rescale: stretch the schedule of shares, made
-    for 10,000 queries, to `queries`; off, as in AutoAttack. early_stop: a fooled image is left alone; False goes on
-    to the largest margin. Further options: see run. Returns an AttackResult.
+    or l1 (Croce and Hein, ICML 2021). share: the share of pixels in the first squares. rescale: stretch the schedule of shares,
+    which is for 10,000 queries, to `queries` (default: no, as in AutoAttack). early_stop: stop at an image once it is fooled;
+    False searches on for the largest margin. Further options: see run. Returns an AttackResult.
     """
     eps, norm, queries, restarts = parse_radii(eps), parse_norm(norm), count(queries, "queries"), count(restarts, "restarts")
     if np.ndim(x) != 4 and (norm != "linf" or np.ndim(x) not in (2, 3)):
@@ -138,7 +138,7 @@ FALLS = {"l2": 2, "l1": 4}              # the power of the distance with which a
 
 
 def pattern(s, norm="l2"):
-    """Return the (s, s) pattern of length 1: an upper half that falls off from its centre, and its negative below."""
+    """Return the (s, s) pattern of length 1: the upper half falls off from its centre, the lower half is its negative."""
     eta = np.concatenate([_half(s // 2, s, norm), -_half(s - s // 2, s, norm)])
     return eta / size(eta[None], norm)
 

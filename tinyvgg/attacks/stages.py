@@ -1,8 +1,8 @@
-"""The stages of the ladder, by AutoAttack's names, and which of them make its versions.
+"""The stages of the ladder, with AutoAttack's names, and the versions made of them.
 
 Croce and Hein (ICML 2020) for linf and l2: APGD on cross-entropy, targeted APGD on nine classes, FAB-T on nine, Square with 5,000
-queries; "plus" adds APGD on DLR and the untargeted FAB, with restarts; "rand" is APGD on both losses over the expectation of what
-is random. L1 as of Croce and Hein (ICML 2021): five restarts, five classes.
+queries; "plus" adds APGD on DLR and the untargeted FAB, with restarts; "rand" is APGD on both losses, applied to the expectation
+over random answers. L1 is as in Croce and Hein (ICML 2021): five restarts, five classes.
 """
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from tinyvgg.errors import OptionError
 
 @dataclass(frozen=True)
 class Stage:
-    """One attack of a ladder: its name there, the function, its settings."""
+    """One attack of a ladder: its name in the ladder, the function, its settings."""
 
     name: str
     attack: Callable[..., Any]

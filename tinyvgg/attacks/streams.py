@@ -1,4 +1,4 @@
-"""Random numbers of their own for each image, so that batches, order and other images change nothing."""
+"""Separate random numbers for each image, so that batches, order and other images have no influence."""
 import hashlib
 import zlib
 
@@ -12,8 +12,8 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 class Streams:
     """One stream for each image, decided by the seed, the attack's name and the image's own values.
 
-    A draw is named (`streams.normal((3,), "start", restart)`) and has no state: the same name gives the same numbers, whatever
-    was drawn before. SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) run from a key for each image and name.
+    A draw has a name (`streams.normal((3,), "start", restart)`) and no state: the same name gives the same numbers, whatever was
+    drawn before. SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) run from a key for each image and name.
     """
 
     def __init__(self, keys):

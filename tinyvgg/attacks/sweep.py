@@ -1,4 +1,4 @@
-"""Many attacks: curves over eps, maps over settings, targeted matrices, transfer between models; what stopped resumes."""
+"""Many attacks: curves over eps, maps over settings, targeted matrices, transfer between models. A stopped sweep can continue."""
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -27,10 +27,10 @@ def eps_curve(model: Any, x: Images, y: Labels | None, *, attack: Callable[..., 
               quiet: bool = True, **settings: Any) -> list[dict[str, Any]]:
     """Attack with each radius of `eps` and return rows {"eps", "robust_accuracy", "interval", "success_rate", ...} by eps.
 
-    attack: a function of this package; settings are its own. One that takes no eps looks for the nearest image once, and every
-    radius counts those within it. norm: the attack's own by default. A curve that does not reach 0 means a failing attack
-    or too short a range: rows then carry a flag. executor: where images are attacked side by side: `parallel.workers_of`, any
-    concurrent.futures executor, or a Dask client; the rows are the same. out: a file of JSON lines.
+    attack: a function of this package; settings: its settings. An attack without eps looks once for the nearest images; each
+    radius counts those within it. norm: by default the attack's own. If the curve does not reach 0, the attack fails or the range
+    is too short: rows then have a flag. executor: to attack images in parallel: `parallel.workers_of`, any concurrent.futures
+    executor, or a Dask client; the rows are the same. out: a file of JSON lines.
     """
     if norm is not None and not takes(attack, "norm"):
         raise OptionError(f"{attack_identity(attack)[0]} has no choice of norms; got norm={norm!r}", "the same without norm")
@@ -67,9 +67,8 @@ def step_map(model: Any, x: Images, y: Labels | None, *, eps: Eps, shares: Seque
 
 def target_matrix(model: Any, x: Images, y: Labels | None, *, eps: Eps, attack: Callable[..., AttackResult] = pgd,
                   executor: Any = None, out: PathLike | None = None, quiet: bool = True, **settings: Any) -> Any:
-    """Drive images of each class to each other class; return {"matrix", "rows"}: (K, K) success rates, NaN on the diagonal.
-
-    matrix[i, j] is the share of the images of class i, of those the model has right, that end as class j.
+    """Attack images of each class towards each other class; return {"matrix", "rows"}: (K, K) success rates, NaN on the diagonal.
+    matrix[i, j]: of the images of class i that the model gets right, the share that the attack turns into class j.
     """
     given = {"eps": parse_eps(eps), **settings}
     there = set(np.asarray(y).reshape(-1).tolist())
@@ -84,10 +83,10 @@ def transfer(sources: Any, victims: Any, x: Images, y: Labels | None, *, attack:
              executor: Any = None, out: PathLike | None = None, quiet: bool = True, **settings: Any) -> list[dict[str, Any]]:
     """Attack each of `sources` and show the images to each of `victims` (dicts of name: model); return rows of every pair.
 
-    attack: a function of this package; settings are its own. Images that stop at the first network's boundary say little about
-    another, so an attack that can goes all its steps and keeps the strongest point (early_stop=False) unless told otherwise.
-    A row: {"source", "victim", "success_rate" of images that the victim has right, "robust_accuracy", "flags"}. A victim that
-    falls more easily by another model's images than by its own is flagged: its gradients are masked. executor, out: as of eps_curve.
+    attack: a function of this package; settings are its own. Images at the first network's boundary say little about another. So
+    the default is early_stop=False, for attacks that have it: all steps are taken and the strongest point is kept. A row:
+    {"source", "victim", "success_rate" of images that the victim gets right, "robust_accuracy", "flags"}. A victim that is fooled
+    more by another model's images than by its own is flagged: its gradients are masked. executor, out: as in eps_curve.
     """
     if not sources or not victims:
         raise OptionError("transfer needs a source and a victim", 'transfer({"a": model}, {"b": other}, x, y, eps=0.03)')
@@ -114,7 +113,7 @@ def _seen_by(results, extra):
 
 
 def success_by_queries(result: AttackResult, points: int = 50) -> Any:
-    """Return (queries (points,), share of attackable images that were fooled with at most that many)."""
+    """Return (queries (points,), share of attackable images that were fooled with at most so many queries)."""
     used = np.sort(result.queries[result.success])
     at = np.unique(np.geomspace(1, max(int(result.queries.max(initial=1)), 2), points).astype(int))
     return at, np.searchsorted(used, at, side="right") / max(int(result.attackable.sum()), 1)
@@ -122,7 +121,7 @@ def success_by_queries(result: AttackResult, points: int = 50) -> Any:
 
 @dataclass(frozen=True)
 class Run:
-    """One attack of a sweep. key: what its row begins with and is known by; told: whether the key tells it from any other."""
+    """One attack of a sweep. key: the first entries of its row, which identify it. told: whether the key identifies it fully."""
 
     key: dict
     attack: Callable | None     # None: nobody is attacked
@@ -142,8 +141,8 @@ def run_all(runs, model: Any, x: Images, y: Labels | None, *, victims=None, exec
             quiet: bool = True, label="sweep"):
     """Run attacks, show their images to `victims` (names: models), and return the rows {**key, **dict} in the order of `runs`.
 
-    Rows are appended to the file `out` as they come, with what tells model and data from others; those standing there are not run
-    again, unless model or attack are functions that nothing tells from others. executor: as of eps_curve.
+    Rows are appended to the file `out` as they come, with the identity of model and data. Rows already there are not run again,
+    unless the model or the attack is a function without identity. executor: as in eps_curve.
     """
     place, mark, known = placed(executor), {}, {}
     if out is not None:

@@ -27,7 +27,8 @@ class Task:
 
 
 class Found:
-    """For each image: adv, loss, queries, steps, vanished (a gradient was 0), done. In all: seconds, gradients, probabilities."""
+    """For each image: adv, loss, queries, steps, vanished (a gradient was 0), done. For all together: seconds, gradients,
+    probabilities."""
 
     arrays = ("adv", "loss", "queries", "steps", "vanished", "done")
 

@@ -1,4 +1,4 @@
-"""The model under attack, as an attack sees it: counted, within a budget, its bounds known, its probabilities noticed."""
+"""The model as an attack sees it: queries are counted and limited, bounds are checked, probabilities are recognised."""
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -30,8 +30,8 @@ def as_classifier(logits: Callable[[AnyArray], Any] | None = None, *, bounds: Ra
     """Make a classifier of functions of images x (N, ...).
 
     logits, scores: x -> (N, classes); labels: x -> (N,); vjp: (x, g) -> d sum(g * logits) / dx, where g is an array (N, classes)
-    or a function that gives it from the logits. bounds: (low, high) of valid values. name: tells these functions from others,
-    so that a stopped run with out= can go on; without one it starts again.
+    or a function that takes the logits and returns g. bounds: (low, high) of valid values. name: identifies these functions, so
+    that a stopped run with out= can continue; without a name it starts again.
     """
     if logits is None and scores is None and labels is None:
         raise OptionError(
@@ -41,10 +41,10 @@ def as_classifier(logits: Callable[[AnyArray], Any] | None = None, *, bounds: Ra
 
 
 class Victim:
-    """Counts what an attack asks of a model, and raises BudgetError when `budget` images have been asked for, or `minutes` are over.
+    """Counts an attack's queries and raises BudgetError after `budget` images or `minutes`.
 
-    queries: images sent through the model; gradients: images whose gradient was computed. Where the model answers with
-    probabilities, `logits` gives their logarithm, whose cross-entropy has the same gradient, and `probabilities` is True.
+    queries: images sent through the model; gradients: images whose gradient was computed. If the model returns probabilities,
+    `logits` returns their logarithm (its cross-entropy has the same gradient), and `probabilities` is True.
     """
 
     def __init__(self, model: Any, *, budget=None, minutes=None) -> None:
@@ -64,7 +64,7 @@ class Victim:
         return dtype if dtype.kind == "f" else np.dtype(np.float32)
 
     def logits(self, x: Images):
-        """x (N, ...) -> (N, classes): logits, or the logarithm of probabilities, or scores as they are."""
+        """Return (N, classes) for x (N, ...): logits, the logarithm of probabilities, or unchanged scores."""
         self._count(len(x))
         function = getattr(self.model, "logits", None) or getattr(self.model, "scores", None)
         if function is None:
@@ -82,7 +82,7 @@ class Victim:
         return labels_of(answers_of(self.model)[1](x))
 
     def predictions(self, x: Images, batch_size: int = 128):
-        """x (N, ...) -> (N,) predicted classes, in batches and outside the count: for looking, not for attacking."""
+        """x (N, ...) -> (N,) predicted classes, in batches; not counted as queries: for checking results, not for attacks."""
         before, minutes, self.queries, self.minutes = self.queries, self.minutes, -len(x), None
         try:
             parts = [self.labels(np.clip(x[i : i + batch_size], *self.bounds)) for i in range(0, len(x), batch_size)]
@@ -91,7 +91,8 @@ class Victim:
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
     def vjp(self, x: Images, g):
-        """Return logits (N, classes) and d sum(g(logits) * logits) / dx for a function g of the logits: one pass each way."""
+        """Return logits (N, classes) and d sum(g(logits) * logits) / dx for a function g of the logits: one forward and one
+        backward pass."""
         if not has_gradients(self.model):
             raise GradientError(
                 f"{type(self.model).__name__} has no gradients (no vjp); this attack needs them",
@@ -114,9 +115,9 @@ class Victim:
         return seen["logits"], dx
 
     def climb(self, x: Images, y: Labels | None, target: Target | None, loss: Literal["ce", "ce_plain", "margin", "dlr"]):
-        """Return logits, values (N,), gradients by x of a loss, and where a gradient was exactly 0.
+        """Return logits, values (N,), gradients of a loss with respect to x, and where a gradient was exactly 0.
 
-        There the gradient of the scaled cross-entropy stands instead, which rarely is.
+        There the gradient of the scaled cross-entropy is used instead, which is rarely 0.
         """
         values = {}
 
@@ -153,7 +154,7 @@ class Victim:
 
 
 def has_gradients(model: Any):
-    """Whether a model can say how its logits change with its images."""
+    """Whether a model can compute gradients."""
     return callable(getattr(model, "vjp", None))
 
 
@@ -163,7 +164,7 @@ def are_probabilities(outputs):
 
 
 def checked_bounds(model: Any):
-    """Return the model's (low, high), or raise OptionError: without bounds no eps has a meaning."""
+    """Return the model's (low, high), or raise OptionError: without bounds an eps has no meaning."""
     bounds = getattr(model, "bounds", None)
     try:
         low, high = (float(v) for v in bounds)

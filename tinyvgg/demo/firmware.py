@@ -28,7 +28,7 @@ IMAGES = (
     Wanted("int8_512k", "int8", flash=512),
     Wanted("int8_direct", "int8", planned=False),
     Wanted("shared4_256k", "shared4", flash=256),
-    Wanted("none", "none", planned=False),
+    Wanted("floats", "none", planned=False),
 )
 
 

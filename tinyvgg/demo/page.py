@@ -23,7 +23,8 @@ SECTIONS = {
 
 WORDS = {
     "accuracy": "The share of test images that get the right class. Training never sees the test images.",
-    "arena": "One block of RAM in which the layers place their results; they reuse each other's place.",
+    "arena": "One block of RAM in which the layers place their results; they reuse each other's place. In the C and the firmware it also "
+             "holds the scratch.",
     "batch": "The images that one training step looks at together; an epoch is one pass through all training images.",
     "bit flip": "A bit of memory that changes, by a fault or by an attacker. Bit 7 of an int8 weight is its sign.",
     "CRC-32": "A number computed from all bits of an array; if a bit changes, the number no longer fits.",
@@ -32,13 +33,14 @@ WORDS = {
     "codebook": "A few values that stand for all weights of a layer; each weight is stored as a short index into it (sharedN: N bits).",
     "constants": "What stays in flash: weights, codebooks and the like.",
     "ECC": "Error-correcting bits beside each 64-bit word of flash: one flipped bit is corrected, two stop the processor, more may pass unnoticed.",
+    "float network": "The network as it was trained, with 32-bit floating-point numbers.",
     "eps": "The largest change of any pixel value that an attack may make; 8/255 is eight of 256 grey levels.",
     "firmware": "The program on the microcontroller: the network, the code that computes it, and the code that answers the computer.",
     "flash, RAM": "Flash keeps its content without power: code and weights. RAM is the working memory.",
     "int8": "Whole numbers of 8 bits in place of 32-bit floats.",
     "interval": "With few images an accuracy is uncertain: in 95 of 100 such measurements the true value lies within the interval.",
-    "kernel": "Here: the code that computes one layer. direct multiplies as the definition does; winograd2 and winograd4 need fewer multiplications; "
-              "_held keeps weights in RAM. All give the same numbers; faster ones take more memory.",
+    "kernel": "Here: the code that computes one layer (not a convolution's weights). direct multiplies as the definition does; winograd2 and "
+              "winograd4 need fewer multiplications; _held keeps weights in RAM. All give the same numbers; faster ones take more memory.",
     "loss": "How wrong the network's probabilities are; training makes it small.",
     "MACC": "One multiplication and one addition. The number of MACC for one image says how much work a network takes.",
     "PGD": "An attack that takes many small steps along the gradient. After each step the image stays within eps of the original.",
@@ -87,10 +89,10 @@ def _lead(story):
 def _tiles(r):
     """The figures that matter most, of the stages that are done."""
     if r["evaluate"]:
-        yield _percent(r["evaluate"]["accuracy"]), f"accuracy of the float network on {r['evaluate']['n']:,} test images"
+        yield _percent(r["evaluate"]["accuracy"], 2), f"accuracy of the float network on {r['evaluate']['n']:,} test images"
     if r["compress"]:
         row = next(row for row in r["compress"]["rows"] if row["scheme"] == "int8")
-        yield _percent(row["accuracy"]), f"accuracy of the 8-bit network on {row['n']:,} of them"
+        yield _percent(row["accuracy"], 2), f"accuracy of the 8-bit network on {row['n']:,} of them"
     if r["firmware"] and "elf" in r["firmware"]["rows"][0]:
         yield f"{r['firmware']['rows'][0]['flash_bytes'] / 1000:,.0f} KB", "of flash memory for the fastest firmware: the network and its code"
     if r["board"] and r["board"]["rows"]:
@@ -107,8 +109,8 @@ def _tiles(r):
         )
 
 
-def _percent(value):
-    return f"{100 * value:.1f} %"
+def _percent(value, digits=1):
+    return f"{100 * value:.{digits}f} %"
 
 
 def _skipped(told):

@@ -144,7 +144,7 @@ def _on_the_board(result):
     ]
     return html.table(
         "The attacked images, rounded to 8 bits, shown to the virtual board",
-        ["made against", "images", "right before (%)", "right on the board (%)", "same as simulated"],
+        ["made against", "images", "right before (%)", "right on the board (%)", "same answers as in Python"],
         rows,
     ) + html.again(*(r["command"] for r in result["board"]))
 
@@ -208,9 +208,16 @@ def _defences(result):
         ]
         for r in result["defences"]
     ]
-    caption = f"Defences against the chosen flips, simulated (explained in the next section); accuracies of {result['n']:,} test images"
+    caption = f"Defences against the chosen flips, computed in Python; accuracies of {result['n']:,} test images"
     said = _recovers_nothing([(r["defence"], r["detected"], r["accuracy_repaired"] - r["accuracy_attacked"]) for r in result["defences"]])
-    return html.table(caption, header, rows) + said + html.again(result["defences_command"])
+    text = (
+        "A defence checks the weights and repairs what it can. CRC-32 notices that an array (the weights or the biases of a layer) changed, "
+        "and repairs nothing. RADAR divides a layer's weights into equal groups of at most 128 (the number of groups is a "
+        "multiple of 8: 640 weights are 8 groups of 80). It keeps two check bits for each group and sets all weights of a damaged group to zero. "
+        "Ranges keeps the smallest and the largest of every 32 neighbouring weights; a weight outside is set to the nearer of "
+        "the two. Replicas keeps two copies of the biases and takes the majority of the three; it does not watch the weights."
+    )
+    return html.paragraph(text) + html.table(caption, header, rows) + said + html.again(result["defences_command"])
 
 
 def _recovers_nothing(rows):
@@ -224,10 +231,9 @@ def defence(story, result):
     """What a running board makes of the flips, bare and defended."""
     text = (
         f"A firmware that keeps its weights in RAM runs on the virtual board. The {result['flips']} chosen flips are made in that RAM; then the "
-        f"board classifies {result['n']} test images. A defence is code in the firmware that checks the weights before every image. CRC-32 notices "
-        "that an array changed, and refuses to answer. RADAR keeps two check bits for each group of 128 weights and sets a damaged group to "
-        "zero. Ranges sets a weight outside the usual range of its run of 32 to the nearest usual value. Replicas keeps two copies of the "
-        "biases and takes the majority; it does not watch the weights."
+        f"board classifies {result['n']} test images. (So few because this takes long: one image is {100 / result['n']:.1f} %.) The defences are "
+        "those of the section before, as code in the firmware that checks the weights before every image. With CRC-32 the board refuses to "
+        "answer when an array changed. Weights in RAM are read without the delays of flash, so an image takes less time than with weights in flash."
     )
     header = [
         "defence",
@@ -245,7 +251,7 @@ def defence(story, result):
         report = row["report"] or {"found": "-", "repaired": "-"}
         rows.append(
             [
-                row["defence"],
+                {"none": "no defence"}.get(row["defence"], row["defence"]),
                 f"{row['flash_bytes']:,}",
                 f"{row['ram_bytes']:,}",
                 f"{row['ms_per_image']:,.1f}",

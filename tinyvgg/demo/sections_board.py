@@ -5,12 +5,13 @@ from tinyvgg.report import html, svg
 
 
 def codegen(story, result):
-    """Files, sizes, and the comparison with the simulation."""
+    """Files, sizes, and the comparison with the integer network in Python."""
     text = (
-        f"The 8-bit network is written as {len(result['files'])} files of C99. The C needs no library. It has {result['constants_bytes']:,} "
-        f"bytes of constants (with the C's own tables) and works in an arena of {result['arena_bytes']:,} bytes of RAM. One image takes "
-        f"{result['macc']:,} MACC. Compiled for this computer, the C gave the same output bytes as the integer network in Python (the "
-        f"simulation) for {result['same']:,} of {result['n']:,} test images, in {result['host_ms']:.2f} ms an image."
+        f"The 8-bit network is written as {len(result['files'])} files of standard C (C99). The C needs no library. It has "
+        f"{result['constants_bytes']:,} bytes of constants and works in an arena of {result['arena_bytes']:,} bytes of RAM. Both are a little "
+        "larger than in the section on compression: the C has some tables of its own, and its kernels need some RAM while they run (scratch). "
+        f"One image takes {result['macc']:,} MACC. Compiled for this computer, the C gave the same output bytes as the integer network in "
+        f"Python for {result['same']:,} of {result['n']:,} test images, in {result['host_ms']:.2f} ms an image."
     )
     rows = [[r["layer"], f"{r['bytes']:,}", f"{r['macc']:,}"] for r in result["layers"]]
     return (
@@ -39,7 +40,8 @@ def firmware(story, result):
         f"Complete programs for the microcontroller STM32L4R9: the network, the code that computes it, and the code that answers over "
         f"the serial line. The chip has {result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} of RAM. The names say which "
         "compressed network is inside, and how it was built: fast is the fastest, 512k and 256k keep within so many KiB of flash, direct has "
-        "the smallest kernels; the firmware named none is the float network."
+        "the smallest kernels; floats is the float network. RAM holds the arena, the stack (where functions keep their variables), and for "
+        "kernels named _held a copy of the weights."
     )
     parts = [html.paragraph(text)]
     if result["map"]:
@@ -61,7 +63,7 @@ def firmware(story, result):
             )
         )
     parts.append(_plans(story, result))
-    header = ["firmware", "compiler", "flash (B)", "constants (B), included", "RAM (B)", "arena (B), included"]
+    header = ["firmware", "C compiler", "flash (B)", "constants (B), included", "RAM (B)", "arena (B), included"]
     return "".join(parts) + html.table("The firmware that was built", header, rows) + html.again(*(r["command"] for r in result["rows"]))
 
 
@@ -130,15 +132,15 @@ def board(story, result):
         x="ms",
         number="{:,.2f}",
     )
-    header = ["firmware", "same bytes as simulated", "right", "instructions", "cycles", "ms", "also, on the serial line (ms)"]
+    header = ["firmware", "same bytes as in Python", "right", "instructions", "cycles", "ms", "also, on the serial line (ms)"]
     cells = [_measured(r) for r in rows]
     return (
         html.paragraph(text)
         + _figures(
             html.figure(
                 chart,
-                "Accuracy against the time for one image on the board. Accuracies and their 95 % intervals (upright lines) are the simulated ones "
-                "of the section on compression.",
+                "Accuracy against the time for one image on the board. Accuracies and their 95 % intervals (upright lines) are those of the section "
+                "on compression.",
                 "\n".join([r["command"] for r in rows] + compressions),
             ),
             html.figure(bars, f"Time by layer of {first['name']}.", result["profile_command"]),
@@ -156,10 +158,10 @@ def _explained(first):
     """What was run, and what its numbers mean."""
     return (
         "The virtual board runs the same firmware that a real board would get, instruction by instruction. Images are sent to it over a "
-        f"simulated serial line. For {100 * first['agreement']:.0f} % of {first['n']} test images the firmware {first['name']} gives "
-        f"exactly the bytes of the simulation; {100 * first['accuracy']:.1f} % of its answers are right. "
-        "Instructions are counted exactly; one instruction can do two multiplications, and Winograd's kernels need "
-        "fewer. Cycles are computed for a flash memory without delay. Milliseconds also "
+        f"simulated serial line. For {round(first['agreement'] * first['n'])} of {first['n']} test images the firmware {first['name']} gives "
+        f"exactly the bytes of the integer network in Python; {round(first['accuracy'] * first['n'])} of its answers are right. "
+        "Instructions are counted exactly. There can be fewer instructions than MACC: one instruction can do two multiplications, and "
+        "Winograd's kernels need fewer multiplications. Cycles are computed for a flash memory without delay. Milliseconds also "
         "count the delays of the real flash; this part was fitted to programs whose time was measured on real chips of this kind "
         f"(error ± {first.get('ms_error') or 3:g} %)."
     )

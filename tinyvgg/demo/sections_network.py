@@ -73,19 +73,6 @@ def evaluate(story, result):
 
 def analyze(story, result):
     """What each level of compression would take, by both rules."""
-    rows = [
-        [
-            {"xcubeai": "X-CUBE-AI", "tinyvgg": "tinyvgg"}[r["rules"]],
-            r["compression"],
-            f"{r['parameters']:,}",
-            f"{r['macc']:,}",
-            f"{r['weights_bytes']:,}",
-            f"{r['flash_bytes']:,}",
-            f"{r['ram_bytes']:,}",
-            "yes" if r["fits"] else "no",
-        ]
-        for r in result["rows"]
-    ]
     first = result["rows"][0]
     shown = [r for r in first["layers"] if r["weights_bytes"]]
     bars = [
@@ -105,20 +92,30 @@ def analyze(story, result):
     text = (
         f"Before anything is built: an estimate of the memory that the network takes on the {first['board']}. The board has "
         f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} of RAM. X-CUBE-AI is a tool by ST, which makes the chip. "
-        "The rows “X-CUBE-AI” follow its rules: floats, with dense layers compressed at four levels (medium and high turn out alike). "
-        "The size of its runtime code is an estimate. The rows “tinyvgg” are for 8-bit integers (medium: dense layers at 4 bits; high: all "
-        "layers at 4 bits), without code. The two rules count parameters and MACC a little differently."
+        "Both tools have levels of compression. The rows “X-CUBE-AI” follow ST's rules: floats; low stores the weights of dense layers in 8 "
+        "bits, medium and high in 4 bits. The size of its runtime code is an estimate. The rows “tinyvgg” are for the 8-bit network; none and "
+        "low store all weights in 8 bits, medium stores those of dense layers in 4 bits, high stores all in 4 bits. Code is not counted there. "
+        "The two rules count parameters and MACC a little differently."
     )
     header = ["rules", "compression", "parameters", "MACC", "weights (bytes)", "flash (bytes)", "RAM (bytes)", "fits"]
     return (
         html.paragraph(text)
-        + html.table("Flash and RAM by level of compression", header, rows)
+        + html.table("Flash and RAM by level of compression", header, _levels(result["rows"]))
         + html.again(*(r["command"] for r in result["rows"]))
         + _figures(
             html.figure(bars[0], "Bytes of weights in each layer, before compression.", command),
             html.figure(bars[1], "MACC (multiplications and additions) in each layer, as X-CUBE-AI counts them.", command),
         )
     )
+
+
+def _levels(rows):
+    """Cells of the rows; levels that come out alike share one."""
+    found = {}
+    for r in rows:
+        numbers = tuple(f"{r[key]:,}" for key in ("parameters", "macc", "weights_bytes", "flash_bytes", "ram_bytes"))
+        found.setdefault(({"xcubeai": "X-CUBE-AI", "tinyvgg": "tinyvgg"}[r["rules"]], *numbers, r["fits"]), []).append(r["compression"])
+    return [[rules, " and ".join(levels), *numbers, "yes" if fits else "no"] for (rules, *numbers, fits), levels in found.items()]
 
 
 def compress(story, result):
@@ -132,7 +129,7 @@ def compress(story, result):
     small = min(rows, key=lambda r: r["constants_bytes"])
     told = (
         f"Sizes go from {max(p[1] for p in points):,.0f} KB down to {small['constants_bytes'] / 1000:,.0f} KB (scheme {small['scheme']}, "
-        f"{100 * small['accuracy']:.1f} %). The highest accuracy is {100 * best['accuracy']:.1f} %."
+        f"{100 * small['accuracy']:.2f} %). The highest accuracy is {100 * best['accuracy']:.2f} %."
     )
     chart = svg.scatter(
         points,
@@ -155,7 +152,8 @@ def compress(story, result):
         for r in rows
     ]
     text = (
-        "The network is made smaller in several ways. none, low, medium and high are X-CUBE-AI's levels; they compute with floats. "
+        "The network is made smaller in several ways, called schemes. none is the float network as it is. low, medium and high are X-CUBE-AI's "
+        "levels (high does the same as medium); they compute with floats. "
         "int8 computes with 8-bit integers only. sharedN does too, and stores each weight as an N-bit index into a list of values (a codebook); "
         "with 8 bits that saves nothing. Constants are what stays in flash; the arena is the RAM for the layers' results. "
         f"Nothing was trained again afterwards. Accuracies are of the first {rows[0]['n']:,} test images."

@@ -36,7 +36,8 @@ def gains(store, slopes, key, fault="flip"):
 
 
 class Pull:
-    """The gradient by every array of a GraphStore's network of integers, as one of floats; memory is kept from call to call."""
+    """The gradient with respect to every array of a GraphStore's integer network, computed as if it were one of floats; memory is
+    reused."""
 
     def __init__(self):
         self._network = None
@@ -62,7 +63,7 @@ class Pull:
 def graph_slopes(store, values, dlogits, pull_back=None):
     """Return {key: d score / d stored number, of the array's shape} for a GraphStore; `values` {op: result} as a Session keeps them.
 
-    Under "op/indices" stands the gradient by the expanded weights. pull_back: a Pull that is kept between calls.
+    The entry "op/indices" is the gradient with respect to the expanded weights. pull_back: a Pull to reuse between calls.
     """
     graph = store.graph
     if not store.is_integer:
@@ -81,7 +82,8 @@ def graph_slopes(store, values, dlogits, pull_back=None):
 
 
 def _integer_slopes(store, op, input_scale, float_tail, g):
-    """Carry the gradients by real numbers of one op over to its integers: see dequantize, which made the former of the latter."""
+    """Turn gradients with respect to one op's real numbers into gradients with respect to its integers (dequantize made the real
+    numbers from these)."""
     tail, m = op.tail, op.tail.multiplier.astype(np.float64)
     if op.lite:
         return _named(store, op, _lite_slopes(store, op, input_scale, g))
@@ -115,7 +117,7 @@ def _named(store, op, found):
 
 
 def _by_name(store, op, what, g):
-    """(array name, gradient laid out as stored) for the gradient by one logical array of an op."""
+    """Return (array name, gradient in the stored layout) for the gradient with respect to one logical array of an op."""
     if what != "weights":
         return [(what, g)]
     if not isinstance(op.weights, SharedWeights):

@@ -41,7 +41,7 @@ def gradient_attack(name, net, **settings):
 
 
 def loss_and_gradient(net, x, y):
-    """Return each image's cross-entropy (N,) and its gradient by x."""
+    """Return each image's cross-entropy (N,) and its gradient with respect to x."""
     seen = {}
 
     def direction(logits):

@@ -3,7 +3,8 @@
 Letters used throughout: N images, H W rows and columns, C channels in, F filters, KH KW kernel size, M depth multiplier,
 OH OW output size, sh sw strides, dh dw dilation. Arrays are channels last (NHWC), kernels are (KH, KW, C, F), dtype float32
 or float64 as given. `padding` is ((top, bottom), (left, right)) in pixels; OH = (H + top + bottom - dh*(KH-1) - 1) // sh + 1.
-A function's `_backward` takes dy, the gradient of a scalar by the function's result, and returns the gradients by its arguments.
+A function's `_backward` takes dy, the gradient of a scalar with respect to the function's result, and returns the gradients with
+respect to its arguments.
 """
 import math
 

@@ -8,17 +8,17 @@ from tinyvgg.errors import OptionError
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function (softmax: along the last axis) and its pullback; `kernel` is None for the identity."""
+    """An elementwise function (softmax: along the last axis) and its backward pass; `kernel` is None for the identity."""
     name: str
     kernel: str | None
     settings: tuple[tuple[str, Any], ...] = ()
 
     def forward(self, x):
-        """x -> y, of the same shape."""
+        """Return y, of the shape of x."""
         return x if self.kernel is None else getattr(kernels, self.kernel)(x, **dict(self.settings))
 
     def backward(self, dy, x):
-        """dy and the x that forward saw -> dx."""
+        """Return dx for dy and the x that forward was given."""
         return dy if self.kernel is None else getattr(kernels, f"{self.kernel}_backward")(dy, x, **dict(self.settings))
 
 

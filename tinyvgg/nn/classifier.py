@@ -1,4 +1,4 @@
-"""What every network offers to its users: predictions, gradients by the input, weights, a summary, training, files."""
+"""What every network offers its users: predictions, gradients with respect to the input, weights, a summary, training, files."""
 import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Self, Unpack
@@ -17,7 +17,8 @@ from tinyvgg.types import AnyArray, EvaluateOptions, Floats, Gradient, Images, I
 
 
 class Classifier(PerThread):
-    """The user's side of a network. A subclass gives `layers`, `input_shape`, `head`, `_forward` and `_backward` (see Model)."""
+    """The methods that users call on a network. A subclass defines `layers`, `input_shape`, `head`, `_forward` and `_backward`
+    (see Model)."""
 
     made_for = None         # tinyvgg.classifier.MadeFor: the data that the network was trained on, where that is known
     assumed_range = None        # the input_range, if nobody said it: cleared by giving the network another
@@ -25,11 +26,13 @@ class Classifier(PerThread):
     # --- answers ---
 
     def logits(self, x: Images, *, batch_size: int = 256) -> Floats:
-        """x (N, *input_shape) -> (N, classes) before the head, moving statistics, no dropout."""
+        """Return logits (N, classes), before the head, of x (N, *input_shape), in inference mode (moving statistics, no
+        dropout)."""
         return as_classes(self.outputs(x, batch_size=batch_size))
 
     def outputs(self, x: Images, *, batch_size: int = 256) -> Floats:
-        """x (N, *input_shape) -> (N, *output_shape) before the head: as logits, but one number where there is one output."""
+        """Return (N, *output_shape), before the head, of x (N, *input_shape): like logits, but one number an image for a network
+        with one output."""
         x = self.check_images(x)
         plan = self._fast_plan()
         if plan is not None and len(x):
@@ -39,18 +42,19 @@ class Classifier(PerThread):
         return np.concatenate(parts) if parts else np.zeros((0, *self.output_shape), self.dtype)
 
     def predict(self, x: Images, *, batch_size: int = 256) -> Floats:
-        """x (N, *input_shape) -> (N, *output_shape): what the network gives, its head included."""
+        """Return the network's outputs (N, *output_shape), after the head (softmax or sigmoid), of x (N, *input_shape)."""
         return apply_head(self.head, self.outputs(x, batch_size=batch_size))
 
     def labels(self, x: Images, *, batch_size: int = 256) -> Integers:
-        """x (N, H, W, C) -> (N,) int64, the class of the largest logit (the first of equal ones); DataError where one is NaN."""
+        """Return (N,) int64, the class of the largest logit (the first of equal ones), of x (N, H, W, C); DataError if a logit is
+        NaN."""
         return labels_of(self.logits(x, batch_size=batch_size))
 
     def vjp(self, x: Images, g: Gradient, *, batch_size: int = 256) -> Floats:
         """Return d sum(g * logits(x)) / dx, shaped as x, in inference mode: one backward for any loss.
 
-        g: (N, classes), or a function of the logits (N, classes) that returns it and may keep what it saw; for a function, x
-        is taken in one batch.
+        g: an array (N, classes), or a function that takes the logits (N, classes) and returns g. With a function, all of x is one
+        batch.
         """
         x = self.check_images(x)
         if callable(g):
@@ -75,7 +79,7 @@ class Classifier(PerThread):
 
     @property
     def n_outputs(self) -> int:
-        """Numbers that the network gives for an image: one for each class, or one for two classes."""
+        """Number of outputs for an image: one for each class, or a single one for two classes."""
         return self.output_shape[-1]
 
     @property
@@ -85,7 +89,8 @@ class Classifier(PerThread):
     # --- one step of training ---
 
     def plan(self) -> Any:
-        """Return how this network runs: `print(model.plan().describe())` says which kernel does what, and what is slow and why."""
+        """Return the plan by which this network runs. `print(model.plan().describe())` says which kernel computes what, what is
+        slow, and why."""
         from tinyvgg.nn.plan import LayerByLayer
         return self._fast_plan() or LayerByLayer(self)
 
@@ -97,7 +102,7 @@ class Classifier(PerThread):
         return plan_for(self)
 
     def forward_logits(self, x: Images, *, training: bool = False) -> Floats:
-        """Run all layers but the head, keeping what backward_logits needs; return logits (N, classes)."""
+        """Run all layers but the head and return logits (N, classes); keep what backward_logits needs."""
         return as_classes(self._forward_outputs(x, training))
 
     def _forward_outputs(self, x, training, parameters=True):
@@ -108,9 +113,9 @@ class Classifier(PerThread):
         return plan.forward(x, training, parameters)
 
     def backward_logits(self, dlogits: AnyArray, *, parameters: bool = True, inputs: bool = True) -> Floats | None:
-        """Pull dlogits back through the last forward_logits: fill each layer's `gradients`, return dx.
+        """Pull dlogits (N, classes) back through the last forward_logits: fill each layer's `gradients`, return dx.
 
-        parameters=False leaves the weights' gradients out; inputs=False need not compute dx, and may return None.
+        parameters=False: no gradients of the weights. inputs=False: dx is not needed, and may be None.
         """
         return self._backward_outputs(of_outputs(dlogits, self.output_shape), parameters, inputs)
 
@@ -120,13 +125,13 @@ class Classifier(PerThread):
         return self._backward(dy, parameters)
 
     def forward(self, x: Images, *, training: bool = False) -> Floats:
-        """Run all layers; x as the first layer takes it."""
+        """Run all layers on x, which is neither checked nor converted."""
         outputs = self._forward_outputs(x, training)
         self._last_outputs = outputs if self.head else None
         return apply_head(self.head, outputs)
 
     def backward(self, dy: AnyArray, *, parameters: bool = True) -> Floats | None:
-        """Pull dy, the gradient by forward's result, back to the images: return dx."""
+        """Pull dy, the gradient with respect to forward's result, back to the images: return dx."""
         return self._backward_outputs(head_backward(self.head, dy, self._last_outputs), parameters)
 
     # --- weights ---
@@ -158,7 +163,7 @@ class Classifier(PerThread):
         return sum(array.size for _, array in self.weights)
 
     def astype(self, dtype: Any) -> Self:
-        """Return a copy whose weights, and so all results, are float32 or float64."""
+        """Return a copy with weights, and therefore results, in float32 or float64."""
         twin = copy.deepcopy(self)
         for layer in twin.layers:
             for holder in (layer.parameters, layer.state):
@@ -183,12 +188,12 @@ class Classifier(PerThread):
         return evaluate(self, x, y, **settings)
 
     def save(self, path: PathLike, **settings: Any) -> None:
-        """Write the model to `path`, by its ending: see tinyvgg.io.save_model."""
+        """Write the model to `path`; its ending gives the format: see tinyvgg.io.save_model."""
         from tinyvgg.io import save_model
         return save_model(self, path, **settings)
 
     def load_weights(self, path: PathLike, **settings: Any) -> Self:
-        """Take the weights of another file of the same architecture: see tinyvgg.io.load_weights."""
+        """Load the weights from a file of the same architecture: see tinyvgg.io.load_weights."""
         from tinyvgg.io import load_weights
         return load_weights(self, path, **settings)
 
@@ -209,7 +214,7 @@ class Classifier(PerThread):
     def check_images(self, x: Images) -> Floats:
         """Return x, uint8 or floats in `bounds`, as this network's dtype, or raise ShapeError or DataError: see tinyvgg.images.
 
-        Where the range was taken for granted (`assumed_range`: a file that does not say it), floats may be of any size.
+        If the range is only assumed (`assumed_range`: the file does not state it), floats of any size are accepted.
         """
         if self.input_range is self.assumed_range:
             return to_floats(check_images(x, self.input_shape), self.bounds, self.dtype)

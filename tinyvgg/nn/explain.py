@@ -10,18 +10,19 @@ from tinyvgg.types import Floats, Images, Labels
 def activations(model: Any, x: Images) -> dict[str, Floats]:
     """Return {name of a layer: its result (N, ...)} for images x (N, ...), in the order of computation, up to the logits.
 
-    In inference mode. The last layer's values are logits: a final softmax or sigmoid is left out. A layer that is used more than
-    once has its last result.
+    Dropout and the like are off. The last layer's values are logits: a final softmax or sigmoid is left out. For a layer that is
+    used several times, the result of its last use is returned.
     """
     return {layer.name: values for _, layer, values, _ in _run(model, model.check_images(x))}
 
 
 def grad_cam(model: Any, x: Images, classes: Labels | int | None = None, *, layer: str | None = None) -> Floats:
-    """Return (N, H, W) in 0..1: how much each pixel of images x (N, H, W, C) speaks for a class.
+    """Return (N, H, W) in 0..1: how strongly each pixel of images x (N, H, W, C) supports a class.
 
-    The maps of `layer`, by default the last that gives maps (N, h, w, F), are summed with the mean gradient of the class's logit by
-    each as its weight; what is negative is left out; the sum is stretched to the image. classes: (N,) or one class; None takes the
-    network's own answers. Raises OptionError for a layer that is not there, ShapeError for one without maps.
+    layer: by default the last one whose result is maps (N, h, w, F). Each map is multiplied by the mean gradient of the class's
+    logit with respect to that map. The products are summed, negative values are set to 0, and the sum is enlarged to the image's
+    size. classes: (N,) or one class; None: the network's own answers. Raises OptionError for an unknown layer, ShapeError for one
+    without maps.
     Source: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization" (ICCV 2017).
     """
     x = model.check_images(x)

@@ -8,14 +8,14 @@ from tinyvgg.errors import ShapeError
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """The result of one call of a layer: `shape` is without the batch, `inputs` are the nodes that the layer was called on."""
+    """The result of one call of a layer. `shape` is without the batch; `inputs` are the nodes that the layer was called on."""
     layer: Any
     inputs: tuple[Any, ...]
     shape: tuple[int, ...]
 
     @property
     def input_shape(self):
-        """What the layer's `output_shape` and `macc` take: a shape, or a list of them where the layer joins values."""
+        """The argument of the layer's `output_shape` and `macc`: a shape, or a list of shapes for a layer with several inputs."""
         shapes = [node.shape for node in self.inputs] or [self.shape]
         return shapes if self.layer.joins else shapes[0]
 
@@ -36,7 +36,7 @@ def connect(layer, inputs):
 
 
 def call_names(nodes):
-    """Return {node: its layer's name}; from a layer's second use on with "_use2", "_use3" behind it."""
+    """Return {node: its layer's name}; a layer's second use gets "_use2" appended, its third "_use3"."""
     uses, names = Counter(), {}
     for node in nodes:
         uses[id(node.layer)] += 1
@@ -52,7 +52,7 @@ def as_calls(nodes):
 
 
 def from_calls(calls):
-    """The nodes of which `as_calls` gives these calls."""
+    """Return the nodes that `as_calls` described: its inverse."""
     nodes = []
     for layer, places, shape in calls:
         nodes.append(Node(layer, tuple(nodes[i] for i in places), shape))
@@ -60,7 +60,7 @@ def from_calls(calls):
 
 
 def topological(output):
-    """Return every node that `output` depends on, each after its inputs, `output` last."""
+    """Return all nodes that `output` depends on, in order of computation; `output` is the last."""
     order, seen, stack = [], set(), [(output, False)]
     while stack:
         node, expanded = stack.pop()
@@ -74,7 +74,8 @@ def topological(output):
 
 
 def layer_order(calls, outputs):
-    """Return the keys of layers as Keras lists them: by their longest distance to an output, then in the order of a walk from it.
+    """Return the keys of layers as Keras lists them: by their longest distance to an output; equal ones in the order of a walk
+    from the output.
 
     calls: (key, indices of the calls that it takes its inputs from), each after its inputs; outputs: indices. Files match
     weights to layers by this order.

@@ -5,7 +5,7 @@ from tinyvgg.errors import OptionError
 
 
 def fans(shape):
-    """Return fan in and fan out of a kernel: the product of all but the last two axes times each of those."""
+    """Return (fan in, fan out) of a kernel: the product of all axes but the last two, times the last but one, times the last."""
     if len(shape) < 2:
         return (shape[0], shape[0]) if shape else (1, 1)
     field = int(np.prod(shape[:-2]))

@@ -1,4 +1,4 @@
-"""Keras' words for the settings of fit, and ours."""
+"""Keras' names for the settings of fit, translated to tinyvgg's."""
 from typing import Any
 
 from tinyvgg.errors import OptionError
@@ -13,7 +13,8 @@ OTHERS = {"shuffle": ("the images are always shuffled, by the seed", "leave it o
 
 
 def as_ours(settings: Any) -> dict[str, Any]:
-    """Return the settings of train.fit for those of Model.fit, or raise OptionError for words of Keras' that have no equal."""
+    """Translate the settings of Model.fit to those of train.fit; raise OptionError for a setting of Keras that tinyvgg does not
+    have."""
     ours = dict(settings)
     for word, (why, instead) in OTHERS.items():
         if word in ours:

@@ -53,7 +53,8 @@ def cross_entropy(logits, labels, *, label_smoothing=0.0):
 
 
 def cross_entropy_from_probabilities(p, labels, *, label_smoothing=0.0):
-    """Return (L, dL/dp) for probabilities p (N, K), kept EPSILON away from 0 and 1 as Keras does (gradient 0 beyond)."""
+    """Return (L, dL/dp) for probabilities p (N, K), clipped to EPSILON..1 - EPSILON as Keras does (outside, the gradient is
+    0)."""
     t = _checked(p, labels, label_smoothing)
     epsilon = p.dtype.type(EPSILON)
     clipped = np.clip(p, epsilon, 1 - epsilon)

@@ -21,11 +21,10 @@ class Model(Classifier):
         x = nn.Input((32, 32, 3))
         model = nn.Model(x, nn.layers.Dense(10)(nn.layers.Flatten()(x)))
 
-    It is a classifier: `logits(x)`, `vjp(x, g)`, `labels(x)`, `bounds`, `n_classes`. A final softmax or sigmoid (see nn.head), be
-    it a layer or an activation, is never part of the logits. One output tells two classes apart (see tinyvgg.classifier). `seed`
-    decides the initial weights; `input_range` (low, high) is the range of the
-    images that the network takes, by default that which a first Rescaling or Normalization maps from, else 0..1. A layer that
-    occurs twice shares its weights.
+    It is a classifier: `logits(x)`, `vjp(x, g)`, `labels(x)`, `bounds`, `n_classes`. A final softmax or sigmoid (a layer or an
+    activation, see nn.head) is never part of the logits. A network with one output has two classes (see tinyvgg.classifier).
+    `seed` decides the initial weights. `input_range` (low, high) is the range of the images; by default the range that a first
+    Rescaling or Normalization expects, else 0..1. A layer that is used twice shares its weights.
     """
 
     def __init__(self, inputs: Node | Sequence[Node], outputs: Node | Sequence[Node], *, name: str = "model", seed: int = 0,
@@ -58,11 +57,11 @@ class Model(Classifier):
 
     @property
     def head(self) -> str | None:
-        """The function that ends the network and is no part of its logits: "softmax", "sigmoid" or None."""
+        """The function after the logits: "softmax", "sigmoid" or None."""
         return head_of(self.output.layer, self.output.shape)[0]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """Return a layer by its name or its place among `layers`; OptionError names what is there."""
+        """Return a layer by its name or its index in `layers`; OptionError lists the layers that exist."""
         if index is not None:
             return self.layers[index]
         for layer in self.layers:
@@ -76,7 +75,7 @@ class Model(Classifier):
         return activations(self, x)
 
     def grad_cam(self, x: Images, classes: Labels | int | None = None, *, layer: str | None = None) -> Floats:
-        """Return (N, H, W) in 0..1, how much each pixel speaks for a class: see nn.explain.grad_cam."""
+        """Return (N, H, W) in 0..1, how strongly each pixel supports a class: see nn.explain.grad_cam."""
         from tinyvgg.nn.explain import grad_cam
         return grad_cam(self, x, classes, layer=layer)
 
@@ -185,6 +184,7 @@ def layer_config(layer):
 
 
 def snake_case(name: str):
-    """Return Keras' default layer name of a class: Conv2D -> conv2d, BatchNormalization -> batch_normalization."""
+    """Return the name that Keras gives a layer of this class by default: Conv2D -> conv2d, BatchNormalization ->
+    batch_normalization."""
     spaced = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()

@@ -31,7 +31,7 @@ HELD = 2_000_000                # elements of weights that a cache holds from on
 
 
 class Plan:
-    """Programs and memory for one network; each thread of the caller has a plan of its own (see `plan_for`)."""
+    """Programs and memory for one network; each calling thread has its own plan (see `plan_for`)."""
 
     def __init__(self, model, *, precise=False):
         self.precise, self.layers = precise, list(model.layers)
@@ -51,7 +51,7 @@ class Plan:
         return "\n".join(lines + [stage.describe() for stage in self._instance(False, 1).stages if not isinstance(stage, Branch)])
 
     def infer(self, x):
-        """x (N, H, W, C) -> logits (N, classes), keeping nothing."""
+        """Return logits (N, classes) of x (N, H, W, C); keep nothing for a backward pass."""
         parts = []
         for i in range(0, len(x), INFERENCE_BATCH):
             part = x[i:i + INFERENCE_BATCH]
@@ -60,7 +60,8 @@ class Plan:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def forward(self, x, training, parameters=True):
-        """x (N, H, W, C) -> logits (N, classes), keeping what backward needs: without `parameters`, for the images' gradient alone."""
+        """x (N, H, W, C) -> logits (N, classes), keeping what backward needs (without `parameters`: for the gradient with respect
+        to the images only)."""
         instance = self._instance(True, len(x))
         mode = "train" if training else "gradient" if parameters else "images"
         self._last = instance, mode, len(x)
@@ -140,9 +141,9 @@ class Instance:
         return np.array(self.output.as_array(self.arena, len(x))).reshape(len(x), *self.shapes[1])
 
     def backward(self, pool, dlogits, mode, count, parameters, inputs):
-        """Run the way back; return a copy of the gradient by the images, if wanted."""
+        """Run the backward pass; return a copy of the gradient with respect to the images, if wanted."""
         if np.shape(dlogits) != (count, *self.shapes[1]):
-            raise ShapeError(f"the gradient by the logits has shape {np.shape(dlogits)}; expected {(count, *self.shapes[1])}")
+            raise ShapeError(f"the gradient with respect to the logits has shape {np.shape(dlogits)}; expected {(count, *self.shapes[1])}")
         incoming = self.output.as_array(self.arena, count, gradient=True)
         incoming[:] = np.reshape(dlogits, incoming.shape)
         self._program(mode, count, parameters, inputs).run(pool, count)
@@ -208,7 +209,7 @@ _plans = threading.local()
 def plan_for(model, *, precise=None):
     """Return this thread's plan for a model, or None for float64, where the layers run one by one.
 
-    `precise` (default: the environment's TINYVGG_PRECISE) keeps to direct convolutions, which round less than Winograd's.
+    `precise` (default: the environment's TINYVGG_PRECISE) uses only direct convolutions, which round less than Winograd's.
     """
     if model.dtype != np.float32:
         return None
@@ -221,7 +222,7 @@ def plan_for(model, *, precise=None):
 
 
 class LayerByLayer:
-    """What stands in for a plan where there is none: it only describes."""
+    """Used where there is no plan (float64): it can only describe itself."""
 
     def __init__(self, model):
         self.model = model
@@ -233,7 +234,7 @@ class LayerByLayer:
 
 
 class Watch:
-    """What a plan depends on besides the weights: may it still be used?"""
+    """Everything but the weights that a plan depends on, to tell whether the plan may still be used."""
 
     def __init__(self, model, precise):
         self.given, self.layers = (precise, pool().threads), list(model.layers)

@@ -1,4 +1,4 @@
-"""The range of images that a network takes, where nobody says it: that which its first Rescaling or Normalization maps from."""
+"""The range of a network's images where none is given: the range that its first Rescaling or Normalization expects."""
 import numpy as np
 
 from tinyvgg.nn.graph import topological
@@ -14,12 +14,12 @@ SAME = (InputLayer, Dropout, GaussianNoise, TrainingOnly, Flatten, Reshape, Zero
 
 
 def range_of(output):
-    """Return (low, high) of the images of the graph that ends in the node `output`; 0..1 where its first layers do not tell."""
+    """Return (low, high) of the images of the graph that ends in the node `output`; 0..1 if its first layers do not tell it."""
     return told_range(output)[0]
 
 
 def told_range(output):
-    """Return ((low, high), whether the first layers tell them), where they may be guessed from statistics or taken for granted."""
+    """Return ((low, high), known). Without `known`, the range is guessed from the first layers' statistics, or 0..1."""
     scale, offset, told = 1.0, 0.0, False
     for layer in _first_layers(output):
         if not isinstance(layer, SAME):
@@ -33,7 +33,7 @@ def told_range(output):
 
 
 def affine(layer):
-    """Return (a, b) of a layer that computes a x + b, means over its channels; None for any other."""
+    """Return (a, b) of a layer that computes a x + b (averaged over its channels); None for any other layer."""
     if isinstance(layer, Rescaling):
         a, b = np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
     elif hasattr(layer, "variance"):        # Normalization

@@ -1,4 +1,5 @@
-"""Networks with several inputs or outputs: answers and gradients by the inputs; what wants a classifier takes a Model."""
+"""Networks with several inputs or outputs: predictions, and gradients with respect to the inputs. Functions that need a
+classifier take a Model instead."""
 import numpy as np
 
 from tinyvgg import rng
@@ -18,8 +19,8 @@ class MultiModel(Model):
         model = nn.MultiModel([a, b], [nn.layers.Dense(3)(joined), nn.layers.Dense(1)(joined)])
         classes, value = model.predict([images, vectors])
 
-    Arrays go in as a list, one for each input, or as a dict by the inputs' names; results come out as a list, where there are
-    several outputs. It has predict, logits, vjp, weights, summary and files; it cannot be trained, compressed or attacked here.
+    Inputs are a list of arrays, one for each input, or a dict {input's name: array}. With several outputs the result is a list.
+    It has predict, logits, vjp, weights, summary and files; it cannot be trained, compressed or attacked here.
     """
 
     def __init__(self, inputs, outputs, *, name="model", seed=0, input_range=None):
@@ -62,8 +63,8 @@ class MultiModel(Model):
     def vjp(self, x, g, *, batch_size=256):
         """Return d sum(g * logits(x)) / dx for each input, in inference mode.
 
-        g: an array for each output (an array alone where there is one), or a function of the logits that returns them, for which
-        x is taken in one batch.
+        g: one array for each output (just the array if there is only one output), or a function that takes the logits and returns
+        g. With a function, all of x is one batch.
         """
         x = self._arrays(x)
         if callable(g):
@@ -107,7 +108,7 @@ class MultiModel(Model):
         return [values[key] for key in logits]
 
     def _pull(self, g):
-        """Pull the gradients by the logits back to the inputs."""
+        """Pull the gradients with respect to the logits back to the inputs."""
         (tape, logits), sums = self.saved, {}
         for key, part in zip(logits, self._of_outputs(g, None), strict=True):
             sums[key] = sums[key] + part if key in sums else part
@@ -163,7 +164,7 @@ class MultiModel(Model):
     # --- what only a network of one input and one output is ---
 
     def check_images(self, x):
-        """Raise NotYet: this is no classifier of images."""
+        """Raise NotYet: this network is not a classifier of images."""
         raise NotYet(f"the model has {len(self.inputs)} inputs ({', '.join(n.layer.name for n in self.inputs)}) and {len(self.outputs)} "
                      f"outputs ({', '.join(n.layer.name for n in self.outputs)}); only predict, logits, vjp, summary and files take such "
                      "a network")
@@ -172,7 +173,7 @@ class MultiModel(Model):
     bounds = n_classes = n_outputs = input = output = property(lambda self: self.check_images(None))
 
     def plan(self):
-        """None: its layers run one by one."""
+        """None: the layers run one by one."""
 
     def get_config(self):
         """Return the architecture as plain data, from which nn.model_from_config builds it again."""

@@ -18,7 +18,7 @@ def summary_row(layer, nodes):
 
 
 def count_macc(model):
-    """Return the multiplications of weights for one image."""
+    """Return the number of multiplications with weights for one image."""
     return sum(row["macc"] for row in summary_rows(model))
 
 

@@ -22,7 +22,8 @@ WAYS = ("fused", "layers")
 def check_against_float64(model, x, g, *, training=False, tolerance=1e-3):
     """Compare logits, input and weight gradients and moving statistics of both ways with float64, array by array.
 
-    x (N, *input_shape) and g (N, classes) float32, the gradient by the logits. tolerance: relative to an array's largest value, on
+    x (N, *input_shape) and g (N, classes) float32, the gradient with respect to the logits. tolerance: relative to an array's
+    largest value, on
     top of what plain float32 loses. Returns the largest error in these units, or None where rounding decides a branch. Raises
     AssertionError that names the way and the array.
     """

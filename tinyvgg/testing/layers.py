@@ -20,7 +20,8 @@ def check_gradient(function, vjp, x, generator, *, step=1e-6, tolerance=1e-6):
 
 
 def check_layer(layer, input_shape, *, training=False, seed=0, tolerance=1e-6):
-    """check_gradient by the input and by every parameter of a layer, in float64. input_shape: (N, ...), or a list for joins.
+    """check_gradient with respect to the input and to every parameter of a layer, in float64. input_shape: (N, ...), or a list
+    for joins.
 
     The moving statistics are given random values first; a dropout mask is held fixed.
     """

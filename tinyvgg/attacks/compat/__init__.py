@@ -1,1 +1,1 @@
-"""Other libraries' attacks by their own names, signatures and steps: `cleverhans` (tf2); `pgd_loop` in the orders of three."""
+"""Attacks as in other libraries, with their names, signatures and steps: `cleverhans` (tf2); `pgd_loop` as in three libraries."""

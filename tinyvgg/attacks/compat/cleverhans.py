@@ -1,11 +1,12 @@
-"""cleverhans 4 (tf2): fast_gradient_method and projected_gradient_descent, its signatures, defaults and steps, on NumPy arrays.
+"""fast_gradient_method and projected_gradient_descent with the signatures, defaults and steps of cleverhans 4 (tf2), on NumPy
+arrays.
 
     from tinyvgg.attacks.compat.cleverhans import fast_gradient_method, projected_gradient_descent
     x_adv = projected_gradient_descent(model, x, 0.05, 0.01, 40, np.inf)
 
-Kept as they are there: y=None takes the model's own answers, even with targeted=True; nothing is clipped to the image range
-unless clip_min and clip_max are given; the last point is returned; no early stop; an l2 gradient shorter than 1e-6 gives a
-shorter step; rand_init is a truth value. attacks.pgd is the better attack; this is the comparable one.
+As in cleverhans: y=None uses the model's own answers, even with targeted=True; nothing is clipped to the image range unless
+clip_min and clip_max are given; the last point is returned; there is no early stop; an l2 gradient shorter than 1e-6 gives a
+shorter step; rand_init is a boolean. attacks.pgd is the better attack; this one is for comparison.
 """
 import numpy as np
 
@@ -19,7 +20,7 @@ from tinyvgg.images import float_images
 
 
 class SanityError(OptionError, AssertionError):
-    """What cleverhans asserts."""
+    """Raised where cleverhans fails an assertion."""
 
 
 def projected_gradient_descent(
@@ -42,9 +43,9 @@ def projected_gradient_descent(
 ):
     """Return x_adv (N, ...) float32 after nb_iter steps of length eps_iter within eps of x.
 
-    model_fn: one of our models (its logits are taken, also where it ends in a softmax), its bound method, or any function
-    x -> logits (see gradient_of). norm: np.inf or 2. loss_fn(labels=, logits=) -> losses (N,), default cross-entropy.
-    seed: of the random start, which there comes from TensorFlow's global state.
+    model_fn: a model of this package (its logits are used, even if it ends in a softmax), its bound method, or any function x ->
+    logits (see gradient_of). norm: np.inf or 2. loss_fn(labels=, logits=) -> losses (N,), default cross-entropy.
+    seed: for the random start (in cleverhans, TensorFlow's global state).
     """
     kind = _norm(norm)
     if kind == "l1":
@@ -80,7 +81,7 @@ def fast_gradient_method(
 
 
 class _Climb:
-    """The gradient by the images of the loss, negated for a target: each image its own, no mean over the batch."""
+    """The gradient of each image's loss with respect to that image, negated for a target; no mean over the batch."""
 
     def __init__(self, model_fn, loss_fn, y, targeted):
         self.pull, self.loss_fn, self.y, self.sign = gradient_of(model_fn), loss_fn, y, -1 if targeted else 1
@@ -109,8 +110,8 @@ def _images(model_fn, x):
 def gradient_of(model_fn):
     """Return vjp(x, g) for a model, a bound method of one, or any function of x; g is a function of the logits.
 
-    A function that has no gradient gets one by central differences: exact for piecewise linear models up to rounding, and two
-    calls for every value of an image, so only for small ones.
+    For a function without a gradient, central differences are used. They are exact for piecewise linear models, up to rounding,
+    but need two calls for each value of an image: only for small images.
     """
     owner = owner_of(model_fn, "vjp")
     if hasattr(owner, "vjp"):

@@ -1,7 +1,8 @@
-"""PGD as three libraries compute it, to the bit for linf: the orders of clipping and projecting differ, and norm floors.
+"""PGD as three libraries compute it (bit for bit with linf): they clip and project in different orders, and their smallest norms
+differ.
 
 order "cleverhans": step, box, ball, box. "foolbox": step, ball, box. "art": step, box, ball.
-The library's own attacks.pgd never leaves the ball by a rounding, and so differs from all three in last bits.
+attacks.pgd never leaves the ball, not even by rounding; so its last bits differ from all three.
 """
 import numpy as np
 
@@ -30,7 +31,7 @@ def pgd_loop(gradient, x, start, *, eps, step, steps, norm, bounds, order):
 
 
 def direction(g, norm, order):
-    """Return g as a step of length 1: its sign, or g over its l2 norm, which is floored as the library does."""
+    """Return g as a step of length 1: its sign, or g divided by its l2 norm, with the library's smallest norm."""
     if norm == "linf":
         return np.sign(g)
     if order == "cleverhans":
@@ -56,6 +57,6 @@ def clip_ball(d, eps, norm, order):
 
 
 def clip_box(z, bounds):
-    """Clip to (low, high); a side that is None is left open."""
+    """Clip to (low, high); None means no clipping on that side."""
     low, high = bounds
     return z if low is None and high is None else np.clip(z, low, high).astype(z.dtype, copy=False)

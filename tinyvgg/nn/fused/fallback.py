@@ -1,4 +1,4 @@
-"""Any layer, as it is: it runs on arrays between the steps of the program, slower than a stage of its own."""
+"""A layer without a fast stage: it runs on arrays between the steps of the program, which is slower."""
 from dataclasses import dataclass
 from typing import Any
 

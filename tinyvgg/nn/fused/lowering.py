@@ -1,7 +1,7 @@
-"""What each layer is made of: one or a few primitive calls, which stages are built from.
+"""Each layer as one or a few primitive calls, from which stages are built.
 
-A layer that stands in no line of LOWER, or with options that no stage has, is a call of kind "layer": it runs as it is, between
-the steps. To give a layer a fast stage: its line in LOWER, a stage, and that one's line in stages.py.
+A layer that is not in LOWER, or has options that no stage supports, becomes a call of kind "layer": it runs unchanged, between
+the steps. To give a layer a fast stage, add a line to LOWER, a stage, and the stage's line in stages.py.
 """
 from dataclasses import dataclass, replace
 from math import inf

@@ -30,7 +30,7 @@ class Activation(Layer):
 
 
 class ReLU(Layer):
-    """x above `threshold`, negative_slope (x - threshold) below, at most `max_value`."""
+    """x above `threshold`, negative_slope * (x - threshold) below it, never more than `max_value`."""
 
     options = ("max_value", "negative_slope", "threshold")
 
@@ -135,7 +135,7 @@ class ELU(Layer):
 
 
 class Softmax(Layer):
-    """e^x / sum e^x along `axis`, the last unless given (0 is the batch)."""
+    """e^x / sum e^x along `axis`, by default the last one (0 is the batch)."""
 
     options = ("axis",)
 

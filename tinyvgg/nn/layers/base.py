@@ -17,7 +17,7 @@ OTHERS = {"units": "out-features n-units num-units size", "filters": "channels o
 
 
 class PerThread:
-    """Holds `saved`, what forward keeps for backward, once for each thread, so that threads may share an object."""
+    """Holds `saved` (what forward keeps for backward) separately for each thread, so that threads can share an object."""
 
     def __init__(self) -> None:
         self._local = threading.local()
@@ -40,7 +40,7 @@ class PerThread:
 
 
 class Layer(PerThread):
-    """One step of a network.
+    """A layer: one step of a network.
 
     A layer's class lists in `options` the settings that its constructor takes, by Keras' names; each is an attribute too.
     `parameters` (trained), `gradients` (same keys, filled by backward) and `state` (not trained: moving statistics) are dicts
@@ -79,15 +79,15 @@ class Layer(PerThread):
         """Create the parameters for `input_shape` from the generator `rng`."""
 
     def forward(self, x, *, training=False):
-        """x (N, *input_shape) -> y (N, *output_shape), keeping in `self.saved` what backward needs."""
+        """Return y (N, *output_shape) for x (N, *input_shape); keep in `self.saved` what backward needs."""
         raise NotImplementedError
 
     def backward(self, dy, *, parameters=True):
-        """dy, the gradient by the last forward's result -> dx; fills `gradients` unless parameters=False."""
+        """Return dx for dy, the gradient with respect to the last forward's result; fill `gradients` unless parameters=False."""
         raise NotImplementedError
 
     def macc(self, input_shape):
-        """Return the multiplications of weights for one image."""
+        """Return the number of multiplications with weights for one image."""
         return 0
 
     # --- common ---
@@ -120,7 +120,7 @@ class Layer(PerThread):
         return [*self.parameters.items(), *self.state.items()]
 
     def set_weight(self, name, value):
-        """Replace one array by another of the same shape, keeping the dtype in use."""
+        """Replace one array by another of the same shape, converted to the dtype in use."""
         holder = self.parameters if name in self.parameters else self.state
         value = np.asarray(value)
         if value.shape != holder[name].shape:

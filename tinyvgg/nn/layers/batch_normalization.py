@@ -9,10 +9,10 @@ from tinyvgg.types import LayerOptions
 
 
 class BatchNormalization(Layer):
-    """gamma (x - mean) / sqrt(variance + epsilon) + beta, by the batch's statistics in training, else by the moving ones.
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta, with the batch's statistics in training, else with the moving ones.
 
-    moving = momentum * moving + (1 - momentum) * batch. With `unbiased_moving_variance` the moving variance takes
-    N / (N - 1) times the batch's variance, as Keras 2 does on images; Keras 3 does not.
+    moving = momentum * moving + (1 - momentum) * batch. With `unbiased_moving_variance` the moving variance uses N / (N - 1)
+    times the batch's variance, as Keras 2 does on images; Keras 3 does not.
     """
 
     options = ("axis", "momentum", "epsilon", "center", "scale", "unbiased_moving_variance")

@@ -1,4 +1,5 @@
-"""Bidirectional (Schuster and Paliwal 1997): a recurrent layer along a series and another against it, as Keras joins them."""
+"""Bidirectional (Schuster and Paliwal 1997): one recurrent layer reads a series forwards, another backwards; results are joined
+as in Keras."""
 from typing import Any, Unpack
 
 import numpy as np
@@ -14,11 +15,11 @@ MODES = ("concat", "sum", "ave", "mul")
 
 
 class Bidirectional(Layer):
-    """Two layers on the same series (N, L, C), one of them backwards, and their results joined: side by side (N, ..., U + V), or
-    summed, averaged, multiplied (N, ..., U). With return_sequences the second's steps are turned, so that steps match.
+    """Two layers read the same series (N, L, C), one of them backwards. Their results are placed side by side (N, ..., U + V), or
+    summed, averaged or multiplied (N, ..., U). With return_sequences the second layer's steps are reversed, so that steps match.
 
-    layer: an LSTM, GRU or SimpleRNN, or its {"class_name", "config"}; the second one is like it, the other way, or backward_layer, which
-    goes the other way too. Arrays are the first one's, then the second's: forward_kernel, ..., backward_kernel, ...
+    layer: an LSTM, GRU or SimpleRNN, or its {"class_name", "config"}. backward_layer: the second layer, which reads in the other
+    direction; by default a copy of `layer`. The first layer's arrays come first: forward_kernel, ..., backward_kernel, ...
     """
 
     options = ("layer", "backward_layer", "merge_mode")
@@ -43,7 +44,8 @@ class Bidirectional(Layer):
 
     @property
     def backward_layer(self):
-        """The second one likewise, or None where it is the first one backwards. Keras 3 makes only a first one that goes forwards so."""
+        """The second layer in the same form; None if it is the reversed first one. (If the first one reads backwards it is always
+        given: Keras 3 needs it.)"""
         return _described(self.directions[1]) if self.given or self.directions[0].go_backwards else None
 
     def output_shape(self, input_shape):

@@ -31,7 +31,7 @@ class _Window(OneRow):
 class Conv1D(_Window):
     """A bank of `filters` correlated with the series: kernel (K, C/groups, F), bias (F,), then the activation.
 
-    padding "causal": no result sees a later step.
+    padding "causal": no result depends on a later step.
     """
 
     paddings = ("valid", "same", "causal")

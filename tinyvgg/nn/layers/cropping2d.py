@@ -11,7 +11,7 @@ from tinyvgg.types import LayerOptions
 
 
 class Cropping2D(Layer):
-    """A border cut off: cropping 1, (rows, columns) or ((top, bottom), (left, right))."""
+    """Cuts off a border: cropping 1, (rows, columns) or ((top, bottom), (left, right))."""
 
     options = ("cropping",)
 

@@ -78,7 +78,7 @@ class Average(_Elementwise):
 
 
 class Subtract(_Elementwise):
-    """The first of two arrays less the second."""
+    """The first array minus the second."""
 
     most = 2
 
@@ -91,7 +91,7 @@ class Subtract(_Elementwise):
 
 
 class Maximum(_Elementwise):
-    """The largest of arrays, value by value; of equal ones the first has the gradient."""
+    """The elementwise maximum of arrays; the gradient goes to the first of equal values."""
 
     def forward(self, x, *, training=False):
         self.saved = list(x)

@@ -1,4 +1,4 @@
-"""Layers that change their input in training only, beside dropout: noise, and what Keras applies to images and this library not."""
+"""Layers that act only in training: noise, and Keras' layers that change images, which this library skips."""
 from typing import Any, Unpack
 
 import numpy as np
@@ -58,7 +58,7 @@ class AlphaDropout(Dropout):
 
 
 class TrainingOnly(Layer):
-    """A layer of Keras' that acts in training only and is the identity here, in training too (training says so).
+    """A layer of Keras that acts only in training. Here it changes nothing, in training either; training warns of it.
 
     kind: Keras' class, as RandomFlip, RandomRotation or ActivityRegularization; settings: its settings, kept for files.
     """

@@ -1,9 +1,9 @@
-"""Layers along one axis: each is its namesake along two, on an image of one row.
+"""Layers along one axis: each is computed as its two-dimensional counterpart on an image of one row.
 
     Conv1D(8, 3) on (L, C)   is   Conv2D(8, (1, 3)) on (1, L, C)
 
-`planar` is that other layer, without arrays; `in_plane` gives it those of this one. So a plan, the integer model and C need no rule of
-their own for any of these layers.
+`planar` is the two-dimensional layer, without arrays; `in_plane` returns it with this layer's arrays. So neither plans nor the
+integer model nor the C needs rules for these layers.
 """
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn.layers.base import Layer, positive
@@ -58,7 +58,7 @@ def series_shape(layer, shape):
 
 
 def without_row(shape):
-    """(1, L, C) -> (L, C); a vector as it is."""
+    """(1, L, C) -> (L, C); a vector is returned unchanged."""
     return tuple(shape[1:]) if len(shape) == 3 else tuple(shape)
 
 

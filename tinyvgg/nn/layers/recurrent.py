@@ -1,7 +1,7 @@
-"""LSTM (Hochreiter and Schmidhuber 1997), GRU (Cho et al. 2014) and the simple one (Elman 1990), as Keras computes them.
+"""LSTM (Hochreiter and Schmidhuber 1997), GRU (Cho et al. 2014) and SimpleRNN (Elman 1990), as Keras computes them.
 
 Letters: N series of L steps with C channels, U units, G gates. kernel (C, G*U), recurrent_kernel (U, G*U), bias; gates lie side by side.
-Weights of a step are those of every step; on the way back (Werbos 1990) their gradients are summed over the steps.
+All steps share the same weights; in the backward pass (Werbos 1990) their gradients are summed over the steps.
 """
 from typing import Any, Unpack
 
@@ -63,7 +63,8 @@ class _Recurrent(Layer):
         raise NotImplementedError
 
     def step_back(self, kept, dstate, sums):
-        """Pull the gradients by a step's state back: return dx (N, C) and those by the state before; add weights' to `sums`."""
+        """Pull the gradients with respect to a step's state back: return dx (N, C) and the gradients with respect to the previous
+        state; add those of the weights to `sums`."""
         raise NotImplementedError
 
     def forward(self, x, *, training=False):
@@ -99,7 +100,7 @@ class _Recurrent(Layer):
         return [values[:, k * self.units:(k + 1) * self.units] for k in range(self.gates)]
 
     def pull(self, kept, dz, sums):
-        """Pull dz (N, G*U), by x W + h R + b, back: return dx, dh."""
+        """Pull dz (N, G*U), the gradient with respect to x W + h R + b, back: return dx, dh."""
         x, h = kept
         sums["kernel"] += x.T @ dz
         sums["recurrent_kernel"] += h.T @ dz

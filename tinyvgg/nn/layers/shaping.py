@@ -33,7 +33,7 @@ class InputLayer(Layer):
 
 
 class Flatten(Layer):
-    """(N, ...) -> (N, the product), channels fastest."""
+    """(N, ...) -> (N, product of the rest); the last axis (channels) varies fastest."""
 
     def output_shape(self, input_shape):
         return (math.prod(input_shape),)
@@ -74,7 +74,7 @@ class Reshape(Layer):
 
 
 class Permute(Layer):
-    """Axes in another order: dims (2, 1) of (N, a, b) gives (N, b, a); they count from 1, as 0 is the batch."""
+    """Axes in another order: dims (2, 1) of (N, a, b) gives (N, b, a); axes are counted from 1, because axis 0 is the batch."""
 
     options = ("dims",)
 
@@ -110,7 +110,7 @@ def four_sides(value, option):
 
 
 class ZeroPadding2D(Layer):
-    """A border of zeros: padding 1, (rows, columns) or ((top, bottom), (left, right))."""
+    """Adds a border of zeros: padding 1, (rows, columns) or ((top, bottom), (left, right))."""
 
     options = ("padding",)
 

@@ -10,7 +10,7 @@ from tinyvgg.types import LayerOptions
 
 
 class ZeroPadding1D(OneRow):
-    """Steps of zeros: padding 1 or (before, after)."""
+    """Adds steps of zeros: padding 1 or (before, after)."""
 
     options = ("padding",)
 
@@ -21,7 +21,7 @@ class ZeroPadding1D(OneRow):
 
 
 class Cropping1D(OneRow):
-    """Steps cut off: cropping 1 or (before, after)."""
+    """Cuts off steps: cropping 1 or (before, after)."""
 
     options = ("cropping",)
 

@@ -69,7 +69,7 @@ class Defined(Stand):
         return self.op.forward(*self.saved)
 
     def backward(self, dy, parameters=True):
-        """The gradient by each input; `found` has those of the op's arrays."""
+        """Return the gradient with respect to each input; `found` holds those of the op's arrays."""
         back, self.found = self.op.backward(dy, *self.saved, parameters=parameters)
         return back if self.joins else back[0]
 

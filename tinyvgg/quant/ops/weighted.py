@@ -44,7 +44,8 @@ class Weighted(Op):
         raise missing(self, "sums", "products")
 
     def pull(self, dacc, x, parameters):
-        """Pull dacc back through products(x): return dx and the gradient by the weights, or None without `parameters`."""
+        """Pull dacc back through products(x): return dx and the gradient with respect to the weights (None without
+        `parameters`)."""
         raise missing(self, "gradient", "pull")
 
     def mean_input(self, v):
