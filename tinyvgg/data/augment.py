@@ -1,6 +1,6 @@
 """Augmentation of a batch: mirror images, shifts with a reflected border, cutout (DeVries and Taylor, 2017, arXiv:1708.04552), JPEG.
 
-All of it happens on the bytes, before they become floats: a quarter of the memory traffic.
+Everything is done on bytes, before they become floats: that is a quarter of the memory traffic.
 """
 import re
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ WORDS = "flip, altflip, shiftN, cutoutN or jpegN"
 
 @dataclass(frozen=True)
 class Augment:
-    """What is done to a training batch. flip: mirror half of the images; altflip: fit mirrors half of them in one epoch and the
-    other half in the next (Jordan, 2024, arXiv:2404.00498); shift: by up to so many pixels each way, the border reflected; cutout: a
-    grey square of so many pixels a side, centred anywhere; jpeg: half of the images, bytes, go through JPEG at a quality from this to 100.
+    """Changes to a training batch. flip: mirror half of the images. altflip: fit mirrors half of them in one epoch and the other
+    half in the next (Jordan, 2024, arXiv:2404.00498). shift: move by up to so many pixels in each direction, with a reflected
+    border. cutout: a grey square with sides of so many pixels, at a random place. jpeg: half of the images (bytes) go through
+    JPEG, with a quality between this number and 100.
 
         Augment.parse("flip,shift4,cutout8")(x, rng)
     """

@@ -1,8 +1,9 @@
-"""Read a pickled CIFAR-10 batch without running anything that stands in it.
+"""Read a pickled CIFAR-10 batch without running any code in it.
 
-A pickle is a small program whose GLOBAL instruction imports any function by its name. Here every name but those of a plain
-uint8 array is refused, and those few are answered by stand-ins of our own, so not even NumPy's constructors see a hostile
-shape. The unpickler is the one in Python: its memo is a dictionary, where the C one allocates a table as large as any index.
+A pickle is a small program whose GLOBAL instruction imports any function by its name. Here only the names that a plain uint8
+array needs are accepted, and even these are replaced by harmless functions, so that NumPy's constructors never see a hostile
+shape. The unpickler written in Python is used: its memo is a dictionary, while the C version allocates a table as large as any
+index.
 """
 import io
 import pickle
@@ -78,7 +79,7 @@ class _Unpickler(pickle._Unpickler):
 def read_batch(data, source, key="labels"):
     """Return rows (n, 3072) uint8 and labels (n,) int64 of a pickled batch (bytes); raise FormatError for anything else.
 
-    key: where the labels stand: "labels" in CIFAR-10, "fine_labels" or "coarse_labels" in CIFAR-100.
+    key: of the labels: "labels" in CIFAR-10, "fine_labels" or "coarse_labels" in CIFAR-100.
     """
     try:
         batch = _Unpickler(io.BytesIO(data), encoding="bytes").load()

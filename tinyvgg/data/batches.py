@@ -1,4 +1,4 @@
-"""Batches in an order that only the seed and the epoch decide."""
+"""Batches in an order that depends only on the seed and the epoch."""
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +22,6 @@ def batches(n: int, batch_size: int, *, seed: int | None = None, epoch: int = 0)
 
 
 def split(n: int, validation: Any, seed: int) -> tuple[Integers, Integers]:
-    """Return (training indices, validation indices), both sorted; `validation` is how many of the n are drawn by the seed."""
+    """Return (training indices, validation indices), both sorted; `validation`: how many of the n are drawn, by the seed."""
     order = rng.generator(seed, "validation").permutation(n)
     return np.sort(order[validation:]), np.sort(order[:validation])

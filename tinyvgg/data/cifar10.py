@@ -1,8 +1,8 @@
 """CIFAR-10 (Krizhevsky, 2009, "Learning multiple layers of features from tiny images") in both official layouts.
 
 cifar-10-batches-py: pickled dicts {b"data": (n, 3072) uint8, b"labels": n ints}; cifar-10-batches-bin: records of a label
-byte and 3072 pixel bytes. In both a row holds the red plane, then green, then blue, each by rows. Folder or .tar.gz; any
-number of records a file. Pickles are read by data.batch_pickle, which runs nothing that stands in the file.
+byte and 3072 pixel bytes. In both, a row has the red plane, then green, then blue, each row by row. Folder or .tar.gz; any number
+of records in a file. Pickles are read by data.batch_pickle, which runs no code of the file.
 """
 import gzip
 import lzma
@@ -30,9 +30,9 @@ LAYOUTS = ("cifar-10-batches-bin", "cifar-10-batches-py")
 
 @dataclass(frozen=True)
 class Kind:
-    """A set of these files: its title and names of classes; batches of its two parts; folders and archives of its layouts, the binary
-    one first; before the pixels of a binary record how many bytes, of which the one at `label_byte` counts, and a pickle's key of
-    the labels."""
+    """A data set in these formats: title and names of classes; batches of its two parts; folders and archives of its layouts, the
+    binary one first; how many bytes precede the pixels of a binary record, and which of them (`label_byte`) is the label; a
+    pickle's key of the labels."""
 
     name: str
     title: str
@@ -47,7 +47,7 @@ class Kind:
 
     @property
     def record(self):
-        """Bytes of a binary record."""
+        """Number of bytes of a binary record."""
         return self.label_bytes + PIXELS
 
 
@@ -73,9 +73,9 @@ def find(kind=CIFAR10):
 
 
 def load(path, kind=CIFAR10):
-    """Return the DataSet of a folder (either layout, or one that holds them, also Keras' cache) or an archive.
+    """Return the DataSet of a folder (either layout, or a folder that contains one, such as Keras' cache) or an archive.
 
-    Raises DataError or FormatError where a record is cut, a label is no class, or the file is something else.
+    Raises DataError or FormatError if a record is cut, a label is not a class, or the file is something else.
     """
     path = Path(path)
     try:
@@ -144,7 +144,7 @@ def _from_folder(path, kind):
 
 
 def archive_files(path, kind=CIFAR10):
-    """Return {stem: (file name, function that returns its bytes)} for the batches of an archive, of one layout."""
+    """Return {stem: (file name, function that returns its bytes)} for the batches of an archive in one layout."""
     members, total = {}, 0
     try:
         with tarfile.open(path) as archive:

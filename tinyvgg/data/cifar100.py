@@ -1,7 +1,8 @@
-"""CIFAR-100 (Krizhevsky, 2009) in both official layouts: as CIFAR-10, in one training and one test file, with two labels an image.
+"""CIFAR-100 (Krizhevsky, 2009) in both official layouts: as CIFAR-10, but in one training and one test file, with two labels for
+each image.
 
 cifar-100-python: pickled dicts {b"data": (n, 3072) uint8, b"fine_labels", b"coarse_labels": n ints}; cifar-100-binary: records of a
-coarse and a fine label byte and 3072 pixel bytes. The fine labels (100 classes) are taken, or with coarse=True the 20 of above.
+coarse and a fine label byte and 3072 pixel bytes. The fine labels (100 classes) are used, or with coarse=True the 20 coarse ones.
 """
 import tarfile
 from dataclasses import replace
@@ -39,7 +40,7 @@ def _candidates():
 
 
 def holds(path):
-    """Whether a folder or archive is one of CIFAR-100, by the names of what lies in it."""
+    """Return whether a folder or archive is CIFAR-100, by the names of its files."""
     path = Path(path)
     if path.is_dir():
         names = {p.name for p in path.iterdir()}

@@ -1,4 +1,4 @@
-"""DataSet: images and integer labels in a training and a test part, whatever file they came from."""
+"""DataSet: images and integer labels in a training and a test part, from any kind of file."""
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -16,9 +16,9 @@ from tinyvgg.types import AnyArray, Integers, Range, Shape
 class DataSet:
     """Images (N, H, W, C), or vectors or series, and labels (N,) int64 in two parts, either of which may be empty.
 
-    Images are uint8 (q means q/255 of the pixel range) or float32 in `pixel_range`. `source` says where they were read.
-    `one_part`: a single pair of files, of which a fifth, always the same, was held out as the test part. label_columns: of one-hot
-    labels how many columns they had, else 1. clipped: the share of values that standardising took for the ends of the range.
+    Images are uint8 (q means q/255 of the pixel range) or float32 in `pixel_range`. `source`: where they were read. `one_part`: a
+    single pair of files; a fifth of it, always the same, is the test part. label_columns: the number of columns of one-hot
+    labels, else 1. clipped: the share of values that standardising clipped to the range.
     """
 
     name: str
@@ -61,7 +61,7 @@ class DataSet:
         return sha256_arrays(self.x_train, self.y_train, self.x_test, self.y_test)
 
     def part(self, name: Literal["train", "test", "all"], limit: int | None = None) -> tuple[AnyArray, Integers]:
-        """Return (images, labels) of "train", "test" or "all", the first `limit` of them; raise DataError where there are none."""
+        """Return (images, labels) of "train", "test" or "all", the first `limit` of them; raise DataError if there are none."""
         if name not in ("train", "test", "all"):
             raise OptionError(f"part is {name!r}; expected 'train', 'test' or 'all'")
         if limit is not None and limit < 1:
@@ -73,9 +73,8 @@ class DataSet:
         return x[:limit], y[:limit]
 
     def for_model(self, model: Any, part: Literal["train", "test", "all"], limit: int | None = None) -> tuple[AnyArray, Integers]:
-        """Return (images, labels) of one part as a classifier takes them: of its shape, as bytes, or as floats in its bounds.
-
-        Raises ShapeError for images of another shape, DataError where there are none or the labels are no classes of the model's.
+        """Return (images, labels) of one part in the form that a classifier takes: bytes, or floats in its bounds. Raises
+        ShapeError for images of another shape, DataError if there are no images or a label is not a class of the model.
         """
         x, y = self.part(part, limit)
         check_columns(self.label_columns, model, self.name)
@@ -83,9 +82,10 @@ class DataSet:
         return (x if x.dtype.kind != "f" else rescale(x, self.pixel_range, model.bounds)), y
 
     def told(self, part: str, n: int) -> dict[str, Any]:
-        """Return what a result says of its images, as plain data: {"data", "part", "n", "held_out", "data_sha256"}.
+        """Return the facts about the images that a result records, as plain data: {"data", "part", "n", "held_out",
+        "data_sha256"}.
 
-        held_out: how the test part came about: {"of": images of the pair, "seed"}, or None where the data has two parts of its own.
+        held_out: {"of": images of the pair, "seed"} if the test part was split off, or None if the data came in two parts.
         """
         held_out = {"of": len(self.x_train) + len(self.x_test), "seed": 0} if self.one_part else None
         return {"data": self.name, "part": part, "n": n, "held_out": held_out, "data_sha256": self.sha256}
@@ -98,14 +98,14 @@ class DataSet:
 
 
 def check_columns(columns, model, source):
-    """Raise DataError for labels of several columns where a classifier has one output, which tells classes 0 and 1 apart."""
+    """Raise DataError for labels of several columns with a classifier of one output, whose classes are 0 and 1."""
     if columns > 1 and getattr(model, "n_outputs", None) == 1:
         raise DataError(f"the labels of {source} have {columns} columns; the network has one output, and takes one column of 0 and 1",
                         "y.argmax(axis=1), or a network of two outputs" if columns == 2 else "y.argmax(axis=1)")
 
 
 def check_labels(labels, n_classes, source):
-    """Raise DataError unless every label lies in 0..n_classes-1; say which one does not."""
+    """Raise DataError, which names the label, unless every label is in 0..n_classes-1."""
     wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
     if len(wrong):
         raise DataError(f"{source}: label {labels[wrong[0]]} of image {wrong[0]}; expected 0 to {n_classes - 1}")

@@ -1,4 +1,5 @@
-"""Fetch CIFAR-10 or CIFAR-100: size and SHA-256 are checked before anything is unpacked, and a broken transfer goes on where it stopped."""
+"""Download CIFAR-10 or CIFAR-100. Size and SHA-256 are checked before anything is unpacked; an interrupted download continues
+where it stopped."""
 import contextlib
 import http.client
 import os
@@ -19,11 +20,11 @@ ATTEMPTS = 5                                # in a row that brought nothing new
 
 
 def download(folder=None, *, url=cifar10.URL, size=cifar10.BYTES, sha256=cifar10.SHA256, kind=cifar10.CIFAR10, quiet=False):
-    """Fetch and unpack CIFAR-10 (or another Kind, from its own url) into `folder` (default: $TINYVGG_DATA, else ./data); return
+    """Download and unpack CIFAR-10 (or another Kind, from its url) into `folder` (default: $TINYVGG_DATA, else ./data); return
     the folder of the batches.
 
-    A folder that already holds the set is left alone. A partial transfer stays as NAME.part and is continued by the next
-    call. Raises DataError where the server fails or the bytes are not those expected, WriteError where the disk is full.
+    If the folder already has the set, nothing is done. A partial download is kept as NAME.part, and the next call continues it.
+    Raises DataError if the server fails or the file is not the expected one, WriteError if the disk is full.
     """
     folder = Path(os.path.expanduser(folder or os.environ.get("TINYVGG_DATA") or "data"))
     target = folder / kind.layouts[-1]
@@ -44,7 +45,7 @@ def download(folder=None, *, url=cifar10.URL, size=cifar10.BYTES, sha256=cifar10
 
 
 def fetch(url, path, *, size, sha256, quiet=False):
-    """Bring `url` to `path`, in as many pieces as it takes; return `path`, whose size and SHA-256 are then those given."""
+    """Download `url` to `path`, in as many requests as needed; check size and SHA-256; return `path`."""
     if path.is_file() and path.stat().st_size == size and sha256_file(path) == sha256:
         return path
     part = path.with_name(path.name + ".part")

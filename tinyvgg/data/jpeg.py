@@ -1,7 +1,6 @@
-"""JPEG's loss without its file: what pixels are after a baseline JPEG of some quality (ITU T.81, tables of its Annex K).
-
-As the usual encoders and decoders do it: YCbCr of JFIF, colour at half the resolution both ways (4:2:0), 8x8 cosine transform,
-coefficients rounded to multiples of the scaled tables, and colour interpolated linearly on the way back.
+"""The loss of JPEG without writing a file: the pixels after a baseline JPEG of some quality (ITU T.81, tables of its Annex K).
+The steps are those of usual encoders and decoders: YCbCr of JFIF, colour at half the resolution in both directions (4:2:0), 8x8
+cosine transform, coefficients rounded to multiples of the scaled tables, colour interpolated linearly in decoding.
 """
 import numpy as np
 
@@ -29,7 +28,7 @@ COSINES = _cosines()
 
 
 def jpeg(x: Images, quality: Integers) -> Images:
-    """Return images (N, H, W, 3 or 1), uint8, as they come back from JPEG; quality: (N,) or one number, 1 to 100, as libjpeg's.
+    """Return images (N, H, W, 3 or 1), uint8, after JPEG. quality: (N,) or one number, 1 to 100, as in libjpeg.
 
     Raises ShapeError for other images and OptionError for a quality outside.
     """

@@ -1,7 +1,8 @@
 """MLPerf Tiny's 200 samples of image classification: original images of CIFAR-10's test part, to evaluate only.
 
-y_labels.csv has a row "file,classes,label" a sample; each file holds 3,072 bytes, RGB by rows. They stood in datasets/ic01 of
-eembc/energyrunner until a commit took them out: a folder of them serves, and so does a full clone, whose history is asked.
+y_labels.csv has a row "file,classes,label" for each sample; each file has 3,072 bytes, RGB, row by row. They were in
+datasets/ic01 of eembc/energyrunner until a commit removed them. DIR may be a folder with these files or a full clone, whose
+history is then read.
 """
 import io
 import re

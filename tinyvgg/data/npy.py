@@ -1,4 +1,4 @@
-"""Images and labels in .npy files, as many projects keep them: X.npy,Y.npy, or a training and a test pair."""
+"""Images and labels in .npy files, as in many projects: X.npy,Y.npy, or a training and a test pair."""
 import os
 from pathlib import Path
 
@@ -16,7 +16,8 @@ CHUNK = 1024                                # images that are checked at a time,
 
 
 def split(spec):
-    """Split "X.npy,Y.npy" at the commas that follow .npy, so that a comma in a folder's name does no harm. OptionError at an empty name."""
+    """Split "X.npy,Y.npy" at the commas that follow .npy, so that a folder's name may contain commas. OptionError for an empty
+    name."""
     parts = [part if part.endswith(".npy") else f"{part}.npy" for part in spec.split(".npy,")]
     if ".npy" in parts:
         raise OptionError(f"{spec!r} has an empty name beside a comma; expected images and labels", "--data X.npy,Y.npy")
@@ -24,12 +25,12 @@ def split(spec):
 
 
 def load(paths, *, pixel_range: Range | None = None, expected: Range | None = None, raw: bool = False) -> DataSet:
-    """Return the DataSet of [X, Y] (a seeded fifth is held out as the test part) or [X_train, Y_train, X_test, Y_test].
+    """Return the DataSet of [X, Y] (a fifth, drawn with a seed, becomes the test part) or [X_train, Y_train, X_test, Y_test].
 
     X: (N, H, W, C), or series (N, W, C), images (N, H, W), vectors (N, C); uint8, or numbers in [0, 1], [-1, 1] or [0, 255].
-    pixel_range: (low, high) of other numbers, or where the values do not tell; those that lie outside are refused. expected: the
-    range that the model was made for, which goes before those three where all values lie in it. raw: numbers of any range, as
-    float32. Y: (N,) or (N, 1) whole numbers, or (N, K) one-hot. Raises DataError, FormatError or ShapeError.
+    pixel_range: (low, high), for other ranges or if the values are ambiguous; values outside are refused. expected: the model's
+    range; it is preferred to those three if all values are in it. raw: numbers of any range, as float32. Y: (N,) or (N, 1) whole
+    numbers, or (N, K) one-hot. Raises DataError, FormatError or ShapeError.
     """
     if len(paths) not in (2, 4):
         raise OptionError(f"{len(paths)} .npy files were given; expected two (images, labels) or four (training pair, test pair)")
@@ -52,7 +53,7 @@ def _held_out(x, y, *others):
 
 
 def save(x: Images, y: Labels, x_path, y_path):
-    """Write images and labels as a pair of .npy files, each whole or not at all."""
+    """Write images and labels as a pair of .npy files; an error leaves no half file."""
     for path, array in ((x_path, x), (y_path, y)):
         with atomic_path(path) as temporary, open(temporary, "wb") as f:
             np.save(f, array, allow_pickle=False)

@@ -1,8 +1,8 @@
-"""shapes: ten kinds of figures on 32x32 RGB images, drawn from a seed; the data that needs no file.
+"""shapes: ten kinds of figures on 32x32 RGB images, generated from a seed: data without files.
 
-A figure stands anywhere, at any angle, in several sizes and colours, lighter than its ground, with a colour gradient, a
-distracting bar and noise: no pixel means much by itself, so a linear model stays far below half, while convolutions learn it
-in minutes.
+A figure has any place and angle, and one of several sizes and colours. It is lighter than the background; a colour gradient, a
+distracting bar and noise are added. A single pixel says little, so a linear model gets far less than half of the images right,
+while convolutions learn the set in minutes.
 Only + - * / and comparisons of float64 are used, element by element, which IEEE 754 fixes to the last bit: the bytes are the
 same on every machine. (Sines, logarithms, sums and matrix products are not.)
 """
@@ -23,14 +23,14 @@ BLOCK = 25                                  # images whose pixels are computed t
 
 @lru_cache(maxsize=2)
 def load(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0) -> DataSet:
-    """Return the DataSet of `n_train` + `n_test` images, equally many of each class as far as the numbers allow."""
+    """Return the DataSet of `n_train` + `n_test` images, with equal numbers of each class, as far as possible."""
     x_train, y_train = generate(n_train, seed, "train")
     x_test, y_test = generate(n_test, seed, "test")
     return DataSet("shapes", x_train, y_train, x_test, y_test, CLASSES, f"generated, seed {seed}")
 
 
 def generate(n: int, seed: int = 0, part: str = "train", *, chunk: int = 500) -> tuple[Bytes, Integers]:
-    """Return n images (n, 32, 32, 3) uint8 and labels (n,) int64; the first k of a longer set are not those of a shorter one."""
+    """Return n images (n, 32, 32, 3) uint8 and labels (n,) int64; the first k images of a larger set differ from a set of k."""
     random = rng.generator(seed, "shapes", part)
     y = random.permutation(np.arange(n) % 10)
     x = np.empty((n, SIZE, SIZE, 3), np.uint8)

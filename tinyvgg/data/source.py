@@ -1,4 +1,4 @@
-"""From what a user types after --data to a DataSet."""
+"""Turn the text after --data into a DataSet."""
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +25,11 @@ def load(spec: str | None = None, *, pixel_range: Range | None = None, expected:
     labels), "shapes", a folder or archive of CIFAR-10 or CIFAR-100, "mlperf-ic:DIR" (MLPerf Tiny's 200 samples, no training images),
     "X.npy,Y.npy" or
     "X_train.npy,Y_train.npy,X_test.npy,Y_test.npy", the folder of a saved attack (its adversarial images, as
-    test images); None takes CIFAR-10 where it is found, else shapes.
-    pixel_range: (lo, hi) of float .npy images, where the values alone do not tell; expected: that of the data that a model was made
-    for (see data.npy). standard: (mean, deviation), numbers or one a channel: every value but those of a saved attack becomes
-    (x - mean) / deviation, bytes from 0..255 too, and is kept within pixel_range (default STANDARD).
-    Raises DataError or FormatError, which say what was found instead.
+    test images); None means CIFAR-10 if it is found, else shapes.
+    pixel_range: (lo, hi) of float .npy images, if the values are ambiguous. expected: the range of a model's data (see data.npy).
+    standard: (mean, deviation), numbers or one for each channel: every value becomes (x - mean) / deviation, also bytes 0..255,
+    clipped to pixel_range (default STANDARD); a saved attack is not changed. Raises DataError or FormatError, which say what was
+    found instead.
     """
     spec = None if spec is None else os.fspath(spec).strip()
     if spec and (attack := Path(os.path.expanduser(spec))) and (attack.suffix == ".npz" or (attack / "attack.npz").is_file()):
@@ -72,10 +72,9 @@ def _load(spec, **ranges):
 
 
 def load_for(model: Any, spec: str | None = None) -> DataSet:
-    """Return the DataSet that `spec` names (a DataSet is returned as it is), else the one that the classifier was made for.
-
-    Raises OptionError where `model` does not say what it was made for, DataError where that data is not found: nothing else takes
-    its place.
+    """Return the DataSet that `spec` names (a DataSet is returned unchanged); without `spec`, the data that the classifier was
+    trained on. Raises OptionError if `model` does not tell its data, DataError if that data is not found: no other data is used
+    instead.
     """
     if isinstance(spec, DataSet):
         return spec

@@ -1,15 +1,14 @@
-"""An attacker who knows the defence: a plan that RADAR's signatures do not show."""
+"""An attacker who knows the defence: a plan that RADAR does not notice."""
 import numpy as np
 
 from tinyvgg.faults.plan import FlipPlan, Step, flips_of
 
 
 def evade_radar(plan, store, radar, *, knows_key=True):
-    """Return `plan` with a partner for each flip of an int8 weight that takes the flip out of its group's sum.
-
-    The partner is the same bit of another weight of the group, whose change has the other sign after the group's key; so the sum
-    is what it was, whatever bits the signature keeps. knows_key: without the key the attacker takes all signs for plus, and every
-    second pair does not cancel. A flip without a partner is left out, as is one of an array that RADAR does not watch.
+    """Return `plan` with a second flip for each flip of an int8 weight, so that the sum of its group does not change. The second
+    flip is the same bit of another weight in the group, where the change has the opposite sign under the group's key. So the sum,
+    and with it the signature, stays the same. knows_key=False: the attacker assumes that all signs are plus, and every second
+    pair does not cancel. Flips without a partner, and flips in arrays that RADAR does not watch, are left out.
     """
     taken, steps = set(plan.net()), []
     for key, index, bit in plan.net():

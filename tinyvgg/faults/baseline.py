@@ -23,10 +23,10 @@ def random_flips(model: Any, x: Images, y: Labels, *, counts: Sequence[int] = (1
                  quiet: bool = True) -> list[dict[str, Any]]:
     """Flip bits at random and measure the accuracy on x (N, H, W, C), y (N,); return rows, one for each count and seed.
 
-    A row: {"flips", "seed", "accuracy", "applied", "nmi", "corrected"}; accuracy is None where an ECC flash raises an NMI: the
-    board stops. counts: numbers of flips; seeds: draws of each, from `seed` on; bases: addresses of the arrays, from an ELF (for the
-    double words of an ECC flash); executor: where draws are measured side by side, as of attacks.eps_curve; out: a file of JSON
-    lines; rows there are kept.
+    A row: {"flips", "seed", "accuracy", "applied", "nmi", "corrected"}; accuracy is None if an ECC flash raises an NMI, which
+    stops the board. counts: numbers of flips. seeds: how many draws of each, from `seed` on. bases: addresses of the arrays, from
+    an ELF (for the double words of an ECC flash). executor: to measure draws in parallel, as in attacks.eps_curve. out: a file of
+    JSON lines; rows already there are not measured again.
     """
     place, fault = memory_of(memory, fault)
     if fault == "zero_dword":
@@ -58,7 +58,7 @@ def random_plan(store: Any, count: int, seed: int = 0, *, tensors: str | Sequenc
 
 
 def draw(store: Any, keys: Any, count: int, rng: Any, fault: str = "flip", only_bits: Sequence[int] | None = None):
-    """Return `count` different bits [(key, index, bit)], each stored bit of `keys` that `fault` can change equally likely."""
+    """Return `count` different bits [(key, index, bit)]; all stored bits of `keys` that `fault` can change are equally likely."""
     able = [np.flatnonzero(_able(store, key, fault, only_bits)) for key in keys]
     ends = np.cumsum([len(a) for a in able])
     if count > ends[-1]:

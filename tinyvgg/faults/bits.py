@@ -7,7 +7,7 @@ FAULTS = ("flip", "set", "clear", "zero_dword")
 
 
 def width(array):
-    """Return the bits of one number of `array`."""
+    """Return the number of bits of one element of `array`."""
     return 8 * array.dtype.itemsize
 
 
@@ -28,7 +28,8 @@ def flipped(values, bits):
 
 
 def permitted(values, bits, fault):
-    """Return where `fault` changes bit `bits` of `values`: flip everywhere, set where it is 0, clear and zero_dword where it is 1."""
+    """Return whether `fault` changes bit `bits` of `values`: flip always, set if the bit is 0, clear and zero_dword if it is
+    1."""
     if fault not in FAULTS:
         raise OptionError(f"there is no fault {fault!r}; expected one of {', '.join(FAULTS)}", "fault='flip'")
     unsigned = words(np.ascontiguousarray(values))
@@ -42,6 +43,6 @@ def hamming(a, b):
 
 
 def plain(value):
-    """Return a stored number as Python's int or float; a float that is no number or infinite as text."""
+    """Return a stored number as Python's int or float; NaN and infinity as text."""
     value = value.item() if hasattr(value, "item") else value
     return str(value) if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,4 +1,5 @@
-"""The progressive search from several seeds: each with images of its own, for one search says little of how many flips it takes."""
+"""The progressive search with several seeds, each with other images: a single search says little about how many flips are
+needed."""
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from tinyvgg.types import Images, Labels, PathLike
 def search_seeds(model: Any, train: tuple[Images, Labels], test: tuple[Images, Labels], *, seeds: int = 5, seed: int = 0,
                  images: int = 128, memory: str = "sram", fault: str = "flip", executor: Any = None, out: PathLike | None = None,
                  quiet: bool = True, **settings: Any) -> list[dict[str, Any]]:
-    """Search once for each seed, from `seed` on, with `images` training images drawn by it; return a row for each.
+    """Search once for each seed, from `seed` on, with `images` training images drawn by that seed; return a row for each.
 
     A row: {"seed", "flips", "hamming", "accuracy": on the test images after each step, "places": [[array, index, bit], ...]}. train,
-    test: (x, y). settings: of progressive_search. executor: where searches run side by side, as of attacks.eps_curve. out: a folder;
-    rows are kept there in seeds.jsonl, and plans of searches that were begun in seed-N, which a stopped campaign goes on from.
+    test: (x, y). settings: of progressive_search. executor: to run searches in parallel, as in attacks.eps_curve. out: a folder
+    for the rows (seeds.jsonl) and the plans of unfinished searches (seed-N); a stopped campaign continues from there.
     """
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise OptionError(f"seeds is {seeds!r}; expected a whole number, 1 or more", "--seeds 5")
@@ -58,7 +59,8 @@ def _searched(shared, seed, x, y, out):
 
 
 def by_flips(rows: list[dict[str, Any]], before: float) -> list[dict[str, Any]]:
-    """Return rows {"flips", "median", "lowest", "highest"} of the accuracies after each number of steps; one that ended stays."""
+    """Return rows {"flips", "median", "lowest", "highest"} of the accuracies after each number of steps; a search that ended
+    earlier keeps its last accuracy."""
     most = max((len(row["accuracy"]) for row in rows), default=0)
     found = []
     for count in range(most + 1):

@@ -10,8 +10,8 @@ SMALL = 512                 # bits of an array without slopes (shifts) that are 
 def candidates(store, slopes, key, *, fault="flip", count=1, in_double_word=False, trials=3, only_bits=None):
     """Return lists of (key, index, bit) to flip together.
 
-    count: bits flipped together: the `count` best of the array, or of each aligned 64-bit word with `in_double_word`. trials: lists
-    to return, None for all of them. With the fault zero_dword a list holds all bits of a double word that are 1.
+    count: bits flipped together: the `count` best of the array or, with `in_double_word`, of each aligned 64-bit word. trials:
+    how many lists to return, None for all. With the fault zero_dword a list holds all bits of a double word that are 1.
     """
     if fault == "zero_dword":
         return _zeroed(store, slopes, key, trials)

@@ -1,7 +1,6 @@
-"""Defences that watch a store's arrays: CRC-32 for each array, RADAR's group signatures, replicas of small arrays, ranges of groups.
-
-Each is made from the unharmed store; `check(store)` names what it finds changed, `repair(store)` does what it can and returns how many
-numbers it set; `bytes` is what it keeps beside the weights. They are models on the host of what codegen/guard.py writes as C.
+"""Defences that watch a store's arrays: CRC-32 for each array, RADAR's group signatures, replicas of small arrays, ranges of
+groups. Each is made from the unharmed store. `check(store)` returns the arrays that it finds changed; `repair(store)` repairs
+what it can and returns how many numbers it set; `bytes` is the extra memory. codegen/guard.py writes the same defences in C.
 """
 import zlib
 
@@ -12,7 +11,8 @@ from tinyvgg.errors import OptionError
 
 
 class Crc:
-    """CRC-32 (IEEE 802.3) of every array: any one to two flips and any burst of 32 bits are found, others but for 2^-32."""
+    """CRC-32 (IEEE 802.3) of every array: finds all single and double flips and all bursts of up to 32 bits; misses others with
+    probability 2^-32."""
 
     def __init__(self, store, keys=None):
         self.keys = list(store.arrays) if keys is None else store.select(keys)
@@ -34,9 +34,10 @@ def _crc(store, key):
 class Radar:
     """RADAR (Li et al., DATE 2021, arXiv:2101.08254): two bits for each group of int8 weights; a group that differs is zeroed.
 
-    A group is about `group` weights that lie far apart (interleaved); its sum, each row's sign chosen by a secret key, gives the
-    signature (floor(sum / 256) mod 2, floor(sum / 128) mod 2): see codegen/guard.py. Found: every odd number of flipped bits 7 in
-    a group, and pairs whose signed changes do not cancel; flips of lower bits where they cross a multiple of 128.
+    A group is at most `group` weights that are far apart (interleaved). A secret key chooses the sign of each row; the sum of the
+    signed weights gives the signature (floor(sum / 256) mod 2, floor(sum / 128) mod 2): see codegen/guard.py. It finds every odd
+    number of flipped bits 7 in a group, pairs whose signed changes do not cancel, and flips of lower bits if the sum crosses a
+    multiple of 128.
     """
 
     def __init__(self, store, group=128, seed=0):
@@ -64,7 +65,7 @@ class Radar:
         return list(self.groups(store))
 
     def finds(self, store, flips):
-        """Return how many of the flips (key, index, bit) lie in a group that is found changed."""
+        """Return how many of the flips (key, index, bit) are in a group that is found changed."""
         bad = self.groups(store)
         return sum(key in bad and index % self.counts[key] in bad[key] for key, index, _ in flips)
 
@@ -81,7 +82,8 @@ class Radar:
 
 
 class Replicas:
-    """Two more copies of small arrays (biases, multipliers, codebooks): the majority of each bit is taken, so one copy may be harmed."""
+    """Two extra copies of small arrays (biases, multipliers, codebooks). The majority of each bit counts, so damage to one copy
+    is repaired."""
 
     def __init__(self, store, keys=None):
         self.keys = [key for key in store.arrays if is_replicated(key)] if keys is None else store.select(keys)
@@ -93,7 +95,7 @@ class Replicas:
         return [key for key in self.keys if store.arrays[key].tobytes() != self.copies[key]]
 
     def repair(self, store):
-        """Take the copies' majority; return how many numbers changed."""
+        """Restore the copies' majority; return how many numbers changed."""
         done = 0
         for key in self.check(store):
             good = np.frombuffer(self.copies[key], store.arrays[key].dtype).reshape(store.arrays[key].shape)
@@ -104,7 +106,7 @@ class Replicas:
 
 
 class Ranges:
-    """Lowest and highest weight of each run of `group` weights: a weight beyond is put back to the nearer end."""
+    """The lowest and the highest of every `group` neighbouring weights: a weight outside is set to the nearer of the two."""
 
     def __init__(self, store, group=32):
         self.keys = [key for key in store.arrays if key.endswith("/weights")]
@@ -133,7 +135,7 @@ class Ranges:
 
 
 def defences_of(store, text):
-    """Return {name: defence} of "crc,radar=128,ranges,replicas", each made from `store` as it stands."""
+    """Return {name: defence} of "crc,radar=128,ranges,replicas", each made from the current `store`."""
     made = {"crc": Crc, "replicas": Replicas, "radar": Radar, "ranges": Ranges}
     found = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
@@ -145,10 +147,8 @@ def defences_of(store, text):
 
 
 def trial(store, plan, defence, x, y):
-    """Apply a plan, let a defence look and repair, and put all back.
-
-    Returns {"detected", "flips", "found", "repaired", "accuracy_attacked", "accuracy_repaired", "bytes"}; found: flips in groups that
-    RADAR sees, None for the others.
+    """Apply a plan, let a defence check and repair, and restore everything. Returns {"detected", "flips", "found", "repaired",
+    "accuracy_attacked", "accuracy_repaired", "bytes"}; found: flips in groups that RADAR finds changed; None for other defences.
     """
     before = {key: array.copy() for key, array in store.arrays.items()}
     plan.apply(store)

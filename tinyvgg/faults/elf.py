@@ -14,10 +14,10 @@ SHIFT_AT = {"Conv2D": 56, "DepthwiseConv2D": 56, "Dense": 28}      # bytes from 
 
 
 def bases(store, elf, name=None):
-    """Return {array: address} of an ImageStore in the ELF of its network, called `name` in C (found where it is not given).
+    """Return {array: address} of an ImageStore in the ELF of its network; `name`: the network's name in C, found if not given.
 
-    Addresses are those at run time: in flash, or in RAM where the image copies its constants there. Raises FormatError where the
-    ELF holds another network, or other constants than the store as it stands.
+    Addresses are those at run time: in flash, or in RAM if the firmware copies its constants there. Raises FormatError if the ELF
+    contains another network, or constants that differ from the store's.
     """
     symbols, segments, data = _symbols(elf), _segments(elf), Path(elf).read_bytes()
     whole = store.program.in_one_struct
@@ -60,10 +60,9 @@ def _in_struct(store, symbols, name):
 
 
 def patch_elf(plan, store, path, out):
-    """Write `path` (an .elf) with a plan applied to `out`, and beside it the patched .bin where path has one; return the bits changed.
-
-    All bytes are checked against the store before any is written. Nothing corrects these flips: who writes an image anew writes
-    its check bits anew.
+    """Write `path` (an .elf) with a plan applied to `out`, and the patched .bin if `path` has one; return the number of bits
+    changed. All bytes are checked against the store before any is written. ECC corrects none of these flips: writing the firmware
+    to flash computes new ECC bits.
     """
     path, out = Path(path), Path(out)
     check_copy(path, out)
@@ -82,10 +81,9 @@ def patch_elf(plan, store, path, out):
 
 
 def patch_board(plan, store, board, base, *, back=False):
-    """Flip a plan's bits in the memory of a running board; base: from `bases`; back: take them back. Return the bits changed.
-
-    A virtual board's memory is changed from outside, flash too, as a laser or a debugger would; a real one's over the protocol,
-    which writes RAM only. All bytes are read and checked first; where a write fails, those before it are taken back.
+    """Flip a plan's bits in the memory of a running board; return the number of bits changed. base: from `bases`. back: undo the
+    flips. A virtual board's memory is changed directly, flash too, as a laser or a debugger would do. A real board's is changed
+    over the protocol, which writes only RAM. All bytes are read and checked first; if a write fails, the earlier ones are undone.
     """
     plan.check(store)
     read, write = _memory(board)
@@ -123,7 +121,7 @@ def _memory(board):
 
 
 def check_access(board):
-    """Raise OptionError where a board's memory cannot be changed."""
+    """Raise OptionError if a board's memory cannot be changed."""
     if getattr(board.link, "machine", None) is None and (board.info is None or not board.info.memory_access):
         raise OptionError(f"the board at {board.link.url} does not allow its memory to be read and written",
                           "firmware build --weights ram --memory-access")

@@ -1,8 +1,7 @@
-"""Running a store's graph, and running it again from the first op that a flip changes.
-
-A flipped weight changes one channel of its op, so the accumulators of that channel get the weight's change times one shifted input
-plane, and those of the next convolution the change of one input channel: both are sums of integers, so the answers are those of
-the whole network, bit for bit. Only from the op after that on are layers computed whole.
+"""Run a store's graph, and run it again from the first op that a flip changes. A flipped weight changes one channel of its op: to
+the accumulators of this channel, the weight's change times one shifted input plane is added. In the next convolution, the change
+of one input channel is added. These are sums of integers, so the answers are the same as those of the whole network, bit for bit.
+Only the later layers are computed in full.
 """
 import numpy as np
 
@@ -17,7 +16,7 @@ FEW = 4                     # channels that are recomputed one by one; more are 
 
 
 def run(store, x):
-    """x as the store's graph takes it -> the logits op's raw result."""
+    """Return the logits op's raw result for x, in the form that the store's graph takes."""
     return Session(store, x, keep=False).logits
 
 
@@ -42,7 +41,7 @@ class _Fast:
 
     @classmethod
     def of(cls, store):
-        """Return it for a store of integers, or None."""
+        """Return the runner for an integer store, or None."""
         return cls(store.graph) if store.is_integer and kernels.active() == "fast" else None
 
     def trace(self, x):
@@ -54,8 +53,8 @@ class _Fast:
         return {self.plan.ops[0].name: x, **self.plan.infer_from(first, {self.plan.ops[0].name: x}, len(x), every=True)}
 
     def infer(self, ops, changed, values, *, every=False):
-        """{op: its integers} of the logits, or with `every` of all ops that can change, with {op name: op}, of which those in
-        `changed` are not what gave `values`; None where an op has no kernel, and so might not wrap.
+        """Return {op: its integers} of the logits, or with `every` of all ops that can change. {op name: op}: ops in `changed`
+        differ from those that gave `values`. None if an op has no kernel, because it might not wrap like C.
         """
         for name, op in ops.items():
             if self.now[name] is not op and name in self.plan.stages:
@@ -70,7 +69,7 @@ class _Fast:
 
 
 class Session:
-    """A store's answers for images x, kept op by op: `logits` as they stand, `trial(changes)` with a few numbers changed."""
+    """A store's answers for images x, kept op by op: `logits` now, `trial(changes)` with a few numbers changed."""
 
     def __init__(self, store, x, *, keep=True):
         self.store, self.x, self.keep = store, x, keep
@@ -136,7 +135,7 @@ class Session:
                                 every=every)
 
     def commit(self, changes):
-        """Make `changes` in the store, and bring the answers up to date."""
+        """Make `changes` in the store and update the answers."""
         by_key = {}
         for key, index, value in changes:
             by_key.setdefault(key, []).append((index, value))

@@ -1,4 +1,4 @@
-"""Plans on files: .h5, .tvq and .tflite are copied and patched, whole or not at all."""
+"""Plans on files: .h5, .tvq and .tflite are copied and patched; an error leaves no half file."""
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from tinyvgg.types import PathLike
 def patch_file(plan: Any, path: PathLike, out: PathLike):
     """Write `path` (.h5, .tvq or .tflite) with a FlipPlan applied to `out`; return the number of bits changed.
 
-    The file's bytes are a copy but for the flipped numbers, and the hash that a .tvq states of itself: an attacker writes that anew.
-    Raises FormatError for another model or form; nothing is written then.
+    The file is a copy except for the flipped numbers and the hash inside a .tvq, which an attacker would update. Raises
+    FormatError for another model or form; then nothing is written.
     """
     from tinyvgg.io import load_model
     path, out = Path(path), Path(out)
@@ -36,7 +36,7 @@ def patch_file(plan: Any, path: PathLike, out: PathLike):
 
 
 def check_copy(path, out):
-    """Raise OptionError where the patched copy `out` would take the place of the file `path` itself."""
+    """Raise OptionError if the patched copy `out` would overwrite the file `path`."""
     if out.exists() and out.samefile(path):
         raise OptionError(f"{out} is the file that is to be patched; expected another name for the patched copy",
                           f"--patch {path.with_name(path.stem + '_flipped' + path.suffix)}")

@@ -1,10 +1,10 @@
-"""First-order gains: how much a flip of each stored bit would raise the score, by the gradient at the numbers as they stand.
+"""First-order gains: an estimate, from the current gradient, of how much a flip of each stored bit would raise the score.
 
     gain(bit) = d score / d number * (flipped number - number)
 
-The gradient runs through the integer model by the straight-through estimator and is carried over to the integers: weights and
-codebooks by their scale, biases and offsets by the accumulator's unit, multipliers by what they multiply. BFA (ICCV 2019, equation 6)
-ranks the bits of the ten weights of the largest gradient; here every bit is ranked.
+The gradient passes the integer model by the straight-through estimator. It is then converted to integers: for weights and
+codebooks with their scale, for biases and offsets with the accumulator's unit, for multipliers with the value they multiply. BFA
+(ICCV 2019, equation 6) ranks only the bits of the ten weights with the largest gradient; here every bit is ranked.
 """
 import numpy as np
 
@@ -18,7 +18,7 @@ from tinyvgg.quant.simulate import pull
 
 
 def gains(store, slopes, key, fault="flip"):
-    """Return (n, bits) float64: the gain of each bit of an array; -inf where `fault` cannot change it or it is padding."""
+    """Return (n, bits) float64: the gain of each bit of an array; -inf for padding and for bits that `fault` cannot change."""
     array, count = store.arrays[key].reshape(-1), store.bits(key)
     positions = np.arange(count)
     if key.endswith("/indices"):
@@ -61,7 +61,7 @@ class Pull:
 
 
 def graph_slopes(store, values, dlogits, pull_back=None):
-    """Return {key: d score / d stored number, of the array's shape} for a GraphStore; `values` {op: result} as a Session keeps them.
+    """Return {key: d score / d stored number, of the array's shape} for a GraphStore; `values` {op: result} as kept by a Session.
 
     The entry "op/indices" is the gradient with respect to the expanded weights. pull_back: a Pull to reuse between calls.
     """

@@ -9,8 +9,9 @@ from tinyvgg.errors import OptionError
 def clip_weights(model, deviations=3.0):
     """Return a copy of an nn.Model whose kernels are limited to `deviations` standard deviations of their output channel.
 
-    An int8 weight is a multiple of its channel's largest / 127, so bit 7 is worth as much as that largest weight: with the outliers
-    cut off, a flip moves less. Costs no byte and no cycle, but accuracy: measure it, or fine-tune.
+    An int8 weight is a multiple of (largest weight of its channel) / 127, so a flip of bit 7 changes it by about that largest
+    weight. Without outliers, a flip changes less. This costs neither bytes nor cycles, but some accuracy: measure it, or
+    fine-tune.
     """
     if not deviations > 0:
         raise OptionError(f"weights were to be clipped at {deviations} standard deviations; expected more than 0", "deviations=3")

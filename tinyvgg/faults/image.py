@@ -1,7 +1,6 @@
-"""The constants of the generated C as they lie in flash: weights in blocks of two filters, biases with the zero point in them.
-
-A flip there is not the same as one in the .tvq: the input's zero point has been folded into the bias with the weights as they
-were, so a changed weight meets x instead of x - zero.
+"""The constants of the generated C as stored in flash: weights in blocks of two filters, biases that include the zero point. A
+flip there differs from one in the .tvq: the bias contains the input's zero point times the original weights, so a changed weight
+is multiplied with x instead of x - zero.
 """
 from dataclasses import replace
 from math import prod
@@ -21,12 +20,14 @@ from tinyvgg.quant.packing import unpack_bits
 
 
 def is_fixed(op):
-    """Whether an op's kernel was made for its shape: int8 weights that are expanded in RAM ("..._ram", "..._rows"), or int16 ones."""
+    """Return whether an op's kernel was generated for its shape: int8 weights that are expanded in RAM ("..._ram", "..._rows"),
+    or int16 weights."""
     return getattr(op, "variant", "direct") not in ("direct", "direct_ram")
 
 
 class ImageStore(GraphStore):
-    """The arrays of a graph's C, named and laid out as in NAME_weights.c, and the shift of each integer layer whose struct has one."""
+    """The arrays of a graph's C, with names and layout as in NAME_weights.c, and the shift of each integer layer whose struct has
+    one."""
 
     form = "image"
 
@@ -52,12 +53,12 @@ class ImageStore(GraphStore):
 
     @property
     def sha256(self):
-        """SHA-256 of the graph before any flip, which the board says in its HELLO."""
+        """SHA-256 of the graph before any flip; the board sends it in its HELLO."""
         from tinyvgg.quant.tvq import graph_sha256
         return graph_sha256(self.original)
 
     def constant(self, key, name="network"):
-        """The C name of an array in a network called `name`; of a shift, that of its layer's struct."""
+        """Return the C name of an array in a network called `name`; for a shift, the name of its layer's struct."""
         op, what = key.rsplit("/", 1)
         symbol = self.program.symbol(self.original[op])
         return f"{symbol}_layer" if what == "tail_shift" else f"{name}_{symbol}_{what}"
@@ -69,7 +70,7 @@ class ImageStore(GraphStore):
         return self.layout(op, np.ones(op.weights.shape, np.int8)).reshape(-1) != 0
 
     def layout(self, op, values):
-        """Put values shaped as an op's weights where C keeps them; padding is 0."""
+        """Arrange values of an op's weights as C stores them; padding is 0."""
         if not op.integer:
             return values
         if isinstance(op, DepthwiseConv2D):
@@ -127,7 +128,7 @@ class ImageStore(GraphStore):
         return unpack_bits(stored.reshape(-1), op.weights.bits, prod(op.weights.shape)).reshape(op.weights.shape)
 
     def build(self, op, arrays):
-        """Return the op that the C computes: its tail's bias holds what the stored numbers make of the zero point."""
+        """Return the op that the C computes: the bias in its tail includes the zero point, with the stored weights."""
         if isinstance(op, LevelTable):
             return replace(op, table=arrays[f"{op.name}/table"])
         if not isinstance(op, Weighted):

@@ -1,4 +1,4 @@
-"""The arrays of a float network as its .h5 file has them."""
+"""The arrays of a float network as in its .h5 file."""
 import numpy as np
 
 from tinyvgg.faults.store import Store
@@ -6,7 +6,7 @@ from tinyvgg.report.record import sha256_arrays
 
 
 class KerasStore(Store):
-    """An nn.Model's arrays, "layer/kernel" and so on, float32. The model itself is left as it is: a copy is flipped."""
+    """An nn.Model's arrays, "layer/kernel" and so on, float32. The model itself is not changed: bits of a copy are flipped."""
 
     def __init__(self, model):
         import copy

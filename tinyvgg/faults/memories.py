@@ -1,4 +1,4 @@
-"""Memories and what they make of flipped bits.
+"""Memories, and what they do with flipped bits.
 
 file        the .h5 or .tvq before it is flashed: any bits
 sram        the C constants where nothing corrects them (copied to RAM, external memory): any bits
@@ -16,7 +16,8 @@ DOUBLE_WORD = 8             # bytes that share their check bits
 
 @dataclass(frozen=True)
 class Memory:
-    """form: which store a flip changes; fault: the only one possible, or None; together: flips of one double word that pass."""
+    """form: which store a flip changes; fault: the only possible fault, or None; together: how many flips in one double word
+    pass."""
     name: str
     form: str
     fault: str | None = None
@@ -28,7 +29,7 @@ MEMORIES = {m.name: m for m in (Memory("file", "file"), Memory("sram", "image"),
 
 
 def memory_of(name, fault="flip"):
-    """Return (Memory, fault) by name, or raise OptionError where the memory has no such fault."""
+    """Return (Memory, fault) by name, or raise OptionError if the memory has no such fault."""
     if name not in MEMORIES:
         raise OptionError(f"there is no memory {name!r}; expected one of {', '.join(MEMORIES)}", "--memory sram")
     memory = MEMORIES[name]
@@ -38,9 +39,8 @@ def memory_of(name, fault="flip"):
 
 
 def ecc(positions):
-    """Sort flipped bits into what an ECC flash makes of them.
-
-    positions: (byte address, bit of the byte) of every net flip. Returns [{"address", "bits", "verdict"}] by double word: corrected
+    """Return what an ECC flash does with flipped bits. positions: (byte address, bit of the byte) of every net flip. Returns
+    [{"address", "bits", "verdict"}] by double word: corrected
     for 1 bit, nmi for 2, applied for 3 or more.
     """
     count = {}
@@ -52,7 +52,7 @@ def ecc(positions):
 
 
 def addresses(store):
-    """Return {key: first byte} of a store's arrays laid one after another, each at a multiple of 8: offsets where no ELF tells more."""
+    """Return {key: first byte} of a store's arrays placed one after another, each at a multiple of 8: used if there is no ELF."""
     found, at = {}, 0
     for key, array in store.arrays.items():
         found[key] = at

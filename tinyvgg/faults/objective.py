@@ -1,4 +1,4 @@
-"""What an attack on the weights wants, as one number that grows: sum_i weight_i * cross-entropy(logits_i, class_i).
+"""The goal of an attack on the weights, as a number to maximise: sum_i weight_i * cross-entropy(logits_i, class_i).
 
 any        every image loses its label (Rakin, He, Fan: Bit-Flip Attack, ICCV 2019, equation 1)
 class      every image becomes `target` (T-BFA, TPAMI 2021: N-to-1)
@@ -26,7 +26,7 @@ class Objective:
     aim: tuple | None = None
 
     def score(self, logits):
-        """logits (N, K) -> what the attack wants to be large."""
+        """Return the number that the attack maximises, for logits (N, K)."""
         return float((self.weights * cross_entropy(logits, self.classes)).sum())
 
     def slope(self, logits):
@@ -38,12 +38,12 @@ class Objective:
         return (self.weights[:, None] * p).astype(np.float32)
 
     def success(self, labels):
-        """The share of the images aimed at that have become the target; None without a target."""
+        """The share of the aimed-at images that are now classified as the target; None without a target."""
         return None if self.aim is None else float((labels[self.aim[0]] == self.aim[1]).mean())
 
 
 def cross_entropy(logits, classes):
-    """logits (N, K), classes (N,) -> (N,) float64, LARGEST at most, and where a logit is no number."""
+    """Return (N,) float64 for logits (N, K), classes (N,); at most LARGEST, which also stands for NaN."""
     z = logits.astype(np.float64)
     with np.errstate(all="ignore"):
         loss = -log_softmax(z)[np.arange(len(z)), classes]

@@ -1,4 +1,4 @@
-"""The store of a model, in the form in which its bits are flipped."""
+"""Open the store of a model, in the form whose bits are flipped."""
 from typing import Any
 
 from tinyvgg.errors import OptionError
@@ -10,8 +10,8 @@ from tinyvgg.faults.store import FileStore, Store
 def open_store(model: Any, form: str = "image") -> Store:
     """Return the store of a classifier: a graph's file or C image ("file", "image"), or a float network's own arrays.
 
-    model: nn.Model, QuantizedModel, CompressedModel or Graph; a Store is returned as it is. A float network has one form, that of
-    its .h5.
+    model: nn.Model, QuantizedModel, CompressedModel or Graph; a Store is returned unchanged. A float network has only one form,
+    its .h5's.
     """
     if isinstance(model, Store):
         return model

@@ -33,7 +33,8 @@ class Flip:
 @briefly
 @dataclass(frozen=True)
 class Step:
-    """Flips made at once; score: what the attack maximises; accuracy: on the images of the search; success: of its aim."""
+    """Flips made together. score: what the attack maximises; accuracy: on the images of the search; success: share of images that
+    reached the goal."""
     flips: tuple
     score: float | None = None
     accuracy: float | None = None
@@ -57,7 +58,7 @@ class FlipPlan:
         return [flip for step in self.steps for flip in step.flips]
 
     def net(self):
-        """The bits that differ in the end: [(tensor, index, bit)], those flipped twice left out, in order of first use."""
+        """The bits that differ in the end, [(tensor, index, bit)], in order of first use; bits flipped twice are left out."""
         count = {}
         for flip in self.flips:
             count[flip.place] = count.get(flip.place, 0) + 1
@@ -69,7 +70,7 @@ class FlipPlan:
         return len(self.net())
 
     def check(self, store: Any):
-        """Raise FormatError or OptionError unless every flip fits `store` as it stands; nothing is changed."""
+        """Raise FormatError or OptionError unless every flip fits the current `store`; nothing is changed."""
         check_model(store, self.sha256)
         if store.form != self.form:
             raise FormatError(f"the plan is for the {self.form} of {self.model}, this is its {store.form}", "search with --memory " +
@@ -89,7 +90,7 @@ class FlipPlan:
         store.toggle(self.net())
 
     def revert(self, store: Any):
-        """Take the flips back."""
+        """Undo the flips."""
         store.toggle(self.net())
 
     def positions(self, store: Any, bases: Any = None):
@@ -98,7 +99,7 @@ class FlipPlan:
         return [position(bases, store.arrays[key], key, index, bit) for key, index, bit in self.net()]
 
     def ecc(self, store: Any, bases: Any = None):
-        """What an ECC flash would make of the net flips: rows by double word, see memories.ecc."""
+        """What an ECC flash would do with the net flips: a row for each double word, see memories.ecc."""
         return ecc(self.positions(store, bases))
 
     def as_dict(self) -> dict[str, Any]:
@@ -107,7 +108,7 @@ class FlipPlan:
                 "hamming": self.hamming, "steps": [asdict(step) for step in self.steps], "facts": self.facts}
 
     def save(self, path: PathLike) -> None:
-        """Write the plan as JSON, whole or not at all."""
+        """Write the plan as JSON; an error leaves no half file."""
         record.write_json(path, self.as_dict())
 
 
@@ -141,7 +142,7 @@ def _flip(row):
 
 
 def flips_of(store: Any, places: Any):
-    """Return Flips for [(key, index, bit)] on the numbers as they stand, each seeing those before it."""
+    """Return Flips for [(key, index, bit)] on the current numbers; each includes the effect of those before it."""
     values, found = {}, []
     for key, index, bit in places:
         array = store.arrays[key].reshape(-1)
@@ -153,7 +154,7 @@ def flips_of(store: Any, places: Any):
 
 
 def changes_of(store: Any, places: Any):
-    """Return [(key, index, value)] that flipping [(key, index, bit)] comes to."""
+    """Return the new values [(key, index, value)] after flipping [(key, index, bit)]."""
     values = {}
     for key, index, bit in places:
         old = values.get((key, index), store.arrays[key].reshape(-1)[index:index + 1])

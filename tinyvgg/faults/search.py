@@ -1,11 +1,12 @@
 """Progressive bit search (Rakin, He, Fan: Bit-Flip Attack, ICCV 2019), on any stored array and for any objective.
 
 At each step: rank the bits of every array by their first-order gain (gains.py); try the best of each array alone, on the true
-integer network; keep the one that raises the score most. Where none does, the two best bits of an array are tried together, then
-three, up to `MOST`; then the search ends, for no exit there means for ever.
+integer network; keep the one that raises the score most. If none raises it, the two best bits of an array are tried together,
+then three, up to `MOST`. After that the search ends, so that it cannot run for ever.
 
-Differences from the paper: all bits are ranked, not those of the ten weights of the largest gradient; the best `trials` of an array
-are tried, not one; labels are the true ones unless labels="predicted"; biases, multipliers, shifts and codebooks are arrays as well.
+Differences from the paper: all bits are ranked, not only those of the ten weights with the largest gradient; the best `trials` of
+an array are tried, not one; labels are the true ones unless labels="predicted"; biases, multipliers, shifts and codebooks are
+attacked too.
 """
 import json
 from collections.abc import Sequence
@@ -36,12 +37,13 @@ def progressive_search(model: Any, x: Images, y: Labels, *, flips: int = 20, goa
                        out: PathLike | None = None, quiet: bool = True) -> FlipPlan:
     """Search for the flips that hurt most; return a FlipPlan. The model itself is not changed.
 
-    model: nn.Model, QuantizedModel, CompressedModel, Graph or Store. x (N, H, W, C), y (N,): the attacker's images, 128 training
-    images say. flips: steps at most. goal, target, source, keep: see objective.py. tensors: kinds or arrays (Store.select).
+    model: nn.Model, QuantizedModel, CompressedModel, Graph or Store. x (N, H, W, C), y (N,): the attacker's images, for example
+    128 training images. flips: the largest number of steps. goal, target, source, keep: see objective.py. tensors: kinds or
+    arrays (Store.select).
     only_bits: bits that may be flipped, None for all. fault: flip, set, clear or zero_dword. memory: see memories.py. trials: bits
     of each array that are tried at each step; None tries every one (brute force). floor: stop at this accuracy on x. labels: "true",
-    or "predicted" as in the paper's code. seed is recorded: the search draws nothing at random, the images do. out: a folder;
-    the plan is saved after each step, and the same call goes on from there.
+    or "predicted" as in the paper's code. seed: only recorded; it chose the images, the search itself is not random. out: a
+    folder; the plan is saved there after each step, and the same call continues from it.
     """
     place, fault = memory_of(memory, fault)
     store = open_store(model, place.form)
@@ -102,7 +104,7 @@ class _Search:
         return None
 
     def commit(self, places: Any, y: Labels):
-        """Flip the bits and return what a Step says of the result."""
+        """Flip the bits and return the result as a Step."""
         self.victim.commit(places)
         return _measure(self.victim.logits, y, self.goals)
 

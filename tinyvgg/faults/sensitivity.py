@@ -1,4 +1,4 @@
-"""How much one flip costs, array by array and bit by bit: exhaustive where there are few, a sample elsewhere."""
+"""How much accuracy one flip costs, for each array and bit: all numbers of a small array, a sample of a large one."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,10 +21,8 @@ def sensitivity_map(model: Any, x: Images, y: Labels, *, tensors: str | Sequence
                     fault: str = "flip", memory: str = "sram", seed: int = 0, executor: Any = None, out: PathLike | None = None,
                     quiet: bool = True) -> list[dict[str, Any]]:
     """Flip single bits and measure the accuracy on x, y; return rows {"tensor", "kind", "bit", "tried", "exhaustive", "mean_drop",
-    "worst_drop", "worst_index"}, drops as shares of 1.
-
-    samples: numbers of each array that are tried at each bit; None tries them all. executor: as of attacks.eps_curve. out: a file
-    of JSON lines; rows there are kept.
+    "worst_drop", "worst_index"}, drops between 0 and 1. samples: how many numbers of each array are tried at each bit; None tries
+    all. executor: as in attacks.eps_curve. out: a file of JSON lines; rows already there are not measured again.
     """
     place, fault = memory_of(memory, fault)
     if fault == "zero_dword" or samples is not None and samples < 1:

@@ -1,8 +1,8 @@
-"""What a network keeps in memory, as arrays whose bits can be changed; one class for each form in which it is stored.
+"""A network's stored numbers, as arrays whose bits can be changed; one class for each form of storage.
 
 A store's `arrays` are named "op/array", exactly as stored: "conv2d/weights", "dense/bias", "conv2d_1/multiplier", "dense/indices".
     FileStore     a .tvq graph, of integers or floats: the arrays of the file
-    ImageStore    the constants of the generated C, as they lie in flash (image.py)
+    ImageStore    the constants of the generated C, as stored in flash (image.py)
     KerasStore    an nn.Model: the arrays of its .h5, kernels, biases and batch-norms' four (keras.py)
 """
 from collections.abc import Sequence
@@ -28,7 +28,8 @@ SHIFT_BITS = 5              # of an op's shift: beyond 31 C does not say what ha
 
 
 class Store:
-    """Arrays that can be flipped, and the network that they make. Subclasses fill `arrays` and define `logits` and `sha256`."""
+    """Arrays whose bits can be flipped, and the network that they form. Subclasses fill `arrays` and define `logits` and
+    `sha256`."""
 
     form = "file"
 
@@ -36,11 +37,11 @@ class Store:
         self.name, self.n_classes, self.arrays = name, n_classes, {}
 
     def bits(self, key: Any) -> int:
-        """How many bits of each number of an array are stored: those of its dtype, fewer for indices and shifts."""
+        """How many bits of each number of an array are stored: all of its dtype, fewer for indices and shifts."""
         return SHIFT_BITS if key.endswith("/tail_shift") else bits.width(self.arrays[key])
 
     def usable(self, key: Any):
-        """Which numbers (n,) of an array mean something: all, but for padding."""
+        """Return which numbers (n,) of an array are used: all but padding."""
         return np.ones(self.arrays[key].size, bool)
 
     def kind(self, key: Any):
@@ -49,7 +50,7 @@ class Store:
         return next((kind for kind, names in KINDS.items() if name in names), "weights")
 
     def select(self, tensors: str | Sequence[str] = "weights"):
-        """Return the keys that `tensors` means: "all", a kind, a key, or several of them separated by commas (or a sequence)."""
+        """Return the keys of `tensors`: "all", a kind, a key, or several of them separated by commas (or a sequence)."""
         wanted = [t.strip() for t in tensors.split(",")] if isinstance(tensors, str) else list(tensors)
         found = [key for key in self.arrays if "all" in wanted or key in wanted or self.kind(key) in wanted
                  or self.kind(key) == "codebook" and wanted == ["weights"] or key.rsplit("/", 1)[0] in wanted]
@@ -76,7 +77,7 @@ class Store:
             raise OptionError(f"bit {bit} is outside {key}, whose numbers have {self.bits(key)} bits")
 
     def toggle(self, flips: Any):
-        """Invert the bits (key, index, bit) of `flips`; all are checked first. Toggling again takes it back."""
+        """Invert the bits (key, index, bit) of `flips`; all are checked first. A second toggle undoes the first."""
         flips = list(flips)
         for flip in flips:
             self.check(*flip)
@@ -89,7 +90,7 @@ class Store:
         """Called with the keys whose arrays have changed."""
 
     def labels(self, x: Images, *, batch_size: int = 250) -> Integers:
-        """x (N, H, W, C) -> (N,) int64; -1, which is no class, where flipped weights make an answer NaN."""
+        """x (N, H, W, C) -> (N,) int64; -1 (not a class) if flipped weights make an answer NaN."""
         with np.errstate(all="ignore"):
             return labels_of(self.logits(x, batch_size=batch_size), broken=-1)
 
@@ -99,7 +100,7 @@ class Store:
 
 
 class GraphStore(Store):
-    """A store whose network is a Graph: `op(name)` builds one op from the arrays as they stand."""
+    """A store whose network is a Graph: `op(name)` builds one op from the current arrays."""
 
     def __init__(self, graph: Any) -> None:
         super().__init__(graph.name, graph.logits.shape[-1])
@@ -112,14 +113,14 @@ class GraphStore(Store):
             self._built.pop(key.rsplit("/", 1)[0], None)
 
     def op(self, name: str):
-        """The op called `name`, with the arrays as they stand."""
+        """Return the op called `name`, with the current arrays."""
         if name not in self._built:
             self._built[name] = self.build(self.original[name], self.arrays)
         return self._built[name]
 
     @property
     def graph(self):
-        """The Graph that the arrays make now. It may fail check_graph."""
+        """Return the Graph of the current arrays. It may fail check_graph."""
         return replace(self.original, ops=tuple(self.op(op.name) for op in self.original.ops))
 
     @property
@@ -127,7 +128,7 @@ class GraphStore(Store):
         return self.original.integer
 
     def logits(self, x: Images, *, batch_size: int = 250) -> AnyArray:
-        """x (N, H, W, C) -> (N, classes) float32, with C's arithmetic modulo 2^32 where it overflows."""
+        """x (N, H, W, C) -> (N, classes) float32, with overflow modulo 2^32 as in C."""
         from tinyvgg.faults.execute import run
         x = self.check_images(x)
         parts = [run(self, x[i:i + batch_size]) for i in range(0, len(x), batch_size)]
@@ -144,7 +145,7 @@ class GraphStore(Store):
 
 
 class FileStore(GraphStore):
-    """The arrays of a graph as its .tvq file has them; the file's own hash is what an attacker writes anew."""
+    """The arrays of a graph as in its .tvq file. (An attacker would update the file's hash.)"""
 
     def __init__(self, graph: Any) -> None:
         super().__init__(graph)
@@ -182,7 +183,7 @@ class FileStore(GraphStore):
 
 
 def refuse_coded(graph):
-    """Raise NotYet where weights of the Graph are stored by a prefix code."""
+    """Raise NotYet if weights of the Graph are stored with a prefix code."""
     for op in graph.ops:
         if isinstance(getattr(op, "weights", None), CodedWeights):
             raise NotYet(f"{op.name!r} stores its weights by a prefix code, where one flipped bit changes all weights after it: such flips are "

@@ -7,14 +7,14 @@ from tinyvgg.faults.plan import changes_of
 
 
 class GraphVictim:
-    """A GraphStore and images x (N, H, W, C); answers are kept op by op, so a trial costs the layers after the flip."""
+    """A GraphStore and images x (N, H, W, C). Answers are kept op by op, so a trial computes only the layers after the flip."""
 
     def __init__(self, store, x):
         self.store, self.session, self._pull = store, Session(store, store.check_images(x)), Pull()
 
     @property
     def logits(self):
-        """(N, classes) float32 as the store stands."""
+        """Logits (N, classes) float32 of the current store."""
         return self.store.real(self.session.logits)
 
     def trial(self, places):

@@ -1,7 +1,6 @@
-"""The tail of integer layers with C's arithmetic modulo 2^32: what a faulted network computes, which no proof keeps within 32 bits.
-
-The simulation relies on check_graph's proof; a flipped bit breaks it. Here every step wraps as the C kernels' does, and
-accumulators are pooled before the tail, as in C: beyond 32 bits the two orders differ.
+"""The tail of integer layers with C's arithmetic modulo 2^32, as a network with flipped bits computes it. The usual simulation
+relies on check_graph's proof that 32 bits suffice; a flipped bit can break it. Here every step wraps as in the C kernels, and
+accumulators are pooled before the tail, as in C: with overflow the order matters.
 """
 import numba
 import numpy as np
@@ -10,7 +9,7 @@ from tinyvgg.quant.ops.tail import ACTIVATIONS, smmulr
 
 
 def finish(acc, op, channels=None):
-    """acc (N, OH, OW, F) or (N, F) int32 -> the op's result (N, ...); `channels` (k,): acc holds only these of the op's channels."""
+    """acc (N, OH, OW, F) or (N, F) int32 -> the op's result (N, ...); `channels` (k,): acc has only these channels of the op."""
     if op.lite:
         return _finish_lite(acc, op, channels)
     tail, pool = op.tail, getattr(op, "pool", None)
@@ -74,7 +73,7 @@ def _finish(acc, bias, offset, multiplier, shift, activation, slope, high, lowes
 
 @numba.njit(cache=True, nogil=True)
 def pool_accumulators(acc, falling, ph, pw, sh, sw):
-    """The largest accumulator of each window of acc (N, OH, OW, F), the smallest where `falling` (F,)."""
+    """The largest accumulator of each window of acc (N, OH, OW, F); for channels with `falling` (F,), the smallest."""
     n, h, w, channels = acc.shape
     y = np.empty((n, (h - ph) // sh + 1, (w - pw) // sw + 1, channels), acc.dtype)
     for k in range(n):

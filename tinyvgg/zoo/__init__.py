@@ -6,8 +6,8 @@
     zoo.path("light_cifar10")          # its .h5, which Keras opens too
     zoo.card("light_cifar10")          # how it was trained, on what, and how well it does
 
-An entry is NAME.h5 with NAME.json, its card, which NAME.md shows as a page; `python -m tinyvgg.zoo.pack` makes all three of
-a run.
+An entry has three files: NAME.h5, its card NAME.json, and the same as a page, NAME.md. `python -m tinyvgg.zoo.pack` makes them
+from a training run.
 """
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def card(name: str) -> dict[str, Any]:
 
 
 def load(name: str) -> Model:
-    """Return an entry's network; FormatError if the file is not the one that its card describes."""
+    """Return an entry's network; FormatError if the file does not match its card."""
     from tinyvgg.io import load_model
     file, told = path(name), card(name)
     if sha256_file(file) != told["sha256"]:

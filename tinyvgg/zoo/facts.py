@@ -1,11 +1,11 @@
-"""Add to the card of an entry what was measured after it was packed.
+"""Add later measurements to the card of an entry.
 
     python -m tinyvgg.zoo.facts light_cifar10 --originals mlperf-ic:energyrunner
     tinyvgg attack ladder light_cifar10 --data cifar10 --version standard --eps 8/255 -n 1000 --json > ladder.json
     python -m tinyvgg.zoo.facts light_cifar10 --ladder ladder.json
 
---originals evaluates the entry on original images, here, and gives their count with its standard error; --ladder takes the result of a
-ladder on this very network. NAME.json and NAME.md are written anew; the same fact takes the place of an older one.
+--originals evaluates the entry on original images and records how many are right, with the standard error. --ladder records the
+result of a ladder on this network. NAME.json and NAME.md are rewritten; a new fact replaces an older one of its kind.
 """
 import argparse
 import json
@@ -31,7 +31,7 @@ def originals(name, spec):
 
 
 def ladder(name, path):
-    """What a card keeps of the JSON of `tinyvgg attack ladder NAME`; raise FormatError for anything else."""
+    """Return what a card records of the JSON of `tinyvgg attack ladder NAME`; raise FormatError for anything else."""
     try:
         result = json.loads(Path(path).read_text(encoding="utf-8"))
         known = {key: result[key] for key in LADDER}

@@ -1,8 +1,8 @@
-"""Make a zoo entry of a training run: python -m tinyvgg.zoo.pack RUN NAME --data DATA [--after RUN1] [--note "..."] [--replace]
+"""Make a zoo entry from a training run: python -m tinyvgg.zoo.pack RUN NAME --data DATA [--after RUN1] [--note "..."] [--replace]
 
-Evaluates the run's model on the test images of DATA and writes NAME.h5 (without optimizer), NAME.json and NAME.md. A run that
-began with the weights of another one, or was taught by it, names that one as --after: the card has both commands and histories.
-Other teachers must be entries of the zoo, which whoever repeats the command has too.
+Evaluates the run's model on the test images of DATA and writes NAME.h5 (without optimizer), NAME.json and NAME.md. --after RUN1:
+the run whose weights this run began with, or which was its teacher; the card then has both commands and histories. Other teachers
+must be entries of the zoo, so that anyone can repeat the command.
 """
 import argparse
 import json
@@ -18,10 +18,10 @@ from tinyvgg.zoo import FOLDER
 
 
 def pack(run, name, data_spec, *, after=None, note="", folder=FOLDER, replace=False):
-    """Write the entry `name` from the folder of a finished run, and of the one before it, and return its card.
+    """Write the entry `name` from the folder of a finished run (and the run before it); return its card.
 
-    Raises OptionError if there is such an entry and not `replace`, FormatError for a folder that is no run of the command line,
-    DataError for data that the run was not trained on or that has no test images.
+    Raises OptionError if there is such an entry and not `replace`, FormatError for a folder that is not a run of the command
+    line, DataError for data on which the run was not trained, or without test images.
     """
     folder, runs = Path(folder), [Path(part) for part in (after, run) if part is not None]
     file = folder / f"{name}.h5"
