@@ -107,7 +107,7 @@ def three():
     """The three figures that matter, each with its command."""
     also, cycles, peers, speed = kept("accuracy")["rows"], kept("cortex_m4"), kept("peers"), kept("attack_speed")
     light, pgd, st = zoo.card("light_cifar10")["test"], speed["rows"][0], peers["xcubeai_resnet8"]
-    rows = [[f"accuracy of `light` (0.4 million parameters) on CIFAR-10, {light['n']:,} test images after JPEG",
+    rows = [[f"accuracy of `light` (0.4 million parameters) on CIFAR-10, {light['n']:,} test images ([after JPEG](#limits))",
              f"{share(light['accuracy'])} with floats, {share(also['int8']['accuracy'])} with 8-bit integers",
              "`tinyvgg evaluate light_cifar10 --data cifar10`"],
             ["time for one image on the chip at 120 MHz, computed",

@@ -1,5 +1,6 @@
 """The whole story on a network of seconds: every stage, the page, resuming, each stage alone, what is missing, what is wrong."""
 import importlib.util
+import itertools
 import json
 import re
 import shlex
@@ -20,6 +21,7 @@ import pytest
 from tests.quant.networks import randomise
 from tinyvgg import cli, data, demo, errors, nn
 from tinyvgg.demo.story import read_json
+from tinyvgg.firmware.elf import Elf
 from tinyvgg.io import load_model
 from tinyvgg.nn import layers as L
 
@@ -72,12 +74,21 @@ def test_every_stage_is_told(told):
     assert [row["agreement"] for row in found["board"]["rows"]] == [1.0, 1.0] and found["firmware"]["rows"][0]["plan"]["front"]
     assert found["attack"]["board"] and not any(row["different"] for row in found["attack"]["board"])
     assert {row["scheme"] for row in found["compress"]["rows"]} > {"none", "low", "medium", "high", "int8", "shared4"}
-    assert sum(part["bytes"] for part in found["firmware"]["map"]) <= found["firmware"]["rows"][0]["flash_bytes"]
+    check_map(found["firmware"]["map"], found["firmware"]["rows"][0])
     assert found["bitflip"]["search"]["rows"][0]["accuracy"] == found["bitflip"]["before"]
     defences = {row["defence"]: row for row in found["defence"]["rows"]}
     assert defences["none"]["accuracy_after"] is not None and defences["none"]["check_ms"] is None
     assert defences["crc"]["accuracy_after"] is None and "HARMED" in defences["crc"]["refused"]
     assert defences["crc"]["report"]["found"] > 0
+
+
+def check_map(parts, built):
+    """Every byte of the firmware is in one part of the map, and all weights, also those that are copied to RAM."""
+    assert sum(part["bytes"] for part in parts) == built["flash_bytes"]
+    assert all(a["start"] + a["bytes"] == b["start"] for a, b in itertools.pairwise(parts))
+    weights = {symbol for symbol in Elf(built["elf"]).symbols if re.fullmatch(rf"{built['name']}_\w+_weights", symbol)}
+    assert weights and weights <= {part["name"] for part in parts}
+    assert sum(part["bytes"] for part in parts if part["kind"] in ("convolutions", "dense layers", "tables")) >= 0.95 * built["constants_bytes"]
 
 
 class Outline(HTMLParser):

@@ -83,15 +83,34 @@ def _planned(story, wanted, made, budget):
 
 
 def flash_map(path, name, facts):
-    """Return [{"name", "start", "bytes", "kind"}] of what an image keeps in flash, by address; start is an offset."""
+    """Return [{"name", "start", "bytes", "kind"}] of what a firmware keeps in flash, by address; start is an offset.
+
+    What is copied to RAM at the start is counted at its place in flash. Bytes without a symbol are parts too ("other").
+    """
     elf = Elf(path)
     origin, found = facts.flash["origin"], {}
     for symbol in elf.symbols.values():
-        if origin <= symbol.address < origin + facts.flash["length"] and symbol.size:
-            start = symbol.address - origin
-            if start not in found or found[start]["bytes"] < symbol.size:
-                found[start] = {"name": symbol.name, "start": start, "bytes": symbol.size, "kind": _kind(symbol, name)}
-    return [found[start] for start in sorted(found)]
+        start = _stored(elf, symbol.address) - origin
+        if 0 <= start < facts.flash["length"] and symbol.size and (start not in found or found[start]["bytes"] < symbol.size):
+            found[start] = {"name": symbol.name, "start": start, "bytes": symbol.size, "kind": _kind(symbol, name)}
+    written = max((s.load + len(s.data) - origin for s in elf.segments if 0 <= s.load - origin < facts.flash["length"]), default=0)
+    return _without_gaps([found[start] for start in sorted(found)], written)
+
+
+def _without_gaps(parts, end):
+    """Parts by address, and between them up to `end` the bytes that no symbol names."""
+    whole, at = [], 0
+    for part in [*parts, {"start": end, "bytes": 0}]:
+        if part["start"] > at:
+            whole.append({"name": "no symbol", "start": at, "bytes": part["start"] - at, "kind": "other"})
+        whole += [part] if part["bytes"] else []
+        at = max(at, part["start"] + part["bytes"])
+    return whole
+
+
+def _stored(elf, address):
+    """Where a loader writes the byte of an address; -1 for memory that begins as zeros."""
+    return next((s.load + address - s.address for s in elf.segments if s.address <= address < s.address + len(s.data)), -1)
 
 
 def _kind(symbol, name):

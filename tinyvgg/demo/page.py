@@ -25,7 +25,6 @@ WORDS = {
     "accuracy": "The share of test images that get the right class. Training never sees the test images.",
     "arena": "One block of RAM in which the layers place their results; they reuse each other's place. In the C and the firmware it also "
              "holds the scratch.",
-    "batch": "The images that one training step looks at together; an epoch is one pass through all training images.",
     "bit flip": "A bit of memory that changes, by a fault or by an attacker. Bit 7 of an int8 weight is its sign.",
     "CRC-32": "A number computed from all bits of an array; if a bit changes, the number no longer fits.",
     "cycle": "One tick of the processor's clock; at 120 MHz there are 120 million a second.",
@@ -34,7 +33,7 @@ WORDS = {
     "constants": "What stays in flash: weights, codebooks and the like.",
     "ECC": "Error-correcting bits beside each 64-bit word of flash: one flipped bit is corrected, two stop the processor, more may pass unnoticed.",
     "float network": "The network as it was trained, with 32-bit floating-point numbers.",
-    "eps": "The largest change of any pixel value that an attack may make; 8/255 is eight of 256 grey levels.",
+    "eps": "The largest change of any pixel value that an attack may make; 8/255 is eight grey levels, of 0 to 255.",
     "firmware": "The program on the microcontroller: the network, the code that computes it, and the code that answers the computer.",
     "flash, RAM": "Flash keeps its content without power: code and weights. RAM is the working memory.",
     "int8": "Whole numbers of 8 bits in place of 32-bit floats.",
@@ -50,7 +49,10 @@ WORDS = {
     "straight-through": "Rounded numbers do not change when the input changes a little, so they have no gradient. "
                         "The attack computes one as if nothing were rounded.",
     "transfer": "Images made to fool one network are shown to another.",
-    "wait states": "Cycles in which the processor waits for the slower flash.",
+    "Winograd": "A way to compute a 3x3 convolution with fewer multiplications.",
+    "KB, KiB": "1,000 bytes and 1,024 bytes.",
+    "epoch": "One pass through all training images.",
+    "zig": "A compiler of several languages, C among them.",
     "X-CUBE-AI": "ST's own tool that turns a network into C. This page counts by its rules too, for comparison.",
 }
 
@@ -99,7 +101,8 @@ def _tiles(r):
         yield f"{r['board']['rows'][0]['ms_per_image']:,.0f} ms", "for one image on the chip at 120 MHz (computed, not measured)"
     if r["attack"]:
         for row in r["attack"]["pgd"]:
-            what = f"of {row['n']:,} attacked images the {row['source']} network still gets right (attack PGD, eps {r['attack']['eps']})"
+            name = {"int8": "8-bit"}.get(row["source"], row["source"])
+            what = f"accuracy of the {name} network on {row['n']:,} images under attack (PGD, eps {r['attack']['eps']})"
             yield _percent(row["robust_accuracy"]), what
     if r["bitflip"]:
         search = r["bitflip"]["search"]
@@ -149,7 +152,7 @@ def _record(story, summary):
         + html.table("Fingerprints (SHA-256) of the data and models on this page", ["what", "SHA-256"], hashes)
         + html.table("Versions", ["package", "version"], versions)
         + '<h3 id="words">Words of this page</h3>'
-        + html.terms(WORDS)
+        + html.terms(dict(sorted(WORDS.items(), key=lambda item: item[0].lower())))
     )
 
 

@@ -96,12 +96,17 @@ def _curves(result):
         series,
         title="Accuracy against eps",
         description=told,
-        x="eps (grey levels of 255)",
+        x="eps (grey levels)",
         y="still right (%)",
         y_range=(0, 100),
     )
     commands = [curve["command"] for curve in result["curves"].values()]
-    return html.figure(chart, "Accuracy under PGD for each size of the change. Bands are 95 % intervals.", "\n".join(commands))
+    row = next(iter(result["curves"].values()))["rows"][-1]
+    caption = (
+        f"Accuracy under PGD for each size of the change, with {row['steps']} steps on {row['n']} images: fewer than in the table. Bands are 95 % "
+        "intervals."
+    )
+    return html.figure(chart, caption, "\n".join(commands))
 
 
 def _transfer(result):

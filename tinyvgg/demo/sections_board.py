@@ -39,14 +39,14 @@ def firmware(story, result):
     text = (
         f"Complete programs for the microcontroller STM32L4R9: the network, the code that computes it, and the code that answers over "
         f"the serial line. The chip has {result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} of RAM. The names say which "
-        "compressed network is inside, and how it was built: fast is the fastest, 512k and 256k keep within so many KiB of flash, direct has "
-        "the smallest kernels; floats is the float network. RAM holds the arena, the stack (where functions keep their variables), and for "
-        "kernels named _held a copy of the weights."
+        "compressed network is inside, and how it was built: fast is the fastest, 512k and 256k stay below 512 KiB and 256 KiB of "
+        "flash, direct has the smallest kernels; floats is the float network. RAM holds the arena, the stack (where functions keep their "
+        "variables), code that is faster in RAM, and for kernels named _held a copy of the weights."
     )
     parts = [html.paragraph(text)]
     if result["map"]:
         first = next(r for r in result["rows"] if "elf" in r)
-        top = -(-first["flash_bytes"] // 65536) * 65536
+        top = -(-first["flash_bytes"] // 50_000) * 50_000
         parts_of = [(p["name"], p["start"], p["bytes"], p["kind"]) for p in result["map"]]
         largest = max(result["map"], key=lambda p: p["bytes"])
         told = f"The largest part is {largest['name']} with {largest['bytes']:,} bytes. (A fast kernel keeps its weights in a larger form.)"
@@ -55,15 +55,15 @@ def firmware(story, result):
             _figures(
                 html.figure(
                     chart,
-                    f"What lies where in the flash of the firmware {first['name']}, the fastest: the first {top // 1024} KiB, by address. The "
-                    f"rest, up to {result['flash_bytes'] // 1024:,} KiB, is empty. {told}",
+                    f"What is where in the flash of the firmware {first['name']}, the fastest: the first {top:,} of {result['flash_bytes']:,} "
+                    f"bytes, by address. The rest is empty. {told}",
                     first["command"],
                     wide=True,
                 )
             )
         )
     parts.append(_plans(story, result))
-    header = ["firmware", "C compiler", "flash (B)", "constants (B), included", "RAM (B)", "arena (B), included"]
+    header = ["firmware", "compiler", "flash (B)", "constants (B), included", "RAM (B)", "arena (B), included"]
     return "".join(parts) + html.table("The firmware that was built", header, rows) + html.again(*(r["command"] for r in result["rows"]))
 
 
@@ -86,17 +86,17 @@ def _plans(story, result):
         f"{front[0]['ms']:.0f} to {front[-1]['ms']:.0f} ms. The line joins the fastest plans for each size of flash, whatever RAM they need."
     )
     chart = svg.lines(series, title="Plans", description=told, x="flash of the whole firmware (KB)", y="ms an image, estimated")
-    keys = ("cycles", "flash_bytes", "scratch_bytes")
-    kernels = [[r["layer"], r["variant"], *(f"{r[key]:,}" for key in keys)] for r in first["plan"]["layers"]]
+    keys = ("flash_bytes", "scratch_bytes")
+    kernels = [[r["layer"], r["variant"], f"{r['ms']:.2f}", *(f"{r[key]:,}" for key in keys)] for r in first["plan"]["layers"]]
     return _figures(
         html.figure(
             chart,
             "For each layer there are several kernels (here: pieces of code) that give the same numbers. A plan chooses one for each layer, within "
-            f"budgets of flash and RAM. Times are estimates made before building. {told}",
+            f"budgets of flash and RAM. Times are estimates made before building; they include the delays of flash. {told}",
             first["plan"]["command"],
             wide=True,
         )
-    ) + html.table(f"Kernels of {first['name']}", ["layer", "kernel", "cycles, estimated", "flash (B)", "scratch (B)"], kernels)
+    ) + html.table(f"Kernels of {first['name']}", ["layer", "kernel", "ms, estimated", "flash (B)", "scratch (B)"], kernels)
 
 
 def board(story, result):
@@ -132,7 +132,7 @@ def board(story, result):
         x="ms",
         number="{:,.2f}",
     )
-    header = ["firmware", "same bytes as in Python", "right", "instructions", "cycles", "ms", "also, on the serial line (ms)"]
+    header = ["firmware", "same bytes as in Python", "right", "instructions", "cycles", "ms", "in addition: ms on the serial line"]
     cells = [_measured(r) for r in rows]
     return (
         html.paragraph(text)

@@ -2,6 +2,9 @@
 
 from tinyvgg.report import html, svg
 
+ST_LEVELS = {"none": "32 bits", "low": "32 bits, dense layers 8", "medium": "32 bits, dense layers 4", "high": "32 bits, dense layers 4"}
+LEVELS = {"none": "8 bits", "low": "8 bits", "medium": "8 bits, dense layers 4", "high": "4 bits"}
+
 
 def train(story, result):
     """The curves of the training, or why there are none."""
@@ -92,12 +95,11 @@ def analyze(story, result):
     text = (
         f"Before anything is built: an estimate of the memory that the network takes on the {first['board']}. The board has "
         f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} of RAM. X-CUBE-AI is a tool by ST, which makes the chip. "
-        "Both tools have levels of compression. The rows “X-CUBE-AI” follow ST's rules: floats; low stores the weights of dense layers in 8 "
-        "bits, medium and high in 4 bits. The size of its runtime code is an estimate. The rows “tinyvgg” are for the 8-bit network; none and "
-        "low store all weights in 8 bits, medium stores those of dense layers in 4 bits, high stores all in 4 bits. Code is not counted there. "
-        "The two rules count parameters and MACC a little differently."
+        "The rows “X-CUBE-AI” are for the float network, counted by ST's rules; the size of its code is an estimate. The rows “tinyvgg” are for "
+        "the 8-bit network, without code. Both tools call their levels of compression none, low, medium and high, but these mean different "
+        "things, given in the table. The tools count parameters and MACC a little differently, and place the layers' results differently in RAM."
     )
-    header = ["rules", "compression", "parameters", "MACC", "weights (bytes)", "flash (bytes)", "RAM (bytes)", "fits"]
+    header = ["rules", "level", "weights are stored in", "parameters", "MACC", "weights (bytes)", "flash (bytes)", "RAM (bytes)", "fits"]
     return (
         html.paragraph(text)
         + html.table("Flash and RAM by level of compression", header, _levels(result["rows"]))
@@ -114,8 +116,9 @@ def _levels(rows):
     found = {}
     for r in rows:
         numbers = tuple(f"{r[key]:,}" for key in ("parameters", "macc", "weights_bytes", "flash_bytes", "ram_bytes"))
-        found.setdefault(({"xcubeai": "X-CUBE-AI", "tinyvgg": "tinyvgg"}[r["rules"]], *numbers, r["fits"]), []).append(r["compression"])
-    return [[rules, " and ".join(levels), *numbers, "yes" if fits else "no"] for (rules, *numbers, fits), levels in found.items()]
+        tool, meant = {"xcubeai": ("X-CUBE-AI", ST_LEVELS), "tinyvgg": ("tinyvgg", LEVELS)}[r["rules"]]
+        found.setdefault((tool, meant[r["compression"]], *numbers, r["fits"]), []).append(r["compression"])
+    return [[tool, " and ".join(levels), meant, *numbers, "yes" if fits else "no"] for (tool, meant, *numbers, fits), levels in found.items()]
 
 
 def compress(story, result):
@@ -153,7 +156,7 @@ def compress(story, result):
     ]
     text = (
         "The network is made smaller in several ways, called schemes. none is the float network as it is. low, medium and high are X-CUBE-AI's "
-        "levels (high does the same as medium); they compute with floats. "
+        "levels (high does the same as medium); they compute with floats. (The arena here is tinyvgg's, so it differs from X-CUBE-AI's RAM above.) "
         "int8 computes with 8-bit integers only. sharedN does too, and stores each weight as an N-bit index into a list of values (a codebook); "
         "with 8 bits that saves nothing. Constants are what stays in flash; the arena is the RAM for the layers' results. "
         f"Nothing was trained again afterwards. Accuracies are of the first {rows[0]['n']:,} test images."

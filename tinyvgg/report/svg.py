@@ -146,7 +146,7 @@ def strip(parts, total, *, title, description, unit="B"):
             "</rect>"
         )
     for k, anchor in enumerate(("start", "middle", "end")):
-        drawn.append(_text(RIGHT + wide * k / 2, top + 58, f"{total * k / 2 / 1024:,.0f} KiB", anchor))
+        drawn.append(_text(RIGHT + wide * k / 2, top + 58, f"{total * k / 2 / 1000:,.0f} KB", anchor))
     return _svg([*rows, *drawn], top + 66, title, description)
 
 
