@@ -1,8 +1,8 @@
-"""Adversarial training: batches that are attacked before each step, and a guard against its typical collapse.
+"""Adversarial training: batches are attacked before each step; a guard stops its typical collapse.
 
-N-FGSM: de Jorge et al. (NeurIPS 2022): noise of twice eps, then one step of eps that is not clipped to the ball; a clean epoch's
-cost and two thirds more, and hard to collapse. FGSM-RS: Wong, Rice, Kolter (ICLR 2020). PGD: Madry et al. (ICLR 2018).
-TRADES: Zhang et al. (ICML 2019). Gradients for the attacks are taken with moving statistics and without dropout.
+N-FGSM: de Jorge et al. (NeurIPS 2022): noise of up to twice eps, then one step of eps that is not clipped to the ball. It costs
+five thirds of clean training and rarely collapses. FGSM-RS: Wong, Rice, Kolter (ICLR 2020). PGD: Madry et al. (ICLR 2018).
+TRADES: Zhang et al. (ICML 2019). The attacks' gradients use moving statistics and no dropout.
 """
 import numpy as np
 
@@ -18,11 +18,12 @@ RECIPES = ("nfgsm", "fgsm_rs", "pgd", "trades")
 
 
 class AdversarialBatches:
-    """A batch_hook for fit: takes float images x and labels y, returns attacked ones (TRADES: clean ones followed by attacked).
+    """A batch_hook for fit: takes float images x and labels y, returns attacked images and labels (TRADES: clean images, then
+    attacked ones).
 
     recipe: nfgsm, fgsm_rs, pgd (`steps` of 2.5 eps / steps) or trades. eps: L-inf radius in the unit of the model's images, by
-    default 8/255 of their range.
-    `rng` is set by fit anew each epoch, so that a resumed run draws what an unbroken one would.
+    default 8/255 of their range. fit sets `rng` in each epoch, so that a resumed run draws the same numbers as an uninterrupted
+    one.
     """
 
     def __init__(self, recipe: str = "nfgsm", eps: Eps | None = None, *, steps: int | None = None) -> None:
@@ -81,7 +82,7 @@ def _gradient(model, x, y):
 class TradesLoss:
     """CE(z, y) + beta * mean KL(softmax(z) || softmax(z')), for logits of N clean images followed by N attacked ones.
 
-    Returns (value, gradient (2N, K)). Given N logits for N labels, as in an evaluation, it is the cross-entropy.
+    Returns (value, gradient (2N, K)). For N logits and N labels, as in an evaluation, it is the cross-entropy.
     """
 
     def __init__(self, beta: float = 6.0) -> None:
@@ -103,12 +104,10 @@ class TradesLoss:
 
 
 class CollapseGuard(Callback):
-    """Stops a training whose robustness has collapsed, and keeps its most robust epoch in the file `path`, if one is given.
-
-    Catastrophic overfitting (Wong et al. 2020): within an epoch accuracy against PGD falls to nothing, while that against the
-    training's own one-step attack rises. After each epoch PGD attacks `images` validation images; a robust accuracy below
-    `share` of the best so far, once that was above 10 %, ends the training (`collapsed`). The history gets a column
-    robust_accuracy.
+    """Stops a training whose robustness has collapsed; with `path`, saves the most robust epoch there. Catastrophic overfitting
+    (Wong et al. 2020): within one epoch, accuracy under PGD falls to 0, while accuracy under the training's own one-step attack
+    rises. After each epoch, PGD attacks `images` validation images. Once the best robust accuracy was above 10 %, a value below
+    `share` of the best ends the training (`collapsed`). The history gets a column robust_accuracy.
     """
 
     def __init__(self, eps: Eps, path: PathLike | None = None, *, images: int = 256, steps: int = 10, share: float = 0.5) -> None:

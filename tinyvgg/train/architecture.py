@@ -1,4 +1,4 @@
-"""The untrained network of a run: one of the project's by its name, or one that a file describes."""
+"""The untrained network of a run: one of tinyvgg.models, by its name, or one described by a file."""
 import inspect
 import json
 import runpy
@@ -16,16 +16,17 @@ HINT = "light, base, notebook, resnet8, teacher, a Keras configuration (model.to
 
 
 def is_file(arch):
-    """Whether an architecture is a file's, and not one of the project's by its name."""
+    """Return whether an architecture is a file rather than a name from tinyvgg.models."""
     return arch not in models.MODELS and (Path(arch).suffix.lower() in FILES or Path(arch).expanduser().is_file())
 
 
 def from_file(arch, *, seed=0, input_shape=None, classes=None):
     """Return the untrained nn.Model that a file describes, with weights from `seed`, and the file's SHA-256.
 
-    A Keras configuration (what model.to_json() gives, the config.json of a .keras file, or a .h5 or .keras file itself), our own
-    get_config() as JSON, or a Python file, which is run, with a function model() that returns an nn.Model or a Keras model; it is
-    given input_shape, classes and seed as far as it takes them. Raises FormatError or OptionError, in a sentence.
+    The file may be a Keras configuration (from model.to_json(), the config.json of a .keras file, or a .h5 or .keras file
+    itself), tinyvgg's get_config() as JSON, or a Python file with a function model() that returns an nn.Model or a Keras model.
+    The Python file is run; model() gets those of input_shape, classes and seed that it accepts. Raises FormatError or
+    OptionError.
     """
     path = Path(arch).expanduser()
     if not path.is_file():
@@ -59,7 +60,7 @@ def _from_python(path, offered):
 
 
 def check_classes(model, wanted, labels, source):
-    """Raise OptionError or DataError unless a network has the classes that were asked for, and those that the labels need."""
+    """Raise OptionError or DataError unless a network has as many classes as requested and as the labels need."""
     if wanted is not None and wanted != model.n_classes:
         raise OptionError(f"--classes is {wanted}; the network of --arch has {model.n_classes}", "the same without --classes")
     if len(labels) and labels.max() >= model.n_classes:
@@ -68,7 +69,7 @@ def check_classes(model, wanted, labels, source):
 
 
 def stored(config):
-    """Return the network that the config.json of a run describes (parsed), with weights of its seed."""
+    """Return the network that the config.json of a run describes (parsed), with initial weights from its seed."""
     try:
         return model_from_config(config["model"], seed=int(config["settings"]["seed"]))
     except (KeyError, TypeError, ValueError) as error:

@@ -1,8 +1,8 @@
-"""Averages of the weights along the way, which often classify better than the last ones.
+"""Averages of the weights during training, which often classify better than the last weights.
 
 EMA: exponential moving average after every step. SWA: plain average of the weights at the end of each late epoch (Izmailov et
-al., 2018, arXiv:1803.05407). Batch normalization: EMA averages the moving statistics like any weight; after SWA they belong to
-no network that ever ran, so `refresh_statistics` measures them anew on training images.
+al., 2018, arXiv:1803.05407). Batch normalization: EMA averages the moving statistics like any weight. After SWA the old
+statistics do not fit the averaged weights, so `refresh_statistics` measures them again on training images.
 """
 import contextlib
 
@@ -16,7 +16,7 @@ class Average:
     """A running average of all weights of a model, moving statistics included, in float64.
 
     kind "ema": average += (1 - d) (weights - average), with d = min(decay, (1 + n) / (10 + n)) at update n, so that the random
-    start is soon forgotten. kind "swa": the mean of all updates.
+    start soon loses its influence. kind "swa": the mean of all updates.
     """
 
     def __init__(self, kind: str = "ema", decay: float = 0.999) -> None:
@@ -25,7 +25,7 @@ class Average:
         self.kind, self.decay, self.updates, self.values = kind, decay, 0, None
 
     def update(self, model):
-        """Take the model's present weights in."""
+        """Add the model's current weights to the average."""
         weights = [w for _, w in model.weights]
         if self.values is None:
             self.values = [np.array(w, np.float64) for w in weights]
@@ -38,7 +38,7 @@ class Average:
 
     @contextlib.contextmanager
     def applied(self, model):
-        """Let the model hold the average inside the block, and its own weights again after it."""
+        """Inside the block the model has the averaged weights; afterwards its own again."""
         if self.values is None:
             yield
             return
@@ -50,7 +50,7 @@ class Average:
             model.set_weights(own)
 
     def copy_to(self, model):
-        """Give the model the average for its weights."""
+        """Replace the model's weights by the average."""
         if self.values is not None:
             model.set_weights([v.astype(w.dtype) for v, (_, w) in zip(self.values, model.weights, strict=True)])
 

@@ -1,4 +1,4 @@
-"""What may happen after each epoch: keep the best model, stop early, or anything of one's own."""
+"""Callbacks after each epoch: keep the best model, stop early, or your own."""
 import math
 
 from tinyvgg.errors import OptionError
@@ -6,31 +6,31 @@ from tinyvgg.types import PathLike
 
 
 class Callback:
-    """Called by the training loop. `state()` is saved with each checkpoint and given back to a resumed run."""
+    """Called by the training loop. `state()` is saved with each checkpoint; a resumed run gets it back."""
 
     def on_epoch_end(self, trainer, row):
-        """row: this epoch's line of the history. The model holds the averaged weights, where there are any.
+        """row: this epoch's line of the history. The model has the averaged weights, if weights are averaged.
 
         `trainer.stop = "reason"` ends the training after this epoch.
         """
 
     def state(self):
-        """Return what a resumed run must know, as plain data."""
+        """Return what a resumed run needs, as plain data."""
         return {}
 
     def load_state(self, state):
-        """Take back what `state()` gave."""
+        """Restore what `state()` returned."""
 
 
 class Best(Callback):
-    """Remembers the best value of one column of the history; accuracies are better when greater, losses when smaller."""
+    """Keeps the best value of one column of the history: the largest accuracy, the smallest loss."""
 
     def __init__(self, monitor: str = "val_accuracy") -> None:
         self.monitor, self.sign = monitor, 1 if "accuracy" in monitor else -1
         self.value, self.epoch = -math.inf, 0
 
     def improved(self, row):
-        """Take the epoch's value in; return whether it is better than all before."""
+        """Record the epoch's value; return whether it is the best so far."""
         if self.monitor not in row:
             raise OptionError(f"the history has no {self.monitor!r}; it has {', '.join(row)}", "--validation 0.1")
         value = self.sign * row[self.monitor]
@@ -59,7 +59,7 @@ class BestCheckpoint(Best):
 
 
 class EarlyStopping(Best):
-    """Stops when the monitored value was not better for `patience` epochs."""
+    """Stops when the monitored value has not improved for `patience` epochs."""
 
     def __init__(self, patience: int, monitor: str = "val_loss") -> None:
         super().__init__(monitor)

@@ -1,14 +1,14 @@
-"""Distillation: a network learns from the answers of a larger one, or of several, beside the labels.
+"""Distillation: a network learns from the labels and from the answers of one or several larger networks.
 
 Hinton, Vinyals, Dean (2015, arXiv:1503.02531), section 2. Letters: z the logits of the network in training, v the mean of its
-teachers' logits, T the temperature, a the share of the teachers, N images:
+teachers' logits, T the temperature, a the teachers' share, N images:
 
     L = (1 - a) CE(z, y) + a S^2 mean_n KL(softmax(v/T) || softmax(z/S))
     dL/dz = (1 - a) dCE/dz + a S (softmax(z/S) - softmax(v/T)) / N
 
-S is T unless it is given. S^2 keeps the two terms' gradients in proportion when S changes. Teachers see the augmented images, so their
-answers fit them. In adversarial training the teachers see the clean images and the network the attacked ones (Goldblum et al. 2020,
-arXiv:1905.09747); with S = 1 the teachers' softened answers stand for the labels (Chen, Lee 2021, arXiv:2111.02331).
+S is T unless it is given. S^2 keeps the two terms' gradients in proportion when S changes. Teachers see the same augmented images
+as the network. In adversarial training the teachers see the clean images and the network the attacked ones (Goldblum et al. 2020,
+arXiv:1905.09747); with S = 1 the teachers' softened answers replace the labels (Chen, Lee 2021, arXiv:2111.02331).
 """
 from typing import Any
 
@@ -20,11 +20,12 @@ from tinyvgg.types import Images, Labels
 
 
 class Distillation:
-    """A batch_hook for fit that adds the teachers' logits to the labels, and the loss that takes both.
+    """A batch_hook for fit that adds the teachers' logits to the labels, and the loss that uses both.
 
-    teachers: classifiers of the same images and classes, in inference mode; they are not changed. temperature: of the teachers, 0.01 to
-    1000. share: of the teachers in the loss, 0 to 1. student_temperature: of the network, by default the teachers'. attack: an
-    AdversarialBatches that attacks the images after the teachers have answered. Raises OptionError or ShapeError.
+    teachers: classifiers of the same images and classes, in inference mode; they are not changed. temperature: the teachers',
+    0.01 to 1000. share: the teachers' share of the loss, 0 to 1. student_temperature: the network's, by default the teachers'.
+    attack: an AdversarialBatches that attacks the images after the teachers' answers are computed. Raises OptionError or
+    ShapeError.
 
         distillation = Distillation(zoo.load("base_cifar10"))
         fit(model, x, y, batch_hook=distillation, loss=distillation.loss)
@@ -42,7 +43,7 @@ class Distillation:
         self.student_temperature, self.attack, self.rng = float(student_temperature), attack, np.random.default_rng(0)
 
     def check(self, model):
-        """Raise ShapeError unless each teacher answers the same question as `model`."""
+        """Raise ShapeError unless each teacher has the images and classes of `model`."""
         for teacher in self.teachers:
             for what in ("input_shape", "n_classes", "bounds"):
                 ours, theirs = getattr(model, what), getattr(teacher, what)
@@ -62,7 +63,7 @@ class Distillation:
         return sum(teacher.logits(x) for teacher in self.teachers) / len(self.teachers)
 
     def loss(self, logits, target):
-        """Return (L, dL/dz) for logits (N, K) and (labels, teachers' logits); labels alone give the cross-entropy."""
+        """Return (L, dL/dz) for logits (N, K) and (labels, teachers' logits); for labels only, the cross-entropy."""
         if not isinstance(target, tuple):
             return cross_entropy(logits, target)
         labels, taught = target

@@ -1,4 +1,4 @@
-"""How well a classifier does: accuracy with its interval, loss, calibration, per class."""
+"""Measure a classifier: accuracy with its interval, loss, calibration, also for each class."""
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def evaluate(classifier: Any, x: Images, y: Labels, *, batch_size: int = 256, cl
              quiet: bool = True) -> dict[str, Any]:
     """Classify images x (N, H, W, C) and compare with labels y, (N,) or one-hot (N, K).
 
-    classifier: see tinyvgg.classifier.Classifier; x as it takes them, uint8 or floats in its bounds.
+    classifier: see tinyvgg.classifier.Classifier; x: uint8, or floats in its bounds.
     Returns {"n", "accuracy", "interval": [low, high] (Wilson, 95 %), "loss", "ece", "per_class", "confusion", "seconds"}; loss
     and ece (expected calibration error) are None for a classifier without logits.
     """

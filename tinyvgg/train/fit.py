@@ -1,7 +1,7 @@
 """The training loop.
 
-Every random choice of an epoch is drawn from (seed, purpose, epoch), and whatever else decides the next epoch (weights, slots,
-averages, callbacks) stands in the checkpoint: a run that was killed and resumed ends in the bytes of an unbroken one.
+Every random choice of an epoch is drawn from (seed, purpose, epoch). Everything else that decides the next epoch (weights, slots,
+averages, callbacks) is in the checkpoint. So a run that was killed and resumed ends with the same bytes as an uninterrupted one.
 """
 import contextlib
 import dataclasses
@@ -45,22 +45,24 @@ def fit(model: Model, x: Images, y: Labels, *, epochs: int = 1, batch_size: int 
 
     x: images (N, H, W, C), uint8 (mapped to the model's input range batch by batch) or float in that range.
     y: labels, (N,) whole numbers or (N, K) one-hot.
-    optimizer: a name (train.optimizers.get) or an Optimizer. learning_rate: of a named one; schedule: a name
+    optimizer: a name (train.optimizers.get) or an Optimizer. learning_rate: for an optimizer given by name; schedule: a name
       (train.schedules.get, with `warmup` in epochs) or a function of the step.
     loss: a function (logits, y) -> (value, d value / d logits); default cross-entropy with `label_smoothing`.
-    augment: "flip,shift4,cutout8", an Augment, or None; a train.views.Views, which is the batch_hook too.
-    validation: a part (0.1) or a number (5000) of the images, drawn by the seed and not trained on, or a pair (x, y).
+    augment: "flip,shift4,cutout8", an Augment, or None; or a train.views.Views, which is then also the batch_hook.
+    validation: a share (0.1) or a number (5000) of the images, drawn by the seed and not used for training, or a pair (x, y).
     average: None, "ema", "swa" or an Average; the model ends with the averaged weights.
     batch_hook: a function (model, x, y) -> (x, y) on each float batch, for adversarial examples, mixing or a teacher's answers
-      (what it returns goes to the network and to `loss`; of more images than labels, the first count as the batch).
-      An attribute `rng`, where it has one, is set anew each epoch.
-    class_weight: {class: how much its images count}, 1 for those not named; sample_weight: (N,) how much each image counts. Both
+      (what it returns goes to the network and to `loss`; if it returns more images than labels, the first ones count as the
+      batch). If it has an attribute `rng`, fit sets it in each epoch.
+    class_weight: {class: how much its images count}, 1 for classes not named; sample_weight: (N,) how much each image counts.
+    Both
       multiply. As in Keras the loss is the sum of weight * loss over a batch, divided by its number of images; accuracies and the
       validation count every image once.
-    out: folder of the run (checkpoint.npz after each epoch, history.csv, history.jsonl, config.json, model.*); resume: go on from
-      its checkpoint, if there is one; with more epochs than it had, a finished run goes on (with a constant schedule).
+    out: folder of the run (checkpoint.npz after each epoch, history.csv, history.jsonl, config.json, model.*); resume: continue
+    from its checkpoint, if there is one; with more epochs than before, a finished run continues too (only with a constant
+    schedule).
       record: plain data for config.json.
-    Raises ShapeError, DataError or OptionError before the first step; OptionError where the loss is no longer a number.
+    Raises ShapeError, DataError or OptionError before the first step; OptionError if the loss becomes NaN or infinite.
     """
     for name, function in {"loss": loss, "batch_hook": batch_hook}.items():
         if function is not None and not callable(function):
@@ -83,7 +85,7 @@ def fit(model: Model, x: Images, y: Labels, *, epochs: int = 1, batch_size: int 
 
 
 class Trainer:
-    """One training: what is trained, with what, and how far it is. `epoch` counts finished epochs, each a row of `history`."""
+    """One training: the model, its settings and its progress. `epoch` counts finished epochs; each is a row of `history`."""
 
     def __init__(self, model, x: Images, y: Labels, *, epochs, batch_size: int, seed: int, validation, quiet: bool,
                  weights=None) -> None:
@@ -102,11 +104,11 @@ class Trainer:
 
     @property
     def steps_per_epoch(self):
-        """Batches in an epoch; the last may be smaller."""
+        """Number of batches in an epoch; the last may be smaller."""
         return math.ceil(len(self.x) / self.batch_size)
 
     def set_optimizer(self, optimizer, learning_rate, schedule, warmup, weight_decay):
-        """Make the optimizer and its schedule from names and numbers, or take those given."""
+        """Make the optimizer and its schedule from names and numbers, or use the given ones."""
         if isinstance(optimizer, optimizers.Optimizer):
             if learning_rate is not None or weight_decay is not None:
                 raise OptionError("an Optimizer was given, and a learning rate or weight decay beside it", "one of the two")
@@ -124,7 +126,7 @@ class Trainer:
                                                          steps_per_epoch=self.steps_per_epoch)
 
     def run(self, folder=None):
-        """Train the epochs that are left, with a checkpoint after each, and return the history."""
+        """Train the remaining epochs, with a checkpoint after each, and return the history."""
         if folder is not None:
             folder.begin()
         if isinstance(self.augment, Views) and self.epoch < self.epochs:

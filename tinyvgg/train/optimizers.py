@@ -1,7 +1,7 @@
 """SGD, Adam, AdamW and RMSprop, with Keras' names, defaults and arithmetic.
 
-The rules themselves, with their equations, are kernels: `kernels.adam_update` and so on. An optimizer holds the settings and
-the slots, the arrays that a rule remembers, one dictionary a kind of slot: `adam.slots["velocity"]["conv1/kernel"]`.
+The update rules, with their equations, are kernels: `kernels.adam_update` and so on. An optimizer holds the settings and the
+slots: arrays that a rule keeps between steps, in one dictionary for each kind, such as `adam.slots["velocity"]["conv1/kernel"]`.
 """
 import math
 from collections.abc import Sequence
@@ -14,11 +14,12 @@ from tinyvgg.errors import OptionError
 
 
 class Optimizer:
-    """What all share: a learning rate (a number, or a schedule: a function of the step), decoupled decay, clipping, slots.
+    """Base of all optimizers: a learning rate (a number, or a schedule: a function of the step), decoupled decay, clipping,
+    slots.
 
     weight_decay: before each step w -= a * weight_decay * w (Loshchilov and Hutter, 2019, arXiv:1711.05101), except for
-    weights whose name ends in one of `exclude_from_weight_decay`. global_clipnorm: gradients are scaled down where the norm of
-    all of them together is greater. slot_names: the kinds of arrays that the rule remembers.
+    weights whose name ends in one of `exclude_from_weight_decay`. global_clipnorm: if the norm of all gradients together is
+    greater, they are scaled down to it. slot_names: the kinds of slots of the rule.
     """
 
     slot_names: tuple[str, ...] = ()
@@ -57,18 +58,18 @@ class Optimizer:
         raise NotImplementedError
 
     def get_config(self):
-        """Return the settings as plain data; a schedule is given by its own settings."""
+        """Return the settings as plain data; a schedule appears as its settings."""
         config = {k: v for k, v in vars(self).items() if k not in ("iterations", "slots")}
         if callable(self.learning_rate):
             config["learning_rate"] = self.learning_rate.get_config()
         return {"class_name": type(self).__name__, "config": config}
 
     def state(self):
-        """Return {"slot/weight": array} of everything remembered, for a file."""
+        """Return all slots as {"slot/weight": array}, for a file."""
         return {f"{slot}/{name}": array for slot, arrays in self.slots.items() for name, array in arrays.items()}
 
     def load_state(self, state, iterations):
-        """Take back what `state()` gave after `iterations` steps."""
+        """Restore what `state()` returned after `iterations` steps."""
         self.iterations = int(iterations)
         self.slots = {name: {} for name in self.slot_names}
         for key, array in state.items():
@@ -91,7 +92,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum and Nesterov's variant where asked for."""
+    """Stochastic gradient descent, optionally with momentum and Nesterov's variant."""
 
     def __init__(self, learning_rate: float = 0.01, *, momentum: float = 0.0, nesterov: bool = False, **options: Any) -> None:
         _check("momentum", momentum, 0, 1)

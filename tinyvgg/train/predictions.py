@@ -1,4 +1,4 @@
-"""A classifier's answers as a table: one line an image, for a spreadsheet or pandas."""
+"""A classifier's answers as a table, one line for each image, for a spreadsheet or pandas."""
 import csv
 import io
 from collections.abc import Sequence
@@ -16,10 +16,9 @@ from tinyvgg.types import Images, Labels, PathLike
 
 def save_predictions(path: PathLike, classifier: Any, x: Images, y: Labels | None = None, *, classes: Sequence[str] | None = None,
                      batch_size: int = 256, quiet: bool = True) -> None:
-    """Write the answers of a classifier for images x (N, H, W, C) to `path` as CSV, whole or not at all.
-
-    Columns: image (its number from 0), predicted, and where labels y (N,) are given label and right (1 or 0); then the probability of
-    each class, by the softmax of the logits, of a classifier that has them. classes: names for the numbers.
+    """Write the answers of a classifier for images x (N, H, W, C) to `path` as CSV; an error leaves no half file. Columns: image
+    (its number, from 0), predicted; with labels y (N,) also label and right (1 or 0); for a classifier with logits also the
+    probability of each class (softmax). classes: names for the numbers.
     """
     bounds = getattr(classifier, "bounds", None)
     x = check_images(x, getattr(classifier, "input_shape", None), bounds)

@@ -1,4 +1,4 @@
-"""A training run as the command line describes it: settings as plain data, one folder, one result."""
+"""A training run as on the command line: settings as plain data, one folder, one result."""
 import json
 import re
 from pathlib import Path
@@ -31,8 +31,8 @@ def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load
               find_weights=str):
     """Train by settings (see cli/train.py for their names) in the folder `out`; return the result as plain data.
 
-    given: {name: value, or None where the user said nothing}. A resumed run takes what its config.json says; what was given
-    beside must agree. open_model: finds each teacher that `distill` names. find_weights: gives the path of what `weights` names.
+    given: {name: value, or None if the user gave none}. A resumed run uses its config.json; given values must agree with it.
+    open_model: opens each teacher named in `distill`. find_weights: returns the path of the file named in `weights`.
     """
     out = Path(out)
     settings = _settings(out, given, defaults, resume)
@@ -72,7 +72,7 @@ def _place(dataset):
 def build(settings, dataset, find_weights=str, config=None):
     """Return the untrained model that `settings` describe; the labels of a data set must be among its classes.
 
-    config: the config.json of a run that goes on, which describes its network whatever has become of the file of --arch.
+    config: the config.json of a resumed run; it describes the network even if the file of --arch has changed.
     """
     labels = np.concatenate([dataset.y_train, dataset.y_test])
     if architecture.is_file(settings["arch"]):

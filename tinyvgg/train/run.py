@@ -1,9 +1,8 @@
 """The folder of a training run.
 
-checkpoint.npz is the run: written whole after each epoch, it decides where a resumed run goes on. history.csv is written from
-it; history.jsonl has the same rows with the time that each took. config.json says what was asked for, with seed, versions,
-kernels and their threads (which decide last bits; those of the start, and under "resumed" others that it went on with) and the
-SHA-256 of the data. model.* comes at the end.
+checkpoint.npz is written after each epoch; a resumed run continues from it. history.csv is written from it; history.jsonl has the
+same rows and the time of each epoch. config.json has the settings, seed, versions, kernels and number of threads (these decide
+the last bits; if a resumed run has others, they are under "resumed"), and the SHA-256 of the data. model.* is written at the end.
 """
 import csv
 import io
@@ -32,7 +31,7 @@ class RunFolder:
             raise OptionError(f"{self.path} holds a run already", "--resume to go on with it, or another folder")
 
     def begin(self):
-        """Read the checkpoint if the run is to be resumed and has one, and write config.json."""
+        """Read the checkpoint, if there is one and the run is to be resumed; write config.json."""
         t = self.trainer
         self.settings = {"epochs": t.epochs, "batch_size": t.batch_size, "seed": t.seed, "images": len(t.x),
                          "validation_images": 0 if t.validation is None else len(t.validation[0]),
@@ -49,7 +48,7 @@ class RunFolder:
         write_json(self.config, {**self.record, "training": self.settings, "model": t.model.get_config(), **machine})
 
     def epoch_done(self, row, seconds):
-        """Save everything that decides the next epoch, then what people read."""
+        """Save the checkpoint, then the files for people to read."""
         t = self.trainer
         save_checkpoint(self.checkpoint, t.model, optimizer=t.optimizer, arrays=self._average_arrays(),
                         extra={"settings": self.settings, "history": t.history, "stop": t.stop,

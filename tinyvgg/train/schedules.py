@@ -1,4 +1,4 @@
-"""Learning rates as pure functions of the step (from 0), so that a resumed run takes the very steps of an unbroken one."""
+"""Learning rates as pure functions of the step (from 0), so that a resumed run takes the same steps as an uninterrupted one."""
 import math
 from dataclasses import asdict, dataclass
 
@@ -32,7 +32,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a cosine from the rate down to `final` of it at step `total` (Loshchilov and Hutter, 2017, arXiv:1608.03983)."""
+    """Half a cosine from the rate down to rate * `final` at step `total` (Loshchilov and Hutter, 2017, arXiv:1608.03983)."""
 
     total: int
     warmup: int = 0
@@ -60,7 +60,7 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up to the rate by a cosine in the first `rise` of `total` steps, then down to nothing (arXiv:1708.07120)."""
+    """Up to the rate along a cosine during the first share `rise` of `total` steps, then down to 0 (arXiv:1708.07120)."""
 
     total: int
     rise: float = 0.3
@@ -77,7 +77,7 @@ class OneCycle(Schedule):
 def get(name, learning_rate, *, steps_per_epoch, epochs, warmup=0):
     """Return the schedule called `name` (constant, cosine, step, onecycle) for a run; warmup in epochs.
 
-    step: a tenth of the rate from half, a hundredth from three quarters of the run.
+    "step" uses a tenth of the rate after half of the run, and a hundredth after three quarters.
     """
     if not 0 <= warmup <= epochs:
         raise OptionError(f"warm-up of {warmup} epochs in a run of {epochs}; expected 0 to {epochs}")

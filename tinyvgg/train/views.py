@@ -1,7 +1,7 @@
-"""Distillation from kept answers: a teacher far slower than its student is asked once a view of the images, not once a step.
-
-A view is every training image, augmented once. The teacher's logits on it are kept as bytes, ten an image, between the view's least
-and largest. Epoch e trains on view e modulo their number; mirroring, to which a teacher is nearly blind, is drawn anew each epoch.
+"""Distillation from stored answers: a teacher much slower than its student answers once for each view of the images, not in every
+step. A view is all training images, each augmented once. The teacher's logits for it are stored as bytes, between the smallest
+and the largest of the view. Epoch e trains on view (e modulo the number of views); only mirroring, which hardly changes a
+teacher's answer, is drawn again in each epoch.
 """
 import dataclasses
 import io
@@ -23,9 +23,8 @@ BLOCK = 1000                                # images that are augmented and aske
 
 
 class Views:
-    """The `augment` and the `batch_hook` of a fit at once: `count` views by `augment`, and the answers of a Distillation's teachers.
-
-    path: the file that keeps the answers, which a run that goes on takes instead of asking again; None keeps them in memory only.
+    """Both the `augment` and the `batch_hook` of a fit: `count` views made with `augment`, and the answers of a Distillation's
+    teachers. path: a file for the answers, which a resumed run reads; None keeps them in memory only.
 
         views = Views(Distillation(teacher), "flip,shift4", 4)
         fit(model, x, y, augment=views, batch_hook=views, loss=views.loss)
@@ -48,7 +47,7 @@ class Views:
         return self.told
 
     def prepare(self, model, x: Images, seed: int) -> None:
-        """Ask the teachers for every view of the training images x, as far as the file does not hold their answers."""
+        """Compute the teachers' answers for every view of the training images x that are not in the file yet."""
         if x.dtype != np.uint8:
             raise OptionError("views are of images as bytes; these are floats", "leave --views out")
         self.x, self.seed, self.bounds, self.dtype = x, seed, model.bounds, model.dtype
@@ -69,7 +68,7 @@ class Views:
         return x, (y, self.taught)
 
     def batch(self, index, epoch: int, random: np.random.Generator) -> Images:
-        """Return the images of a step, and hold the answers that belong to them for the hook."""
+        """Return the images of a step, and keep their answers for the hook."""
         view = epoch % self.count
         if self.view[0] != view:
             self.view = view, np.concatenate(list(self._parts(view)))

@@ -1,4 +1,4 @@
-"""Images that count more than others in training: by their class, or each by a number of its own."""
+"""Weights of images in training: by class, or one for each image."""
 import numpy as np
 
 from tinyvgg.errors import OptionError, ShapeError
@@ -6,7 +6,7 @@ from tinyvgg.train.evaluate import as_labels
 
 
 def image_weights(y, n_classes, class_weight=None, sample_weight=None):
-    """Return how much each image of labels y counts, (N,) float64, or None where nothing was asked for.
+    """Return the weight (N,) float64 of each image with labels y; None without weights.
 
     class_weight: {class: weight}, 1 for a class that is not named, or a list of n_classes weights. sample_weight: (N,).
     """
@@ -24,7 +24,7 @@ def image_weights(y, n_classes, class_weight=None, sample_weight=None):
 
 
 def weighted(loss, logits, y, weights):
-    """Return (value, gradient) of a loss, a mean over the images of a batch, with its images weighed: sum(w * loss) / N."""
+    """Return (value, gradient) of a loss with weighted images: sum(w * loss) / N."""
     n = len(weights)
     rows = [loss(logits[i:i + 1], y[i:i + 1]) for i in range(n)]
     value = sum(w * value for w, (value, _) in zip(weights, rows, strict=True)) / n

@@ -1,4 +1,4 @@
-"""Reading what ST's X-CUBE-AI wrote, and setting it beside our own numbers."""
+"""Read the files of ST's X-CUBE-AI and compare them with tinyvgg's own numbers."""
 
 from tinyvgg.analyze.st import lut_bytes
 from tinyvgg.xcubeai.crosscheck import CrossCheck, crosscheck

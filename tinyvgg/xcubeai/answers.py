@@ -1,4 +1,5 @@
-"""What is asked of a report first: does it fit, which layer is largest, how long does it take, what does its version count alone."""
+"""Answers to the first questions about a report: does the network fit, which layer is largest, how long does an image take, what
+does this version count differently."""
 
 from tinyvgg.analyze import boards, speed
 from tinyvgg.xcubeai.rows import SILENT, number_format, release_of
@@ -16,7 +17,7 @@ COUNTS = (
 
 
 def answers(found):
-    """Return the answers that a CrossCheck's report gives -> list of sentences, each estimate marked as one."""
+    """Return the answers from a CrossCheck's report as a list of sentences; estimates are marked."""
     report = found.report
     return [*_fits(report, found.totals), *_largest(report, found), *_time(report), *_counts(report)]
 

@@ -1,6 +1,5 @@
-"""The arrays of weights in generated C: one, or one for each tensor (`--split-weights`), as bytes in the order of the table.
-
-Every pattern here is bounded, so that reading takes time in proportion to the file, whatever it holds.
+"""The arrays of weights in generated C: one array, or one for each tensor (`--split-weights`), as bytes in the order of the
+table. All patterns are bounded, so the time to read is proportional to the file's size, whatever its content.
 """
 
 import re
@@ -23,7 +22,7 @@ WORD = re.compile(r"\b(0[xX][0-9a-fA-F]{1,16}|\d{1,20})(?=[uUlL]{0,3}\s{0,200}(?
 def read_arrays(text, file, notes, several=False):
     """Return [(name, bytes)] of the arrays of weights in a file, in the order in which the runtime numbers them.
 
-    several: whether the code reads more than one; without a table they are then numbered as they stand.
+    several: whether the code reads more than one array; without a table they are numbered in the order of the file.
     """
     starts = list(ARRAY.finditer(text))
     found = {}
@@ -58,7 +57,7 @@ def _bytes(start, body, file, notes):
 
 
 def without_comments(text):
-    """Return C without its /* comments */; one without an end reaches to the end of the text."""
+    """Return C without its /* comments */; a comment without an end extends to the end of the text."""
     if "/*" not in text:
         return text
     kept, place = [], 0

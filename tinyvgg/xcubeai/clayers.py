@@ -1,7 +1,6 @@
-"""What a C layer must cost by the tensors that it names: the check of generated code that needs no table and no model.
-
-Each rule gives every MACC that the kind of layer can have with these tensors, the likeliest first; a layer that has none of them
-is not rebuilt, and says so. The rules were found on the C layers of public files of versions 5.1 to 12.0.
+"""What a C layer must cost, computed from its tensors: a check of generated code without table or model. Each rule gives all MACC
+values that a layer of its kind can have with these tensors, the likeliest first. A layer with another value counts as not
+rebuilt. The rules were found on the C layers of public files of versions 5.1 to 12.0.
 """
 
 import math
@@ -60,7 +59,7 @@ LARGEST_SIZE = 1 << 24  # of a tensor's side; a damaged file says anything
 
 @dataclass
 class Shapes:
-    """What a rule needs of a layer: sizes without the batch, the elements of its constants, the largest first."""
+    """What a rule needs to know of a layer: sizes without the batch, the elements of its constants, the largest first."""
 
     inputs: list
     outputs: list
@@ -70,12 +69,13 @@ class Shapes:
 
     @property
     def elements(self):
-        """Elements of the first output."""
+        """Number of elements of the first output."""
         return math.prod(self.outputs[0]) if self.outputs else 0
 
 
 def shapes(layer, arrays):
-    """Gather the sizes of a C layer's tensors; versions before 7 print no shape of a constant: the array of its name has items.
+    """Gather the sizes of a C layer's tensors. Versions before 7 print no shapes of constants; there the number of items of the
+    array with the same name is used.
 
     arrays: {name or id: Array}.
     """
@@ -95,7 +95,7 @@ def shapes(layer, arrays):
 
 
 def layer_problem(layer, arrays):
-    """Return why a C layer is not rebuilt, or an empty string where its tensors give its MACC and its bytes."""
+    """Return why a C layer is not rebuilt, or an empty string if its tensors explain its MACC and its bytes."""
     found = possible_macc(layer, arrays)
     if layer.kind == "epoch":
         return "the file gives no MACC for an epoch of the NPU"
@@ -121,7 +121,7 @@ def _shared_bits(arrays, tensor):
 
 
 def possible_macc(layer, arrays):
-    """Return every MACC that a C layer can have by its tensors (a set), or None where no rule is known for its kind."""
+    """Return the set of all MACC values that a C layer with these tensors can have, or None if no rule for its kind is known."""
     kind, known = layer.kind.lower().replace(" ", ""), shapes(layer, arrays)
     base = kind.removesuffix("_integer").split("/")[0]
     if any(n > LARGEST_SIZE for shape in (*known.inputs, *known.outputs, known.kernel) for n in shape):
@@ -191,7 +191,7 @@ def _pool(known):
 
 
 def windows(before, after):
-    """Windows (h, w) that lead from one plane to another."""
+    """Return the windows (h, w) that turn one plane into another."""
     return product(*(_sides(n, out) for n, out in zip(before, after, strict=True)))
 
 

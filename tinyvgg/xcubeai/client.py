@@ -1,4 +1,4 @@
-"""Which generation of X-CUBE-AI's client API an application was written for: what `firmware export --client` takes."""
+"""The generation of X-CUBE-AI's client API for which an application was written: the values of `firmware export --client`."""
 import re
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _OLD = re.compile(r"\bn_batches\b|\bai_buffer\s+\w+\s*\[[^\]]*\]\s*=\s*AI_\w+_(?
 
 
 def client_of(text):
-    """Return "5", "7" or "stai", the generation that C source `text` is written for; None where it calls no network."""
+    """Return "5", "7" or "stai", the generation for which the C source `text` is written; None if it calls no network."""
     text = re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.S)
     if _STAI.search(text):
         return "stai"

@@ -1,4 +1,4 @@
-"""The whole comparison: what X-CUBE-AI left behind, beside a model and our own arithmetic."""
+"""The whole comparison: X-CUBE-AI's files against a model and tinyvgg's own calculation."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -40,10 +40,8 @@ NOTHING = "nothing was compared: the report is cut, or it holds no table and no 
 @briefly
 @dataclass
 class CrossCheck:
-    """The result: `verdict` is agree, differ or not rebuilt; `differences` are the sentences behind it, the first one first.
-
-    `differences` holds what is proved. `not_rebuilt` holds, each with its reason, what no rule here explains: nothing is known to
-    differ there, and nothing to agree.
+    """The result. `verdict`: agree, differ or not rebuilt. `differences`: sentences about what is proved to differ, in the
+    network's order. `not_rebuilt`: what no rule explains, each with the reason; there, neither agreement nor difference is known.
     """
 
     report: object
@@ -60,7 +58,7 @@ class CrossCheck:
 
     @property
     def compared(self):
-        """What the verdict rests on: {what: how many}, nothing that was not compared; estimates and a report's own sums apart."""
+        """What was compared, as {what: how many}; estimates and a report's own sums are listed separately."""
         counts = {
             "operations": sum(not p.unknown for p in self.rows),
             "C layers": sum(not p.unknown for p in self.layers),
@@ -77,7 +75,7 @@ class CrossCheck:
 
     @property
     def differences(self):
-        """One sentence for each thing that is proved to disagree, in the order of the network."""
+        """One sentence for each proved difference, in the order of the network."""
         found = [f"{f'line {p.line}: ' if p.line else ''}{p.name} ({p.kind}): {_row(p)}" for p in self.rows if not p.ok]
         found += [
             f"{t.name}: theirs {t.theirs:,}, ours {t.ours:,}{_because(t.reason)}"
@@ -93,7 +91,7 @@ class CrossCheck:
 
     @property
     def not_rebuilt(self):
-        """One sentence for each thing that no rule here explains, with the reason."""
+        """One sentence, with the reason, for each thing that no rule explains."""
         found = [f"{f'line {p.line}: ' if p.line else ''}{p.name} ({p.kind}): {p.unknown}" for p in self.rows if p.unknown]
         found += [f"C layer {p.line}, {p.name} ({p.kind}): {p.unknown}" for p in self.layers if p.unknown]
         found += [f"{t.name} {t.theirs:,}: {t.unknown}, they give {t.ours:,}" for t in self.totals if t.unknown and not t.ok]
@@ -108,7 +106,7 @@ class CrossCheck:
 
     @property
     def agrees(self) -> bool:
-        """Whether something was compared and nothing of it differs (estimates, and what was not rebuilt, apart)."""
+        """Whether something was compared and none of it differs (not counting estimates and what was not rebuilt)."""
         return self.verdict == "agree"
 
     def as_dict(self) -> dict[str, Any]:
@@ -140,14 +138,12 @@ class CrossCheck:
 
 def crosscheck(report: Any, model: Any = None, *, model_path: PathLike | None = None, generated: Any = None,
                validation: Any = None, simulation: Any = None) -> CrossCheck:
-    """Compare what X-CUBE-AI left behind with a model -> CrossCheck.
-
-    report: path of a report, a console log, a JSON file or a folder that may also hold the generated C and the validation
-    arrays; `generated` and `validation` name those where they lie elsewhere. model: a model of this library, or a list of
-    Operation (then weights are not compared); without one the report is checked by its own figures: its sums, each row by its
-    shape and parameters, each C layer by its tensors.
-    model_path: the model's file, for its hash. simulation: a classifier with `predict`, such as our integer model of the same
-    network, that answers the validation's images beside ST's C code; it informs and does not decide.
+    """Compare X-CUBE-AI's files with a model; return a CrossCheck. report: path of a report, a console log, a JSON file or a
+    folder, which may also contain the generated C and the validation arrays. generated, validation: the paths of these if they
+    are elsewhere. model: a model of this library, or a list of Operation (then weights are not compared). Without a model the
+    report is checked by itself: its sums, each row by its shape and parameters, each C layer by its tensors. model_path: the
+    model's file, for its hash. simulation: a classifier with `predict`, such as tinyvgg's integer model of the same network; its
+    answers to the validation's images are compared with those of ST's C code, for information only.
     """
     read = _read(report)
     found = CrossCheck(read, str(model_path or ("the report's own table" if model is None else getattr(model, "name", "model"))))

@@ -1,7 +1,6 @@
-"""The C that X-CUBE-AI generates: `network.c` says where each tensor lies, `network_data_params.c` (before version 7
-`network_data.c`) holds the bytes. Both APIs: the legacy one (`AI_...`) and st-ai (`STAI_...`). No C is run or compiled.
-
-Every pattern here is bounded, so that reading takes time in proportion to the file, whatever it holds.
+"""The C that X-CUBE-AI generates: `network.c` says where each tensor is, `network_data_params.c` (before version 7
+`network_data.c`) has the bytes. Both APIs are read: the legacy one (`AI_...`) and st-ai (`STAI_...`). No C is run or compiled.
+All patterns are bounded, so the time to read is proportional to the file's size, whatever its content.
 """
 
 import math
@@ -68,9 +67,8 @@ PADDING = 8  # bytes between tensors, or at an array's end, that are alignment
 @briefly
 @dataclass(frozen=True)
 class StoredTensor:
-    """One constant of the network: format (FLOAT, S8, S32, LUT4_FLOAT, LUT8_FLOAT ...), where its bytes begin, its items.
-
-    `shape` as the C declares it, (inputs, outputs, 1, 1) for a dense kernel: a row of 4-bit indices is one of its inputs.
+    """One constant of the network: format (FLOAT, S8, S32, LUT4_FLOAT, LUT8_FLOAT ...), where its bytes begin, its number of
+    items. `shape`: as declared in the C, (inputs, outputs, 1, 1) for a dense kernel; a row of 4-bit indices belongs to one input.
     """
 
     name: str
@@ -86,12 +84,12 @@ class StoredTensor:
 
     @property
     def row(self):
-        """Weights of one output, or 0 where the code does not say."""
+        """Number of weights of one output, or 0 if the code does not say it."""
         return self.shape[0] if self.shape and math.prod(self.shape) == self.items else 0
 
     @property
     def size_bytes(self):
-        """Bytes in the weights, the codebook included."""
+        """Number of bytes in the weights, codebook included."""
         if self.shared:
             return lut_bytes(self.items, BITS[self.format], self.row)
         return (self.items * BITS.get(self.format, 32) + 7) // 8
@@ -100,10 +98,8 @@ class StoredTensor:
 @briefly
 @dataclass
 class Generated:
-    """Generated C, read: the blob of weights, its tensors in the order of their places, and what could not be read.
-
-    Weights that are split over several arrays are one blob here, in the order in which the runtime numbers them. `covered` is
-    how many bytes of it the tensors name.
+    """The contents of generated C: the blob of weights, its tensors by position, and what could not be read. Weights in several
+    arrays are joined to one blob, in the runtime's order. `covered`: how many of its bytes belong to tensors.
     """
 
     folder: str
@@ -120,14 +116,14 @@ class Generated:
     covered: int = 0
 
     def codebook(self, name):
-        """Return the Codebook of a LUT tensor, or None for a tensor stored plainly."""
+        """Return the Codebook of a LUT tensor, or None for a tensor without codebook."""
         tensor = self.tensors[name]
         if not tensor.shared:
             return None
         return decode_lut(self.blob[tensor.start :], tensor.items, BITS[tensor.format], tensor.row)
 
     def values(self, name):
-        """Return a tensor's values (items,) in ST's order: codebooks looked up, integers as they are."""
+        """Return a tensor's values (items,) in ST's order: codebooks looked up, integers unchanged."""
         tensor = self.tensors[name]
         if tensor.shared:
             return self.codebook(name).values
@@ -143,11 +139,10 @@ class Generated:
 
 
 def read_generated(path, name=""):
-    """Read the generated C in a folder (or beside a file of it) -> Generated.
-
-    name: of the network where a folder holds several ("network", "network_1"); without it the first is read, and the others
-    are named in the notes. Raises FormatError where no weights are found; a missing network.c only loses the places of the
-    tensors, and is noted, as is every byte of the weights that no tensor names.
+    """Read the generated C in a folder (or in the folder of a file); return Generated. name: the network, if a folder has several
+    ("network", "network_1"); by default the first, and the notes name the others. Raises FormatError if no weights are found.
+    Without network.c the places of the tensors are unknown; the notes say so, and also how many bytes of weights belong to no
+    tensor.
     """
     path = Path(path)
     folder = path if path.is_dir() else path.parent

@@ -1,4 +1,4 @@
-"""The totals of a report beside ours: what each rests on, and which of them decide."""
+"""A report's totals compared with tinyvgg's: where each comes from, and which of them decide."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ PLACEMENT = "how ST places its buffers is not public"
 
 @dataclass
 class Total:
-    """A figure of the whole network, theirs beside ours. An estimate does not decide the verdict, nor does one that is `unknown`:
-    a figure that the rules known here do not give, with the reason."""
+    """A figure of the whole network, from the report and from tinyvgg. Estimates do not decide the verdict, nor do `unknown`
+    figures, which the known rules do not give (with the reason)."""
 
     name: str
     theirs: int
@@ -42,11 +42,9 @@ class Total:
 
 
 def totals(report, operations, costs, rows, layers, *, model):
-    """Set the totals of a report beside ours -> list of Total.
-
-    costs: by ST's rules. rows, layers: Pairs of the table and of the C layers (those of the report alone), either may be empty.
-    model: whether the operations are of a network that was given; then a total that the rules do not give differs, else it is
-    unknown.
+    """Compare a report's totals with tinyvgg's; return a list of Total. costs: by ST's rules. rows, layers: Pairs of the table
+    and of the C layers (those of the report only); either may be empty. model: whether a network was given. If so, a total that
+    the rules do not give counts as different, else as unknown.
     """
     found = []
     if costs or rows:

@@ -13,7 +13,7 @@ ROLES = {"inputs": "I", "outputs": "O", "weights": "W", "scratchs": "S"}
 
 
 def parse_json_report(path):
-    """Read one of X-CUBE-AI's JSON files -> Report. Raises FormatError for JSON that is none of them."""
+    """Read one of X-CUBE-AI's JSON files -> Report. Raises FormatError for any other JSON."""
     text, notes = decode(read_bytes(path))
     try:
         data = json.loads(text)

@@ -1,4 +1,4 @@
-"""Why X-CUBE-AI stopped, in its own words, and which files of Keras each of its versions opens."""
+"""Why X-CUBE-AI stopped, in its own words, and which Keras files each of its versions opens."""
 
 import re
 
@@ -24,13 +24,13 @@ CAUSES = (
 
 
 def opens(release):
-    """What a release of X-CUBE-AI opens of Keras' files, in words."""
+    """Return which Keras files a release of X-CUBE-AI opens, as text."""
     fitting = [text for first, text in OPENS if first <= release]
     return fitting[-1] if fitting else OPENS[0][1]
 
 
 def explain_stop(report):
-    """ST's own error with what it means, or an empty string where the tool did not stop."""
+    """Return ST's error message with its meaning, or an empty string if the tool did not stop."""
     stated = report.header.get("error", "")
     if not stated:
         stated = next(

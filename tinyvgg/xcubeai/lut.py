@@ -1,8 +1,8 @@
-"""The reader of ST's float codebooks (`AI_ARRAY_FORMAT_LUT4_FLOAT`, `LUT8_FLOAT`), written from its output alone.
+"""The reader of ST's float codebooks (`AI_ARRAY_FORMAT_LUT4_FLOAT`, `LUT8_FLOAT`), written only from its output.
 
 Layout, proven on a network whose float weights are public: the codebook comes first (2^bits float32, little-endian, sorted
-ascending, 64 or 1,024 bytes), then the indices row by row, [out][in], one byte each or two to a byte with the first weight in
-the high nibble; a row of an odd number of inputs ends with half a byte of padding.
+ascending, 64 or 1,024 bytes), then the indices row by row, [out][in], one byte each, or two in a byte with the first weight in
+the high half; a row with an odd number of inputs ends with half a byte of padding.
 """
 
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ class Codebook:
 
     @property
     def values(self):
-        """The weights (items,) float32 that the runtime multiplies with."""
+        """The weights (items,) float32 that the runtime uses."""
         return self.codebook[self.indices]
 
 
 def decode_lut(data, items, bits, row=0):
     """Read a shared tensor of `items` weights from bytes that begin with the codebook -> Codebook.
 
-    row: weights of one output, whose indices begin at a byte; 0 where all rows follow each other without padding.
-    Raises FormatError where bytes are missing, the codebook is not sorted or not finite.
+    row: number of weights of one output, whose indices begin at a new byte; 0 if rows follow each other without padding. Raises
+    FormatError if bytes are missing, or the codebook is not sorted or not finite.
     """
     if bits not in (4, 8):
         raise FormatError(f"codebooks have 4 or 8 bits, not {bits}")

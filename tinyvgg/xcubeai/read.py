@@ -1,4 +1,4 @@
-"""One entry for whatever X-CUBE-AI left behind: a report, a JSON file, or a folder of them."""
+"""One function for all of X-CUBE-AI's output: a report, a JSON file, or a folder of them."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from tinyvgg.xcubeai.textreport import parse_text_report
 def read_report(path):
     """Read a text report, a console log or one of the JSON files -> Report.
 
-    Raises DataError where there is no such file and FormatError where nothing in it is a report's; damage short of that is
-    told in `Report.notes` and `Report.unread`.
+    Raises DataError if there is no such file, FormatError if nothing in it belongs to a report. Smaller damage is listed in
+    `Report.notes` and `Report.unread`.
     """
     if not str(path).strip():
         raise DataError("the name of the report is empty", "the path of a *_report.txt, or of the folder that holds it")

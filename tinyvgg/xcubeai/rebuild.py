@@ -1,4 +1,4 @@
-"""A report's table as operations: rows gathered into layers, and the network rebuilt from them where no model is at hand."""
+"""A report's table as operations: rows are gathered into layers; without a model the network is rebuilt from them."""
 
 import math
 from collections import defaultdict
@@ -47,11 +47,9 @@ FUNCTIONS = {
 
 @dataclass(eq=False)
 class Theirs:
-    """What a report says of one operation: the figures of its rows, constants of their own rows included.
-
-    `sources` are the operations that its input can be, more than one where a report cuts names and several begin alike;
-    `partners` the shapes of further inputs, `constants` the elements of each constant that has a row of its own, `unclear` why
-    the figures cannot be told apart.
+    """What a report says of one operation: the figures of its rows, including separate rows of its constants. `sources`: the
+    operations that may be its input (several if the report cuts names that begin alike); `partners`: shapes of further inputs;
+    `constants`: number of elements of each constant with a separate row; `unclear`: why the figures are ambiguous.
     """
 
     name: str
@@ -74,15 +72,14 @@ class Theirs:
 
     @property
     def elements(self):
-        """Elements of the output; 0 where the report gives no shape."""
+        """Number of elements of the output; 0 if the report gives no shape."""
         return math.prod(self.shape) if self.shape else 0
 
 
 def gather(report):
-    """Gather a report's rows -> list of Theirs, inputs and constants put where they are used.
-
-    ONNX and TFLite models list weights as rows of their own (Placeholder); an integer batch-norm is two elementwise rows with
-    a constant each. A name that is cut can stand for several rows: a constant then belongs to the operation of its m_id.
+    """Gather a report's rows into a list of Theirs; inputs and constants are added to the operations that use them. ONNX and
+    TFLite models list weights in separate rows (Placeholder); an integer batch-norm is two elementwise rows with a constant each.
+    A shortened name can match several rows: a constant then belongs to the operation with its m_id.
     """
     constants = defaultdict(list)
     for row in report.rows:
@@ -207,7 +204,7 @@ def _kind(row):
 
 
 def constant_problem(row):
-    """Why the row of a constant does not hold together: its shape, its elements, its bytes; an empty string where it does."""
+    """Return why the row of a constant contradicts itself (shape, elements, bytes), or an empty string."""
     sizes = {row.parameters * n for n in (1, 2, 4, 8)} | {(row.parameters + 7) // 8}
     if row.shape and math.prod(row.shape) != row.parameters:
         return f"its shape {'x'.join(map(str, row.shape))} has not its {row.parameters:,} elements"
@@ -237,7 +234,7 @@ def _merge_integer_batch_norms(theirs):
 def rebuild(report):
     """Rebuild a network from a report's table -> (list of Operation, notes on what the table does not say).
 
-    The operations stand in the order of `gather`; where the table names two alike, the later one gets its line's number.
+    The operations are in the order of `gather`; if two have the same name in the table, the later one gets its line's number.
     """
     theirs, notes, built, names = gather(report), [], {}, {}
     for op in theirs:

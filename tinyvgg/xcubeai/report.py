@@ -1,4 +1,4 @@
-"""What a report of X-CUBE-AI says, as plain data, whatever the version and the file it came from."""
+"""The content of an X-CUBE-AI report as plain data, the same for all versions and kinds of files."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -9,7 +9,7 @@ from tinyvgg.xcubeai.totals import checks
 
 @dataclass
 class Row:
-    """One row of the model table. Bytes and MACC are of the model as read; the deltas lead to the generated C.
+    """One row of the model table. Bytes and MACC are of the model as read; adding the deltas gives those of the generated C.
 
     `shape` is without the batch, channels last; `compressed` is the mark (c) of versions 4 and 5.
     """
@@ -33,7 +33,7 @@ class Row:
 @briefly
 @dataclass
 class Array:
-    """One row of C-Arrays: `items` elements in `size_bytes`, in the pool named."""
+    """One row of C-Arrays: `items` elements in `size_bytes`, in the named pool."""
 
     id: int
     name: str
@@ -58,7 +58,7 @@ class Tensor:
 
 @dataclass
 class CLayer:
-    """One C layer: what the runtime executes. `forward` is the C function, `attributes` what a JSON file says of its settings."""
+    """One C layer, as executed by the runtime. `forward`: the C function; `attributes`: its settings, from a JSON file."""
 
     id: int
     name: str
@@ -112,10 +112,10 @@ class Section:
 @briefly
 @dataclass
 class Report:
-    """A report, read. `totals` holds the figures that it prints (parameters, macc, weights, activations, ram, model_macc,
-    model_weights, flash_total, ram_total, runtime_flash, runtime_ram: whole numbers, bytes where they are sizes); a figure
-    that the report does not print is not there. `unread` lists (line, text) that no reader understood, `notes` what was
-    repaired or looks wrong."""
+    """The content of a report. `totals`: the figures that it prints (parameters, macc, weights, activations, ram, model_macc,
+    model_weights, flash_total, ram_total, runtime_flash, runtime_ram: whole numbers; sizes in bytes); figures that the report
+    does not print are missing. `unread`: list of (line, text) that were not understood. `notes`: what was repaired or looks
+    wrong."""
 
     path: str
     source: str = "text"
@@ -139,7 +139,7 @@ class Report:
 
     @property
     def release(self):
-        """(major, minor) of X-CUBE-AI, or (0, 0) where it is not known."""
+        """(major, minor) of X-CUBE-AI, or (0, 0) if unknown."""
         try:
             major, minor = self.version.split(".")[:2]
             return int(major), int(minor)
@@ -148,7 +148,7 @@ class Report:
 
     @property
     def compression(self):
-        """none, lossless, low, medium or high, whatever the version calls it."""
+        """none, lossless, low, medium or high, the same for all versions."""
         stated = (self.header.get("compression", "").lower().split() or ["none"])[0]
         return {"1": "none", "4": "low", "8": "medium"}.get(stated, stated)
 
@@ -158,7 +158,7 @@ class Report:
         return self.header.get("model_hash", "").lower().removeprefix("0x")
 
     def checks(self):
-        """Compare every sum over rows with the total that the report prints: -> list of Check."""
+        """Compare all sums over rows with the totals that the report prints; return a list of Check."""
         return checks(self)
 
     def as_dict(self):

@@ -1,7 +1,6 @@
-"""What a row of a report's table can cost by its own shape, parameters and the shape before it: the check without a model.
-
-Each rule gives every MACC that such an operation can have in some version; a row that has none of them is not rebuilt, with the
-reason. Kernel sizes that shapes leave open are thereby chosen by MACC and bytes.
+"""What a row of a report's table can cost, computed from its shape, its parameters and the previous shape: a check without a
+model. Each rule gives all MACC values that such an operation can have in some version; a row with another value counts as not
+rebuilt, with the reason. If shapes allow several kernel sizes, MACC and bytes decide.
 """
 
 import math
@@ -71,7 +70,7 @@ FREE = (
 
 
 def row_problem(op, readers, release):
-    """Return why a row's figures are not rebuilt, or an empty string where a rule gives them.
+    """Return why a row's figures are not rebuilt, or an empty string if a rule gives them.
 
     op: Theirs. readers: {id of an operation: the operations that read it}, for what versions 4 and 5 fuse.
     """

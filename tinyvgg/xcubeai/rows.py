@@ -1,4 +1,4 @@
-"""A report's rows beside ours: align, subtract, and say why where it is known."""
+"""Compare a report's rows with tinyvgg's: align them, subtract, and give the reason if it is known."""
 
 import difflib
 import re
@@ -16,9 +16,8 @@ SILENT = ("input", "reshape", "conversion", "transpose", "pad", "other")
 
 @dataclass
 class Pair:
-    """One operation, theirs beside ours; a side that has no such operation is None. `wrong` names the figures that differ.
-
-    `unknown` says why a row was not rebuilt: nothing is known to differ then, and nothing to agree.
+    """One operation, from the report and from tinyvgg; None if one side lacks it. `wrong`: the figures that differ. `unknown`:
+    why a row was not rebuilt; then neither agreement nor difference is known.
     """
 
     name: str
@@ -40,7 +39,7 @@ class Pair:
 
 
 def number_format(report):
-    """Return "float" or "int8": in what the C code computes."""
+    """Return "float" or "int8", the numbers that the C code computes with."""
     stated = report.header.get("model_fmt", "")
     if stated:
         return "float" if stated.startswith("float") else "int8"
@@ -53,12 +52,12 @@ def number_format(report):
 
 
 def level(report):
-    """The report's level of compression, or "none" for a word that is none."""
+    """The report's level of compression, or "none" for an unknown word."""
     return report.compression if report.compression in st.LEVELS else "none"
 
 
 def compare_rows(report, operations):
-    """Set every operation of a report beside ours -> (list of Pair, list of Cost by ST's rules)."""
+    """Compare every operation of a report with tinyvgg's -> (list of Pair, list of Cost by ST's rules)."""
     costs = costs_of(report, operations)
     theirs = [
         op for op in gather(report) if op.kind not in SILENT and (op.macc or op.parameters or op.kind in ("activation", "pool"))
@@ -72,16 +71,16 @@ def compare_rows(report, operations):
 
 
 def costs_of(report, operations):
-    """Cost a network as the report's version, format and level of compression would."""
+    """Compute a network's costs for the report's version, format and level of compression."""
     if report.header.get("type", "").startswith("onnx"):
         operations = [replace(op, class_name="Gemm") if op.kind == "dense" else op for op in operations]
     return st.costs(operations, compression=level(report), release=release_of(report), number_format=number_format(report))
 
 
 def check_rows(report, operations):
-    """Check every row of a report by its own figures -> (list of Pair, list of Cost). operations: `rebuild` of the report.
+    """Check every row of a report by its figures -> (list of Pair, list of Cost). operations: `rebuild` of the report.
 
-    There is no other network here: a row that no rule explains is not rebuilt, and not called different.
+    There is no network to compare with: a row that no rule explains counts as not rebuilt, not as different.
     """
     costs, theirs = costs_of(report, operations), gather(report)
     by_name, readers = {c.name: c for c in costs}, {}
@@ -119,10 +118,9 @@ def _inputs(report, operations):
 
 
 def compare_c_layers(report, operations):
-    """Set the C layers of a report without a table beside ours -> (list of Pair, list of Cost).
-
-    A C layer holds the operations that were fused into it: those of ours that have no C layer of their name count for the
-    nearest one before them that has. Where few names agree, nothing is paired.
+    """Compare the C layers of a report without a table with tinyvgg's -> (list of Pair, list of Cost). A C layer includes the
+    operations that were fused into it: an operation without a C layer of its name counts for the nearest earlier one that has a C
+    layer. If few names match, nothing is paired.
     """
     costs = costs_of(report, operations)
     layers = {layer.name: layer for layer in report.layers}
@@ -149,7 +147,7 @@ def compare_c_layers(report, operations):
 
 
 def check_c_layers(report):
-    """Check the C layers of a report by the tensors that they name -> list of Pair."""
+    """Check the C layers of a report by their tensors -> list of Pair."""
     arrays = {key: array for array in report.arrays for key in (array.id, array.name)}
     pairs = []
     for layer in report.layers:
@@ -160,7 +158,7 @@ def check_c_layers(report):
 
 
 def release_of(report):
-    """The report's release, or the latest that is known where it names none."""
+    """The report's release, or the latest known one if the report gives none."""
     return report.release if report.release != (0, 0) else st.LATEST
 
 

@@ -1,7 +1,6 @@
-"""The text of a report as lines that a parser can trust: decoded, without log prefixes, conflict markers and carriage returns.
-
-Reports reach a reader as they were committed or copied: console logs of STM32CubeMX put ` [AI:name] ` before each line, files
-come in Windows code pages, and some hold the markers of an unresolved git merge. What was repaired is said in `notes`.
+"""The text of a report as clean lines: decoded, without log prefixes, conflict markers and carriage returns. Reports come as they
+were committed or copied: console logs of STM32CubeMX have ` [AI:name] ` before each line, files are in Windows code pages, and
+some contain the markers of an unresolved git merge. `notes` lists what was repaired.
 """
 
 import codecs
@@ -18,14 +17,14 @@ CONFLICT = re.compile(r"^(<{7}|\|{7}|={7}|>{7})( .*)?$")
 
 @dataclass
 class Text:
-    """Lines of a report with the numbers (from 1) that they have in the file, and what was repaired."""
+    """Lines of a report with their line numbers in the file (from 1), and what was repaired."""
 
     lines: list
     notes: list = field(default_factory=list)
 
 
 def read_bytes(path):
-    """Return the bytes of a file of at most 64 MiB, or say why not."""
+    """Return the bytes of a file of at most 64 MiB, or raise an error."""
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST_BYTES:
@@ -44,7 +43,7 @@ def read_text(path):
 
 
 def decode(data):
-    """Decode bytes -> (str, notes): UTF-8, UTF-16 with its mark, else the Windows code pages that can hold every byte."""
+    """Decode bytes -> (str, notes): UTF-8, UTF-16 with a byte order mark, else Windows code pages, which accept every byte."""
     for mark, encoding in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
         if data.startswith(mark):
             return data.decode(encoding, "replace"), [f"the file is in {encoding}"] if encoding == "utf-16" else []
@@ -62,7 +61,7 @@ def decode(data):
 
 
 def clean(text, notes=()):
-    """Cut the text into lines -> Text. Of a git conflict the first side is kept and the second named."""
+    """Cut the text into lines -> Text. Of a git conflict the first side is used; the notes mention the second."""
     lines, notes, state, start = [], list(notes), "", 0
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         marker = CONFLICT.match(line)

@@ -1,6 +1,6 @@
 """The text reports of X-CUBE-AI 4.0 to 12.0 and the console logs of STM32CubeMX, read block by block.
 
-A heading opens a block and the block's reader takes its lines; a line that no reader understands is kept in `Report.unread`.
+A heading begins a block, whose reader takes the following lines; lines that are not understood are kept in `Report.unread`.
 """
 
 import math
@@ -45,7 +45,7 @@ HEADINGS = [
 
 
 def parse_text_report(path):
-    """Read a text report or console log -> Report. Nothing is required: what is missing is simply not in the result."""
+    """Read a text report or console log -> Report. Nothing is required; what is missing in the text is missing in the result."""
     text = read_text(path)
     reader = _Reader(Report(str(path), notes=list(text.notes)))
     for line_number, line in text.lines:
@@ -54,7 +54,7 @@ def parse_text_report(path):
 
 
 def tool_version(line):
-    """Return X-CUBE-AI's version ("10.2") of a tool line, or an empty string."""
+    """Return X-CUBE-AI's version ("10.2") from a tool line, or an empty string."""
     for pattern, names in VERSIONS:
         if found := pattern.search(line):
             return f"{found[1]}.{found[2]}" if names is None else core_version(f"{found[1]}.{found[2]}")
@@ -62,7 +62,8 @@ def tool_version(line):
 
 
 def core_version(stated):
-    """X-CUBE-AI's version of the core's, "10.2" of "2.2.0-20266"; 9.0, the first, bore X-CUBE-AI's own."""
+    """Return X-CUBE-AI's version for the core's version: "10.2" for "2.2.0-20266". (In 9.0, the first with a core, both were the
+    same.)"""
     found = re.match(r"(\d+)\.(\d+)", stated)
     if not found:
         return ""

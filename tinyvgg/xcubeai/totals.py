@@ -1,4 +1,4 @@
-"""The sums over a report's rows against the totals that it prints: no row may be lost."""
+"""Compare the sums over a report's rows with the totals that it prints, so that no row is lost."""
 
 import math
 import re
@@ -12,7 +12,7 @@ CODEBOOKS = {"lut4": 64, "lut8": 1024, "c4": 64, "c8": 1024}
 
 @dataclass
 class Check:
-    """A sum over rows beside the total that the report prints itself; `also` are the totals that alignment and codebooks give."""
+    """A sum over rows and the total that the report prints; `also`: other totals that alignment and codebooks can give."""
 
     what: str
     rows: int
@@ -25,7 +25,7 @@ class Check:
 
 
 def checks(report):
-    """Return a list of Check; only pairs of which the report holds both sides."""
+    """Return a list of Check; only pairs for which the report has both sides."""
     totals, rows, found = report.totals, report.rows, []
 
     def compare(what, values, name, also=()):
@@ -98,9 +98,9 @@ def _row_bytes(report, compare):
 
 
 def aligned(sizes, codebook_bytes=0):
-    """Totals that parts of these sizes can have in memory: each part, or the whole, ends at 4 or 8 bytes; codebooks beside them.
-
-    sizes: bytes; codebook_bytes: of all codebooks, which some versions leave out of a part's size.
+    """Return the totals that parts of these sizes can have in memory: each part, or the whole, is padded to 4 or 8 bytes;
+    codebooks are counted or not. sizes: bytes; codebook_bytes: of all codebooks, which some versions do not count in a part's
+    size.
     """
     found = set()
     for extra in (0, codebook_bytes):
@@ -115,7 +115,7 @@ def _up(size, unit):
 
 
 def codebooks(report):
-    """Bytes of the codebooks of the arrays that are shared."""
+    """Return the number of bytes of all codebooks."""
     formats = [f"{a.format} {a.c_type} {a.comment}".lower() for a in report.arrays if a.pool.startswith("weights")]
     return sum(next((size for word, size in CODEBOOKS.items() if word in text), 0) for text in formats)
 
@@ -130,7 +130,7 @@ def _possible_codebooks(report):
 
 
 def inserted(report):
-    """MACC of the C layers that no row of the table knows (a transposition to channels last, a conversion)."""
+    """Return the MACC of the C layers that have no row in the table (a transposition to channels last, a conversion)."""
     if not report.rows:
         return []
     ids = {row.id for row in report.rows}
@@ -138,7 +138,7 @@ def inserted(report):
 
 
 def lacking(report):
-    """How many C layers ST's list leaves out (those that read constants alone), by the number that it prints."""
+    """Return how many C layers are missing in ST's list (those that read only constants), from the number that it prints."""
     stated = report.graph.get("c-node #", "")
     return max(0, int(stated) - len(report.layers)) if stated.isdigit() else 0
 

@@ -1,4 +1,4 @@
-"""ST's validation: the arrays of `network_val_io.npz` and the metrics that the tool computes from them."""
+"""ST's validation: the arrays of `network_val_io.npz` and the metrics that ST's tool computes from them."""
 
 import zipfile
 from pathlib import Path
@@ -13,9 +13,9 @@ METRICS = ("acc", "rmse", "mae", "l2r", "mean", "std", "nse", "cos")
 
 
 def read_validation(path):
-    """Read `*_val_io.npz` (a file, or the folder that holds it) -> {"m_inputs_1": array, "m_outputs_1": ..., "c_outputs_1": ...}.
+    """Read `*_val_io.npz` (a file, or its folder) -> {"m_inputs_1": array, "m_outputs_1": ..., "c_outputs_1": ...}.
 
-    Arrays are float32 or integers as stored; nothing pickled is loaded, and more than 1 GiB is refused.
+    Arrays are float32 or integers, as stored. Pickled data is never loaded; more than 1 GiB is refused.
     """
     path = Path(path)
     if path.is_dir():
@@ -61,5 +61,5 @@ def validation_metrics(reference, candidate):
 
 
 def standard_inputs(shape, n=10, seed=42, low=0.0, high=1.0):
-    """Return the random inputs (n, *shape) float32 that X-CUBE-AI's validation draws when it is given none."""
+    """Return the random inputs (n, *shape) float32 that X-CUBE-AI's validation uses if it gets no inputs."""
     return np.random.RandomState(seed).uniform(low, high, (n, *shape)).astype(np.float32)

@@ -1,4 +1,5 @@
-"""The weights in the generated C against a model's, tensor by tensor, and codebooks against the best that the bytes allow."""
+"""Compare the weights in the generated C with a model's, tensor by tensor, and codebooks with the best possible ones of the same
+size."""
 
 import copy
 import re
@@ -17,7 +18,7 @@ ROUNDING = 2e-6
 
 @dataclass
 class Expected:
-    """A tensor that the C must hold: values in ST's order, and how an index there reads in Keras' order."""
+    """A tensor that the C must contain: values in ST's order, and the index in Keras' order for each of them."""
 
     name: str
     layer: str
@@ -30,10 +31,9 @@ class Expected:
 
 @dataclass
 class TensorCheck:
-    """One tensor, theirs beside ours. `where` is the first place that differs, in Keras' order, with both values.
-
-    For a shared tensor: the mean squared error of ST's codebook and of the best one of the same bytes, and the share of the
-    squared error that the best one would save.
+    """One tensor, from the C and from the model. `where`: the first index that differs, in Keras' order, with both values. For a
+    shared tensor also the mean squared error of ST's codebook and of the best one of the same size, and the share of the error
+    that the best one would save.
     """
 
     name: str
@@ -62,9 +62,9 @@ class TensorCheck:
 def expected_tensors(model, release=LATEST):
     """List the constants of a float model as X-CUBE-AI stores them -> list of Expected.
 
-    Kernels (KH, KW, C, F) lie as [F][KH][KW][C], dense ones (I, O) as [O][I]; a batch-norm right after a convolution is folded
-    into it, and in 10.2 and later one right before a dense layer or a convolution without padding; any other is a scale and an
-    offset a channel.
+    Kernels (KH, KW, C, F) are stored as [F][KH][KW][C], dense ones (I, O) as [O][I]. A batch-norm right after a convolution is
+    folded into it. From 10.2 on, one right before a dense layer, or before a convolution without padding, is folded too. Any
+    other is stored as a scale and an offset for each channel.
     """
     operations, layers = describe(model), {layer.name: layer for layer in model.layers}
     folded, forward = folded_batch_norms(operations), folded_forward(operations, release)
@@ -149,7 +149,7 @@ def compare_weights(generated, model, release=LATEST):
 
 
 def match(expected, generated):
-    """Pair tensors by name, the rest by role and size in order -> (list of (Expected, name or None), names that are left)."""
+    """Pair tensors by name, the rest by role and size, in order -> (list of (Expected, name or None), unpaired names)."""
     left, pairs = dict(generated.tensors), {}
     for i, want in enumerate(expected):
         stem = re.sub(r"\W", "_", want.layer)
@@ -233,7 +233,7 @@ def _order(want, values):
 
 
 def with_their_weights(model, generated):
-    """Return a copy of a float model that holds the weights of the generated C, codebooks looked up: ST's network, run here."""
+    """Return a copy of a float model with the weights of the generated C, codebooks looked up: ST's network, to run in Python."""
     changed = copy.deepcopy(model)
     layers = {layer.name: layer for layer in changed.layers}
     for want, name in match(expected_tensors(model), generated)[0]:
