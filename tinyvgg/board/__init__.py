@@ -1,4 +1,4 @@
-"""Talking to a board over a pyserial URL, or to a virtual one: both protocols, the link, the board as a classifier."""
+"""Talk to a real board over a pyserial URL, or to a virtual one: protocols, the link, the board as a classifier."""
 from tinyvgg.board.classifier import Answers, Board, quantize
 from tinyvgg.board.link import FaultyLink, open_link
 from tinyvgg.board.protocol import BoardInfo, Usage

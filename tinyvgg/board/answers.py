@@ -1,7 +1,6 @@
-"""A board's answers as they are kept: a head that says of which images and model, then a line for each, with its checksum.
-
-A stop may cut the last line, come between head and first answer, or between any two lines; a disk may harm any. What is not whole
-is asked again, and the file of a resumed evaluation ends as that of an unbroken one.
+"""The file of a board's answers: a head that identifies images and model, then a line with a checksum for each answer. A stop can
+cut the last line, and a disk can damage any. Answers that are not intact are asked for again, and the file of a resumed
+evaluation ends up the same as without a stop.
 """
 import json
 from pathlib import Path
@@ -11,10 +10,9 @@ from tinyvgg.report.record import keep_row, kept_rows, read_lines, write_bytes
 
 
 class Answers:
-    """The answers in `out` (None: kept nowhere). rows: {image: row} of those that are whole.
-
-    head: the first line of a new file; key: what of it must be the same for kept answers to count, else OptionError. Answers to fewer
-    images count where those are the first of these: first(n) is the hash of the first n. A row holds
+    """The answers in the file `out` (None: no file). rows: {image: row} of the intact ones. head: the first line of a new file.
+    key: the part of it that must be equal for the file's answers to count, else OptionError. A file with fewer images counts too
+    if they are the first of these: first(n) is the hash of the first n. A row has
     "i" (below `n`), "raw" (`n_outputs` numbers), "cycles", "seconds", "instructions" and "crc".
     """
 
@@ -38,16 +36,16 @@ class Answers:
         self._tidy = self.path.read_bytes() == self._bytes()
 
     def begin(self):
-        """Make the file ready for further lines: its head, the whole rows, and nothing else."""
+        """Prepare the file for more lines: write its head and the intact rows, nothing else."""
         if self.path is not None and not (self._tidy and self.path.exists() and self.path.stat().st_size):
             write_bytes(self.path, self._bytes())
 
     def add(self, row):
-        """Keep a row, here and on the disk."""
+        """Add a row, in memory and in the file."""
         self.rows[row["i"]] = row if self.path is None else keep_row(self.path, row)
 
     def finish(self):
-        """Put the rows into the order of the images, where a damaged one was asked again."""
+        """If a damaged answer was asked for again, write the rows in the order of the images."""
         if self.path is not None and self.path.exists() and self.path.read_bytes() != self._bytes():
             write_bytes(self.path, self._bytes())
 

@@ -33,8 +33,8 @@ _FIRST_ANSWER = 60.0                     # seconds for the first inference, whos
 @briefly
 @dataclass
 class Answers:
-    """What the board answered: raw (N, classes) in its output type, cycles (N,) of the core (0 where the protocol has none),
-    seconds (N,) from sending an image to having its answer."""
+    """The board's answers: raw (N, classes) in its output type; cycles (N,) of the core (0 if the protocol has none); seconds
+    (N,) from sending an image to receiving its answer."""
     raw: np.ndarray
     cycles: np.ndarray
     seconds: np.ndarray
@@ -45,13 +45,13 @@ class Board:
     """A classifier at the other end of a line.
 
     url: /dev/ttyACM0, COM3, socket://HOST:PORT, virtual:FILE.elf, or any pyserial URL.
-    protocol: "tinyvgg", "student" (0xAB/0xCD), "stm" (ST's, of its validation firmware and ours), or "auto": ours first, then the
-    student's. bounds: (lowest, highest) of real inputs, for protocols that do not tell them.
-    baud: the rate to work at; ours starts at 115200 and changes to it. wire: "auto", "uint8", "int8" or "float32": how images are
-    sent. sha256: the model that the board must hold, else LinkError. attempts: tries for each request. reconnect: seconds to wait
-    for a line that was cut. trace: show every byte on standard error. link: an open link to use instead of `url`.
-    virtual: further options of `Machine` for virtual: URLs (timed=True, ...).
-    Raises LinkError (no port, in use, nobody there, a stranger, another model), LinkTimeout, DeviceError.
+    protocol: "tinyvgg", "student" (0xAB/0xCD), "stm" (ST's, for its validation firmware and tinyvgg's), or "auto": tinyvgg's
+    first, then the student's. bounds: (lowest, highest) of real inputs, for protocols that do not tell them. baud: the rate to
+    use; tinyvgg's protocol starts at 115200 and then changes to it. wire: how images are sent, "auto", "uint8", "int8" or
+    "float32". sha256: the model that the board must have, else LinkError. attempts: tries for each request. reconnect: seconds to
+    wait for an interrupted line. trace: show every byte on standard error. link: an open link to use instead of `url`. virtual:
+    more options of `Machine` for virtual: URLs (timed=True, ...). Raises LinkError (no port, port in use, no answer, unknown
+    answer, another model), LinkTimeout, DeviceError.
     """
 
     made_for = None         # tinyvgg.classifier.MadeFor, where a file beside the image tells
@@ -209,12 +209,12 @@ class Board:
 
     @property
     def n_outputs(self) -> int:
-        """Numbers in an answer: one for each class, or one for two classes."""
+        """How many numbers an answer has: one for each class, or a single one for two classes."""
         return self.info.n_classes if self.info else 10
 
     @property
     def takes_bytes(self) -> bool:
-        """Whether floats are rounded to levels before anything else; False where the board does not say."""
+        """Whether floats are first rounded to levels; False if the board does not say."""
         return self.info is not None and self.info.output_type != "float32"
 
     @property
@@ -229,12 +229,12 @@ class Board:
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the model that the board says it holds; None in the student protocol, and of a firmware of ST's."""
+        """SHA-256 of the board's model, as the board states it; None in the student protocol and for ST's firmware."""
         return self.info.sha256 if self.info else None
 
     @property
     def plain_sha256(self) -> str | None:
-        """SHA-256 of that model without its plan, or None where the firmware does not tell."""
+        """SHA-256 of that model without its plan, or None if the firmware does not tell it."""
         if self.protocol != "tinyvgg":
             return None
         try:
@@ -243,18 +243,19 @@ class Board:
             return None
 
     def labels(self, x: Images) -> Integers:
-        """x (N, H, W, C), uint8 or float -> (N,) int64, the class of each image."""
+        """Return (N,) int64, the class of each image of x (N, H, W, C), uint8 or float."""
         return self.labels_of(self.infer(x).raw)
 
     def labels_of(self, raw: Any) -> Integers:
-        """Answers (N, n_outputs) as the board gives them -> (N,) int64, the class of each; one probability is class 1 above a half."""
+        """Return (N,) int64, the class of each of the board's answers (N, n_outputs); a single probability above 0.5 is class
+        1."""
         if self.protocol == "tinyvgg":
             return labels_of(self.outputs_of(raw))
         half = 127.5 if self.protocol == "student" else 0.5
         return labels_of(raw.astype(np.float32) - np.float32(half))
 
     def outputs_of(self, raw: Any) -> Floats:
-        """Answers (N, n_outputs) as the board gives them in our protocol -> float32 before the network's softmax or sigmoid."""
+        """Return float32 outputs before the softmax or sigmoid, for answers (N, n_outputs) in tinyvgg's protocol."""
         return np.float32(self.info.output_scale) * (raw.astype(np.float32) - np.float32(self.info.output_zero))
 
     def logits(self, x: Images) -> Floats:
@@ -275,7 +276,7 @@ class Board:
     def infer(self, x: Images, *, on_answer: Callable[..., Any] | None = None) -> Answers:
         """Classify x (N, H, W, C) one image after another; return Answers.
 
-        on_answer(i, raw row, cycles, seconds) is called after each image (progress, results that are kept as they come).
+        on_answer(i, raw row, cycles, seconds) is called after each image, for progress or to save results.
         """
         images, kind = self._prepare(x)
         raw, cycles, seconds = [], [], []
@@ -344,18 +345,19 @@ class Board:
         return self._reconnected(lambda: self._session.request(kind, payload, **options))
 
     def echo(self, data: bytes) -> bytes:
-        """Send up to 512 bytes and return what came back: the same, or an exception."""
+        """Send up to 512 bytes and return the same bytes from the board; raise if they differ."""
         _check_small(data)
         return self._request(protocol.ECHO, bytes(data))
 
     def usage(self) -> Any:
-        """Return the memory in use (Usage): constants, variables, watermarks of stack and arena. ST's protocol: a dict of what it tells."""
+        """Return the memory in use (Usage): constants, variables, the most of stack and arena used so far. In ST's protocol: a
+        dict of what it tells."""
         if self.protocol == "stm":
             return self._stm.usage()
         return protocol.decode_usage(self._request(protocol.USAGE))
 
     def profile(self):
-        """Return [(layer name, core cycles)] of the last inference; empty where the firmware keeps no profile.
+        """Return [(layer name, core cycles)] of the last inference; empty if the firmware has no profile.
 
         In ST's protocol the last image is classified once more, layer by layer.
         """
@@ -377,15 +379,15 @@ class Board:
         return [(op.name, op.cycles if op.cycles is not None else round(op.ms * clock / 1000)) for op in self._stm.layers]
 
     def call(self, function: int, data: bytes = b"", *, answer_within: float = 30.0) -> Any:
-        """Call an experiment of the firmware's (tv_app_call); return (bytes, core cycles)."""
+        """Call a test function of the firmware (tv_app_call); return (bytes, core cycles)."""
         _check_small(data, 4)
         answer = self._request(protocol.CALL, struct.pack("<I", function) + bytes(data), answer_within=answer_within)
         return answer[4:], struct.unpack_from("<I", answer)[0]
 
     def check_constants(self, anew: bool = True):
-        """Let the firmware check its constants (built with a defence), or tell of its last check; return plain data.
-
-        {"found": arrays found changed, "repaired": bytes set, "harmed": findings that stay, "array": the first one's number, "cycles"}.
+        """Let a firmware built with a defence check its constants (or report its last check); return plain data. {"found": number
+        of changed arrays, "repaired": bytes repaired, "harmed": changed arrays that remain, "array": number of the first one,
+        "cycles"}.
         """
         words = struct.unpack("<5I", self.call(2, bytes([bool(anew)]))[0])
         return dict(zip(("found", "repaired", "harmed", "array", "cycles"), words, strict=True))
@@ -397,7 +399,7 @@ class Board:
         return b"".join(parts)
 
     def write_memory(self, address: int, data: bytes) -> None:
-        """Write RAM (firmware built with memory_access); the board's CRC of what it then holds is checked."""
+        """Write RAM (firmware built with memory_access); the board's CRC of the new content is checked."""
         import zlib
         for i in range(0, len(data), 256):
             part = bytes(data[i:i + 256])
@@ -420,7 +422,7 @@ class Board:
         self._connect(self.protocol)
 
     def close(self) -> None:
-        """Leave the board at 115200 baud, where the next program looks for it, and close the line."""
+        """Set the board back to 115200 baud, where the next program expects it, and close the line."""
         try:
             if self.protocol == "tinyvgg" and self._session.baud != START_BAUD:
                 self._session.attempts = 2
@@ -438,7 +440,7 @@ class Board:
 
 
 def quantize(x: Images, scale, zero):
-    """Return uint8 inputs for float x whose byte q stands for scale * (q - zero): see tinyvgg.images.to_bytes."""
+    """Return uint8 inputs q for float x = scale * (q - zero): see tinyvgg.images.to_bytes."""
     return to_bytes(x, (-zero * scale, (255 - zero) * scale))
 
 

@@ -1,4 +1,4 @@
-"""What the demonstration firmware (firmware/demonstration/) computes, in NumPy: the answers that the board must give."""
+"""The computation of the demonstration firmware (firmware/demonstration/) in NumPy: the answers that the board must give."""
 import numpy as np
 
 # Ways to misbehave that the firmware offers (function 2): what the virtual board must say of each.

@@ -1,4 +1,5 @@
-"""How well a board does: accuracy, agreement with the simulation, time split in wire and compute; kept as it comes, resumed."""
+"""Evaluate a board: accuracy, agreement with the simulation (the model in Python), time on the wire and in the processor. Answers
+are saved at once; a stopped evaluation can continue."""
 import hashlib
 import struct
 from collections.abc import Sequence
@@ -23,11 +24,12 @@ def evaluate_board(board: Any, x: Images, y: Labels, *, model: Any = None, out: 
                    limit: int | None = None) -> dict[str, Any]:
     """Classify images x (N, H, W, C) with labels y (N,) on a Board, one after another; return plain data.
 
-    model: the QuantizedModel or CompressedModel that the board should hold, for `agreement` (else None): the share of images
-    whose answer is the simulation's: the same bytes; for floats, and in ST's protocol, within 1e-5 of the largest; in the student's
-    scores within 1 of 255. out: a .jsonl file that each answer is appended to; what it holds of the same images and model is not asked
-    again, and answers to the first of more images count. limit: stop after so many new images (the rest can be resumed).
-    Cycles are the board's; instructions are exact, of a virtual board only. Raises LinkError where `model` is not the board's.
+    model: the QuantizedModel or CompressedModel that should be on the board, or None. With it, `agreement` is the share of images
+    with the same answer as the model's in Python: the same bytes; for floats, and in ST's protocol, within 1e-5 of the largest;
+    for the student's scores, within 1 of 255. out: a .jsonl file to which each answer is appended; answers in it for the same
+    model and images (or the first of them) are not asked for again. limit: stop after so many new images; the rest can follow
+    later. Cycles are the board's; only a virtual board counts instructions, exactly. Raises LinkError if the board has another
+    model.
     """
     check_model(board, model)
     x, y = np.asarray(x), np.asarray(y).reshape(-1).astype(np.int64)
@@ -60,9 +62,9 @@ def evaluate_board(board: Any, x: Images, y: Labels, *, model: Any = None, out: 
 
 
 def check_model(board, model):
-    """Raise LinkError unless the board holds `model`, in whatever plan, or does not tell what it holds; None is always right.
-
-    Every plan of a model gives the same bytes. ST's protocol tells the planned model only, so there one without a plan is believed.
+    """Raise LinkError if the board has another model than `model` (None: no check). The plan does not matter: all plans of a
+    model give the same bytes. A board that does not tell its model is accepted. ST's protocol tells only the planned model, so
+    there a model without plan is accepted.
     """
     if model is None or board.sha256 in (None, model.sha256):
         return
@@ -80,7 +82,7 @@ def _key(board, x, y):
 
 
 def image_sha256(board: Any):
-    """The SHA-256 of what lies in the flash of a virtual Board, which its times rest on; None where silicon keeps it."""
+    """The SHA-256 of the flash of a virtual Board, on which its times depend; None for a real board."""
     machine = getattr(board.link, "machine", None)
     if machine is None:
         return None
@@ -91,20 +93,21 @@ def image_sha256(board: Any):
 
 
 def bank(board: Any):
-    """The option byte that the times of a virtual Board rest on, "dual" or "single"; None without a flash model and on silicon."""
+    """The option byte on which the times of a virtual Board depend, "dual" or "single"; None without a flash model and for a real
+    board."""
     machine = getattr(board.link, "machine", None)
     model = machine and machine.flash_model
     return ("dual" if model.two_banks else "single") if model else None
 
 
 def flash_model(board: Any):
-    """What the times of a Board rest on: "calibrated" or "none" for a virtual one, None where silicon measures them."""
+    """The model behind the times of a Board: "calibrated" or "none" for a virtual one, None for a real one, which measures."""
     machine = getattr(board.link, "machine", None)
     return None if machine is None else "calibrated" if machine.flash_model else "none"
 
 
 def ms_error(board: Any):
-    """Error of a Board's times in per cent: 0 where silicon measures them, None where nobody knows it."""
+    """Error of a Board's times in per cent: 0 for a real board, None if unknown."""
     machine = getattr(board.link, "machine", None)
     return 0.0 if machine is None else machine.error_percent
 
@@ -139,7 +142,7 @@ def summarise(x: Images, y: Labels, rows, board: Any, model, classes):
 def times(rows, board: Any):
     """Means for an image: ms of the inference with its error, instructions, cycles, ms of everything else (the wire).
 
-    Cycles are those of silicon, or of a virtual board at zero wait states; its ms are the flash model's, too.
+    Cycles are a real board's, or a virtual board's at zero wait states; a virtual board's ms include the flash model.
     """
     cycles = [r["cycles"] for r in rows if r["cycles"]]
     base = [r["cycles"] - (r.get("stalls") or 0) for r in rows if r["cycles"]]
@@ -153,7 +156,7 @@ def times(rows, board: Any):
 
 
 def agreement_with(model, x: Images, raw, board: Any):
-    """Return (share of images whose answer is the simulation's, indices of those that differ)."""
+    """Return (share of images with the same answer as the simulation's, indices of the others)."""
     integer = hasattr(model, "integer_logits")
     if board.protocol == "student":
         expected = softmax(model.logits(x).astype(np.float64))[:, -raw.shape[1]:]
@@ -167,7 +170,7 @@ def agreement_with(model, x: Images, raw, board: Any):
 
 
 def model_beside(port, model=None):
-    """Return the model to compare with: `model` (a .tvq), else the .tvq beside the ELF of a virtual: port, else None."""
+    """Return the model to compare with: `model` (a .tvq), else the .tvq next to the ELF of a virtual: port, else None."""
     from tinyvgg.quant.tvq import load_tvq
     if model is not None:
         if Path(model).suffix != ".tvq":
@@ -181,9 +184,8 @@ def model_beside(port, model=None):
 
 
 def profile_board(board: Any, x: Images):
-    """Classify x (N, H, W, C) and return the cycles and ms of each layer (means), and what of stack and arena was in use.
-
-    `cycles` are those of silicon, or of a virtual board at zero wait states; its `ms` are the flash model's.
+    """Classify x (N, H, W, C) and return the cycles and ms of each layer (means), and how much of stack and arena was used.
+    `cycles` are a real board's, or a virtual board's at zero wait states; a virtual board's `ms` include the flash model.
     """
     if board.protocol == "student":
         raise OptionError("the student protocol keeps no profile", "a tinyvgg firmware")
@@ -210,15 +212,14 @@ def profile_board(board: Any, x: Images):
 
 
 def usage_of(board):
-    """What a Board says of the memory in use, as plain data."""
+    """A Board's report of its memory in use, as plain data."""
     usage = board.usage()
     return usage if isinstance(usage, dict) else vars(usage)
 
 
 def profile_model(elf, x: Images, sha256):
-    """Return {flash model: the profile of the image `elf` on the virtual board with it}, to hold beside a real one's.
-
-    Raises LinkError unless the image holds the model `sha256`.
+    """Return {flash model: profile of the firmware `elf` on the virtual board}, to compare with a real board's. Raises LinkError
+    unless the firmware has the model `sha256`.
     """
     from tinyvgg.board.classifier import Board
     found = {}

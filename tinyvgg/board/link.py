@@ -1,6 +1,6 @@
 """Bytes to and from a board: any pyserial URL, a TCP socket, or a virtual board in this process; tracing; faults on purpose.
 
-A link has `write(data)`, `read(timeout)` (what is waiting; at least one byte, or b"" after `timeout` seconds), `set_baud(baud)`,
+A link has `write(data)`, `read(timeout)` (all waiting bytes, at least one, or b"" after `timeout` seconds), `set_baud(baud)`,
 `reopen()`, `close()`, `now()` (seconds, of the clock that its timeouts use) and `url`.
 """
 import contextlib
@@ -78,7 +78,7 @@ class SerialLink:
             raise LinkError(f"{self.url} was disconnected ({error})", "check the cable") from error
 
     def write(self, data):
-        """Send `data`; return when the operating system has it."""
+        """Send `data`; return when the operating system has taken it."""
         import serial
         if self._port is None:
             raise LinkError(f"{self.url} is closed")
@@ -88,7 +88,7 @@ class SerialLink:
             raise LinkError(f"{self.url} does not take data ({error})", "check the cable") from error
 
     def set_baud(self, baud):
-        """Change this side's rate, or raise LinkError and leave it as it was."""
+        """Change this side's rate; on an error raise LinkError and keep the old rate."""
         import serial
         if self._port is None:
             raise LinkError(f"{self.url} is closed")
@@ -140,7 +140,7 @@ class SocketLink:
         self.reopen()
 
     def reopen(self):
-        """Close the connection and make it again."""
+        """Close the connection and open it again."""
         self.close()
         try:
             self._socket = socket.create_connection(self._address, timeout=5)
@@ -186,7 +186,8 @@ class SocketLink:
 
 
 class VirtualLink:
-    """A virtual board in this process: it runs while somebody reads, and time is its own, so that a timeout costs no waiting."""
+    """A virtual board in this process. It runs only during a read and has its own simulated time, so a timeout causes no
+    waiting."""
 
     def __init__(self, url, baud=START_BAUD, **options):
         from tinyvgg.board.virtual.machine import Machine
@@ -222,7 +223,7 @@ class VirtualLink:
         self.baud = baud
 
     def close(self):
-        """Give the emulator's memory back."""
+        """Free the emulator's memory."""
         self.machine.close()
 
     def now(self):
@@ -240,12 +241,12 @@ class TraceLink:
         return getattr(self._link, name)
 
     def write(self, data):
-        """Send `data`, shown."""
+        """Send `data` and show it."""
         self._show(">", data)
         self._link.write(data)
 
     def read(self, timeout):
-        """Read, shown."""
+        """Read and show it."""
         data = self._link.read(timeout)
         self._show("<", data)
         return data
@@ -258,8 +259,8 @@ class TraceLink:
 class FaultyLink:
     """A bad line, for tests: each byte, in both directions, is dropped, flipped (one bit), doubled or delayed with a probability.
 
-    A delayed byte comes `seconds` late, and those after it behind it, as on a wire. `counts` says what was done; `on` switches
-    the faults off and on.
+    A delayed byte comes `seconds` late, and later bytes wait behind it, as on a wire. `counts`: how many of each fault; `on`
+    switches the faults off and on.
     """
 
     def __init__(self, link, seed=0, *, drop=0.01, flip=0.01, double=0.01, delay=0.01, seconds=0.02):
@@ -272,7 +273,7 @@ class FaultyLink:
         return getattr(self._link, name)
 
     def write(self, data):
-        """Send `data`, spoilt. A delayed byte holds back the rest; here the wait is skipped: the line only pauses."""
+        """Send `data` with faults. A delayed byte would hold back the rest; here that wait is skipped."""
         for part, late in self._spoil(data):
             if late:
                 early = self._link.read(self._seconds)
@@ -281,7 +282,7 @@ class FaultyLink:
             self._link.write(part)
 
     def read(self, timeout):
-        """Return what is waiting, spoilt."""
+        """Return the waiting bytes, with faults."""
         end = self._link.now() + timeout
         while not self._late:
             data = self._link.read(max(end - self._link.now(), 0))

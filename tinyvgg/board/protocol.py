@@ -55,7 +55,7 @@ def cobs_encode(data):
 
 
 def cobs_decode(data):
-    """Return the bytes that cobs_encode was given, or None where `data` is no such encoding."""
+    """Return the bytes that cobs_encode got, or None if `data` is not such an encoding."""
     out, i = bytearray(), 0
     while i < len(data):
         code = data[i]
@@ -76,7 +76,7 @@ def encode(frame):
 
 
 def decode(data):
-    """Return the Frame whose COBS bytes (without delimiters) are `data`, or None where anything about it is wrong."""
+    """Return the Frame whose COBS bytes (without delimiters) are `data`, or None if anything in it is wrong."""
     body = cobs_decode(data)
     if body is None or len(body) < _HEADER.size + 4 or zlib.crc32(body[:-4]) != int.from_bytes(body[-4:], "little"):
         return None
@@ -86,13 +86,13 @@ def decode(data):
 
 
 class Decoder:
-    """Frames from bytes as they come."""
+    """Collects frames from a stream of bytes."""
 
     def __init__(self):
         self._partial = bytearray()
 
     def push(self, data):
-        """Take bytes; return (the Frames that they complete, how many others were damaged)."""
+        """Add bytes; return (the Frames that are now complete, the number of damaged ones)."""
         *ended, rest = bytes(data).split(b"\0")
         found, damaged = [], 0
         for part in ended:
@@ -112,7 +112,7 @@ class Decoder:
 @briefly
 @dataclass(frozen=True)
 class BoardInfo:
-    """The answer to HELLO: what the board is and which network it holds. Bytes, Hz; shapes without the batch."""
+    """The answer to HELLO: the board and its network. Sizes in bytes, rates in Hz, shapes without the batch."""
     protocol_version: int
     memory_access: bool
     input_types: tuple
@@ -148,7 +148,7 @@ _INFO = struct.Struct("<4B12I4HfifffiHH32s")
 
 
 def decode_info(payload):
-    """Return the BoardInfo of a HELLO answer; raise LinkError where it cannot be one."""
+    """Return the BoardInfo of a HELLO answer; raise LinkError if it is not one."""
     if len(payload) < _INFO.size:
         raise LinkError(f"the board's HELLO has {len(payload)} bytes; expected {_INFO.size} and a name",
                         "firmware of this version")
@@ -163,7 +163,7 @@ def decode_info(payload):
 
 @dataclass(frozen=True)
 class Usage:
-    """Memory in use, in bytes (high-water marks of stack and arena since the start), and what the line lost."""
+    """Memory in use, in bytes (for stack and arena the most since the start), and how much the line lost."""
     flash_used: int
     ram_static: int
     stack_bytes: int
@@ -202,7 +202,7 @@ def describe_error(payload):
 
 
 def describe_fault(payload, function_at=None):
-    """Return the sentence of a FAULT report; `function_at` (Elf.function_at) names the function where the ELF is known."""
+    """Return the sentence of a FAULT report; `function_at` (Elf.function_at) names the function if the ELF is known."""
     if len(payload) != 56:
         return "a fault, whose report is damaged"
     number, pc, lr, _, cfsr, hfsr, mmfar, bfar = struct.unpack_from("<8I", payload)
@@ -220,7 +220,7 @@ def describe_fault(payload, function_at=None):
 
 
 def overflowed(payload):
-    """Whether a FAULT report is of a stack that left the memory: the core could not push its frame (STKERR, MSTKERR)."""
+    """Return whether a FAULT report means that the stack left the memory: the core could not push its frame (STKERR, MSTKERR)."""
     return len(payload) == 56 and bool(struct.unpack_from("<I", payload, 16)[0] & (1 << 4 | 1 << 12))
 
 

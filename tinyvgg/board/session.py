@@ -1,4 +1,4 @@
-"""Requests and answers of the tinyvgg protocol over a link: repeated within a limit; nothing stale is believed."""
+"""Requests and answers of the tinyvgg protocol over a link. Requests are repeated up to a limit; outdated answers are ignored."""
 import os
 import struct
 
@@ -11,7 +11,8 @@ _HELLO_PATIENCE = 0.3
 
 
 class Session:
-    """One conversation. Sequence numbers start at random, so that no answer of an earlier conversation is taken for ours.
+    """One conversation. Sequence numbers start at random, so that answers of an earlier conversation are not mistaken for its
+    own.
 
     attempts: how often a request is sent before LinkTimeout. elf: an Elf, to name the function of a fault (optional).
     """
@@ -25,9 +26,8 @@ class Session:
         self._waiting = []
 
     def hello(self, attempts=3, persist=0.0):
-        """Return the BoardInfo, or None where nothing spoke this protocol; raise LinkError for another version of it.
-
-        persist: seconds to go on for, after `attempts`, where frames of this protocol came, but not the answer: a bad line.
+        """Return the BoardInfo, or None if nothing spoke this protocol; raise LinkError for another version of it. persist: how
+        many seconds to continue after `attempts` if frames of this protocol came but not the answer (a bad line).
         """
         end, tried = self.link.now() + persist, 0
         while tried < attempts or self.frames and self.link.now() < end:
@@ -42,8 +42,8 @@ class Session:
     def request(self, kind, payload=b"", *, answer_within=5.0):
         """Send a request and return the payload of its answer.
 
-        answer_within: seconds that the work itself may take, once the board has accepted it. Raises DeviceError where the board
-        refuses or faults, LinkTimeout when no answer came in `attempts` tries, LinkError when the line broke.
+        answer_within: seconds that the work may take after the board has accepted it. Raises DeviceError if the board refuses or
+        faults, LinkTimeout when no answer came in `attempts` tries, LinkError when the line broke.
         """
         frame = self._frame(kind, payload)
         data = protocol.encode(frame)
@@ -116,9 +116,8 @@ class Session:
 
     # --- what more than one caller needs --------------------------------------------------------------------------
     def set_baud(self, baud):
-        """Change both sides to `baud` and prove it; return the rate that the board really has.
-
-        Where the proof fails, both return to the old rate (the board by itself, after a second of silence); LinkError is raised.
+        """Change both sides to `baud` and test it; return the board's exact rate. If the test fails, both return to the old rate
+        (the board by itself, after a second of silence) and LinkError is raised.
         """
         old = self.baud
         actual = struct.unpack("<I", self.request(protocol.SET_BAUD, struct.pack("<I", baud)))[0]

@@ -1,6 +1,5 @@
-"""ST's protocol over a link, host side: what ST's validation firmware, and ours, is asked. docs/protocol-stm.md.
-
-It has no checksum: what the line does to bytes is seen only where a message makes no sense any more.
+"""ST's protocol over a link, host side, for the validation firmware of ST and of tinyvgg: docs/protocol-stm.md. It has no
+checksum: changed bytes are noticed only if a message makes no sense any more.
 """
 from dataclasses import replace
 
@@ -24,7 +23,8 @@ class StmSession:
         self._number, self._first, self._longest, self._buffer = 0, True, 0.0, bytearray()
 
     def synchronise(self, attempts=ATTEMPTS):
-        """Ask for SYNC and read what the board and its network are; return the StmInfo, or None where nobody speaks this protocol."""
+        """Send SYNC and read the facts of the board and its network; return the StmInfo, or None if the board does not speak this
+        protocol."""
         for attempt in range(attempts):
             try:
                 self._forget(0.05 if attempt == 0 else QUIET)
@@ -167,12 +167,12 @@ class StmSession:
                 return
 
     def usage(self):
-        """Return what the last run said of memory: {"stack_used", "arena_bytes", "constants_bytes"}."""
+        """Return the last run's memory report: {"stack_used", "arena_bytes", "constants_bytes"}."""
         return {"stack_used": self.whole.stack_used if self.whole else None, "arena_bytes": self.info.arena_bytes,
                 "constants_bytes": self.info.constants_bytes}
 
     def with_bounds(self, bounds):
-        """Take the bounds of the real inputs from somebody who knows them; return the StmInfo."""
+        """Set the bounds of the real inputs, which the protocol does not tell; return the StmInfo."""
         if bounds is not None:
             self.info = replace(self.info, input_bounds=tuple(map(float, bounds)))
         return self.info

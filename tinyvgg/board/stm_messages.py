@@ -1,7 +1,7 @@
-"""The messages of ST's protocol (stm32msg 3.1), host side: protocol buffers by the few rules that these need. docs/protocol-stm.md.
+"""The messages of ST's protocol (stm32msg 3.1), host side: the part of protocol buffers that they need. docs/protocol-stm.md.
 
-A message to the board begins with its length; it goes in packets of 33 bytes, one that says how many of the 32 after it count. One
-from the board does not, and bit 7 of a packet's first byte says that it is the last.
+A message to the board begins with its length and is sent in packets of 33 bytes: the first byte says how many of the other 32 are
+used. A message from the board has no length; bit 7 of the first byte marks its last packet.
 """
 import struct
 from dataclasses import dataclass, fields
@@ -49,7 +49,7 @@ def message(values):
 
 
 def parse(data):
-    """Return {field: [values]} of a message: ints, floats, bytes; LinkError where it is none."""
+    """Return {field: [values]} of a message: ints, floats, bytes; LinkError if it is not a message."""
     found, at = {}, 0
     while at < len(data):
         key, at = _take_varint(data, at)
@@ -121,7 +121,7 @@ class Response:
 
 
 def response(body):
-    """Return the Response whose bytes are `body`; LinkError where it is none."""
+    """Return the Response whose bytes are `body`; LinkError if it is not one."""
     found = parse(body)
     kind = next((k for k in KINDS if k in found), None)
     if kind is None or not isinstance(found[kind][-1], bytes):
@@ -156,7 +156,7 @@ class Tensor:
     count: int
 
     def numbers(self, x):
-        """Floats (...) -> what goes over the wire for them: as they are, or rounded to levels."""
+        """Return what is sent over the wire for floats (...): unchanged, or rounded to levels."""
         if self.dtype == "float32":
             return np.ascontiguousarray(x, "<f4")
         low, high = np.iinfo(self.dtype).min, np.iinfo(self.dtype).max
@@ -170,7 +170,7 @@ class Tensor:
 
 
 def tensor(found):
-    """Return the Tensor of a description's fields; LinkError for element types that no network of images has."""
+    """Return the Tensor of a description's fields; LinkError for element types that networks of images do not have."""
     word, scale = number(found, 2), number(found, 6, 0.0)
     dtype = next((name for w, name in _TYPES.items() if w & _TYPE_BITS == word & _TYPE_BITS), None)
     if dtype is None:
@@ -195,7 +195,7 @@ def inner(found, field):
 
 @dataclass(frozen=True)
 class Operator:
-    """Times of a layer, or of the whole network: name, ms, core cycles (None where the board counts others)."""
+    """Times of a layer, or of the whole network: name, ms, core cycles (None if the board counts something else)."""
     name: str
     is_layer: bool
     has_tensors: bool
@@ -218,9 +218,8 @@ def operator(found):
 
 @dataclass(frozen=True)
 class StmInfo:
-    """What a board says of itself and its network in ST's protocol. Bytes, Hz; shapes without the batch.
-
-    sha256: the signature where it can be one of ours, else None. input_bounds: not told by this protocol.
+    """A board's facts about itself and its network in ST's protocol. Sizes in bytes, rates in Hz, shapes without the batch.
+    sha256: the signature, if it can be one of tinyvgg's, else None. input_bounds: not in this protocol.
     """
     model: str
     signature: str

@@ -1,7 +1,7 @@
 """The student project's protocol, host side: docs/protocol-student.md.
 
-The host repeats 0xAB until it reads 0xCD (and the 0x00 after it); then each image goes as 12,288 bytes of float32 (little endian,
-rows, columns, RGB) and comes back as ten bytes floor(255 p). There is no checksum: what the line does to bytes is not seen.
+The host repeats 0xAB until it reads 0xCD (and the 0x00 after it); then each image is sent as 12,288 bytes of float32 (little
+endian, rows, columns, RGB), and the answer is ten bytes floor(255 p). There is no checksum: changed bytes are not noticed.
 """
 from tinyvgg.errors import LinkTimeout
 
@@ -12,7 +12,7 @@ MOST_LOST = 8                    # bytes of an image that are made up for one by
 
 
 class StudentSession:
-    """One conversation by the student project's protocol over a link; image_bytes: of one image on the wire."""
+    """One conversation by the student project's protocol over a link; image_bytes: size of one image on the wire."""
 
     def __init__(self, link, *, baud=115200, image_bytes=12288):
         self.link, self.baud, self.image_bytes = link, baud, image_bytes
@@ -20,7 +20,7 @@ class StudentSession:
         self.noise = b""
 
     def synchronise(self, attempts=6, patience=0.25):
-        """Repeat 0xAB until 0xCD 0x00 is read; return whether it was, and nothing more came."""
+        """Repeat 0xAB until 0xCD 0x00 is read; return whether it was read and nothing else came."""
         for _ in range(attempts):
             self.link.write(SYNC)
             answer = self._read(2, patience)

@@ -1,4 +1,4 @@
-"""What `tinyvgg board demo` does: ask the demonstration firmware everything that it can do, and compare with NumPy."""
+"""`tinyvgg board demo`: use every function of the demonstration firmware and compare with NumPy."""
 import struct
 import zlib
 
@@ -11,9 +11,8 @@ from tinyvgg.rng import generator
 
 
 def tour(url, *, n=8, seed=0, baud=115200, trace=None):
-    """Talk to the demonstration firmware at `url` in both protocols; return a dict of what was seen, every answer compared.
-
-    Raises CheckFailed where an answer differs from NumPy's.
+    """Talk to the demonstration firmware at `url` in both protocols; return a dict of the results. Raises CheckFailed if an
+    answer differs from NumPy's.
     """
     random = generator(seed, "board demo")
     images = random.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Is the board right? ST's metrics against the original model, and the first layer that differs from the simulation."""
+"""Validate a board: ST's metrics against the original model, and the first layer that differs from the simulation."""
 import struct
 import zlib
 
@@ -16,8 +16,8 @@ def metrics(reference, board):
     """Return ST's validation metrics of outputs (N, K): the model's `reference` and the board's.
 
     rmse, mae, mean and std (ddof 1) of d = reference - board; l2r = ||d|| / (||board|| + eps);
-    nse = 1 - sum d^2 / sum (m - mean m)^2; cos, the cosine similarity; acc, the share of rows with the
-    same class, which is the largest output ("X-cross"), or of a single one whether it is above a half.
+    nse = 1 - sum d^2 / sum (m - mean m)^2; cos, the cosine similarity; acc, the share of rows with the same class ("X-cross"):
+    the largest output or, for a single output, whether it is above 0.5.
     """
     m, c = np.asarray(reference, np.float64), np.asarray(board, np.float64)
     d, spread = m - c, ((m - m.mean()) ** 2).sum()
@@ -37,9 +37,9 @@ def _class(outputs):
 def validate_board(board, x, *, reference=None, simulation=None):
     """Classify x (N, H, W, C) on the board; return {"metrics", "layers", "first_different", "n", "passed"}.
 
-    reference: the original model (nn.Model), for the metrics of probabilities. simulation: the QuantizedModel that the board
-    should hold: each layer's bytes are compared by their CRC-32, layer by layer in every image; `first_different` is
-    {"image", "layer"} or None. Floats are compared by the logits alone (CRCs of rounded floats say nothing). In ST's protocol the
+    reference: the original model (nn.Model), for the metrics of probabilities. simulation: the QuantizedModel that should be on
+    the board; the bytes of each layer are compared for every image, by CRC-32. `first_different` is {"image", "layer"} or None.
+    For floats only the logits are compared (CRCs of rounded floats say nothing). In ST's protocol the
     outputs are compared, not the layers; "layers" then has their times.
     """
     if board.protocol == "stm":

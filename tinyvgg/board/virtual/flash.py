@@ -1,9 +1,11 @@
-"""The flash behind its accelerator, calibrated on silicon: what an inference takes beyond the manual's cycles at zero wait states.
+"""The flash behind its accelerator, calibrated on real chips: the cycles that an inference takes in addition to the manual's at
+zero wait states.
 
-The accelerator (RM0432) holds 32 lines of 4 words for code and 8 lines for data, least recently used first out; a word is what the
-flash reads at once: 64 bits with two banks, 128 with one. Wait states, caches and prefetch are as the firmware sets FLASH_ACR, banks
-as the option bytes say. The constants come from `firmware/families/NAME/accelerator.toml`, fitted by benchmarks/silicon.py on
-firmware of others whose time silicon measured. They depend on registers and option bytes alone.
+The accelerator (RM0432) holds 32 lines of 4 words for code and 8 lines for data, the least recently used is replaced first; a
+word is what the flash reads in one access: 64 bits with two banks, 128 with one. Wait states, caches and prefetch are as the
+firmware sets FLASH_ACR, banks
+as the option bytes say. The constants come from `firmware/families/NAME/accelerator.toml`, fitted by benchmarks/silicon.py to
+other people's firmware with times measured on real chips. They depend only on registers and option bytes.
 """
 import ctypes
 import tomllib

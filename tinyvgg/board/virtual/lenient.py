@@ -1,8 +1,7 @@
-"""Registers for firmware of others: every address answers, clocks are ready at once, and the interrupts that such firmware needs.
-
-Known are the UARTs (received bytes as fast as they are read, as flags or as interrupts), SysTick, the counters of the timers, the
-ready bits of RCC, PWR and RTC, FLASH_ACR and the option bytes; every other register holds what was written. Interrupts wait while
-another one runs: there is no preemption. Not there: DMA, the timers' own interrupts, pins.
+"""Registers for other people's firmware: every address answers, clocks are ready immediately, and there are the interrupts that
+such firmware needs. Implemented: the UARTs (received bytes as fast as they are read, as flags or as interrupts), SysTick, the
+counters of the timers, the ready bits of RCC, PWR and RTC, FLASH_ACR and the option bytes. Every other register keeps what was
+written. An interrupt waits until another one has ended (no preemption). Not implemented: DMA, the timers' own interrupts, pins.
 """
 import struct
 from collections import deque

@@ -22,7 +22,7 @@ class Line:
         self._unsent.clear()
 
     def send(self, data, baud=None):
-        """Put bytes on the wire to the board. At a `baud` off by more than 3 % from the device's they arrive as other bytes."""
+        """Put bytes on the wire to the board. If `baud` differs by more than 3 % from the device's, other bytes arrive."""
         self._unsent += garbled(data, baud, self.baud_of(int(self._state[hooks.BRR])))
 
     def receive(self, baud=None):

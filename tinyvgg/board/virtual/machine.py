@@ -42,21 +42,20 @@ _SLICE = 60_000_000                              # cycles between looks at the k
 
 @dataclass(frozen=True)
 class FunctionProfile:
-    """Work done inside one function, callees apart: exact instructions and modelled cycles (stalls apart)."""
+    """Work of one function without the functions it calls: exact instructions and modelled cycles (without stalls)."""
     name: str
     instructions: int
     cycles: int
 
 
 class Machine:
-    """Run an image: the path of an ELF, or of a .bin or .hex.
-
-    board: name or folder of the board; None: what the ELF says it was built for. timed: the UART keeps the baud rate's time and
-    loses what nobody reads; else it is as fast as it goes. strict: check the alignment that LDRD, STRD, LDM and STM need, and
-    division by zero, where SCB_CCR asks for it (slower). halt_on_fault: stop with `fault` set; otherwise the firmware's fault
-    handlers run, as on silicon. flash_model: "calibrated" (flash.py), or "none" for zero wait states. two_banks: the option byte
-    DBANK. lenient: registers as in lenient.py, for firmware of others; None: for a .bin or .hex. Raises FormatError and BuildError
-    for files that are not for this board, DeviceError where the emulator is not right, MissingExtra without unicorn and capstone.
+    """Run a firmware: the path of an ELF, .bin or .hex. board: name or folder of the board; None: the board for which the ELF was
+    built. timed: the UART takes as long as the baud rate says and loses bytes that are not read in time; else it is as fast as
+    possible. strict: check the alignment of LDRD, STRD, LDM and STM, and division by zero if SCB_CCR asks for it (slower).
+    halt_on_fault: stop with `fault` set; otherwise the firmware's fault handlers run, as on a real chip. flash_model:
+    "calibrated" (flash.py), or "none" for zero wait states. two_banks: the option byte DBANK. lenient: registers as in
+    lenient.py, for other people's firmware; None: only for a .bin or .hex. Raises FormatError and BuildError for files that are
+    not for this board, DeviceError if the emulator fails its self-test, MissingExtra without unicorn and capstone.
     """
 
     def __init__(self, path, *, board=None, timed=False, strict=False, halt_on_fault=True, flash_model="calibrated", two_banks=True,
@@ -105,7 +104,7 @@ class Machine:
         return self._engine.flash
 
     def close(self):
-        """Give the emulator's memory back; the counters stay."""
+        """Free the emulator's memory; the counters remain."""
         self._engine.close()
         self._callbacks = []
 
@@ -238,7 +237,7 @@ class Machine:
         self.engine.emu_stop()
 
     def wrong(self, text):
-        """Halt with a fault that silicon would not report: an access that it silently ignores."""
+        """Halt with a fault that a real chip would not report: an access that it silently ignores."""
         block = self._blocks.get(int(self.state[hooks.INDEX]), (0, b""))[0]
         if self.fault is None:
             self.fault = Fault("wrong access", text, 0, block, self.elf.function_at(block))
@@ -259,7 +258,7 @@ class Machine:
         self.reset()
 
     def reset(self):
-        """A system reset: registers as after reset, RAM kept, the core at its reset vector. Counters run on."""
+        """A system reset: registers as after a reset, RAM unchanged, the core at its reset vector. Counters continue."""
         state = self.state
         for word in hooks.CLEARED_BY_RESET:
             state[word] = 0
@@ -277,7 +276,8 @@ class Machine:
 
     # --- running -----------------------------------------------------------------------------------------------------
     def run(self, seconds=1.0):
-        """Run for at most `seconds` of simulated time; return "idle" (it polls an empty line), "time", "sent" or "fault"."""
+        """Run for at most `seconds` of simulated time; return "idle" (the firmware polls an empty line), "time", "sent" or
+        "fault"."""
         end = self._now() + int(seconds * self.facts.clock_hz)
         self.state[hooks.POLLS] = 0
         while True:
@@ -307,7 +307,7 @@ class Machine:
         return self.emulate_until(limit)
 
     def emulate_until(self, limit, stop=0xFFFFFFFE):
-        """Run from where it is until core cycle `limit`, the address `stop` or another reason, which is returned."""
+        """Continue until core cycle `limit`, the address `stop` or another reason; return the reason."""
         state = self.state
         state[hooks.LIMIT], state[hooks.REASON] = limit, 0
         self._emulate(self._pc, stop)
@@ -329,17 +329,16 @@ class Machine:
 
     @property
     def pc(self):
-        """Where it goes on when run next."""
+        """The address where the next run continues."""
         return self._pc & ~1
 
     def jump(self, address):
-        """Go on at `address` when run next."""
+        """Let the next run continue at `address`."""
         self._pc = address | 1
 
     def call(self, function, *arguments):
-        """Call a C function of the image with up to four words, apart from what the board is doing; return r0.
-
-        The counters show what it cost. Raises DeviceError where it faults.
+        """Call a C function of the firmware with up to four words, independently of the board's current work; return r0. The
+        counters include it. Raises DeviceError if it faults.
         """
         arm, back = self.unicorn.arm_const, self.memory.flash.base          # no code stands there: the return ends the run
         registers = [arm.UC_ARM_REG_R0 + i for i in range(13)] + [arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR]
@@ -357,12 +356,12 @@ class Machine:
         return result
 
     def advance(self, seconds):
-        """Let simulated time pass without running: the firmware is waiting."""
+        """Let simulated time pass without running, because the firmware waits."""
         self.state[hooks.WARP] += np.uint64(int(seconds * self.facts.clock_hz))
 
     # --- the line ----------------------------------------------------------------------------------------------------
     def send(self, data, baud=None):
-        """Put bytes on the wire to the board's UART. At a `baud` off by more than 3 % from the device's they arrive as others."""
+        """Put bytes on the wire to the board's UART. If `baud` differs by more than 3 % from the device's, other bytes arrive."""
         self.line.send(data, baud)
 
     def receive(self, baud=None):
@@ -372,12 +371,12 @@ class Machine:
     # --- looking inside ------------------------------------------------------------------------------------------------
     @property
     def instructions(self):
-        """Instructions executed since power-on, exactly; those that an IT block skips count."""
+        """Exact number of instructions since power-on; those skipped in an IT block count."""
         return int(self.state[hooks.INSTRUCTIONS])
 
     @property
     def cycles(self):
-        """Modelled core cycles since power-on, with what the flash model adds; waiting for the host not counted."""
+        """Modelled core cycles since power-on, including the flash model's; waiting for the host is not counted."""
         return self.zero_wait_cycles + self.stalls
 
     @property
@@ -392,12 +391,13 @@ class Machine:
 
     @property
     def error_percent(self):
-        """Error in per cent of a modelled time, None where nothing like these settings was measured (or without a flash model)."""
+        """Error in per cent of a modelled time, None if nothing with such settings was measured, or without a flash model."""
         return self.flash_model.error_percent if self.flash_model else None
 
     @property
     def seconds(self):
-        """Simulated time since power-on, waiting included. A cycle counts as one of the board's clock, the few before the PLL runs too."""
+        """Simulated time since power-on, waiting included. All cycles count with the board's clock, also the few before the PLL
+        runs."""
         return self._now() / self.facts.clock_hz
 
     @property
@@ -419,18 +419,18 @@ class Machine:
         return array[at:at + count].tobytes()
 
     def write(self, address, data):
-        """Change bytes of flash or RAM from outside, as a debugger or a laser would; code that has run is forgotten."""
+        """Change bytes of flash or RAM from outside, as a debugger or a laser would; translated code is discarded."""
         self.write_data(address, data)
         self.engine.ctl_flush_tb()
         self.state[int(hooks.COST_AT):int(hooks.VISITS_AT)] &= ~np.uint64(0xFFFF)       # decode again at the next visit
 
     def write_data(self, address, data):
-        """Change bytes that are no code."""
+        """Change bytes that are not code."""
         array, at = self._engine.place(address, len(data))
         array[at:at + len(data)] = np.frombuffer(bytes(data), np.uint8)
 
     def profile(self):
-        """Return [FunctionProfile], most cycles first; their sums are `instructions` and `cycles` (stalls apart)."""
+        """Return [FunctionProfile], most cycles first; their sums are `instructions` and `cycles` (without stalls)."""
         totals = {}
         rows = [(a, i, c) for a, (i, c) in self._retired.items()] + [self._block_totals(slot) for slot in self._blocks]
         for address, instructions, cycles in rows:
@@ -441,7 +441,7 @@ class Machine:
         return sorted(found, key=lambda p: (-p.cycles, p.name))
 
     def reset_profile(self):
-        """Start the profile anew; the counters run on."""
+        """Restart the profile; the counters continue."""
         self._retired.clear()
         self.state[int(hooks.VISITS_AT):int(hooks.FETCH_AT)] = 0
 

@@ -1,4 +1,5 @@
-"""A known program on the emulator, once in a process, before any image: an emulator that miscounts or misexecutes is refused."""
+"""Run a known program on the emulator, once in each process, before any firmware: an emulator with wrong results or counts is
+refused."""
 import struct
 from functools import cache
 
@@ -17,7 +18,7 @@ _INSTRUCTIONS = 8 + 3 + 1 + 20
 
 @cache
 def check_emulator(make):
-    """Raise DeviceError where the emulator gives other registers or counts than the Cortex-M4 does; make(image): a Machine."""
+    """Raise DeviceError if the emulator's registers or counts differ from a Cortex-M4's; make(image): a Machine."""
     image = struct.pack("<II", 0x20001000, 0x08000041).ljust(64, b"\xff") + _CODE
     image = image.ljust(_DATA - 0x08000000, b"\xff") + b"\x55"
     machine = make(Raw("the self-test", [Segment(0x08000000, 0x08000000, image, len(image))]))

@@ -11,10 +11,11 @@ _TICK = 0.01                     # seconds of real time between looks at a quiet
 
 
 def serve(machine, port, *, ready=None, stop=None):
-    """Run `machine` (a Machine) for whoever connects to `port`: "pty" or socket://HOST:PORT (port 0: a free one).
+    """Run `machine` (a Machine) for clients of `port`: "pty" or socket://HOST:PORT (port 0: a free one).
 
-    ready(url) is called once with the URL to connect to; stop() is asked now and then whether to end. Simulated time passes at
-    least as fast as real time while the board waits. Returns the machine's fault where it stopped with one, else None.
+    ready(url) is called once with the URL to connect to; stop() is called now and then; if it returns True, serving ends. While
+    the board waits, simulated time passes at least as fast as real time. Returns the machine's fault if it stopped with one, else
+    None.
     """
     with _open(port) as line:
         if ready:
