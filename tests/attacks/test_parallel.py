@@ -13,6 +13,7 @@ import pytest
 from tinyvgg import attacks, faults
 from tinyvgg.attacks.shards import joined
 from tinyvgg.errors import OptionError
+from tinyvgg.kernels.fast.threads import thread_count
 from tinyvgg.report.parallel import Processes, placed, workers_of
 
 RADII = [0, 0.03, 0.3]
@@ -75,6 +76,21 @@ def test_a_process_that_dies_takes_nothing_with_it(tmp_path):
     assert (tmp_path / "dead").exists()
 
 
+def threads(shared):
+    return os.getpid(), thread_count()
+
+
+@pytest.mark.parametrize(("wish", "expected"), [(None, 1), ("2", 2)])
+def test_a_worker_is_one_thread_unless_told_otherwise(monkeypatch, wish, expected):
+    """So that N of them use N cores, one as well."""
+    monkeypatch.delenv("TINYVGG_NUM_THREADS", raising=False)
+    if wish is not None:
+        monkeypatch.setenv("TINYVGG_NUM_THREADS", wish)
+    with workers_of(1) as place:
+        (_, (process, count)), = place.each(threads, 0, [()])
+    assert process != os.getpid() and count == expected
+
+
 @pytest.mark.parametrize(("given", "words"), [
     ({"workers": 0}, "workers is 0; expected a whole number from 1 to 256"), ({"workers": 2, "dask": "tcp://a:1"}, "expected one of them")])
 def test_mistakes(given, words):
@@ -112,8 +128,9 @@ def test_a_cluster_of_processes_gives_the_same_rows_and_loses_nothing_with_a_wor
     tasks = [(0.01, ""), (0.02, str(tmp_path / "dead")), (0.03, ""), (0.04, "")]
     settings = {"eps": [0, 0.01, 0.02, 0.03, 0.3], "steps": 20, "restarts": 10}
     alone = attacks.eps_curve(model, x, y, **settings)
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster, \
-            workers_of(dask=cluster.scheduler_address) as place:
+    patient = pytest.importorskip("dask").config.set({"distributed.deploy.lost-worker-timeout": "10m"})
+    with patient, distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster, \
+            workers_of(dask=cluster.scheduler_address) as place:    # else a LocalCluster gives up a worker that takes 15 s to start again
         assert dict(place.each(slow, 1, tasks)) == {i: 1 + task[0] for i, task in enumerate(tasks)} and (tmp_path / "dead").exists()
         place.client.wait_for_workers(2, timeout=240)
         victim = next(iter(place.client.run(os.getpid).values()))

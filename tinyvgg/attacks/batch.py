@@ -111,7 +111,7 @@ class Batch:
         fool."""
         fools = self.fools(rows, logits)
         better = (fools & ~self.fooled[rows]) | ((fools == self.fooled[rows]) & (values > self.loss[rows]))
-        chosen = np.ones(len(rows), bool) if keep == "last" else better
+        chosen = slice(None) if keep == "last" else better
         at = rows[chosen]
         self.adv[at], self.loss[at], self.fooled[at] = z[chosen], values[chosen], fools[chosen]
         return fools

@@ -16,7 +16,8 @@ def add_common(parser, *, seed=True):
 
 def add_workers(parser, what):
     """Add --workers and --dask; `what` has them."""
-    parser.add_argument("--workers", type=int, metavar="N", help=f"for {what}: number of processes that share the work; the rows stay the same")
+    parser.add_argument("--workers", type=int, metavar="N",
+                        help=f"for {what}: number of processes that share the work, one thread each (or TINYVGG_NUM_THREADS); the rows stay the same")
     parser.add_argument("--dask", metavar="ADDRESS", help=f"for {what}: a Dask scheduler whose workers share the work, such as tcp://HOST:8786")
 
 

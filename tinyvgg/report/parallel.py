@@ -13,7 +13,7 @@ import pickle
 import threading
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from tinyvgg._version import __version__
@@ -48,17 +48,15 @@ class Pool(Here):
 
 
 class Processes(Here):
-    """`size` processes of this machine, which share its cores between them."""
+    """`size` processes of this machine, each with one thread for the kernels, or TINYVGG_NUM_THREADS."""
 
     def __init__(self, size):
         self.size = size
 
     def each(self, function, shared, tasks):
         left, dead, data = dict(enumerate(tasks)), 0, _packed(function, shared)
-        threads = max(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 1)
         while left:
-            pool = ProcessPoolExecutor(min(self.size, len(left)), multiprocessing.get_context("spawn"), _begin,
-                                       (data, max(threads // self.size, 1)))
+            pool = ProcessPoolExecutor(min(self.size, len(left)), multiprocessing.get_context("spawn"), _begin, (data,))
             try:
                 futures = {pool.submit(_one, function, *task): i for i, task in left.items()}
                 for future in as_completed(futures):
@@ -77,9 +75,10 @@ class Cluster(Here):
     """The workers of a Dask client, which its owner closes."""
 
     def __init__(self, client):
-        self.client, self.size = client, max(len(client.scheduler_info()["workers"]), 1)
+        self.client, self.size = client, max(len(client.nthreads()), 1)            # scheduler_info may tell of five workers only
 
     def each(self, function, shared, tasks):
+        from distributed import KilledWorker
         from distributed import as_completed as ended
         left, lost, data = dict(enumerate(tasks)), 0, _packed(function, shared)
         while left:
@@ -89,11 +88,14 @@ class Cluster(Here):
                 futures = {self.client.submit(function, there, *task, pure=False, retries=2): i for i, task in left.items()}
             try:
                 for future in ended(futures):
-                    if future.status in ("cancelled", "lost"):
-                        continue                                        # done again below
-                    value = future.result()
+                    try:
+                        value = future.result()
+                    except CancelledError:                              # its result was lost with a worker: done again below
+                        continue
                     del left[futures[future]]
                     yield futures[future], value
+            except KilledWorker as error:
+                raise OptionError(f"the workers of the cluster died over one task: {error}", "more memory for its workers") from error
             finally:
                 self.client.cancel(list(futures))
             lost += 1
@@ -108,12 +110,13 @@ def _packed(function, shared):
         return pickle.dumps(shared, protocol=pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise OptionError(f"this work cannot be sent to another process: {error}",
-                          "models, attacks and defences that stand in a module; no lambdas and no open boards; or one process") from error
+                          "models, attacks and defences that stand in a module, no lambdas and no open boards; "
+                          "or one process, without --workers") from error
 
 
-def _begin(data, threads):
+def _begin(data):
     """Prepare a process: its number of threads, what is shared, and its end with its parent's."""
-    os.environ["TINYVGG_NUM_THREADS"] = str(threads)
+    os.environ.setdefault("TINYVGG_NUM_THREADS", "1")
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     _shared["data"] = pickle.loads(data)                                # after the number of threads is said
@@ -144,7 +147,7 @@ def workers_of(workers=None, dask=None):
     if workers is not None and dask is not None:
         raise OptionError(f"{workers} workers and a cluster were given; expected one of them", "the same without --workers")
     if dask is None:
-        yield Here() if workers in (None, 1) else Processes(workers)
+        yield Here() if workers is None else Processes(workers)
         return
     client = _connect(dask)
     try:

@@ -39,6 +39,7 @@ class InChunks(Program):
         order["images"] = np.minimum(self.size, images - begun)
         self._whole = np.concatenate([ahead, order.reshape(-1)])
         self._whole["images"][:self._head] = images
+        self._at = address(self._whole)                 # asked once: numpy takes as long as a small kernel to tell it of a record array
         self._starts = self._whole["x"]["at"][self._head::each]
         self._offsets = begun[:, 0] * first[0]["x"]["image"] if each else begun[:, 0]
 
@@ -46,4 +47,4 @@ class InChunks(Program):
         self._starts[:] = source + self._offsets
 
     def _go(self, pool, images):
-        pool.run_at(address(self._whole), len(self._whole))
+        pool.run_at(self._at, len(self._whole))
