@@ -9,7 +9,7 @@ largest value, integers must be equal byte for byte, as C too for every tenth. T
 run there, as `tinyvgg convert` writes them and with --logits 8: labels must be equal on 99.5 %, logits within 3 levels of 8 bits, and the
 file must give TensorFlow Lite's bytes here. "8 bits alone" is what rounding our own logits to 8 bits leaves of the labels: where that is
 less, no file with such logits can be right, so these rows are printed and do not fail the run. The rows are kept in
-benchmarks/results/tflite.json.
+benchmarks/results/tflite.json; until the run ends, in FILE.rows.jsonl beside it, where the same command takes them up.
 """
 import argparse
 import json
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -30,7 +31,7 @@ from tinyvgg.errors import NotYet, TinyVGGError  # noqa: E402
 from tinyvgg.io.tflite.read import read as read_file  # noqa: E402
 from tinyvgg.quant.model import QuantizedModel  # noqa: E402
 from tinyvgg.quant.schemes import compress  # noqa: E402
-from tinyvgg.report.record import versions, write_json  # noqa: E402
+from tinyvgg.report.record import KeptRows, sha256_file, versions, write_json  # noqa: E402
 from tinyvgg.report.tables import table  # noqa: E402
 from tinyvgg.testing import assert_bit_exact  # noqa: E402
 
@@ -62,16 +63,24 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         if len(list(folder.glob("*.json"))) < arguments.count:
             child(python, "make", folder, str(arguments.count))
-        rows = []
-        for k in range(arguments.count):
-            rows.append(read(folder / f"{k:03}.tflite", with_c=k % 10 == 3))
-            print(f"{rows[-1]['file']}: {rows[-1]['result']}", file=sys.stderr, flush=True)
+        kept, rows, written = KeptRows(f"{arguments.results}.rows.jsonl", {"data": arguments.data, "n": arguments.n}), [], []
+        for path, with_c in [(folder / f"{k:03}.tflite", k % 10 == 3) for k in range(arguments.count)]:
+            rows.append(said(kept.get({"file": path.name, "sha256": sha256_file(path)}, partial(read, path, with_c))))
         rows += [recorded(*map(Path, arguments.vectors.split(",")))] if arguments.vectors else []
-        written = exported(python, folder / "ours", arguments.exports.split(","), arguments.data, arguments.n)
-    write_json(arguments.results, {"command": "python benchmarks/interop/tflite.py", "data": arguments.data, "versions": versions(),
+        for name in arguments.exports.split(","):
+            ours = Ours(name, arguments.data, arguments.n, folder / "ours")
+            written += [said(kept.get({"file": name, "bits": bits}, partial(ours.written, python, bits))) for bits in (8, 16)]
+    told = [f"--vectors {','.join(Path(p).name for p in arguments.vectors.split(','))}"] if arguments.vectors else []
+    write_json(arguments.results, {"command": " ".join(["python benchmarks/interop/tflite.py", *told]), "data": arguments.data, "versions": versions(),
                                    "files": len(rows), "equal": sum(r["ok"] for r in rows), "read": rows, "written": written})
+    Path(kept.out).unlink(missing_ok=True)
     report(rows, written, arguments.json)
     return 0 if all(r["ok"] for r in rows + [r for r in written if r["bits"] == 16]) else 1
+
+
+def said(row):
+    print(f"{row['file']}: {row['result']}", file=sys.stderr, flush=True)
+    return row
 
 
 def child(python, *words):
@@ -81,7 +90,7 @@ def child(python, *words):
 def read(path, with_c=False):
     """One file of TensorFlow's: what it became, and how far its answers lie from the recorded ones."""
     told, vectors = json.loads(path.with_suffix(".json").read_text()), np.load(path.with_suffix(".npz"))
-    row = {"file": path.name, "kind": told["kind"], "layers": len(told["layers"])}
+    row = {"kind": told["kind"], "layers": len(told["layers"])}
     try:
         model = io.load_model(path)
         return row | compared(model, vectors["x"], vectors["y"], with_c)
@@ -125,30 +134,33 @@ def whole(model, y):
     return y.astype(int) + (128 if y.dtype == np.int8 else 0)
 
 
-def exported(python, folder, names, spec, count):
-    """Integer models of the zoo as .tflite: how often TensorFlow Lite gives the same class, and how far its logits lie.
+class Ours:
+    """An integer model of the zoo as .tflite: how often TensorFlow Lite gives the same class, and how far its logits lie.
 
     The logits are compared, so the softmax is left out of the files. Units are levels of a file's logits of 8 bits; where they have 16,
     a 255th of the range of the logits.
     """
-    folder.mkdir(exist_ok=True)
-    kept = {}
-    for name in names:
-        model = zoo.load(name)
-        dataset = load_for(model, spec)
-        (x, _), (calibration, _) = dataset.part("test", count), dataset.part("train", 200)
-        compressed = compress(model, "int8", calibration, calibration="minmax")
-        graph = compressed.graph
-        bare = QuantizedModel(replace(graph, ops=tuple(op for op in graph.ops if not op.probabilities)))
-        for bits in (8, 16):
-            file = f"{name}_{bits}.tflite"
-            io.save_model(bare, folder / file, **({} if bits == 16 else {"logits": bits}))
-            np.save(folder / f"{file}.x.npy", (x.astype(np.int16) - 128).astype(np.int8))
-            kept[file] = bare, x, bits
-        print(f"{name} is written", file=sys.stderr, flush=True)
-    child(python, "run", folder, *kept)
-    return [{"file": name.rsplit("_", 1)[0], "kind": f"written, {bits} bits", "layers": 0, "bits": bits}
-            | judged(model, x, folder / name, bits) for name, (model, x, bits) in kept.items()]
+
+    def __init__(self, name, data, count, folder):
+        self.name, self.data, self.count, self.folder = name, data, count, folder
+
+    @cached_property
+    def known(self):
+        """(the integer model without its softmax, test images)"""
+        model = zoo.load(self.name)
+        dataset = load_for(model, self.data)
+        (x, _), (calibration, _) = dataset.part("test", self.count), dataset.part("train", 200)
+        graph = compress(model, "int8", calibration, calibration="minmax").graph
+        return QuantizedModel(replace(graph, ops=tuple(op for op in graph.ops if not op.probabilities))), x
+
+    def written(self, python, bits):
+        """The row of a file with logits of so many bits."""
+        (model, x), file = self.known, f"{self.name}_{bits}.tflite"
+        self.folder.mkdir(exist_ok=True)
+        io.save_model(model, self.folder / file, **({} if bits == 16 else {"logits": bits}))
+        np.save(self.folder / f"{file}.x.npy", (x.astype(np.int16) - 128).astype(np.int8))
+        child(python, "run", self.folder, file)
+        return {"kind": f"written, {bits} bits", "layers": 0} | judged(model, x, self.folder / file, bits)
 
 
 def judged(model, x, path, bits):
