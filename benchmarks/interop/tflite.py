@@ -70,8 +70,8 @@ def main():
         for name in arguments.exports.split(","):
             ours = Ours(name, arguments.data, arguments.n, folder / "ours")
             written += [said(kept.get({"file": name, "bits": bits}, partial(ours.written, python, bits))) for bits in (8, 16)]
-    told = [f"--vectors {','.join(Path(p).name for p in arguments.vectors.split(','))}"] if arguments.vectors else []
-    write_json(arguments.results, {"command": " ".join(["python benchmarks/interop/tflite.py", *told]), "data": arguments.data, "versions": versions(),
+    told = f" --vectors {','.join(Path(p).name for p in arguments.vectors.split(','))}" if arguments.vectors else ""
+    write_json(arguments.results, {"command": f"python benchmarks/interop/tflite.py{told}", "data": arguments.data, "versions": versions(),
                                    "files": len(rows), "equal": sum(r["ok"] for r in rows), "read": rows, "written": written})
     Path(kept.out).unlink(missing_ok=True)
     report(rows, written, arguments.json)

@@ -125,19 +125,25 @@ static void sums_of(const uint8_t *const *pixels, const uint8_t *const *pixels_e
 #endif
 
 /* The results of `count` sums, a multiple of four, whose channels have these numbers. */
+#ifdef TV_LITE_H
+TV_HOT TV_APART static void finish_plain(int32_t zero, const tv_numbers *numbers, const int32_t *sums, uint32_t count, uint8_t *y)
+{
+    for (const uint8_t *const end = y + count; y != end; y += 4, sums += 4, numbers += 4) {
+        uint32_t word = 0;
+        for (uint32_t i = 0; i < 4; i++) {
+            const int32_t v = tv_lite_plain(tv_add(sums[i], numbers[i].bias), numbers[i].multiplier, numbers[i].exponent);
+            word |= (uint32_t)tv_usat8(tv_add(v, zero)) << 8 * i;
+        }
+        tv_store(y, word);
+    }
+}
+#endif
+
 TV_HOT TV_APART static void finish(const tv_tail_u8 *tail, const tv_numbers *numbers, const int32_t *sums, uint32_t count, uint8_t *y)
 {
 #ifdef TV_LITE_H
-    if (tail->plain && tail->low == 0 && tail->high == 255) {
-        const int32_t zero = tail->zero;
-        for (const uint8_t *const end = y + count; y != end; y += 4, sums += 4, numbers += 4) {
-            uint32_t word = 0;
-            for (uint32_t i = 0; i < 4; i++) {
-                const int32_t v = tv_lite_plain(tv_add(sums[i], numbers[i].bias), numbers[i].multiplier, numbers[i].exponent);
-                word |= (uint32_t)tv_usat8(tv_add(v, zero)) << 8 * i;
-            }
-            tv_store(y, word);
-        }
+    if (tail->rounding == TV_DOUBLE_PLAIN && tail->low == 0 && tail->high == 255) {
+        finish_plain(tail->zero, numbers, sums, count, y);
         return;
     }
 #endif

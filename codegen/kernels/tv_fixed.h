@@ -10,7 +10,7 @@
  *                                                                  filters at a time; 0: they are in flash as they are used
  * TV_INDEX_BITS                     where TV_EXPAND is 1: 0, or the weights are indices of so many bits into a codebook
  * TV_CODED                          1: they are stored by a prefix code, and layer->weights is their tv_code; TV_INDEX_BITS is 8 then
- * TV_LITE                           1: the tail is that of TensorFlow Lite, tv_lite_tail; TV_LITE_PLAIN is its `plain`, TV_LITE_LIMITS 1
+ * TV_LITE                           1: the tail is that of TensorFlow Lite, tv_lite_tail; TV_LITE_ROUNDING is its `rounding`, TV_LITE_LIMITS 1
  *                                   where low and high are others than 0 and 255
  * TV_DEPTH                          words of two products for one filter at one place (tv_mac.h) */
 #ifndef TV_FIXED_H
@@ -39,8 +39,7 @@ static inline tv_channel tv_channel_of(const tv_lite_tail *tail, uint32_t f)
 /* The result of an accumulator that carries `scale` bits below its unit, which are 0. */
 static inline uint8_t tv_result(const tv_channel *c, int32_t acc, uint32_t scale)
 {
-    const int32_t sum = tv_add(acc >> scale, c->bias);
-    const int32_t v = TV_LITE_PLAIN ? tv_lite_plain(sum, c->multiplier, c->exponent) : tv_lite_multiply(sum, c->multiplier, c->exponent);
+    const int32_t v = tv_lite_scaled(tv_add(acc >> scale, c->bias), c->multiplier, c->exponent, TV_LITE_ROUNDING);
     const uint8_t y = tv_usat8(tv_add(v, c->zero));
     return TV_LITE_LIMITS ? (uint8_t)tv_lite_limit(y, c->low, c->high) : y;
 }

@@ -256,11 +256,13 @@ void tv_sigmoid_u8(const tv_sigmoid_s16_layer *layer, const uint8_t *x, uint8_t 
 /* --- integers of a .tflite file ------------------------------------------------------------------------------------------
  * TensorFlow Lite's own arithmetic: q = limit(round((acc + bias[f]) * multiplier[f] / 2^31 * 2^exponent[f]) + zero), see tv_lite.h.
  * The kernels of convolutions and dense layers are those above, compiled with this tail (codegen/write.py). */
+enum { TV_DOUBLE, TV_DOUBLE_PLAIN, TV_SINGLE };      /* how its factors round; plain: all exponents are -31..-1, no sum with its bias reaches 2^30 */
+
 typedef struct {
     const int32_t *bias, *multiplier;    /* [F], the input's zero point in the bias; 0 or 2^30..2^31 - 1 */
     const int8_t *exponent;              /* [F] -31..30 */
     uint8_t zero, low, high;
-    uint8_t plain;                       /* 1: every exponent is -31..-1, and no sum with its bias reaches 2^30 */
+    uint8_t rounding;                    /* TV_DOUBLE, TV_DOUBLE_PLAIN or TV_SINGLE */
 } tv_lite_tail;
 
 typedef struct {
@@ -298,11 +300,11 @@ typedef struct {
     const int8_t *codebook;
 } tv_lite_fixed_layer;
 
-/* q = limit(m2(m0((x0 - z0) << 20) + m1((x1 - z1) << 20)) + zero); y may be one of the inputs. */
+/* q = limit(m2(m0((x0 - z0) << 20) + m1((x1 - z1) << 20)) + zero); y may be one of the inputs. rounding: TV_DOUBLE or TV_SINGLE. */
 typedef struct {
     uint32_t count;
     int32_t zeros[2], multipliers[3], exponents[3];
-    uint8_t zero, low, high;
+    uint8_t zero, low, high, rounding;
 } tv_lite_add_u8_layer;
 void tv_lite_add_u8(const tv_lite_add_u8_layer *layer, const uint8_t *const *x, uint8_t *y);
 

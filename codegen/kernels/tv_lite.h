@@ -24,6 +24,20 @@ static inline int32_t tv_lite_plain(int32_t v, int32_t multiplier, int32_t expon
     return ((tv_add(high, high >> 31) >> ~exponent) + 1) >> 1;
 }
 
+/* The same for exponents of -31..30, rounded once: to the nearest, ties up. */
+static inline int32_t tv_lite_single(int32_t v, int32_t multiplier, int32_t exponent)
+{
+    const uint32_t right = (uint32_t)(31 - exponent) & 63u;
+    return tv_signed((uint32_t)(((int64_t)v * multiplier + ((int64_t)1 << (right - 1u))) >> right));
+}
+
+/* The one of these that `rounding` names. */
+static inline int32_t tv_lite_scaled(int32_t v, int32_t multiplier, int32_t exponent, uint32_t rounding)
+{
+    if (rounding == TV_DOUBLE_PLAIN) return tv_lite_plain(v, multiplier, exponent);
+    return rounding == TV_SINGLE ? tv_lite_single(v, multiplier, exponent) : tv_lite_multiply(v, multiplier, exponent);
+}
+
 static inline int32_t tv_lite_limit(int32_t v, int32_t low, int32_t high)
 {
     return v < low ? low : v > high ? high : v;
@@ -43,8 +57,7 @@ static inline tv_numbers tv_numbers_of(const tv_lite_tail *tail, uint32_t f)
 /* The result of accumulator `acc` of a filter with these numbers, 0..255. */
 static inline int32_t tv_end(const tv_lite_tail *tail, const tv_numbers *n, int32_t acc)
 {
-    const int32_t sum = tv_add(acc, n->bias);
-    const int32_t v = tail->plain ? tv_lite_plain(sum, n->multiplier, n->exponent) : tv_lite_multiply(sum, n->multiplier, n->exponent);
+    const int32_t v = tv_lite_scaled(tv_add(acc, n->bias), n->multiplier, n->exponent, tail->rounding);
     return tv_lite_limit(tv_add(v, tail->zero), tail->low, tail->high);
 }
 

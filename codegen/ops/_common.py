@@ -68,23 +68,23 @@ def integer_tail(program, op, weights, input_zero):
 def _lite_tail(program, op, weights, input_zero):
     """Fields of tv_lite_tail."""
     tail = op.tail
-    if tail.rounding != "double":
-        raise NotYet(f"C code has no {tail.rounding} rounding ({op.name!r}), only TensorFlow Lite's usual one, double")
     if weights.dtype != np.int8:
         raise NotYet(f"C code has no weights of nine bits ({op.name!r}): uint8 with a zero point away from 128",
                      "an int8 model; simulation takes this one as it is")
     bias = tail.bias.astype(np.int64) - input_zero * weights.reshape(len(weights), -1).sum(axis=1, dtype=np.int64)
     return {"bias": program.constant(op, "bias", wrap(bias)), "multiplier": program.constant(op, "multiplier", tail.multiplier),
             "exponent": program.constant(op, "exponent", tail.exponent.astype(np.int8)),
-            "zero": int(tail.zero), "low": int(tail.low), "high": int(tail.high), "plain": is_plain(op)}
+            "zero": int(tail.zero), "low": int(tail.low), "high": int(tail.high), "rounding": lite_rounding(op)}
 
 
-def is_plain(op):
-    """1 where tv_lite_plain gives what an op's tail of TensorFlow Lite does: exponents below 0, sums below 2^30; else 0."""
+def lite_rounding(op):
+    """How an op's tail of TensorFlow Lite rounds: TV_SINGLE, TV_DOUBLE or, with exponents below 0 and sums below 2^30, TV_DOUBLE_PLAIN."""
+    if op.tail.rounding == "single":
+        return "TV_SINGLE"
     low, high = accumulator_bounds(weights_of(op), op.input_zero)
     bias = op.tail.bias.astype(np.int64)
     largest = max(int((high + bias).max()), int(-(low + bias).min()))
-    return int(bool((op.tail.exponent < 0).all()) and largest < 1 << 30)
+    return "TV_DOUBLE_PLAIN" if (op.tail.exponent < 0).all() and largest < 1 << 30 else "TV_DOUBLE"
 
 
 def kernel_of(op, name):

@@ -14,9 +14,9 @@ from tinyvgg.codegen.ops._common import (
     decoding_counts,
     integer_tail,
     is_coded,
-    is_plain,
     is_shared,
     kind_of,
+    lite_rounding,
     map_shape,
     round_up,
 )
@@ -170,7 +170,7 @@ def _shape(op, program):
 
 
 def _lite(op):
-    return {"TV_LITE": 1, "TV_LITE_PLAIN": is_plain(op), "TV_LITE_LIMITS": int((op.tail.low, op.tail.high) != (0, 255))}
+    return {"TV_LITE": 1, "TV_LITE_ROUNDING": lite_rounding(op), "TV_LITE_LIMITS": int((op.tail.low, op.tail.high) != (0, 255))}
 
 
 def _results(op):

@@ -58,7 +58,8 @@ def moved(draw, before, name):
                                     multipliers=(2**28 // np.arange(1, counts + 1)).astype(np.int32)),
         lambda: LiteAveragePool2D(**common, shape=(*pooled, c), pool_size=window, strides=strides, padding=padding,
                                   centre=int(draw.choice([0, 128])), low=3, high=250),
-        lambda: LiteAdd(**twice, shape=before.shape, zeros=(zero, zero), low=2, high=254, **lite),
+        lambda: LiteAdd(**twice, shape=before.shape, zeros=(zero, zero), low=2, high=254, rounding=str(draw.choice(["double", "single"])),
+                        **lite),
     ]
     return makers[draw.integers(0, len(makers))]()
 

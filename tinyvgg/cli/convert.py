@@ -2,26 +2,31 @@
 
 OUT ends in .h5 or .keras (Keras 2.15 and Keras 3 both open it) or .weights.h5. IN is any Keras file with a description, a zoo
 entry, or a .tflite of floats. Or OUT ends in .tflite, and IN is an int8 model (.tvq); its logits keep 16 bits, or get 8 with
---logits 8. The changes are printed. With --for x-cube-ai, OUT can be read by ST's tool up to version 10; --data and --validation
+--logits 8. Or OUT ends in .tvq, and IN is a .tflite of integers: --rounding single is for firmware that rounds once, as with
+TFLITE_SINGLE_ROUNDING. The changes are printed. With --for x-cube-ai, OUT can be read by ST's tool up to version 10; --data and --validation
 also write the two arrays for its "Validation inputs" and "Validation outputs".
 
     tinyvgg convert keras2.h5 both.h5
     tinyvgg convert model.tflite model.h5
     tinyvgg convert light.tvq light.tflite --logits 8
+    tinyvgg convert int8.tflite once.tvq --rounding single
     tinyvgg convert light.h5 st.h5 --for x-cube-ai --data cifar10 --validation X.npy,Y.npy -n 100
 """
+from pathlib import Path
+
 from tinyvgg.cli._common import add_common, note, print_result
 from tinyvgg.errors import OptionError
 from tinyvgg.images import float_images
 
 
 def add_arguments(parser):
-    parser.add_argument("source", metavar="IN", help="Keras file with a description (.h5 or .keras), .tflite of floats, or zoo entry")
-    parser.add_argument("target", metavar="OUT", help="file to write: .h5, .keras, .weights.h5 or .tflite")
+    parser.add_argument("source", metavar="IN", help="Keras file with a description (.h5 or .keras), .tflite, or zoo entry")
+    parser.add_argument("target", metavar="OUT", help="file to write: .h5, .keras, .weights.h5, .tflite or .tvq")
     parser.add_argument("--for", dest="to", choices=("keras", "x-cube-ai"), default="keras",
                         help="who will open OUT (default keras)")
     parser.add_argument("--float32", action="store_true", help="compute in float32 what IN computes in another dtype")
     parser.add_argument("--logits", type=int, choices=(8, 16), help="of a .tflite: bits of its logits (default 16)")
+    parser.add_argument("--rounding", choices=("double", "single"), help="of a .tvq from a .tflite: how its factors round (default double)")
     parser.add_argument("--data", metavar="DATA", help="with --validation: cifar10, shapes, folder, archive or X.npy,Y.npy")
     parser.add_argument("--validation", metavar="X.npy,Y.npy", help="also write images and one-hot labels to these two files")
     parser.add_argument("-n", type=int, default=100, metavar="N", help="test images in --validation (default 100)")
@@ -47,10 +52,12 @@ def run(arguments):
 def _convert(source, arguments):
     """Write OUT; return what was changed, as sentences."""
     from tinyvgg.io.keras_h5 import convert
-    if str(arguments.target).lower().endswith(".tflite"):
-        return _to_tflite(source, arguments)
-    if arguments.logits is not None:
-        raise OptionError(f"--logits is for a .tflite; OUT is {arguments.target}", "the same without --logits")
+    ending = Path(arguments.target).suffix.lower()
+    for option, value, suffix in (("--logits", arguments.logits, ".tflite"), ("--rounding", arguments.rounding, ".tvq")):
+        if value is not None and ending != suffix:
+            raise OptionError(f"{option} is for a {suffix}; OUT is {arguments.target}", f"the same without {option}")
+    if ending in WHOLE:
+        return WHOLE[ending](source, arguments)
     if not _is_tflite(source):
         return convert(source, arguments.target, to=arguments.to, float32=arguments.float32)
     from tinyvgg import io, nn
@@ -65,12 +72,32 @@ def _convert(source, arguments):
     return []
 
 
+def _of_keras(source, arguments):
+    """Raise OptionError where an option is given that only a Keras file can have."""
+    if arguments.to != "keras" or arguments.float32:
+        raise OptionError(f"--for and --float32 are for Keras files; OUT is a {Path(arguments.target).suffix}",
+                          f"tinyvgg convert {source} {arguments.target}")
+
+
+def _to_tvq(source, arguments):
+    from tinyvgg import io
+    _of_keras(source, arguments)
+    model = io.load_model(source, rounding=arguments.rounding or "double") if _is_tflite(source) else None
+    if not hasattr(model, "graph"):
+        raise OptionError(f"{source} is no .tflite of integers, of which alone a .tvq is made without images",
+                          f"tinyvgg compress {source} --scheme int8 --data DATA --out {arguments.target}")
+    model.save(arguments.target)
+    return []
+
+
 def _to_tflite(source, arguments):
     from tinyvgg import io
-    if arguments.to != "keras" or arguments.float32:
-        raise OptionError("--for and --float32 are for Keras files; OUT is a .tflite", f"tinyvgg convert {source} {arguments.target}")
+    _of_keras(source, arguments)
     io.save_model(io.load_model(source), arguments.target, logits=arguments.logits or 16)
     return []
+
+
+WHOLE = {".tflite": _to_tflite, ".tvq": _to_tvq}       # files of integers, by their ending
 
 
 def _is_tflite(path):

@@ -23,7 +23,10 @@ RUN_FILES = ("model.h5", "model.keras", "model.npz", "checkpoint.npz")
 
 
 def load_model(path: PathLike, **settings: Any) -> "Model | QuantizedModel | CompressedModel":
-    """Return the model in a file, or in the folder of a training run; FormatError says what the file is instead."""
+    """Return the model in a file, or in the folder of a training run; FormatError says what the file is instead.
+
+    settings: of Keras' files input_range and seed, of a .tflite rounding="double" or "single".
+    """
     path = model_path(path)
     kind = kind_of(path)
     if kind == "checkpoint":
@@ -33,7 +36,7 @@ def load_model(path: PathLike, **settings: Any) -> "Model | QuantizedModel | Com
         return load_tvq(path)
     if kind == "tflite":
         from tinyvgg.io import tflite
-        return tflite.load_model(path)
+        return tflite.load_model(path, **settings)
     return _keras().load_model(path, **settings)
 
 

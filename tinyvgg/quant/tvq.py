@@ -141,7 +141,8 @@ def _encode(value, arrays):
         return {"class": "SharedWeights", "codebook": codebook, "indices": indices, "bits": value.bits}
     if isinstance(value, Op):
         name = type(value).__name__ if value.integer else f"Float{type(value).__name__}"
-        return {"class": name, **{k: _encode(getattr(value, f.name), arrays) for k, f in stored_fields(name).items()}}
+        return {"class": name, **{k: _encode(getattr(value, f.name), arrays) for k, f in stored_fields(name).items()
+                                  if "later" not in f.metadata or getattr(value, f.name) != f.default}}
     if dataclasses.is_dataclass(value):
         return {"class": type(value).__name__, **{k: _encode(v, arrays) for k, v in plain(value).items()}}
     if isinstance(value, np.ndarray):
@@ -205,7 +206,8 @@ class _Reader:
         return CodedWeights.from_stream(codebook, lengths, stream, shape)
 
     def filled(self, cls, fields, data):
-        """A dataclass from data; every one of its fields must be there, and none else."""
+        """A dataclass from data; every one of its fields must be there, but those that came later, and none else."""
+        fields = {name: f for name, f in fields.items() if name in data or "later" not in f.metadata}
         if set(data) - {"class"} != set(fields):
             raise FormatError(f"a {cls.__name__} has other fields than expected")
         types = {name: f.type.__name__ if isinstance(f.type, type) else str(f.type) for name, f in fields.items()}

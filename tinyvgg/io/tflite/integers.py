@@ -33,10 +33,11 @@ CENTRE = {"int8": 128, "uint8": 0}
 NO_PADDING = ((0, 0), (0, 0))
 
 
-def build(contents, steps, head=()):
-    """Return the QuantizedModel of a graph of int8 or uint8; head: a last layer of 16 bits and what follows (wide.py)."""
+def build(contents, steps, head=(), rounding="double"):
+    """Return the QuantizedModel of a graph of int8 or uint8; head: a last layer of 16 bits and what follows (wide.py); rounding: see
+    quant/rounding.py."""
     from tinyvgg.quant.model import QuantizedModel
-    network = _Network(contents, steps)
+    network = _Network(contents, steps, rounding)
     for op in steps:
         network.step(op)
     for op in head:
@@ -49,8 +50,8 @@ def build(contents, steps, head=()):
 class _Network:
     """The ops so far, and which of them holds each tensor."""
 
-    def __init__(self, contents, steps):
-        self.contents, self.ops, self.holder, self.padded = contents, {}, {}, {}
+    def __init__(self, contents, steps, rounding):
+        self.contents, self.rounding, self.ops, self.holder, self.padded = contents, rounding, {}, {}, {}
         self.uses, self.convolved = {}, {op.inputs[0].index for op in steps if op.kind in CONVOLUTIONS and op.inputs and op.inputs[0]}
         for t in (*(t for op in steps for t in op.inputs if t is not None), *contents.outputs):
             self.uses[t.index] = self.uses.get(t.index, 0) + 1
@@ -87,7 +88,8 @@ class _Network:
         given, = self.contents.inputs
         floats = [side for side, tensor in (("input", given), ("output", out)) if tensor.dtype == "float32"]     # the file converts these
         return Graph(name=self.contents.name, ops=tuple(self.ops.values()), input_range=self.range,
-                     facts={"scheme": "tflite", "centre": self.centre, "output": op.name} | ({"floats": floats} if floats else {}))
+                     facts={"scheme": "tflite", "centre": self.centre, "output": op.name}
+                     | ({"floats": floats} if floats else {}) | ({"rounding": self.rounding} if self.rounding != "double" else {}))
 
     @property
     def centre(self):
@@ -196,7 +198,8 @@ def _tail(network, op, channels, channel_axis):
         ratios = np.broadcast_to(float(source.scale) * w.scales.astype(np.float64) / scale, channels)
     multiplier, exponent = quantise_ratios(ratios)
     low, high = network.limits(op)
-    return LiteTail(bias=bias.copy(), multiplier=multiplier, exponent=exponent, zero=zero, low=low, high=high)
+    return LiteTail(bias=bias.copy(), multiplier=multiplier, exponent=exponent, zero=zero, low=low, high=high,
+                    rounding=network.rounding)
 
 
 def _window(network, op, size, kernel):
@@ -257,7 +260,8 @@ def _mean(network, op):
     multiplier, exponent = quantise_ratio(before.scale / common["scale"])
     shift = min(n.bit_length() - 1, 32, 31 + exponent)
     tail = LiteTail(bias=np.zeros(channels, np.int32), multiplier=np.full(channels, (multiplier << shift) // n, np.int32),
-                    exponent=np.full(channels, exponent - shift, np.int32), zero=common["zero"])
+                    exponent=np.full(channels, exponent - shift, np.int32), zero=common["zero"],
+                    rounding=network.rounding)
     network.put(DepthwiseConv2D(inputs=(before.name,), shape=(1, 1, channels), weights=np.ones((channels, *before.shape[:2]), np.int8),
                                 input_zero=before.zero, tail=tail, **common), op.outputs[0])
 
@@ -363,14 +367,16 @@ def _two(network, op):
     if len(values) == 1:
         x, = values
         constant = next(t for t in op.inputs if t is not x)
-        network.table(op, x, tables.with_constant(op, x, constant, *map(network.levels, (x, constant, op.outputs[0])), (low, high)))
+        network.table(op, x, tables.with_constant(op, x, constant, *map(network.levels, (x, constant, op.outputs[0])), (low, high),
+                                                    network.rounding))
         return
     if op.kind != "ADD":
         raise NotYet("it has two results as inputs; expected a constant as one of them")
     a, b = (network.before(t) for t in op.inputs)
     if a.shape != b.shape:
         raise NotYet(f"it broadcasts {a.shape} against {b.shape}; expected equal shapes")
-    network.put(LiteAdd.between(a, b, inputs=(a.name, b.name), shape=a.shape, low=low, high=high, **network.common(op)), op.outputs[0])
+    network.put(LiteAdd.between(a, b, inputs=(a.name, b.name), shape=a.shape, low=low, high=high,
+                                rounding=network.rounding, **network.common(op)), op.outputs[0])
 
 
 def _limit(network, op):
@@ -388,12 +394,12 @@ def _function(network, op):
     """A function of one level: a table."""
     x = op.inputs[0]
     before = network.before(x)
-    network.table(op, x, tables.of_function(op, (before.scale, before.zero), network.levels(op.outputs[0])))
+    network.table(op, x, tables.of_function(op, (before.scale, before.zero), network.levels(op.outputs[0]), network.rounding))
 
 
 def _prelu(network, op):
     x, alpha = op.inputs[:2]
-    network.table(op, x, tables.prelu(alpha, x, *map(network.levels, (x, alpha, op.outputs[0]))))
+    network.table(op, x, tables.prelu(alpha, x, *map(network.levels, (x, alpha, op.outputs[0])), network.rounding))
 
 
 def _quantise(network, op):

@@ -1,25 +1,29 @@
 """From a .tflite file to a model, float or integer, after one look at all that is not understood."""
-from tinyvgg.errors import FormatError, NotYet
+from tinyvgg.errors import FormatError, NotYet, OptionError
 from tinyvgg.io.tflite.dilated import joined
 from tinyvgg.io.tflite.read import CONTROL, read
+from tinyvgg.quant.rounding import ROUNDINGS
 
 INTEGERS = ("int8", "uint8")
 SHAPES = ("SHAPE", "STRIDED_SLICE", "PACK")     # they compute the target of a RESHAPE, which the tensors' shapes say already
 
 
-def load_model(path):
+def load_model(path, *, rounding="double"):
     """Return the model in a .tflite file: an nn.Model where it computes in floats, a QuantizedModel of int8 or uint8.
 
-    FormatError for a damaged file; NotYet names all that this library has not, with tensors' names.
+    rounding: of integers, "double" as TensorFlow Lite is built by default, or "single", as with TFLITE_SINGLE_ROUNDING; no file says.
+    FormatError for a damaged file; NotYet names all that this library has not, with tensors' names; OptionError for another rounding.
     """
+    if rounding not in ROUNDINGS:
+        raise OptionError(f"the rounding is {rounding!r}; expected {' or '.join(ROUNDINGS)}")
     contents = read(path)
     try:
-        return _model(contents)
+        return _model(contents, rounding)
     except (NotYet, FormatError) as error:
         raise type(error)(f"{path}: {error.problem}", error.hint) from error
 
 
-def _model(contents):
+def _model(contents, rounding):
     from tinyvgg.io.tflite import floats, integers, wide
     steps = joined([op for op in contents.operators if not _of_shapes(op)])
     _check(steps, floats.RULES | integers.RULES)
@@ -28,10 +32,10 @@ def _model(contents):
     body, head = wide.split(steps)
     if head and (not body or _kind(body) == "integer"):
         _check(body, integers.RULES)
-        return integers.build(contents, body, head)
-    rules = floats if _kind(steps) == "float" else integers
-    _check(steps, rules.RULES)
-    return rules.build(contents, steps)
+        return integers.build(contents, body, head, rounding)
+    whole = _kind(steps) == "integer"
+    _check(steps, (integers if whole else floats).RULES)
+    return integers.build(contents, steps, rounding=rounding) if whole else floats.build(contents, steps)
 
 
 def _of_shapes(op):

@@ -16,44 +16,44 @@ def limits(low, high, scale, zero):
     return (0 if low is None else min(max(0, level(low)), 255), 255 if high is None else max(min(255, level(high)), 0))
 
 
-def of_function(op, source, target):
-    """The table (1, 256) of a function; source, target: (scale, zero) of its input and result."""
-    return FUNCTIONS[op.kind](op, source, target)[None]
+def of_function(op, source, target, rounding):
+    """The table (1, 256) of a function; source, target: (scale, zero) of its input and result; rounding: see quant/rounding.py."""
+    return FUNCTIONS[op.kind](op, source, target, rounding)[None]
 
 
 def _saturated(v, zero, low=0, high=255):
     return np.clip(v + zero, low, high).astype(np.uint8)
 
 
-def _scaled(x, ratio):
-    return multiply(x, *quantise_ratio(float(ratio)))
+def _scaled(x, ratio, rounding):
+    return multiply(x, *quantise_ratio(float(ratio)), rounding)
 
 
 def _relu(low, high):
-    def table(op, source, target):
+    def table(op, source, target, rounding):
         (scale, zero), (to_scale, to_zero) = source, target
-        v = _scaled(LEVELS - zero, np.float32(scale) / np.float32(to_scale))
+        v = _scaled(LEVELS - zero, np.float32(scale) / np.float32(to_scale), rounding)
         return _saturated(v, to_zero, *limits(low, high, to_scale, to_zero))
     return table
 
 
-def _leaky(op, source, target):
+def _leaky(op, source, target, rounding):
     (scale, zero), (to_scale, to_zero) = source, target
     x, scale, to_scale = LEVELS - zero, np.float32(scale), np.float32(to_scale)
     above, below = scale / to_scale, scale * np.float32(op.options["Alpha"]) / to_scale
     if below < 0:
         raise NotYet(f"its slope is {op.options['Alpha']}; expected one that is not negative")
-    return _saturated(np.where(x >= 0, _scaled(x, above), _scaled(x, below)), to_zero)
+    return _saturated(np.where(x >= 0, _scaled(x, above, rounding), _scaled(x, below, rounding)), to_zero)
 
 
-def _requantise(op, source, target):
+def _requantise(op, source, target, rounding):
     (scale, zero), (to_scale, to_zero) = source, target
-    return _saturated(_scaled(LEVELS - zero, scale / to_scale), to_zero)
+    return _saturated(_scaled(LEVELS - zero, scale / to_scale, rounding), to_zero)
 
 
 def _real(function):
     """By the function itself, in float32, as the kernels with a table fill it."""
-    def table(op, source, target):
+    def table(op, source, target, rounding):
         (scale, zero), (to_scale, to_zero) = source, target
         real = function(np.float32(scale) * (LEVELS - zero).astype(np.float32)).astype(np.float32)
         level = real * (np.float32(1) / np.float32(to_scale))
@@ -76,8 +76,8 @@ def _of_sixteen(real):
     return min((multiplier + (1 << 15)) >> 16, 2**15 - 1), exponent
 
 
-def _hard_swish(op, source, target):
-    """x relu6(x + 3) / 6 in 16 bits: both factors on scales of their own, each product rounded."""
+def _hard_swish(op, source, target, rounding):
+    """x relu6(x + 3) / 6 in 16 bits: both factors on scales of their own, each product rounded, whatever `rounding` is."""
     (scale, zero), (to_scale, to_zero) = source, target
     fine = np.float32(1 / 128) * np.float32(scale)
     x = (LEVELS - zero) << 7
@@ -100,7 +100,7 @@ FUNCTIONS = {"HARD_SWISH": _hard_swish, "RELU": _relu(0, None), "RELU6": _relu(0
              "ELU": _real(lambda x: np.where(x < 0, np.expm1(x), x))}
 
 
-def with_constant(op, x, constant, source, other, target, ends):
+def with_constant(op, x, constant, source, other, target, ends, rounding):
     """The table (1 or C, 256) of a sum, difference or product with a constant; other: the constant's (scale, zero)."""
     values = _channels(constant, x)
     (scale, zero), (other_scale, other_zero), (to_scale, to_zero) = source, other, target
@@ -108,12 +108,12 @@ def with_constant(op, x, constant, source, other, target, ends):
     a, b = (LEVELS - zero)[None], levels[:, None]
     if op.kind == "MUL":
         ratio = np.float32(scale) * np.float32(other_scale) / np.float32(to_scale)
-        return _saturated(_scaled(a * b, ratio), to_zero, *ends)
+        return _saturated(_scaled(a * b, ratio, rounding), to_zero, *ends)
     twice = 2 * max(scale, other_scale)
-    a, b = _scaled(a << LEFT, scale / twice), _scaled(b << LEFT, other_scale / twice)
+    a, b = _scaled(a << LEFT, scale / twice, rounding), _scaled(b << LEFT, other_scale / twice, rounding)
     if op.kind == "SUB":
         a, b = (a, -b) if op.inputs[0] is x else (-a, b)
-    return _saturated(_scaled(a + b, twice / (2**LEFT * to_scale)), to_zero, *ends)
+    return _saturated(_scaled(a + b, twice / (2**LEFT * to_scale), rounding), to_zero, *ends)
 
 
 def limit(op, x, constant):
@@ -122,13 +122,13 @@ def limit(op, x, constant):
     return (np.maximum if op.kind == "MAXIMUM" else np.minimum)(LEVELS[None], levels).astype(np.uint8)
 
 
-def prelu(alpha, x, source, other, target):
+def prelu(alpha, x, source, other, target, rounding):
     """The table (C, 256) of x above its zero point, alpha x below."""
     (scale, zero), (other_scale, other_zero), (to_scale, to_zero) = source, other, target
     slope = _channels(alpha, x).astype(np.int64) + (128 if alpha.dtype == "int8" else 0) - other_zero
     v, scale, to_scale = (LEVELS - zero)[None], np.float32(scale), np.float32(to_scale)
-    below = _scaled(v * slope[:, None], scale * np.float32(other_scale) / to_scale)
-    return _saturated(np.where(v >= 0, _scaled(v, scale / to_scale), below), to_zero)
+    below = _scaled(v * slope[:, None], scale * np.float32(other_scale) / to_scale, rounding)
+    return _saturated(np.where(v >= 0, _scaled(v, scale / to_scale, rounding), below), to_zero)
 
 
 def _channels(constant, x):

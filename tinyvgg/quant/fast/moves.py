@@ -5,7 +5,19 @@ A step's x and y are seen as the same pixels: its y_height x y_width pixels of s
 from tinyvgg.kernels.fast.elementwise import share
 from tinyvgg.kernels.fast.simd import Kernel, compiled
 from tinyvgg.quant.fast.steps import step_at
-from tinyvgg.quant.fast.vectors import LANES, byte_at, copy_byte, copy_vectors, finish_lite, long_at, number_at, put_byte, put_number
+from tinyvgg.quant.fast.vectors import (
+    LANES,
+    LITE_SINGLE,
+    byte_at,
+    copy_byte,
+    copy_vectors,
+    finish_lite,
+    finish_lite_single,
+    long_at,
+    number_at,
+    put_byte,
+    put_number,
+)
 
 INPUT = 6 * 8                   # bytes of an input's entry in the table of a product: see multiply
 
@@ -178,4 +190,7 @@ def lite_add(step, thread, threads):
 
 @compiled
 def _finish_row(step, sums, y, count):
-    finish_lite(sums, 4 * LANES, y, LANES, count // LANES, step.constants, step.shift)
+    if step.leaky == LITE_SINGLE:
+        finish_lite_single(sums, 4 * LANES, y, LANES, count // LANES, step.constants, step.shift)
+    else:
+        finish_lite(sums, 4 * LANES, y, LANES, count // LANES, step.constants, step.shift)

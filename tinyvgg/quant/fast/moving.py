@@ -181,18 +181,19 @@ class LiteSum(Stage):
     def prepare(self):
         op = self.op
         same = [np.full(LANES, n, np.int32) for n in (0, op.multipliers[2], op.exponents[2])]
-        self.ends = LiteEnds(LiteTail(bias=same[0], multiplier=same[1], exponent=same[2], zero=op.zero, low=op.low, high=op.high))
+        self.ends = LiteEnds(LiteTail(bias=same[0], multiplier=same[1], exponent=same[2], zero=op.zero, low=op.low, high=op.high,
+                                      rounding=op.rounding))
         self.constants = self.ends.constants()
         self.scratch = 4 * self.target.width * whole(self.target.channels)
 
     def add(self, program, scratch):
         entries = []
         for source, zero, m, e in zip(self.sources, self.op.zeros, self.op.multipliers, self.op.exponents, strict=False):
-            given = multiply((LEVELS.astype(np.int64) - zero) << LEFT, m, e).astype(np.int32)
+            given = multiply((LEVELS.astype(np.int64) - zero) << LEFT, m, e, self.op.rounding).astype(np.int32)
             entries += [np.array([source.at, source.image, source.row], np.int64).view(np.int32), given]
         self.table = np.concatenate(entries)
         program.add(moves.lite_add, **self.between(), **scratch, table=at(self.table), constants=at(self.constants),
-                    shift=self.op.zero)
+                    **self.ends.fields())
 
 
 def tables(op):
@@ -230,5 +231,5 @@ STAGES = {
     Multiply: (Product, {"zeros", "multiplier", "offset", "shift"}),
     PaddedAveragePool2D: (PaddedMean, _MEAN | {"shift", "offsets", "multipliers"}),
     LiteAveragePool2D: (LiteMean, _MEAN | {"centre", "low", "high"}),
-    LiteAdd: (LiteSum, {"zeros", "multipliers", "exponents", "low", "high"}),
+    LiteAdd: (LiteSum, {"zeros", "multipliers", "exponents", "low", "high", "rounding"}),
 }

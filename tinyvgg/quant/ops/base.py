@@ -18,6 +18,11 @@ def integers(default=MISSING):
     return field(default=default, metadata={"only": "integer"})
 
 
+def later(default):
+    """A field that files of before it have not: it is stored where it is not the default, and that is what its lack means."""
+    return field(default=default, metadata={"later": True})
+
+
 def floats(default=MISSING, file=None):
     """A field that only an op of floats has; `file`: its name in a .tvq file, where that is another one."""
     return field(default=default, metadata={"only": "float", "file": file})

@@ -6,10 +6,10 @@ import numpy as np
 
 from tinyvgg.errors import QuantError
 from tinyvgg.quant.ops.add import Add
-from tinyvgg.quant.ops.base import need
+from tinyvgg.quant.ops.base import later, need
 from tinyvgg.quant.ops.lite import LiteOp
 from tinyvgg.quant.ops.lite_tail import lite_activation
-from tinyvgg.quant.rounding import multiply, quantise_ratio
+from tinyvgg.quant.rounding import ROUNDINGS, multiply, quantise_ratio
 
 LEFT = 20                   # bits that both inputs gain before they are brought to one scale
 
@@ -18,7 +18,7 @@ LEFT = 20                   # bits that both inputs gain before they are brought
 class LiteAdd(LiteOp):
     """q = min(max(m(m(x0 - z0, 20 bits up) + m(x1 - z1, 20 bits up)) + zero, low), high), of integers alone.
 
-    m multiplies by a pair (multiplier, exponent) of quant/rounding.py, one for each input and one for the sum.
+    m multiplies by a pair (multiplier, exponent) of quant/rounding.py, one for each input and one for the sum, and rounds as it says.
     """
 
     zeros: tuple[int, int]
@@ -26,26 +26,28 @@ class LiteAdd(LiteOp):
     exponents: tuple[int, int, int]
     low: int = 0
     high: int = 255
+    rounding: str = later("double")
 
     writes_over_input = True
 
     @classmethod
     def between(cls, a, b, **common):
-        """The sum of two ops of integers; common: name, inputs, shape, scale, zero, low, high."""
+        """The sum of two ops of integers; common: name, inputs, shape, scale, zero, low, high, rounding."""
         twice = 2 * max(a.scale, b.scale)
         ratios = [quantise_ratio(v) for v in (a.scale / twice, b.scale / twice, twice / ((1 << LEFT) * common["scale"]))]
         return cls(**common, zeros=(a.zero, b.zero), multipliers=tuple(m for m, _ in ratios), exponents=tuple(e for _, e in ratios))
 
     def output_shape(self, a, b):
         need(a.shape == b.shape, self, "inputs of different shapes")
-        need(self.integer and len(self.zeros) == 2 and len(self.multipliers) == len(self.exponents) == 3, self, "damaged fields")
+        need(self.integer and self.rounding in ROUNDINGS, self, "damaged fields")
+        need(len(self.zeros) == 2 and len(self.multipliers) == len(self.exponents) == 3, self, "damaged fields")
         need(self.zeros == (a.zero, b.zero) and 0 <= self.low <= self.high <= 255, self, "other zero points or limits than its inputs'")
         return a.shape
 
     def simulate(self, a, b):
-        parts = [multiply((x.astype(np.int64) - z) << LEFT, m, e)
+        parts = [multiply((x.astype(np.int64) - z) << LEFT, m, e, self.rounding)
                  for x, z, m, e in zip((a, b), self.zeros, self.multipliers, self.exponents[:2], strict=False)]
-        v = multiply(sum(parts), self.multipliers[2], self.exponents[2]) + self.zero
+        v = multiply(sum(parts), self.multipliers[2], self.exponents[2], self.rounding) + self.zero
         return np.clip(v, self.low, self.high).astype(np.uint8)
 
     def check(self):

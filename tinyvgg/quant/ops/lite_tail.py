@@ -64,6 +64,7 @@ def check_lite_fields(op, channels):
     arrays = (tail.bias, tail.multiplier, tail.exponent)
     need(all(isinstance(a, np.ndarray) and a.shape == (channels,) and a.dtype == np.int32 for a in arrays), op, "a damaged tail")
     need((tail.multiplier >= 0).all() and (abs(tail.exponent) <= 31).all(), op, "a factor that is negative or too large")
+    need(tail.rounding != "single" or (tail.exponent <= 30).all(), op, "a factor that is too large for a single rounding")
     need(0 <= tail.low <= tail.high <= 255 and 0 <= tail.zero <= 255 and tail.rounding in ROUNDINGS, op,
          f"limits {tail.low}..{tail.high}, zero {tail.zero} and rounding {tail.rounding!r}")
 
