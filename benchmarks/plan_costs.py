@@ -10,6 +10,7 @@ Every network is built once for each variant, on all layers that take it, and an
 weights or the image but by a few branches, so networks are untrained and images are noise.
 """
 import argparse
+import dataclasses
 import sys
 import tempfile
 import tomllib
@@ -38,6 +39,7 @@ from tinyvgg.quant.ops.lite_add import LiteAdd
 from tinyvgg.quant.ops.lite_average_pool2d import LiteAveragePool2D
 from tinyvgg.quant.ops.lite_concatenate import LiteConcatenate
 from tinyvgg.quant.ops.lite_softmax import LiteSoftmax, exponentials
+from tinyvgg.quant.ops.lite_tail import LiteTail
 from tinyvgg.quant.ops.weighted import VARIANTS
 from tinyvgg.quant.schemes import compress
 from tinyvgg.report.record import KeptRows, write_bytes
@@ -152,19 +154,37 @@ def add_layer(found, compiler, name):
     if name == "tflite":
         rows = [measured(compiler, lite_graph(shape, k)) for k, shape in enumerate(shapes)]
         shapes = ()
-    for shape in shapes:
-        layer = getattr(L, name)(name="alone")
+    for shape, scheme, settings in drawn(name, shapes):
+        layer = getattr(L, name)(**settings, name="alone")
         model = nn.Sequential([L.InputLayer(shape), L.Conv2D(shape[-1], 1), layer, L.Flatten(), L.Dense(3)])
         for array in layer.parameters.values():             # all 0 would be a ReLU
             array[...] = np.linspace(0.1, 0.4, array.size, dtype=np.float32).reshape(array.shape)
         x = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
-        graph = compress(model, "int8", x, calibration="minmax").graph
+        graph = with_lite(compress(model, "int8", x, calibration="minmax").graph) if scheme == "tflite" else (
+            compress(model, scheme, x, calibration="minmax").graph)
         names = [op.name for op in graph.ops[1:]]
         rows.append({"layers": [measured(compiler, graph)["layers"][names.index("alone")]]})
     cycles, worst, by_kind = fit_cycles(rows)
     found["cycles"] |= cycles
     found["code"] |= dict.fromkeys(by_kind, SHARED_CODE)
     found["tolerance"] = max(found["tolerance"], round(worst, 3))
+
+
+def drawn(name, shapes):
+    """(shape, scheme, settings) of each layer to measure: those of weights also as codebooks, and in two sizes of window."""
+    if name != "DepthwiseConv2D":
+        return [(shape, "int8", {}) for shape in shapes]
+    more = (*shapes, (25, 5, 64), (6, 6, 128), (12, 12, 16), (9, 9, 6))
+    return [(shape, scheme, {"kernel_size": 5 if k % 3 == 1 else 3, "padding": ("valid", "same")[k % 2]})
+            for scheme in ("int8", "shared4", "tflite") for k, shape in enumerate(more)]
+
+
+def with_lite(graph):
+    """The graph whose layer "alone" ends in TensorFlow Lite's arithmetic."""
+    op = graph["alone"]
+    ones = np.ones(op.shape[-1], np.int32)
+    tail = LiteTail(bias=0 * ones, multiplier=ones << 30, exponent=-7 * ones, zero=op.zero)
+    return dataclasses.replace(graph, ops=tuple(dataclasses.replace(o, tail=tail) if o is op else o for o in graph.ops))
 
 
 def rare(shape):

@@ -1,4 +1,6 @@
 """DepthwiseConv2D, of integers and of floats."""
+import math
+
 from tinyvgg.codegen.ops._common import (
     decoding_counts,
     float_tail,
@@ -37,4 +39,13 @@ def _(op: DepthwiseConv2D, program):
     numbers = 12 if op.lite else 4                                        # bytes of a tv_numbers
     scratch = (2 * round_up(kh * kw, 3) + 5 + numbers) * fours + round_up(f * kh * kw, 4) * is_shared(op) + room
     return layer_step(op, program, kernel, fields, files=(kernel, *files), scratch=scratch, row="layer",
-                      before=before, counts=op.counts() | decoding_counts(op, f * kh * kw))
+                      before=before, counts=_counts(op, fours) | decoding_counts(op, f * kh * kw))
+
+
+def _counts(op, fours):
+    """What the cycles are a sum of; fours: channels that run four at a time, over a window of whole threes of places."""
+    counted, channels, taps = op.counts(), op.shape[-1], math.prod(op.weights.shape[1:])
+    places = counted["results"] // channels
+    return {"layer": 1, "weights": channels * taps, "places": places if fours else 0, "lite" if op.lite else "finished": places * fours,
+            "fours": places * fours * round_up(taps, 3),
+            "outputs": counted["outputs"] // channels * (channels - fours), "products": places * taps * (channels - fours)}
