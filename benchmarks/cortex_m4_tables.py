@@ -1,6 +1,8 @@
 """The tables of docs/cortex-m4.md, and those of the plain kernels and of chains in docs/c-code.md, from the rows of benchmarks/cortex_m4.py."""
 from tinyvgg.report.tables import markdown
 
+CLOCK_KHZ = 120_000
+
 
 def tables(rows, facts):
     """Markdown: the plans, the layers of the fastest one, calibrated times."""
@@ -32,6 +34,20 @@ def row_by_row(rows, facts):
                      for r in rows])
 
 
+def left_out(rows, facts):
+    """Markdown: the cycles of the fastest plans of which kernels that are not built could save a part."""
+    lines = []
+    for compiler in dict.fromkeys(r["compiler"] for r in rows):
+        of = [r for r in rows if r["plan"] == "fastest" and r["compiler"] == compiler]
+        held = {r["model"]: r for r in of if r.get("code") == "sram2" and r["bank"] == "dual"}
+        resnet8 = {r["layer"]: r["cycles"] for r in of if r["model"] == "resnet8" and r.get("layer")}
+        parts = [("resnet8", "3x3 with stride 2 (conv2d_3, conv2d_6)", resnet8["conv2d_3"] + resnet8["conv2d_6"]),
+                 ("resnet8", "additions", sum(n for layer, n in resnet8.items() if layer.startswith("add"))),
+                 *((model, "waiting for data in flash", held[model]["data_stalls"]) for model in ("resnet8", "light"))]
+        lines += [[model, what, compiler, f"{cycles:,.0f}", f"{cycles / (held[model]['ours_ms'] * CLOCK_KHZ):.1%}"] for model, what, cycles in parts]
+    return markdown(["model", "what", "compiler", "cycles", "of the image"], lines)
+
+
 def plans(rows):
     """One line a plan and compiler, all peers in its last cell; a plan that comes out as another one of the model is left out."""
     found = {}
@@ -52,7 +68,7 @@ def by_layer(rows):
     lines = []
     for layer in dict.fromkeys(r["layer"] for r in rows):
         of = [found[layer, c] for c in compilers]
-        theirs = f"{of[0]['peer_ms'] * 120_000:,.0f}" if of[0]["peer_ms"] else ""
+        theirs = f"{of[0]['peer_ms'] * CLOCK_KHZ:,.0f}" if of[0]["peer_ms"] else ""
         lines.append([layer, of[0]["variant"], *(f"{r[k]:,.0f}" for r in of for k in ("instructions", "cycles")), theirs])
     of_each = [f"{k} ({c})" for c in compilers for k in ("instructions", "cycles")]
     return markdown(["layer", "kernel", *of_each, "CMSIS-NN cycles"], lines)
