@@ -111,11 +111,11 @@ def three():
              f"{share(light['accuracy'])} with floats, {share(also['int8']['accuracy'])} with 8-bit integers",
              "`tinyvgg evaluate light_cifar10 --data cifar10`"],
             ["time for one image on the chip at 120 MHz, computed",
-             f"`light` {calibrated(cycles, banks=1)}; ResNet-8, of the benchmark MLPerf Tiny, {calibrated(cycles, 'resnet8', banks=1)} "
-             f"(X-CUBE-AI 9.0: {st['ms']} ms, measured by ST)", "[on this page](docs/cortex-m4.md#again)"],
+             f"`light` {calibrated(cycles).partition(',')[0]}; ResNet-8, of the benchmark MLPerf Tiny, {calibrated(cycles, 'resnet8', banks=1)} "
+             f"(X-CUBE-AI 9.0: {st['ms']} ms, measured by ST)", "[Cortex-M4 kernels](docs/cortex-m4.md#again)"],
             [f"time to attack {pgd['batch']} images with PGD, 40 steps",
              f"tinyvgg {pgd['ours_ms']:,.0f} ms; " + ", ".join(f"{row['peer']} {row['peer_ms']:,.0f} ms" for row in speed["rows"])
-             + " (other libraries)", "[on this page](docs/attacks.md#speed)"]]
+             + " (other libraries)", "[attacks](docs/attacks.md#speed)"]]
     return markdown(["what", "result", "command"], rows)
 
 

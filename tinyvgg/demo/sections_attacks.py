@@ -216,11 +216,11 @@ def _defences(result):
     caption = f"Defences against the chosen flips, computed in Python; accuracies of {result['n']:,} test images"
     said = _recovers_nothing([(r["defence"], r["detected"], r["accuracy_repaired"] - r["accuracy_attacked"]) for r in result["defences"]])
     text = (
-        "A defence checks the weights and repairs what it can. CRC-32 notices that an array (the weights or the biases of a layer) changed, "
+        "A defence checks the weights and repairs what it can. CRC-32 notices that an array (a layer's weights, biases or other constants) changed, "
         "and repairs nothing. RADAR divides a layer's weights into equal groups of at most 128 (the number of groups is a "
         "multiple of 8: 640 weights are 8 groups of 80). It keeps two check bits for each group and sets all weights of a damaged group to zero. "
         "Ranges keeps the smallest and the largest of every 32 neighbouring weights; a weight outside is set to the nearer of "
-        "the two. Replicas keeps two copies of the biases and takes the majority of the three; it does not watch the weights."
+        "the two. Replicas keeps two copies of the small arrays (all but the weights) and takes the majority of the three."
     )
     return html.paragraph(text) + html.table(caption, header, rows) + said + html.again(result["defences_command"])
 
@@ -236,7 +236,7 @@ def defence(story, result):
     """What a running board makes of the flips, bare and defended."""
     text = (
         f"A firmware that keeps its weights in RAM runs on the virtual board. The {result['flips']} chosen flips are made in that RAM; then the "
-        f"board classifies {result['n']} test images. (So few because this takes long: one image is {100 / result['n']:.1f} %.) The defences are "
+        f"board classifies {result['n']} test images, so one image is {100 / result['n']:.1f} %. The defences are "
         "those of the section before, as code in the firmware that checks the weights before every image. With CRC-32 the board refuses to "
         "answer when an array changed. Weights in RAM are read without the delays of flash, so an image takes less time than with weights in flash."
     )

@@ -10,7 +10,8 @@ def codegen(story, result):
         f"The 8-bit network is written as {len(result['files'])} files of standard C (C99). The C needs no library. It has "
         f"{result['constants_bytes']:,} bytes of constants and works in an arena of {result['arena_bytes']:,} bytes of RAM. Both are a little "
         "larger than in the section on compression: the C has some tables of its own, and its kernels need some RAM while they run (scratch). "
-        f"One image takes {result['macc']:,} MACC. Compiled for this computer, the C gave the same output bytes as the integer network in "
+        f"Batch normalization, activations and pooling have no rows: they are computed with the layer before them. One image takes "
+        f"{result['macc']:,} MACC. Compiled for this computer, the C gave the same output bytes as the integer network in "
         f"Python for {result['same']:,} of {result['n']:,} test images, in {result['host_ms']:.2f} ms an image."
     )
     rows = [[r["layer"], f"{r['bytes']:,}", f"{r['macc']:,}"] for r in result["layers"]]

@@ -3,7 +3,7 @@
 from tinyvgg.report import html, svg
 
 ST_LEVELS = {"none": "32 bits", "low": "32 bits, dense layers 8", "medium": "32 bits, dense layers 4", "high": "32 bits, dense layers 4"}
-LEVELS = {"none": "8 bits", "low": "8 bits", "medium": "8 bits, dense layers 4", "high": "4 bits"}
+LEVELS = {"none": "8 bits (int8 below)", "low": "8 bits (int8 below)", "medium": "8 bits, dense layers 4", "high": "4 bits (shared4 below)"}
 
 
 def train(story, result):
@@ -96,7 +96,7 @@ def analyze(story, result):
         f"Before anything is built: an estimate of the memory that the network takes on the {first['board']}. The board has "
         f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} of RAM. X-CUBE-AI is a tool by ST, which makes the chip. "
         "The rows “X-CUBE-AI” are for the float network, counted by ST's rules; the size of its code is an estimate. The rows “tinyvgg” are for "
-        "the 8-bit network, without code. Both tools call their levels of compression none, low, medium and high, but these mean different "
+        "networks of integers, without code. Both tools call their levels of compression none, low, medium and high, but these mean different "
         "things, given in the table. The tools count parameters and MACC a little differently, and place the layers' results differently in RAM."
     )
     header = ["rules", "level", "weights are stored in", "parameters", "MACC", "weights (bytes)", "flash (bytes)", "RAM (bytes)", "fits"]
@@ -105,8 +105,8 @@ def analyze(story, result):
         + html.table("Flash and RAM by level of compression", header, _levels(result["rows"]))
         + html.again(*(r["command"] for r in result["rows"]))
         + _figures(
-            html.figure(bars[0], "Bytes of weights in each layer, before compression.", command),
-            html.figure(bars[1], "MACC (multiplications and additions) in each layer, as X-CUBE-AI counts them.", command),
+            html.figure(bars[0], "Bytes of weights in each layer that has any, before compression.", command),
+            html.figure(bars[1], "MACC (multiplications and additions) in each layer with weights, as X-CUBE-AI counts them.", command),
         )
     )
 

@@ -1,6 +1,5 @@
-"""Models in files: our own checkpoint, Keras' formats, compressed models.
-
-What a file is, its first bytes and members say; its ending only decides how a new one is written.
+"""Models in files: tinyvgg's checkpoints, Keras' formats, compressed models. When reading, the first bytes and members tell the
+format. The ending matters only when writing.
 """
 import os
 from pathlib import Path
@@ -23,9 +22,9 @@ RUN_FILES = ("model.h5", "model.keras", "model.npz", "checkpoint.npz")
 
 
 def load_model(path: PathLike, **settings: Any) -> "Model | QuantizedModel | CompressedModel":
-    """Return the model in a file, or in the folder of a training run; FormatError says what the file is instead.
+    """Return the model in a file, or in the folder of a training run; FormatError says what kind of file it is instead.
 
-    settings: of Keras' files input_range and seed, of a .tflite rounding="double" or "single".
+    settings: input_range and seed for Keras' files; rounding="double" or "single" for a .tflite.
     """
     path = model_path(path)
     kind = kind_of(path)
@@ -41,8 +40,8 @@ def load_model(path: PathLike, **settings: Any) -> "Model | QuantizedModel | Com
 
 
 def save_model(model: Model, path: PathLike, **settings: Any) -> None:
-    """Write a model to `path`, whole or not at all: .npz is our own format, .h5 and .keras are Keras', .tflite
-    TensorFlow Lite's, for integer models (settings: logits=16 or 8 bits)."""
+    """Write a model to `path`: .npz is tinyvgg's format, .h5 and .keras are Keras', .tflite (for integer models) is TensorFlow
+    Lite's, with the setting logits=16 or 8 bits. An error leaves no half file."""
     path = Path(path)
     if path.suffix == ".npz":
         save_checkpoint(path, model)
@@ -56,7 +55,7 @@ def save_model(model: Model, path: PathLike, **settings: Any) -> None:
 
 
 def load_weights(model: Model, path: PathLike, **settings: Any) -> Model:
-    """Give `model` the weights of a file whose architecture is the same, and return it."""
+    """Load the weights from a file of the same architecture into `model`; return the model."""
     path = model_path(path)
     if kind_of(path) == "checkpoint":
         model.set_weights(load_checkpoint(path).weights)

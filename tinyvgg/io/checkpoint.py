@@ -1,9 +1,11 @@
-"""Our own file: a model, and all that its training needs to go on. A .npz of plain arrays and one JSON text; no pickle.
+"""tinyvgg's file: a model and everything that its training needs to continue. A .npz of plain arrays and one JSON text; no
+pickle.
 
     tinyvgg.json        {"format", "model": the architecture, "arrays": their names in order, "optimizer", "extra"}
     arrays/0.npy ...    the arrays: "weights/<layer>/<weight>", "optimizer/<slot>/<layer>/<weight>", and what the caller added
 
-Members are stored uncompressed with a fixed date: equal contents give equal bytes, and a file can hold no more than its size.
+Members are stored uncompressed with a fixed date, so equal contents give equal bytes, and reading never needs more memory than
+the file's size.
 """
 import io
 import json
@@ -28,7 +30,7 @@ MOST_ARRAYS = 100_000
 @briefly
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file held. arrays: {name: array}; optimizer: its get_config() and "iterations", or None; extra: plain data."""
+    """The content of a file. arrays: {name: array}; optimizer: its get_config() and "iterations", or None; extra: plain data."""
 
     config: dict
     arrays: dict
@@ -46,7 +48,7 @@ class Checkpoint:
         return list(self.under("weights").values())
 
     def model(self):
-        """Build the model and give it its weights; raise FormatError where architecture and weights disagree."""
+        """Build the model with its weights; raise FormatError if architecture and weights disagree."""
         try:
             model = model_from_config(self.config)
             model.made_for = MadeFor.read(self.made_for)
@@ -62,7 +64,8 @@ class Checkpoint:
 
 
 def save_checkpoint(path, model, *, optimizer=None, arrays=None, extra=None):
-    """Write model, optimizer (its settings and slots), further {name: array} and plain data `extra`, whole or not at all."""
+    """Write model, optimizer (settings and slots), more arrays {name: array} and plain data `extra`; an error leaves no half
+    file."""
     named = {f"weights/{name}": array for name, array in model.weights}
     described = None
     if optimizer is not None:
@@ -87,7 +90,7 @@ def _write(archive, name, data):
 
 
 def load_checkpoint(path):
-    """Return the Checkpoint in a file; raise FormatError where it is cut, damaged or something else."""
+    """Return the Checkpoint in a file; raise FormatError if it is cut, damaged or something else."""
     try:
         with open_zip(path, "checkpoint of tinyvgg") as (archive, budget):
             members = archive.infolist()

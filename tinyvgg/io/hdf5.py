@@ -1,7 +1,6 @@
-"""Reading HDF5 without trust, the one place for all files: .h5, .keras, .weights.h5 and .tvq.
-
-`open_file` and `open_image` look at the whole structure before the HDF5 library does (hdf5_structure.py), give each file a Budget of
-time and bytes, and refuse what lies in other files; `child` and `numbers` look again at each link and dataset that is read.
+"""Read untrusted HDF5, for all kinds of files: .h5, .keras, .weights.h5 and .tvq. `open_file` and `open_image` check the whole
+structure before the HDF5 library reads it (hdf5_structure.py), give each file a Budget of time and bytes, and refuse data in
+other files. `child` and `numbers` check each link and dataset again when it is read.
 """
 import contextlib
 import mmap
@@ -29,7 +28,7 @@ _DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, 
 
 @contextlib.contextmanager
 def damage(path):
-    """Turn whatever h5py, zipfile and json raise for a damaged file into a FormatError that names it."""
+    """Turn all errors of h5py, zipfile and json for a damaged file into a FormatError that names the file."""
     try:
         yield
     except TinyVGGError as error:
@@ -44,7 +43,7 @@ def damage(path):
 
 @contextlib.contextmanager
 def open_file(path, mode="r"):
-    """Open a HDF5 file of unknown origin -> (h5py.File, Budget), for the length of a block. mode: "r" or "r+"."""
+    """Open an untrusted HDF5 file as (h5py.File, Budget), in a with block. mode: "r" or "r+"."""
     check_regular(path)
     budget = Budget(os.path.getsize(path))
     if not budget.size:
@@ -59,7 +58,7 @@ def open_file(path, mode="r"):
 
 @contextlib.contextmanager
 def open_image(image):
-    """Open a HDF5 file in memory, bytes of unknown origin -> (h5py.File, Budget), for the length of a block."""
+    """Open untrusted bytes as an HDF5 file (h5py.File, Budget), in a with block."""
     budget = Budget(len(image))
     if not hdf5_structure.check(image, budget):
         hdf5_trial.try_image(image)
@@ -111,7 +110,7 @@ def strings(item, name, *, limit=MAX_NAMES):
 
 
 def names(item, name):
-    """Return the names in attribute `name`, which Keras splits into name0, name1, ... where they are long."""
+    """Return the names in attribute `name`, which Keras splits into name0, name1, ... if they are long."""
     found = strings(item, name)
     if found is not None:
         return _distinct(found, name)
@@ -130,7 +129,8 @@ def _distinct(found, name):
 
 
 def numbers(group, name, budget):
-    """Return the dataset of numbers at `name` below `group`, checked to hold no more than the file can; not read yet."""
+    """Return the dataset of numbers at `name` below `group`, after a check that it is not larger than the file allows; it is not
+    read yet."""
     data = child(group, name)
     if not isinstance(data, h5py.Dataset):
         raise FormatError(f"there is no array {name}")
@@ -139,8 +139,8 @@ def numbers(group, name, budget):
 
 
 def check_dataset(name, data, budget):
-    """Raise FormatError for a dataset that lies in another file, is packed in an unknown way, or is larger than the file can hold;
-    its bytes are taken from the budget."""
+    """Raise FormatError for a dataset that is in another file, is compressed in an unknown way, or is larger than the file
+    allows; subtract its bytes from the budget."""
     properties = data.id.get_create_plist()
     if properties.get_layout() == h5py.h5d.VIRTUAL or properties.get_external_count():
         raise FormatError(f"array {name} lies in another file; expected it in this one")

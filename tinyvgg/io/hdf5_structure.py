@@ -1,9 +1,9 @@
 """The structure of an HDF5 file, walked in Python before the HDF5 library sees it (HDF5 File Format Specification 3.0).
 
-The library trusts what it reads: it walks heaps by sizes that may wrap around, free lists and trees that may be circles, and opens
-the other files that a dataset or a link names. `check` refuses all of that. It knows what h5py and Keras write (both versions of
-object headers, trees of version 1, links and attributes in the header); a file with something else is no worse for it, so `check`
-says that it does not know the file, and the caller tries it in a process of its own (hdf5_trial.py).
+The library trusts what it reads: it follows sizes in heaps that may overflow, lists and trees that may be circular, and it opens
+other files named in a dataset or a link. `check` refuses all of these. It knows what h5py and Keras write (both versions of
+object headers, trees of version 1, links and attributes in the header). A file with other structures may still be good: `check`
+then returns that it does not know the file, and the caller tries it in a separate process (hdf5_trial.py).
 """
 import struct
 from dataclasses import dataclass, field
@@ -24,8 +24,8 @@ MAY_BE_SHARED = (DATASPACE, DATATYPE, 4, 5, FILTER, ATTRIBUTE)
 
 
 def check(data, budget):
-    """Raise FormatError for a file (bytes or a memory map) that is damaged or lies partly in another one; else return whether
-    all of its structure was understood. budget: an untrusted.Budget, whose time is looked at."""
+    """Raise FormatError for a file (bytes or a memory map) that is damaged or refers to another file; else return whether all of
+    its structure was understood. budget: an untrusted.Budget, for its time limit."""
     walk = _Walk(data, budget)
     try:
         walk.superblock()

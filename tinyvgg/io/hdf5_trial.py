@@ -1,6 +1,5 @@
-"""Files whose structure hdf5_structure.py does not know are tried in a process of their own: it may crash or hang, this one not.
-
-The process visits every object, link and attribute that the library finds, within limits of time and memory.
+"""Try files with unknown structure (see hdf5_structure.py) in a separate process, which may crash or hang without harm. The
+process visits every object, link and attribute that the library finds, within limits of time and memory.
 """
 import os
 import subprocess
@@ -15,12 +14,12 @@ MEMORY = 2 << 30
 
 
 def try_file(path):
-    """Raise FormatError if the library does not come through the file at `path`."""
+    """Raise FormatError if the library cannot read the whole file at `path`."""
     _try([str(path)], None)
 
 
 def try_image(image):
-    """Raise FormatError if the library does not come through a file in memory."""
+    """Raise FormatError if the library cannot read the whole file in memory."""
     _try([], image)
 
 
@@ -41,7 +40,7 @@ def _try(arguments, data):
 
 
 def visit(file):
-    """Look at every object, link and attribute of an open h5py.File; raise FormatError for what lies in another file."""
+    """Visit every object, link and attribute of an open h5py.File; raise FormatError for data in another file."""
     import h5py
     groups, seen = [file], set()
     while groups:

@@ -1,4 +1,5 @@
-"""Compression and the integer model: calibrate, lower, share weights, fine-tune, simulate bit by bit; one .tvq file a model."""
+"""Compression and the integer model: calibrate, lower, share weights, fine-tune, simulate bit by bit. Each model is one .tvq
+file."""
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """Bits for each layer by measured sensitivity, within a budget of bytes.
 
-The sensitivity of a layer to a choice is how far the network's answers diverge (Kullback-Leibler, in nats) when that layer alone
-is so compressed. Divergences are taken to add up, which makes the choice a multiple-choice knapsack; it is solved exactly by
-keeping, layer by layer, every (bytes, divergence) that no other beats in both.
+The sensitivity of a layer to a choice of bits is how far the network's answers diverge (Kullback-Leibler, in nats) if only that
+layer is compressed this way. Divergences are assumed to add up, so the problem is a multiple-choice knapsack. It is solved
+exactly: layer by layer, every (bytes, divergence) is kept that no other beats in both.
 """
 
 from dataclasses import dataclass, replace
@@ -28,8 +28,9 @@ CHECKED = 2000  # images on which a drop is measured
 def automatic(graph, x, y, options):
     """Return the QuantizedModel of a float Graph with the bits that diverge least within `options.flash` bytes of constants.
 
-    Without flash: the fewest bytes that lose at most max_drop points (default 0.5) of accuracy on training images x, y. With
-    both: raises CheckFailed if the loss is more. Raises BudgetError, with the least that can be met, if flash is too small.
+    Without flash: the smallest model that loses at most max_drop points (default 0.5) of accuracy on training images x, y. With
+    both: raises CheckFailed if the loss is larger. Raises BudgetError, which names the smallest possible size, if flash is too
+    small.
     """
     prepared = prepare(graph, x[: options.calibration_images], calibration=options.calibration)
     work = _Work(prepared, x, y, sensitivities(prepared, x, per=options.per, quiet=options.quiet), options)
@@ -103,7 +104,7 @@ class _Work:
         return model, auto["drop_on_training_images"]
 
     def within(self, choice):
-        """The model of a choice that meets the budget, held against max_drop."""
+        """Return the model of a choice that meets the budget, after a check of max_drop."""
         model, drop = self.build(choice, epochs=self.options.epochs)
         allowed = self.options.max_drop
         if allowed is not None and drop > allowed:

@@ -1,4 +1,4 @@
-"""The weights of a float graph as one array of bytes, in X-CUBE-AI's layout, and the bytes that any graph's constants take.
+"""The weights of a float graph as one array of bytes, in X-CUBE-AI's layout, and the size of any graph's constants.
 
 Layout: for each op its weights, then bias, then gain and shift of a batch-norm that follows the activation; float32,
 little-endian; convolutions [out][kh][kw][in], dense layers [out][in]. Shared weights: the codebook of 2^bits float32, ascending
@@ -25,7 +25,7 @@ from tinyvgg.quant.prefix import LONGEST, coded_bits, coded_size
 
 @dataclass(frozen=True)
 class Section:
-    """One tensor in the array of weights: `size` bytes from `offset` on; bits 32, or those of a codebook's indices."""
+    """One tensor in the array of weights: `size` bytes from `offset` on; bits: 32, or of an index into a codebook."""
 
     op: str
     tensor: str
@@ -81,14 +81,14 @@ def constant_bytes(graph):
 
 
 def stored_bits(weights):
-    """Bits of a stored weight: of its dtype, of an index, or on average (a float) of a code."""
+    """Return the bits of a stored weight: of its dtype, of an index, or the mean length of its code (a float)."""
     if isinstance(weights, CodedWeights):
         return round(coded_bits(weights.indices, weights.lengths) / weights.indices.size, 2)
     return weights.bits if isinstance(weights, SharedWeights) else 8 * weights.dtype.itemsize
 
 
 def weight_bytes(weights):
-    """Bytes of plain or shared weights: indices packed or coded, codebook and numbers of codes included."""
+    """Return the bytes of plain or shared weights: indices (packed or coded), codebook and code lengths included."""
     if isinstance(weights, CodedWeights):
         return coded_size(coded_bits(weights.indices, weights.lengths)) + LONGEST + weights.codebook.nbytes
     if isinstance(weights, SharedWeights):

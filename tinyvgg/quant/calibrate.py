@@ -1,10 +1,11 @@
-"""Ranges of activations, from images that the float graph sees.
+"""Ranges of activations, measured with images in the float graph.
 
-minmax       the least and largest value met
+minmax       the smallest and largest value
 percentile   leave out the outermost 0.01 % on either side
-error        the range whose 256 levels give the least squared error over the values met (also called MSE calibration)
-steady       percentile over all of the images, each end then taken to the nearest of two steps an octave: images drawn anew give the
-             same ranges in most tensors, and with them the same integers; the others' rounding changes as a whole with any range
+error        the range whose 256 levels give the smallest squared error (also called MSE calibration)
+steady       percentile over all images; each end is rounded to the nearest of two steps an octave, so other images usually give
+the
+             same ranges, and with them the same integers
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Histogram:
 
 
 def as_float_images(x, graph):
-    """Return images (N, H, W, C), one or more, as float32 in the graph's input range: see tinyvgg.images."""
+    """Return images (N, H, W, C), at least one, as float32 in the graph's input range: see tinyvgg.images."""
     if not len(x):
         raise ShapeError("there is no calibration image; expected (N, H, W, C) with N above 0")
     return float_images(x, graph.input_range, shape=graph.input_shape)
@@ -49,7 +50,7 @@ def calibrate(graph, x, *, method="minmax"):
 
 @dataclass(frozen=True)
 class Survey:
-    """The least and largest value of each tensor, and histograms of those that a method may give a smaller range."""
+    """The smallest and largest value of each tensor, and histograms of tensors whose range a method may reduce."""
 
     ranges: dict
     histograms: dict
@@ -86,7 +87,7 @@ def observe(graph, x):
 
 
 def histograms(graph, x, ranges):
-    """Return {op: Histogram} over ranges found by `observe`. Not of images, of pools that keep their input's range, of logits."""
+    """Return {op: Histogram} over ranges from `observe`, except for images, logits, and pools that keep their input's range."""
     counts = {}
     quiet = {op.name for op in graph.ops if not op.rounds} | {graph.logits.name}
     for values in observed(graph, x):
@@ -98,7 +99,7 @@ def histograms(graph, x, ranges):
 
 
 def percentile_range(h, outermost=OUTERMOST):
-    """The range that leaves `outermost` of the values beyond each end; an end at 0 (after a ReLU) stays."""
+    """The range that excludes the share `outermost` of the values at each end; an end at 0 (after a ReLU) stays."""
     cumulative = np.cumsum(h.counts) / max(h.counts.sum(), 1)
     edges = np.linspace(h.low, h.high, len(h.counts) + 1)
     low = edges[np.searchsorted(cumulative, outermost, side="right")] if h.low < 0 else h.low
@@ -114,7 +115,7 @@ def steady_range(h):
 def least_error_range(h, steps=100):
     """The range, shrunk from the full one at either end in turn, with the least expected squared error of 256 levels.
 
-    A value within the range errs by scale^2 / 12 in the mean, one beyond it by its distance to the end.
+    The mean squared error of a value inside the range is scale^2 / 12; outside it is the squared distance to the end.
     """
     centres = h.low + (np.arange(len(h.counts)) + 0.5) * (h.high - h.low) / len(h.counts)
 

@@ -1,4 +1,4 @@
-"""What the classifiers of this package share: a graph that answers, and gradients through a float graph."""
+"""Base of this package's classifiers: answers of a graph, and gradients through a float graph."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class GraphClassifier:
 
     @property
     def input_range(self):
-        """(low, high) of valid images, as floats; uint8 images are levels: q means low + q * (high - low) / 255."""
+        """(low, high) of valid images, as floats; a uint8 value q means low + q * (high - low) / 255."""
         return self.graph.input_range
 
     @property
@@ -36,7 +36,7 @@ class GraphClassifier:
 
     @property
     def n_outputs(self):
-        """Numbers that the graph gives for an image: one for each class, or one for two classes."""
+        """Number of outputs for an image: one for each class, or a single one for two classes."""
         return self.graph.logits.shape[-1]
 
     @property
@@ -46,7 +46,7 @@ class GraphClassifier:
 
     @property
     def sha256(self):
-        """SHA-256 of the graph, in hexadecimal: what a board says in its HELLO."""
+        """SHA-256 of the graph, in hexadecimal; a board sends it in its HELLO."""
         from tinyvgg.quant.tvq import graph_sha256
 
         return graph_sha256(self.graph)
@@ -56,7 +56,7 @@ class GraphClassifier:
         return as_classes(self.outputs(x, batch_size=batch_size))
 
     def predict(self, x, *, batch_size=256):
-        """x (N, *input_shape) -> (N, K) float32: what the network gives, its softmax or sigmoid (in floats) included."""
+        """Return the outputs (N, K) float32, after the softmax or sigmoid (in floats), of x (N, *input_shape)."""
         return apply_head(self.graph.head, self.outputs(x, batch_size=batch_size))
 
     def evaluate(self, x, y, **settings):

@@ -1,11 +1,13 @@
-"""The scheme coded: 8-bit integers whose weights are few values with a prefix code, the fewest bits for what they lose.
+"""The scheme coded: 8-bit integers whose weights are a few values with a prefix code, with the fewest bits for the loss that they
+cause.
 
-A layer's values are chosen by entropy-constrained scalar quantisation (Chou, Lookabaugh and Gray, 1989): weights go to the value of
-least (error^2 + price * bits of its code), values to the mean of their weights, codes to how often each occurs, in turn. The
-price of a bit is one for the whole network, in how far its answers diverge; each layer's own is that by its sensitivity: the
-divergence (Kullback-Leibler, in nats) for a squared error, measured with that layer alone coded. One bisection of the price then
-meets a budget of bytes. Sensitivities depend on the prices a little: they are measured twice, and of both and their mean the choice
-counts that diverges least once biases have taken back the mean error of the coded weights.
+A layer's values are chosen by entropy-constrained scalar quantisation (Chou, Lookabaugh and Gray, 1989): in turn, each weight is
+assigned to the value with the smallest (error^2 + price * bits of its code), each value becomes the mean of its weights, and code
+lengths follow the frequencies. The whole network has one price of a bit, measured in divergence of the answers. A layer's own
+price is that price divided by its sensitivity: the divergence (Kullback-Leibler, in nats) per squared error, measured with only
+this layer coded. A bisection of the price then meets a budget of bytes. Sensitivities depend a little on the prices, so they are
+measured twice. Of both, and of their mean, the one is used that diverges least after biases are corrected for the mean error of
+the coded weights.
 """
 import math
 from dataclasses import dataclass, replace
@@ -39,8 +41,8 @@ REFINED = 2         # how often prices are found from sensitivities at the price
 def code(graph, x, y, options):
     """Return the QuantizedModel of a float Graph whose constants fit `options.flash` bytes, calibrated on training images x.
 
-    With epochs it is fine-tuned to labels y first, its values and prices as found. Raises BudgetError, with the least that can be
-    met, where the bytes are too few.
+    With epochs it is first fine-tuned to labels y, with the values and prices already found. Raises BudgetError, which names the
+    smallest possible size, if the bytes are too few.
     """
     prepared = prepare(graph, x[: options.calibration_images], calibration=options.calibration)
     search, prices = Search(prepared, x, options.quiet).best(options.flash)
@@ -91,7 +93,8 @@ class Search:
         return [*prices[1:], self.scaled(mean, flash)]
 
     def corrected(self, prices, flash):
-        """A Search whose biases take back the mean error of the weights at prices, and the prices, for biases that were 0 take bytes now."""
+        """Return a Search with biases corrected for the mean error of the weights at these prices, and new prices (biases that
+        were 0 now take bytes)."""
         graph = correct_biases(self.prepared.graph, self.x, self.coder(prices))
         search = Search(replace(self.prepared, graph=graph), self.x, self.quiet)
         return search, search.scaled(prices, flash)
@@ -154,7 +157,7 @@ class Layer:
         return float(((self.units - book[cheapest(self.units, book, price * lengths)]) ** 2).sum())
 
     def bytes(self, price):
-        """Bytes of the constants that hold the weights at a price: int8 where that is less."""
+        """Return the bytes of the constants for the weights at a price: of int8 if that is less."""
         return min(self._coded(price), len(self.units))
 
     def gains(self, price):

@@ -12,7 +12,7 @@ from tinyvgg.types import AnyArray, Floats, Gradient, Images, Integers
 
 
 class CompressedModel(GraphClassifier):
-    """A float graph that answers. Images (N, H, W, C) are float32 in `bounds`; uint8 is taken as levels of that range."""
+    """A float graph as a classifier. Images (N, H, W, C) are float32 in `bounds`; uint8 values are levels of that range."""
 
     def __init__(self, graph: Any) -> None:
         super().__init__(graph, float_graph=graph)

@@ -1,11 +1,11 @@
-"""Two repairs of a float graph before it is lowered (Nagel et al., 2019, arXiv:1906.04721).
+"""Two corrections of a float graph before it is lowered (Nagel et al., 2019, arXiv:1906.04721).
 
 Cross-layer equalisation: an activation tensor has one scale, so a channel of small range gets few levels. Dividing channel c of a
 result by s_c and multiplying the weights that read it by s_c changes nothing in real numbers; s_c = sqrt(range of the channel /
 largest weight that reads it), both relative to their layer's largest, balances the two.
 
-Bias correction: rounding the weights moves the mean of each accumulator by sum (w - rounded w) * mean of its input; the bias
-takes that back.
+Bias correction: rounding the weights changes the mean of each accumulator by sum (w - rounded w) * mean of its input; the bias
+compensates for it.
 """
 
 from dataclasses import replace
@@ -82,7 +82,8 @@ def _multiply_input(op, s):
 
 
 def correct_biases(graph, x, quantise):
-    """Return the float Graph with biases that take back the mean error of weights rounded by `quantise` (see lower.lower)."""
+    """Return the float Graph with biases that compensate for the mean error of weights rounded by `quantise` (see
+    lower.lower)."""
     means = _mean_inputs(graph, as_float_images(x, graph))
     ops = []
     for op in graph.ops:

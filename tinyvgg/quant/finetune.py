@@ -3,9 +3,8 @@
 Forward, every weight goes through `project` (int8 steps, or the entries of a codebook) and every activation through the levels of
 its range; backward, rounding passes the gradient on and saturation passes none (Bengio et al., 2013, arXiv:1308.3432). Codebooks
 learn too: an entry's gradient is the sum over its weights (Han et al., 2016, arXiv:1510.00149, section 3.3), each in units of
-its channel's scale. Their indices are re-assigned at each step from weights that go on learning, or fixed.
-
-The loss mixes the labels with the answers of the float graph that is imitated (Hinton et al., 2015, arXiv:1503.02531).
+its channel's scale. Their indices are fixed, or assigned again at each step from weights that continue to learn. The loss
+combines the labels with the answers of the original float graph (Hinton et al., 2015, arXiv:1503.02531).
 """
 
 from dataclasses import dataclass, replace
@@ -35,7 +34,7 @@ TAIL_ARRAYS = ("bias", "gain", "shift")
 
 @dataclass
 class Codebook:
-    """What an op's weights are shared with while they learn.
+    """The codebook of an op during fine-tuning.
 
     entries: float32 (K,) for the layer or (F, K), as weights of a channel whose scale is `unit` (a number, or (F, 1)), so that an
     optimizer sees them at the size of weights; scale: (F,); indices: fixed ones, or None where they are re-assigned; costs: (K,) of
@@ -79,11 +78,13 @@ def start_codebooks(graph, quantise, *, fixed=False):
 def finetune(
     graph, ranges, x, y, *, books=None, epochs=1, batch_size=64, learning_rate=1e-4, imitate=0.5, augment=None, seed=0, quiet=True
 ):
-    """Train a float Graph for its integers; return the new float Graph and {op: (int8 entries, scale)} for `sharer(entries=...)`.
+    """Train a float Graph so that its integer version gets better; return the new float Graph and {op: (int8 entries, scale)} for
+    `sharer(entries=...)`.
 
-    ranges: {op: (low, high)} of calibrate, kept. x: training images (N, H, W, C), uint8 or in the graph's input range; y: labels
+    ranges: {op: (low, high)} from calibrate; they do not change. x: training images (N, H, W, C), uint8 or in the graph's input
+    range; y: labels
     (N,). books: {op: Codebook} of start_codebooks; ops without one get int8 weights. imitate: share of the loss that compares
-    with the untrained graph's answers. augment: a function (x, generator) -> x on uint8 or float batches.
+    with the answers before fine-tuning. augment: a function (x, generator) -> x on uint8 or float batches.
     """
     if not 0 <= imitate <= 1 or epochs < 1 or len(x) != len(y):
         raise OptionError(

@@ -1,6 +1,5 @@
-"""The rounding of the integer model, and the numbers that go with it.
-
-There is one rounding rule, the one that a Cortex-M4 does in one instruction: SMMULR, (a*b + 2^31) >> 32, which is a*b / 2^32
+"""The rounding of the integer model, and the constants for it. There is one rounding rule, which a Cortex-M4 computes in one
+instruction: SMMULR, (a*b + 2^31) >> 32, which is a*b / 2^32
 rounded to the nearest integer, ties towards plus infinity. C code shares the golden table (tests/golden/fixedpoint.json).
 """
 
@@ -36,9 +35,8 @@ def quantise_multiplier(gain, shift, where="a multiplier"):
 
 
 def scale_and_zero(low, high):
-    """Return the scale and zero point that let 0..255 cover low..high and hold 0 exactly: real = scale * (q - zero).
-
-    The range is widened to hold 0; an empty one (a tensor that is always 0) gets scale 1.
+    """Return the scale and zero point with which 0..255 covers low..high and represents 0 exactly: real = scale * (q - zero). The
+    range is extended to include 0; an empty range (a tensor that is always 0) gets scale 1.
     """
     low, high = min(float(low), 0.0), max(float(high), 0.0)
     if not (math.isfinite(low) and math.isfinite(high)):

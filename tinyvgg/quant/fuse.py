@@ -1,10 +1,9 @@
-"""From a network to the float graph: batch-norms, activations and pools go into the convolution before them.
+"""Turn a network into a float graph: batch-norms, activations and pools are merged into the convolution before them.
 
 A batch-norm directly after a convolution or dense layer is folded into its weights; one after the activation becomes the tail's
-gain and shift; one after a max-pool likewise where its gains are not negative. What no op before can take becomes a depthwise
-1x1 convolution of ones with that tail, or, before a dense layer, goes into that layer's weights.
-
-A result of two axes, (steps, channels), is a map of one row here, and a layer along one axis is its namesake along two.
+gain and shift, as does one after a max-pool if its gains are not negative. A batch-norm that cannot be merged into an earlier op
+becomes a depthwise 1x1 convolution of ones with that tail or, before a dense layer, is merged into that layer's weights. A result
+with two axes, (steps, channels), is a map of one row here, and one-dimensional layers become two-dimensional ones.
 """
 
 from dataclasses import replace

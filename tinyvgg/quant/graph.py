@@ -1,6 +1,6 @@
 """A graph: ops (tinyvgg/quant/ops) in the order in which they are computed. Data only.
 
-A graph of floats has its batch-norms and pools fused as one of integers; weights are float32, or SharedWeights with a float32
+In a float graph batch-norms and pools are merged as in an integer graph; weights are float32, or SharedWeights with a float32
 codebook.
 
 fuse.py makes a graph of floats from an nn.Model; lower.py makes one of integers from it; the float schemes (none, low, medium,
@@ -16,7 +16,7 @@ from tinyvgg.report.shown import briefly
 @briefly
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Graph:
-    """Ops in an order in which each comes after its inputs: first the Image, last the logits or a Softmax of them."""
+    """Ops in order of computation: first the Image, last the logits or their Softmax."""
 
     name: str
     ops: tuple[Op, ...]
@@ -29,7 +29,7 @@ class Graph:
 
     @property
     def integer(self):
-        """Whether the graph is one of integers."""
+        """Whether this is an integer graph."""
         return self.ops[0].integer
 
     @property
@@ -39,7 +39,7 @@ class Graph:
 
     @property
     def head(self):
-        """The name of that function, as nn.head has it: "softmax", "sigmoid" or None."""
+        """The name of that function, as in nn.head: "softmax", "sigmoid" or None."""
         return self.ops[-1].probabilities or None
 
     @property

@@ -3,10 +3,11 @@
 Letters: n sorted values x_1 <= ... <= x_n with weights, k clusters, c(a, b) the squared error of x_{a+1..b} around their mean.
 
 The clusters of an optimal solution are runs of the sorted values, so it is a shortest path of k links from 0 to n with link costs
-c(a, b) (Wang and Song, 2011). c is concave Monge, so a price per link, lambda, gives the best path of any number of links in
-O(n log n), the number falls as the price rises, and the right price is found by bisection (Aggarwal, Schieber and Tokuyama, 1994;
-Gronlund et al., 2017, arXiv:1701.07204). Where several numbers of links are equally good at that price and none is k: splice the
-longer and the shorter optimal path into an equally good one of k links.
+c(a, b) (Wang and Song, 2011). c is concave Monge, so with a price for each link, lambda, the best path with any number of links
+is found in O(n log n). The number of links falls as the price rises, so bisection finds the right price (Aggarwal, Schieber and
+Tokuyama, 1994;
+Gronlund et al., 2017, arXiv:1701.07204). If several numbers of links are equally good at that price, but k is not among those
+found: splice the longer and the shorter optimal path into an equally good one with k links.
 """
 
 import numba
@@ -38,7 +39,7 @@ def squared_error(values, codebook):
 
 
 def nearest(values, codebook):
-    """Return the index of the nearest entry of `codebook` (ascending) for each value, the lower one of two as near."""
+    """Return the index of the nearest entry of `codebook` (ascending) for each value; of two equally near, the lower one."""
     book, values = np.asarray(codebook, np.float64), np.asarray(values, np.float64)
     borders = (book[1:] + book[:-1]) / 2
     if len(borders) > FEW:
@@ -72,7 +73,7 @@ def cheapest(values, codebook, costs):
 
 
 def lloyd(values, centres, iterations=100):
-    """Improve centres by Lloyd's algorithm until nothing moves: return them, ascending. The baseline, not the method."""
+    """Improve centres by Lloyd's algorithm until nothing changes; return them, ascending. Only a baseline for comparisons."""
     x, centres = np.sort(np.asarray(values, np.float64).reshape(-1)), np.sort(np.asarray(centres, np.float64))
     total = np.concatenate([[0.0], np.cumsum(x)])
     for _ in range(iterations):

@@ -1,4 +1,4 @@
-"""From the graph of floats and the ranges of its tensors to the graph of integers, op by op."""
+"""Turn a float graph and the ranges of its tensors into an integer graph, op by op."""
 
 import numpy as np
 
@@ -20,10 +20,10 @@ def per_channel_int8(op, floor):
 
 
 def lower(graph, ranges, *, quantise=per_channel_int8, softmax="integer", facts=None):
-    """Return the Graph of integers of a Graph of floats.
+    """Return the integer Graph of a float Graph.
 
     ranges: {op: (low, high)} from calibrate. quantise(op, floor) -> weights (int8 or SharedWeights of int8) and scales (F,), each
-    at least floor, as per_channel_int8: this is where sharing.py comes in. softmax: "integer" or "float".
+    at least floor, like per_channel_int8; sharing.py makes such functions. softmax: "integer" or "float".
     """
     work = Lowering(graph, ranges, quantise, softmax)
     for op in graph.ops:
@@ -34,7 +34,7 @@ def lower(graph, ranges, *, quantise=per_channel_int8, softmax="integer", facts=
 
 
 class Lowering:
-    """What the ops share: the ranges, the ops done so far, and each tensor's residue (see ops.image.Image)."""
+    """The state that ops share: the ranges, the ops lowered so far, and each tensor's residue (see ops.image.Image)."""
 
     def __init__(self, graph, ranges, quantise, softmax):
         self.input_range, self.ranges, self.quantise, self.softmax = graph.input_range, ranges, quantise, softmax
@@ -48,7 +48,7 @@ class Lowering:
 
 
 def dequantize(graph):
-    """Return the Graph of floats that a Graph of integers stands for: the same function without rounding and saturation.
+    """Return the float Graph of an integer Graph: the same function without rounding and saturation.
 
     Its images are floats in the integer graph's input range.
     """
@@ -68,7 +68,8 @@ def levels(graph):
 
 
 def real_values(graph, traced, x):
-    """Return {op: scale * (q - zero)} as float32 for a trace's integers, and the images x under "": what simulate.pull wants."""
+    """Return {op: scale * (q - zero)} as float32 for a trace's integers, and the images x under "", in the form for
+    simulate.pull."""
     values = {op.name: (np.float32(op.scale) * (traced[op.name].astype(np.float32) - np.float32(op.zero))) for op in graph.ops
               if not op.probabilities}
     return {**values, "": x}

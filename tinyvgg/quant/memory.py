@@ -1,9 +1,9 @@
-"""Where each tensor lies in the arena: liveness, results written over dead inputs, a layout that is checked, a lower bound.
+"""The place of each tensor in the arena: liveness, results that overwrite unneeded inputs, a checked layout, a lower bound.
 
-A tensor lives from the op that writes it to the last op that reads it. Two tensors that live at the same time must not overlap;
-a result may lie exactly on an input that dies there, where the op reads each value before it writes it (Add, a 1x1 depthwise
-convolution). Optimal placement is NP-hard (it is the dynamic storage allocation problem); the layout here is the best of a few
-greedy orders, and the lower bound, the most bytes alive at one time, says how far from optimal it can be at most.
+A tensor is alive from the op that writes it to the last op that reads it. Two tensors that are alive at the same time must not
+overlap. A result may exactly overwrite an input that is not needed any more, if the op reads each value before it writes it (Add,
+a 1x1 depthwise convolution). Optimal placement is NP-hard (the dynamic storage allocation problem). The layout here is the best
+of a few greedy orders; the lower bound (the most bytes alive at one time) shows how far it can be from the optimum.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from tinyvgg.report.shown import briefly
 @dataclass(frozen=True)
 class Buffer:
     """Bytes of the arena that hold one tensor (or several, written over one another) from op number `first` to `last`. shift: by
-    how much the first tensor begins after the buffer's begin, where a stream's output begins."""
+    how many bytes the first tensor begins after the beginning of the buffer, where a stream's output begins."""
 
     names: tuple[str, ...]
     size: int
@@ -45,9 +45,9 @@ class MemoryPlan:
 def plan_memory(graph, *, align=4, scratch=None, keep_image=False, streams=()):
     """Return the MemoryPlan of a Graph, integer or float.
 
-    align: every buffer begins at a multiple of it. scratch: {op: bytes} that an op needs while it runs. keep_image: the image
-    survives the inference (else its bytes are used again). streams: chains of ops that run row by row (schedule.py); their
-    output may be written over their input, a few rows behind.
+    align: every buffer begins at a multiple of it. scratch: {op: bytes} that an op needs while it runs. keep_image: the image is
+    not overwritten. streams: chains of ops that run row by row (schedule.py); their output may overwrite their input, a few rows
+    behind.
     """
     buffers = _live(graph, scratch or {}, keep_image, streams)
     plans = [_best_layout(buffers, align)]
@@ -57,7 +57,7 @@ def plan_memory(graph, *, align=4, scratch=None, keep_image=False, streams=()):
 
 
 def alive(graph, streams=()):
-    """Return {op: bytes of the tensors that are alive while it runs, its own result among them}; a stream's ops run together."""
+    """Return {op: bytes of the tensors that are alive while it runs, including its result}; a stream's ops run together."""
     buffers = _live(graph, {}, False, streams)
     positions = _positions(graph, streams)
     return {name: sum(b.size for b in buffers if b.first <= t <= b.last) for name, t in positions.items()}
@@ -75,7 +75,7 @@ def _best_layout(buffers, align):
 
 
 def check_plan(plan):
-    """Raise CheckFailed if two buffers that live at the same time overlap, or one lies outside the arena."""
+    """Raise CheckFailed if two buffers that are alive at the same time overlap, or one is outside the arena."""
     for i, a in enumerate(plan.buffers):
         if a.offset < 0 or a.offset + a.size > plan.size:
             raise CheckFailed(f"{a.names[0]!r} lies outside the arena")

@@ -14,10 +14,9 @@ from tinyvgg.types import AnyArray, Floats, Images, Integers
 
 
 class QuantizedModel(GraphClassifier):
-    """A graph that answers: bit for bit what its C code answers.
-
-    Images are uint8 as they are, (N, H, W, C); floats in `bounds` become the nearest of the 256 levels first.
-    `float_graph` (optional) is what the graph was lowered from, kept for re-planning and for gradients.
+    """An integer graph as a classifier; its C code gives the same answers, bit for bit. Images are uint8 (N, H, W, C), used
+    unchanged, or floats in `bounds`, first rounded to the nearest of the 256 levels. `float_graph` (optional): the graph from
+    which it was lowered, for new plans and for gradients.
     """
 
     without_gradients = ("square, hopskipjump or rays, which need none; or quant.straight.straight_through(model), on the command "
@@ -25,7 +24,8 @@ class QuantizedModel(GraphClassifier):
     takes_bytes = True      # floats are rounded to levels before anything else
 
     def integer_logits(self, x: Images, *, batch_size: int = 256) -> AnyArray:
-        """x (N, *input_shape) -> (N, K) int16, or uint8 where the last layer is not a Dense: the bytes that C gives."""
+        """Return (N, K) int16, or uint8 if the last layer is not a Dense, for x (N, *input_shape): the same bytes as from the
+        C."""
         x, plan = self.check_images(x), self._fast_plan()
         if plan is not None:
             return plan.infer(x).reshape(len(x), -1 if len(x) else self.n_outputs)
@@ -38,7 +38,7 @@ class QuantizedModel(GraphClassifier):
         return np.float32(last.scale) * (self.integer_logits(x, batch_size=batch_size).astype(np.float32) - np.float32(last.zero))
 
     def scores(self, x: Images, *, batch_size: int = 256) -> Floats:
-        """x (N, *input_shape) -> (N, K): the last op's result as the C gives it, uint8 in 1/255 after an integer softmax."""
+        """x (N, *input_shape) -> (N, K): the last op's result as in the C, uint8 in steps of 1/255 after an integer softmax."""
         q, last = self.integer_logits(x, batch_size=batch_size), self.graph.ops[-1]
         return q if last is self.graph.logits else last.simulate(q)
 
@@ -52,7 +52,8 @@ class QuantizedModel(GraphClassifier):
         return run(self.graph, x, keep=True) if plan is None else plan.trace(x)
 
     def plan(self):
-        """Return how this network runs: `print(model.plan().describe())` says which kernel does what, and what is slow and why."""
+        """Return the plan by which this network runs. `print(model.plan().describe())` says which kernel computes what, what is
+        slow, and why."""
         return self._fast_plan() or Simulated()
 
     def _fast_plan(self):
@@ -69,7 +70,7 @@ class QuantizedModel(GraphClassifier):
 
 
 class Simulated:
-    """What stands in for a plan where there is none: it only describes."""
+    """Used where there is no plan: it can only describe itself."""
 
     def describe(self):
         """Return why."""

@@ -1,7 +1,6 @@
-"""Prefix codes: Huffman's, no code longer than LONGEST bits, in canonical order, and streams of bits that are coded so.
-
-Codes are given by their lengths alone: shorter codes come first, codes of one length in the order of their symbols, each the one
-before plus one (Deflate's rule, RFC 1951, section 3.2.2). Streams begin in the highest bit and end at a whole number of two bytes.
+"""Prefix codes (Huffman, at most LONGEST bits for a code, canonical order) and coded streams of bits. The lengths alone define
+the codes: shorter codes come first, codes of one length in the order of their symbols, each is the previous one plus one
+(Deflate's rule, RFC 1951, section 3.2.2). Streams begin in the highest bit and end at a whole number of two bytes.
 """
 import numpy as np
 
@@ -15,7 +14,7 @@ AT_ONE_GO = 1 << 20 # bits that are decoded at a time: memory is bounded
 def code_lengths(counts):
     """Return the lengths (K,) uint8 of the best prefix code for symbols that occur `counts` (K,) times, 2 <= K <= 2^LONGEST.
 
-    A symbol that never occurs is taken to occur once, so all have a code. Package-merge (Larmore and Hirschberg, 1990).
+    A symbol that never occurs counts as occurring once, so all have a code. Package-merge (Larmore and Hirschberg, 1990).
     """
     weights = np.maximum(np.asarray(counts, np.int64), 1)
     leaves = sorted((int(w), (k,)) for k, w in enumerate(weights))
@@ -27,7 +26,7 @@ def code_lengths(counts):
 
 
 def check_lengths(lengths):
-    """Raise FormatError unless lengths (K,) are those of a complete prefix code: no stream of bits is without a meaning."""
+    """Raise FormatError unless lengths (K,) form a complete prefix code, so that every stream of bits has a meaning."""
     wide = np.asarray(lengths).astype(np.int64)
     if len(wide) < 2 or wide.min() < 1 or wide.max() > LONGEST or (1 << LONGEST - wide).sum() != 1 << LONGEST:
         raise FormatError(f"the lengths of a prefix code are damaged; expected two or more of 1..{LONGEST} bits that use up all codes")
@@ -64,7 +63,7 @@ def encode(indices, lengths):
 
 
 def decode(stream, lengths, count):
-    """Return the `count` symbols of a stream, uint8. Raises FormatError unless it holds just those, and zeros to its end."""
+    """Return the `count` symbols of a stream, uint8. Raises FormatError unless it contains exactly these, then only zeros."""
     check_lengths(lengths)
     bits = np.unpackbits(np.asarray(stream, np.uint8))
     if not count <= len(bits) <= count * LONGEST + WORD_BITS:

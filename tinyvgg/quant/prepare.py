@@ -1,4 +1,4 @@
-"""What every integer scheme does: calibrate, repair, fine-tune if asked, lower."""
+"""The steps of every integer scheme: calibrate, correct, fine-tune (optional), lower."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ JUDGED = 128  # images by which calibrations and bits are compared
 
 @dataclass(frozen=True)
 class Options:
-    """What a scheme may be told."""
+    """The options of a scheme."""
 
     codebook: str = "int8"  # entries of the shared schemes: int8 (integer model) or float (float model)
     per: str = "layer"  # one codebook a layer or a channel
@@ -57,7 +57,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A float graph ready to lower: repaired or not, with its ranges, and what was done to it."""
+    """A float graph ready to lower: corrected or not, with its ranges and a record of the steps."""
 
     graph: Graph
     ranges: dict
@@ -84,7 +84,8 @@ def finished(prepared, x, y, quantise, facts, options):
 
 
 def prepare(graph, x, *, calibration="best", quantise=per_channel_int8):
-    """Calibrate a float Graph on images x; "best" takes the method and repairs whose integers diverge least from the floats."""
+    """Calibrate a float Graph on images x; "best" uses the method and corrections whose integers diverge least from the
+    floats."""
     record = {"images": len(x), "images_sha256": sha256_arrays(np.asarray(x))}
     if calibration != "best":
         return Prepared(graph, calibrate(graph, x, method=calibration), {**record, "method": calibration})

@@ -1,7 +1,8 @@
 """TensorFlow Lite's rounding: the exception to the one rule of fixedpoint.py, for graphs that come from a .tflite file.
 
 A real factor is a multiplier of 31 bits and a power of two. Its reference kernels multiply and round twice: first to the high half
-of the doubled product, ties up, then by the power of two, ties away from zero. Built for single rounding they shift once, ties up.
+of the doubled product, ties up, then by the power of two, ties away from zero. If they are built for single rounding, they shift
+once, ties up.
 """
 import math
 

@@ -1,4 +1,5 @@
-"""Which ops run row by row: plain data in a graph's facts, which its hash does not take in, for it changes no byte of an answer.
+"""Which ops run row by row: plain data in a graph's facts. The graph's hash does not include it, because it changes no byte of an
+answer.
 
     graph = with_schedule(graph, Schedule(streams=(("conv2d", "conv2d_1"),)))
 """
@@ -14,8 +15,8 @@ LONGEST = 32  # ops of a stream: TV_STAGES of codegen/kernels/tv_kernels.h
 
 @dataclass(frozen=True)
 class Schedule:
-    """streams: chains of ops, each the only reader of the one before it, that run row by row: of all but the last of a chain a
-    few rows are kept instead of the map."""
+    """streams: chains of ops that run row by row; each op is the only reader of the one before it. For all but the last op of a
+    chain, only a few rows are kept instead of the whole map."""
 
     streams: tuple[tuple[str, ...], ...] = ()
 
@@ -25,7 +26,8 @@ class Schedule:
 
 
 def schedule_of(graph):
-    """Return the Schedule of a Graph; FormatError where its facts hold something else, or one that does not fit the graph."""
+    """Return the Schedule of a Graph; FormatError if its facts contain something else, or a Schedule that does not fit the
+    graph."""
     facts = graph.facts.get(FACT)
     if facts is None:
         return Schedule()
@@ -75,7 +77,8 @@ def chains(graph):
 
 
 def kept_rows(graph, stream):
-    """Return {op: rows of its result that are kept} of all but the last op of a stream: the most that one row after it reads."""
+    """Return {op: number of rows kept of its result} for all but the last op of a stream: as many as one row of the next op
+    reads."""
     kept = {}
     for name, after in zip(stream, stream[1:], strict=False):
         height = graph[name].shape[0]
@@ -84,7 +87,7 @@ def kept_rows(graph, stream):
 
 
 def course(graph, stream):
-    """Yield (number of the op in the stream, row of its result) in the order in which rows are computed: as late as they can."""
+    """Yield (number of the op in the stream, row of its result) in order of computation: each row as late as possible."""
     ops, heights = [graph[name] for name in stream], [graph[graph[stream[0]].inputs[0]].shape[0]]
     heights += [op.shape[0] for op in ops]
     done = [heights[0], *[0] * len(ops)]

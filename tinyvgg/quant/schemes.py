@@ -4,7 +4,7 @@ none, low, medium, high   float32; X-CUBE-AI's levels: dense layers share 256 (l
 int8                      8-bit weights by channel, 8-bit activations
 shared8 ... shared2       256, 16, 8 or 4 entries of int8 on every layer, with 8-bit activations; or of float32
 auto                      int8, shared4, shared3 or shared2 for each layer, by measured sensitivity, within a budget (auto.py)
-coded                     int8 with a prefix code on the weights, the fewest bits for what they lose, within a budget (coded.py)
+coded                     int8 with a prefix code on the weights, within a budget of bytes (coded.py)
 """
 
 from dataclasses import replace
@@ -41,8 +41,8 @@ def compress(model: Model, scheme: str, x: Images | None = None, y: Labels | Non
              **options: Any) -> "QuantizedModel | CompressedModel":
     """Compress an nn.Model by the name of a scheme: return a CompressedModel (float32) or a QuantizedModel (integers).
 
-    x, y: training images and labels, for all but the float schemes; labels are needed to fine-tune and by auto. options: see
-    Options. The result remembers what data the model was made for.
+    x, y: training images and labels, not needed by the float schemes; labels are needed for fine-tuning and by auto. options: see
+    Options. The result records the data that the model was trained on.
     """
     compressed = _compress(fuse(model), scheme, x, y, Options(**options))
     if model.made_for is not None:
@@ -68,7 +68,7 @@ OTHERS = {"int8": "8 8bit uint8 integer quantized", "shared4": "4 int4 4bit kmea
 
 
 def check_scheme(scheme, options):
-    """Raise OptionError for a scheme that there is not, or Options that mean nothing to it."""
+    """Raise OptionError for an unknown scheme, or for Options that do not apply to it."""
     if scheme not in SCHEMES:
         raise OptionError(f"there is no scheme {scheme!r}; expected one of {', '.join(SCHEMES)}{did_you_mean(scheme, SCHEMES, OTHERS)}")
     if options.flash is not None and scheme not in BUDGETED or options.max_drop is not None and scheme != "auto":
@@ -86,7 +86,7 @@ def check_scheme(scheme, options):
 
 
 def needs_images(scheme, options):
-    """Whether a scheme calibrates: all but those of floats."""
+    """Return whether a scheme needs images to calibrate: all but the float schemes."""
     return scheme not in FLOAT and options.codebook != "float"
 
 
@@ -99,7 +99,7 @@ def _images(x, y, labelled):
 
 
 def share_dense(graph, level):
-    """Return the float Graph with X-CUBE-AI's codebooks of a level on the dense layers that its rule takes."""
+    """Return the float Graph with X-CUBE-AI's codebooks of a level, on the dense layers chosen by its rule."""
     bits = FLOAT[level]
     dense = {op.name: op.weights.size for op in graph.ops if isinstance(op, Dense)}
     chosen = set(shared_layers(dense, bits)) if bits else set()

@@ -1,7 +1,7 @@
 """Weight sharing: indices into an optimal codebook, per layer or per channel, with float32 or int8 entries (see kmeans1d.py).
 
-An int8 codebook holds weights in units of each channel's own scale. Channels differ in spread, so for a codebook of the whole
-layer they are brought to one standard deviation first; what lies beyond `REACH` deviations is clipped.
+An int8 codebook has weights in units of each channel's scale. For a codebook of a whole layer, channels are first scaled to the
+same standard deviation; weights beyond `REACH` deviations are clipped.
 """
 
 import numpy as np
@@ -84,7 +84,7 @@ def _integer_book(units, k, per, silent):
 
 
 def scales(weights, floor, bits, per):
-    """Return the unit of each channel (F,), at least floor (F,), so that the entries -127..127 cover what they have to of weights (F, ...)."""
+    """Return the unit of each channel (F,), at least floor (F,), with which the entries -127..127 cover the weights (F, ...)."""
     rows = weights.reshape(len(weights), -1).astype(np.float64)
     largest = np.abs(rows).max(axis=1)
     if per == "channel" or bits >= 8:

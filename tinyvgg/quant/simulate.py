@@ -1,4 +1,5 @@
-"""What a graph computes, forward and backward, op by op; of integers it is the definition that C reproduces, bit by bit."""
+"""Compute a graph forward and backward, op by op. For an integer graph this is the definition that the C reproduces bit for
+bit."""
 
 
 def run(graph, x, *, keep=False):
@@ -19,7 +20,7 @@ def run(graph, x, *, keep=False):
 def pull(graph, values, dlogits, *, parameters=True, limits=None):
     """Pull dlogits (N, classes) back through a graph of floats: return d/d(image) and {(op, array): gradient}.
 
-    values: {op: the result that its readers saw}, and the images under ""; limits: {op: (low, high)} of saturated results.
+    values: {op: its result as its readers got it}, and the images under ""; limits: {op: (low, high)} of saturated results.
     """
     sums, gradients = {graph.logits.name: dlogits}, {}
     for op in reversed(graph.ops):

@@ -17,7 +17,7 @@ def straight_through(model):
 class StraightThrough(QuantizedModel):
     """Forward: the integers, bit for bit. Backward: rounding passes the gradient unchanged, saturation passes none.
 
-    Images are floats in `bounds` (or uint8); answers are the integer model's for the nearest levels.
+    Images are floats in `bounds` (or uint8); the integer model answers for the nearest levels.
     """
 
     def __init__(self, graph, *, float_graph=None):

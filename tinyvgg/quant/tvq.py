@@ -1,4 +1,4 @@
-"""The .tvq file: one HDF5 file with a graph, its arrays, and what is needed to plan and emit it again.
+"""The .tvq file: one HDF5 file with a graph, its arrays, and everything needed to plan it and write its C again.
 
     /                  format "tinyvgg.tvq", version 1, kind "integer" or "float", sha256 of the graph, versions
     /graph/json        the ops and facts as UTF-8 JSON; an array stands there as {"array": index, "shape", "dtype"[, "bits"]}
@@ -6,7 +6,7 @@
                        or coded, one stream of bits (prefix.py)
     /float/...         the same for the float graph that an integer one was lowered from (optional, never emitted)
 
-A file may come from anyone: sizes are checked before anything is read, and the graph is validated before it is used.
+Files are not trusted: sizes are checked before anything is read, and the graph is validated before it is used.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ DTYPES = ("int8", "uint8", "int16", "int32", "float32")
 
 
 def save_tvq(model: "QuantizedModel | CompressedModel", path: PathLike) -> None:
-    """Write a QuantizedModel or CompressedModel (anything with graph and float_graph) to `path`, whole or not at all."""
+    """Write a QuantizedModel or CompressedModel (anything with graph and float_graph) to `path`; an error leaves no half file."""
     import h5py
 
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as f:
@@ -100,7 +100,7 @@ def kind_of(graph):
 
 
 def graph_sha256(graph):
-    """Return the SHA-256 over the graph's ops and arrays (its name and facts left out), in hexadecimal."""
+    """Return the SHA-256 over the graph's ops and arrays (without its name and facts), in hexadecimal."""
     arrays = []
     ops = [_encode(op, arrays) for op in graph.ops]
     digest = hashlib.sha256(json.dumps([ops, list(graph.input_range)], sort_keys=True).encode())

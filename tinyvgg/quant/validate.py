@@ -1,4 +1,4 @@
-"""Whether a graph, integer or float, is well formed: names, shapes, dtypes. For graphs that come from files."""
+"""Check that a graph, integer or float, is well formed (names, shapes, dtypes), for graphs from files."""
 
 import math
 

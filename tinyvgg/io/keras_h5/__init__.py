@@ -1,4 +1,4 @@
-"""Keras' files both ways, by h5py, zipfile and json alone.
+"""Read and write Keras' files, using only h5py, zipfile and json.
 
     model = load_model("light.h5")              # Keras 2 or 3: .h5, .keras; ours
     load_weights(model, "light.weights.h5")     # weights alone, of either layout

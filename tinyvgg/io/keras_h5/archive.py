@@ -1,4 +1,4 @@
-"""Which kind of Keras file this is, and where its parts are."""
+"""Find the kind of a Keras file and its parts."""
 import contextlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ METADATA = "tinyvgg"        # our own root attribute; Keras looks only for names
 
 @dataclass
 class Archive:
-    """An open file. `config` is None in files of weights alone; `weights` is the group that holds them.
+    """An open file. `config` is None in files with only weights; `weights` is their group.
 
     layout: "layers" for groups by layer name with weight_names (.h5 of both versions), "objects" for layers/<class>/vars/<i>
     (.weights.h5, .keras). metadata: what this library added (input_range, ...), {} in Keras' own files.
@@ -33,9 +33,8 @@ class Archive:
 
 @contextlib.contextmanager
 def open_archive(path, weights=True):
-    """Open a Keras file of any kind for the length of a block; what goes wrong in the block is a FormatError that names it.
-
-    weights: whether a file that describes a model must hold its weights too.
+    """Open a Keras file of any kind in a with block; errors in the block become a FormatError that names the file. weights:
+    whether a file that describes a model must also contain its weights.
     """
     check_regular(path)
     with hdf5.damage(path), contextlib.ExitStack() as stack:

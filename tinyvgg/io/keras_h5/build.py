@@ -41,7 +41,7 @@ class Connected:
 
 
 class Plan(Connected):
-    """A network that the engine can run: what shapes its arrays will have is known before any is made."""
+    """A network that the engine can run. The shapes of its arrays are known before any array is created."""
 
     def __init__(self, description):
         self.dtype = _dtype(description)
@@ -78,7 +78,7 @@ def refuse(description):
 
 
 def warn_of_training(description):
-    """Say what training here leaves out, in one warning."""
+    """Warn once about everything that training here ignores."""
     ignored = {leaf.name: found for leaf in description.used() if (found := regularized(leaf.config))}
     if ignored:
         kinds = sorted({kind for found in ignored.values() for kind in found})
@@ -121,7 +121,7 @@ def _dtype(description):
 
 
 def use_keras2_statistics(plan):
-    """Keras 2 moves the variance of image batch-norms by the unbiased one (its fused kernel; float32 only)."""
+    """For image batch-norms, Keras 2 updates the moving variance with the unbiased variance (its fused kernel; float32 only)."""
     for leaf, layer in plan.layers.items():
         if isinstance(layer, BatchNormalization) and plan.dtype == "float32":
             layer.unbiased_moving_variance = len(plan._shape_into(leaf)) == 3

@@ -1,4 +1,4 @@
-"""Who is called on what: one node of a functional model, of either version, as arguments."""
+"""The calls of layers: one node of a functional model, of either version, as arguments."""
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 

@@ -1,7 +1,6 @@
-"""What Keras 2.15 and Keras 3 both know: their layer classes, and for each the settings that both constructors take.
-
-Found by looking at the constructors of Keras 2.15.0 and 3.15.1, and tried by benchmarks/interop/keras_random.py. A class that
-is not in BOTH can be looked at, but not written for both.
+"""The layer classes common to Keras 2.15 and Keras 3, each with the settings that both constructors accept. Found in the
+constructors of Keras 2.15.0 and 3.15.1, and tested by benchmarks/interop/keras_random.py. A class that is not in BOTH can be
+displayed, but not written for both.
 """
 ANY = object()
 

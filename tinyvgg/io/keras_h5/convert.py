@@ -1,4 +1,4 @@
-"""From any Keras file to one that opens where the other does not."""
+"""Convert any Keras file to one that opens in both versions of Keras."""
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,9 @@ TARGETS = ("keras", "x-cube-ai")
 
 
 def convert(source, target, *, to="keras", float32=False):
-    """Write what is in the Keras file `source` to `target` and return the changes made, as sentences.
-
-    target: .h5 or .keras that Keras 2.15 and Keras 3 both open, or .weights.h5. to="x-cube-ai": an .h5 with no more than
-    ST's tool of version 10 and below reads. float32=True computes in float32 what the file computes in another dtype.
+    """Convert the Keras file `source` to `target`; return the changes as sentences. target: an .h5 or .keras that Keras 2.15 and
+    Keras 3 both open, or .weights.h5. to="x-cube-ai": an .h5 with only what ST's tool reads, up to version 10. float32=True:
+    layers of another dtype become float32.
     """
     if to not in TARGETS:
         raise OptionError(f"--for is {to!r}; expected one of {', '.join(TARGETS)}")
@@ -109,9 +108,8 @@ def _state(contents, changes):
 
 
 def write_validation(model, images, labels, x_path, y_path):
-    """Write images (N, H, W, C) float32, as `model` takes them, and labels (N,) as one-hot float32 (N, classes) to .npy files.
-
-    These are what X-CUBE-AI takes as validation inputs and outputs.
+    """Write images (N, H, W, C) float32, in `model`'s range, and labels (N,) as one-hot float32 (N, classes) to .npy files:
+    X-CUBE-AI's validation inputs and outputs.
     """
     from tinyvgg.report.record import atomic_path
     images, labels = np.asarray(images), np.asarray(labels)

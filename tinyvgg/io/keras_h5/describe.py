@@ -1,4 +1,4 @@
-"""The rows of a summary for any Keras file, also where no network can be made of it, or it holds weights alone."""
+"""The rows of a summary for any Keras file, even if no network can be made of it, or if it has only weights."""
 import math
 
 from tinyvgg.errors import NotYet, TinyVGGError
@@ -14,7 +14,7 @@ from tinyvgg.nn.summary import summary_row
 def summary(path):
     """Return {"parameters", "macc", "layers": [{"name", "type", "output_shape", "parameters", "macc"}], "note"} of a file.
 
-    output_shape and macc are None where they are not known; the parameters of such a layer are counted from its arrays.
+    output_shape and macc are None if unknown; the parameters of such a layer are counted from its arrays.
     """
     with open_archive(path) as archive:
         rows, note = _weight_rows(archive) if archive.config is None else _model_rows(archive)
@@ -62,11 +62,8 @@ class _Known(build.Connected):
 
 
 def costed_nodes(config, version=""):
-    """Return the nodes of the graph in a model_config (parsed JSON) that Keras `version` wrote, each after its inputs, up to the
-    outputs.
-
-    Their layers have no arrays; some only tell what they cost (see lacking.py). Raises NotYet that names a layer whose cost is
-    not known.
+    """Return the nodes of the graph in a model_config (parsed JSON) written by Keras `version`, in order of computation. Their
+    layers have no arrays; some only know their cost (see lacking.py). Raises NotYet, which names the layer, if a cost is unknown.
     """
     description = flatten(config, version)
     nodes = build.Connected(description, lacking.make).nodes

@@ -1,8 +1,7 @@
-"""A Keras description without nesting: models within models are inlined, shared layers stay shared.
-
-`flatten` returns a Description: `leaves`, the layers with neutral settings, and `calls`, one for each use of a leaf on earlier
-calls. `tree` keeps the nesting, by which files order weights. A description may lie: layers, calls and depth are limited.
-What is not understood is remembered as a leaf's `refusal`: such a file can be looked at, not computed or written.
+"""A Keras description without nesting: models inside models are inlined, shared layers remain shared. `flatten` returns a
+Description: `leaves` are the layers with neutral settings, `calls` one entry for each use of a leaf on earlier calls. `tree`
+keeps the nesting, because files order weights by it. Descriptions are not trusted: the numbers of layers and calls and the depth
+are limited. A layer that is not understood has a `refusal`: such a file can be displayed, but not computed or written.
 """
 from collections import Counter
 from dataclasses import dataclass, field

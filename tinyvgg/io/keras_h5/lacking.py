@@ -1,4 +1,4 @@
-"""Keras' layers that the engine cannot run, as far as what they cost can be told: shapes, arrays, multiplications of weights.
+"""Keras' layers that the engine cannot run, but whose cost is known: shapes, arrays, multiplications with weights.
 
 `make(leaf)` returns the engine's layer where there is one. To add a layer: a class here that defines `output_shape`, `build` and
 `macc`, a row in LACKING, and in analyze/operations.py what X-CUBE-AI makes of it.
@@ -19,7 +19,7 @@ ACTIVATIONS |= {"LeakyReLU": "leaky_relu", "ReLU": "relu", "Softmax": "softmax",
 
 
 def make(leaf):
-    """Return the engine's layer for a Leaf, or one that only tells its cost; NotYet names a layer whose cost is not known."""
+    """Return the engine's layer for a Leaf, or one that only knows its cost; NotYet names a layer whose cost is unknown."""
     if leaf.refusal is not None:
         raise leaf.refusal
     name = leaf.config.get("activation")

@@ -1,7 +1,6 @@
-"""Settings of layers as Keras 2.15 and Keras 3 both take them, and as the layers here take them.
-
-To make a layer readable: its settings in classes.py, the names of its arrays in `weight_names`, unless it has no arrays and takes the
-settings that Keras does.
+"""Settings of layers in a form that Keras 2.15 and Keras 3 both accept, and in the form of the layers here. To support another
+layer, add its settings to classes.py and the names of its arrays to `weight_names` (not needed if it has no arrays and the same
+settings as in Keras).
 """
 from collections import Counter
 
@@ -34,10 +33,9 @@ RESIZED = ("CenterCrop", "RandomCrop", "Resizing")
 
 
 def neutral(class_name, raw, changes=None, version=""):
-    """Return (class name, settings) of a layer as Keras 2.15 and Keras 3 both take them; count in `changes` what was changed.
-
-    An activation that is no name which both compute alike is replaced by "linear": see meaning.activation, which has it. Raises
-    NotYet for settings that are not understood.
+    """Return (class name, settings) of a layer in a form that Keras 2.15 and Keras 3 both accept; count the changes in `changes`.
+    An activation whose name the two do not compute alike is replaced by "linear"; meaning.activation returns it. Raises NotYet
+    for settings that are not understood.
     """
     changes = Counter() if changes is None else changes
     if not isinstance(raw, dict) or not isinstance(class_name, str):
@@ -306,7 +304,7 @@ def _image_shape(batch_shape, where):
 
 
 def initializer_name(value):
-    """Return the engine's name of an initializer; for one that it has not (of no matter, weights are read) glorot_uniform."""
+    """Return the engine's name of an initializer; glorot_uniform for an unknown one (weights are read from the file anyway)."""
     name = value.get("class_name") if isinstance(value, dict) else value
     known = snake_case(name) if isinstance(name, str) else None
     return known if known in initializers.INITIALIZERS else "glorot_uniform"

@@ -1,6 +1,5 @@
-"""Whose class or function an entry of a file is, and what an activation means by the version that wrote it.
-
-Only what is Keras' own has a meaning here: what a user's class or function computes is not in the file, whatever its name.
+"""Whether a class or function in a file is Keras' own, and what an activation means in the version that wrote it. Only Keras' own
+classes and functions are accepted: the file does not contain what a user's class or function computes, whatever its name.
 """
 from tinyvgg.errors import NotYet
 from tinyvgg.io.keras_h5.classes import BOTH
@@ -22,7 +21,7 @@ def is_keras(module):
 
 
 def check_owner(entry, where):
-    """Raise NotYet for a layer or other object that a user's own code defines. entry: {"class_name", "module", ...}."""
+    """Raise NotYet for a layer or another object defined by a user's code. entry: {"class_name", "module", ...}."""
     class_name, registered = entry.get("class_name"), entry.get("registered_name")
     named = next((n for n in (registered, class_name) if isinstance(n, str) and ">" in n), None)
     if named is not None:

@@ -1,4 +1,4 @@
-"""Functions of TensorFlow and Keras that stand in a graph between its layers, as the layers that compute the same.
+"""Functions of TensorFlow and Keras in a graph of layers, replaced by layers that compute the same.
 
     tf.math.multiply(x, 0.5)    ->  Rescaling(scale=0.5)
     x + y                       ->  Add()([x, y])

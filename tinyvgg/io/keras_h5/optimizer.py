@@ -1,4 +1,4 @@
-"""Optimizers in Keras files: settings, iterations and slots, of the names and orders that each version uses.
+"""Optimizers in Keras files: settings, iterations and slots, with each version's names and order.
 
 A State is neutral: class and settings as both versions take them, and slots {kind: {"layer/weight": array}} with the kinds'
 names of Keras 3 (momentum, velocity, ...), which are those of this library's optimizers.
@@ -39,7 +39,7 @@ SHORT = {("SGD", "momentum"): "m", ("Adam", "momentum"): "m", ("Adam", "velocity
 
 @dataclass
 class State:
-    """Where training stood. `problem` says why slots that the file has were not read."""
+    """The state of a training. `problem`: why the file's slots were not read."""
     class_name: str
     config: dict[str, Any]
     iterations: int = 0

@@ -1,4 +1,4 @@
-"""Opening a Keras file as a network, or only its weights, its training state or its rows of a summary."""
+"""Read a Keras file: the network, or only its weights, its training state or the rows of a summary."""
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ LARGEST_JSON = 64 << 20         # bytes of a configuration
 
 @dataclass
 class Contents:
-    """What a file holds, whether or not a network can be made of it. arrays: {leaf: [arrays]}."""
+    """The content of a file, even if no network can be made of it. arrays: {leaf: [arrays]}."""
     kind: str
     keras_version: str
     description: Any
@@ -33,9 +33,9 @@ class Contents:
 def load_model(path, *, input_range=None, seed=0):
     """Return the network in a .h5 or .keras file of Keras 2 or 3, or of this library.
 
-    input_range: (low, high) of the images, for files that do not say (default what the file says, else see nn.Model; a range that
-    neither the file nor its first layers tell is no reason to refuse images). Raises NotYet, naming the layer, where the engine
-    lacks something, and FormatError for a damaged file.
+    input_range: (low, high) of the images, for files that do not state it. The default is the file's range, else see nn.Model; if
+    neither the file nor its first layers tell a range, images of any range are accepted. Raises NotYet, which names the layer,
+    for something that the engine lacks, and FormatError for a damaged file.
     """
     with open_archive(path) as archive:
         description = describe_archive(archive)
@@ -58,10 +58,10 @@ def load_model(path, *, input_range=None, seed=0):
 
 
 def model_from_json(path, config=None, *, seed=0):
-    """Return the untrained network of a configuration: a file of JSON as Keras' model.to_json() or a .keras file's config.json has
-    it, or as our own get_config(); or a .h5 or .keras file, whose weights are left alone. config: parsed JSON, in place of the file's.
-
-    Raises NotYet, naming the layer, where the engine lacks something, and FormatError for what is no configuration.
+    """Return the untrained network of a configuration: a JSON file from Keras' model.to_json(), from a .keras file's config.json
+    or from tinyvgg's get_config(); or a .h5 or .keras file, whose weights are not read. config: parsed JSON to use instead of the
+    file. Raises NotYet, which names the layer, for something that the engine lacks, and FormatError for anything but a
+    configuration.
     """
     if config is None:
         with open(path, "rb") as file:
@@ -84,9 +84,8 @@ def _untrained(description, seed):
 
 
 def load_weights(model, path):
-    """Give a network the weights of a file (with or without a description) of the same architecture; return the network.
-
-    As in Keras, the order of the layers decides, not their names; in .weights.h5 and .keras files the classes and their order.
+    """Load the weights from a file of the same architecture (with or without description) into a network; return the network. As
+    in Keras, layers are matched by their order, not by name; in .weights.h5 and .keras files by class and order.
     """
     with open_archive(path) as archive:
         tree, layers = _tree_of(model)
@@ -117,7 +116,7 @@ def read(path, *, check=build.refuse):
 
 
 def describe_archive(archive):
-    """Return the Description of an open archive's model; FormatError for a file of weights alone."""
+    """Return the Description of an open archive's model; FormatError for a file with only weights."""
     if archive.config is None:
         raise FormatError(f"{archive.path} holds weights without a description of the model",
                           'model = tinyvgg.models.light(); model.load_weights("...")')
@@ -138,7 +137,7 @@ def settle(description, arrays):
 
 
 def origin(archive):
-    """The Keras version whose arithmetic a file's batch-norms follow in training; "" for networks of this library."""
+    """Return the Keras version whose arithmetic a file's batch-norms use in training; "" for networks of this library."""
     if archive.metadata:
         return str(archive.metadata.get("keras_version", ""))
     return archive.keras_version or "1"          # only files older than Keras 2.0 do not say

@@ -1,4 +1,4 @@
-"""Whether a file holds what was to be written: it is opened again and compared, layer by layer and array by array."""
+"""Check a written file: it is opened again and compared, layer by layer and array by array."""
 import numpy as np
 
 from tinyvgg.errors import WriteError

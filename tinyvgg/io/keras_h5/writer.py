@@ -1,7 +1,6 @@
-"""Writing Keras files: .h5 for Keras 2.15 and Keras 3 alike, .weights.h5, .keras. Two writes of a model give the same bytes.
-
-What both versions take was found by trying (docs/keras-files.md): settings as Keras 2 writes them, an InputLayer always, no
-nesting, arrays in the layers layout. Our own facts stand in one more attribute, which Keras does not look at.
+"""Write Keras files: .h5 for both Keras 2.15 and Keras 3, .weights.h5, .keras. Writing a model twice gives the same bytes.
+Experiments showed what both versions accept (docs/keras-files.md): settings as in Keras 2, always an InputLayer, no nesting,
+arrays in the layers layout. tinyvgg's own facts are in one extra attribute, which Keras ignores.
 """
 import io
 import json
@@ -27,10 +26,9 @@ ENDINGS = (".weights.h5", ".h5", ".hdf5", ".keras")
 
 
 def save_model(model, path, *, optimizer=None, loss=None, card=None):
-    """Write a network to `path`, by its ending: .h5 (Keras 2.15 and 3), .keras (the same), .weights.h5 (no description).
-
-    optimizer: a tinyvgg optimizer whose settings and slots go along (Keras 2 goes on training from them). loss: a loss as Keras
-    names it, by default categorical cross-entropy. card: plain data about the model, kept in the file.
+    """Write a network to `path`. The ending gives the format: .h5 (Keras 2.15 and 3), .keras (the same), .weights.h5 (no
+    description). optimizer: a tinyvgg optimizer whose settings and slots are saved too (Keras 2 can continue training from them).
+    loss: Keras' name of a loss, by default categorical cross-entropy. card: plain data about the model, saved in the file.
     """
     description = build.describe(model)
     description = renamed(description)
@@ -53,7 +51,7 @@ def save_model(model, path, *, optimizer=None, loss=None, card=None):
 def write(path, description, arrays, *, state=None, loss=None, metadata=None, check=False):
     """Write a Description with its arrays {leaf: [arrays]} to `path`, by its ending. state: an optimizer.State or None.
 
-    check=True opens what was written and compares it before it takes its place (see verify.py).
+    check=True: before the file replaces an older one, it is opened and compared (see verify.py).
     """
     name = str(path).lower()
     if not name.endswith(ENDINGS):

@@ -1,4 +1,5 @@
-"""Dilated convolutions as converters write them: SPACE_TO_BATCH_ND, a convolution, BATCH_TO_SPACE_ND become PAD and one convolution."""
+"""Dilated convolutions in the form that converters write: SPACE_TO_BATCH_ND, a convolution, BATCH_TO_SPACE_ND become PAD and one
+convolution."""
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 def joined(steps):
-    """Return the operators with each such three as two; those that are not of that kind stay as they are."""
+    """Return the operators with each such group of three replaced by two; others are unchanged."""
     readers, found, done = {}, [], set()
     for op in steps:
         for t in op.inputs:

@@ -1,10 +1,9 @@
-"""An integer graph of this library as a .tflite file that TensorFlow Lite runs: its own rounding, the same scales.
-
-What TensorFlow Lite has no equal of becomes what it has: a batch-norm after a ReLU goes into the convolution, and the ReLU becomes
-MAXIMUM (MINIMUM where the gain is negative) with a level for each channel; after a leaky ReLU it is a depthwise 1x1 convolution; a mean
-with a scale of its own is a depthwise convolution of ones; a dense layer, whose weights have a scale for each channel here, is a
-convolution of 1x1. Logits keep their 16 bits, so the last layer reads its input in 16 bits, and a softmax behind it is one of floats; or they
-become 8.
+"""Write an integer graph as a .tflite file that TensorFlow Lite runs, with the same scales and TensorFlow Lite's rounding.
+Operations that TensorFlow Lite lacks are replaced. A batch-norm after a ReLU is merged into the convolution, and the ReLU becomes
+MAXIMUM (MINIMUM for a negative gain) with a level for each channel. A batch-norm after a leaky ReLU becomes a depthwise 1x1
+convolution. A mean with its own scale becomes a depthwise convolution of ones. A dense layer, whose weights have a scale for each
+channel here, becomes a 1x1 convolution. Logits keep their 16 bits (then the last layer reads 16 bits, and a softmax after it uses
+floats), or become 8 bits.
 """
 import math
 
@@ -33,9 +32,8 @@ NO_PADDING = ((0, 0), (0, 0))
 
 
 def export(model, path, *, logits=16):
-    """Write an integer model to `path`; NotYet names the op that TensorFlow Lite has no equal of.
-
-    logits: 16 bits, as this library has them, or 8: labels agree less, and programs that know nothing but 8 bits take such a file.
+    """Write an integer model to `path`; NotYet names an op that TensorFlow Lite cannot represent. logits: 16 bits, as in this
+    library, or 8: then labels agree less often, but programs that support only 8 bits can use the file.
     """
     if logits not in (8, 16):
         raise OptionError(f"logits are written in 8 or 16 bits; got {logits!r}", "logits=16")

@@ -1,4 +1,4 @@
-"""Operators of floats as layers, one rule each: rule(network, op) -> the node of its result."""
+"""Float operators as layers, with one rule for each: rule(network, op) -> the node of its result."""
 import numpy as np
 
 from tinyvgg import nn

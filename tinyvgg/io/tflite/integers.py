@@ -1,6 +1,6 @@
 """Operators of int8 or uint8 as ops of an integer graph, with TensorFlow Lite's own scales, zero points and rounding.
 
-Levels here are 0..255: an int8 value is its level minus 128, in weights' zero points too; scales stay as they are.
+Levels here are 0..255: an int8 value is its level minus 128, also in zero points of weights; scales are unchanged.
 """
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""From a .tflite file to a model, float or integer, after one look at all that is not understood."""
+"""Load a .tflite file as a float or integer model; everything that is not understood is reported together."""
 from tinyvgg.errors import FormatError, NotYet, OptionError
 from tinyvgg.io.tflite.dilated import joined
 from tinyvgg.io.tflite.read import CONTROL, read
@@ -9,10 +9,11 @@ SHAPES = ("SHAPE", "STRIDED_SLICE", "PACK")     # they compute the target of a R
 
 
 def load_model(path, *, rounding="double"):
-    """Return the model in a .tflite file: an nn.Model where it computes in floats, a QuantizedModel of int8 or uint8.
+    """Return the model in a .tflite file: an nn.Model if it computes in floats, a QuantizedModel if in int8 or uint8.
 
-    rounding: of integers, "double" as TensorFlow Lite is built by default, or "single", as with TFLITE_SINGLE_ROUNDING; no file says.
-    FormatError for a damaged file; NotYet names all that this library has not, with tensors' names; OptionError for another rounding.
+    rounding: of integers, "double" as in TensorFlow Lite's default build, or "single" as with TFLITE_SINGLE_ROUNDING; files do
+    not tell it. FormatError for a damaged file; NotYet lists everything that this library lacks, with names of tensors;
+    OptionError for another rounding.
     """
     if rounding not in ROUNDINGS:
         raise OptionError(f"the rounding is {rounding!r}; expected {' or '.join(ROUNDINGS)}")

@@ -1,4 +1,4 @@
-"""Where the numbers of a model that came from a .tflite lie in that file: a bit flip changes them there."""
+"""The places of a model's numbers in its .tflite file, for bit flips in the file."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,10 +30,9 @@ class Place:
 
 
 def places(path):
-    """Return {"op/array": Place} of the weights and biases of a .tflite file, as its model names them.
-
-    Left out are numbers that the file holds otherwise than the model: float16, other zero points, constants that several operators
-    read. FormatError or NotYet for a file that is not read.
+    """Return {"op/array": Place} of the weights and biases of a .tflite file, with the model's names. Numbers that the file
+    stores differently from the model are left out: float16, other zero points, constants that several operators read. FormatError
+    or NotYet for a file that cannot be loaded.
     """
     contents = read(path)
     readers = {}

@@ -1,6 +1,6 @@
 """A .tflite file as plain data: tensors, operators with their settings, inputs and outputs of its one graph.
 
-The packages `tflite` (the schema) and `flatbuffers` read it, the extra "tflite"; verify.py has checked every offset before.
+It is read by the packages `tflite` (the schema) and `flatbuffers` (extra "tflite"), after verify.py has checked every offset.
 """
 import math
 import re

@@ -1,4 +1,4 @@
-"""What operators of one level give, level by level, by TensorFlow Lite's reference arithmetic. Levels are 0..255."""
+"""The results of operators on a single level, for every level, by TensorFlow Lite's reference arithmetic. Levels are 0..255."""
 import numpy as np
 
 from tinyvgg.errors import FormatError, NotYet

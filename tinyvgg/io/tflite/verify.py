@@ -1,7 +1,7 @@
-"""Whether every offset and size of a .tflite file lies within it, before anything reads it: a FlatBuffer trusts its offsets.
-
-A FlatBuffer is a tree of tables. A table begins with the distance back to its vtable, which lists the sizes and, slot by slot,
-where each field lies in the table, 0 for none. A vector begins with its length, an offset points forward from where it stands.
+"""Check that every offset and size of a .tflite file stays within the file, before anything else reads it: readers of FlatBuffers
+trust offsets. A FlatBuffer is a tree of tables. A table begins with the distance back to its vtable, which lists the sizes and,
+for each slot, the field's position in the table (0 for none). A vector begins with its length. An offset points forward from its
+own position.
 """
 import struct
 

@@ -14,7 +14,7 @@ WIDE = {"CONV_2D": 4, "QUANTIZE": 2, "DEQUANTIZE": 3}       # of a file that has
 
 
 def write(path, contents):
-    """Write a Contents to `path`, whole or not at all."""
+    """Write a Contents to `path`; an error leaves no half file."""
     write_bytes(path, encode(contents))
 
 
