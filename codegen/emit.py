@@ -18,7 +18,7 @@ def check_name(name):
     """Return `name` if C takes it as the name of a network, or raise OptionError."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in KEYWORDS:
         near = identifier(name)[:31]
-        raise OptionError(f"{name!r} is no name for a C identifier: " + (
+        raise OptionError(f"{name!r} is not possible as a C identifier: " + (
             "it is a word of C" if name in KEYWORDS else "expected a letter, then letters, digits or _, at most 31"),
                           f"--name {near if near not in KEYWORDS else near + '_net'}")
     if name.startswith("tv_"):

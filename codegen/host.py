@@ -65,7 +65,7 @@ def _words(text):
     try:
         words = shlex.split(text, posix=os.name != "nt")
     except ValueError as error:
-        raise BuildError(f"the compiler {text!r} is no command: {error}", "CC=gcc") from error
+        raise BuildError(f"the compiler {text!r} is not a command: {error}", "CC=gcc") from error
     return [word.strip('"') for word in words] if os.name == "nt" else words
 
 

@@ -220,7 +220,7 @@ def read_plan(path, model):
         numbers |= {"time": int(row.get("time", 0)), "code": str(row.get("code", "flash"))}
         plan = Plan({str(k): str(v) for k, v in row["variants"].items()}, streams, **numbers)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise FormatError(f"{path} is not there, or is no plan of tinyvgg", "tinyvgg firmware plan MODEL --out DIR") from error
+        raise FormatError(f"{path} does not exist, or is not a plan of tinyvgg", "tinyvgg firmware plan MODEL --out DIR") from error
     if made != plain_sha256(model.graph):
         raise FormatError(f"{path} was made for another model than {model.graph.name!r}", "tinyvgg firmware plan MODEL --out DIR")
     return plan

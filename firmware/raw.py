@@ -59,7 +59,7 @@ def _hex_segments(path, data):
         elif kind not in (3, 5):
             raise FormatError(f"{path}, line {number}: a record of kind {kind}; expected 0 to 5")
     if not ended or not parts:
-        raise FormatError(f"{path} is no whole Intel HEX file: {'it has no data' if ended else 'its end is missing'}")
+        raise FormatError(f"{path} is not a complete Intel HEX file: {'it has no data' if ended else 'its end is missing'}")
     low, high = min(a for a, _ in parts), max(a + len(d) for a, d in parts)
     if high - low > _LARGEST_SPAN:
         raise FormatError(f"{path} spreads over {high - low:,} bytes of addresses; expected one flash")
@@ -74,5 +74,5 @@ def _record(path, number, line):
         if len(body) < 5 or len(body) != body[0] + 5 or sum(body) & 255:
             raise ValueError
     except ValueError:
-        raise FormatError(f"{path}, line {number}, is no record of Intel HEX, or damaged") from None
+        raise FormatError(f"{path}, line {number}, is not a record of Intel HEX, or is damaged") from None
     return body

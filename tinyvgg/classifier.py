@@ -110,7 +110,7 @@ def answers_of(classifier):
     for name in ANSWERS:
         if callable(getattr(classifier, name, None)):
             return name, getattr(classifier, name)
-    raise OptionError(f"{type(classifier).__name__} is no classifier: it has none of {', '.join(ANSWERS)}",
+    raise OptionError(f"{type(classifier).__name__} is not a classifier: it has none of {', '.join(ANSWERS)}",
                       "attacks.as_classifier(function, bounds=(0, 1), n_classes=10)")
 
 
@@ -149,6 +149,6 @@ def directions(g, shape, dtype):
 
 
 def not_finite(broken):
-    """The error for answers that are no numbers, for images where `broken` (N,)."""
+    """The error for answers that are not numbers, for images where `broken` (N,)."""
     return DataError(f"the network's answers are NaN or infinite for {int(broken.sum())} of {len(broken)} images: its training "
                      "diverged, or its weights are damaged", "a lower learning rate, or the model as it was before")

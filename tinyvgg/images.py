@@ -23,7 +23,7 @@ def check_images(x, shape=None, bounds=None, *, what="images"):
     try:
         x = np.asarray(x)
     except ValueError as error:
-        raise DataError(f"{what} are no array of numbers ({error})") from error
+        raise DataError(f"{what} are not an array of numbers ({error})") from error
     if shape is not None and x.shape[1:] != tuple(shape) or x.ndim < 2:
         raise _wrong_shape(x, shape, what)
     if x.dtype != np.uint8:

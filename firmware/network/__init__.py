@@ -98,7 +98,7 @@ def _check_another(graph, path):
     except FormatError:                     # no model of ours that could be lost
         return
     if plain_sha256(found) != plain_sha256(graph):
-        raise OptionError(f"{path} is another network, {found.name!r}, whose firmware lies beside it",
+        raise OptionError(f"{path} is another network, {found.name!r}, whose firmware is in the same folder",
                           f"another --out, another --name, or remove {path}")
 
 

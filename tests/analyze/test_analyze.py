@@ -226,7 +226,7 @@ def conv_layer(**settings):
         ({"filters": -4}, "'c': filters is -4; expected a positive whole number"),
         ({"filters": 4.5}, "'c': filters is 4.5; expected a positive whole number"),
         ({"kernel_size": [0, 0]}, "'c': kernel_size is .0, 0.; expected a positive whole number"),
-        ({"kernel_size": [9, 9], "padding": "valid"}, "Conv2D c has a window of .9, 9. on images of .8, 8.: nothing is left"),
+        ({"kernel_size": [9, 9], "padding": "valid"}, "Conv2D c has a window of .9, 9. on images of .8, 8.: no pixel is left"),
         ({"batch_input_shape": [None, None, None, 3]}, "leaves a size open"),
         ({"batch_input_shape": None}, "the shape of the images is not in the file"),
         ({"filters": 10**30}, "'c' .Conv2D. is larger than any machine"),

@@ -71,7 +71,7 @@ def test_mistakes(make, error, words):
 
 def test_a_step_without_back_is_refused(toy):
     model, x, y = toy
-    with pytest.raises(GradientError, match="returns images alone"):
+    with pytest.raises(GradientError, match="returns only images"):
         attacks.pgd(attacks.preprocessed(model, lambda z: z), x[:2], y[:2], eps=0.1)
     with pytest.raises(OptionError, match="no step was given"):
         attacks.preprocessed(model)

@@ -135,7 +135,7 @@ def test_served_to_others(image, capsys):
 
 def test_files_that_are_no_image(image, tmp_path):
     good = image.with_suffix(".hex").read_text()
-    for text, words in ((good[:-12], "its end is missing"), (good.replace(":10", ":11", 1), "line 2, is no record"),
+    for text, words in ((good[:-12], "its end is missing"), (good.replace(":10", ":11", 1), "line 2, is not a record"),
                         ("", "its end is missing"), (good + good, "after the end"), (":0000000AF6\n", "kind 10")):
         path = tmp_path / "damaged.hex"
         path.write_text(text)

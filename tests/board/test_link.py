@@ -254,7 +254,7 @@ def test_strangers(behaviour, words):
 def test_no_such_port():
     with pytest.raises(LinkError, match="no port /dev/ttyNOWHERE"):
         Board("/dev/ttyNOWHERE")
-    with pytest.raises(LinkError, match="nobody listens"):
+    with pytest.raises(LinkError, match="no program listens"):
         Board("socket://localhost:1")
     for url in ("", None, "socket://localhost", "socket://localhost:99999999"):
         with pytest.raises((OptionError, LinkError)):

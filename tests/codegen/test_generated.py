@@ -193,7 +193,7 @@ def test_an_op_without_an_emitter(folders):
 
 
 def test_bad_name_and_model(folders, tmp_path):
-    with pytest.raises(OptionError, match="no name for a C identifier"):
+    with pytest.raises(OptionError, match="not possible as a C identifier"):
         codegen.generate(folders[1]["int8"], tmp_path / "x", name="cifar-10")
     with pytest.raises(OptionError, match="from a model"):
         codegen.generate({"weights": 1}, tmp_path / "x")

@@ -210,7 +210,7 @@ def test_compilers_by_their_path(monkeypatch, tmp_path):
     assert find_compiler(str(tmp_path / "my compiler")) == [str(tmp_path / "my compiler")]
     monkeypatch.setenv("CC", str(tmp_path / "my compiler"))
     assert find_compiler() == [str(tmp_path / "my compiler")]
-    with pytest.raises(BuildError, match="is no command"):
+    with pytest.raises(BuildError, match="is not a command"):
         find_compiler("gcc 'unended")
     monkeypatch.setattr(host_module.shutil, "which", lambda name: name if name in (r"C:\LLVM\bin\clang.exe", r"C:\a b\cc.exe") else None)
     monkeypatch.setattr(host_module.os, "name", "nt")

@@ -49,7 +49,7 @@ def test_numbers_that_the_file_has_not_are_named(tmp_path):
     path = tmp_path / "net.tflite"
     path.write_bytes(int8_network())
     store = faults.open_store(io.load_model(path), "file")
-    with pytest.raises(NotYet, match="mean/weights is no array of its own"):
+    with pytest.raises(NotYet, match="mean/weights is not a separate array"):
         faults.patch_file(plan_of(store, ("mean/weights", 0, 0)), path, tmp_path / "flipped.tflite")
     assert not (tmp_path / "flipped.tflite").exists()
 

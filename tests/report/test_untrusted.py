@@ -83,7 +83,7 @@ def test_headers_of_arrays(tmp_path, header):
     if "(-1" in header:
         assert npz_arrays(tmp_path / "a.npz")["x"].size == 6
         return
-    with pytest.raises(FormatError, match="x.npy is no whole array"):
+    with pytest.raises(FormatError, match="x.npy is not an intact array"):
         npz_arrays(tmp_path / "a.npz")
 
 

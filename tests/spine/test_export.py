@@ -206,7 +206,7 @@ def test_twice_the_same(mini, exported, tmp_path):
 
 
 def test_bad_name(mini, tmp_path):
-    with pytest.raises(OptionError, match="no name for a C identifier"):
+    with pytest.raises(OptionError, match="not possible as a C identifier"):
         export(mini[1], tmp_path / "x", name="cifar-10")
 
 

@@ -1,4 +1,4 @@
-"""A network whose answers are no numbers, and losses that are no functions, get a sentence."""
+"""A network whose answers are not numbers, and losses that are no functions, get a sentence."""
 import numpy as np
 import pytest
 

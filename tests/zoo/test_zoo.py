@@ -111,7 +111,7 @@ def test_a_card_calls_runs_by_their_names(tmp_path, monkeypatch):
     assert lines[0].endswith("--out first") and str(tmp_path) not in card["command"]
     assert "--weights first/model.h5 " in lines[1] and "--distill first,light_cifar10 " in lines[1] and lines[1].endswith("--out RUN")
     assert card["threads"] == 2
-    with pytest.raises(errors.FormatError, match="first/model.h5, which is no entry of the zoo"):
+    with pytest.raises(errors.FormatError, match="first/model.h5, which is not an entry of the zoo"):
         pack(second, "alone", "shapes", folder=tmp_path)
     config = json.loads((second / "config.json").read_text()) | {"resumed": [{"epoch": 1, "threads": 1}]}
     (second / "config.json").write_text(json.dumps(config))

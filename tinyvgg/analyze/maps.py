@@ -144,7 +144,7 @@ def _real(op, q):
 def _check_same_layers(model, integer):
     from tinyvgg.quant.fuse import fuse
     if model is not integer and _layers_of(fuse(model)) != _layers_of(integer.graph):
-        raise OptionError(f"{integer.name!r} does not have the layers of the network that it is set beside",
+        raise OptionError(f"{integer.name!r} does not have the layers of the network that it is compared with",
                           "the .tvq that was made from this network, or --scheme int8")
 
 

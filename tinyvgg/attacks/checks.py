@@ -70,7 +70,7 @@ def checked_mask(mask, x):
         if mask.shape == shape:
             free = np.broadcast_to(wide.astype(bool), x.shape)
             if x.size and not free.any():
-                raise OptionError("the mask lets nothing change", "True where an image may change")
+                raise OptionError("the mask allows no change", "True where an image may change")
             return free
     raise OptionError(f"mask has shape {mask.shape}; expected {one}, {one[:-1]}, {x.shape} or {x.shape[:-1]}")
 

@@ -69,7 +69,7 @@ class Preprocessed:
         for step in self.steps:
             result = step(x)
             if not isinstance(result, tuple) or len(result) != 2:
-                raise GradientError(f"{getattr(step, '__name__', type(step).__name__)} returns images alone; expected (images, back)",
+                raise GradientError(f"{getattr(step, '__name__', type(step).__name__)} returns only images; expected (images, back)",
                                     "attacks.defended(model, step), which takes a stand-in gradient")
             x, back = result
             x = np.asarray(x, self.dtype)
@@ -97,7 +97,7 @@ def _normalised(x, mean, deviation):
     """(x - mean) / deviation, one of each, or one a channel."""
     mean, deviation = np.asarray(mean, x.dtype), np.asarray(deviation, x.dtype)
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()):
-        raise OptionError("a deviation is not above 0, or mean or deviation are no numbers", "normalise([0.49, 0.48, 0.45], [0.25, 0.24, 0.26])")
+        raise OptionError("a deviation is not above 0, or mean or deviation are not numbers", "normalise([0.49, 0.48, 0.45], [0.25, 0.24, 0.26])")
     for values in (mean, deviation):
         if values.ndim > 1 or values.ndim and len(values) not in (1, x.shape[-1]):
             raise ShapeError(f"mean or deviation has shape {values.shape}; expected one number, or {x.shape[-1]}, one a channel")

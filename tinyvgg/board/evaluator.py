@@ -72,7 +72,7 @@ def check_model(board, model):
     if plain == (model.sha256 if board.protocol == "stm" else board.plain_sha256):
         return
     raise LinkError(f"the board holds a model with SHA-256 {board.sha256[:12]}...; {model.name!r} has {model.sha256[:12]}...",
-                    "the .tvq that lies beside the image, or the one it was built from")
+                    "the .tvq in the folder of the firmware, or the one it was built from")
 
 
 def _key(board, x, y):
@@ -175,7 +175,7 @@ def model_beside(port, model=None):
     if model is not None:
         if Path(model).suffix != ".tvq":
             raise FormatError(f"{model} is not a .tvq, the model as a board computes it",
-                              "the .tvq that firmware build wrote beside the image")
+                              "the .tvq that firmware build wrote next to the firmware")
         return load_tvq(model)
     if port.startswith("virtual:"):
         beside = Path(port.removeprefix("virtual:")).with_suffix(".tvq")

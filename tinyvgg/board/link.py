@@ -147,7 +147,7 @@ class SocketLink:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             self._socket = None
-            raise LinkError(f"nobody listens at {self.url} ({error})",
+            raise LinkError(f"no program listens at {self.url} ({error})",
                             "tinyvgg board run FILE.elf --port socket://localhost:4404") from error
 
     def read(self, timeout):

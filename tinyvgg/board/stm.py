@@ -139,7 +139,7 @@ class StmSession:
                     self._buffer += self._read(end)
                 head, last = self._buffer[0] & 127, bool(self._buffer[0] & stm.LAST)
                 if head > stm.PACKET or len(body) > stm.LARGEST:
-                    raise LinkError(f"{self.link.url} sends what is no packet of ST's protocol", "the right --baud")
+                    raise LinkError(f"{self.link.url} sends bytes that are not a packet of ST's protocol", "the right --baud")
                 body += self._buffer[1:1 + (head if last else stm.PACKET)]
                 del self._buffer[:stm.PACKET + 1]
                 end = max(end, self.link.now() + PATIENCE + 33 * 10 / self.baud)

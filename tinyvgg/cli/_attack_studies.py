@@ -48,7 +48,7 @@ def matrix(arguments, attack, settings, model, x, y, classes):
     from tinyvgg.report import attack_plots
     from tinyvgg.report.tables import table
     if settings.pop("target", None) is not None:
-        raise OptionError("matrix goes through all targets; --target does not belong to it")
+        raise OptionError("matrix uses all targets; --target is not possible with it")
     found = attacks.target_matrix(model, x, y, attack=attack, out=_file(arguments, "matrix.jsonl"),
                                   **_common(arguments, settings))
     _draw(arguments, attack_plots.target_matrix, found["matrix"], classes, name="matrix.png")
@@ -64,7 +64,7 @@ def steps(arguments, attack, settings, model, x, y, classes):
     from tinyvgg.report import attack_plots
     from tinyvgg.report.tables import table
     if attack.__name__ != "pgd" or "steps" in settings or "step" in settings:
-        raise OptionError("steps goes through lengths and numbers of PGD's steps: not with --step, --steps or another --attack")
+        raise OptionError("steps tries lengths and numbers of PGD's steps; --step, --steps or another --attack are not possible with it")
     rows = attacks.step_map(model, x, y, **_common(arguments, settings), out=_file(arguments, "steps.jsonl"))
     _draw(arguments, attack_plots.step_map, rows, name="steps.png")
     shares, numbers = sorted({r["share"] for r in rows}), sorted({r["steps"] for r in rows})
@@ -107,7 +107,7 @@ def presets(arguments, attack, settings, model, x, y, classes):
     """The student notebook's settings beside corrected ones."""
     from tinyvgg.attacks import presets as module
     if arguments.attack is not None or settings:
-        raise OptionError("presets has settings of its own; it takes no other", "the same with --data, -n and --batch-size alone")
+        raise OptionError("presets has its own settings; others are not possible", "the same with --data, -n and --batch-size alone")
     rows = module.compare(model, x, y, batch_size=arguments.batch_size, quiet=arguments.quiet)
     return {"rows": rows}, module.text(rows)
 

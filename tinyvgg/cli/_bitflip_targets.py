@@ -51,7 +51,7 @@ def opened_target(arguments, form):
         return
     if form != "image":
         raise OptionError(f"the memory file is a model's own file; {spec} is an image",
-                          "--memory sram, or the .tvq beside the image")
+                          "--memory sram, or the .tvq in the firmware's folder")
     if elf is None:
         raise OptionError(f"the addresses of the weights behind {spec} are not known",
                           "--elf FILE.elf, the image that the board runs")
@@ -84,11 +84,11 @@ def _model_of(elf, given):
     path = Path(given) if given else elf.with_suffix(".tvq")
     if not path.exists():
         raise FormatError(f"{path} is not there: the model of {elf.name}",
-                          "--tvq FILE.tvq, which firmware build wrote beside the image")
+                          "--tvq FILE.tvq, which firmware build wrote next to the firmware")
     model = load_model(path)
     if not hasattr(model, "graph"):
         raise OptionError(f"{path} is a trained network; expected the model as the image computes it",
-                          "--tvq FILE.tvq, which firmware build wrote beside the image")
+                          "--tvq FILE.tvq, which firmware build wrote next to the firmware")
     return model
 
 
@@ -155,7 +155,7 @@ def _on_board(target, plan, x, patch, keep):
     from tinyvgg.faults.elf import patch_board
     if patch:
         raise OptionError(f"--patch {patch} is for files; {target.board.link.url} is a board",
-                          "--keep leaves the flips in its memory")
+                          "--keep keeps the flips in its memory")
     before = target.board.logits(x)
     patch_board(plan, target.store, target.board, target.bases)
     try:

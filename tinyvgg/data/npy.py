@@ -20,7 +20,7 @@ def split(spec):
     name."""
     parts = [part if part.endswith(".npy") else f"{part}.npy" for part in spec.split(".npy,")]
     if ".npy" in parts:
-        raise OptionError(f"{spec!r} has an empty name beside a comma; expected images and labels", "--data X.npy,Y.npy")
+        raise OptionError(f"{spec!r} has an empty name before or after a comma; expected images and labels", "--data X.npy,Y.npy")
     return parts
 
 
@@ -122,7 +122,7 @@ def _images(images, source, pixel_range, expected, raw):
     if pixel_range is None:
         fits = [r for r in RANGES if _within(low, high, r)]
         if not fits:
-            raise DataError(f"{source} has values from {low:g} to {high:g}; expected 0..1, -1..1 or 0..255, or a range that is told",
+            raise DataError(f"{source} has values from {low:g} to {high:g}; expected 0..1, -1..1 or 0..255, or a range that you give",
                             f"--input-range {_round_range(low, high)}, or --mean and --deviation to standardise them")
         pixel_range = fits[0]
         if whole and pixel_range == (0.0, 255.0):

@@ -89,7 +89,7 @@ def load_for(model: Any, spec: str | None = None) -> DataSet:
         raise DataError(f"the model was made for {made_for.name}: {error.problem}", error.hint) from error
     if found.name != made_for.name:
         raise DataError(f"{made_for.source} is {found.name}; the model was made for {made_for.name}",
-                        "--data, which is taken as told")
+                        "--data, which is believed")
     return found
 
 

@@ -31,7 +31,7 @@ def bases(store, elf, name=None):
         array, at = store.arrays[key], _offset(segments, address, elf)
         if data[at:at + array.nbytes] != array.tobytes():
             raise FormatError(f"{elf} holds other numbers in {key} than {store.name}; it is of another model, or patched already",
-                              "the image as it was built, and the .tvq beside it")
+                              "the firmware as built, and the .tvq in its folder")
         found[key] = address
     return found
 

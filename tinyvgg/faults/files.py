@@ -51,7 +51,7 @@ def _write_tvq(path, store, keys):
             op, name = key.rsplit("/", 1)
             array, place = store.arrays[key], places[op].get(name)
             if place is None:
-                raise NotYet(f"{key} stands in the text of a .tvq, not in an array", "flip it in the image")
+                raise NotYet(f"{key} is in the text of a .tvq, not in an array", "flip it in the image")
             stored = pack_bits(array, store.bits(key)) if name == "indices" else array
             data = hdf5.numbers(f, f"graph/arrays/{place}", budget)
             data[...] = stored.reshape(data.shape)
@@ -63,7 +63,7 @@ def _write_tflite(path, store, keys):
     found = places(path)
     for key in keys:
         if key not in found:
-            raise NotYet(f"{key} is no array of its own in a .tflite, where scales, tables and shared or float16 weights stand otherwise",
+            raise NotYet(f"{key} is not a separate array in a .tflite, which stores scales, tables and shared or float16 weights differently",
                          f"--tensors of {', '.join(list(found)[:4])}, or flip it in the image")
     with open(path, "r+b") as file:
         for key in keys:

@@ -15,7 +15,7 @@ from tinyvgg.kernels.reference import softmax
 from tinyvgg.nn.losses import log_softmax
 
 GOALS = ("any", "class", "pair", "stealthy", "image")
-LARGEST = 1e4               # the loss of an image whose logits are no numbers
+LARGEST = 1e4               # the loss of an image whose logits are not numbers
 
 
 @dataclass(frozen=True)

@@ -122,13 +122,13 @@ def load_plan(path: PathLike) -> "FlipPlan":
     except (FormatError, DataError) as error:
         raise FormatError(error.problem if str(path) in error.problem else f"{path}: {error.problem}", error.hint or hint) from error
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise FormatError(f"{path} is no plan of bit flips", hint) from error
+        raise FormatError(f"{path} is not a plan of bit flips", hint) from error
 
 
 def from_dict(data: Any):
     """Return the FlipPlan of plain data."""
     if data.get("format") != FORMAT or data.get("version") != 1:
-        raise FormatError("this is no plan of bit flips")
+        raise FormatError("this is not a plan of bit flips")
     if data["form"] not in ("file", "image") or data["memory"] not in MEMORIES:
         raise FormatError(f"the plan is for {data['memory']!r} in {data['form']!r}; expected {', '.join(MEMORIES)} in file or image")
     steps = [Step(tuple(_flip(f) for f in row["flips"]), row["score"], row["accuracy"], row["success"]) for row in data["steps"]]

@@ -46,7 +46,7 @@ def _estimator_class():
             return self._model.logits(self._images(x))
 
         def fit(self, x, y, batch_size=128, nb_epochs=1, **kwargs):
-            raise NotYet("ART does not train our models here", "model.fit(x, y), or train.fit with a batch_hook")
+            raise NotYet("ART cannot train models of tinyvgg here", "model.fit(x, y), or train.fit with a batch_hook")
 
         def loss_gradient(self, x, y, training_mode=False, **kwargs):
             return loss_and_gradient(self._model, self._images(x), _numbers(y))[1]

@@ -101,7 +101,7 @@ def kind_of(path: PathLike):
         raise
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error}", "a fresh copy of the file") from error
-    raise FormatError(f"{path} is neither HDF5 (.h5, .tvq), .keras, .tflite nor our own .npz",
+    raise FormatError(f"{path} is neither HDF5 (.h5, .tvq), .keras, .tflite nor tinyvgg's .npz",
                       f"virtual:{path}, to run the image on a virtual board" if start.startswith(b"\x7fELF") else "")
 
 

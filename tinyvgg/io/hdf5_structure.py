@@ -68,7 +68,7 @@ class _Walk:
             return True
         if kind == self.owned[at] == "object":
             return False
-        raise FormatError("two parts of its structure lie in the same place, or it leads in a circle")
+        raise FormatError("two parts of its structure overlap, or its structure is circular")
 
     # --- the superblock ---
 
@@ -138,7 +138,7 @@ class _Walk:
         if version == 1:
             return start, size
         if self.part(start, 4) != b"OCHK" or size < 8:
-            raise FormatError("an object goes on at a place that is no part of it")
+            raise FormatError("an object continues at a place outside it")
         return start + 4, size - 8
 
     def message(self, kind, flags, at, length):
@@ -244,7 +244,7 @@ class _Walk:
         self.first_visit(at, "heap")
         signature, size, free, place = self.numbers("<8s3Q", at)
         if signature[:5] != b"HEAP\0":
-            raise FormatError("the names of a group are not where it says")
+            raise FormatError("the names of a group are not at the stated place")
         self.part(place, size)
         met = set()
         while free not in (1, NOWHERE):

@@ -36,7 +36,7 @@ def _try(arguments, data):
     if done.returncode == 2 and told:
         raise FormatError(told[-1][:300])
     if done.returncode:
-        raise FormatError(f"the HDF5 library does not come through it (exit code {done.returncode} of a process of its own)")
+        raise FormatError(f"the HDF5 library cannot read it (exit code {done.returncode} of a separate process)")
 
 
 def visit(file):

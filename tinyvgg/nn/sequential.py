@@ -23,7 +23,7 @@ class Sequential(Model):
             raise OptionError(f"Sequential takes a list of layers, each once; got {wrong!r}" if wrong is not None
                               else "Sequential takes a list of one or more layers, each once", "nn.Model for a shared layer")
         if all(isinstance(layer, InputLayer) for layer in self.layers):
-            raise OptionError("Sequential has an input and nothing that follows it", "a layer such as Flatten()")
+            raise OptionError("Sequential has an input but no layer after it", "a layer such as Flatten()")
         if self.layers[0].input_shape is None:
             raise ShapeError("the shape of the images is not known", "InputLayer((32, 32, 3)) as the first layer")
         self._name_layers()

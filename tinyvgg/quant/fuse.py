@@ -326,7 +326,7 @@ def _relu(negative_slope=0.0, max_value=None, threshold=0.0):
 
 
 def _recurrent(work, layer, name, inputs, shape):
-    raise NotYet(f"the integer model has no {type(layer).__name__} yet ({name!r}): recurrent layers run in the float engine alone")
+    raise NotYet(f"the integer model has no {type(layer).__name__} yet ({name!r}): recurrent layers run only in the float engine")
 
 
 _RULES = {

@@ -78,7 +78,7 @@ def check_plan(plan):
     """Raise CheckFailed if two buffers that are alive at the same time overlap, or one is outside the arena."""
     for i, a in enumerate(plan.buffers):
         if a.offset < 0 or a.offset + a.size > plan.size:
-            raise CheckFailed(f"{a.names[0]!r} lies outside the arena")
+            raise CheckFailed(f"{a.names[0]!r} is outside the arena")
         for b in plan.buffers[i + 1 :]:
             together = a.first <= b.last and b.first <= a.last
             if together and a.offset < b.offset + b.size and b.offset < a.offset + a.size:

@@ -48,7 +48,7 @@ class Options:
             raise OptionError(f"a learning rate of {self.learning_rate} was asked for; expected a number in 0..1",
                               "--learning-rate 1e-4")
         if self.fixed_indices and not self.epochs:
-            raise OptionError("fixed indices were asked for without fine-tuning, which they are about", "--finetune 2")
+            raise OptionError("fixed indices were asked for without fine-tuning; they have an effect only there", "--finetune 2")
         for value, least, what, hint in ((self.calibration_images, 1, "calibration images", "--calibration-images 512"),
                                          (self.epochs, 0, "epochs of fine-tuning", "--finetune 2")):
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:

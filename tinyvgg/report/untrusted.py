@@ -148,4 +148,4 @@ def npy_array(data, name):
         array = np.frombuffer(data, dtype, offset=buffer.tell())
         return array.reshape(shape, order="F" if fortran else "C")
     except Exception as error:          # a damaged header raises ValueError, SyntaxError, TokenError, RecursionError, OverflowError ...
-        raise FormatError(f"{name} is no whole array of numbers: {str(error)[:120]}") from error
+        raise FormatError(f"{name} is not an intact array of numbers: {str(error)[:120]}") from error

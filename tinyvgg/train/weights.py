@@ -51,5 +51,5 @@ def _numbers(name, values):
     except (TypeError, ValueError):
         numbers = np.array([np.nan])
     if not (np.isfinite(numbers).all() and (numbers >= 0).all()):
-        raise OptionError(f"{name} holds what is no number from 0; expected finite weights, 0 or more")
+        raise OptionError(f"{name} has values that are not numbers from 0; expected finite weights, 0 or more")
     return numbers

@@ -29,7 +29,7 @@ def read_report(path):
     report = parse_text_report(path)
     if not (report.rows or report.totals or report.layers or report.tool):
         raise FormatError(
-            f"{path} holds nothing that a report of X-CUBE-AI holds",
+            f"{path} has no line of an X-CUBE-AI report",
             "network_generate_report.txt, network_analyze_report.txt, or the console's log saved as text",
         )
     return report

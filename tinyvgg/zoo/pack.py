@@ -72,7 +72,7 @@ def _name_sources(config, known):
     weights, teachers = settings.get("weights"), [name.strip() for name in (settings.get("distill") or "").split(",") if name]
     for path in filter(None, [weights, *teachers]):
         if path not in known and path not in zoo.names():
-            raise FormatError(f"the run learned from {path}, which is no entry of the zoo: its card's command could not be followed",
+            raise FormatError(f"the run learned from {path}, which is not an entry of the zoo, so nobody else could repeat the command on its card",
                               "--after with that run, or pack it first and train with its name")
     names = {path: f"{name}/model.h5" if path.endswith("model.h5") else name for path, name in known.items()}
     if weights:

@@ -70,5 +70,5 @@ def _check_room():
     try:
         mmap.mmap(-1, _ROOM).close()
     except (OSError, ValueError) as error:
-        raise DeviceError(f"the emulator needs {_ROOM >> 20} MiB of address space, and there is no such room",
+        raise DeviceError(f"the emulator needs {_ROOM >> 20} MiB of address space, which is not available",
                           "close other virtual boards, or raise the limit (ulimit -v)") from error

@@ -458,7 +458,7 @@ def _facts(image, board):
     if own and given and own.name != given.name:
         raise OptionError(f"{image.path} was built for {own.name} ({own.part}), not for {given.name}", f"--board {own.name}")
     if own and given and replace(given, folder=own.folder) != own:
-        raise OptionError(f"{image.path} was built for another {own.name} than {given.folder} says now", "build it anew, or leave --board out")
+        raise OptionError(f"{image.path} was built for another {own.name} than {given.folder} says now", "build it again, or leave --board out")
     return own or given or board_facts(DEFAULT_BOARD)
 
 

@@ -36,7 +36,7 @@ class Connected:
         if not layer.joins and len(sources) != 1:
             raise NotYet(f"layer {leaf.name!r} ({leaf.class_name}) is called on {len(sources)} inputs; the engine takes one")
         if not sources:
-            raise FormatError(f"layer {leaf.name!r} ({leaf.class_name}) is called on nothing")
+            raise FormatError(f"layer {leaf.name!r} ({leaf.class_name}) is called without an input")
         return connect(layer, sources if layer.joins else sources[0])
 
 

@@ -57,7 +57,7 @@ def activation(value, version, where):
         if class_name in BOTH and isinstance(config, dict):
             check_owner(value, f"the activation of {where}")
             return [(class_name, config)]
-    raise NotYet(f"{where} has the activation {str(value)[:60]}, which is none of Keras'", ALONE)
+    raise NotYet(f"{where} has the activation {str(value)[:60]}, which Keras does not have", ALONE)
 
 
 def hard_sigmoid(version):
@@ -71,4 +71,4 @@ def _named(name, version, where):
         return name
     if name == "hard_sigmoid" and version[:1] in HARD_SIGMOID:
         return hard_sigmoid(version)
-    raise NotYet(f"{where} has the activation {name[:40]!r}, which is none of Keras'; expected one of {', '.join(SHARED)}", ALONE)
+    raise NotYet(f"{where} has the activation {name[:40]!r}, which Keras does not have; expected one of {', '.join(SHARED)}", ALONE)

@@ -71,7 +71,7 @@ def _by_layers(archive, tree, expected):
         found.update(_shared_out(branch, datasets, expected))
     top = hdf5.group_at(archive.weights, "top_level_model_weights")
     if top is not None and hdf5.names(top, "weight_names"):
-        raise NotYet("the model has arrays of its own beside those of its layers, which the owner's code made")
+        raise NotYet("the model has arrays outside its layers, made by its author's code")
     return found
 
 
@@ -149,7 +149,7 @@ def _by_objects(archive, tree, expected):
     found = {}
     objects.collect((), tree, expected, found)
     if left := objects.left():
-        raise NotYet(f"the file has arrays in {left[0]!r} that belong to no layer as it is understood here", SAME)
+        raise NotYet(f"the file has arrays in {left[0]!r} that belong to no known layer", SAME)
     return found
 
 

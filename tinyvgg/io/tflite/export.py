@@ -39,7 +39,7 @@ def export(model, path, *, logits=16):
         raise OptionError(f"logits are written in 8 or 16 bits; got {logits!r}", "logits=16")
     graph = getattr(model, "graph", None)
     if graph is None or not graph.integer:
-        raise NotYet(f"{type(model).__name__} is no integer model; a .tflite is written of int8 graphs",
+        raise NotYet(f"{type(model).__name__} is not an integer model; only int8 graphs are written as .tflite",
                      "tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
     file = _File(graph, logits)
     for op in graph.ops:

@@ -154,7 +154,7 @@ def _pad(network, op):
     if len(op.inputs) > 2 and op.inputs[2] is not None and np.any(network.constant(op.inputs[2])):
         raise NotYet("it pads with another number than 0")
     if len(amounts) != 4 or amounts[[0, 3]].any():
-        raise NotYet(f"it pads by {amounts.tolist()}; expected rows and columns of a map alone")
+        raise NotYet(f"it pads by {amounts.tolist()}; expected only rows and columns of a map")
     return L.ZeroPadding2D(tuple(tuple(int(n) for n in side) for side in amounts[1:3]), name=op.outputs[0].name)(
         network.node(op.inputs[0]))
 

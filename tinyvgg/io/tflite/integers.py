@@ -351,7 +351,7 @@ def _pad(network, op):
     if value is not None and int(value.data.ravel()[0]) != x.zero:
         raise NotYet("it pads with another number than 0")
     if len(amounts) != 4 or amounts[[0, 3]].any() or (amounts < 0).any() or (amounts >= 2**12).any():
-        raise NotYet(f"it pads by {amounts.tolist()}; expected rows and columns of a map alone")
+        raise NotYet(f"it pads by {amounts.tolist()}; expected only rows and columns of a map")
     padding = tuple(tuple(int(n) for n in side) for side in amounts[1:3])
     if network.uses.get(out.index) == 1 and out.index in network.convolved:
         network.put(before, out)

@@ -85,6 +85,6 @@ def address(array):
     """The address of an array in elements of 4 bytes; the caller keeps the array alive. DataError where there is none."""
     at = array.__array_interface__["data"][0]
     if at % 4 or not array.flags.c_contiguous:
-        raise DataError(f"an array of shape {array.shape} does not lie in one piece at a multiple of 4 bytes",
+        raise DataError(f"an array of shape {array.shape} is not contiguous, or does not begin at a multiple of 4 bytes",
                         'np.require(array, requirements="CA"); for weights layer.set_weight(name, array)')
     return at // 4

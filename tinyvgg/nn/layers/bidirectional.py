@@ -32,7 +32,7 @@ class Bidirectional(Layer):
         self.directions, self.merge_mode = (first, second), choice(merge_mode, MODES, "merge_mode")
         self.given = backward_layer is not None
         if first.go_backwards == second.go_backwards or first.return_sequences != second.return_sequences:
-            raise OptionError("backward_layer goes the way that layer goes, or only one of them returns sequences; expected two that differ "
+            raise OptionError("backward_layer reads in the same direction as layer, or only one of them returns sequences; expected two that differ "
                               "in go_backwards alone")
         if merge_mode != "concat" and first.units != second.units:
             raise OptionError(f"merge_mode is {merge_mode!r} with {first.units} and {second.units} units; expected as many of both")

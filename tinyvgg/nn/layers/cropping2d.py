@@ -26,7 +26,7 @@ class Cropping2D(Layer):
         h, w, c = image_shape(self, input_shape)
         size = h - sum(self.cropping[0]), w - sum(self.cropping[1])
         if min(size) < 1:
-            raise ShapeError(f"Cropping2D {self.name or ''} cuts {self.cropping} off images of {(h, w)}: nothing is left")
+            raise ShapeError(f"Cropping2D {self.name or ''} cuts {self.cropping} off images of {(h, w)}: no pixel is left")
         return (*size, c)
 
     def forward(self, x, *, training=False):

@@ -28,7 +28,7 @@ class _Recurrent(Layer):
         self.inner, self.recurrent_activation = activations.get(activation), activations.get(recurrent_activation)
         for name, value in (("activation", self.inner), ("recurrent_activation", self.recurrent_activation)):
             if value.kernel == "softmax":
-                raise OptionError(f"{name} is softmax, which is no function value by value; expected one that is")
+                raise OptionError(f"{name} is softmax, which is not elementwise; expected an elementwise function")
         self.kernel_initializer = initializers.check(kernel_initializer)
         self.recurrent_initializer = initializers.check(recurrent_initializer)
         self.bias_initializer = initializers.check(bias_initializer)

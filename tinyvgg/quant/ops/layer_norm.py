@@ -44,7 +44,7 @@ class LayerNorm(Op):
 
     def lower(self, work, before):
         raise NotYet(f"the integer model has no LayerNormalization yet ({self.name!r}): it runs in floats, in Python and in C",
-                     "tinyvgg codegen of the float network, or BatchNormalization, which goes into the weights before it")
+                     "tinyvgg codegen of the float network, or BatchNormalization, which is merged into the weights before it")
 
     def simulate(self, x):
         raise NotYet(f"the integer model has no LayerNormalization yet ({self.name!r})")
