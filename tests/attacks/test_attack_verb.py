@@ -80,7 +80,7 @@ def test_text_and_studies(files, tmp_path, capsys):
     (["pgd", "--grid", "7"], "do not lie on the grid of 7 steps"),
     (["pgd", "--victims", "light_cifar10"], "--victims belongs to transfer and deployed; pgd has none"),
     (["curve", "--budget", "9"], "--budget belongs to an attack; curve is a study"),
-    (["presets", "--norm", "l2"], "presets has settings of its own"),
+    (["presets", "--norm", "l2"], "presets has its own settings"),
 ])
 def test_mistakes(files, capsys, extra, words):
     assert main(["attack", extra[0], files[0], "--data", files[1], *extra[1:], "--quiet"]) == 2

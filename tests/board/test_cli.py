@@ -66,7 +66,7 @@ def test_run_ends_at_once(demonstration, capsys):
     (["run", "nothing.elf"], "cannot be read"),
     (["run", "nothing.elf", "--seconds", "nan"], "--seconds is nan; expected 0 or more"),
     (["info", "--port", "virtual:nothing.elf", "--baud", "-5"], "a rate of -5 baud"),
-    (["demo", "--port", "socket://localhost:1"], "nobody listens")])
+    (["demo", "--port", "socket://localhost:1"], "no program listens")])
 def test_mistakes(arguments, words, capsys):
     assert main(["board", *arguments]) == 2
     assert words in capsys.readouterr().err
