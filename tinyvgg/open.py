@@ -73,8 +73,8 @@ def what_is(spec):
                               f"{os.path.join('.', spec)} for the {what}")
         return "board", spec
     if here.suffix.lower() == ".elf" and not here.is_dir():
-        raise OptionError(f"{spec} is firmware, not a model", f"virtual:{spec}, a virtual board that runs it; where that is no MODEL, the "
-                          f"network that it was built from, {here.with_suffix('.tvq')}")
+        raise OptionError(f"{spec} is firmware, not a model", f"virtual:{spec}, a virtual board that runs it, or the network in it, "
+                          f"{here.with_suffix('.tvq')}")
     if spec in zoo.names():
         if there:
             raise OptionError(f"{spec} is a {what} here, and a network of the zoo",

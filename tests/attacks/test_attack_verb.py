@@ -73,7 +73,7 @@ def test_text_and_studies(files, tmp_path, capsys):
     (["pgd", "-n", "0"], "0 images were asked for"),
     (["pgd", "--attack", "fgsm"], "belongs to a study"),
     (["transfer"], "--victims"),
-    (["matrix", "--target", "2"], "--target does not belong"),
+    (["matrix", "--target", "2"], "--target is not possible"),
     (["pgd", "--eps", "eight"], "Try: 8/255, eight grey levels"),
     (["pgd", "--grid", "0"], "grid is 0; expected a whole number, 1 or more"),
     (["pgd", "--grid", "-3"], "grid is -3; expected a whole number, 1 or more"),

@@ -20,8 +20,8 @@ def cw(model: Any, x: Images, y: Labels | None, *, steps: int = 1000, searches: 
 
     c starts at `constant` and is searched for each image, in `searches` rounds of `steps` steps of length `rate`. The attack is
     strong and slow.
-    Further options: see run. Returns an AttackResult; it has the nearest image that fools the model with a margin of
-    `confidence`.
+    The nearest image that fools the model with a margin of `confidence` is kept. Further options: see run. Returns an
+    AttackResult.
     """
     steps, searches = count(steps, "steps"), count(searches, "searches")
 

@@ -47,6 +47,9 @@ from tinyvgg.report.record import tell, write_json
 from tinyvgg.report.untrusted import check_regular
 from tinyvgg.words import ATTACKS, did_you_mean
 
+# Sentences of an attack's docstring that mean something in Python only.
+PYTHON_ONLY = r"(;\s*f|\s*F)urther\s+options:\s+see\s+run[^.]*\.|\s*Returns\s+an\s+AttackResult\."
+
 SETTINGS = {                    # option -> (type, help); passed on only to attacks that have it
     "norm": (str, "linf (default), l2 or l1"),
     "eps": (str, "radius, as 8/255 or 0.03 (default 8/255 of the range, for l2 half of it); several for a curve; .npy: for each image or value"),
@@ -116,7 +119,7 @@ def narrower(name):
     function = attacks.ATTACKS.get(name)
     if function is None:
         return None
-    does = inspect.getdoc(function).replace("Further options: see run. ", "")
+    does = re.sub(PYTHON_ONLY, lambda found: "." if found[0].startswith(";") else "", inspect.getdoc(function))
     told = f"{does}\n\nIt needs {attacks.NEEDS[name]} of the model.\n\n"
     example = f"    tinyvgg attack {name} light_cifar10 --data cifar10 -n 100 --out runs/{name}"
     parser = Parser(prog=f"tinyvgg attack {name}", description=told + example)
