@@ -19,6 +19,9 @@ project, author, copyright = "tinyvgg", "the tinyvgg authors", "the tinyvgg auth
 version = release = __version__
 NOTEBOOKS = importlib.util.find_spec("myst_nb") is not None
 extensions = ["myst_nb" if NOTEBOOKS else "myst_parser", "sphinx.ext.autodoc"]
+if importlib.util.find_spec("latex2mathml"):
+    extensions.append("mathml")
+    html_math_renderer = "mathml"
 nb_execution_mode = os.environ.get("TINYVGG_NOTEBOOKS", "auto")
 nb_execution_timeout = 900
 nb_merge_streams = True

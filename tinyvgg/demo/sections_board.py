@@ -10,8 +10,8 @@ def codegen(story, result):
         f"The 8-bit network is written as {len(result['files'])} files of standard C (C99). The C needs no library. It has "
         f"{result['constants_bytes']:,} bytes of constants and works in an arena of {result['arena_bytes']:,} bytes of RAM. Both are a little "
         "larger than in the section on compression: the C has some tables of its own, and its kernels need some RAM while they run (scratch). "
-        f"Batch normalization, activations and pooling have no rows: they are computed with the layer before them. One image takes "
-        f"{result['macc']:,} MACC. Compiled for this computer, the C gave the same output bytes as the integer network in "
+        f"Batch normalization, pooling and activations (but the last softmax) have no rows: they are computed with the layer before them. "
+        f"One image takes {result['macc']:,} MACC. Compiled for this computer, the C gave the same output bytes as the integer network in "
         f"Python for {result['same']:,} of {result['n']:,} test images, in {result['host_ms']:.2f} ms an image."
     )
     rows = [[r["layer"], f"{r['bytes']:,}", f"{r['macc']:,}"] for r in result["layers"]]
@@ -78,7 +78,7 @@ def _plans(story, result):
     drawn = []
     for point in sorted((p["flash_bytes"] / 1000, p["ms"]) for p in front):
         drawn += [point] if not drawn or point[1] < drawn[-1][1] else []
-    series = {"the fastest within so much flash": drawn}
+    series = {"fastest plan for each size of flash": drawn}
     for row in planned:
         if row["scheme"] == first["scheme"]:
             series[row["name"]] = [(row["flash_bytes"] / 1000, row["plan"]["ms"])]
