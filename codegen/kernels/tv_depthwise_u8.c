@@ -141,12 +141,6 @@ TV_HOT TV_APART static void finish_plain(int32_t zero, const tv_numbers *numbers
 
 TV_HOT TV_APART static void finish(const tv_tail_u8 *tail, const tv_numbers *numbers, const int32_t *sums, uint32_t count, uint8_t *y)
 {
-#ifdef TV_LITE_H
-    if (tail->rounding == TV_DOUBLE_PLAIN && tail->low == 0 && tail->high == 255) {
-        finish_plain(tail->zero, numbers, sums, count, y);
-        return;
-    }
-#endif
     for (uint32_t c = 0; c < count; c++) y[c] = tv_usat8(tv_end(tail, numbers + c, sums[c]));
 }
 
@@ -162,6 +156,9 @@ TV_HOT static void by_fours(const tv_depthwise_u8_layer *layer, const uint8_t *x
     tv_numbers *const numbers = (tv_numbers *)(sums + fours);
     uint8_t *const padded = (uint8_t *)(numbers + fours);
     const uint8_t *pixels[TV_TAPS + 2];
+#ifdef TV_LITE_H
+    const int plain = layer->tail.rounding == TV_DOUBLE_PLAIN && layer->tail.low == 0 && layer->tail.high == 255;
+#endif
     memset(padded, layer->input_zero, fours);
     widen(weights, taps, rounded, filters, widened);
     for (uint32_t c = 0; c < fours; c++) numbers[c] = tv_numbers_of(&layer->tail, c);
@@ -176,6 +173,10 @@ TV_HOT static void by_fours(const tv_depthwise_u8_layer *layer, const uint8_t *x
             else pixels_of(w, x, top, left, padded, pixels);
             before = inside;
             sums_of(pixels, pixels + rounded, widened, widened + words, sums);
+#ifdef TV_LITE_H
+            if (plain) finish_plain(layer->tail.zero, numbers, sums, fours, y);
+            else
+#endif
             finish(&layer->tail, numbers, sums, fours, y);
             for (uint32_t c = fours; c < filters; c++) y[c] = tv_usat8(tv_finish(&layer->tail, c, correlate(layer, x + c, weights + c, top, left)));
         }
