@@ -15,7 +15,7 @@ from tests.quant.test_fast_moves import graph_of
 from tinyvgg import io
 from tinyvgg.cli import main
 from tinyvgg.codegen import HostModel
-from tinyvgg.errors import OptionError
+from tinyvgg.errors import OptionError, QuantError
 from tinyvgg.quant import load_tvq
 from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.quant.rounding import multiply
@@ -38,6 +38,8 @@ def test_it_is_the_nearest_number_and_ties_go_up():
     once, twice = multiply(x, m, e, "single"), multiply(x, m, e, "double")
     assert once.tolist() == exact
     assert 0 < (once != twice).sum() and abs(once - twice).max() == 1
+    with pytest.raises(QuantError, match="2\\^30 or more"):
+        multiply(1, 2**30, 31, "single")
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])

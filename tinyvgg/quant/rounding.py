@@ -38,6 +38,8 @@ def quantise_ratios(reals):
 def multiply(x, multiplier, exponent, rounding="double"):
     """Return x * multiplier / 2^31 * 2^exponent rounded as TensorFlow Lite does; integers of any shape, int64 back."""
     x, multiplier, exponent = np.broadcast_arrays(*(np.asarray(v, np.int64) for v in (x, multiplier, exponent)))
+    if rounding == "single" and (exponent > 30).any():
+        raise QuantError("a factor between two scales is 2^30 or more, which a single rounding does not take")
     y = np.empty(x.shape, np.int64)
     _multiply(x.ravel(), multiplier.ravel(), exponent.ravel(), rounding == "single", y.reshape(-1))
     return y
