@@ -37,9 +37,8 @@ def add_data(parser, default="the data that MODEL was made for"):
 
 def with_gradients(model, kind=None):
     """Return the straight-through version of an integer model, unless `kind` is "none"; any other model as it is."""
-    from tinyvgg.quant.model import QuantizedModel
-    from tinyvgg.quant.straight import straight_through
-    if type(model) is QuantizedModel:
+    if type(model).__name__ == "QuantizedModel":        # by its name: a float network needs nothing of the integer code, which loads slowly
+        from tinyvgg.quant.straight import straight_through
         return model if kind == "none" else straight_through(model)
     if kind is not None:
         raise OptionError(f"--gradients {kind} is for integer models (.tvq); this is a {type(model).__name__}")

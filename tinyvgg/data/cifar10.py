@@ -89,7 +89,7 @@ def load(path, kind=CIFAR10):
 
 def _read(path, files, names, kind):
     """Read the batches `names` of {stem: (file name, function that returns its bytes)}: images (N, 32, 32, 3), labels (N,)."""
-    rows, labels = [np.zeros((0, 3072), np.uint8)], [np.zeros(0, np.int64)]
+    rows, labels = [], [np.zeros(0, np.int64)]
     for stem in names:
         if stem in files:
             name, read = files[stem]
@@ -98,8 +98,19 @@ def _read(path, files, names, kind):
             check_labels(y, len(kind.classes), source)
             rows.append(x)
             labels.append(y)
-    images = np.concatenate(rows).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(images), np.concatenate(labels)
+    return _channels_last(rows), np.concatenate(labels)
+
+
+def _channels_last(batches):
+    """Return images (N, 32, 32, 3) of batches of rows (n, 3072), each copied once, in blocks that a cache holds."""
+    images, at = np.empty((sum(map(len, batches)), PIXELS // 3, 3), np.uint8), 0
+    for rows in batches:
+        for first in range(0, len(rows), 64):
+            block = rows[first:first + 64]
+            for channel, plane in enumerate(np.split(block, 3, axis=1)):
+                images[at:at + len(block), :, channel] = plane
+            at += len(block)
+    return images.reshape(-1, 32, 32, 3)
 
 
 def read_records(data, source, kind=CIFAR10):
