@@ -208,6 +208,59 @@ def test_a_quantized_model_uses_it(model):
     assert np.array_equal(model.integer_logits(strided), expected)
 
 
+def test_no_images_have_results_of_no_images(model):
+    fresh = QuantizedModel(model.graph)
+    with kernels.use("reference"):
+        expected = fresh.trace(model.check_images(np.zeros((1, 8, 8, 3), np.uint8)))
+        assert {name: v.shape for name, v in fresh.trace(np.zeros((0, 8, 8, 3), np.uint8)).items()} == \
+            {name: (0, *v.shape[1:]) for name, v in expected.items()}
+    found = fresh.trace(np.zeros((0, 8, 8, 3), np.uint8))
+    assert {name: (v.shape, v.dtype) for name, v in found.items()} == {name: ((0, *v.shape[1:]), v.dtype) for name, v in expected.items()}
+
+
+def test_series_have_kernels_too():
+    series = [n for n in (random_integer_network(seed, widest=8) for seed in range(910_000, 910_060)) if len(n.input_shape) == 2]
+    assert len(series) > 2
+    for number, network in enumerate(series):
+        images = random_images(network.input_shape, 5, np.random.default_rng(number))
+        assert "asked for" not in network.plan().describe()
+        assert np.array_equal(network.integer_logits(images), run(network.graph, images).reshape(5, -1))
+
+
+def test_weights_that_are_packed_cannot_change_unseen(model):
+    model.labels(np.zeros((1, 8, 8, 3), np.uint8))
+    with pytest.raises(ValueError, match="read-only"):
+        model.graph.ops[1].weights[...] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        model.graph.ops[1].tail.bias[0] = 1
+
+
+def test_no_block_reads_behind_its_tensor():
+    """Two convolutions read one map by 7x1 and 1x7 windows: the border of one is not where the other begins."""
+    draw = np.random.default_rng(5)
+    image = Image(name="image", inputs=(), shape=(8, 8, 128), scale=1.0, zero=128)
+    tall, wide = (
+        Conv2D(name=name, inputs=("image",), shape=(8, 8, 8), scale=1.0, zero=3, weights=(w := extreme_weights(draw, 8, *size, 128)),
+               input_zero=128, tail=extreme_tail(draw, w.expand() if isinstance(w, SharedWeights) else w, 128),
+               padding=tuple((n // 2, n // 2) for n in size))
+        for name, size in (("tall", (7, 1)), ("wide", (1, 7))))
+    both = Add(name="both", inputs=("tall", "wide"), shape=tall.shape, scale=1.0, zero=0, multipliers=(1000, 900), offset=0, shift=11)
+    w = extreme_weights(draw, 5, int(np.prod(tall.shape)))
+    last = Dense(name="logits", inputs=("both",), shape=(5,), scale=1.0, zero=0, weights=w, input_zero=0, output="int16",
+                 tail=extreme_tail(draw, w.expand() if isinstance(w, SharedWeights) else w, 0))
+    plan = Plan(Graph(name="crossed", ops=(image, tall, wide, both, last)), "generic")
+    plan.run(random_images(image.shape, 1, draw))
+    buffer = plan._tensors["image"].buffer
+    end = buffer.__array_interface__["data"][0] + buffer.nbytes
+    for op in (tall, wide):
+        step = plan.stages[op.name].fields(expands=True)
+        segments, segment, _, row = (plan._program._rows[1 + (op is wide)][1][name] for name in ("segments", "segment", "depth", "x_row"))
+        for rows in (step["rows_few"], step["rows_many"]):
+            top = (8 - 1) // rows * rows
+            read = (min(rows, 8 - top) - 1) * row + (segments - 1) * segment + row
+            assert step["x_at"] + top * row + -(-read // 16) * 16 <= end
+
+
 class Odd(Conv2D):
     """A convolution of somebody else's."""
 

@@ -3,6 +3,8 @@ the accumulators of this channel, the weight's change times one shifted input pl
 of one input channel is added. These are sums of integers, so the answers are the same as those of the whole network, bit for bit.
 Only the later layers are computed in full.
 """
+import threading
+
 import numpy as np
 
 from tinyvgg import kernels
@@ -76,12 +78,26 @@ class Session:
         self.names = [op.name for op in store.original.ops]
         self.last = store.original.logits.name
         self.values, self.sums = {}, {}
-        self._fast = _Fast.of(store) if keep and len(x) else None
-        found = self._fast and self._fast.trace(self.x)
+        self._kernels = threading.local()
+        fast = self._fast() if keep and len(x) else None
+        found = fast and fast.trace(self.x)
         if found is None:
             self._restart()
         else:
             self.values = found
+
+    def _fast(self):
+        """This thread's fast kernels, whose memory no other thread may write to, or None."""
+        held = self._kernels.__dict__
+        if held.get("fast") is None:
+            held["fast"] = _Fast.of(self.store)
+        return held["fast"]
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_kernels"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _kernels=threading.local())
 
     def _restart(self):
         left = {name: sum(name in op.inputs for op in self.store.original.ops) for name in self.names}
@@ -127,11 +143,11 @@ class Session:
 
     def _by_kernels(self, changes, *, every=False):
         """{op: result} of the logits, or of `every` op that the changes can reach, by the fast kernels; None where they cannot."""
-        self._fast = self._fast or _Fast.of(self.store)
-        if self._fast is None or not changes:
+        fast = self._fast()
+        if fast is None or not changes:
             return None
         built = self._built(changes)
-        return self._fast.infer({name: built.get(name) or self.store.op(name) for name in self.names}, set(built), self.values,
+        return fast.infer({name: built.get(name) or self.store.op(name) for name in self.names}, set(built), self.values,
                                 every=every)
 
     def commit(self, changes):

@@ -42,6 +42,12 @@ class Pull:
     def __init__(self):
         self._network = None
 
+    def __getstate__(self):
+        return {}               # the memory is made again where it is needed
+
+    def __setstate__(self, state):
+        self.__init__()
+
     def __call__(self, graph, floats, values, dlogits):
         """values {op: integers (N, ...)}, dlogits (N, ...) -> {(op, array): gradient} of the float Graph of a Graph of integers."""
         image = graph.ops[0].name

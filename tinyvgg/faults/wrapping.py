@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from tinyvgg.quant.ops.tail import ACTIVATIONS, smmulr
+from tinyvgg.quant.rounding import shifts
 
 
 def finish(acc, op, channels=None):
@@ -34,21 +35,24 @@ def _finish_lite(acc, op, channels):
         acc = pool_accumulators(acc, np.zeros(acc.shape[-1], np.bool_), *pool)
     q = np.empty((acc.size // acc.shape[-1], acc.shape[-1]), np.uint8)
     numbers = (np.ascontiguousarray(a[pick]).astype(np.int64) for a in (tail.bias, tail.multiplier, tail.exponent))
-    _lite(acc.reshape(q.shape), *numbers, tail.zero, tail.low, tail.high, q)
+    bias, multiplier, exponent = numbers
+    single = tail.rounding == "single"
+    _lite(acc.reshape(q.shape), bias, multiplier, *shifts(exponent, single), single, tail.zero, tail.low, tail.high, q)
     return q.reshape(acc.shape)
 
 
 @numba.njit(cache=True, nogil=True)
-def _lite(acc, bias, multiplier, exponent, zero, low, high, q):
+def _lite(acc, bias, multiplier, left, right, single, zero, low, high, q):
     for r in range(acc.shape[0]):
         for f in range(acc.shape[1]):
             v = _wrap(np.int64(acc[r, f]) + bias[f])
-            right = -exponent[f] & 31
-            if exponent[f] > 0:
-                v = _wrap(v << (exponent[f] & 31))
-            v = _wrap((v * multiplier[f] + (np.int64(1) << 30)) >> 31)
-            if exponent[f] < 0 and right:
-                v = _wrap(_wrap(v + (np.int64(1) << (right - 1))) - (1 if v < 0 else 0)) >> right
+            if single:
+                half = (np.int64(1) << (right[f] - 1)) if right[f] else np.int64(0)
+                v = _wrap((v * multiplier[f] + half) >> right[f])
+            else:
+                v = _wrap((_wrap(v << left[f]) * multiplier[f] + (np.int64(1) << 30)) >> 31)
+                if right[f]:
+                    v = _wrap(_wrap(v + (np.int64(1) << (right[f] - 1))) - (1 if v < 0 else 0)) >> right[f]
             q[r, f] = min(max(_wrap(v + zero), low), high)
 
 

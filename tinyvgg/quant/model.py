@@ -1,5 +1,6 @@
 """The integer model as a classifier."""
 
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from tinyvgg.classifier import labels_of
 from tinyvgg.images import byte_images
 from tinyvgg.nn.model import Model
 from tinyvgg.quant.classifier import GraphClassifier
+from tinyvgg.quant.graph import Graph
+from tinyvgg.quant.ops.base import plain
 from tinyvgg.quant.simulate import run
 from tinyvgg.types import AnyArray, Floats, Images, Integers
 
@@ -17,7 +20,14 @@ class QuantizedModel(GraphClassifier):
     """An integer graph as a classifier; its C code gives the same answers, bit for bit. Images are uint8 (N, H, W, C), used
     unchanged, or floats in `bounds`, first rounded to the nearest of the 256 levels. `float_graph` (optional): the graph from
     which it was lowered, for new plans and for gradients.
+    The graph's arrays become read-only, because the fast kernels have packed them: other weights make another graph
+    (dataclasses.replace) and another model.
     """
+
+    def __init__(self, graph: Graph, *, float_graph: Graph | None = None):
+        super().__init__(graph, float_graph=float_graph)
+        for op in graph.ops:
+            freeze(op)
 
     without_gradients = ("square, hopskipjump or rays, which need none; or quant.straight.straight_through(model), on the command "
                          "line --gradients straight-through")
@@ -30,7 +40,7 @@ class QuantizedModel(GraphClassifier):
         if plan is not None:
             return plan.infer(x).reshape(len(x), -1 if len(x) else self.n_outputs)
         parts = [run(self.graph, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
-        return np.concatenate(parts).reshape(len(x), -1) if parts else np.zeros((0, self.graph.logits.shape[-1]), np.int16)
+        return np.concatenate(parts).reshape(len(x), -1) if parts else np.zeros((0, self.n_outputs), self.graph.logits.dtype)
 
     def outputs(self, x: Images, *, batch_size: int = 256) -> Floats:
         """x (N, *input_shape) -> (N, K) float32: scale * (q - zero), before the head."""
@@ -49,6 +59,8 @@ class QuantizedModel(GraphClassifier):
     def trace(self, x: Images) -> Any:
         """x (N, H, W, C) -> {op: its integers (N, ...)} of every op, softmax included."""
         x, plan = self.check_images(x), self._fast_plan()
+        if not len(x):
+            return {name: values[:0] for name, values in self.trace(np.zeros((1, *self.input_shape), np.uint8)).items()}
         return run(self.graph, x, keep=True) if plan is None else plan.trace(x)
 
     def plan(self):
@@ -57,8 +69,8 @@ class QuantizedModel(GraphClassifier):
         return self._fast_plan() or Simulated()
 
     def _fast_plan(self):
-        """This thread's plan of fast kernels (see quant/fast), or None where the reference was asked for, and for images without channels."""
-        if kernels.active() != "fast" or len(self.graph.input_shape) not in (1, 3):
+        """This thread's plan of fast kernels (see quant/fast), or None where the reference was asked for."""
+        if kernels.active() != "fast":
             return None
         from tinyvgg.quant.fast.plan import plan_for
 
@@ -67,6 +79,15 @@ class QuantizedModel(GraphClassifier):
     def check_images(self, x: Images) -> AnyArray:
         """Return x, uint8 or floats in `bounds`, as uint8 levels, or raise ShapeError or DataError: see tinyvgg.images."""
         return byte_images(x, self.bounds, shape=self.input_shape)
+
+
+def freeze(data):
+    """Make all arrays of a dataclass read-only, those of dataclasses in it too."""
+    for value in plain(data).values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+        elif is_dataclass(value):
+            freeze(value)
 
 
 class Simulated:

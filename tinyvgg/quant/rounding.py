@@ -58,6 +58,16 @@ def multiply_one(x, multiplier, exponent, single):
     return (high + (np.int64(1) << (right - 1)) - (1 if high < 0 else 0)) >> right
 
 
+def shifts(exponent, single):
+    """Return the shifts to the left and to the right that exponents (F,) stand for, `single` the one by 31 - exponent, as C takes them of
+    any 32 bits: modulo 32, or modulo 64 for the one shift of `single`.
+    """
+    exponent = np.asarray(exponent, np.int64)
+    if single:
+        return np.zeros_like(exponent), 31 - exponent & 63
+    return np.where(exponent > 0, exponent & 31, 0), np.where(exponent < 0, -exponent & 31, 0)
+
+
 @numba.njit(cache=True, nogil=True)
 def _multiply(x, multiplier, exponent, single, y):
     for i in range(len(x)):

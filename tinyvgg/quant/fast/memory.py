@@ -6,6 +6,7 @@ import numpy as np
 from tinyvgg.quant.fast.vectors import CONSTANTS, LANES, LEAKY, LITE, LITE_SINGLE, PANEL, PLAIN
 from tinyvgg.quant.fixedpoint import INT32_MAX, INT32_MIN
 from tinyvgg.quant.ops.lite_tail import LiteTail
+from tinyvgg.quant.rounding import shifts
 
 SLACK = 64                      # bytes behind a buffer that whole vectors may read
 
@@ -44,7 +45,8 @@ class Tensor:
     def allocate(self, count):
         """Take memory for `count` images."""
         size = count * self.image
-        self.buffer = np.full(size + 2 * SLACK, self.zero if self.dtype == np.uint8 else 0, np.uint8)
+        # A convolution that begins inside the border reads its last row as whole as the others: up to a row beyond the end.
+        self.buffer = np.full(size + self.row + 2 * SLACK, self.zero if self.dtype == np.uint8 else 0, np.uint8)
         start = -self.buffer.__array_interface__["data"][0] % SLACK
         self._pixels = np.lib.stride_tricks.as_strided(
             self.buffer[start + self.border[0] * self.row + self.border[2] * self.pixel:].view(self.dtype),
@@ -120,8 +122,8 @@ class LiteEnds:
         """As vectors.finish_lite reads them: the exponent's parts lie where other tails have offset and slope."""
         tail, single = self.tail, self.tail.rounding == "single"
         exponent, zero = np.asarray(tail.exponent, np.int64), np.zeros(len(tail.multiplier), np.int64)
-        right = 31 - exponent if single else np.maximum(-exponent, 0)
-        return _in_vectors([np.asarray(tail.bias, np.int64) - minus, np.maximum(exponent, 0), tail.multiplier, zero + tail.low,
+        left, right = shifts(exponent, single)
+        return _in_vectors([np.asarray(tail.bias, np.int64) - minus, left, tail.multiplier, zero + tail.low,
                             zero + tail.high, right, zero], fill="edge")       # a shift by 0 would be one too few for "single"
 
     def fields(self, wide=False):

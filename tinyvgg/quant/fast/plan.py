@@ -65,19 +65,17 @@ class Plan:
             self._ready(images)
             for name in read:
                 self._tensors[name].write(values[name][i:i + BATCH])
-            self._program.run_from(pool(), images, start + 1)           # step 0 puts images into place
+            self._program.run_from(pool(), images, first)
             for op in wanted:
                 found[op.name][i:i + images] = self.values(op, images)
         return found
 
     def trace(self, x: Bytes) -> dict[str, AnyArray]:
-        """x (N, H, W, C) uint8 in one piece -> {op: its integers (N, ...)}, a final softmax included."""
+        """x (N, H, W, C) uint8 in one piece, N > 0 -> {op: its integers (N, ...)}, a final softmax included."""
         parts = []
-        for i in range(0, max(len(x), 1), BATCH):
-            part = x[i:i + BATCH]
-            if len(part):
-                self.run(part)
-            parts.append({op.name: self.values(op, len(part)) for op in self._computed()})
+        for i in range(0, len(x), BATCH):
+            self.run(x[i:i + BATCH])
+            parts.append({op.name: self.values(op, len(x[i:i + BATCH])) for op in self._computed()})
         found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         found = {self.ops[0].name: x, **found}
         for op in self.ops[1:]:
@@ -150,6 +148,7 @@ class Plan:
         program.add(windows.place, **image.fields("y"), x_at=0, source_channels=image.channels)
         for op in self._computed():
             stage = self.stages[op.name]
+            program.mark(op.name)
             if isinstance(stage, str):
                 program.call(self._simulation(op))
             else:

@@ -40,7 +40,7 @@ class Program:
     """Steps in order, and Python functions of (images) between them."""
 
     def __init__(self):
-        self._rows, self._calls, self._steps = [], [], None
+        self._rows, self._calls, self._marks, self._steps = [], [], {}, None
 
     def add(self, kernel, **fields):
         """Add a step. Raises TypeError where the kernel reads a field that is not given."""
@@ -49,13 +49,18 @@ class Program:
             raise TypeError(f"{kernel.function.__name__} reads {', '.join(sorted(missing))} of its step, which is not given")
         self._rows.append((kernel, fields))
 
+    def mark(self, name):
+        """Let `run_from` begin with the next step under this name: an op may take several."""
+        self._marks[name] = len(self._rows)
+
     def call(self, function):
         """Call function(images) behind the steps that were added so far."""
         self._calls.append((len(self._rows), function))
 
-    def run_from(self, pool, images, first):
-        """Run the steps from number `first` on, on what the ones before have left; there are no functions between them."""
+    def run_from(self, pool, images, name):
+        """Run the steps from the mark `name` on, on what the ones before have left; there are no functions between them."""
         self._prepare(images)
+        first = self._marks[name]
         pool.run_at(self._job + first * (STEP.itemsize // 4), len(self._steps) - first)
 
     def _prepare(self, images):

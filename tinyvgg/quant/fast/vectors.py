@@ -265,7 +265,7 @@ def lite_rounded(e, v, multiplier, left, right, single):
     if single:
         shifts = builder.bitcast(right, HALF)
         shifts = builder.and_(shifts, low), builder.lshr(shifts, bits)
-        halves = [builder.shl(same(HALF, 1), builder.sub(n, same(HALF, 1))) for n in shifts]
+        halves = [builder.lshr(builder.shl(same(HALF, 1), n), same(HALF, 1)) for n in shifts]
         even, odd = (builder.ashr(builder.add(n, half), shift) for n, half, shift in zip((even, odd), halves, shifts, strict=True))
         return builder.bitcast(builder.or_(builder.and_(even, low), builder.shl(odd, bits)), SUMS)
     even, odd = (builder.add(n, same(HALF, 1 << 30)) for n in (even, odd))
