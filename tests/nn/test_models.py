@@ -213,7 +213,7 @@ def used_twice(layer, first, second):
     (lambda: used_twice(layers.Conv2D(2, 1), 2, 4), ["Conv2D", "built for 2"]),
     (lambda: used_twice(layers.Dense(2), 2, 4), ["Dense", "built for 2"]),
     (lambda: nn.Sequential([layers.Dense(3)]), ["shape of the images", "InputLayer"]),
-    (lambda: nn.Sequential([layers.InputLayer((4, 4, 3)), layers.MaxPooling2D(8)]), ["MaxPooling2D", "nothing is left"]),
+    (lambda: nn.Sequential([layers.InputLayer((4, 4, 3)), layers.MaxPooling2D(8)]), ["MaxPooling2D", "no pixel is left"]),
     (lambda: nn.Sequential([layers.InputLayer((4,)), layers.Conv2D(3, 3)]), ["Conv2D", "(H, W, C)"]),
     (lambda: nn.Sequential([layers.InputLayer((4,)), layers.Dense(3, name="a"), layers.Dense(3, name="a")]), ["'a'", "names"]),
     (lambda: layers.Add()([nn.Input((3,)), nn.Input((4,))]), ["Add", "equal shapes"]),

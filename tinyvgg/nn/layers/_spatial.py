@@ -27,5 +27,5 @@ def output_size(layer, size, kernel_size, strides, padding, dilation=(1, 1)):
                 for n, p, k, s, d in zip(size, pads, kernel_size, strides, dilation, strict=True))
     if min(out) < 1:
         raise ShapeError(f"{type(layer).__name__} {layer.name or ''} has a window of {kernel_size} on images of {tuple(size)}: "
-                         "nothing is left", 'padding="same", or fewer pooling layers')
+                         "no pixel is left", 'padding="same", or fewer pooling layers')
     return out
