@@ -42,7 +42,7 @@ def test_masks_of_each_image_and_what_they_cost(toy):
 
 
 @pytest.mark.parametrize(("mask", "words"), [
-    (np.zeros((8, 8)), "lets nothing change"), (np.ones((4, 4)), r"mask has shape \(4, 4\)"), (np.full((8, 8), 0.5), "expected booleans"),
+    (np.zeros((8, 8)), "allows no change"), (np.ones((4, 4)), r"mask has shape \(4, 4\)"), (np.full((8, 8), 0.5), "expected booleans"),
     ("left", "expected booleans")])
 def test_mistakes(toy, mask, words):
     model, x, y = toy

@@ -206,7 +206,7 @@ def used_twice(layer, first, second):
     (lambda: layers.ReLU("6"), ["max_value is '6'"]),
     (lambda: layers.Reshape(8), ["target_shape is 8"]),
     (lambda: layers.InputLayer(3), ["input_shape is 3"]),
-    (lambda: nn.Sequential([layers.InputLayer((4,))]), ["nothing that follows"]),
+    (lambda: nn.Sequential([layers.InputLayer((4,))]), ["no layer after it"]),
     (lambda: nn.Model(*[nn.Input((3,))] * 2), ["input itself"]),
     (lambda: used_twice(layers.BatchNormalization(), 2, 4), ["BatchNormalization", "built for 2"]),
     (lambda: used_twice(layers.PReLU(), 2, 4), ["PReLU", "built for (4, 4, 2)"]),
