@@ -78,7 +78,7 @@ def test_mistakes(mini, url, data, tmp_path, capsys):
     model = tmp_path / "mini.tvq"
     for words, sentence in [
             (("codegen", model, "--out", tmp_path / "c", "--name", "cifar-10"), "not possible as a C identifier"),
-            (("firmware", "export", model, "--out", tmp_path / "e", "--name", "int"), "no name for a C identifier"),
+            (("firmware", "export", model, "--out", tmp_path / "e", "--name", "int"), "not possible as a C identifier"),
             (("firmware", "build", model, "--flash", "12Q"), "a size of '12Q'"),
             (("firmware", "build", model, "--plan", "direct", "--out", tmp_path / "b", "--flash", "8K"), "are missing"),
             (("firmware", "build", model, "--out", tmp_path / "b", "--flash", "8K"), "holds it back"),
