@@ -11,6 +11,7 @@ import pytest
 from tinyvgg import models
 from tinyvgg.errors import OptionError
 from tinyvgg.kernels.fast import threads
+from tinyvgg.kernels.fast.arena import address
 from tinyvgg.kernels.fast.cores import usable_cores
 
 PREDICT = ("import hashlib, numpy as np; from tinyvgg import models; from tinyvgg.kernels.fast.threads import pool;"
@@ -53,6 +54,17 @@ def test_who_does_a_part_changes_nothing():
                           env={**os.environ, "TINYVGG_NUM_THREADS": "5"})
     rows = [line.split() for line in done.stdout.splitlines()]
     assert [row[:2] for row in rows] == [["5", "1"], ["5", "2"], ["5", "3"]] and len({row[2] for row in rows}) == 1
+
+
+def test_workers_that_are_late_once():
+    """They slept. Late twice in a row, another program has their core, and the next program is run alone for a while."""
+    place = np.zeros(8, np.int64)                       # until when alone, then how often late
+    threads._judge(address(place), 90, 100, 2)
+    assert place[:2].tolist() == [0, 1]
+    threads._judge(address(place), 90, 100, 2)
+    assert place[0] > 0 and place[1] == 2
+    threads._judge(address(place), 10, 100, 2)
+    assert place[1] == 0
 
 
 @pytest.mark.parametrize(("files", "most"), [

@@ -114,12 +114,15 @@ class Instance:
         self._programs = {}
 
     def _together(self, capacity, threads):
-        """How many images go through all steps together: more where there are many weights, which all of them read."""
+        """How many images go through all steps together: more where there are many weights, which all of them read; in inference with
+        depthwise convolutions fewer, since these do little with each number that they read.
+        """
         if any(getattr(stage, "calls_python", False) for stage in self.stages):
             return capacity
+        few = 2 if not self.keeps and any(getattr(stage, "depthwise", False) for stage in self.stages) else 1
         weights = sum(stage.weights.elements * (4 if getattr(stage, "winograd", False) else 1)
                       for stage in self.stages if hasattr(stage, "weights"))
-        return CHUNK * threads * max(1, -(-weights // HELD))
+        return max(1, CHUNK // few) * threads * max(1, -(-weights // HELD))
 
     def _allocate(self, memory):
         found = [self.input, *(v for stage in self.stages for v in (*stage.sources(), stage.target)), self.output]

@@ -4,8 +4,8 @@ A worker that has finished waits a fraction of a millisecond in compiled code fo
 All waiting is bounded: a barrier spins for tens of microseconds and then gives its core away. There is no OpenMP here: programs
 may be run from several Python threads (one after another), and in a child after fork (which starts workers of its own).
 The work is divided by the number of threads alone, so results do not depend on timing, nor on who does a part: there are never
-more workers than cores, and where the others came so late last time that one had done the whole earlier (another program has
-their core), a program is run by its caller alone for a while.
+more workers than cores, and where the others came so late twice in a row that one had done the whole earlier (another program
+has their core), a program is run by its caller alone for a while.
 
 An exception may come between any two steps of Python code: Ctrl-C does. So a program is posted, done and waited for in one call of
 compiled code, and before that nothing is begun that could be left half done.
@@ -44,7 +44,7 @@ ASLEEP, WAITING, POSTED = 0, 1, 2
 SPINS_FOR_WORK = 20000                  # about a third of a millisecond
 JOB, LENGTH, PRESENT = SPACING // 2, SPACING // 2 + 2, SPACING // 2 + 4      # PRESENT: workers that have come
 PLACES, PLACE = 61, 4                   # programs are told apart by where they lie: until when alone, and how often in a row late
-MOST_LATE = 5                           # then 2^(5-1) times as long alone as the late run took: a sixteenth of the time is lost
+MOST_LATE = 6                           # then 2^(6-2) times as long alone as the late run took: a sixteenth of the time is lost
 PATIENCE = 30                           # seconds for a thread that was started to come
 
 
@@ -72,11 +72,14 @@ def _place(state, job, threads):
 
 @compiled
 def _judge(place, waited, whole, workers):
-    """Note whether the workers came too late: the caller, alone, does the work of all in `workers` times what it was not waiting."""
+    """Note whether the workers came too late: the caller, alone, does the work of all in `workers` times what it was not waiting. Once
+    is nothing: workers that slept are late, and awake when the next program comes.
+    """
     if waited * workers > whole * (workers - 1):
         late = min(atomic_load(place + 2) + 1, MOST_LATE)
         atomic_store(late, place + 2)
-        atomic_store(ticks() + (whole << (late - 1)), place)
+        if late > 1:
+            atomic_store(ticks() + (whole << (late - 2)), place)
     else:
         atomic_store(0, place + 2)
 

@@ -72,11 +72,19 @@ def panel_width(columns_left):
 
 
 @compiled
+def whole_tile(rows_left):
+    """Whether a full wide tile comes next. Of 6 rows it leaves 2 of 8, a tile with too few sums to keep the processor busy: there two
+    of 4 follow.
+    """
+    return rows_left >= ROWS_WIDE and (ROWS_WIDE != 6 or rows_left != 8)
+
+
+@compiled
 def panel_product(a, a_row, b, c, c_row, rows, width, k):
     """c[rows, width] = a[rows, k] @ b[k, width]; b holds one packed panel."""
     r = 0
     if width == WIDE:
-        while r + ROWS_WIDE <= rows:
+        while whole_tile(rows - r):
             set_wide(a + r * a_row, a_row, 1, 0, b, WIDE, 0, c + r * c_row, c_row, k, 1)
             r += ROWS_WIDE
         while r + 4 <= rows:
@@ -121,7 +129,7 @@ def blocked_product(a, a_row, a_segment, b, c, c_row, rows, width, k, segments):
     """c[rows, width] = the sum over segments of a[rows, k] @ b[k, width]; b holds one packed panel, segment after segment."""
     r = 0
     if width == WIDE:
-        while r + ROWS_WIDE <= rows:
+        while whole_tile(rows - r):
             block_wide(a + r * a_row, a_row, 1, a_segment, b, WIDE, k * WIDE, c + r * c_row, c_row, k, segments)
             r += ROWS_WIDE
         while r + 4 <= rows:
@@ -185,7 +193,7 @@ def transposed_product(a, a_k, a_segment, b, b_k, b_segment, c, c_row, rows, col
 def _transposed_panel(a, a_k, a_segment, b, b_k, b_segment, c, c_row, rows, width, k, segments):
     r = 0
     if width == WIDE:
-        while r + ROWS_WIDE <= rows:
+        while whole_tile(rows - r):
             add_wide(a + r, 1, a_k, a_segment, b, b_k, b_segment, c + r * c_row, c_row, k, segments)
             r += ROWS_WIDE
         while r + 4 <= rows:
