@@ -47,6 +47,16 @@ _OPTIONS = {"error_model": "numpy", "boundscheck": False}
 # For functions that kernels call: they become part of each kernel, so only kernels and entry points are kept on disk. Numba compiles one
 # again for each number that stands in a call: a fifth of the first start, and one to three hundredths of the time of every step after it.
 compiled = njit(nogil=True, **_OPTIONS)
+
+
+def compiled_as(kind):
+    """As `compiled`, for a function that is made in several kinds: functions of one name that different processes have compiled can
+    take each other's place when they are read from disk.
+    """
+    def of(function):
+        function.__name__, function.__qualname__ = f"{function.__name__}_{kind}", f"{function.__qualname__}_{kind}"
+        return compiled(function)
+    return of
 entry_point = njit(nogil=True, cache=True, **_OPTIONS)
 
 

@@ -5,7 +5,7 @@ read where they are. For each panel of channels all rows of the block are summed
 cache. The sums are exact modulo 2^32, whatever their order.
 """
 from tinyvgg.kernels.fast.elementwise import share
-from tinyvgg.kernels.fast.simd import Kernel, compiled
+from tinyvgg.kernels.fast.simd import Kernel, compiled, compiled_as
 from tinyvgg.quant.fast.steps import step_at
 from tinyvgg.quant.fast.vectors import (
     CONSTANTS_BYTES,
@@ -36,11 +36,11 @@ PIXEL = 4 * PANEL               # bytes of a pixel's sums
 IMAGES = 12                     # that a dense layer takes at a time
 
 
-def make_product(dot):
+def make_product(kind, dot):
     """Return c[rows][PANEL] = a[rows][segments * k] @ b for one packed panel b."""
     six, four, two, one = (make_tile(rows, dot) for rows in (6, 4, 2, 1))
 
-    @compiled
+    @compiled_as(kind)
     def product(a, a_row, a_segment, b, c, rows, k, segments):
         r = 0
         while r + 6 <= rows and rows - r != 8:
@@ -100,9 +100,9 @@ def finish_block(step, image, top, rows, channel, c):
             finish_row(step, at, f, step.y_at + image * step.y_image + (top + r) * step.y_row, step.y_pixel, step.y_width)
 
 
-def make_convolve(product, pairs):
+def make_convolve(kind, product, pairs):
     """Return the convolution with a product of pairs or of quads."""
-    @compiled
+    @compiled_as(kind)
     def convolve(step, thread, threads):
         step = step_at(step)
         rows = step.rows_many if step.images >= 2 * threads else step.rows_few
@@ -129,9 +129,9 @@ def make_convolve(product, pairs):
     return convolve
 
 
-def make_connect(product, pairs):
+def make_connect(kind, product, pairs):
     """Return the dense layer, or the convolution whose result is one pixel: its rows are images."""
-    @compiled
+    @compiled_as(kind)
     def connect(step, thread, threads):
         step = step_at(step)
         panels = (step.channels + PANEL - 1) // PANEL
@@ -162,11 +162,11 @@ def make_connect(product, pairs):
     return connect
 
 
-product_avx2, product_generic, _vnni, _quads = map(make_product, (pairs_avx2, pairs_plain, quads_vnni, quads_plain))
-_convolve_avx2, _convolve_generic = make_convolve(product_avx2, True), make_convolve(product_generic, True)
-_convolve_vnni, _convolve_quads = make_convolve(_vnni, False), make_convolve(_quads, False)
-_connect_avx2, _connect_generic = make_connect(product_avx2, True), make_connect(product_generic, True)
-_connect_vnni, _connect_quads = make_connect(_vnni, False), make_connect(_quads, False)
+_KINDS = ("avx2", "generic", "vnni", "quads")
+product_avx2, product_generic, _vnni, _quads = map(make_product, _KINDS, (pairs_avx2, pairs_plain, quads_vnni, quads_plain))
+_OF_KINDS = _KINDS, (product_avx2, product_generic, _vnni, _quads), (True, True, False, False)
+_convolve_avx2, _convolve_generic, _convolve_vnni, _convolve_quads = map(make_convolve, *_OF_KINDS)
+_connect_avx2, _connect_generic, _connect_vnni, _connect_quads = map(make_connect, *_OF_KINDS)
 
 
 @Kernel

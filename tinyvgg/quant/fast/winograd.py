@@ -11,7 +11,7 @@ import numpy as np
 from llvmlite import ir
 
 from tinyvgg.kernels.fast.elementwise import share
-from tinyvgg.kernels.fast.simd import Kernel, compiled, machine
+from tinyvgg.kernels.fast.simd import Kernel, compiled, compiled_as, machine
 from tinyvgg.quant.fast.products import PIXEL, finish_block, product_avx2, product_generic
 from tinyvgg.quant.fast.steps import step_at
 from tinyvgg.quant.fast.vectors import BYTE, LANES, PANEL, SHORT, STEP_BYTES, SUMS, load, put, same, spread
@@ -130,9 +130,9 @@ def _finish(step, item, channel, m, m_stride, sums):
     finish_block(step, item // step.down, top, min(step.tile_rows, step.y_height - top), channel, sums)
 
 
-def make_winograd(product):
+def make_winograd(kind, product):
     """Return the convolution with a product of pairs."""
-    @compiled
+    @compiled_as(kind)
     def winograd(step, thread, threads):
         step = step_at(step)
         panels, total = (step.channels + PANEL - 1) // PANEL, step.images * step.down
@@ -159,7 +159,7 @@ def make_winograd(product):
     return winograd
 
 
-_winograd_avx2, _winograd_generic = make_winograd(product_avx2), make_winograd(product_generic)
+_winograd_avx2, _winograd_generic = map(make_winograd, ("avx2", "generic"), (product_avx2, product_generic))
 
 
 @Kernel
