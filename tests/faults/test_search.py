@@ -5,6 +5,7 @@ import pytest
 from tinyvgg import kernels
 from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.faults import bits
+from tinyvgg.faults.baseline import random_flips
 from tinyvgg.faults.objective import objective
 from tinyvgg.faults.open import open_store
 from tinyvgg.faults.plan import load_plan
@@ -132,6 +133,13 @@ def test_objectives(quantized, images, answers):
 def test_a_search_that_cannot_go_on_stops(quantized, images, answers):
     plan = progressive_search(quantized, images, answers, flips=3, tensors="bias", only_bits=[])
     assert not plan.steps and "raise the score" in plan.facts["stopped"]
+
+
+@pytest.mark.parametrize("chosen", [[9], [7, 8], [-1]])
+def test_bits_that_no_number_has_are_refused(chosen, quantized, images, answers):
+    for attack in (progressive_search, random_flips):
+        with pytest.raises(OptionError, match="these numbers have bits 0 to 7"):
+            attack(quantized, images, answers, only_bits=chosen)
 
 
 def test_bits_as_a_range_are_kept_in_the_plan(quantized, images, answers, tmp_path):

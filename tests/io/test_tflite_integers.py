@@ -210,6 +210,8 @@ def test_an_integer_model_is_written_and_read_again(tmp_path, capsys):
     np.testing.assert_array_equal(wide.integer_logits(x), np.floor(sums * factor + 0.5))
     assert np.abs(wide.logits(x) - again.logits(x)).max() <= again.graph.logits.scale      # the same body
     assert_bit_exact(wide)
+    for more in ([], ["--compression", "high"]):
+        assert main(["analyze", str(tmp_path / "wide.tflite"), "--rules", "xcubeai", *more]) == (2 if more else 0)
 
 
 def test_a_softmax_behind_logits_of_16_bits_is_one_of_floats(tmp_path, capsys):

@@ -40,10 +40,32 @@ def test_a_first_rescaling_sets_the_range(first, bounds):
     assert nn.Model(start, layers.Flatten()(layers.Add()([start, cls(*options)(start)]))).bounds == (0, 1)      # two ways from the start
 
 
+@pytest.mark.parametrize("before", [
+    layers.Cropping2D(1), layers.MaxPooling2D(2), layers.AveragePooling2D(2), layers.UpSampling2D(2), layers.Permute((2, 1, 3)),
+    layers.Activation("linear")], ids=lambda layer: type(layer).__name__)
+def test_layers_that_keep_the_range_may_come_first(before):
+    start = nn.Input(SHAPE)
+    y = layers.Rescaling(1 / 255)(before(start))
+    assert nn.Model(start, layers.Flatten()(y)).bounds == (0, 255)
+
+
+def test_an_activation_that_changes_values_tells_nothing():
+    assert behind(layers.Activation("tanh"), layers.Rescaling(1 / 255)).bounds == (0, 1)
+
+
+@pytest.mark.parametrize(("second", "bounds"), [(1 / 255, (0, 255)), (1 / 127.5, (0, 255)), (2.0, (0, 1)), (None, (0, 1))])
+def test_branches_that_begin_alike_set_the_range(second, bounds):
+    """Where they differ, nothing is known."""
+    start = nn.Input(SHAPE)
+    branch = start if second is None else layers.Rescaling(second, -1.0 if second == 1 / 127.5 else 0.0)(layers.Dropout(0.1)(start))
+    one = layers.Conv2D(3, 1)(layers.Rescaling(1 / 255)(start))
+    assert nn.Model(start, layers.Flatten()(layers.Concatenate()([one, layers.Conv2D(3, 1)(branch)]))).bounds == bounds
+
+
 @pytest.mark.skipif(not hasattr(layers, "Normalization"), reason="no layer Normalization here")
 @pytest.mark.parametrize(("mean", "variance", "bounds"), [
     ([125.3, 123.0, 113.9], [3969.0, 3856.0, 4450.0], (0, 255)), ([0.49, 0.48, 0.45], [0.061, 0.059, 0.068], (0, 1)),
-    ([-0.02, -0.04, -0.1], [0.24, 0.24, 0.27], (-1, 1)), (33.3, 6172.0, (0, 255)), (0.0, 1.0, (0, 1)), (32000.0, 2.6e8, (0, 65535))])
+    ([-0.02, -0.04, -0.1], [0.24, 0.24, 0.27], (-1, 1)), (33.3, 6172.0, (0, 255)), ([103.9, 116.8, 123.7], 1.0, (0, 255)), ([100.0, 110.0, 120.0], [50.0, 60.0, 70.0], (0, 255)), (0.0, 1.0, (0, 1)), (32000.0, 2.6e8, (0, 65535))])
 def test_a_first_normalization_sets_the_range(mean, variance, bounds):
     assert behind(layers.Normalization(mean=mean, variance=variance)).bounds == bounds
     if bounds == (0, 1):

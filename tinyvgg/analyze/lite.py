@@ -66,7 +66,7 @@ def _weighted(op, shape):
         yield ("conv", out, {"kernel": kernel, "bias": (f,)}, {
             "kernel_size": op.weights.shape[1:3], "strides": op.strides, "same": bool(any(map(any, op.padding))),
             "groups": shape[-1] if depthwise else 1}, op.macc)
-    if op.tail.low > 0 or op.tail.zero == 0:
+    if op.lite and (op.tail.low > 0 or op.tail.zero == 0):
         yield "activation", out, {}, {"function": "relu" if op.tail.high == 255 else "relu6"}, 0
     if op.pool:
         yield "pool", op.shape, {}, {"pool_size": op.pool[:2], "strides": op.pool[2:], "function": "max"}, 0

@@ -33,8 +33,9 @@ def random_flips(model: Any, x: Images, y: Labels, *, counts: Sequence[int] = (1
         raise OptionError("random flips are of single bits; zero_dword is a fault of the search", "--fault clear")
     store = open_store(model, place.form)
     keys, y = store.select(tensors), np.asarray(y).reshape(-1)
+    only_bits = store.select_bits(keys, only_bits)
     mark = {"sha256": store.sha256, "data": record.sha256_arrays(np.asarray(x), y), "tensors": keys, "fault": fault, "memory": memory,
-            "only_bits": None if only_bits is None else list(only_bits)} | ({} if bases is None else {"bases": bases})
+            "only_bits": only_bits} | ({} if bases is None else {"bases": bases})
     kept, progress = record.KeptRows(out, mark), Progress(len(counts) * seeds, "random flips", "draws", quiet=quiet)
     tasks = list(itertools.product(counts, range(seed, seed + seeds)))
     rows = kept.all([{"flips": count, "seed": s} for count, s in tasks], placed(executor), _drawn,

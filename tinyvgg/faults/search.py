@@ -54,7 +54,7 @@ def progressive_search(model: Any, x: Images, y: Labels, *, flips: int = 20, goa
     keys, victim, y = store.select(tensors), victim_of(store, x), np.asarray(y).reshape(-1)
     goals = objective(goal, labels_of(victim.logits) if labels == "predicted" else y, store.n_classes, target=target, source=source,
                       keep=keep)
-    only_bits = None if only_bits is None else [int(bit) for bit in only_bits]          # a range would not become JSON
+    only_bits = store.select_bits(keys, only_bits)          # a list: a range would not become JSON
     settings = {"goal": goal, "target": target, "source": source, "keep": keep, "tensors": keys, "only_bits": only_bits,
                 "fault": fault, "memory": memory, "trials": trials, "labels": labels, "seed": seed, "images": len(x),
                 "images_sha256": record.sha256_arrays(np.asarray(x), y)}

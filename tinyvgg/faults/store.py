@@ -62,6 +62,16 @@ class Store:
                               "--tensors all, a kind, or an array such as " + next(iter(self.arrays)))
         return found
 
+    def select_bits(self, keys: Sequence[str], only_bits: Sequence[int] | None):
+        """Return only_bits as a list, or None for all; raise OptionError for a bit that no number of the arrays `keys` has."""
+        if only_bits is None:
+            return None
+        chosen, most = [int(bit) for bit in only_bits], max(self.bits(key) for key in keys)
+        strange = [bit for bit in chosen if not 0 <= bit < most]
+        if strange:
+            raise OptionError(f"bit {strange[0]} was chosen; these numbers have bits 0 to {most - 1}", f"--bits {most - 2},{most - 1}")
+        return chosen
+
     def count_bits(self, keys: Any) -> int:
         """Return the stored bits of some arrays."""
         return sum(int(self.usable(key).sum()) * self.bits(key) for key in keys)

@@ -2,15 +2,40 @@
 import numpy as np
 
 from tinyvgg.nn.graph import topological
-from tinyvgg.nn.layers import Dropout, Flatten, GaussianNoise, InputLayer, Rescaling, Reshape, TrainingOnly, ZeroPadding2D
+from tinyvgg.nn.layers import (
+    Activation,
+    AveragePooling1D,
+    AveragePooling2D,
+    Cropping1D,
+    Cropping2D,
+    Dropout,
+    Flatten,
+    GaussianNoise,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    InputLayer,
+    MaxPooling1D,
+    MaxPooling2D,
+    Permute,
+    Rescaling,
+    Reshape,
+    TrainingOnly,
+    UpSampling1D,
+    UpSampling2D,
+    ZeroPadding2D,
+)
 
 USUAL = (0.0, 1.0)
 # What files hold: bytes, floats in 0..1 and -1..1, 10 to 16 bits. The first that a network brings to one of INSIDE is its range.
 OUTSIDE = ((0.0, 255.0), USUAL, (-1.0, 1.0), *((0.0, 2.0 ** bits - 1) for bits in (10, 12, 14, 16)))
 INSIDE = (USUAL, (-1.0, 1.0), (-0.5, 0.5))
 LOUD = (0.0, 255.0)                         # some networks bring floats to bytes
-# Layers that leave the values of images as they are: at inference, or all but a border.
-SAME = (InputLayer, Dropout, GaussianNoise, TrainingOnly, Flatten, Reshape, ZeroPadding2D)
+# Layers that leave the values of images in their range: at inference, or all but a border.
+SAME = (InputLayer, Dropout, GaussianNoise, TrainingOnly, Flatten, Reshape, Permute, ZeroPadding2D, Cropping1D, Cropping2D,
+        MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D,
+        GlobalAveragePooling1D, GlobalAveragePooling2D, UpSampling1D, UpSampling2D)
 
 
 def range_of(output):
@@ -20,16 +45,38 @@ def range_of(output):
 
 def told_range(output):
     """Return ((low, high), known). Without `known`, the range is guessed from the first layers' statistics, or 0..1."""
-    scale, offset, told = 1.0, 0.0, False
-    for layer in _first_layers(output):
-        if not isinstance(layer, SAME):
-            found = affine(layer)
-            if found is None:
-                break
-            scale, offset, told = found[0] * scale, found[0] * offset + found[1], True
-            if (match := _match(scale, offset)) is not None:
-                return match, True
-    return (_guess(scale, offset) if told else USUAL), False
+    users, node = {}, output
+    for user in topological(output):
+        for source in user.inputs:
+            users.setdefault(id(source), []).append(user)
+    while node.inputs:
+        node = node.inputs[0]
+    return _told(node, users) or (USUAL, False)
+
+
+def _told(node, users, scale=1.0, offset=0.0, told=False):
+    """What told_range returns of the layers behind `node`, which gets scale * image + offset; None if they do not tell.
+
+    `told`: whether a layer before has scaled. Where several layers read one node, each must say the same.
+    """
+    found = {_reader(user, users, scale, offset, told) for user in users.get(id(node), ())}
+    known = found.pop() if len(found) == 1 else None
+    return known or ((_guess(scale, offset), False) if told else None)
+
+
+def _reader(user, users, scale, offset, told):
+    if _keeps(user.layer):
+        return _told(user, users, scale, offset, told)
+    found = affine(user.layer)
+    if found is None:
+        return None
+    scale, offset = found[0] * scale, found[0] * offset + found[1]
+    match = _match(scale, offset)
+    return (match, True) if match is not None else _told(user, users, scale, offset, True)
+
+
+def _keeps(layer):
+    return isinstance(layer, SAME) or isinstance(layer, Activation) and layer.activation.name == "linear"
 
 
 def affine(layer):
@@ -45,19 +92,6 @@ def affine(layer):
     return (a, b) if a and np.isfinite([a, b]).all() else None
 
 
-def _first_layers(output):
-    """The layers that each image goes through one after another, from the input on."""
-    users, node = {}, output
-    for user in topological(output):
-        for source in user.inputs:
-            users.setdefault(id(source), []).append(user)
-    while node.inputs:
-        node = node.inputs[0]
-    while len(users.get(id(node), ())) == 1:
-        node = users[id(node)][0]
-        yield node.layer
-
-
 def _match(scale, offset):
     for low, high in OUTSIDE:
         ends = sorted((scale * low + offset, scale * high + offset))
@@ -68,7 +102,9 @@ def _match(scale, offset):
 
 
 def _guess(scale, offset):
-    """By size: statistics of images in 0..1 have deviations of about a quarter, those of bytes of about 64."""
+    """By size: statistics of images in 0..1 have deviations of about a quarter, those of bytes of about 64; a mean over 1 is of bytes."""
+    if -offset / scale > 1 >= -offset / scale / 255:
+        return OUTSIDE[0]
     if abs(scale) < 0.1:
         return OUTSIDE[0] if abs(scale) > 0.1 / 257 else OUTSIDE[-1]
     return (-1.0, 1.0) if -offset / scale < 0 else USUAL
