@@ -99,7 +99,7 @@ def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, r
             plan, chosen, front = found
             return Made(plan, chosen, front, planner.costs, board_facts(board).name, compiler, facts.clock_hz,
                         plain_sha256(model.graph), bank)
-    raise refusal(planners[-1], limits, cycles, facts)
+    raise refusal(min(reversed(planners), key=lambda p: _worth(p.front(**limits), None)), limits, cycles, facts)
 
 
 def _worth(front, cycles):
@@ -179,7 +179,7 @@ def refusal(planner, limits, cycles, facts):
                            f"with that RAM the least flash is about {best.flash_bytes:,}; {worst!r} holds it back", smaller)
     took = {layer: costs[layer][fitting[0].variants.get(layer, "direct")].time for layer in costs}
     worst, fastest = max(took, key=took.get), 1000 * fitting[0].true_cycles / facts.clock_hz
-    wanted = f"answers in {1000 * cycles / facts.clock_hz:.1f} ms" if cycles else "keeps the budgets when linked"
+    wanted = f"answers in {1000 * cycles / facts.clock_hz:.4g} ms" if cycles else "keeps the budgets when linked"
     return BudgetError(f"no plan of {name!r} within {limits['flash']:,} bytes of flash and {limits['ram']:,} of RAM {wanted}; "
                        f"the least is about {fastest:.1f} ms, and {worst!r} holds it back, with "
                        f"{1000 * took[worst] / facts.clock_hz:.1f} ms",

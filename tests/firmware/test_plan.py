@@ -3,6 +3,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -223,6 +224,15 @@ def test_the_least_that_is_named_can_be_met(model):
     planner = Planner(model.graph, TABLE)
     least = TABLE.base_flash + sum(min(c.flash for c in row.values()) for row in planner.costs.values())
     assert make_plan(model, compiler="zig", flash=least + 2000).plan.flash_bytes <= least + 2000
+
+
+def test_the_least_time_that_is_named_is_that_of_the_fastest_plan(model, made):
+    pytest.importorskip("ziglang")
+    with pytest.raises(BudgetError) as caught:
+        make_plan(model, compiler=made.compiler, target_ms=0.001)
+    assert "answers in 0.001 ms" in caught.value.problem
+    named = float(re.search(r"the least is about ([\d.]+) ms", caught.value.problem)[1])
+    assert named == pytest.approx(made.ms(made.predicted), abs=0.06)
 
 
 def test_floats_have_no_plans(model):

@@ -65,7 +65,9 @@ def test_branches_that_begin_alike_set_the_range(second, bounds):
 @pytest.mark.skipif(not hasattr(layers, "Normalization"), reason="no layer Normalization here")
 @pytest.mark.parametrize(("mean", "variance", "bounds"), [
     ([125.3, 123.0, 113.9], [3969.0, 3856.0, 4450.0], (0, 255)), ([0.49, 0.48, 0.45], [0.061, 0.059, 0.068], (0, 1)),
-    ([-0.02, -0.04, -0.1], [0.24, 0.24, 0.27], (-1, 1)), (33.3, 6172.0, (0, 255)), ([103.9, 116.8, 123.7], 1.0, (0, 255)), ([100.0, 110.0, 120.0], [50.0, 60.0, 70.0], (0, 255)), (0.0, 1.0, (0, 1)), (32000.0, 2.6e8, (0, 65535))])
+    ([-0.02, -0.04, -0.1], [0.24, 0.24, 0.27], (-1, 1)),
+    (33.3, 6172.0, (0, 255)), ([103.9, 116.8, 123.7], 1.0, (0, 255)), ([100.0, 110.0, 120.0], [50.0, 60.0, 70.0], (0, 255)),
+    (0.0, 1.0, (0, 1)), (32000.0, 2.6e8, (0, 65535))])
 def test_a_first_normalization_sets_the_range(mean, variance, bounds):
     assert behind(layers.Normalization(mean=mean, variance=variance)).bounds == bounds
     if bounds == (0, 1):
