@@ -148,7 +148,7 @@ WRONG = {
     "truth values": (lambda x: x > 0, DataError, "bool"),
     "text": (lambda x: np.full(x.shape, "1"), DataError, "expected uint8"),
     "complex": (lambda x: x + 0j, DataError, "complex"),
-    "a list of other lists": (lambda x: [[1, 2], [3]], DataError, "no array"),
+    "a list of other lists": (lambda x: [[1, 2], [3]], DataError, "are not an array of numbers"),
     "channels first": (lambda x: x.transpose(0, 3, 1, 2), ShapeError, "transpose(0, 2, 3, 1)"),
     "one image": (lambda x: x[0], ShapeError, "x[None]"),
 }

@@ -125,7 +125,7 @@ def test_models_that_cannot_be_attacked(toy):
     ):
         with pytest.raises(OptionError, match=words):
             attacks.pgd(attacks.as_classifier(model.logits, **broken), x, y, eps=0.1)
-    with pytest.raises(OptionError, match="no classifier"):
+    with pytest.raises(OptionError, match="is not a classifier"):
         attacks.pgd(type("Thing", (), {"bounds": (0, 1), "n_classes": 3})(), x, y, eps=0.1)
 
 

@@ -15,7 +15,7 @@ from tinyvgg.errors import DataError, FormatError, OptionError
     (["train", "--arch", "light", "--out", ""], "--out is empty"), (["codegen", "light_cifar10", "--out="], "--out is empty"),
     (["firmware", "build", "light_cifar10", "--out", ""], "--out is empty"), (["crosscheck", ""], "REPORT is empty"),
     (["board", "evaluate", "--port", ""], "--port is empty"), (["attack", "pgd", "light_cifar10", "--eps", ""], "--eps is empty"),
-    (["data", "info", "--data", "X.npy,"], "'X.npy,' has an empty name beside a comma"),
+    (["data", "info", "--data", "X.npy,"], "'X.npy,' has an empty name before or after a comma"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
 def test_an_empty_name_is_refused_not_replaced(line, words, capsys):
     assert main(line) == 2

@@ -262,9 +262,9 @@ def test_a_plan_is_kept(made, model, images, tmp_path):
                                   '{"format": "tinyvgg.plan", "model_sha256": "", "plan": {"streams": 3}}'])
 def test_damaged_plans(model, tmp_path, text):
     (tmp_path / "plan.json").write_text(text)
-    with pytest.raises(FormatError, match="no plan"):
+    with pytest.raises(FormatError, match="or is not a plan of tinyvgg"):
         read_plan(tmp_path / "plan.json", model)
-    with pytest.raises(FormatError, match="not there"):
+    with pytest.raises(FormatError, match="does not exist"):
         read_plan(tmp_path / "nothing.json", model)
 
 
@@ -311,7 +311,7 @@ def test_mistakes_from_outside(model, tmp_path, capsys):
     code, _, err = call(capsys, "firmware", "plan", tmp_path / "blocks.tvq", "--target-ms", "-3")
     assert code == 2 and "expected more than 0" in err
     code, _, err = call(capsys, "firmware", "build", tmp_path / "blocks.tvq", "--plan", tmp_path / "no.json")
-    assert code == 2 and "is not there" in err
+    assert code == 2 and "does not exist" in err
 
 
 def test_a_small_arena_runs_row_by_row(model):

@@ -55,7 +55,7 @@ def test_training_follows_the_weights():
 @pytest.mark.parametrize(("settings", "error", "told"), [
     ({"class_weight": {7: 1}}, OptionError, "names the class 7"), ({"class_weight": 3}, OptionError, r"expected \{class: weight\}"),
     ({"class_weight": {0: -1}}, OptionError, "finite weights, 0 or more"), ({"sample_weight": [1, 2]}, ShapeError, "one number an image"),
-    ({"sample_weight": "all"}, OptionError, "no number"), ({"class_weight": [0, 0, 0, 0]}, OptionError, "weighs 0"),
+    ({"sample_weight": "all"}, OptionError, "not numbers"), ({"class_weight": [0, 0, 0, 0]}, OptionError, "weighs 0"),
     ({"class_weight": {0: 1}, "batch_hook": lambda m, x, y: (x, y)}, OptionError, "one of them")])
 def test_wrong_weights_are_told(settings, error, told):
     with pytest.raises(error, match=told):
