@@ -327,3 +327,11 @@ def test_an_integer_model_fits_or_not(tmp_path, capsys):
     (tmp_path / "tiny" / "board.toml").write_text("name = 1")
     assert main([*command, str(tmp_path / "tiny")]) == 2
     assert "does not describe a board" in capsys.readouterr().err
+
+
+def test_boards_of_the_firmware_are_known_with_the_same_memory():
+    from tinyvgg.firmware.facts import board_facts, known_boards
+    assert "nucleo-l4r5zi" in known_boards()
+    for name in known_boards():
+        facts, board = board_facts(name), boards.load(name)
+        assert (board.flash_bytes, board.ram_bytes, board.clock_hz) == (facts.flash["length"], facts.ram["length"], facts.clock_hz)

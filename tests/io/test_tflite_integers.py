@@ -200,6 +200,9 @@ def test_an_integer_model_is_written_and_read_again(tmp_path, capsys):
     assert main(["convert", str(tmp_path / "small.tflite"), str(tmp_path / "other.tflite")]) == 2
     assert "stays that file" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "small.tvq"), str(tmp_path / "wide.tflite")]) == 0
+    capsys.readouterr()
+    assert main(["convert", str(tmp_path / "small.tvq"), str(tmp_path / "small.h5")]) == 2
+    assert "which no Keras file holds" in capsys.readouterr().err
     last, = read(tmp_path / "wide.tflite").outputs
     assert last.dtype == "int16" and last.zero == 0 and last.scale == pytest.approx(compressed.graph.logits.scale)
     wide = io.load_model(tmp_path / "wide.tflite")

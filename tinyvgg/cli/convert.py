@@ -58,6 +58,9 @@ def _convert(source, arguments):
             raise OptionError(f"{option} is for a {suffix}; OUT is {arguments.target}", f"the same without {option}")
     if ending in WHOLE:
         return WHOLE[ending](source, arguments)
+    if _kind(source) == "tvq":
+        raise OptionError(f"{source} is a compressed network (.tvq), which no Keras file holds",
+                          f"tinyvgg convert {source} {Path(arguments.target).with_suffix('.tflite')}, or the Keras file that it was compressed from")
     if not _is_tflite(source):
         return convert(source, arguments.target, to=arguments.to, float32=arguments.float32)
     from tinyvgg import io, nn
@@ -101,8 +104,12 @@ WHOLE = {".tflite": _to_tflite, ".tvq": _to_tvq}       # files of integers, by t
 
 
 def _is_tflite(path):
+    return _kind(path) == "tflite"
+
+
+def _kind(path):
     from tinyvgg import io
-    return io.kind_of(io.model_path(path)) == "tflite"
+    return io.kind_of(io.model_path(path))
 
 
 def _validation(arguments):

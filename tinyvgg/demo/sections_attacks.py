@@ -238,7 +238,8 @@ def defence(story, result):
         f"A firmware that keeps its weights in RAM runs on the virtual board. The {result['flips']} chosen flips are made in that RAM; then the "
         f"board classifies {result['n']} test images, so one image is {100 / result['n']:.1f} %. The defences are "
         "those of the section before, as code in the firmware that checks the weights before every image. With CRC-32 the board refuses to "
-        "answer when an array changed. Weights in RAM are read without the delays of flash, so an image takes less time than with weights in flash."
+        "answer when an array has changed. Weights in RAM are read without the delays of flash, so an image takes less time than "
+        "with weights in flash."
     )
     header = [
         "defence",

@@ -10,7 +10,8 @@ def codegen(story, result):
         f"The 8-bit network is written as {len(result['files'])} files of standard C (C99). The C needs no library. It has "
         f"{result['constants_bytes']:,} bytes of constants and works in an arena of {result['arena_bytes']:,} bytes of RAM. Both are a little "
         "larger than in the section on compression: the C has some tables of its own, and its kernels need some RAM while they run (scratch). "
-        f"Batch normalization, pooling and activations (but the last softmax) have no rows: they are computed with the layer before them. "
+        f"Batch normalization, pooling and activations (except the last softmax) have no rows: "
+        "they are computed with the layer before them. "
         f"One image takes {result['macc']:,} MACC. Compiled for this computer, the C gave the same output bytes as the integer network in "
         f"Python for {result['same']:,} of {result['n']:,} test images, in {result['host_ms']:.2f} ms an image."
     )
@@ -51,7 +52,7 @@ def firmware(story, result):
         parts_of = [(p["name"], p["start"], p["bytes"], p["kind"]) for p in result["map"]]
         largest = max(result["map"], key=lambda p: p["bytes"])
         told = f"The largest part is {largest['name']} with {largest['bytes']:,} bytes. (A fast kernel keeps its weights in a larger form.)"
-        chart = svg.strip(parts_of, top, title=f"Flash of the firmware {first['name']}", description=told)
+        chart = svg.strip(parts_of, top, title=f"Flash of the firmware {first['name']}", description=told, capacity=result["flash_bytes"])
         parts.append(
             _figures(
                 html.figure(

@@ -130,11 +130,14 @@ def bars(rows, *, title, description, x, number="{:,.0f}"):
     return _svg(parts, height, title, description)
 
 
-def strip(parts, total, *, title, description, unit="B"):
-    """Draw a memory as one strip of `total` bytes: parts [(name, start, size, group)], the rest empty, with a legend of sizes."""
+def strip(parts, total, *, title, description, unit="B", capacity=None):
+    """Draw a memory as one strip of `total` bytes: parts [(name, start, size, group)], the rest empty, with a legend of sizes.
+
+    capacity: bytes of the whole memory, where the strip ends before it.
+    """
     groups = list(dict.fromkeys(p[3] for p in parts))
     sizes = {g: sum(p[2] for p in parts if p[3] == g) for g in groups}
-    free = total - sum(sizes.values())
+    free = (capacity or total) - sum(sizes.values())
     legend = [f"{g} {sizes[g]:,} {unit}" for g in groups] + [f"free {free:,} {unit}"]
     rows = _legend(legend, empty=len(groups))
     top, wide = LINE * _legend_rows(legend) + 10, WIDTH - 2 * RIGHT
