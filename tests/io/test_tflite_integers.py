@@ -228,6 +228,12 @@ def test_a_softmax_behind_logits_of_16_bits_is_one_of_floats(tmp_path, capsys):
     logits = again.logits(x)
     np.testing.assert_allclose(again.scores(x), np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), rtol=1e-5)
     assert_bit_exact(again)
+    from tinyvgg.analyze import Operation
+    from tinyvgg.analyze.lite import describe_graph
+    kinds = [(row.kind, row.settings.get("function")) for row in describe_graph(again.graph, Operation)]
+    assert kinds[-3:] == [("dense", None), ("conversion", None), ("activation", "softmax")]
+    assert main(["analyze", str(path), "--rules", "xcubeai"]) == 0
+    assert "softmax" in capsys.readouterr().out
 
 
 def test_sixteen_bits_elsewhere_are_refused(tmp_path):

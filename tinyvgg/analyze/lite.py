@@ -11,6 +11,7 @@ from tinyvgg.quant.ops.lite_concatenate import LiteConcatenate
 from tinyvgg.quant.ops.lite_softmax import LiteSoftmax
 from tinyvgg.quant.ops.max_pool2d import MaxPool2D
 from tinyvgg.quant.ops.moving import Pad2D, Reshape
+from tinyvgg.quant.ops.softmax import Softmax
 from tinyvgg.quant.ops.up_sample2d import UpSample2D
 
 
@@ -35,7 +36,8 @@ def describe_graph(graph, row):
         if op.inputs == () and "input" in floats:
             found.append(_conversion(row, found[-1], f"{op.name}/quantize"))
         last[op.name] = found[-1].name
-    return found + ([_conversion(row, found[-1], f"{found[-1].name}/dequantize")] if "output" in floats else [])
+    ends = "output" in floats and not isinstance(graph.ops[-1], Softmax)         # one of floats has the conversion before it
+    return found + ([_conversion(row, found[-1], f"{found[-1].name}/dequantize")] if ends else [])
 
 
 def _conversion(row, before, name):
@@ -78,6 +80,12 @@ def _converts(op, graph, floats):
     return isinstance(op, LevelTable) and (first or last) and len(op.table) == 1 and int(abs(op.table[0].astype(int) - range(256)).max()) <= 2
 
 
+def _float_softmax(op, shape):
+    """The softmax of floats behind logits of 16 bits."""
+    yield "conversion", shape, {}, {"floats": True}, 0
+    yield "activation", op.shape, {}, {"function": "softmax"}, 0
+
+
 def _is_mean(op):
     return isinstance(op, DepthwiseConv2D) and op.shape[:2] == (1, 1) and (op.weights == 1).all() and not op.tail.bias.any()
 
@@ -92,5 +100,5 @@ def _kind(kind, **settings):
 
 KINDS = {Image: _kind("input"), Conv2D: _weighted, DepthwiseConv2D: _weighted, Dense: _weighted, MaxPool2D: _pool("max"),
          LiteAveragePool2D: _pool("average"), LiteAdd: _kind("add", terms=2), LiteConcatenate: _kind("concatenate"),
-         LiteSoftmax: _kind("activation", function="softmax"), LevelTable: _kind("other", function="table"), Reshape: _kind("reshape"),
-         Pad2D: _kind("pad"), UpSample2D: _kind("upsample", function="nearest")}
+         LiteSoftmax: _kind("activation", function="softmax"), Softmax: _float_softmax,
+         LevelTable: _kind("other", function="table"), Reshape: _kind("reshape"), Pad2D: _kind("pad"), UpSample2D: _kind("upsample", function="nearest")}
