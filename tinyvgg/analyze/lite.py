@@ -101,4 +101,5 @@ def _kind(kind, **settings):
 KINDS = {Image: _kind("input"), Conv2D: _weighted, DepthwiseConv2D: _weighted, Dense: _weighted, MaxPool2D: _pool("max"),
          LiteAveragePool2D: _pool("average"), LiteAdd: _kind("add", terms=2), LiteConcatenate: _kind("concatenate"),
          LiteSoftmax: _kind("activation", function="softmax"), Softmax: _float_softmax,
-         LevelTable: _kind("other", function="table"), Reshape: _kind("reshape"), Pad2D: _kind("pad"), UpSample2D: _kind("upsample", function="nearest")}
+         LevelTable: _kind("other", function="table"), Reshape: _kind("reshape"), Pad2D: _kind("pad"),
+         UpSample2D: _kind("upsample", function="nearest")}
