@@ -299,3 +299,25 @@ def test_hopskipjump_takes_starts_of_bytes(toy):
         attacks.hopskipjump(model, x, y[:6], start=start[:1], **settings)
     with pytest.raises(OptionError, match="eps is"):
         attacks.fgsm(model, x, y[:6], eps=np.array(True))
+
+
+@pytest.mark.parametrize(("attack", "settings", "words"), [
+    (attacks.mifgsm, {"momentum": True}, "momentum is True; expected a number from 0"), (attacks.mifgsm, {"momentum": "1"}, "momentum is '1'"),
+    (attacks.square, {"share": 1.5}, "share is 1.5; expected a number above 0, at most 1"), (attacks.square, {"rescale": "no"}, "rescale is 'no'"),
+    (attacks.deepfool, {"overshoot": float("nan")}, "overshoot is nan"), (attacks.cw, {"rate": -1}, "rate is -1; expected a number above 0"),
+    (attacks.cw, {"constant": True}, "constant is True"), (attacks.cw, {"confidence": np.inf}, "confidence is inf"),
+    (attacks.fmn, {"step": True}, "step is True"), (attacks.fmn, {"gamma": 2}, "gamma is 2"), (attacks.pgd, {"loss": ["ce"]}, "there is no loss"),
+    (attacks.hopskipjump, {"most_draws": 0}, "most_draws is 0"), (attacks.noise, {"minutes": True}, "minutes is True"),
+    (attacks.pgd, {"early_stop": "no"}, "early_stop is 'no'; expected True or False"), (attacks.pgd, {"keep": np.array([1, 2])}, "keep is"),
+    (attacks.pgd, {"random_start": 1}, "random_start is 1"), (attacks.fgsm, {"labels": "predicted"}, "labels are given twice"),
+    (attacks.fgsm, {"labels": "mine"}, "labels is 'mine'; expected true or predicted"), (attacks.fgsm, {"callback": 3}, "callback is 3"),
+    (attacks.ladder, {"early_stop": None}, "early_stop is None"), (attacks.ladder, {"attacks": "square"}, "attacks is 'square'; expected a list"),
+    (attacks.ladder, {"attacks": [("square", 3)]}, "stands in the list of attacks"), (attacks.ladder, {"attacks": [3]}, "stands in the list"),
+    (attacks.ladder, {"attacks": [("pgd", {"norm": "l2"})]}, "norm is a setting of the whole ladder"),
+])
+def test_no_setting_is_taken_for_another_value(toy, attack, settings, words):
+    """True is not 1, "no" is not True, NaN is no length: none of them runs an attack that nobody asked for."""
+    model, x, y = toy
+    eps = {"eps": EPS} if attack not in (attacks.cw, attacks.deepfool, attacks.fmn, attacks.hopskipjump) else {}
+    with pytest.raises(OptionError, match=words):
+        attack(model, x[:2], y[:2], **eps, **settings)

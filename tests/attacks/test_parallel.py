@@ -2,10 +2,13 @@
 import functools
 import json
 import os
+import pickle
 import signal
+import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+import types
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from tinyvgg import attacks, faults
 from tinyvgg.attacks.shards import joined
 from tinyvgg.errors import OptionError
 from tinyvgg.kernels.fast.threads import thread_count
-from tinyvgg.report.parallel import Processes, placed, workers_of
+from tinyvgg.report.parallel import TRIES, Cluster, Processes, placed, workers_of
 
 RADII = [0, 0.03, 0.3]
 
@@ -117,6 +120,71 @@ def test_a_dask_cluster_gives_the_same_rows(toy, tmp_path):
         assert told(attacks.eps_curve(model, x, y, eps=RADII, steps=3, executor=place)) == told(attacks.eps_curve(model, x, y, eps=RADII, steps=3))
     with pytest.raises(OptionError, match="no Dask scheduler answers"), workers_of(dask="tcp://127.0.0.1:9"):
         pass
+
+
+class Answer:
+    """A future of the cluster below."""
+
+    def __init__(self, value=None, error=None):
+        self.value, self.error = value, error
+
+    def result(self):
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Workers:
+    """What Cluster asks of a Dask client, with seven workers; `errors` has the exceptions of the first tasks, None for one that goes well."""
+
+    def __init__(self, errors=()):
+        self.errors, self.submitted, self.cancelled = list(errors), 0, 0
+
+    def nthreads(self):
+        return dict.fromkeys(range(7), 1)
+
+    def submit(self, function, *given, **_):
+        if function is pickle.loads:
+            return Answer(function(*given))
+        self.submitted += 1
+        error = self.errors.pop(0) if self.errors else None
+        return Answer(None if error else function(given[0].value, *given[1:]), error)
+
+    def cancel(self, futures):
+        self.cancelled += len(futures)
+
+
+class Killed(Exception):
+    """Stands for distributed.KilledWorker."""
+
+
+@pytest.fixture
+def distributed_words(monkeypatch):
+    """The two names of distributed that Cluster uses, whether it is installed or not."""
+    monkeypatch.setitem(sys.modules, "distributed", types.SimpleNamespace(KilledWorker=Killed, as_completed=list))
+
+
+def plus(shared, number):
+    return shared + number
+
+
+def test_a_result_that_a_cluster_lost_is_computed_again(distributed_words):
+    client = Workers([None, CancelledError(), None])
+    assert dict(Cluster(client).each(plus, 1, [(0,), (1,), (2,)])) == {0: 1, 1: 2, 2: 3}
+    assert client.submitted == 4 == client.cancelled, "only what was lost"
+    with pytest.raises(OptionError, match=f"the cluster lost 1 tasks {TRIES} times"):
+        dict(Cluster(Workers([CancelledError()] * TRIES)).each(plus, 1, [(0,)]))
+
+
+def test_a_task_whose_workers_die_is_a_sentence(distributed_words):
+    client = Workers([None, Killed("task-3")])
+    with pytest.raises(OptionError, match="the workers of the cluster died over one task: task-3"):
+        dict(Cluster(client).each(plus, 1, [(0,), (1,)]))
+    assert client.cancelled == 2
+
+
+def test_a_cluster_is_as_large_as_it_has_workers():
+    assert Cluster(Workers()).size == 7
 
 
 @pytest.mark.slow

@@ -101,9 +101,65 @@ def test_a_network_of_pytorch(toy):
 
 
 def test_what_is_no_network_of_pytorch():
-    pytest.importorskip("torch")
-    with pytest.raises(OptionError, match="from_torch was given a int"):
-        attacks.from_torch(3)
+    torch = pytest.importorskip("torch")
+    net, x, y = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten(), torch.nn.Linear(72, 6)).eval(), np.zeros((2, 8, 8, 3)), [0, 1]
+    for given, settings, words in ((3, {}, "from_torch was given a int"), (net, {"n_classes": 1}, "n_classes is 1"),
+                                   (net, {"n_classes": True}, "n_classes is True"), (net, {"channels_last": "no"}, "channels_last is 'no'"),
+                                   (net, {"bounds": (1, 0)}, "bounds"), (torch.nn.ReLU().eval(), {}, "does not tell its number of classes")):
+        with pytest.raises(TinyVGGError, match=words):
+            attacks.from_torch(given, **settings)
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self, answer):
+            super().__init__()
+            self.net, self.answer = net, answer
+
+        def forward(self, z):
+            return self.answer(self.net(z))
+
+    for answer, words in ((lambda z: (z, z), "answers with a tuple"), (lambda z: z.detach(), "gives no gradients")):
+        with pytest.raises(TinyVGGError, match=words):
+            attacks.fgsm(attacks.from_torch(Wrapped(answer).eval(), n_classes=6), x, y, eps=0.1)
+    for shape, words in (((2, 9, 9, 3), "the net does not take images of shape .2, 3, 9, 9."), ((2, 8, 8, 4), "the net does not take images")):
+        with pytest.raises(ShapeError, match=words):
+            attacks.fgsm(attacks.from_torch(net), np.zeros(shape), y, eps=0.1)
+
+
+def test_marks_tell_networks_of_pytorch_apart(tmp_path):
+    """By what their printed form leaves out: attributes, code, hooks. A lambda within tells nothing, so nothing is kept for it."""
+    torch = pytest.importorskip("torch")
+
+    class Scaled(torch.nn.Module):
+        def __init__(self, times, act=torch.relu):
+            super().__init__()
+            torch.manual_seed(0)
+            self.last, self.times, self.act = torch.nn.Linear(12, 3), times, act
+
+        def forward(self, z):
+            return self.times * self.act(self.last(z.flatten(1)))
+
+    class Halved(Scaled):
+        def forward(self, z):
+            return self.times * self.act(self.last(z.flatten(1) / 2))
+
+    def told(net):
+        return attacks.from_torch(net.eval()).identity()
+
+    nets = [Scaled(1), Scaled(30), Scaled(torch.tensor(3.0)), Scaled(1, torch.tanh), Scaled(1, torch.nn.functional.elu), Halved(1)]
+    assert len({str(told(net)) for net in nets}) == len(nets) and None not in map(told, nets) and told(Scaled(30)) == told(nets[1])
+    assert told(Scaled(1, lambda z: z)) is None
+    hooked = Scaled(1)
+    hooked.register_forward_hook(lambda module, given, answer: -answer)
+    assert told(hooked) is None
+    layer = torch.nn.TransformerEncoderLayer
+    kinds = [torch.nn.Sequential(torch.nn.Flatten(), layer(12, 2, activation=act), torch.nn.Linear(12, 3)) for act in ("relu", "gelu")]
+    for net in kinds:
+        net.load_state_dict(kinds[0].state_dict())
+    assert told(kinds[0]) != told(kinds[1])
+    x, y = np.random.default_rng(0).random((4, 2, 2, 3)).astype(np.float32), [0, 1, 2, 0]
+    rows = [attacks.eps_curve(attacks.from_torch(Scaled(t).eval()), x, y, eps=[0.1], steps=2, out=out)[0]["clean_accuracy"]
+            for t, out in ((1, tmp_path / "c"), (-1, tmp_path / "c"), (-1, None))]
+    assert rows[0] != rows[1] == rows[2]
 
 
 def test_a_model_of_keras(toy):

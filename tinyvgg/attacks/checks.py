@@ -138,6 +138,29 @@ def parse_length(value, default, name="step"):
     return default if value is None else parse_eps(value, name)
 
 
+def number(value, name, *, most=np.inf, zero=False):
+    """Return a finite float above 0 (with zero=True, from 0) to `most`, or raise OptionError; True, text and arrays are no numbers."""
+    plain = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not plain or not (0 <= value if zero else 0 < value) or not value <= min(most, 1e300):
+        limits = ("from 0" if zero else "above 0") + (f", at most {most:g}" if most < np.inf else "")
+        raise OptionError(f"{name} is {value!r}; expected a number {limits}")
+    return float(value)
+
+
+def switch(value, name):
+    """Return True or False, or raise OptionError for what only counts as one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise OptionError(f"{name} is {value!r}; expected True or False")
+    return bool(value)
+
+
+def one_of(value, name, allowed):
+    """Return a word of `allowed`, or raise OptionError."""
+    if not isinstance(value, str) or value not in allowed:
+        raise OptionError(f"{name} is {value!r}; expected {', '.join(allowed[:-1])} or {allowed[-1]}")
+    return value
+
+
 def count(value, name, *, least=1):
     """Return a whole number of at least `least`, or raise OptionError."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:

@@ -3,7 +3,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.checks import count, number
 from tinyvgg.attacks.losses import margin
 from tinyvgg.attacks.norms import column, flat, size
 from tinyvgg.attacks.result import AttackResult
@@ -23,7 +23,8 @@ def cw(model: Any, x: Images, y: Labels | None, *, steps: int = 1000, searches: 
     The nearest image that fools the model with a margin of `confidence` is kept. Further options: see run. Returns an
     AttackResult.
     """
-    steps, searches = count(steps, "steps"), count(searches, "searches")
+    steps, searches, rate = count(steps, "steps"), count(searches, "searches"), number(rate, "rate")
+    constant, confidence = number(constant, "constant"), number(confidence, "confidence", zero=True)
 
     def attack(batch):
         rows = np.flatnonzero(~batch.fooled)

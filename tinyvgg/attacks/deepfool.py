@@ -3,7 +3,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.checks import count, number
 from tinyvgg.attacks.norms import column, parse_norm, size
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
@@ -21,6 +21,7 @@ def deepfool(model: Any, x: Images, y: Labels | None, *, norm: Norm = "l2", step
     distance beyond the boundary. Further options: see run. Returns an AttackResult.
     """
     norm, steps, candidates = parse_norm(norm), count(steps, "steps"), count(candidates, "candidates", least=2)
+    overshoot = number(overshoot, "overshoot", zero=True)
     if norm == "l1":
         raise OptionError("deepfool does l2 and linf; got l1")
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from tinyvgg.attacks.apgd import ranked_classes
-from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.checks import count, one_of
 from tinyvgg.attacks.hyperplanes import project
 from tinyvgg.attacks.norms import column, flat, parse_norm, parse_radii, rows_of, size
 from tinyvgg.attacks.result import AttackResult
@@ -32,8 +32,7 @@ def fab(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, norm
     """
     eps, norm, steps = None if eps is None else parse_radii(eps), parse_norm(norm), count(steps, "steps")
     targets, restarts = count(targets, "targets"), count(restarts, "restarts")
-    if towards not in ("each", "nearest"):
-        raise OptionError(f"towards is {towards!r}; expected each or nearest")
+    one_of(towards, "towards", ("each", "nearest"))
     if towards == "nearest" and target is not None:
         raise OptionError("towards nearest takes any class; target belongs to towards each", "the same without target")
 

@@ -3,7 +3,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.checks import count, number
 from tinyvgg.attacks.losses import margin
 from tinyvgg.attacks.norms import column, flat, parse_norm, shorten, size
 from tinyvgg.attacks.result import AttackResult
@@ -21,7 +21,7 @@ def fmn(model: Any, x: Images, y: Labels | None, *, norm: Norm = "l2", steps: in
     gamma decrease to a hundredth along a cosine. norm: linf, l2 or l1. Further options: see run. Returns an
     AttackResult.
     """
-    norm, steps = parse_norm(norm), count(steps, "steps")
+    norm, steps, step, gamma = parse_norm(norm), count(steps, "steps"), number(step, "step"), number(gamma, "gamma", most=1)
 
     def attack(batch):
         rows = np.flatnonzero(~batch.fooled)

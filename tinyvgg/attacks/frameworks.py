@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from tinyvgg.attacks.checks import count, switch
+from tinyvgg.attacks.identity import FRAMEWORKS, class_code, value_identity
 from tinyvgg.classifier import as_classes, of_outputs
-from tinyvgg.errors import OptionError, require
+from tinyvgg.errors import DataError, GradientError, OptionError, ShapeError, require
 from tinyvgg.images import check_range
 from tinyvgg.report.record import sha256_arrays
 from tinyvgg.types import Images, Range
@@ -30,7 +32,8 @@ def from_torch(net: Any, *, bounds: Range = (0.0, 1.0), n_classes: int | None = 
         raise OptionError(f"from_torch was given a {type(net).__name__}; expected a torch.nn.Module", "from_keras(model), or as_classifier(function)")
     if any(module.training for module in net.modules()):
         raise OptionError("the net is in training mode, where dropout and batch-norm answer at random", "attacks.from_torch(net.eval())")
-    return TorchNet(torch, net, check_range(bounds, what="bounds"), n_classes or _outputs_of(torch, net), channels_last)
+    n_classes = _outputs_of(torch, net) if n_classes is None else count(n_classes, "n_classes", least=2)
+    return TorchNet(torch, net, check_range(bounds, what="bounds"), n_classes, switch(channels_last, "channels_last"))
 
 
 def _outputs_of(torch, net):
@@ -53,16 +56,19 @@ class TorchNet:
         self.dtype = np.dtype(np.float64 if first.dtype == torch.float64 else np.float32)
 
     def identity(self):
-        """The identity: its weights, its printed form, its bounds."""
+        """The identity: its weights, its printed form, its code and attributes, its bounds; None where one of these tells nothing."""
+        parts = [_told_module(self.torch, module) for module in self.net.modules()]
+        if None in parts:
+            return None
         arrays = [value.detach().cpu().double().numpy() for value in self.net.state_dict().values()]
         told = hashlib.sha256(repr(self.net).encode()).hexdigest()
         return {"class": f"{type(self.net).__module__}.{type(self.net).__qualname__}", "repr": told, "sha256": sha256_arrays(*arrays),
-                "bounds": list(self.bounds), "channels_last": self.channels_last}
+                "parts": hashlib.sha256(repr(parts).encode()).hexdigest(), "bounds": list(self.bounds), "channels_last": self.channels_last}
 
     def logits(self, x: Images):
         """x (N, H, W, C) -> (N, classes)."""
         with self.torch.no_grad():
-            return as_classes(self._numpy(self.net(self._tensor(x))))
+            return as_classes(self._numpy(self._outputs(self._tensor(x))))
 
     def labels(self, x: Images):
         """x (N, H, W, C) -> (N,) int64."""
@@ -72,13 +78,28 @@ class TorchNet:
         """d sum(g * logits(x)) / dx, shaped as x; g (N, classes), or a function of the logits that gives it."""
         with self.torch.enable_grad():
             z = self._tensor(x).requires_grad_(True)
-            outputs = self.net(z)
+            outputs = self._outputs(z)
+            if not outputs.requires_grad:
+                raise GradientError(f"{type(self.net).__name__} gives no gradients: its answers are cut off from the images",
+                                    "attacks.square, or a net without no_grad, detach or numpy in its forward")
             logits = as_classes(self._numpy(outputs))
             direction = of_outputs(np.asarray(g(logits) if callable(g) else g, self.dtype), outputs.shape[1:])
             (outputs * self.torch.as_tensor(np.ascontiguousarray(direction), dtype=outputs.dtype, device=outputs.device)).sum().backward(
                 inputs=[z])
         dx = self._numpy(z.grad)
         return dx if self.channels_last or dx.ndim != 4 else np.ascontiguousarray(dx.transpose(0, 2, 3, 1))
+
+    def _outputs(self, z):
+        """The net's answers (N, ...), a tensor, or raise ShapeError or DataError."""
+        try:
+            outputs = self.net(z)
+        except RuntimeError as error:
+            raise ShapeError(f"the net does not take images of shape {tuple(z.shape)}: {str(error).splitlines()[0]}",
+                             "images (N, H, W, C); channels_last=True for a net that takes them so") from error
+        if not isinstance(outputs, self.torch.Tensor):
+            raise DataError(f"the net answers with a {type(outputs).__name__}; expected a tensor of logits (N, classes)",
+                            "a torch.nn.Module that returns the logits alone")
+        return outputs
 
     def _tensor(self, x):
         x = np.asarray(x, self.dtype)
@@ -87,6 +108,23 @@ class TorchNet:
 
     def _numpy(self, tensor):
         return tensor.detach().cpu().to(self.torch.float64 if self.dtype == np.float64 else self.torch.float32).numpy()
+
+
+def _told_module(torch, module):
+    """What tells one module of a net: its class, the code of one's own class, its attributes; None for what nothing tells."""
+    own = not type(module).__module__.startswith(FRAMEWORKS)
+    told = {"class": f"{type(module).__module__}.{type(module).__qualname__}", "code": class_code(type(module)) if own else None}
+    for name, value in vars(module).items():
+        if name in vars(torch.nn.Module()):                             # weights, parts, hooks
+            if "hooks" in name and value:
+                return None
+        elif isinstance(value, torch.Tensor):
+            told[name] = sha256_arrays(value.detach().cpu().double().numpy())
+        else:
+            told[name] = value_identity(value)
+            if told[name] is None and own:
+                return None
+    return sorted(told.items(), key=lambda item: item[0])
 
 
 def from_keras(model: Any, *, bounds: Range = (0.0, 1.0)) -> Any:
@@ -126,9 +164,15 @@ class KerasNet:
             self.input_shape = tuple(shape[1:])
 
     def identity(self):
-        """The identity: its weights, its configuration, its bounds."""
-        return {"class": f"{type(self.model).__module__}.{type(self.model).__qualname__}", "bounds": list(self.bounds),
-                "config": hashlib.sha256(self.model.to_json().encode()).hexdigest(), "sha256": sha256_arrays(*self.model.get_weights())}
+        """The identity: its weights, its configuration, the code of one's own layers, its bounds; None where one of them tells nothing."""
+        try:
+            config = self.model.to_json()
+        except Exception:                                               # a layer of one's own without get_config: any exception
+            return None
+        parts = [class_code(type(part)) for part in (self.model, *self.model.layers) if not type(part).__module__.startswith(FRAMEWORKS)]
+        return {"parts": hashlib.sha256(repr(parts).encode()).hexdigest(),
+                "class": f"{type(self.model).__module__}.{type(self.model).__qualname__}", "bounds": list(self.bounds),
+                "config": hashlib.sha256(config.encode()).hexdigest(), "sha256": sha256_arrays(*self.model.get_weights())}
 
     def logits(self, x: Images):
         """x (N, ...) -> (N, classes) float32."""

@@ -31,6 +31,7 @@ def hopskipjump(model: Any, x: Images, y: Labels | None, *, norm: Norm = "l2", s
     Returns an AttackResult.
     """
     norm, steps, draws, tries = parse_norm(norm), count(steps, "steps"), count(draws, "draws"), count(tries, "tries")
+    most_draws = count(most_draws, "most_draws")
     if norm == "l1":
         raise OptionError("hopskipjump does l2 and linf; got l1")
     given = _by_image(model, x, start)

@@ -5,8 +5,14 @@ import hashlib
 import inspect
 import json
 import sys
+import types
+
+import numpy as np
 
 from tinyvgg.report import record
+
+FRAMEWORKS = ("torch.", "keras.", "tf_keras.", "tensorflow.")          # whose classes are known by their names
+TORCH_WORDS = ("<class 'torch.dtype'>", "<class 'torch.device'>")
 
 
 def model_sha256(model):
@@ -49,6 +55,37 @@ def attack_identity(attack):
     if _of_the_package(attack):
         return name, {}, True
     return f"{module}.{name}", {"code": _sha256([_code(code), repr(attack.__defaults__), repr(attack.__kwdefaults__)])}, True
+
+
+def class_code(kind):
+    """Return plain data of the code of a class's own methods, and of those that it inherits from other classes of one's own."""
+    own = [part for part in kind.__mro__ if part is not object and not part.__module__.startswith(FRAMEWORKS)]
+    methods = [(part, sorted((name, f) for name, f in vars(part).items() if inspect.isfunction(f))) for part in own]
+    return [[f"{part.__module__}.{part.__qualname__}", *([name, _code(f.__code__)] for name, f in found)] for part, found in methods]
+
+
+def value_identity(value):
+    """Return text that differs for values that differ: plain data, arrays, classes, functions of modules; None for anything else."""
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes) or f"{type(value)}" in TORCH_WORDS:
+        return repr(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return record.sha256_arrays(np.asarray(value)) if np.asarray(value).dtype != object else None
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, dict):
+        value = [(repr(key), item) for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        told = [value_identity(item) for item in value]
+        return None if None in told else f"[{', '.join(told)}]"
+    if isinstance(value, functools.partial):
+        return value_identity([value.func, list(value.args), value.keywords])
+    if inspect.isbuiltin(value):                                        # of a module or a type; a method of another object tells nothing
+        known = value.__self__ is None or isinstance(value.__self__, type | types.ModuleType)
+        return f"{value.__module__}.{value.__qualname__}" if known else None
+    if inspect.isfunction(value):
+        name, settings, told = attack_identity(value)
+        return f"{name} {settings}" if told else None
+    return None
 
 
 def takes(attack, setting):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.attacks.checks import checked_eps, checked_images, checked_labels, checked_mask, count, eps_flags, told_eps
+from tinyvgg.attacks.checks import checked_eps, checked_images, checked_labels, checked_mask, count, eps_flags, switch, told_eps
 from tinyvgg.attacks.defended import defended
 from tinyvgg.attacks.evaluate import recheck
 from tinyvgg.attacks.identity import model_identity, model_sha256, takes
@@ -43,6 +43,7 @@ def ladder(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
     stage resumes.
     """
     eps, norm, draws, batch_size = parse_radii(eps), parse_norm(norm), count(draws, "draws"), count(batch_size, "batch_size")
+    early_stop = switch(early_stop, "early_stop")
     if attacks is not None and version not in ("fast", "rand"):
         raise OptionError(f"a version ({version}) and a list of attacks were given; expected one of them", "the same without version")
     version = "custom" if attacks is not None and version != "rand" else version

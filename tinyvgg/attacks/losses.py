@@ -90,6 +90,6 @@ OTHERS = {"ce": "xent cross-entropy crossentropy nll categorical-crossentropy", 
 
 def get(name):
     """Return a loss by its name: ce (scaled), ce_plain, margin, dlr."""
-    if name not in LOSSES:
+    if not isinstance(name, str) or name not in LOSSES:
         raise OptionError(f"there is no loss {name!r}; expected one of {', '.join(LOSSES)}{did_you_mean(name, LOSSES, OTHERS)}")
     return LOSSES[name]

@@ -4,7 +4,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from tinyvgg.attacks import losses
-from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.checks import count, number, switch
 from tinyvgg.attacks.lengths import Length
 from tinyvgg.attacks.norms import Ball, column, parse_norm, parse_radii, size
 from tinyvgg.attacks.result import AttackResult
@@ -21,8 +21,8 @@ def mifgsm(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
     early_stop: stop at an image once it is fooled; False continues, which transfers better to other models.
     Further options: see run. Returns an AttackResult.
     """
-    eps, norm, steps = parse_radii(eps), parse_norm(norm), count(steps, "steps")
-    length, climbed, keep = Length(step, eps, 1, steps), losses.get(loss), "best" if early_stop else "last"
+    eps, norm, steps, momentum = parse_radii(eps), parse_norm(norm), count(steps, "steps"), number(momentum, "momentum", zero=True)
+    length, climbed, keep = Length(step, eps, 1, steps), losses.get(loss), "best" if switch(early_stop, "early_stop") else "last"
 
     def attack(batch):
         rows = np.flatnonzero(~batch.fooled) if early_stop else np.arange(len(batch.x))

@@ -20,7 +20,7 @@ def noise(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "li
     (values set to the bounds in random places, then shortened to eps). Further options: see run. Returns an AttackResult.
     """
     eps, norm, tries = parse_radii(eps), parse_norm(norm), count(tries, "tries")
-    if kind not in ("uniform", "sign", "gaussian", "salt"):
+    if not isinstance(kind, str) or kind not in ("uniform", "sign", "gaussian", "salt"):
         raise OptionError(f"there is no noise {kind!r}; expected uniform, sign, gaussian or salt")
 
     def attack(batch):

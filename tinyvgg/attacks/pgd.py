@@ -4,13 +4,12 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from tinyvgg.attacks import losses
-from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.checks import count, one_of
 from tinyvgg.attacks.cycles import Visited
 from tinyvgg.attacks.lengths import Length
 from tinyvgg.attacks.norms import Ball, parse_norm, parse_radii
 from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.run import run
-from tinyvgg.errors import OptionError
 from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
 
@@ -29,8 +28,7 @@ def pgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf
     eps, norm, steps, restarts = parse_radii(eps), parse_norm(norm), count(steps, "steps"), count(restarts, "restarts")
     grid = None if grid is None else count(grid, "grid")
     length, climbed = Length(step, eps, 2.5, steps), losses.get(loss)
-    if keep not in ("best", "last"):
-        raise OptionError(f"keep is {keep!r}; expected best or last")
+    one_of(keep, "keep", ("best", "last"))
 
     def attack(batch):
         ball = Ball(batch.x, batch.eps, norm, batch.victim.bounds, grid)

@@ -6,16 +6,30 @@ import numpy as np
 
 from tinyvgg.attacks.batch import Batch
 from tinyvgg.attacks.checkpoint import Checkpoint
-from tinyvgg.attacks.checks import checked_eps, checked_images, checked_labels, checked_mask, checked_target, count, eps_flags, told_eps, told_mask
+from tinyvgg.attacks.checks import (
+    checked_eps,
+    checked_images,
+    checked_labels,
+    checked_mask,
+    checked_target,
+    count,
+    eps_flags,
+    one_of,
+    switch,
+    told_eps,
+    told_mask,
+)
 from tinyvgg.attacks.evaluate import recheck
 from tinyvgg.attacks.norms import rows_of
 from tinyvgg.attacks.streams import Streams
 from tinyvgg.attacks.task import Found, Task
 from tinyvgg.attacks.victim import Victim
-from tinyvgg.errors import BudgetError
+from tinyvgg.errors import BudgetError, OptionError
 from tinyvgg.report.progress import Progress
 from tinyvgg.types import RunOptions
 from tinyvgg.words import OPTIONS, did_you_mean
+
+SWITCHES = {"early_stop", "random_start", "cycle_stop", "rescale"}
 
 
 def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settings=None, flags=(), eps_by_value=True, seed=0,
@@ -39,14 +53,20 @@ def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settin
     """
     for option in unknown:
         raise TypeError(f"{name}() got an unexpected keyword argument {option!r}" + _nearest(name, option))
-    batch_size = count(batch_size, "batch_size")
+    batch_size, settings = count(batch_size, "batch_size"), settings or {}
+    for option in SWITCHES & settings.keys():
+        switch(settings[option], option)
+    if one_of(labels, "labels", ("true", "predicted")) == "predicted" and y is not None:
+        raise OptionError("labels are given twice: y, and the model's own answers", "y=None with labels=\"predicted\", or y alone")
+    if callback is not None and not callable(callback):
+        raise OptionError(f"callback is {callback!r}; expected a function of a batch")
     victim = Victim(model, budget=budget, minutes=minutes)
     x = checked_images(x, victim)
     eps = checked_eps(eps, x, norm, name, by_value=eps_by_value)
     clean = victim.predictions(x, batch_size)
     y = checked_labels(y, x, victim.n_classes, clean if labels == "predicted" else None)
     target = checked_target(target, y, victim.n_classes)
-    config = {"attack": name, "eps": told_eps(eps), "norm": norm, **(settings or {}), "batch_size": batch_size, "budget": budget}
+    config = {"attack": name, "eps": told_eps(eps), "norm": norm, **settings, "batch_size": batch_size, "budget": budget}
     free = checked_mask(mask, x)
     if free is not None:
         config["mask"] = told_mask(free)

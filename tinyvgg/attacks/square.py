@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.checks import count, number
 from tinyvgg.attacks.losses import margin
 from tinyvgg.attacks.norms import Ball, column, parse_norm, parse_radii, size
 from tinyvgg.attacks.result import AttackResult
@@ -28,6 +28,7 @@ def square(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
     False searches on for the largest margin. Further options: see run. Returns an AttackResult.
     """
     eps, norm, queries, restarts = parse_radii(eps), parse_norm(norm), count(queries, "queries"), count(restarts, "restarts")
+    share = number(share, "share", most=1)
     if np.ndim(x) != 4 and (norm != "linf" or np.ndim(x) not in (2, 3)):
         raise ShapeError(f"square needs images (N, H, W, C) for {norm}; got shape {np.shape(x)}", "norm linf")
 

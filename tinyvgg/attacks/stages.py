@@ -4,7 +4,7 @@ Croce and Hein (ICML 2020) for linf and l2: APGD on cross-entropy, targeted APGD
 queries; "plus" adds APGD on DLR and the untargeted FAB, with restarts; "rand" is APGD on both losses, applied to the expectation
 over random answers. L1 is as in Croce and Hein (ICML 2021): five restarts, five classes.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,7 @@ VERSIONS = {
     "rand": {"apgd-ce": {"steps": 100}, "apgd-dlr": {"steps": 100}},
 }
 STANDARD_L1 = {"apgd-ce": {"restarts": 5}, "apgd-t": {"targets": 5}}      # what differs there
+SHARED = ("eps", "norm", "mask", "seed", "batch_size", "budget", "out", "quiet")
 ONE_DISTANCE = ("fab", "rays")                                          # no eps of each value
 CLASSES = {"apgd-dlr": 3, "apgd-t": 4}                                  # that a stage needs
 
@@ -54,11 +55,22 @@ CLASSES = {"apgd-dlr": 3, "apgd-t": 4}                                  # that a
 def stages_of(version, norm, attacks=None):
     """Return [Stage] of a version, or of `attacks`: names, or (name, settings), of stages and of attacks that take an eps."""
     if attacks is not None:
-        return _told_apart([_chosen(*(item if isinstance(item, tuple) else (item, {})), norm) for item in attacks])
-    if version not in VERSIONS:
+        if isinstance(attacks, str) or not isinstance(attacks, Sequence):
+            raise OptionError(f"attacks is {attacks!r}; expected a list of names, or of (name, settings)", 'attacks=["apgd-ce", "square"]')
+        return _told_apart([_chosen(*_name_and_settings(item), norm) for item in attacks])
+    if not isinstance(version, str) or version not in VERSIONS:
         raise OptionError(f"there is no ladder {version!r}; expected {', '.join(list(VERSIONS)[:-1])} or {list(VERSIONS)[-1]}")
     changed = STANDARD_L1 if version == "standard" and norm == "l1" else {}
     return [_chosen(name, {**settings, **changed.get(name, {})}, norm) for name, settings in VERSIONS[version].items()]
+
+
+def _name_and_settings(item):
+    """Return both of an entry of a list: a name, or (name, settings); or raise OptionError."""
+    name, settings = item if isinstance(item, tuple) and len(item) == 2 else (item, {})
+    if not isinstance(name, str) or not isinstance(settings, dict):
+        raise OptionError(f"{item!r} stands in the list of attacks; expected a name, or (name, settings)",
+                          '["apgd-ce", ("square", {"queries": 1000})]')
+    return name, settings
 
 
 def _chosen(name, settings, norm):
@@ -73,6 +85,9 @@ def _chosen(name, settings, norm):
     if norm != "linf" and not takes(attack, "norm"):
         raise OptionError(f"{name} does linf only; got {norm}", "the same without it")
     strange = next((key for key in settings if not takes(attack, key)), None)
+    shared = next((key for key in settings if key in SHARED), None)
+    if shared:
+        raise OptionError(f"{shared} is a setting of the whole ladder, not of {name} alone", f"ladder(..., {shared}=...)")
     if strange:
         raise OptionError(f"{name} has no setting {strange!r}")
     return Stage(name, attack, {**own, **settings})

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinyvgg.attacks import losses
-from tinyvgg.attacks.checks import count
+from tinyvgg.attacks.checks import count, number
 from tinyvgg.classifier import answers_of, labels_of
 from tinyvgg.errors import BudgetError, DataError, GradientError, OptionError
 from tinyvgg.types import AnyArray, Images, Labels, Range, Target
@@ -49,9 +49,7 @@ class Victim:
 
     def __init__(self, model: Any, *, budget=None, minutes=None) -> None:
         self.model, self.budget = model, None if budget is None else count(budget, "budget", least=0)
-        if minutes is not None and not (isinstance(minutes, int | float) and 0 < minutes < np.inf):
-            raise OptionError(f"minutes is {minutes!r}; expected a number above 0", "minutes=30")
-        self.minutes, self._began = minutes, time.perf_counter()
+        self.minutes, self._began = None if minutes is None else number(minutes, "minutes"), time.perf_counter()
         self.bounds, self.n_classes = checked_bounds(model), checked_classes(model)
         answers_of(model)
         self.queries = self.gradients = 0
