@@ -8,7 +8,8 @@ class Cost:
     """One row of an analysis; bytes and MACC are those of what runs on the target.
 
     `model_macc` and `model_bytes` are of the model as given, before folding and compression: X-CUBE-AI prints both.
-    `bits` are those of a weight where it is shared (4 or 8), 32 or 8 otherwise.
+    `bits` are those of a weight where it is shared (4 or 8), 32 or 8 otherwise. `elsewhere`: bytes of constants that it reads and
+    another operation stores.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Cost:
     bits: int = 32
     estimated: bool = False
     note: str = ""
+    elsewhere: int = 0
 
     def as_dict(self):
         """Return the row as plain data, with the keys of --json."""

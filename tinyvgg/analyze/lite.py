@@ -1,4 +1,6 @@
 """A graph of integers that came from a .tflite, described as X-CUBE-AI describes that file: a row for each operator and activation."""
+import numpy as np
+
 from tinyvgg.errors import FormatError
 from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.ops.dense import Dense
@@ -29,6 +31,8 @@ def describe_graph(graph, row):
         shape = graph[op.inputs[0]].shape if op.inputs else op.shape
         for kind, out, parameters, settings, macc in rule(op, shape):
             kind = "conversion" if _converts(op, graph, floats) else kind
+            if kind == "other" and (function := _function(op, graph[op.inputs[0]])):
+                kind, settings = "activation", {"function": function}
             name = op.name if kind != "activation" or not found or found[-1].layer != op.name else f"{op.name}/activation"
             found.append(row(name, kind, op.name, before, tuple(shape), tuple(out), parameters, settings, type(op).__name__,
                              sum(_size(v) for v in parameters.values()), macc))
@@ -80,6 +84,18 @@ def _converts(op, graph, floats):
     return isinstance(op, LevelTable) and (first or last) and len(op.table) == 1 and int(abs(op.table[0].astype(int) - range(256)).max()) <= 2
 
 
+def _function(op, before):
+    """Which function a table of 256 levels is, by its values; None if it is none of these."""
+    if not isinstance(op, LevelTable) or len(op.table) != 1:
+        return None
+    real = before.scale * (np.arange(256) - before.zero)
+    for name, values in FUNCTIONS.items():
+        levels = np.clip(np.round(values(real) / op.scale) + op.zero, 0, 255)
+        if np.abs(op.table[0] - levels).max() <= 1 and np.ptp(levels) > 1:
+            return name
+    return None
+
+
 def _float_softmax(op, shape):
     """The softmax of floats behind logits of 16 bits."""
     yield "conversion", shape, {}, {"floats": True}, 0
@@ -98,6 +114,9 @@ def _kind(kind, **settings):
     return lambda op, shape: [(kind, op.shape, {}, settings, 0)]
 
 
+FUNCTIONS = {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "tanh": np.tanh, "relu": lambda x: np.maximum(x, 0),
+             "relu6": lambda x: np.clip(x, 0, 6), "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+             "hard_swish": lambda x: x * np.clip(x + 3, 0, 6) / 6}
 KINDS = {Image: _kind("input"), Conv2D: _weighted, DepthwiseConv2D: _weighted, Dense: _weighted, MaxPool2D: _pool("max"),
          LiteAveragePool2D: _pool("average"), LiteAdd: _kind("add", terms=2), LiteConcatenate: _kind("concatenate"),
          LiteSoftmax: _kind("activation", function="softmax"), Softmax: _float_softmax,

@@ -117,10 +117,12 @@ def _recurrent(layer, shape):
 
 
 def _bidirectional(layer, shape):
+    """Both directions, and what joins them."""
     first, second = (_recurrent(direction, shape)[0] for direction in layer.directions)
-    second |= {"output_shape": layer.output_shape(shape), "macc": layer.directions[1].macc(shape),
-               "keras_parameters": sum(map(math.prod, second["parameters"].values()))}
-    return [first, second]
+    second |= {"macc": layer.directions[1].macc(shape), "keras_parameters": sum(map(math.prod, second["parameters"].values()))}
+    joined = layer.output_shape(shape)
+    join = "concatenate" if joined != second["output_shape"] else "add"
+    return [first, second, {"kind": join, "output_shape": joined, "settings": {"terms": 2} if join == "add" else {}}]
 
 
 def _wrapped(layer, shape):

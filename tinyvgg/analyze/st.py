@@ -22,6 +22,11 @@ ALIGNMENT = 4
 # The first release that folds a batch-norm into what follows it: 6.0 and 7.2 do not, 10.2 does; between them no report tells.
 FOLDS_FORWARD = (10, 2)
 SMALLEST_SHARED = 64
+# Of Keras' LSTM, which has no peepholes, ST stores zeros for them. 5.2 and 9.0 do not count them as parameters, 10.2 does; from 9.0
+# on layers of one size read the same zeros (before, each has its own).
+COUNTS_PEEPHOLES, SHARES_PEEPHOLES = (10, 0), (9, 0)
+# From 9.0 on a sigmoid of integers is looked up, for 1 an element; of 8.1 and before no report shows one.
+LOOKS_UP = (9, 0)
 IN_PLACE = ("reshape", "activation", "batch_norm", "add", "pool")
 INT8_BYTES = {"kernel": 1, "recurrent_kernel": 1, "bias": 4}
 
@@ -73,10 +78,7 @@ def macc(operation, release=LATEST):
 
 
 def parameters(operation):
-    """Return {tensor: elements} that ST stores: a batch-norm is a scale and an offset, an LSTM has three peephole vectors.
-
-    Versions 4 and 5 store the peepholes too, but do not count them as parameters.
-    """
+    """Return {tensor: elements} that ST stores: a batch-norm is a scale and an offset, an LSTM has three peephole vectors."""
     found = {name: math.prod(shape) for name, shape in operation.parameters.items()}
     if operation.kind == "lstm":
         found["peephole"] = 3 * operation.settings["units"]
@@ -112,13 +114,13 @@ def costs(operations, *, compression="none", release=LATEST, number_format="floa
     bits = LEVELS[compression] if number_format == "float" else 0
     dense = {op.name: math.prod(op.parameters["kernel"]) for op in operations if op.kind == "dense" and not op.shared}
     shared = set(shared_layers(dense, bits)) if bits else set()
-    rows = []
+    rows, zeros = [], set()
     for op in operations:
         if op.kind in ("input", "reshape"):
             continue
         sizes = {} if op.shared else parameters(op)
         own, guessed = macc(op, release)
-        counted = sum(n for name, n in sizes.items() if name != "peephole" or release >= (8, 0))
+        counted = sum(n for name, n in sizes.items() if name != "peephole" or release >= COUNTS_PEEPHOLES)
         row = Cost(op.name, op.kind, op.layer, op.output_shape, counted, own, 0, own, _model_bytes(sizes, number_format))
         row.bits = 32 if number_format == "float" else 8
         if guessed:
@@ -127,12 +129,22 @@ def costs(operations, *, compression="none", release=LATEST, number_format="floa
             row.note = "the weights of its first use"
         row.weights_bytes = row.model_bytes
         _place(row, op, operations, folded, hosts, number_format, release)
+        _peepholes(row, _model_bytes({"peephole": sizes.get("peephole", 0)}, number_format), zeros, release)
         if op.name in shared:
             stored = lut_bytes(sizes["kernel"], bits, op.parameters["kernel"][0])
             row.weights_bytes += _aligned(stored) - 4 * sizes["kernel"]
             row.bits = bits
         rows.append(row)
     return rows
+
+
+def _peepholes(row, size, zeros, release):
+    """The `size` bytes of zeros for an LSTM's peepholes: of the model where they are counted, stored by the first of that size."""
+    if size and (6, 0) <= release < COUNTS_PEEPHOLES:
+        row.model_bytes -= size
+    if size and size in zeros and release >= SHARES_PEEPHOLES:
+        row.weights_bytes, row.elsewhere, row.note = row.weights_bytes - size, size, "reads the zeros of the LSTM before it"
+    zeros.add(size)
 
 
 def _model_bytes(sizes, number_format):
@@ -183,6 +195,10 @@ def _activate(row, op, producer, number_format, release):
     function = op.settings["function"]
     if number_format == "int8" and function in ("relu", "relu6") and producer in ("conv", "dense"):
         row.macc, row.note = 0, "part of the integer kernel before it"
+    elif number_format == "int8" and function == "sigmoid" and release >= LOOKS_UP:
+        row.macc, row.note = op.elements, "a sigmoid of integers is looked up"
+    elif number_format == "int8" and function not in ("relu", "relu6", "softmax", "prelu", "leaky_relu"):
+        row.estimated, row.note = True, "no report shows this cost of integers"
     elif number_format == "int8" and function == "softmax" and release == (6, 0):
         row.macc, row.note = row.macc + 4 * op.elements, "version 6.0 converts to float and back"
     elif function == "leaky_relu" and (release == (8, 1) or release < (6, 0)):

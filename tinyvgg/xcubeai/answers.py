@@ -35,8 +35,8 @@ def _need(report, totals, name):
 
 def _fits(report, totals):
     (flash, guess), (ram, ram_guess) = (_need(report, totals, name) for name in ("flash", "ram"))
-    if not flash or not ram:
-        return []
+    if not flash or not ram or any(layer.kind == "epoch" for layer in report.layers):
+        return []  # of the boards known here none has the NPU
     known = [boards.load(name) for name in boards.names()]
     fitting = sorted((b.flash_bytes, b.name) for b in known if flash <= b.flash_bytes and ram <= b.ram_bytes)
     mark = " at least, without the runtime's own" if guess or ram_guess else ""

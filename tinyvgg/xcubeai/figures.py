@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tinyvgg.analyze import boards, runtime, st
 from tinyvgg.xcubeai.rebuild import gather
 from tinyvgg.xcubeai.rows import SILENT, number_format, release_of
-from tinyvgg.xcubeai.totals import aligned, codebooks, inserted
+from tinyvgg.xcubeai.totals import aligned, codebooks, inserted, placed
 
 RUNTIME = "the runtime's size is an estimate"
 PLACEMENT = "how ST places its buffers is not public"
@@ -53,7 +53,12 @@ def totals(report, operations, costs, rows, layers, *, model):
         _chosen("macc", report, _macc(report, costs, layers, rows, model), model),
         _chosen("weights", report, _weights(report, costs, layers, rows, model), model),
     ]
-    return [t for t in found if t is not None] + _estimates(report, operations, costs)
+    found = [t for t in found if t is not None]
+    guessed = [c for c in costs if c.estimated]
+    if model and guessed:
+        for total in (t for t in found if not t.ok and not t.unknown and t.name in ("macc", "model_macc")):
+            total.unknown = f"what ST counts for {guessed[0].layer} is not known to the rules here"
+    return found + _estimates(report, operations, costs)
 
 
 def _model_totals(report, costs, model):
@@ -127,7 +132,7 @@ def _weights(report, costs, layers, rows, model):
         reason = (
             f"the C arrays, each by its items and format; the rules of folding here give {base:,}" if costs else "the C arrays"
         )
-        ways += [(value, reason) for value in (sum(constants), *aligned(constants, codebooks(report)))]
+        ways += [(value, reason) for value in (sum(constants), *aligned(constants, codebooks(report)), *placed(report))]
     if report.rows and not model and _explained(rows):
         changed = [r.size_bytes + r.c_size_delta for r in report.rows]
         reason = f"the rows and their changes in C; the rules of folding here give {base:,}"

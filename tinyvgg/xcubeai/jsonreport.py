@@ -62,6 +62,8 @@ def _c_info(data, report):
             "weights" if b["is_param"] else "activations",
             "",
             b["format"].removeprefix("STAI_FORMAT_"),
+            "",
+            *_place(b),
         )
         for b in data["buffers"]
     ]
@@ -78,6 +80,12 @@ def _c_info(data, report):
         {"name": m.get("desc", ""), **{k: _number(m[k]) for k in m if k != "desc"}}
         for m in (data.get("validation") or {}).get("val_metrics") or []
     ]
+
+
+def _place(buffer):
+    """Where a buffer ends, and in which pool; None where the file does not say."""
+    start, pool = buffer.get("offset_start"), buffer.get("mpool_id")
+    return (start + buffer["size_bytes"], pool) if isinstance(start, int) and isinstance(pool, int) and start >= 0 else (None, None)
 
 
 def _node(i, node, buffers):

@@ -33,7 +33,8 @@ class Row:
 @briefly
 @dataclass
 class Array:
-    """One row of C-Arrays: `items` elements in `size_bytes`, in the named pool."""
+    """One row of C-Arrays: `items` elements in `size_bytes`, in the named pool; a JSON file says where the array ends in which
+    pool."""
 
     id: int
     name: str
@@ -43,6 +44,8 @@ class Array:
     c_type: str = ""
     format: str = ""
     comment: str = ""
+    end: int | None = None
+    pool_id: int | None = None
 
 
 @dataclass

@@ -67,7 +67,22 @@ def compare_rows(report, operations):
     theirs = [op for op in theirs if op.kind != "concatenate"]
     if release_of(report) < (6, 0):
         _fuse(ours, operations)
-    return [*_inputs(report, operations), *(_pair(t, o, report) for t, o in _align(theirs, ours))], costs
+    pairs = [_pair(t, o, report) for t, o in _align(theirs, ours)]
+    _doubt(pairs, operations)
+    return [*_inputs(report, operations), *pairs], costs
+
+
+def _doubt(pairs, operations):
+    """What ST makes of a layer that no report shows is not known: a row without a partner may be that, and proves nothing."""
+    unknown = [op for op in operations if op.kind == "other"]
+    for pair in (p for p in pairs if p.ours is None and p.kind in ("add", "activation", "batch_norm", "pool")):
+        if unknown:
+            op = unknown.pop(0)
+            pair.wrong, pair.reason = [], ""
+            pair.unknown = f"it may be {op.layer} ({op.class_name}) of the model: no report shows what ST makes of such a layer"
+    for pair in pairs:
+        if pair.wrong == ["macc"] and pair.ours is not None and pair.ours["estimated"]:
+            pair.wrong, pair.unknown = [], f"theirs {pair.theirs['macc']:,} MACC, an estimate here {pair.ours['macc']:,}: {pair.ours['note']}"
 
 
 def costs_of(report, operations):
@@ -132,7 +147,7 @@ def compare_c_layers(report, operations):
         hosts[cost.name] = host
         total = sums.setdefault(host, {"name": host, "kind": cost.kind, "macc": 0, "bytes": 0})
         total["macc"] += cost.macc
-        total["bytes"] += cost.weights_bytes
+        total["bytes"] += cost.weights_bytes + cost.elsewhere
     ahead = sums.pop(None, {"macc": 0, "bytes": 0})
     if ahead["macc"] or ahead["bytes"] or len(sums) < 0.5 * len(layers) or len(layers) < len(report.layers):
         return [], costs
@@ -174,6 +189,7 @@ def _figures(cost, int8_bytes):
         "int8_bytes": int8_bytes,
         "c_bytes": cost.weights_bytes,
         "note": cost.note,
+        "estimated": cost.estimated,
     }
 
 

@@ -34,7 +34,7 @@ HEADINGS = [
     ("types", re.compile(r"^Number of operation types")),
     ("complexity", re.compile(r"^Complexity (report|by layer|per-layer)")),
     ("memory", re.compile(r"^Requested memory size (by section|per segment)")),
-    ("summary_memory", re.compile(r'^(Summary - "\S+" target|Summary per memory device type)')),
+    ("summary_memory", re.compile(r'^(Summary - "\S+" target|Summary per (memory device type|type of memory device))')),
     ("pools", re.compile(r"^Memory-pools summary")),
     ("npu", re.compile(r"^(Compilation details|Memory usage information|Epochs? details|Requested memory size per pool)")),
     ("evaluation", re.compile(r"^Evaluation report")),
