@@ -54,7 +54,7 @@ CASES = [
     case("sigmoid", lambda: layers.Sigmoid(), IMAGES),
     case("tanh", lambda: layers.Tanh(), IMAGES),
     *(case(name, lambda name=name: layers.Activation(name), IMAGES)
-      for name in ("gelu", "softplus", "hard_sigmoid", "selu", "mish", "softsign", "exponential")),
+      for name in ("gelu", "softplus", "hard_sigmoid", "hard_silu", "selu", "mish", "softsign", "exponential")),
     case("softmax", lambda: layers.Softmax(), (3, 6)),
     case("softmax of one image's pixels", lambda: layers.Activation("softmax"), (1, 2, 3, 4)),
     case("linear", lambda: layers.Activation("linear"), IMAGES),
@@ -69,6 +69,9 @@ CASES = [
     case("global max", lambda: layers.GlobalMaxPooling2D(), IMAGES),
     case("zero padding", lambda: layers.ZeroPadding2D(((1, 0), (2, 3))), IMAGES),
     case("up sampling", lambda: layers.UpSampling2D((2, 3)), IMAGES),
+    case("up sampling, bilinear", lambda: layers.UpSampling2D((2, 3), "bilinear"), (2, 3, 4, 2)),
+    case("resizing", lambda: layers.Resizing(4, 11), IMAGES),
+    case("resizing, nearest", lambda: layers.Resizing(9, 5, "nearest"), IMAGES),
     case("cropping", lambda: layers.Cropping2D(((1, 0), (2, 3))), IMAGES),
     case("permute", lambda: layers.Permute((3, 1, 2)), IMAGES),
     case("conv1d", lambda: layers.Conv1D(5, 3), SERIES),

@@ -21,3 +21,10 @@ def test_numba_gets_a_folder_where_it_may_write_nowhere(monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", "mine")
     tinyvgg._give_numba_a_folder()
     assert os.environ["NUMBA_CACHE_DIR"] == "mine"
+
+
+def test_every_module_of_the_contract_is_an_attribute(monkeypatch):
+    """Also before something else has imported it."""
+    for name in ("classifier", "images", "types"):
+        monkeypatch.delattr(tinyvgg, name, raising=False)
+        assert getattr(tinyvgg, name).__name__ == f"tinyvgg.{name}"

@@ -23,11 +23,13 @@ if _TYPE_CHECKING:
         analyze,
         attacks,
         board,
+        classifier,
         cli,
         data,
         demo,
         errors,
         faults,
+        images,
         interop,
         io,
         kernels,
@@ -38,6 +40,7 @@ if _TYPE_CHECKING:
         rng,
         testing,
         train,
+        types,
         xcubeai,
         zoo,
     )
@@ -61,8 +64,9 @@ def _give_numba_a_folder():
 
 
 _give_numba_a_folder()
-__all__ = ["__version__", "analyze", "attacks", "board", "cli", "codegen", "data", "demo", "errors", "faults", "firmware", "interop",
-           "io", "kernels", "load_model", "models", "nn", "open", "quant", "report", "rng", "testing", "train", "xcubeai", "zoo"]
+__all__ = ["__version__", "analyze", "attacks", "board", "classifier", "cli", "codegen", "data", "demo", "errors", "faults", "firmware",
+           "images", "interop", "io", "kernels", "load_model", "models", "nn", "open", "quant", "report", "rng", "testing", "train", "types",
+           "xcubeai", "zoo"]
 _MODULES = frozenset(__all__) - {"__version__", "load_model"}
 
 

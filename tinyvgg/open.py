@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import types
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,8 +40,17 @@ def open_model(spec, *, input_range=None, board=True, flash_model=None):
     if input_range is not None:
         if hasattr(model, "graph"):
             raise OptionError(f"{spec} is a compressed model, which states its own input range", "the same without --input-range")
-        model.input_range = parse_range(input_range)
+        _replace_range(model, parse_range(input_range), spec)
     return model
+
+
+def _replace_range(model, span, spec):
+    """Give a model another range than its own, with a warning where a file or its first layers told that."""
+    told = model.input_range is not getattr(model, "assumed_range", None)
+    if told and tuple(model.input_range) != span:
+        warnings.warn(f"{spec} takes images from {model.input_range[0]:g} to {model.input_range[1]:g}; {span[0]:g} to {span[1]:g} were given, "
+                      "and are taken", stacklevel=3)
+    model.input_range = span
 
 
 @contextmanager

@@ -44,3 +44,17 @@ def test_summary_of_a_compressed_model(tmp_path, capsys):
     norms = sum(a.size for layer in model.layers if "gamma" in layer.parameters for a in (*layer.parameters.values(), *layer.state.values()))
     assert found["parameters"] == sum(a.size for a in model.get_weights()) - norms
     assert found["macc"] == sum(row["macc"] for row in tinyvgg.nn.summary_rows(model))
+
+
+def test_summary_goes_by_content_not_by_name(tmp_path, capsys):
+    x, model = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8), small()
+    model.save(tmp_path / "m.h5")
+    (tmp_path / "m.network").write_bytes((tmp_path / "m.h5").read_bytes())
+    tinyvgg.io.save_model(tinyvgg.quant.quantize(model, x), tmp_path / "q.tflite")
+    (tmp_path / "q.h5").write_bytes((tmp_path / "q.tflite").read_bytes())
+    for one, other in (("m.h5", "m.network"), ("q.tflite", "q.h5")):
+        found = []
+        for name in (one, other):
+            assert main(["summary", str(tmp_path / name), "--json"]) == 0
+            found.append({k: v for k, v in json.loads(capsys.readouterr().out).items() if k != "command"})
+        assert found[0] == found[1]

@@ -208,3 +208,19 @@ def test_what_names_nothing():
         tinyvgg.open("m.h5", input_range="1,1")
     import tinyvgg.open as module
     assert module("m.h5").input_shape == (8, 8, 3)
+
+
+def test_classes_that_a_model_lacks_are_noticed_wherever_they_stand():
+    """Not only where such a label is among the images that are drawn."""
+    pair(40)
+    y = np.load("Y.npy")
+    y[y == 9] = 3
+    y[-1] = 9
+    np.save("Y.npy", y)
+    nine = nn.Sequential([layers.InputLayer((32, 32, 3)), layers.Flatten(), layers.Dense(9)])
+    for part in ("train", "test", "all"):
+        with pytest.raises(DataError, match="X has labels up to 9; the model tells 9 classes apart .0 to 8."):
+            data.load("X.npy,Y.npy").for_model(nine, part, 2)
+    y[-1] = 8
+    np.save("Y.npy", y)
+    assert len(data.load("X.npy,Y.npy").for_model(nine, "test", 2)[1]) == 2

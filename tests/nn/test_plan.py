@@ -243,7 +243,8 @@ def test_every_layer_has_a_stage_but_these():
     slow = {name for name, kind in layers.LAYERS.items() if kind not in LOWER}
     slow -= {name for name in slow if issubclass(layers.LAYERS[name], OneRow) and name.replace("1D", "2D") not in slow}
     assert slow <= {"PReLU", "Softmax", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Normalization", "LayerNormalization", "LSTM",
-                    "GRU", "SimpleRNN", "Bidirectional", "Multiply", "Average", "Maximum", "Subtract", "Permute", "Cropping2D", "Cropping1D"}
+                    "GRU", "SimpleRNN", "Bidirectional", "Multiply", "Average", "Maximum", "Subtract", "Permute", "Cropping2D", "Cropping1D",
+                    "Resizing"}
     model = Sequential([layers.InputLayer((5, 4, 3)), layers.Conv2D(6, 3, padding="same"), layers.UpSampling2D((2, 3)),
                         layers.ZeroPadding2D(1), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)])
     exact, x = model.astype(np.float64), np.random.default_rng(0).random((3, 5, 4, 3), dtype=np.float32)

@@ -186,6 +186,7 @@ PARTS = {
     L.TrainingOnly: lambda layer, shape: [],
     L.Normalization: _kind("other", function="normalization"),
     L.Rescaling: _kind("other", function="rescaling"),
+    L.Resizing: _kind("other", function="resizing"),
     lacking.Nothing: lambda layer, shape: [],
     lacking.AnyConcatenate: _kind("concatenate"),
     lacking.Recurrent: _recurrent,

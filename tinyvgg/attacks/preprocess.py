@@ -20,6 +20,7 @@ from tinyvgg.attacks.identity import model_identity
 from tinyvgg.attacks.victim import checked_bounds, checked_classes
 from tinyvgg.errors import GradientError, OptionError, ShapeError, require
 from tinyvgg.images import check_range
+from tinyvgg.nn.layers.resizing import bilinear
 from tinyvgg.types import Images, Range
 
 
@@ -108,23 +109,11 @@ def _resized(x, height, width):
     """Bilinear, with the corners of the pixels' squares in place (half-pixel centres), not smoothed when it shrinks."""
     if x.ndim != 4 or min(height, width) < 1:
         raise ShapeError(f"images of shape {x.shape} to {height} x {width}; expected (N, H, W, C), and 1 pixel or more")
-    rows, columns = _weights(x.shape[1], int(height)).astype(x.dtype), _weights(x.shape[2], int(width)).astype(x.dtype)
+    rows, columns = bilinear(x.shape[1], int(height)).astype(x.dtype), bilinear(x.shape[2], int(width)).astype(x.dtype)
 
     def along(z, r, c):
         return np.einsum("wv,nhvc->nhwc", c, np.einsum("hg,ngwc->nhwc", r, z, optimize=True), optimize=True)
     return along(x, rows, columns), lambda dy: along(dy, rows.T, columns.T)
-
-
-@functools.lru_cache(maxsize=64)
-def _weights(old, new):
-    """(new, old): the share of each old position in each new one."""
-    at = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
-    low = np.minimum(at.astype(int), max(old - 2, 0))
-    weights = np.zeros((new, old))
-    weights[np.arange(new), low] += 1 - (at - low)
-    if old > 1:
-        weights[np.arange(new), low + 1] += at - low
-    return weights
 
 
 def _jpeg(x, quality=75):
@@ -175,7 +164,7 @@ def _resized_at_random(x, generator, smallest):
     for i, tall in enumerate(generator.integers(smallest, height + 1, n)):
         wide = max(round(tall * width / height), 1)
         top, left = generator.integers(height - tall + 1), generator.integers(width - wide + 1)
-        windows.append((slice(top, top + tall), slice(left, left + wide), _weights(height, int(tall)), _weights(width, wide)))
+        windows.append((slice(top, top + tall), slice(left, left + wide), bilinear(height, int(tall)), bilinear(width, wide)))
         rows, columns, r, c = windows[-1]
         found[i, rows, columns] = np.einsum("wv,hvc->hwc", c, np.tensordot(r, x[i], 1))
 

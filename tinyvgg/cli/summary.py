@@ -28,10 +28,13 @@ def summarize(path):
     """Return {"parameters", "macc", "layers": [...], "note"} of a model's file; see io.keras_h5.summary."""
     from tinyvgg import nn
     from tinyvgg.analyze.integers import graph_rows
+    from tinyvgg.io import kind_of
     from tinyvgg.io.keras_h5 import summary
-    from tinyvgg.open import open_model
-    if str(path).lower().endswith((".h5", ".hdf5", ".keras")) and Path(path).is_file():
-        return summary(path)
+    from tinyvgg.open import open_model, what_is
+    kind, place = what_is(str(path))
+    file = Path(place).expanduser()
+    if kind == "file" and file.is_file() and kind_of(file) in ("h5", "keras"):
+        return summary(file)
     model = open_model(str(path), board=False)
     compressed = hasattr(model, "graph")
     rows = graph_rows(model.graph) if compressed else nn.summary_rows(model)

@@ -27,11 +27,11 @@ _ALL = [
     Activation("leaky_relu", "relu", (("negative_slope", 0.2),)), Activation("elu", "elu"), Activation("silu", "silu"),
     Activation("sigmoid", "sigmoid"), Activation("tanh", "tanh"), Activation("softmax", "softmax"), Activation("gelu", "gelu"),
     Activation("softplus", "softplus"), Activation("hard_sigmoid", "hard_sigmoid"), Activation("selu", "selu"),
-    Activation("mish", "mish"),
+    Activation("mish", "mish"), Activation("hard_silu", "hard_silu"),
     Activation("keras2_hard_sigmoid", "hard_sigmoid", (("slope", 0.2),)),          # within the steps of recurrent layers of old files
     Activation("softsign", "softsign"), Activation("exponential", "exponential"),
 ]
-ACTIVATIONS = {a.name: a for a in _ALL} | {"swish": Activation("silu", "silu")}
+ACTIVATIONS = {a.name: a for a in _ALL} | {"swish": Activation("silu", "silu"), "hard_swish": Activation("hard_silu", "hard_silu")}
 
 
 def get(name):

@@ -21,6 +21,7 @@ from tinyvgg.nn.layers import (
     Permute,
     Rescaling,
     Reshape,
+    Resizing,
     TrainingOnly,
     UpSampling1D,
     UpSampling2D,
@@ -35,7 +36,7 @@ LOUD = (0.0, 255.0)                         # some networks bring floats to byte
 # Layers that leave the values of images in their range: at inference, or all but a border.
 SAME = (InputLayer, Dropout, GaussianNoise, TrainingOnly, Flatten, Reshape, Permute, ZeroPadding2D, Cropping1D, Cropping2D,
         MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D,
-        GlobalAveragePooling1D, GlobalAveragePooling2D, UpSampling1D, UpSampling2D)
+        GlobalAveragePooling1D, GlobalAveragePooling2D, UpSampling1D, UpSampling2D, Resizing)
 
 
 def range_of(output):

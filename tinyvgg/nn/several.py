@@ -28,7 +28,9 @@ class MultiModel(Model):
         self.name, self.seed, self.input_range = name, seed, USUAL if input_range is None else check_range(input_range)
         self.inputs, self.outputs = _nodes(inputs), _nodes(outputs)
         self.nodes = list(dict.fromkeys(node for output in self.outputs for node in topological(output)))
-        if {n for n in self.nodes if not n.inputs} != {*self.inputs} or {*self.inputs} & {*self.outputs}:
+        if both := [n.layer.name or "" for n in self.inputs if n in self.outputs]:
+            raise ShapeError(f"the input {both[0]!r} is an output too; expected a layer between them")
+        if {n for n in self.nodes if not n.inputs} != {*self.inputs}:
             raise ShapeError("the outputs do not depend on all inputs that were given, and on no others")
         self.layers = self._ordered_layers()
         self._name_layers()

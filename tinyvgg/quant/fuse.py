@@ -329,7 +329,13 @@ def _recurrent(work, layer, name, inputs, shape):
     raise NotYet(f"the integer model has no {type(layer).__name__} yet ({name!r}): recurrent layers run only in the float engine")
 
 
+def _resizing(work, layer, name, inputs, shape):
+    raise NotYet(f"the integer model has no Resizing ({name!r}): a board would resize images before the network",
+                 "a network without that layer, with the weights of the others, on images of the size that it makes")
+
+
 _RULES = {
+    L.Resizing: _resizing,
     L.LSTM: _recurrent,
     L.GRU: _recurrent,
     L.Bidirectional: _recurrent,

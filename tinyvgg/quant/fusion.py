@@ -45,7 +45,7 @@ class Fusion:
         kind = next((cls for cls in type(layer).__mro__ if cls in self.rules), None)
         if kind is None:
             raise NotYet(
-                f"the integer model has no {type(layer).__name__} ({name!r}): add a rule in quant/fuse.py",
+                f"the integer model has no {type(layer).__name__} ({name!r})",
                 "a network of Conv2D, DepthwiseConv2D, SeparableConv2D, Dense, BatchNormalization, ReLU, LeakyReLU, Add, pools",
             )
         for i in inputs:

@@ -224,7 +224,9 @@ def _padded(node, draw):
 
 
 def _repeated(node, draw):
-    """A small map made larger."""
+    """A small map made larger, or, of floats, of any size."""
+    if not draw.integer and draw.random() < 0.3:
+        return L.Resizing(draw.randint(1, 9), draw.randint(1, 9), draw.choice(("bilinear", "nearest")))(node)
     return L.UpSampling2D(draw.choice((2, (1, 3))))(node) if max(node.shape[:2]) <= 5 else node
 
 

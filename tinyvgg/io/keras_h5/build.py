@@ -6,19 +6,20 @@ import numpy as np
 from tinyvgg.errors import FormatError, NotYet, TinyVGGError
 from tinyvgg.io.keras_h5 import meaning
 from tinyvgg.io.keras_h5.flatten import Branch, Description, Leaf
-from tinyvgg.io.keras_h5.layers import PASSING, layer_settings, neutral, regularized
+from tinyvgg.io.keras_h5.layers import PASSING, as_here, layer_settings, neutral, regularized
 from tinyvgg.nn import Model, MultiModel, Sequential
 from tinyvgg.nn.config import layer_from_config
 from tinyvgg.nn.graph import as_calls, connect, input_node
 from tinyvgg.nn.layers import BatchNormalization, InputLayer, TrainingOnly
 
 FLOATS = {"float32": np.float32, "float64": np.float64}
-_HARD_SIGMOIDS = {"hard_sigmoid": "3", "keras2_hard_sigmoid": "2"}           # of which version each is the hard_sigmoid
+# Activations that are written as layers: a version's hard sigmoid, and whether the value is multiplied by that.
+_HARD = {"hard_sigmoid": ("3", False), "keras2_hard_sigmoid": ("2", False), "hard_silu": ("3", True)}
 _OF_OURS = ("unbiased_moving_variance",)        # settings of layers here that Keras has not
 
 
 class Connected:
-    """The layers of a network, connected but without arrays. make: from a Leaf to a layer."""
+    """The layers of a network, connected but without arrays. make: from a Leaf and the shape of its input to a layer."""
 
     def __init__(self, description, make):
         self.description, self.make = description, make
@@ -29,7 +30,7 @@ class Connected:
     def _connect(self, index, sources):
         leaf = self.description.leaves[index]
         if index not in self.layers:
-            self.layers[index] = self.make(leaf)
+            self.layers[index] = self.make(leaf, sources[0].shape if len(sources) == 1 else None)
         layer = self.layers[index]
         if isinstance(layer, InputLayer):
             return input_node(layer)
@@ -86,14 +87,14 @@ def warn_of_training(description):
         warnings.warn(f"{', '.join(kinds)} of {names} will not be applied in training; answers do not depend on them", stacklevel=3)
 
 
-def make_layer(leaf):
-    """Return this library's layer for a Leaf; NotYet or FormatError name the layer."""
+def make_layer(leaf, shape=None):
+    """Return this library's layer for a Leaf with inputs of `shape`, None where not known; NotYet or FormatError name the layer."""
     if leaf.refusal is not None:
         raise leaf.refusal
-    options = layer_settings(leaf.class_name, leaf.config)
+    class_name, config = as_here(leaf.class_name, leaf.config, shape)
+    options = layer_settings(class_name, config)
     try:
-        class_name = "TrainingOnly" if leaf.class_name in PASSING else leaf.class_name
-        return layer_from_config({"class_name": class_name, "config": options})
+        return layer_from_config({"class_name": "TrainingOnly" if class_name in PASSING else class_name, "config": options})
     except (TypeError, ValueError, ArithmeticError) as error:
         if isinstance(error, TinyVGGError):
             where = "" if repr(leaf.name) in error.problem else f"layer {leaf.name!r}: "
@@ -144,6 +145,7 @@ def describe(model):
     last = _spell_out(found, model)
     if found.chain and not isinstance(model.layers[0], InputLayer):
         _prepend_input(found, model)
+    found.chain = found.chain and all(len(sources) < 2 for _, sources in found.calls)
     found.inputs, found.outputs = [i for i, (_, s) in enumerate(found.calls) if not s], [len(found.calls) - 1]
     if isinstance(model, MultiModel):
         place = {node: last[i] for i, node in enumerate(model.nodes)}
@@ -162,8 +164,9 @@ def _spell_out(found, model):
     calls, last = [], {}
     for place, (leaf, sources) in enumerate(found.calls):
         calls.append((leaf, tuple(last[s] for s in sources)))
+        own = len(calls) - 1
         for extra in added.get(leaf, ()):
-            calls.append((extra, (len(calls) - 1,)))
+            calls.append((extra, (own, len(calls) - 1) if found.leaves[extra].class_name == "Multiply" else (len(calls) - 1,)))
         last[place] = len(calls) - 1
     found.calls = calls
     return last
@@ -171,11 +174,11 @@ def _spell_out(found, model):
 
 def _written_apart(layer, settings):
     """[(class_name, settings)] that follow a layer in a file instead of its activation."""
-    version = _HARD_SIGMOIDS.get(layer.activation.name)
-    if version is None:
+    if layer.activation.name not in _HARD:
         return []
+    version, times = _HARD[layer.activation.name]
     return [(class_name, {**own, "name": f"{layer.name}_{class_name.lower()}", "dtype": settings["dtype"], "trainable": layer.trainable})
-            for class_name, own in meaning.hard_sigmoid(version)]
+            for class_name, own in [*meaning.hard_sigmoid(version), *([("Multiply", {})] if times else [])]]
 
 
 def _prepend_input(found, model):
@@ -183,7 +186,7 @@ def _prepend_input(found, model):
     name = f"{model.layers[0].name}_input"
     settings = {"name": name, "dtype": str(model.dtype), "batch_input_shape": [None, *model.input_shape]}
     found.leaves.append(Leaf(name, "InputLayer", settings))
-    found.calls = [(len(found.leaves) - 1, ()), *((leaf, (i,)) for i, (leaf, _) in enumerate(found.calls))]
+    found.calls = [(len(found.leaves) - 1, ()), *((leaf, tuple(s + 1 for s in sources) or (0,)) for leaf, sources in found.calls)]
 
 
 def exported(layer, class_name, dtype):
@@ -194,7 +197,7 @@ def exported(layer, class_name, dtype):
         settings = {**layer.settings, **{k: v for k, v in settings.items() if k not in ("kind", "settings")}}
     if class_name == "InputLayer":
         settings["batch_input_shape"] = [None, *settings.pop("shape")]
-    if layer.activation.name in _HARD_SIGMOIDS:
+    if layer.activation.name in _HARD:
         settings["activation"] = "linear"           # see _spell_out
     if class_name == "LeakyReLU":
         settings["alpha"] = settings.pop("negative_slope")

@@ -33,7 +33,7 @@ BOTH = {
                   "mask_zero"),
     "Flatten": ("data_format",), "GRU": (*_RNN, "reset_after"), "GRUCell": ("recurrent_activation", *_CELL, "reset_after"),
     "GaussianDropout": ("rate", "seed"), "GaussianNoise": ("stddev", "seed"), "GroupNormalization": ("groups", "axis", *_SCALED),
-    "InputLayer": ("batch_input_shape", "sparse", "ragged"), "LSTM": (*_RNN, "unit_forget_bias"),
+    "Identity": (), "InputLayer": ("batch_input_shape", "sparse", "ragged"), "LSTM": (*_RNN, "unit_forget_bias"),
     "LSTMCell": ("recurrent_activation", *_CELL, "unit_forget_bias"), "LayerNormalization": ("axis", *_SCALED),
     "LeakyReLU": ("alpha",), "Maximum": (), "Minimum": (), "Multiply": (),
     "Masking": ("mask_value",), "Normalization": ("axis", "mean", "variance", "invert"),

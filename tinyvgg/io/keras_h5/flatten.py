@@ -14,6 +14,7 @@ from tinyvgg.io.keras_h5.classes import RANDOM_IMAGES, RANDOM_IN_ONE
 from tinyvgg.io.keras_h5.layers import neutral
 
 MAX_LAYERS = 2000
+MOST_RESULTS = 5        # of a recurrent layer in two directions that gives its states
 MODELS = ("Sequential", "Functional", "Model")
 MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply")
 # What answers another way when it is called with training=True.
@@ -140,6 +141,9 @@ class _Inliner:
             meaning.check_owner(entry, where)
             if branch.class_name == "Lambda":
                 raise NotYet(f"{where} is a function of the owner's own code, which is not run", meaning.ALONE)
+            if settings.get("return_state"):
+                raise NotYet(f"layer {branch.name!r}: return_state is True; the states that it gives beside its result are not understood",
+                             "the same layers without return_state")
             follow = meaning.activation(settings["activation"], self.version, where) if "activation" in settings else "linear"
         except NotYet as error:
             branch.parts.append((self.add_leaf(part.path, branch.class_name, settings, error), ()))
@@ -191,7 +195,7 @@ class _Inliner:
         if not part.parts:
             for leaf, _ in part.branch.parts:
                 values = [self.add_call(leaf, values)]
-            return values
+            return values * MOST_RESULTS if part.settings.get("return_state") else values
         if part.branch.class_name == "Sequential":
             return self.call_chain(part, values, depth)
         return self.call_graph(part, values, depth)
@@ -257,10 +261,10 @@ class _Inliner:
         """Mark a layer whose call is not understood: more than one argument, or an option."""
         problem = None
         others = call.others()
-        options = {k: v for k, v in call.named.items() if v is not None and not isinstance(v, Result) and k != "training"}
+        options = {k: v for k, v in call.named.items() if not _absent(v) and not isinstance(v, Result) and k != "training"}
         if others:
             problem = f"is called on {', '.join(repr(r.name[:40]) for r in others)} beside its input; one argument is understood"
-        elif options or any(v is not None for v in call.arguments[1:]):
+        elif options or not _absent(call.arguments[1:]):
             problem = f"is called with {str(options or call.arguments[1:])[:60]}, which is not understood"
         elif call.named.get("training") is not None and self.version[:1] != "3":            # Keras 3 does not heed it in predict
             trains = next((leaf for leaf in self.leaves_in(part) if _trains(leaf.class_name, leaf.config)), None)
@@ -278,6 +282,11 @@ class _Inliner:
     def leaves_in(self, part):
         """The Leafs of a part."""
         return [self.description.leaves[i] for i in leaves_of([part.branch])]
+
+
+def _absent(value):
+    """Whether an argument is none, or a list of none, as the masks that Keras 3 writes for a model of several inputs."""
+    return value is None or isinstance(value, list) and all(map(_absent, value))
 
 
 def _trains(class_name, config):

@@ -18,18 +18,18 @@ ACTIVATIONS = {name: name for name in ("celu", "hard_silu", "hard_swish", "log_s
 ACTIVATIONS |= {"LeakyReLU": "leaky_relu", "ReLU": "relu", "Softmax": "softmax", "ELU": "elu"}
 
 
-def make(leaf):
-    """Return the engine's layer for a Leaf, or one that only knows its cost; NotYet names a layer whose cost is unknown."""
+def make(leaf, shape=None):
+    """Return the engine's layer for a Leaf (see make_layer), or one that only knows its cost; NotYet names a layer whose cost is unknown."""
     if leaf.refusal is not None:
         raise leaf.refusal
     name = leaf.config.get("activation")
     if leaf.class_name in LAYERS and isinstance(name, str) and name in ACTIVATIONS and name not in activations.ACTIVATIONS:
-        layer = make_layer(replace(leaf, config={**leaf.config, "activation": "linear"}))
+        layer = make_layer(replace(leaf, config={**leaf.config, "activation": "linear"}), shape)
         layer.activation = activations.Activation(ACTIVATIONS[name], ACTIVATIONS[name])
         return layer
     kind = _kind(leaf)
     if kind is None:
-        return make_layer(leaf)
+        return make_layer(leaf, shape)
     where = f"layer {leaf.name!r} ({leaf.class_name})"
     try:
         return kind(leaf)

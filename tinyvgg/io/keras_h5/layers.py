@@ -29,7 +29,9 @@ BOTH |= {name: (*layer.options, "data_format") for name, layer in LAYERS.items()
          if name not in (*BOTH, "TrainingOnly") and layer.__bases__ == (Layer,) and layer.build is Layer.build}
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "LSTMCell", "GRUCell", "SimpleRNNCell")
 PASSING = (*RANDOM_IMAGES, *RANDOM_IN_ONE, "ActivityRegularization")        # TrainingOnly here
-RESIZED = ("CenterCrop", "RandomCrop", "Resizing")
+RESIZED = ("CenterCrop", "RandomCrop", "Resizing")           # nothing where images have that size already
+MERGED = "the network built without enable_lora; load_weights of the .keras file gives it the merged kernels; then save it"
+ALIKE = ("Activation", "Dense", "Dropout", "ELU", "LeakyReLU", "ReLU")      # compute each step of a series by itself
 
 
 def neutral(class_name, raw, changes=None, version=""):
@@ -94,7 +96,7 @@ def _kept(class_name, config, where, changes):
     for key in dropped:
         harmless = HARMLESS.get(key, (None, False))
         if harmless is not ANY and config[key] is not None and config[key] not in harmless:
-            raise NotYet(f"{where} has the setting {key}={str(config[key])[:40]}, which is not understood")
+            raise NotYet(f"{where} has the setting {key}={str(config[key])[:40]}, which is not understood", MERGED if key == "lora_rank" else "")
     if class_name == "Dropout" and not isinstance(config.get("noise_shape"), list | None):
         changes[f"Dropout: left out noise_shape={str(config.pop('noise_shape'))[:20]} (Keras 3.15 takes a list)"] += 1
     if said := [k for k in dropped if k not in UNSAID and config[k] not in (None, False)]:
@@ -103,6 +105,8 @@ def _kept(class_name, config, where, changes):
 
 
 def _value(key, value, class_name, changes, where, version):
+    if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__") and isinstance(value.get("config"), dict):
+        value = value["config"].get("value")            # as Keras 3 writes arrays among settings
     if key == "dtype":
         return _dtype(value, changes, where)
     if key == "axis" and isinstance(value, list) and len(value) == 1:
@@ -250,10 +254,30 @@ def object_keys(class_names):
 
 # --- layers here ---
 
+def as_here(class_name, config, shape):
+    """Return (class name, settings) of a layer here that computes the same on inputs of `shape`, where it has another name."""
+    common = {k: v for k, v in config.items() if k in ("name", "trainable", "dtype")}
+    entry = config.get("layer")
+    if class_name == "TimeDistributed" and isinstance(entry, dict) and entry.get("class_name") in ALIKE and len(shape or ()) == 2:
+        return entry["class_name"], {**entry["config"], **common}
+    cell = config.get("cell")
+    if class_name == "RNN" and isinstance(cell, dict) and cell.get("class_name") in RECURRENT[3:]:
+        return cell["class_name"].removesuffix("Cell"), {**cell["config"], **{k: v for k, v in config.items() if k != "cell"}}
+    if class_name == "Identity":
+        return "Activation", {**common, "activation": "linear"}
+    if class_name in RESIZED and len(shape or ()) == 3:
+        more = [n - config[side] if type(config.get(side)) is int else -1 for n, side in zip(shape, ("height", "width"), strict=False)]
+        if more == [0, 0]:
+            return "Activation", {**common, "activation": "linear"}
+        if class_name == "CenterCrop" and min(more) >= 0 and all(config[side] > 0 for side in ("height", "width")):
+            return "Cropping2D", {**common, "cropping": [[n // 2, n - n // 2] for n in more]}
+    return class_name, config
+
+
 def layer_settings(class_name, config):
     """Return the arguments of this library's layer of that class; raise NotYet, naming the layer, where it lacks something."""
     where = f"layer {config.get('name')!r} ({class_name})"
-    if class_name in RESIZED:
+    if class_name in RESIZED and class_name not in LAYERS:
         raise NotYet(f"{where} makes images of another size, which is not computed here",
                      f"a network without it (the layers after it, with their weights), and images that are {_size(config)} already")
     if class_name not in LAYERS and class_name not in PASSING:

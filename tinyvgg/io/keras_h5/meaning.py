@@ -71,4 +71,5 @@ def _named(name, version, where):
         return name
     if name == "hard_sigmoid" and version[:1] in HARD_SIGMOID:
         return hard_sigmoid(version)
-    raise NotYet(f"{where} has the activation {name[:40]!r}, which Keras does not have; expected one of {', '.join(SHARED)}", ALONE)
+    has = "Keras 3 alone has" if name in KERAS3_ONLY else "Keras does not have"
+    raise NotYet(f"{where} has the activation {name[:40]!r}, which {has}; expected one of {', '.join(SHARED)}", ALONE)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinyvgg.classifier import MadeFor
-from tinyvgg.errors import FormatError
+from tinyvgg.errors import FormatError, NotYet, TinyVGGError
 from tinyvgg.io import hdf5
 from tinyvgg.io.keras_h5 import build, optimizer, weights
 from tinyvgg.io.keras_h5.archive import open_archive
@@ -40,7 +40,7 @@ def load_model(path, *, input_range=None, seed=0):
     with open_archive(path) as archive:
         description = describe_archive(archive)
         build.refuse(description)
-        found = weights.find_weights(archive, description.tree, weights.expected(description))
+        found = _datasets(archive, description)
         settle(description, found)
         plan = build.Plan(description)
         build.warn_of_training(description)
@@ -81,6 +81,20 @@ def model_from_json(path, config=None, *, seed=0):
 def _untrained(description, seed):
     build.refuse(description)
     return build.Plan(description).model(seed=seed)
+
+
+def _datasets(archive, description):
+    """What find_weights finds; of a layer that cannot be computed, that is the reason why its arrays are not known."""
+    try:
+        return weights.find_weights(archive, description.tree, weights.expected(description))
+    except TinyVGGError as error:
+        try:
+            build.Plan(description)
+        except NotYet as reason:
+            raise reason from error
+        except TinyVGGError:
+            pass
+        raise
 
 
 def load_weights(model, path):

@@ -187,6 +187,10 @@ def _pool(kind):
     return pool
 
 
+def _up_sampling(link):
+    return [_one(link, "repeat")] if link.layer.interpolation == "nearest" else "no fast stage for bilinear"
+
+
 def _plain(kind):
     return lambda link: [_one(link, kind)]
 
@@ -204,7 +208,7 @@ LOWER = {
     layers.GlobalAveragePooling2D: _plain("mean"), layers.GlobalMaxPooling2D: _plain("largest"),
     layers.Add: _plain("add"), layers.Concatenate: _plain("concatenate"),
     layers.Flatten: _plain("view"), layers.Reshape: _plain("view"), layers.InputLayer: _plain("view"),
-    layers.TrainingOnly: _plain("view"), layers.ZeroPadding2D: _plain("pad"), layers.UpSampling2D: _plain("repeat"),
+    layers.TrainingOnly: _plain("view"), layers.ZeroPadding2D: _plain("pad"), layers.UpSampling2D: _up_sampling,
     layers.Rescaling: _plain("rescale"),
 }
 WATCHED = {layers.BatchNormalization: ("trainable",), layers.Dropout: ("rate",), layers.SpatialDropout1D: ("rate",),

@@ -15,6 +15,7 @@ from tinyvgg.nn.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
 from tinyvgg.nn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from tinyvgg.nn.layers.pooling1d import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from tinyvgg.nn.layers.recurrent import GRU, LSTM, SimpleRNN
+from tinyvgg.nn.layers.resizing import Resizing
 from tinyvgg.nn.layers.separable_conv2d import SeparableConv2D
 from tinyvgg.nn.layers.shaping import Flatten, InputLayer, Normalization, Permute, Rescaling, Reshape, ZeroPadding2D
 from tinyvgg.nn.layers.shaping1d import Cropping1D, UpSampling1D, ZeroPadding1D
@@ -26,6 +27,6 @@ __all__ = [
     "ELU", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
     "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GRU", "InputLayer", "LSTM", "Layer", "LayerNormalization", "LeakyReLU",
     "MaxPooling1D", "MaxPooling2D", "Maximum", "Multiply", "Normalization", "PReLU", "Permute", "ReLU", "ReLU6", "Rescaling",
-    "Reshape", "SeparableConv1D", "SeparableConv2D", "Sigmoid", "SiLU", "SimpleRNN", "Softmax", "SpatialDropout1D", "SpatialDropout2D",
-    "Subtract", "Tanh", "TrainingOnly", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D"]
+    "Reshape", "Resizing", "SeparableConv1D", "SeparableConv2D", "Sigmoid", "SiLU", "SimpleRNN", "Softmax", "SpatialDropout1D",
+    "SpatialDropout2D", "Subtract", "Tanh", "TrainingOnly", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D"]
 LAYERS = {name: globals()[name] for name in __all__ if name not in ("LAYERS", "Layer")}

@@ -12,8 +12,8 @@ from tinyvgg.types import LayerOptions
 
 
 class Activation(Layer):
-    """An activation by its name: relu, relu6, leaky_relu, elu, selu, silu (swish), gelu, mish, softplus, softsign, sigmoid,
-    hard_sigmoid, tanh, exponential, softmax, linear."""
+    """An activation by its name: relu, relu6, leaky_relu, elu, selu, silu (swish), hard_silu (hard_swish), gelu, mish, softplus,
+    softsign, sigmoid, hard_sigmoid, tanh, exponential, softmax, linear."""
 
     options = ("activation",)
 

@@ -28,7 +28,8 @@ class BatchNormalization(Layer):
 
     def output_shape(self, input_shape):
         if self.axis not in (-1, len(input_shape)):
-            raise OptionError(f"axis is {self.axis}; expected -1: channels come last here")
+            raise OptionError(f"BatchNormalization {self.name or ''} has axis {self.axis} on inputs of shape {tuple(input_shape)}; "
+                              f"expected -1: channels come last here")
         if self.built and input_shape[-1] != self.input_shape[-1]:
             raise ShapeError(f"BatchNormalization {self.name or ''} got {input_shape[-1]} channels; it was built for "
                              f"{self.input_shape[-1]}")

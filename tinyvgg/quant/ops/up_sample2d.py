@@ -2,6 +2,7 @@
 import math
 from dataclasses import dataclass
 
+from tinyvgg.errors import NotYet
 from tinyvgg.nn.layers import UpSampling2D
 from tinyvgg.quant.ops.base import Keeps, need
 
@@ -16,6 +17,9 @@ class UpSample2D(Keeps):
 
     @classmethod
     def from_layer(cls, layer, before, **common):
+        if layer.interpolation != "nearest":
+            raise NotYet(f"the integer model has no UpSampling2D with interpolation {layer.interpolation!r} ({common['name']!r}); it has "
+                         "'nearest'")
         return cls(**common, factors=layer.size)
 
     def output_shape(self, before):
