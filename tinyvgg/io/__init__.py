@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_SUFFIX", "load_checkpoint", "load_model", "load_weights", "save_checkpoint", "save_model"]
 
 DEFAULT_SUFFIX = ".h5"                      # how a training run writes its model
+SAVE_AGAIN = "model = tf.keras.models.load_model(FOLDER), then model.save(FILE.keras), in Python with TensorFlow"
 RUN_FILES = ("model.h5", "model.keras", "model.npz", "checkpoint.npz")
 
 
@@ -71,6 +72,8 @@ def model_path(path: PathLike):
     path = Path(os.path.expanduser(path))
     if path.is_dir():
         found = [path / name for name in RUN_FILES if (path / name).is_file()]
+        if not found and (path / "saved_model.pb").is_file():
+            raise FormatError(f"the folder {path} is a SavedModel of TensorFlow, whose networks are not read here", SAVE_AGAIN)
         if not found:
             raise FormatError(f"the folder {path} holds no model; expected one of {', '.join(RUN_FILES)}")
         if sum(p.name.startswith("model.") for p in found) > 1:
@@ -101,8 +104,25 @@ def kind_of(path: PathLike):
         raise
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error}", "a fresh copy of the file") from error
-    raise FormatError(f"{path} is neither HDF5 (.h5, .tvq), .keras, .tflite nor tinyvgg's .npz",
-                      f"virtual:{path}, to run the image on a virtual board" if start.startswith(b"\x7fELF") else "")
+    what, hint = _what(start, names if start.startswith(b"PK") else (), path)
+    raise FormatError(f"{path} {what}is neither HDF5 (.h5, .tvq), .keras, .tflite nor tinyvgg's .npz", hint)
+
+
+def _what(start, members, path):
+    """(what a file that holds no model is instead, what to do), as far as its first bytes or its members tell."""
+    if not start:
+        return "is empty: it ", "a fresh copy of the file"
+    if start.startswith(b"version "):
+        return "is a pointer of Git LFS, and the model itself is not here: it ", "git lfs pull"
+    if start.lstrip().startswith(b"<"):
+        return "is a web page, perhaps an error of the download: it ", "a fresh copy of the file"
+    if start.lstrip().startswith(b"{"):
+        return "is a configuration without weights: it ", f"tinyvgg train --arch {path} --data DATA"
+    if any(name.endswith("/data.pkl") for name in members):
+        return "is a file of PyTorch: it ", "the network in Keras or TensorFlow Lite"
+    if start.startswith(b"\x7fELF"):
+        return "", f"virtual:{path}, to run the image on a virtual board"
+    return "", ""
 
 
 def _is_tvq(path):

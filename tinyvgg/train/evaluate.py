@@ -26,7 +26,7 @@ def evaluate(classifier: Any, x: Images, y: Labels, *, batch_size: int = 256, cl
     and ece (expected calibration error) are None for a classifier without logits.
     """
     check_columns(np.shape(y)[1] if np.ndim(y) == 2 else 1, classifier, "these images")
-    bounds, y = getattr(classifier, "bounds", None), as_labels(y)
+    bounds, y = getattr(classifier, "bounds", None), true_labels(y, classifier.n_classes)
     x = check_images(x, getattr(classifier, "input_shape", None), bounds)
     if len(x) == 0:
         raise DataError("there is no image to classify; expected at least one")
@@ -49,12 +49,24 @@ def evaluate(classifier: Any, x: Images, y: Labels, *, batch_size: int = 256, cl
             "confusion": confusion.tolist(), "seconds": round(seconds, 3)}
 
 
-def as_labels(y: Labels):
-    """Return labels (N,) int64 for whole numbers (N,) or (N, 1) or one-hot rows (N, K)."""
+def true_labels(y: Labels, n_classes: int):
+    """As as_labels, for rows (N, n_classes) that name one class each: DataError for any others."""
     y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] > 1:
+    if y.ndim == 2 and y.shape[1] not in (1, n_classes):
+        raise DataError(f"labels have shape {y.shape}; expected (N,) whole numbers or one-hot (N, {n_classes})")
+    if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf" and len(y):
+        several = (y == y.max(axis=1, keepdims=True)).sum(axis=1) > 1
+        if several.any():
+            raise DataError(f"row {int(several.argmax())} of the labels names several classes alike; expected one class an image")
+    return as_labels(y)
+
+
+def as_labels(y: Labels):
+    """Return labels (N,) int64 for whole numbers (N,) or (N, 1), or for rows (N, K): one-hot, or shares, of which the largest counts."""
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf" and np.isfinite(y).all():
         return y.argmax(axis=1)
-    if y.ndim not in (1, 2) or y.dtype.kind not in "biuf" or not (y == np.floor(y)).all():
+    if y.ndim not in (1, 2) or y.ndim == 2 and y.shape[1] != 1 or y.dtype.kind not in "biuf" or not (y == np.floor(y)).all():
         raise DataError(f"labels have shape {y.shape} and type {y.dtype}; expected whole numbers (N,) or one-hot (N, K)")
     return y.reshape(-1).astype(np.int64)
 

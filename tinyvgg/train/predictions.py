@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from tinyvgg.data.dataset import check_labels
 from tinyvgg.errors import ShapeError
 from tinyvgg.images import check_images
 from tinyvgg.kernels.reference import softmax
 from tinyvgg.report.record import write_bytes
-from tinyvgg.train.evaluate import as_labels, classify
+from tinyvgg.train.evaluate import classify, true_labels
 from tinyvgg.types import Images, Labels, PathLike
 
 
@@ -22,9 +23,11 @@ def save_predictions(path: PathLike, classifier: Any, x: Images, y: Labels | Non
     """
     bounds = getattr(classifier, "bounds", None)
     x = check_images(x, getattr(classifier, "input_shape", None), bounds)
-    labels = None if y is None else as_labels(y)
+    labels = None if y is None else true_labels(y, classifier.n_classes)
     if labels is not None and len(labels) != len(x):
         raise ShapeError(f"{len(x)} images and {len(labels)} labels; expected one label an image")
+    if labels is not None:
+        check_labels(labels, classifier.n_classes, "labels")
     predicted, logits = classify(classifier, x, bounds, batch_size, quiet)
     names = list(map(str, classes if classes is not None else range(classifier.n_classes)))
     columns = [np.arange(len(x)), [names[k] for k in predicted]]
