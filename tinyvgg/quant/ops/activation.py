@@ -1,4 +1,4 @@
-"""Activation: a function value by value, of integers a table of 256 levels."""
+"""Activation: an elementwise function; in integers, a table of 256 levels."""
 import math
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ NO_MAXIMUM = -1.0
 
 
 def level_table(function, source, target):
-    """Return (256,) uint8, what a function of real values does to levels: table[q] = saturate(floor(f(s (q - z)) / s' + z' + 1/2)).
+    """Return the table (256,) uint8 of a function f of real values: table[q] = saturate(floor(f(s (q - z)) / s' + z' + 1/2)).
 
-    source, target: (scale, zero) of input and output, (s, z) and (s', z'). Nothing is approximate: float64, rounded once.
+    source, target: (scale, zero) of input and output, (s, z) and (s', z'). Computed in float64 and rounded once.
     """
     (scale, zero), (to_scale, to_zero) = source, target
     with np.errstate(over="ignore"):
@@ -28,10 +28,10 @@ def level_table(function, source, target):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Activation(Op):
-    """y = f(x + start) value by value, f one of FUNCTIONS, as kernels.reference defines it. Of integers q = table[x].
+    """y = f(x + start), elementwise; f is one of FUNCTIONS, as kernels.reference defines it. In integers, q = table[x].
 
-    alpha: an ELU's, a hard sigmoid's slope, a ReLU's slope below its threshold; high: a ReLU's maximum, or NO_MAXIMUM. start: 0,
-    or the residue of an image (see ops.image.Image).
+    alpha: alpha of an ELU, slope of a hard sigmoid, or slope of a ReLU below its threshold. high: maximum of a ReLU, or
+    NO_MAXIMUM. start: 0, or the residue of an image (see ops.image.Image).
     """
 
     function: str
@@ -45,7 +45,7 @@ class Activation(Op):
 
     @property
     def settings(self):
-        """What the kernel of that name takes beside x."""
+        """The keyword arguments of the kernel called `function`."""
         maximum = None if self.high == NO_MAXIMUM else self.high
         return {"relu": {"negative_slope": self.alpha, "threshold": self.threshold, "max_value": maximum},
                 "elu": {"alpha": self.alpha}, "hard_sigmoid": {"slope": self.alpha}}.get(self.function, {})
@@ -87,7 +87,7 @@ class Activation(Op):
 
     def check(self):
         if self.table is None:
-            raise QuantError(f"{self.name!r} has no table of its levels")
+            raise QuantError(f"{self.name!r} has no table of 256 levels")
 
     def dequantize(self, graph):
         return Activation(**self._told(self.start))

@@ -14,7 +14,7 @@ from tinyvgg.quant.ops.base import Op, floats, inside, integers, need
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WeightedSum(Op):
-    """sum_k share_k * x_k. Of integers, of two or more tensors,
+    """sum_k share_k * x_k. In integers, for two or more tensors,
 
         q = saturate(smmulr(sum_k x_k * multipliers[k] + offset, 2^(32 - shift)))
 
@@ -29,7 +29,7 @@ class WeightedSum(Op):
 
     @property
     def shares(self):
-        """What each input is multiplied by."""
+        """The factor of each input."""
         return [1.0] * len(self.inputs)
 
     @classmethod
@@ -58,7 +58,7 @@ class WeightedSum(Op):
         return type(self)(**self.common, **self.levels(work, before))
 
     def levels(self, work, before):
-        """Scale, zero point, multipliers, offset and shift."""
+        """Return scale, zero point, multipliers, offset and shift."""
         scale, zero = work.output(self)
         ratios = [share * b.scale / scale for share, b in zip(self.shares, before, strict=True)]
         residue = sum(share * work.residue.get(i, 0.0) for share, i in zip(self.shares, self.inputs, strict=True)) / scale
@@ -90,8 +90,8 @@ class WeightedSum(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Add(WeightedSum):
-    """Of floats activation(sum of the inputs), as in FloatTail; of integers there is a ReLU or clamp at 0 in the saturation where
-    zero = 0."""
+    """activation(sum of the inputs). Activations in floats: those of FloatTail. In integers, a result with zero = 0 saturates at
+    real 0 and at the top of its range, which computes a ReLU or clamp."""
 
     activation: str = floats("none")
     slope: float = floats(0.0)
@@ -139,7 +139,7 @@ class Average(WeightedSum):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Subtract(WeightedSum):
-    """The first input less the second."""
+    """The first input minus the second."""
 
     layers = (SubtractLayer,)
 

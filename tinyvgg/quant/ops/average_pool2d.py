@@ -1,4 +1,4 @@
-"""AveragePool2D, of integers and of floats."""
+"""AveragePool2D, in integers and in floats."""
 import math
 from dataclasses import dataclass
 
@@ -14,8 +14,9 @@ from tinyvgg.quant.ops.base import Op, inside, integers, pooled_size, vector_or_
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AveragePool2D(Op):
-    """The mean of each window, without padding. Of integers q = saturate(smmulr((sum of the window << shift) + offset,
-    multiplier)); x is taken as it is. A global pool has the window of the whole map; `shape` may then be (C,)."""
+    """The mean of each window, without padding. In integers, q = saturate(smmulr((sum of the window << shift) + offset,
+    multiplier)); the sum is of x itself, without the zero point. A global pool is one window, the whole map; `shape` may then be
+    (C,)."""
 
     pool_size: tuple[int, int]
     strides: tuple[int, int]

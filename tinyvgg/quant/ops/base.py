@@ -1,4 +1,4 @@
-"""What every op is: its name, its inputs, the shape of its result, and the methods that each file of this folder fills in."""
+"""Base class of the ops: name, inputs, shape of the result, and the methods that each file of this folder implements."""
 import sys
 from dataclasses import MISSING, dataclass, field, fields
 from math import isfinite, prod
@@ -14,22 +14,22 @@ ITEM = {"uint8": 1, "int16": 2, "float32": 4}
 
 
 def integers(default=MISSING):
-    """A field that only an op of integers has."""
+    """A field that only integer ops have."""
     return field(default=default, metadata={"only": "integer"})
 
 
 def later(default):
-    """A field that files of before it have not: it is stored where it is not the default, and that is what its lack means."""
+    """A field that older files lack. It is stored only if it differs from the default; a file without it means the default."""
     return field(default=default, metadata={"later": True})
 
 
 def floats(default=MISSING, file=None):
-    """A field that only an op of floats has; `file`: its name in a .tvq file, where that is another one."""
+    """A field that only float ops have; `file`: its name in a .tvq file, if that differs."""
     return field(default=default, metadata={"only": "float", "file": file})
 
 
 def need(condition, op, what):
-    """Raise FormatError, that the op has `what`, unless the condition holds."""
+    """Raise FormatError "op ... has `what`" unless the condition holds."""
     if not condition:
         raise FormatError(f"op {op.name!r} has {what}")
 
@@ -40,7 +40,7 @@ def plain(data):
 
 
 def missing(op, what, method):
-    """The NotYet that names an op, what it lacks and where that belongs."""
+    """Return the NotYet that names an op, what it lacks, and the method and file to add."""
     module, cls = type(op).__module__, type(op).__name__
     place = getattr(sys.modules.get(module), "__file__", None)
     where = module.removeprefix("tinyvgg.").replace(".", "/") + ".py" if module.startswith("tinyvgg.") else place or module
@@ -49,9 +49,9 @@ def missing(op, what, method):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Op:
-    """A step of a graph: `inputs` are names of earlier ones, `shape` is that of the result for one image.
+    """A step of a graph. inputs: names of earlier ops; shape: of the result for one image.
 
-    Of integers the result is real = scale * (q - zero); of floats scale is None.
+    The result q of an integer op stands for real = scale * (q - zero). A float op has scale None.
     """
 
     name: str
@@ -60,11 +60,11 @@ class Op:
     scale: float = integers(None)
     zero: int = integers(0)
 
-    layers: ClassVar[tuple[type, ...]] = ()  # of nn.layers that become this op by from_layer, without a rule of their own in fuse.py
-    rounds = True  # whether the result is rounded to levels of its own, by calibration
-    probabilities = None  # "softmax" or "sigmoid" where the result is probabilities of logits: then the op ends its graph
-    by_rows = False  # whether C can compute one row of the result at a time; then there is rows_read
-    writes_over_input = False  # whether each value of an input of the same size is read before it is written over
+    layers: ClassVar[tuple[type, ...]] = ()  # classes of nn.layers that from_layer turns into this op, without a rule in fuse.py
+    rounds = True  # whether the result is rounded to levels of its own, found by calibration
+    probabilities = None  # "softmax" or "sigmoid" if the result is probabilities of logits; such an op ends its graph
+    by_rows = False  # whether C can compute one row of the result at a time; then the op has rows_read
+    writes_over_input = False  # whether each value of an input of the same size is read before it is overwritten
     mixes_channels = False  # whether each result reads every channel of the input, through weights
     macc = 0  # multiplications of weights for one image
 
@@ -74,12 +74,12 @@ class Op:
 
     @property
     def integer(self):
-        """Whether the op is one of integers."""
+        """Whether this is an integer op."""
         return self.scale is not None
 
     @property
     def dtype(self):
-        """NumPy's name of the result's dtype, as C has it; simulated floats may be wider."""
+        """NumPy's name of the result's dtype in C; simulated floats may be wider."""
         return "uint8" if self.integer else "float32"
 
     @property
@@ -89,7 +89,7 @@ class Op:
 
     @property
     def common(self):
-        """name, inputs and shape, for an op that takes this one's place."""
+        """{name, inputs, shape}, for an op that replaces this one."""
         return {"name": self.name, "inputs": self.inputs, "shape": self.shape}
 
     @classmethod
@@ -98,7 +98,7 @@ class Op:
         raise NotYet(f"no rule makes {cls.__name__} ({common.get('name')!r}) of a layer: add the classmethod from_layer")
 
     def output_shape(self, *before):
-        """Return the shape that the ops before give, after checking this op's own fields; raise FormatError."""
+        """Check this op's own fields and return the shape of its result, given the ops that it reads; raise FormatError."""
         raise missing(self, "shape", "output_shape")
 
     def forward(self, *x):
@@ -108,47 +108,47 @@ class Op:
     def backward(self, dy, *x, parameters=True, limits=None):
         """Pull dy (N, *shape) back through forward(*x): return [dx, ...] and {array: gradient}, empty without `parameters`.
 
-        limits: (low, high) beyond which the result is saturated and passes no gradient. Arrays: weights, bias, gain, shift.
+        limits: (low, high); a result outside is saturated and passes no gradient. Arrays: weights, bias, gain, shift.
         """
         raise missing(self, "gradient", "backward")
 
     def lower(self, work, before):
-        """Return the op of integers for this one of floats; work: lower.Lowering; before: the integer ops that it reads."""
+        """Return the integer op for this float op; work: lower.Lowering; before: the integer ops that it reads."""
         raise missing(self, "lowering", "lower")
 
     def simulate(self, *x):
-        """x: integer arrays (N, ...), one for each input -> (N, *shape) of `dtype`, bit for bit as C has it."""
+        """x: integer arrays (N, ...), one for each input -> (N, *shape) of `dtype`, bit for bit as the C code computes it."""
         raise missing(self, "simulation", "simulate")
 
     def check(self):
-        """Raise QuantError if any value of this op of integers can leave int32, or a field its range."""
+        """Raise QuantError if a value of this integer op can leave int32, or a field is out of its range."""
         raise missing(self, "proof that it fits 32 bits", "check")
 
     def dequantize(self, graph):
-        """Return the op of floats that this one of integers, in `graph`, stands for: without rounding and saturation."""
+        """Return the float op that this integer op of `graph` stands for, without rounding and saturation."""
         raise missing(self, "float op", "dequantize")
 
     def counts(self):
-        """Return {what: how many} for one image: what the cycles are a sum of where the kernel adds nothing to it."""
+        """Return {what: how many} for one image: cycles are estimated from these counts, unless the kernel has its own."""
         raise missing(self, "cost", "counts")
 
     def compute(self, *x):
-        """simulate of an op of integers, forward of one of floats."""
+        """`simulate` if this is an integer op, else `forward`."""
         return self.simulate(*x) if self.integer else self.forward(*x)
 
     def check_levels(self):
-        """Raise FormatError unless scale and zero point mean something."""
+        """Raise FormatError unless scale and zero point are valid."""
         need(not self.integer or isfinite(self.scale) and self.scale > 0 and 0 <= self.zero <= 255, self,
              f"scale {self.scale} and zero point {self.zero}")
 
 
 class Keeps(Op):
-    """An op that moves values of its only input or leaves some out: the result has the input's scale and zero point."""
+    """An op that only moves or drops values of its single input; the result keeps the input's scale and zero point."""
 
     rounds = False
 
     def check(self):
-        """Nothing is computed that could leave int32."""
+        """Nothing is computed, so nothing can leave int32."""
 
     def lower(self, work, before):
         work.residue[self.name] = work.residue.get(self.inputs[0], 0.0)
@@ -164,7 +164,7 @@ def inside(dy, y, limits):
 
 
 def pooled_size(op, size, window, strides):
-    """Rows and columns that a pool leaves of `size`."""
+    """Rows and columns of a pool's result, for an input of `size`."""
     need(all(1 <= k <= n for k, n in zip(window, size, strict=True)) and min(strides) >= 1, op,
          f"a pool of {tuple(window)} on {tuple(size)}")
     return [(n - k) // s + 1 for n, k, s in zip(size, window, strides, strict=True)]

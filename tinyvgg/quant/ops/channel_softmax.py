@@ -1,4 +1,4 @@
-"""ChannelSoftmax: a softmax within the network, along the channels of each pixel."""
+"""ChannelSoftmax: a softmax inside the network, along the channels of each pixel."""
 import math
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from tinyvgg.quant.ops.softmax import octaves, power, shares
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ChannelSoftmax(Op):
-    """exp(x - max x) / sum along the last axis; of integers uint8 in units of 1/255, as Softmax computes them."""
+    """exp(x - max x) / sum along the last axis. In integers, uint8 in units of 1/255, computed as in Softmax."""
 
     shift: int = integers(0)
     multiplier: int = integers(0)

@@ -1,4 +1,4 @@
-"""Conv2D, of integers and of floats."""
+"""Conv2D, in integers and in floats."""
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the two convolutions share: a window that slides over a map, and a fused max-pool."""
+"""Common base of the two convolutions: a window that slides over a map, and a fused max-pool."""
 import math
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ WORKSPACE = 2**22  # values of one batch's windows: 16 MB of float32
 class Convolution(Weighted):
     """Weights (F, KH, KW, ...). padding ((top, bottom), (left, right)) of pixels that hold input_zero.
 
-    pool: (height, width, row stride, column stride) of a fused max-pool without padding, or None; `shape` is that after it.
+    pool: (height, width, row stride, column stride) of a fused max-pool without padding, or None; `shape` is the shape after it.
     """
 
     strides: tuple[int, int] = (1, 1)
@@ -30,7 +30,7 @@ class Convolution(Weighted):
 
     @property
     def writes_over_input(self):
-        """Winograd's kernels keep the rows that they still need, so that a result as high as the input may lie on it."""
+        """Winograd's kernels keep copies of the rows that they still need, so a result as high as the input may overwrite it."""
         return self.variant.startswith("winograd") and self.pool is None and sum(self.padding[0]) == 2
 
     def rows_read(self, row):
@@ -46,7 +46,7 @@ class Convolution(Weighted):
 
     @property
     def size(self):
-        """Rows and columns of the convolution that its pool, if there is one, uses."""
+        """Rows and columns of the convolution's result, before the pool: only those that the pool reads."""
         oh, ow = self.shape[:2] if len(self.shape) == 3 else (1, 1)
         ph, pw, sh, sw = self.pool or (1, 1, 1, 1)
         return (oh - 1) * sh + ph, (ow - 1) * sw + pw
@@ -56,7 +56,8 @@ class Convolution(Weighted):
         return math.prod(self.size) * self.shape[-1]
 
     def windows(self, x, values, dtype):
-        """Yield (slice, windows of these images minus the zero point, with the border): (n, OH, OW, KH, KW, C), `values` each."""
+        """Yield (slice, windows of these images, minus the zero point, border included): (n, OH, OW, KH, KW, C). values: how many
+        an image has."""
         x, step = images(x), max(1, WORKSPACE // (math.prod(self.size) * values))
         for i in range(0, len(x), step):
             yield slice(i, i + step), self._windows(x[i : i + step], dtype)

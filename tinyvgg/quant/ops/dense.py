@@ -1,4 +1,4 @@
-"""Dense, of integers and of floats."""
+"""Dense, in integers and in floats."""
 import math
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ LOGIT_HEADROOM = 4  # int16 logits reach this far beyond the largest one seen in
 class Dense(Weighted):
     """acc[o] = sum_i (x[i] - input_zero) * w[o,i] over the flattened input (channels fastest), then the tail.
 
-    weights (O, I). output "uint8", or "int16" for logits: saturated to -32768..32767, zero = 0.
+    weights (O, I). output: "uint8", or "int16" for logits, which saturate to -32768..32767 and have zero = 0.
     """
 
     output: str = integers("uint8")
@@ -33,7 +33,7 @@ class Dense(Weighted):
         if self.name != work.logits:
             return super().levels(work)
         largest = max(map(abs, work.ranges[self.name]))
-        if not largest:                     # logits that are always 0, of an input that is
+        if not largest:                     # the logits are always 0, because the input is
             return {"scale": 1.0, "zero": 0, "output": "int16"}
         return {"scale": max(largest, 1e-6) * LOGIT_HEADROOM / 32767, "zero": 0, "output": "int16"}
 

@@ -1,4 +1,4 @@
-"""DepthwiseConv2D, of integers and of floats."""
+"""DepthwiseConv2D, in integers and in floats."""
 import math
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from tinyvgg.quant.ops.weights import weights_of
 class DepthwiseConv2D(Convolution):
     """acc[i,j,f] = sum_{p,q} (x[i*sh + p*dh - top, j*sw + q*dw - left, f // M] - input_zero) * w[f,p,q], then the tail; F = C*M.
 
-    weights (F, KH, KW). A batch-norm or activation that no op before it can take is one with a 1x1 kernel of 1.
+    weights (F, KH, KW). A batch-norm or activation that cannot be merged into an earlier op becomes one with a 1x1 kernel of 1.
     """
 
     mixes_channels = False

@@ -1,4 +1,4 @@
-"""The tail of convolutions and dense layers of floats, its gradient, each in one pass over the accumulators."""
+"""The tail of float convolutions and dense layers, and its gradient, each in one pass over the accumulators."""
 from dataclasses import dataclass
 
 import numba
@@ -35,8 +35,8 @@ def apply_float_tail(acc, op):
 def float_tail_backward(dy, acc, op, limits=None):
     """Pull dy (N, *op.shape) back through apply_float_tail: return dacc, as acc, and {bias, gain, shift: gradient (F,)}.
 
-    limits: (low, high) beyond which the result before the pool is saturated and passes no gradient. Of equal values in a window
-    the first has the gradient.
+    limits: (low, high); a result outside, before the pool, is saturated and passes no gradient. If several values of a window are
+    equally large, the first gets the gradient.
     """
     pool, image = getattr(op, "pool", None) or (1, 1, 1, 1), acc if acc.ndim == 4 else acc[:, None, None]
     windows = [(n - k) // s + 1 for n, k, s in zip(image.shape[1:3], pool[:2], pool[2:], strict=True)]
@@ -48,7 +48,7 @@ def float_tail_backward(dy, acc, op, limits=None):
 
 
 def _settings(tail, acc):
-    """bias, kind of activation, slope, high, gain, shift, in acc's dtype."""
+    """Return bias, kind of activation, slope, high, gain and shift, in acc's dtype."""
     of, f = acc.dtype.type, acc.shape[-1]
     gain, shift = (np.ones(f), np.zeros(f)) if tail.gain is None else (tail.gain, tail.shift)
     kind = ACTIVATIONS.index(tail.activation)
@@ -76,7 +76,7 @@ def _tail(acc, bias, kind, slope, high, gain, shift, y):
 
 @numba.njit(cache=True, nogil=True)
 def _tail_backward(dy, acc, bias, kind, slope, high, gain, shift, lowest, highest, ph, pw, sh, sw, dacc, sums):
-    """dy (N, PH, PW, F), acc (N, OH, OW, F) -> added to dacc, as acc, and to sums (3, F) of bias, gain and shift."""
+    """Pull dy (N, PH, PW, F) back to acc (N, OH, OW, F): add to dacc, shaped as acc, and to sums (3, F) for bias, gain, shift."""
     for k, i, j in np.ndindex(dy.shape[:3]):
         for f in range(dy.shape[3]):
             row, column, a, y = i * sh, j * sw, acc[k, 0, 0, f], -np.inf

@@ -1,4 +1,4 @@
-"""The image: uint8 as it is, or float32, perhaps rescaled."""
+"""The input image: uint8 unchanged, or float32, rescaled if the network starts with a Rescaling."""
 from dataclasses import dataclass
 
 from tinyvgg.errors import QuantError
@@ -7,12 +7,14 @@ from tinyvgg.quant.ops.base import Op, floats, integers, need
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Image(Op):
-    """The image as it is, (H, W, C), or a series (W, C), or a vector: of integers uint8, real = scale * (q - zero) + residue,
-    where the residue has already been put into the biases of the ops that read it; of floats gain * x + shift (a Rescaling layer
-    at the start; else 1 and 0).
+    """The network's input: an image (H, W, C), a series (W, C) or a vector.
 
-    The residue is less than half a level where the range holds 0 (as for images in -1..1, whose zero point lies between two
-    integers); else 0 lies beyond the levels, and no border of zeros can be told (see requantise.lower_tail)."""
+    In integers it is uint8, with real = scale * (q - zero) + residue. The residue is already in the biases of the ops that read
+    the image. In floats it is gain * x + shift: those of a Rescaling layer at the start, else 1 and 0.
+
+    If the range of the images contains 0, the residue is at most half a level. (For images in -1..1 it is not 0, because their
+    zero point lies between two integers.) Otherwise no level stands for 0, so a border of zeros cannot be represented (see
+    requantise.lower_tail)."""
 
     residue: float = integers(0.0)
     gain: float = floats(1.0, file="scale")
@@ -34,7 +36,7 @@ class Image(Op):
         low, high = work.input_range
         scale, start = self.gain * (high - low) / 255, self.gain * low + self.shift  # real = scale * q + start
         if scale <= 0:
-            raise QuantError(f"the rescaling turns the images upside down (its scale is {self.gain:g}); expected one above 0")
+            raise QuantError(f"the rescaling inverts the images (its scale is {self.gain:g}); expected a scale above 0")
         zero = min(max(round(-start / scale), 0), 255)
         residue = start + scale * zero
         work.residue[self.name] = 0.0 if abs(residue) < 1e-9 * scale else residue

@@ -1,4 +1,4 @@
-"""LayerNorm: each vector along the last axis brought to mean 0 and deviation 1. Of floats alone."""
+"""LayerNorm: normalises each vector along the last axis to mean 0 and standard deviation 1. In floats only."""
 import math
 from dataclasses import dataclass
 
@@ -10,7 +10,8 @@ from tinyvgg.quant.ops.base import Op, floats, inside, need
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LayerNorm(Op):
-    """gain (x - mean) / sqrt(variance + epsilon) + shift, mean and variance of each vector along the last axis; gain, shift (C,)."""
+    """gain (x - mean) / sqrt(variance + epsilon) + shift; mean and variance are of each vector along the last axis. gain, shift
+    (C,)."""
 
     gain: np.ndarray | None = floats(None)
     shift: np.ndarray | None = floats(None)
@@ -19,7 +20,7 @@ class LayerNorm(Op):
     writes_over_input = True
 
     def output_shape(self, before):
-        need(not self.integer, self, "integers, which a LayerNorm has not")
+        need(not self.integer, self, "a scale, but LayerNorm exists in floats only")
         need(all(isinstance(a, np.ndarray) and a.shape == before.shape[-1:] and np.isfinite(a).all() for a in (self.gain, self.shift)),
              self, f"a gain or a shift that is not one number for each of {before.shape[-1]} channels")
         need(0 < self.epsilon < math.inf, self, f"epsilon {self.epsilon}")
@@ -50,7 +51,7 @@ class LayerNorm(Op):
         raise NotYet(f"the integer model has no LayerNormalization yet ({self.name!r})")
 
     def check(self):
-        """Of floats nothing can leave int32."""
+        """A float op has nothing that could leave int32."""
 
     def dequantize(self, graph):
         return self

@@ -1,4 +1,4 @@
-"""What any function of one level gives: a table, for the whole tensor or for each channel."""
+"""LevelTable: any function of a single value, as a table for the whole tensor or one for each channel."""
 import math
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from tinyvgg.quant.ops.base import Op, floats, integers, need
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LevelTable(Op):
-    """q = table[0, x], or table[c, x] of channel c. table: uint8 (1, 256) or (C, 256).
+    """q = table[0, x], or table[c, x] for channel c. table: uint8 (1, 256) or (C, 256).
 
-    Of floats it is the line between the points that the levels stand for: real values (1 or C, 256), at (k - input_zero) *
+    In floats it interpolates linearly between 256 points: real `values`, float32 (1 or C, 256), at (k - input_zero) *
     input_scale.
     """
 
@@ -30,7 +30,7 @@ class LevelTable(Op):
         return self.shape if flat else before.shape
 
     def _place(self, x):
-        """The level before each value, the way to the next, and the channels' numbers."""
+        """Return the level below each value, the fraction of the way to the next level, and the channel indices."""
         level = np.clip(x / x.dtype.type(self.input_scale) + self.input_zero, 0, 255)
         left = np.minimum(level.astype(np.int64), 254)
         return left, (level - left).astype(x.dtype), 0 if len(self.values) == 1 else np.arange(x.shape[-1])
@@ -41,7 +41,7 @@ class LevelTable(Op):
 
     def backward(self, dy, x, *, parameters=True, limits=None):
         left, _, c = self._place(x)
-        low, high = np.maximum(left - 1, 0), np.minimum(left + 2, 255)      # the slope over some levels, which are steps
+        low, high = np.maximum(left - 1, 0), np.minimum(left + 2, 255)      # slope over several levels: one by one they are steps
         return [dy.reshape(x.shape) * (self.values[c, high] - self.values[c, low]) / ((high - low) * dy.dtype.type(self.input_scale))], {}
 
     def lower(self, work, before):

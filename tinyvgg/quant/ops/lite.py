@@ -1,10 +1,10 @@
-"""What ops of TensorFlow Lite's arithmetic share: they are of integers alone, with scales that a file gives."""
+"""Common base of the ops in TensorFlow Lite's arithmetic: integer only, with scales from a .tflite file."""
 from tinyvgg.errors import NotYet
 from tinyvgg.quant.ops.base import Op
 
 
 class LiteOp(Op):
-    """An op of integers that no float op is lowered to; dequantize gives the float op that it stands for."""
+    """An integer op that lowering never makes; dequantize gives the float op that it stands for."""
 
     def forward(self, *x):
         raise self._whole()
@@ -16,4 +16,4 @@ class LiteOp(Op):
         raise self._whole()
 
     def _whole(self):
-        return NotYet(f"{type(self).__name__} ({self.name!r}) is an op of integers alone", "quant.lower.dequantize(graph)")
+        return NotYet(f"{type(self).__name__} ({self.name!r}) computes in integers only", "quant.lower.dequantize(graph)")

@@ -11,14 +11,15 @@ from tinyvgg.quant.ops.lite import LiteOp
 from tinyvgg.quant.ops.lite_tail import lite_activation
 from tinyvgg.quant.rounding import ROUNDINGS, multiply, quantise_ratio
 
-LEFT = 20                   # bits that both inputs gain before they are brought to one scale
+LEFT = 20                   # bits by which both inputs are shifted left before they are rescaled to one scale
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LiteAdd(LiteOp):
-    """q = min(max(m(m(x0 - z0, 20 bits up) + m(x1 - z1, 20 bits up)) + zero, low), high), of integers alone.
+    """q = min(max(m(m((x0 - z0) << 20) + m((x1 - z1) << 20)) + zero, low), high), in integers only.
 
-    m multiplies by a pair (multiplier, exponent) of quant/rounding.py, one for each input and one for the sum, and rounds as it says.
+    m multiplies by a pair (multiplier, exponent) and rounds, as quant/rounding.py defines. Each input and the sum have their own
+    pair.
     """
 
     zeros: tuple[int, int]
@@ -32,7 +33,7 @@ class LiteAdd(LiteOp):
 
     @classmethod
     def between(cls, a, b, **common):
-        """The sum of two ops of integers; common: name, inputs, shape, scale, zero, low, high, rounding."""
+        """Return the sum of two integer ops; common: name, inputs, shape, scale, zero, low, high, rounding."""
         twice = 2 * max(a.scale, b.scale)
         ratios = [quantise_ratio(v) for v in (a.scale / twice, b.scale / twice, twice / ((1 << LEFT) * common["scale"]))]
         return cls(**common, zeros=(a.zero, b.zero), multipliers=tuple(m for m, _ in ratios), exponents=tuple(e for _, e in ratios))
@@ -41,7 +42,8 @@ class LiteAdd(LiteOp):
         need(a.shape == b.shape, self, "inputs of different shapes")
         need(self.integer and self.rounding in ROUNDINGS, self, "damaged fields")
         need(len(self.zeros) == 2 and len(self.multipliers) == len(self.exponents) == 3, self, "damaged fields")
-        need(self.zeros == (a.zero, b.zero) and 0 <= self.low <= self.high <= 255, self, "other zero points or limits than its inputs'")
+        need(self.zeros == (a.zero, b.zero) and 0 <= self.low <= self.high <= 255, self,
+             "zero points that are not its inputs', or wrong limits")
         return a.shape
 
     def simulate(self, a, b):

@@ -13,10 +13,10 @@ from tinyvgg.quant.ops.lite import LiteOp
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LiteAveragePool2D(LiteOp):
-    """q = min(max(round(sum (x - centre) / n) + centre, low), high) with the n values of a window that lie within the map.
+    """q = min(max(round(sum (x - centre) / n) + centre, low), high) over the n values of a window that lie inside the map.
 
-    Rounded ties away from `centre`, the level that TensorFlow Lite calls 0: 128 of int8, 0 of uint8. Scale and zero point are the
-    input's. Of floats the mean as it is.
+    Ties are rounded away from `centre`, the level that TensorFlow Lite calls 0: 128 for int8, 0 for uint8. Scale and zero point
+    are the input's. In floats it is the plain mean.
     """
 
     pool_size: tuple[int, int]
@@ -30,7 +30,8 @@ class LiteAveragePool2D(LiteOp):
 
     def output_shape(self, before):
         need(self.centre in (0, 128) and 0 <= self.low <= self.high <= 255, self, "damaged fields")
-        need(not self.integer or (self.scale, self.zero) == (before.scale, before.zero), self, "another scale than its input")
+        need(not self.integer or (self.scale, self.zero) == (before.scale, before.zero), self,
+             "a scale or zero point that is not its input's")
         need(all(0 <= n < k for pair, k in zip(self.padding, self.pool_size, strict=True) for n in pair), self,
              f"padding {self.padding}")
         size = [n + sum(p) for n, p in zip(before.shape[:2], self.padding, strict=True)]

@@ -1,4 +1,4 @@
-"""Maps side by side along the channels, all of one scale and zero point: bytes are moved, nothing is rounded."""
+"""Concatenation along the channels, if all inputs have one scale and zero point: bytes are moved, nothing is rounded."""
 import math
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from tinyvgg.quant.ops.base import Op, inside, need
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LiteConcatenate(Op):
-    """The inputs along the last axis, in their own scale and zero point; of floats as they are."""
+    """The inputs concatenated along the last axis, in their common scale and zero point."""
 
     rounds = False
 

@@ -1,4 +1,4 @@
-"""Softmax by TensorFlow Lite's arithmetic: an exponential of 31 bits, a reciprocal by Newton's method."""
+"""Softmax in TensorFlow Lite's arithmetic: an exponential of 31 bits, a reciprocal by Newton's method."""
 import math
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from tinyvgg.quant.ops.lite import LiteOp
 from tinyvgg.quant.ops.softmax import Softmax
 from tinyvgg.quant.rounding import halve, high_product, quantise_ratio
 
-INTEGER_BITS = 5            # of the exponent's argument, which has 31 - 5 bits below the point
-SUM_BITS = 12               # whole bits of the sum
+INTEGER_BITS = 5            # integer bits of the exponential's argument, which has 31 - 5 fractional bits
+SUM_BITS = 12               # integer bits of the sum
 ONE = 2**31 - 1
-# exp(-2^k), k = -2..4, and constants of the series around -1/8, 31 bits below the point.
+# exp(-2^k), k = -2..4, and constants of the series around -1/8, with 31 fractional bits.
 POWERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 AT_EIGHTH, THIRD = 1895147668, 715827883
 
@@ -21,7 +21,7 @@ AT_EIGHTH, THIRD = 1895147668, 715827883
 class LiteSoftmax(LiteOp):
     """Probabilities of levels x (n,), in units of 1/256: e = exponentials[max x - x], S = sum of e / 2^12, q = e / S.
 
-    exponentials: int32 (256,), 31 bits below the point; 0 where TensorFlow Lite leaves a difference out.
+    exponentials: int32 (256,) with 31 fractional bits; 0 for differences that TensorFlow Lite ignores.
     """
 
     exponentials: np.ndarray
@@ -33,7 +33,8 @@ class LiteSoftmax(LiteOp):
         need(self.integer and isinstance(self.exponentials, np.ndarray) and self.exponentials.shape == (256,)
              and self.exponentials.dtype == np.int32 and self.exponentials[0] == ONE and (self.exponentials >= 0).all(), self,
              "no exponentials of 256 differences")
-        need(before.dtype == "uint8" and math.prod(before.shape) < 2**SUM_BITS, self, "an input of other than up to 4,095 levels")
+        need(before.dtype == "uint8" and math.prod(before.shape) < 2**SUM_BITS, self,
+             "an input that is not uint8 or has more than 4,095 values")
         return before.shape
 
     def simulate(self, x):
@@ -67,7 +68,7 @@ def exponentials(scale, beta=1.0):
 
 
 def _exponential(a):
-    """exp(a / 2^26) for a <= 0 -> 31 bits below the point."""
+    """exp(a / 2^26) for a <= 0, with 31 fractional bits."""
     bits = 31 - INTEGER_BITS
     part = (a & ((1 << (bits - 2)) - 1)) - (1 << (bits - 2))
     x = (part << INTEGER_BITS) + (1 << 28)
@@ -82,7 +83,7 @@ def _exponential(a):
 
 
 def reciprocal(total):
-    """Return (scale, bits): 1 / (total / 2^(31 - 12)) = scale / 2^31 / 2^bits, for whole totals of 1 .. 2^31 - 1, int64 arrays."""
+    """Return (scale, bits) with 1 / (total / 2^(31 - 12)) = scale / 2^31 / 2^bits; total: int64 array, 1 .. 2^31 - 1."""
     headroom = 32 - np.frompyfunc(lambda n: int(n).bit_length(), 1, 1)(total).astype(np.int64)
     fraction = (total << headroom) - (1 << 31)
     half = fraction + ONE

@@ -1,4 +1,4 @@
-"""The tail of convolutions and dense layers that come from a .tflite file: TensorFlow Lite's own bias, factor and limits."""
+"""The tail of convolutions and dense layers from a .tflite file: TensorFlow Lite's own bias, factor and limits."""
 from dataclasses import dataclass
 
 import numba
@@ -16,8 +16,8 @@ from tinyvgg.quant.rounding import LARGEST, ROUNDINGS, multiply_one
 class LiteTail:
     """q = min(max(round((acc + bias) * multiplier / 2^31 * 2^exponent) + zero, low), high), channel by channel, then the pool.
 
-    The rounding is that of quant/rounding.py. zero, low, high: 0..255, as this library's levels are; a ReLU is low = zero. Every
-    step rises with acc, so a kernel may pool first.
+    quant/rounding.py defines the rounding. zero, low, high: 0..255, like all levels of this library; a ReLU has low = zero. Every
+    step is monotonic in acc, so a kernel may pool first.
     """
 
     bias: np.ndarray
@@ -48,7 +48,7 @@ def _tail(acc, bias, multiplier, exponent, zero, low, high, single, q):
 
 
 def check_lite_tail(op, lowest, highest):
-    """Raise QuantError unless acc in lowest..highest, int64 (F,), and all that follows fits 32 bits."""
+    """Raise QuantError unless the tail fits 32 bits for every acc in lowest..highest, int64 (F,)."""
     tail = op.tail
     bias, left = tail.bias.astype(np.int64), np.maximum(tail.exponent, 0)
     largest = np.maximum(np.maximum(-np.minimum(lowest, 0), 0) + np.maximum(-bias, 0),
@@ -59,7 +59,7 @@ def check_lite_tail(op, lowest, highest):
 
 
 def check_lite_fields(op, channels):
-    """Raise FormatError unless the tail's arrays and numbers are sound."""
+    """Raise FormatError unless the tail's arrays and numbers are valid."""
     tail = op.tail
     arrays = (tail.bias, tail.multiplier, tail.exponent)
     need(all(isinstance(a, np.ndarray) and a.shape == (channels,) and a.dtype == np.int32 for a in arrays), op, "a damaged tail")
@@ -70,15 +70,16 @@ def check_lite_fields(op, channels):
 
 
 def lite_activation(op, low, high):
-    """{"activation", "high"} of floats that saturating to low..high means: ReLU where low is the zero point, else none."""
+    """Return the float {"activation", "high"} that saturation to low..high stands for: a ReLU if low is the zero point, else
+    none."""
     if low < op.zero or low == 0 == op.zero and high == 255:
         return {}
     return {"activation": "relu"} if high == 255 else {"activation": "clamp", "high": float(op.scale * (high - op.zero))}
 
 
 def dequantized_lite(op, weights, input_scale):
-    """Return float weights and the FloatTail of an op of integers."""
+    """Return float weights and the FloatTail of an integer op."""
     tail = op.tail
-    unit = op.scale * tail.multiplier.astype(np.float64) * 2.0 ** (tail.exponent.astype(np.float64) - 31)  # real value of acc's 1
+    unit = op.scale * tail.multiplier.astype(np.float64) * 2.0 ** (tail.exponent.astype(np.float64) - 31)  # real value of a unit of acc
     float_tail = FloatTail(bias=(unit * tail.bias).astype(np.float32), **lite_activation(op, tail.low, tail.high))
     return (weights.astype(np.float64) * along(unit / input_scale, weights)).astype(np.float32), float_tail

@@ -1,4 +1,4 @@
-"""MaxPool2D, where no convolution takes it in."""
+"""MaxPool2D that is not merged into a convolution."""
 import math
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from tinyvgg.quant.ops.base import Keeps, need, pooled_size, vector_or_map
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MaxPool2D(Keeps):
-    """The largest of each window, in the input's scale and zero point; padded pixels lose against every other."""
+    """The maximum of each window, in the input's scale and zero point; a padded pixel is never the maximum."""
 
     pool_size: tuple[int, int]
     strides: tuple[int, int]
@@ -58,7 +58,7 @@ class MaxPool2D(Keeps):
 
     def simulate(self, x):
         (ph, pw), (sh, sw) = self.pool_size, self.strides
-        padded = np.pad(x, ((0, 0), *self.padding, (0, 0)))  # 0 is the least there is
+        padded = np.pad(x, ((0, 0), *self.padding, (0, 0)))  # 0 is the smallest level
         windows = sliding_window_view(padded, (ph, pw), axis=(1, 2))[:, ::sh, ::sw]
         return windows.max(axis=(-2, -1)).reshape(len(x), *self.shape)
 

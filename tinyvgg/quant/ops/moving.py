@@ -13,7 +13,7 @@ MOST = 2**12  # rows or columns of a border
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reshape(Keeps):
-    """The same values in another shape: nothing moves in memory."""
+    """The same values in another shape; nothing moves in memory."""
 
     writes_over_input = True
 
@@ -36,7 +36,7 @@ class Reshape(Keeps):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pad2D(Keeps):
-    """A border of real zeros, ((top, bottom), (left, right)): of integers it holds the zero point."""
+    """A border of real zeros, ((top, bottom), (left, right)); in integers it holds the zero point."""
 
     padding: tuple[tuple[int, int], tuple[int, int]]
 
@@ -90,7 +90,7 @@ class Crop2D(Keeps):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Permute(Keeps):
-    """The axes of a map in another order: axis i of the result is axis axes[i] of the input, from 0 on."""
+    """The axes of a map in another order: axis i of the result is axis axes[i] of the input; axes count from 0."""
 
     axes: tuple[int, int, int]
 

@@ -1,4 +1,4 @@
-"""Multiply: the product of two tensors, one of which may be a gate a channel or a pixel."""
+"""Multiply: the product of two tensors; one may be a gate with one value a channel or a pixel."""
 import math
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ LARGEST_PRODUCT = 255 * 255
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Multiply(Op):
-    """x_0 * x_1, an axis of 1 broadcast against the other's. Of integers
+    """x_0 * x_1; an axis of length 1 is broadcast. In integers
 
         q = saturate(smmulr(((x_0 - zeros[0]) * (x_1 - zeros[1]) << shift) + offset, multiplier))
     """
@@ -25,9 +25,10 @@ class Multiply(Op):
     shift: int = integers(0)
 
     def output_shape(self, *before):
-        need(len(before) == 2 and len(before[0].shape) == len(before[1].shape), self, f"{len(before)} inputs, or of different axes")
+        need(len(before) == 2 and len(before[0].shape) == len(before[1].shape), self,
+             f"{len(before)} inputs, or inputs with different numbers of axes")
         need(all(i.dtype == self.dtype for i in before), self, "inputs of another dtype")
-        need(not self.integer or self.zeros == tuple(i.zero for i in before), self, "other zero points than its inputs")
+        need(not self.integer or self.zeros == tuple(i.zero for i in before), self, "zero points that are not its inputs'")
         return np.broadcast_shapes(*(i.shape for i in before))
 
     def forward(self, *x):
@@ -39,7 +40,7 @@ class Multiply(Op):
 
     def lower(self, work, before):
         if any(work.residue.get(i) for i in self.inputs):
-            raise NotYet(f"the integer model has no Multiply of images whose zero lies between two levels ({self.name!r})",
+            raise NotYet(f"the integer model has no Multiply of input images whose 0 lies between two levels ({self.name!r})",
                          "a convolution before it, or images in 0..1")
         scale, zero = work.output(self)
         gain = before[0].scale * before[1].scale / scale
@@ -49,7 +50,7 @@ class Multiply(Op):
             if (LARGEST_PRODUCT << shift) + abs(offset) <= INT32_MAX:
                 return Multiply(**self.common, scale=scale, zero=zero, zeros=tuple(b.zero for b in before), shift=shift, offset=offset,
                                 multiplier=multiplier)
-        raise QuantError(f"the product {self.name!r} is too small against its range", "more calibration images")
+        raise QuantError(f"the product {self.name!r} is too small compared with its range", "more calibration images")
 
     def simulate(self, *x):
         product = (x[0].astype(np.int32) - self.zeros[0]) * (x[1].astype(np.int32) - self.zeros[1])

@@ -1,4 +1,4 @@
-"""PaddedAveragePool2D: means of windows that reach beyond the map, where what lies outside is not counted."""
+"""PaddedAveragePool2D: means of windows that may reach beyond the map; padded pixels are not counted."""
 import math
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from tinyvgg.quant.ops.base import Op, inside, integers, need, pooled_size
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PaddedAveragePool2D(Op):
-    """The mean of those values of each window that lie within the map, padding ((top, bottom), (left, right)). Of integers
+    """The mean of the values of each window that lie inside the map, with padding ((top, bottom), (left, right)). In integers
 
-        q = saturate(smmulr((sum << shift) + offsets[n - 1], multipliers[n - 1])), n the number of values
+        q = saturate(smmulr((sum << shift) + offsets[n - 1], multipliers[n - 1])), where n is the number of values
     """
 
     pool_size: tuple[int, int]
@@ -67,7 +67,7 @@ class PaddedAveragePool2D(Op):
         return saturate(multiply_high_rounded((total << self.shift) + self.offsets[n - 1], self.multipliers[n - 1])).astype(np.uint8)
 
     def _windows(self, x):
-        """Sums of the windows of x, 0 outside: (N, OH, OW, C) int32."""
+        """Sums of the windows of x, which is 0 outside the map: (N, OH, OW, C) int32."""
         (ph, pw), (sh, sw) = self.pool_size, self.strides
         padded = np.pad(x, ((0, 0), *self.padding, (0, 0)))
         return sliding_window_view(padded, (ph, pw), axis=(1, 2))[:, ::sh, ::sw].sum(axis=(-2, -1), dtype=np.int32)

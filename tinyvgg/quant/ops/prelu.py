@@ -1,4 +1,4 @@
-"""PRelu: a slope of its own below 0 for each channel or each value, as training found it."""
+"""PRelu: a learnt slope below 0 for each channel or each value."""
 import math
 from dataclasses import dataclass
 
@@ -12,7 +12,8 @@ from tinyvgg.quant.ops.base import Op, f32, floats, inside, integers, need
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PRelu(Op):
-    """x above 0, alpha x below; alpha has the axes of x, 1 along those that share it. Of integers, with d = x - input_zero,
+    """x above 0, alpha x below. alpha has the axes of x; an axis that shares one slope has length 1. In integers, with
+    d = x - input_zero,
 
         q = saturate(smmulr(d * m + (zero << shift), 2^(32 - shift))), m = multiplier where d >= 0, else slopes
 
@@ -29,16 +30,17 @@ class PRelu(Op):
 
     @property
     def below(self):
-        """What stands for alpha: floats or int32, one for each channel or each value."""
+        """alpha, or the int32 slopes that stand for it: one for each channel or each value."""
         return self.slopes if self.integer else self.alpha
 
     def output_shape(self, before):
         below, dtype = self.below, np.int32 if self.integer else np.float32
         need(isinstance(below, np.ndarray) and below.dtype == dtype and below.ndim == len(before.shape)
-             and all(n in (1, m) for n, m in zip(below.shape, before.shape, strict=True)), self, "slopes of another shape than its input")
+             and all(n in (1, m) for n, m in zip(below.shape, before.shape, strict=True)), self,
+             "slopes whose shape does not match its input")
         need(self.integer or np.isfinite(below).all(), self, "slopes that are not finite")
         need(before.dtype == self.dtype, self, f"an input of {before.dtype}")
-        need(not self.integer or self.input_zero == before.zero, self, "another zero point than its input")
+        need(not self.integer or self.input_zero == before.zero, self, "a zero point for its input that is not the input's")
         return before.shape
 
     def forward(self, x):

@@ -1,4 +1,4 @@
-"""Tails from floats to integers, and back: where the accumulator's unit, the batch-norm's gain and the output's scale meet."""
+"""Float tails to integer tails and back: combines the accumulator's unit, the batch-norm's gain and the output's scale."""
 import numpy as np
 
 from tinyvgg.errors import QuantError
@@ -7,19 +7,19 @@ from tinyvgg.quant.ops.float_tail import FloatTail
 from tinyvgg.quant.ops.tail import Tail, accumulator_bounds, fits, tail_extremes
 from tinyvgg.quant.ops.weights import along, expanded, weights_of
 
-LEAST_GAIN = 2.0**-20  # levels of the output for one unit of the accumulator; weights are rounded more coarsely instead
+LEAST_GAIN = 2.0**-20  # levels of the output for one unit of the accumulator; below it, weights are rounded more coarsely
 
 
 def lower_tail(op, work, before, scale, zero, *, saturates=True):
-    """Return the integer weights and the Tail of an op whose input is the integer op `before` and whose output has scale, zero.
+    """Return the integer weights and the Tail of a float op; it reads the integer op `before`, and its output has scale, zero.
 
-    Where the offset would leave int32, because the gain is small against the accumulator, the channel's weights are rounded
-    more coarsely (the accumulator shrinks, the gain grows) until it fits; in the end they are 0 and the channel is a constant.
+    If a channel's gain is so small that its offset would leave int32, its weights are rounded more coarsely until the offset
+    fits: the accumulator shrinks and the gain grows. In the extreme the weights are 0 and the channel is constant.
     """
     residue = work.residue.get(before.name, 0.0)
     if abs(residue) > before.scale and np.any(getattr(op, "padding", 0)):
-        raise QuantError(f"{op.name!r} pads with zeros, and 0 lies beyond its input's 8-bit levels: the images' range does not hold 0",
-                         "padding='valid', or images moved so that their range holds 0 (--input-range, a first Rescaling)")
+        raise QuantError(f"{op.name!r} pads with zeros, but none of its input's levels means 0: the images' range excludes 0",
+                         "padding='valid', or images whose range contains 0 (--input-range, a first Rescaling)")
     gain = np.ones(len(op.weights)) if op.tail.gain is None else op.tail.gain.astype(np.float64)
     with np.errstate(divide="ignore"):
         floor = scale * LEAST_GAIN / (before.scale * np.abs(gain))
@@ -41,8 +41,8 @@ def _tail(op, weights, weight_scale, gain, before, residue, scale, zero, saturat
     shift = np.zeros(len(gain)) if op.tail.shift is None else op.tail.shift.astype(np.float64)
     activation = op.tail.activation
     if activation in ("relu", "clamp") and op.tail.gain is None and zero == 0 and saturates:
-        activation = "none"  # the saturation does it
-    levels = gain * unit / scale  # of the output, for one unit
+        activation = "none"  # saturation has the same effect
+    levels = gain * unit / scale  # of the output, for one unit of the accumulator
     if activation == "none":
         shift, bias = shift + gain * bias, np.zeros_like(bias)
     fixed = _constants(op, bias, shift, gain, scale, zero, activation)
@@ -64,7 +64,7 @@ def _tail(op, weights, weight_scale, gain, before, residue, scale, zero, saturat
 
 
 def _constants(op, bias, shift, gain, scale, zero, activation):
-    """The level (F,) that each channel would give if its weights were all 0: a whole number."""
+    """The level (F,) that each channel would give if all its weights were 0, as a whole number."""
     v = bias
     if activation in ("relu", "clamp"):
         v = np.clip(bias, 0, op.tail.high if activation == "clamp" else None)
@@ -75,12 +75,12 @@ def _constants(op, bias, shift, gain, scale, zero, activation):
 
 
 def dequantized(op, input_scale):
-    """Return weights and FloatTail of an op of integers.
+    """Return float weights and the FloatTail of an integer op.
 
-    real = s m / 2^32 (activation(v) + offset) - s z, with the unit |s m| / 2^32 moved into v.
+    real = s m / 2^32 (activation(v) + offset) - s z, with the factor |s m| / 2^32 moved into v.
     """
     tail, m = op.tail, op.tail.multiplier.astype(np.float64)
-    unit = op.scale * np.abs(m) / 2.0**32  # real value of one unit of v, by its magnitude
+    unit = op.scale * np.abs(m) / 2.0**32  # magnitude of the real value of one unit of v
     acc = unit * 2.0**tail.shift
     weights = weights_of(op).astype(np.float64)
     scaled = weights * along(acc / input_scale, weights)
@@ -94,12 +94,12 @@ def dequantized(op, input_scale):
 
 
 def _reach(high):
-    """The clamp of each channel, 1 where it is 0 (a channel that is always 0)."""
+    """The clamp of each channel, but 1 for a channel with clamp 0, which is always 0."""
     return np.where(high > 0, high, 1.0)
 
 
 def _per_channel_clamp(tail, high):
-    """A float tail clamps all channels at one value: bring each channel's own to 1, and put it into the gain."""
+    """A float tail has one clamp for all channels: scale each channel so that its clamp is 1, and its gain to undo that."""
     reach = _reach(high)
     return FloatTail(bias=(tail.bias / reach).astype(np.float32), activation="clamp", high=1.0,
                      gain=(tail.gain * np.where(high > 0, reach, 0)).astype(np.float32), shift=tail.shift)

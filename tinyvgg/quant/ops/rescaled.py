@@ -1,4 +1,4 @@
-"""Maximum and Concatenate: inputs brought to the result's levels, then compared or laid side by side."""
+"""Maximum and Concatenate: inputs are rescaled to the result's levels, then compared or concatenated."""
 import functools
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tinyvgg.quant.ops.base import Op, inside, integers, need
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rescaled(Op):
-    """Of integers, input k in the result's levels is
+    """In integers, input k in the result's levels is
 
         r_k = saturate(smmulr(x_k * multipliers[k] + offsets[k], 2^(32 - shift)))
 
@@ -26,11 +26,11 @@ class Rescaled(Op):
     shift: int = integers(0)
 
     def join(self, parts):
-        """The result of inputs (N, ...) that are in the result's levels, or of floats."""
+        """Return the result of inputs (N, ...), which are floats or already in the result's levels."""
         raise NotImplementedError
 
     def check_inputs(self, before):
-        """Check what every such op needs of its inputs."""
+        """Raise FormatError unless the inputs are valid for this op."""
         need(len(before) >= 2 and all(i.dtype == self.dtype for i in before), self, "inputs of another kind")
         need(not self.integer or len(self.multipliers) == len(self.offsets) == len(before), self,
              f"{len(self.multipliers)} multipliers for {len(before)} inputs")
@@ -75,7 +75,7 @@ def _largest(multipliers, offsets, shift):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Maximum(Rescaled):
-    """The largest of the inputs, value by value; of equal ones the first has the gradient."""
+    """The elementwise maximum of the inputs; if several are equally large, the first gets the gradient."""
 
     layers = (MaximumLayer,)
     writes_over_input = True
@@ -106,7 +106,7 @@ class Maximum(Rescaled):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Concatenate(Rescaled):
-    """The inputs side by side along the channels."""
+    """The inputs concatenated along the channels."""
 
     layers = (ConcatenateLayer,)
 

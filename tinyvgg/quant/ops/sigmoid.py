@@ -1,4 +1,4 @@
-"""Sigmoid at the end of a network: of floats, or of integer logits in floats or integers."""
+"""Sigmoid at the end of a network: of float logits, or of integer logits, computed in floats or integers."""
 import math
 from dataclasses import dataclass
 
@@ -13,11 +13,11 @@ from tinyvgg.quant.ops.softmax import octaves, power
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sigmoid(Op):
-    """Probabilities of logits (n,), each by itself: 1 / (1 + exp(-x)); of integers uint8 in units of 1/255 (kind "integer"), or
-    float32 (kind "float"). It is the share of x in the softmax of x and 0, and computed as that is (see Softmax).
+    """Independent probabilities of logits (n,): 1 / (1 + exp(-x)). For integer logits uint8 in units of 1/255 (kind "integer"),
+    or float32 (kind "float"). It equals the first output of the softmax of (x, 0) and is computed like it (see Softmax).
 
-    integer:  e(u) as Softmax has it, u of |x - input_zero|;   q = (a * 255 + S // 2) // S with S = 2^15 + e(u), a = 2^15 for x not
-              below input_zero, else e(u)
+    integer:  e(u) of Softmax, with u from |x - input_zero|;   q = (a * 255 + S // 2) // S with S = 2^15 + e(u); a = 2^15 if x >=
+              input_zero, else e(u)
     float:    1 / (1 + exp(-input_scale * (x - input_zero)))
     """
 
@@ -36,7 +36,8 @@ class Sigmoid(Op):
 
     def output_shape(self, before):
         fits = not self.integer or self.kind in ("integer", "float") and math.isfinite(self.input_scale)
-        need(fits and (not self.integer or self.input_zero == before.zero), self, f"the kind {self.kind!r}, or another zero point")
+        need(fits and (not self.integer or self.input_zero == before.zero), self,
+             f"the kind {self.kind!r}, or an input_zero that is not its input's")
         return before.shape
 
     def forward(self, x):

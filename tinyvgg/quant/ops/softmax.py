@@ -1,4 +1,4 @@
-"""Softmax: of floats, or of integer logits in floats or integers."""
+"""Softmax: of float logits, or of integer logits, computed in floats or integers."""
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,28 +18,28 @@ def octave_table():
 
 
 def octaves(scale, name):
-    """Return (shift, multiplier) that bring differences of logits with this scale to 1/256 octaves."""
+    """Return (shift, multiplier) that turn differences of logits with this scale into 1/256 octaves."""
     count = scale * np.log2(np.e) * 256  # 1/256 octaves for one level of the logits
     shift = int(np.clip(np.ceil(np.log2(count)) + 4, 0, 14))
     return shift, int(quantise_multiplier(count, shift, repr(name)))
 
 
 def shares(e):
-    """Return powers e (..., K), whole numbers, as shares of their sum: uint8 in 1/255, rounded half up."""
+    """Return whole numbers e (..., K) divided by their sum: uint8 in units of 1/255, rounded half up."""
     total = e.sum(axis=-1, keepdims=True)
     return ((e * 255 + total // 2) // total).astype(np.uint8)
 
 
 def power(below, op):
-    """Return 2^15 exp(-below), rounded down, of logits so far below the largest: int32."""
+    """Return 2^15 exp(-below), rounded down, int32. below: how far each logit is below the largest one, in the logits' levels."""
     u = multiply_high_rounded(below << op.shift, op.multiplier)
     return octave_table()[u & 255].astype(np.int32) >> np.minimum(u >> 8, 31)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Softmax(Op):
-    """Probabilities of logits (n,): exp(x - max x) / sum; of integers uint8 in units of 1/255 (kind "integer"), or float32 (kind
-    "float").
+    """Probabilities of logits (n,): exp(x - max x) / sum. For integer logits uint8 in units of 1/255 (kind "integer"), or float32
+    (kind "float").
 
     integer:  u = smmulr((max x - x) << shift, multiplier), in 1/256 octave
               e = TABLE[u & 255] >> (u >> 8), 0 from 16 octaves on;   TABLE[j] = round(2^15 * 2^(-j / 256)), uint16

@@ -1,21 +1,21 @@
-"""The tail of convolutions and dense layers of integers: what follows the accumulators, and in which range it stays.
+"""The tail of integer convolutions and dense layers: what follows the accumulators, and the bounds of its values.
 
-Conv2D, DepthwiseConv2D and Dense add up acc = sum (x - input_zero) * w in 32 bits and end alike, channel by channel:
+Conv2D, DepthwiseConv2D and Dense compute acc = sum (x - input_zero) * w in 32 bits. Then the same steps follow for each channel:
 
     v = (acc + bias) << shift                     bias int32, in the accumulator's unit
     v = activation(v)                             none: v     relu: max(v, 0)     clamp: min(max(v, 0), high)
                                                   leaky: v if v >= 0 else smmulr(v << 1, slope)
-    q = saturate(smmulr(v + offset, multiplier))  smmulr(a, b) = (a*b + 2^31) >> 32: the one rounding
-    y = the largest q of each pool window         where there is a fused max-pool
+    q = saturate(smmulr(v + offset, multiplier))  smmulr(a, b) = (a*b + 2^31) >> 32: the only rounding
+    y = the largest q of each pool window         if there is a fused max-pool
 
-`multiplier` is int32 of either sign. `offset` (int32, in units of v) holds all that is added after the activation: the shift of a
-batch-norm that comes after it, and the zero point of the output. So a channel costs three numbers: bias, offset, multiplier; on
-a Cortex-M4 an ADD (with LSL #shift), SMMULR and USAT, and one BIC (v & ~(v >> 31)) where there is a ReLU. A plain ReLU needs
-none: its output has zero point 0, so the saturation is the ReLU and `activation` is "none"; without an activation the bias is in
-`offset` and `bias` is 0.
+`multiplier` is int32 of either sign. `offset` (int32, in units of v) is everything that is added after the activation: the shift
+of a batch-norm that follows it, and the zero point of the output. So a channel needs three numbers: bias, offset, multiplier. On
+a Cortex-M4 it costs an ADD (with LSL #shift), SMMULR and USAT, and one BIC (v & ~(v >> 31)) for a ReLU. A plain ReLU needs no
+BIC: its output has zero point 0, so saturation has the effect of the ReLU and `activation` is "none". Without an activation the
+bias is part of `offset`, and `bias` is 0.
 
-Pooling first. Every step is monotonic in acc: rising where multiplier >= 0, falling where it is < 0. A kernel may
-therefore pool the accumulators (largest, or smallest where multiplier < 0) and run the tail once a window: the same bytes.
+Pooling first. Every step is monotonic in acc: rising if multiplier >= 0, else falling. So a kernel may pool the accumulators
+(largest, or smallest if multiplier < 0) and run the tail once a window. The result is the same bytes.
 """
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ class Tail:
 
 
 def apply_tail(acc, op):
-    """acc (N, OH, OW, F) or (N, F), integers of any dtype -> uint8 (N, *op.shape), int16 for logits."""
+    """acc (N, OH, OW, F) or (N, F), integers of any dtype -> uint8 (N, *op.shape), or int16 for logits."""
     tail, pool = op.tail, getattr(op, "pool", None)
     high = tail.bias if tail.high is None else tail.high
     wide = getattr(op, "output", "uint8") == "int16"
@@ -56,13 +56,13 @@ def apply_tail(acc, op):
 
 @numba.njit(cache=True, nogil=True)
 def smmulr(a, b):
-    """(a*b + 2^31) >> 32 of numbers within 32 bits, as int64: the Cortex-M4's instruction."""
+    """(a*b + 2^31) >> 32 of numbers that fit 32 bits, as int64: the Cortex-M4's instruction."""
     return (np.int64(a) * np.int64(b) + (np.int64(1) << 31)) >> 32
 
 
 @numba.njit(cache=True, nogil=True)
 def _tail(acc, bias, offset, multiplier, shift, activation, slope, high, lowest, highest, q):
-    """acc (R, F) -> q (R, F). Variables are 64 bits wide, values within 32: check_graph has proved it."""
+    """acc (R, F) -> q (R, F). Variables have 64 bits, but all values fit 32 bits: check_graph has proved it."""
     for r in range(acc.shape[0]):
         for f in range(acc.shape[1]):
             v = (np.int64(acc[r, f]) + bias[f]) << shift
@@ -77,7 +77,7 @@ def _tail(acc, bias, offset, multiplier, shift, activation, slope, high, lowest,
 
 @numba.njit(cache=True, nogil=True)
 def max_pool(q, ph, pw, sh, sw):
-    """The largest of each window of q (N, OH, OW, F), which may hold integers or floats."""
+    """The maximum of each window of q (N, OH, OW, F), integers or floats."""
     n, h, w, channels = q.shape
     y = np.empty((n, (h - ph) // sh + 1, (w - pw) // sw + 1, channels), q.dtype)
     for k, i, j in np.ndindex(y.shape[:3]):
@@ -90,10 +90,10 @@ def max_pool(q, ph, pw, sh, sw):
 
 
 def accumulator_bounds(weights, input_zero):
-    """weights (F, ...) int8 -> lowest and highest sum (x - input_zero) * w over any part of the products, int64 (F,).
+    """weights (F, ...) int8 -> lowest and highest sum (x - input_zero) * w over any subset of the products, int64 (F,).
 
-    Each product lies between two bounds that hold 0 between them, so the sum of any part of the products, in any order, lies
-    between the sums of the bounds. A padded pixel contributes 0.
+    Each product lies between a lower bound <= 0 and an upper bound >= 0. So the sum of any subset of the products, in any order,
+    lies between the sums of these bounds. A padded pixel contributes 0.
     """
     w = weights.reshape(len(weights), -1).astype(np.int64)
     positive, negative = np.maximum(w, 0).sum(axis=1), np.minimum(w, 0).sum(axis=1)
@@ -102,7 +102,8 @@ def accumulator_bounds(weights, input_zero):
 
 
 def tail_extremes(low, high, tail):
-    """Return every (lowest, highest) that the tail meets for acc in low..high, (F,) each, before the multiplication."""
+    """Return (lowest, highest), (F,) each, of every value that the tail computes before the multiplication, for acc in
+    low..high."""
     bias, offset = tail.bias.astype(np.int64), tail.offset.astype(np.int64)
     v = [(np.minimum(low, 0) + bias, np.maximum(high, 0) + bias)]
     low, high = (low + bias) << tail.shift, (high + bias) << tail.shift
@@ -111,10 +112,10 @@ def tail_extremes(low, high, tail):
         v.append((low << 1, high))
     if tail.activation in ("relu", "clamp"):
         low, high = np.maximum(low, 0), np.maximum(high, 0)
-    v.append((low + offset, high + offset))  # for leaky and clamp wider than it is
+    v.append((low + offset, high + offset))  # for leaky and clamp wider than necessary
     return v
 
 
 def fits(low, high):
-    """Whether low and high are within int32."""
+    """Whether low and high fit int32."""
     return (low >= INT32_MIN) & (high <= INT32_MAX)

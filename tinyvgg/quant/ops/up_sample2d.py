@@ -1,4 +1,4 @@
-"""UpSample2D, of integers and of floats."""
+"""UpSample2D, in integers and in floats."""
 import math
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What ops with weights and a tail share: Conv2D, DepthwiseConv2D and Dense. Each adds what its sums of products are."""
+"""Common base of the ops with weights and a tail: Conv2D, DepthwiseConv2D and Dense. Each defines its own sums of products."""
 import math
 from dataclasses import dataclass, replace
 
@@ -19,28 +19,27 @@ VARIANTS = ("direct", "direct_ram", *(f"{kernel}{where}" for kernel in ("direct1
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Weighted(Op):
-    """An op that sums up products with weights, output channel first, and ends in a tail.
+    """An op that sums products with weights, whose first axis is the output channel, and ends in a tail.
 
-    Sums of integers run through floating-point matrix products, where they are exact: every partial sum is an integer of
-    magnitude below 2^24 (float32) or 2^53 (float64), whichever sum |w| max|x| shows to be enough, so no order of summation ever
-    rounds.
+    The integer sums are computed by floating-point matrix products. They are exact: every partial sum is an integer of magnitude
+    below 2^24 in float32, or below 2^53 in float64. The bound sum |w| max|x| decides which of the two is needed.
     """
 
-    weights: np.ndarray | SharedWeights  # int8, of floats float32
+    weights: np.ndarray | SharedWeights  # int8, or float32 in a float graph
     input_zero: int = integers(0)
     tail: Tail | LiteTail | FloatTail
 
     pool = None  # (height, width, row stride, column stride) of a fused max-pool without padding
     mixes_channels = True
 
-    # --- sums of products: what Conv2D, DepthwiseConv2D and Dense differ in -----------------------------------------------------
+    # --- sums of products: where Conv2D, DepthwiseConv2D and Dense differ -----------------------------------------------------
 
     def accumulate(self, x):
-        """Yield (slice of the images, acc): the sums of integers before the tail, (n, OH, OW, F) or (n, F), of any dtype."""
+        """Yield (slice of the images, acc): the integer sums before the tail, (n, OH, OW, F) or (n, F), of any dtype."""
         raise missing(self, "accumulators", "accumulate")
 
     def products(self, x):
-        """The sums of floats before the tail: (N, OH, OW, F), or (N, F) of a dense layer."""
+        """The float sums before the tail: (N, OH, OW, F), or (N, F) for a dense layer."""
         raise missing(self, "sums", "products")
 
     def pull(self, dacc, x, parameters):
@@ -49,14 +48,14 @@ class Weighted(Op):
         raise missing(self, "gradient", "pull")
 
     def mean_input(self, v):
-        """What mean_sum takes, of one batch of the input v (N, ...): (N, C), or (N, I) of a dense layer."""
+        """The argument of mean_sum, for one batch of the input v (N, ...): (N, C), or (N, I) for a dense layer."""
         raise missing(self, "mean input", "mean_input")
 
     def mean_sum(self, weights, mean):
-        """The mean accumulator (F,) for weights (F, ...) and the mean of mean_input; borders are taken as the inside."""
+        """The mean accumulator (F,) for weights (F, ...) and the mean of mean_input; borders are treated like the inside."""
         raise missing(self, "mean accumulator", "mean_sum")
 
-    # --- what follows from them ----------------------------------------------------------------------------------------------
+    # --- common to all three --------------------------------------------------------------------------------------------------
 
     def simulate(self, x):
         out = np.empty((len(x), *self.shape), self.dtype)
@@ -79,13 +78,13 @@ class Weighted(Op):
         return [dx.reshape(x.shape)], {**gradients, "weights": dweights} if parameters else {}
 
     def exact_dtype(self):
-        """Return float32 where no partial sum of integers can reach 2^24, else float64 (2^53, far beyond any accumulator)."""
+        """Return float32 if no partial integer sum can reach 2^24, else float64 (2^53 is far above any accumulator)."""
         weights = np.abs(weights_of(self).astype(np.int64))
         largest = weights.reshape(len(weights), -1).sum(axis=1).max() * max(self.input_zero, 255 - self.input_zero)
         return np.float32 if largest < 2**24 else np.float64
 
     def levels(self, work):
-        """Scale and zero point of the result, and other fields that lowering decides."""
+        """Return scale and zero point of the result, and other fields that lowering determines."""
         scale, zero = work.output(self)
         return {"scale": scale, "zero": zero}
 
@@ -131,23 +130,25 @@ class Weighted(Op):
             shape = w.codebook.shape
             need(len(shape) in (1, 2) and 0 < shape[-1] <= 2**w.bits and (len(shape) == 1 or shape[0] == channels), self,
                  f"a codebook of shape {shape}")
-            need(int(w.indices.max()) < shape[-1], self, "an index beyond its codebook")
+            need(int(w.indices.max()) < shape[-1], self, "an index that is not in its codebook")
             need(not isinstance(w, CodedWeights) or len(shape) == 1 and bool((w.codebook == 0).any()), self, "coded weights without the value 0")
             w = w.codebook
         need(w.dtype == dtype or self.lite and w.dtype == np.int16 and np.abs(w).max() < 256, self, f"weights of dtype {w.dtype}")
         need(np.isfinite(w).all(), self, "weights that are not finite")
         self._check_tail(channels)
-        need(not self.integer or self.input_zero == before.zero, self, "another zero point than its input")
+        need(not self.integer or self.input_zero == before.zero, self, "a zero point for its input that is not the input's")
         return channels
 
     def _check_tail(self, channels):
         tail, dtype = self.tail, np.int32 if self.integer else np.float32
         need(self.variant in VARIANTS, self, f"the variant {self.variant!r}")
         if self.lite:
-            need(self.integer and self.dtype == "uint8" and tail.zero == self.zero, self, "TensorFlow Lite's tail among other numbers")
+            need(self.integer and self.dtype == "uint8" and tail.zero == self.zero, self,
+                 "TensorFlow Lite's tail, but not its uint8 result or zero point")
             check_lite_fields(self, channels)
             return
-        need(isinstance(tail, Tail if self.integer else FloatTail), self, "the tail of another kind")
+        need(isinstance(tail, Tail if self.integer else FloatTail), self,
+                 "a float tail where it needs an integer one, or the reverse")
         wanted = [getattr(tail, n) for n in (("bias", "offset", "multiplier") if self.integer else ("bias",))]
         arrays = wanted + [a for n in ("high", "gain", "shift") if isinstance(a := getattr(tail, n, None), np.ndarray)]
         sound = (isinstance(a, np.ndarray) and a.shape == (channels,) and a.dtype == dtype and np.isfinite(a).all() for a in arrays)
@@ -161,5 +162,5 @@ class Weighted(Op):
 
     @property
     def results(self):
-        """How many sums of products there are, before a pool."""
+        """Number of sums of products, before a pool."""
         return math.prod(self.shape)

@@ -12,8 +12,8 @@ from tinyvgg.quant.prefix import code_lengths, decode
 class SharedWeights:
     """Weights as indices into a codebook: w[f, ...] = codebook[indices[f, ...]], or codebook[f, indices[f, ...]] by channel.
 
-    codebook: int8 (float32 in a float graph), (K,) for the whole layer or (F, K), sorted ascending, K = 2^bits at most;
-    indices: uint8, of the weights' shape. A file packs the indices `bits` each, first in the high bits.
+    codebook: int8 (float32 in a float graph), (K,) for the whole layer or (F, K), sorted ascending, K at most 2^bits. indices:
+    uint8, of the weights' shape. In a file an index takes `bits` bits; the first index is in the high bits.
     """
 
     codebook: np.ndarray
@@ -35,22 +35,22 @@ class SharedWeights:
 
 @dataclass(frozen=True, eq=False)
 class CodedWeights(SharedWeights):
-    """Shared weights whose indices are stored by a prefix code: entry k's has lengths[k] bits (tinyvgg.quant.prefix).
+    """Shared weights whose indices are stored with a prefix code: the code of entry k has lengths[k] bits (tinyvgg.quant.prefix).
 
-    codebook: (K,), each entry once, 0 among them; lengths: uint8 (K,).
+    codebook: (K,), distinct entries, one of them 0; lengths: uint8 (K,).
     """
 
     lengths: np.ndarray
 
     @classmethod
     def from_indices(cls, codebook, indices):
-        """From entries (K,) and indices of any shape, with the best code for them."""
+        """Make coded weights from entries (K,) and indices of any shape, with the best code for them."""
         lengths = code_lengths(np.bincount(indices.reshape(-1), minlength=len(codebook)))
         return cls(codebook, indices.astype(np.uint8), max(1, int(len(codebook) - 1).bit_length()), lengths)
 
     @classmethod
     def from_stream(cls, codebook, lengths, stream, shape):
-        """From a stream of anyone's: FormatError for one that is not that of weights of `shape`."""
+        """Make coded weights of `shape` from an untrusted stream; raise FormatError if it does not decode to so many weights."""
         if codebook.ndim != 1 or lengths.shape != codebook.shape or len(codebook) > 256:
             raise FormatError(f"coded weights have {codebook.shape} values; expected one row of up to 256")
         indices = decode(stream, lengths, math.prod(shape)).reshape(shape)
@@ -63,7 +63,7 @@ class CodedWeights(SharedWeights):
 
 
 def weights_of(op):
-    """Return the weights of an op as a plain array, codebooks looked up."""
+    """Return the weights of an op as a plain array; codebook indices are replaced by their entries."""
     return expanded(op.weights)
 
 
@@ -73,5 +73,5 @@ def expanded(weights):
 
 
 def along(values, weights):
-    """values (F,) as they multiply weights (F, ...)."""
+    """Return values (F,) with axes of length 1 added, so that they broadcast against weights (F, ...)."""
     return np.reshape(values, (-1, *[1] * (weights.ndim - 1)))
