@@ -293,7 +293,7 @@ def test_a_path_is_forced_or_refused(model, monkeypatch):
         model.plan()
     monkeypatch.setattr(paths, "FEATURES", {"avx2"})
     monkeypatch.setenv("TINYVGG_INTEGER", "vnni")
-    with pytest.raises(OptionError, match="whose instructions this processor has not; expected avx2 or generic"):
+    with pytest.raises(OptionError, match="whose instructions this processor lacks; expected avx2 or generic"):
         model.labels(np.zeros((1, 8, 8, 3), np.uint8))
     monkeypatch.delenv("TINYVGG_INTEGER")
     assert paths.chosen() == "avx2"

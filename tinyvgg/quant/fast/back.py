@@ -1,8 +1,9 @@
-"""The way back through a graph of integers: the integers' own forward, then the float kernels of nn/fused.
+"""The backward pass through an integer graph: the forward pass runs in integers, the backward pass on the float kernels of
+nn/fused.
 
-Rounding passes the gradient on, saturation passes none (Bengio et al., 2013, arXiv:1308.3432). Which place of a pool's window, which
-side of an activation, and whether a result is saturated, the integers say themselves: no sum is computed twice. An op without
-a stage here is pulled back by its definition between the steps.
+Rounding passes the gradient on, saturation passes none (Bengio et al., 2013, arXiv:1308.3432). The integer forward pass records
+three things: which value of a pool's window is the largest, on which side of an activation a value lies, and whether a result is
+saturated. So no sum is computed twice. An op without a stage here is pulled back by its definition between the steps.
 """
 import threading
 import weakref
@@ -39,7 +40,7 @@ NO_POOL = 1, 1, 1, 1
 
 @dataclass
 class Weights:
-    """What a fused stage takes for a layer: the weights of an op of integers as those of real numbers."""
+    """The weights of an integer op as real numbers, in the form in which a fused stage expects a layer."""
     name: str
     parameters: dict
     gradients: dict = field(default_factory=dict)
@@ -47,7 +48,7 @@ class Weights:
 
     @classmethod
     def of(cls, op, before):
-        """real = s (q - z) of the result, by real = s' (q' - z') of the input: weights (..., F)."""
+        """Make the real weights (..., F) from input to result, where real = s' (q' - z') and real = s (q - z)."""
         w, tail = weights_of(op).astype(np.float64), op.tail
         unit = op.scale * tail.multiplier.astype(np.float64) * 2.0 ** (tail.shift - 32) / before.scale
         w = np.moveaxis(w * along(unit, w), 0, -1)
@@ -57,7 +58,7 @@ class Weights:
 
 
 class Sums(Convolution):
-    """A convolution whose way back begins at its sums: their gradient is what `route` writes."""
+    """A convolution whose backward pass starts at the gradient of its sums, which `route` writes."""
 
     def _passes_through(self):
         return True
@@ -67,7 +68,7 @@ class Sums(Convolution):
         self.result = self.through
 
     def backward(self, program, mode, gradients, inputs):
-        """Add the steps from the sums' gradient to the source's."""
+        """Add the steps from the gradient of the sums to the gradient of the source."""
         tail = {"y": self.through, "g": self.through, "gate": READY, "pool": False, "affine": self.identity, "slope": self.flat,
                 "zeros": self.flat, **self.after[1], **self._mask(mode), **self.sums}
         if self.depthwise:
@@ -79,7 +80,7 @@ class Sums(Convolution):
 
 
 class WayBack:
-    """The gradient of a Graph of integers by its images; each thread of the caller has its own (see way_back)."""
+    """The gradient of an integer Graph with respect to its images; each calling thread has its own (see way_back)."""
 
     def __init__(self, graph):
         self.forward = Plan(graph, keeps=True)
@@ -90,12 +91,13 @@ class WayBack:
         self._image, self._capacity = graph.ops[0].name, 0
 
     def describe(self) -> str:
-        """Return which op goes back how, as text."""
+        """Return how each op is pulled back, as text."""
         self._built(1)
         return "\n".join(f"{op.name}: {'by its definition, slow' if self._stages[op.name] is None else 'fused'}" for op in self._behind())
 
     def vjp(self, x: Bytes, g: Gradient) -> Floats:
-        """x (N, H, W, C) uint8 in one piece; g: (N, classes), or a function of real logits -> d sum(g logits) / d x, float32."""
+        """Return d sum(g logits) / dx, float32 (N, H, W, C). x: uint8, contiguous; g: (N, classes), or a function of real
+        logits."""
         if callable(g) and len(x) > BATCH:
             g = g(self._logits(self.forward.infer(x)))
         parts = [self._batch(x[i:i + BATCH], g if callable(g) else g[i:i + BATCH]) for i in range(0, len(x), BATCH)]
@@ -121,15 +123,15 @@ class WayBack:
     # --- stages ---
 
     def _behind(self):
-        """The ops behind the image."""
+        """The ops after the image."""
         return list(self.ops.values())[1:]
 
     def _built(self, count):
-        """See that there is memory, and a program, for `count` images."""
+        """Ensure memory and a program for `count` images."""
         if count <= self._capacity:
             return
         capacity = next(n for n in (1, 8, BATCH) if n >= count)
-        self.forward.run(np.zeros((capacity, *self.shape), np.uint8))      # so that its codes have their place
+        self.forward.run(np.zeros((capacity, *self.shape), np.uint8))      # allocates the codes
         readers = {name: [op for op in self._behind() if name in op.inputs] for name in self.ops}
         self._values = {op.name: Value(grid_of(op.shape), readers=len(readers[op.name])) for op in self.ops.values()}
         image, first = self._values[self._image], readers[self._image]
@@ -140,7 +142,7 @@ class WayBack:
         self._capacity = capacity
 
     def _stage(self, op):
-        """The fused stage of an op, with the value or tensor that `route` writes for it; None where it has none."""
+        """Return the fused stage of an op, with the value or tensor that `route` writes for it; None if it has none."""
         integers = self.forward.stages[op.name]
         if isinstance(integers, str) or getattr(op, "lite", False):
             return None
@@ -193,7 +195,7 @@ class WayBack:
         return program
 
     def _by_definition(self, op):
-        """A function of the number of images that pulls the gradient back as the op's float twin does."""
+        """Return a function of the number of images that pulls the gradient back like the float op of this op."""
         twin, sources = self._floats[op.name], [self._values[i] for i in op.inputs]
         first = [not s.written for s in sources]
         for source in sources:
@@ -221,7 +223,7 @@ _ways = threading.local()
 
 
 def way_back(graph: Graph) -> WayBack:
-    """Return this thread's WayBack for a Graph of integers."""
+    """Return this thread's WayBack for an integer Graph."""
     held = _ways.__dict__.setdefault("by_graph", weakref.WeakKeyDictionary())
     found = held.get(graph)
     if found is None or (found.path, found.threads) != (paths.chosen(), pool().threads):

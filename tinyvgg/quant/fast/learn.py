@@ -1,7 +1,6 @@
-"""A graph of floats on the fused float kernels: its logits, and a step of fine-tuning with its results rounded on the way.
+"""A float graph on the fused float kernels: its logits, and a step of fine-tuning in which results are rounded.
 
-Each op becomes primitive calls of nn/fused, as a layer does; one without a rule in CALLS runs by its definition between
-the steps.
+Each op becomes primitive calls of nn/fused, like a layer. An op without a rule in CALLS runs by its definition between the steps.
 """
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,13 +25,13 @@ from tinyvgg.quant.ops.weighted import Weighted
 from tinyvgg.quant.ops.weights import weights_of
 from tinyvgg.types import Floats
 
-BATCH = 64                              # images at a time where nothing is kept
-CHANGE_NOTHING = 1e-30                  # under a root beside a variance of 1
+BATCH = 64                              # images at a time if nothing is kept for a backward pass
+CHANGE_NOTHING = 1e-30                  # epsilon that is added to a variance of 1
 
 
 @dataclass
 class Stand:
-    """What a stage takes for a layer: an op's arrays as layers hold them, and those of their gradients."""
+    """A stand-in for a layer: an op's arrays in the form in which layers hold them, and the arrays of their gradients."""
     name: str
     parameters: dict = field(default_factory=dict)
     gradients: dict = field(default_factory=dict)
@@ -40,7 +39,7 @@ class Stand:
     use_bias, trainable, epsilon, momentum, unbiased_moving_variance = True, False, CHANGE_NOTHING, 1.0, False
 
     def put(self, **arrays):
-        """Set parameters; they stay where they are in memory."""
+        """Set parameters in place; their addresses do not change."""
         for name, array in arrays.items():
             if name not in self.parameters:
                 self.parameters[name] = np.empty(array.shape, np.float32)
@@ -49,7 +48,7 @@ class Stand:
 
 
 class Affine(Stand):
-    """A tail's gain and shift, as batch normalisation with constant statistics."""
+    """A tail's gain and shift, as a batch-norm with constant statistics."""
 
     def __init__(self, name, channels):
         super().__init__(name, state={"moving_mean": np.zeros(channels, np.float32),
@@ -57,7 +56,7 @@ class Affine(Stand):
 
 
 class Defined(Stand):
-    """An op by its definition, for the stage of any layer."""
+    """An op that runs by its definition, as a layer for the stage of arbitrary layers."""
 
     def __init__(self, op):
         super().__init__(op.name)
@@ -69,15 +68,17 @@ class Defined(Stand):
         return self.op.forward(*self.saved)
 
     def backward(self, dy, parameters=True):
-        """Return the gradient with respect to each input; `found` holds those of the op's arrays."""
+        """Return the gradient with respect to each input; `found` then has the gradients of the op's arrays."""
         back, self.found = self.op.backward(dy, *self.saved, parameters=parameters)
         return back if self.joins else back[0]
 
 
 class Network:
-    """A Graph of floats as a program. levels: {op: (scale, first, last)} of the results that are rounded to the whole numbers from
-    first to last, times scale; rounding passes the gradient on, saturation passes none. given: these results come from outside,
-    and there is only `pulled`.
+    """A float Graph as a program.
+
+    levels: {op: (scale, first, last)}; the results of these ops are rounded to whole numbers from first to last, times scale.
+    Rounding passes the gradient on, saturation passes none. given: these results are supplied by the caller, and only `pulled`
+    can be used.
     """
 
     def __init__(self, graph: Graph, levels: dict[str, tuple[float, int, int]] | None = None, *, given: bool = False) -> None:
@@ -90,11 +91,11 @@ class Network:
         self._instances: dict[bool, Any] = {}
 
     def describe(self) -> str:
-        """Return which kernel runs where, as text."""
+        """Return the kernel of each op, as text."""
         return "\n".join(stage.describe() for stage in self._instance(True, 1).stages)
 
     def load(self, graph: Graph) -> None:
-        """Take the arrays of a graph of the same ops."""
+        """Replace the arrays by those of a graph with the same ops."""
         for op in graph.ops:
             stands = self._stands.get(op.name)
             if stands is None:
@@ -107,14 +108,14 @@ class Network:
                 stands[1].put(gamma=op.tail.gain, beta=op.tail.shift)
 
     def logits(self, x: Floats) -> Floats:
-        """x (N, H, W, C) float32 in the graph's input range -> logits, nothing kept."""
+        """x (N, H, W, C) float32 in the graph's input range -> logits; nothing is kept for `gradients`."""
         x = self.graph.ops[0].forward(x)
         batches = [x[i:i + BATCH] for i in range(0, len(x), BATCH)]
         parts = [self._instance(False, len(part)).forward(pool(), part, "infer") for part in batches]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def forward(self, x: Floats) -> Floats:
-        """As `logits`, keeping what `gradients` needs."""
+        """Like `logits`, but keep what `gradients` needs."""
         return self._forward(self.graph.ops[0].forward(x))
 
     def _forward(self, image):
@@ -122,7 +123,7 @@ class Network:
         return self._instance(True, len(image)).forward(pool(), image, "gradient")
 
     def gradients(self, dlogits: Floats) -> dict[tuple[str, str], Floats]:
-        """{(op, array): gradient} of what the last `forward` kept; arrays are weights, bias, gain and shift."""
+        """Return {(op, array): gradient} for the images of the last `forward`; arrays are weights, bias, gain and shift."""
         self._instance(True, self._count).backward(pool(), dlogits, "gradient", self._count, True, False)
         found = {}
         for name, stands in self._stands.items():
@@ -137,8 +138,8 @@ class Network:
         return found
 
     def pulled(self, images: int, batch_of: Any, dlogits: Floats) -> dict[tuple[str, str], Floats]:
-        """As `gradients`, float64, for dlogits (N, classes) and N images; batch_of(a slice of them) -> {op: its given
-        results}, those of the image op among them."""
+        """Like `gradients`, but in float64, for dlogits (N, classes) and N images whose results are given: batch_of(slice of the
+        images) -> {op: its results}, including the image op."""
         sums: dict[tuple[str, str], Floats] = {}
         for i in range(0, images, BATCH):
             self._results = batch_of(slice(i, i + BATCH))
@@ -177,14 +178,14 @@ class Network:
 
 
 def _activation(about, name, shape):
-    """The call, if any, of an activation as a FloatTail or an Add has it."""
+    """Return the call, if any, for the activation of a FloatTail or an Add."""
     settings = {"none": None, "relu": {}, "leaky": {"negative_slope": float(about.slope)},
                 "clamp": {"max_value": float(about.high)}}[about.activation]
     return [] if settings is None else [Call("activation", Stand(name), (), (shape,), shape, relu_with(**settings))]
 
 
 def _tail(op, before):
-    """The calls of an op's tail, behind sums of the shape `before`, and its pool."""
+    """Return the calls for an op's tail and pool, after sums of the shape `before`."""
     tail, name = op.tail, op.name
     found = _activation(tail, name, before)
     if tail.gain is not None:

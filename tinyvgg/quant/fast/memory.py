@@ -8,7 +8,7 @@ from tinyvgg.quant.fixedpoint import INT32_MAX, INT32_MIN
 from tinyvgg.quant.ops.lite_tail import LiteTail
 from tinyvgg.quant.rounding import shifts
 
-SLACK = 64                      # bytes behind a buffer that whole vectors may read
+SLACK = 64                      # bytes after a buffer that whole vectors may read
 
 
 def whole(n, size=LANES):
@@ -17,10 +17,11 @@ def whole(n, size=LANES):
 
 
 class Tensor:
-    """Images of one op's result: uint8 (int16 of logits), (H, W, C) with a border of the zero point, channels in whole vectors."""
+    """One op's result for a batch: uint8 (int16 for logits), (H, W, C) with a border of the zero point; channels fill whole
+    vectors."""
 
     def __init__(self, op, together=LANES, dtype=None):
-        """together: channels of a pixel are filled up to a multiple of it. dtype: of the numbers, the op's if None."""
+        """together: a pixel's channels are padded to a multiple of it. dtype: of the values; None: the op's dtype."""
         self.shape, self.zero = op.shape, op.zero
         self.height, self.width, self.channels = (*(1,) * (3 - len(op.shape)), *op.shape)
         self.dtype = np.dtype(dtype or op.dtype)
@@ -29,23 +30,23 @@ class Tensor:
         self.buffer = None
 
     def widen(self, top, bottom, left, right):
-        """See that the border is at least so wide."""
+        """Make the border at least this wide."""
         self.border = [max(pair) for pair in zip(self.border, (top, bottom, left, right), strict=True)]
 
     @property
     def row(self):
-        """Bytes from row to row."""
+        """Bytes from one row to the next."""
         return (self.border[2] + self.width + self.border[3]) * self.pixel
 
     @property
     def image(self):
-        """Bytes from image to image."""
+        """Bytes from one image to the next."""
         return (self.border[0] + self.height + self.border[1]) * self.row
 
     def allocate(self, count):
-        """Take memory for `count` images."""
+        """Allocate memory for `count` images."""
         size = count * self.image
-        # A convolution that begins inside the border reads its last row as whole as the others: up to a row beyond the end.
+        # A convolution that begins inside the border reads whole rows, the last one too: up to a row beyond the end.
         self.buffer = np.full(size + self.row + 2 * SLACK, self.zero if self.dtype == np.uint8 else 0, np.uint8)
         start = -self.buffer.__array_interface__["data"][0] % SLACK
         self._pixels = np.lib.stride_tricks.as_strided(
@@ -59,15 +60,15 @@ class Tensor:
         return self._pixels.__array_interface__["data"][0]
 
     def read(self, count):
-        """A copy of the first `count` images, (N, *shape)."""
+        """Return a copy of the first `count` images, (count, *shape)."""
         return np.array(self._pixels[:count]).reshape(count, *self.shape)
 
     def write(self, values):
-        """Put images (N, *shape) into place."""
+        """Store images (N, *shape)."""
         self._pixels[:len(values)] = values.reshape(len(values), self.height, self.width, self.channels)
 
     def fields(self, prefix):
-        """As a step's fields x_... or y_..."""
+        """Return the step's fields x_... or y_..."""
         numbers = {"at": self.at, "row": self.row, "image": self.image, "pixel": self.pixel, "height": self.height,
                    "width": self.width}
         return {f"{prefix}_{name}": value for name, value in numbers.items()}
@@ -84,7 +85,7 @@ def pack(weights, together):
 
 @dataclass(frozen=True)
 class Ends:
-    """What follows the sums of F channels: arrays (F,) of integers, and the numbers that all channels share."""
+    """The tail of F channels: arrays (F,) of integers, and the numbers that all channels share."""
     bias: np.ndarray
     offset: np.ndarray
     multiplier: np.ndarray
@@ -95,11 +96,12 @@ class Ends:
 
     @classmethod
     def of(cls, tail):
-        """Those of an op's tail."""
+        """Make Ends from the tail of an op."""
         return cls(tail.bias, tail.offset, tail.multiplier, tail.shift, tail.activation, tail.slope, tail.high)
 
     def constants(self, minus=0):
-        """As vectors.BIAS ... say, int32 (vectors, CONSTANTS, LANES); minus (F,) is taken from the bias, modulo 2^32."""
+        """Return int32 (vectors, CONSTANTS, LANES) in the order of vectors.BIAS ...; minus (F,) is subtracted from the bias,
+        modulo 2^32."""
         f = len(self.multiplier)
         zero = np.zeros(f, np.int64)
         clipped = self.activation in ("relu", "clamp")
@@ -109,17 +111,17 @@ class Ends:
                             -(np.asarray(self.multiplier) < 0).astype(np.int64)])
 
     def fields(self, wide=False):
-        """As a step's fields."""
+        """Return the step's fields."""
         return {"shift": self.shift, "leaky": LEAKY if self.activation == "leaky" else PLAIN, "wide": wide}
 
 
 @dataclass(frozen=True)
 class LiteEnds:
-    """What follows the sums by TensorFlow Lite's arithmetic: a LiteTail."""
+    """The tail in TensorFlow Lite's arithmetic, a LiteTail."""
     tail: LiteTail
 
     def constants(self, minus=0):
-        """As vectors.finish_lite reads them: the exponent's parts lie where other tails have offset and slope."""
+        """Return the constants in the order that vectors.finish_lite reads: left and right shift replace offset and slope."""
         tail, single = self.tail, self.tail.rounding == "single"
         exponent, zero = np.asarray(tail.exponent, np.int64), np.zeros(len(tail.multiplier), np.int64)
         left, right = shifts(exponent, single)
@@ -127,17 +129,17 @@ class LiteEnds:
                             zero + tail.high, right, zero], fill="edge")       # a shift by 0 would be one too few for "single"
 
     def fields(self, wide=False):
-        """As a step's fields."""
+        """Return the step's fields."""
         return {"shift": self.tail.zero, "leaky": LITE_SINGLE if self.tail.rounding == "single" else LITE, "wide": wide}
 
 
 def ends_of(tail):
-    """What follows the sums of an op with a Tail or a LiteTail."""
+    """Return the Ends or LiteEnds of a Tail or a LiteTail."""
     return LiteEnds(tail) if isinstance(tail, LiteTail) else Ends.of(tail)
 
 
 def _in_vectors(rows, fill="constant"):
-    """Rows (F,) of whole numbers, one for each of vectors.BIAS ..., as int32 (vectors, CONSTANTS, LANES), modulo 2^32."""
+    """Return rows (F,) of whole numbers, one for each of vectors.BIAS ..., as int32 (vectors, CONSTANTS, LANES), modulo 2^32."""
     f = len(rows[0])
     padded = np.pad(np.array(rows, np.int64), ((0, 0), (0, whole(f) - f)), fill)
     wrapped = (padded & 0xFFFFFFFF).astype(np.uint32).view(np.int32)

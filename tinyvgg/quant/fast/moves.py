@@ -1,6 +1,6 @@
-"""Integer ops that move values, or look each up in a table of its 256 levels; products and means whose factor differs by place.
+"""Integer ops that move values or look them up in a table of 256 levels; products, and means whose divisor depends on the place.
 
-A step's x and y are seen as the same pixels: its y_height x y_width pixels of source_channels values, x_channel bytes apart in x.
+A step treats x and y as the same pixels: y_height x y_width pixels of source_channels values, x_channel bytes apart in x.
 """
 from tinyvgg.kernels.fast.elementwise import share
 from tinyvgg.kernels.fast.simd import Kernel, compiled
@@ -24,8 +24,8 @@ INPUT = 6 * 8                   # bytes of an input's entry in the table of a pr
 
 @Kernel
 def move(step, thread, threads):
-    """y = x, or of each value what the table says; `each`: bytes from one channel's table to the next. With `join` the larger of
-    that and what is there.
+    """y = x, or y = table[x]; `each`: bytes from one channel's table to the next. With `join`, y becomes the larger of this value
+    and the one already there.
     """
     step = step_at(step)
     first, last = share(step.images * step.y_height, thread, threads)
@@ -47,7 +47,7 @@ def move(step, thread, threads):
 
 @Kernel
 def reshape(step, thread, threads):
-    """The values of each image in their order, as pixels of other sizes: source_channels values a pixel in x, y_channels in y."""
+    """Copy the values of each image in order, to pixels of another size: source_channels values a pixel in x, y_channels in y."""
     step = step_at(step)
     first, last = share(step.images, thread, threads)
     for n in range(first, last):
@@ -70,7 +70,7 @@ def reshape(step, thread, threads):
 
 @compiled
 def _copy(table, source, target, count):
-    """count bytes, through a table where there is one."""
+    """Copy count bytes, through a table if there is one."""
     vectors = 0 if table else count // LANES
     if vectors:
         copy_vectors(source, target, vectors)
@@ -91,15 +91,15 @@ def _saturated(v):
 
 @compiled
 def _operand(table, n, i, j, c):
-    """An input of a product, minus its zero point."""
+    """Return one value of a product's input, minus the zero point."""
     place = (long_at(table) + n * long_at(table + 8) + i * long_at(table + 16) + j * long_at(table + 24) + c * long_at(table + 32))
     return byte_at(place) - long_at(table + 40)
 
 
 @Kernel
 def multiply(step, thread, threads):
-    """The product of two tensors. `table`: for each its place, bytes from image to image, row to row, pixel to pixel and channel to
-    channel (0 along an axis that is repeated), its zero point; then offset and multiplier.
+    """The product of two tensors. `table` has for each: its address, the bytes from one image, row, pixel and channel to the next
+    (0 along an axis that is broadcast), and its zero point. Then follow offset and multiplier.
     """
     step = step_at(step)
     first, last = share(step.images * step.y_height, thread, threads)
@@ -115,7 +115,7 @@ def multiply(step, thread, threads):
 
 @compiled
 def _sum(step, source, rows, columns, zero):
-    """The sum of a window's values, minus the zero point each."""
+    """The sum of a window's values, each minus the zero point."""
     total = -rows * columns * zero
     for p in range(rows):
         for q in range(columns):
@@ -125,7 +125,7 @@ def _sum(step, source, rows, columns, zero):
 
 @compiled
 def _there(place, stride, before, size, window):
-    """The first value of a window that lies on the map, and how many do."""
+    """Return the first position of a window that lies on the map, and how many do, along one axis."""
     first = place * stride - before
     last = min(first + window, size)
     first = max(first, 0)
@@ -134,7 +134,8 @@ def _there(place, stride, before, size, window):
 
 @Kernel
 def padded_mean(step, thread, threads):
-    """The mean of what of each window lies on the map. `table`: for each number of values offset and multiplier, 32 bits each."""
+    """The mean of the values of each window that lie on the map. `table`: offset and multiplier, 32 bits each, for each number of
+    values."""
     step = step_at(step)
     first, last = share(step.images * step.y_height, thread, threads)
     for item in range(first, last):
@@ -152,7 +153,8 @@ def padded_mean(step, thread, threads):
 
 @Kernel
 def lite_mean(step, thread, threads):
-    """The same by TensorFlow Lite: the sum of x - zero divided by their number, ties away from 0. `table`: two limits of 32 bits."""
+    """The same mean in TensorFlow Lite's arithmetic: the sum of x - zero divided by the number of values, ties away from 0.
+    `table`: two limits of 32 bits."""
     step = step_at(step)
     first, last = share(step.images * step.y_height, thread, threads)
     low, high = number_at(step.table), number_at(step.table + 4)
@@ -171,8 +173,9 @@ def lite_mean(step, thread, threads):
 
 @Kernel
 def lite_add(step, thread, threads):
-    """The sum of two tensors by TensorFlow Lite. `table`: for each its place and its bytes from image to image and row to row, then
-    what each of its levels gives, of 32 bits. Sums go to step.sums, in the scratch, for a row: the tail finishes them.
+    """The sum of two tensors in TensorFlow Lite's arithmetic. `table` has for each: its address, the bytes from one image and row
+    to the next, and the 32-bit summand for each of its levels. The sums of a row go to step.sums, in the scratch; then the tail
+    is applied to them.
     """
     step = step_at(step)
     first, last = share(step.images * step.y_height, thread, threads)

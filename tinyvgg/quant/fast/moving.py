@@ -1,4 +1,4 @@
-"""Stages of what mixes no channels by weights: values that move, tables of levels, products and means whose factor differs by place."""
+"""Stages of ops without weights: moved values, tables of levels, products, and means whose divisor depends on the place."""
 import numpy as np
 
 from tinyvgg.quant.fast import moves
@@ -22,10 +22,11 @@ LEVELS = np.arange(256, dtype=np.uint8)
 
 
 class Move(Stage):
-    """Values that move: a copy of each input into the place that `parts` gives, through a table of its levels where it has one."""
+    """Copies each input to the place that `parts` gives, through a table of its levels if it has one."""
 
     def parts(self):
-        """For each input: {fields that differ from `between`}, and the table, (256,) for all channels or (C, 256), or None."""
+        """Return, for each input, {fields that differ from `between`} and a table, (256,) for all channels or (C, 256), or
+        None."""
         return [({}, None)]
 
     def add(self, program, scratch):
@@ -40,19 +41,19 @@ class Move(Stage):
         return {"table": at(self.tables[-1]), "each": 256 if table.ndim == 2 else 0}
 
     def joined(self, k):
-        """The fields that say how input k meets what is there."""
+        """Return the fields that say how input k is combined with the values already there."""
         return {}
 
 
 class Levels(Move):
-    """Activation, PRelu with a slope a channel, Maximum: tables."""
+    """Activation: one table for all channels."""
 
     def parts(self):
         return [({}, self.op.table)]
 
 
 class SlopedLevels(Move):
-    """PRelu whose slope is one for all or one a channel."""
+    """PRelu with one slope, or one a channel: a table a channel."""
 
     def parts(self):
         op, channels = self.op, self.sources[0].channels
@@ -61,7 +62,7 @@ class SlopedLevels(Move):
 
 
 class Largest(Move):
-    """Maximum: each input in the result's levels, the larger of them."""
+    """Maximum: each input is rescaled to the result's levels by a table; the largest value is kept."""
 
     def parts(self):
         return [({}, table) for table in tables(self.op)]
@@ -71,7 +72,7 @@ class Largest(Move):
 
 
 class Join(Move):
-    """Concatenate: inputs side by side."""
+    """Concatenate: each input is rescaled by a table to its place in the result."""
 
     def parts(self):
         found, offset = [], 0
@@ -81,19 +82,19 @@ class Join(Move):
         return found
 
     def tables_of(self):
-        """A table for each input."""
+        """Return a table for each input."""
         return tables(self.op)
 
 
 class LiteJoin(Join):
-    """LiteConcatenate: bytes as they are."""
+    """LiteConcatenate: bytes are copied unchanged."""
 
     def tables_of(self):
         return [None] * len(self.sources)
 
 
 class Pad(Move):
-    """Pad2D: the result's border is its zero point from the beginning."""
+    """Pad2D: a copy into the inside of a result that is filled with the zero point when it is allocated."""
 
     def parts(self):
         ((top, _), (left, _)), target = self.op.padding, self.target
@@ -149,10 +150,10 @@ class Product(Stage):
 
 
 class Window(Stage):
-    """Means of windows that may reach beyond the map."""
+    """Base of the means of windows that may reach beyond the map."""
 
     def window(self):
-        """The fields that say where the windows lie."""
+        """Return the fields with the geometry of the windows."""
         (top, _), (left, _) = self.op.padding
         (height, width), (down, across) = self.op.pool_size, self.op.strides
         return {**self.between(), "top": top, "left": left, "window_height": height, "window_width": width, "stride_height": down,
@@ -176,7 +177,7 @@ class LiteMean(Window):
 
 
 class LiteSum(Stage):
-    """LiteAdd: what each level of an input gives stands in a table, the tail of a convolution does the rest."""
+    """LiteAdd: the summand for each level of an input comes from a table; the tail of a convolution finishes the sums."""
 
     def prepare(self):
         op = self.op
@@ -197,13 +198,13 @@ class LiteSum(Stage):
 
 
 def tables(op):
-    """What each level of each input gives in the result's levels."""
+    """Return the table (256,) of each input: its levels rescaled to the result's levels."""
     one = type(op)(**{**vars(op), "shape": (1,)})
     return [_alone(one, k).simulate(LEVELS) for k in range(len(op.inputs))]
 
 
 def _alone(op, k):
-    """A Rescaled op of its k-th input alone."""
+    """Return a Rescaled op with only its k-th input."""
     return type(op)(**{**vars(op), "inputs": (op.inputs[k],), "multipliers": (op.multipliers[k],), "offsets": (op.offsets[k],)})
 
 
@@ -221,7 +222,7 @@ def _product(op, sources, target, path):
 
 
 _MEAN, _RESCALED = {"pool_size", "strides", "padding"}, {"multipliers", "offsets", "shift"}
-# op -> (its stage, the fields that the stage obeys)
+# op -> (its stage, the fields that the stage supports)
 STAGES = {
     Activation: (Levels, {"function", "alpha", "threshold", "high", "start", "table"}),
     PRelu: (_sloped, {"alpha", "input_zero", "multiplier", "slopes", "shift"}),

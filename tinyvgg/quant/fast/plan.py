@@ -1,4 +1,4 @@
-"""A graph of integers on the fast kernels: its stages, memory for some images, and a program that all threads walk through."""
+"""An integer graph on the fast kernels: its stages, memory for a batch of images, and a program that all threads run."""
 import threading
 import weakref
 
@@ -16,10 +16,10 @@ BATCH = 64                      # images at a time: more would leave the caches
 
 
 class Plan:
-    """What a Graph of integers computes, byte for byte; each thread of the caller has a plan of its own (see plan_for)."""
+    """Computes an integer Graph, byte for byte like its definition; each calling thread has its own plan (see plan_for)."""
 
     def __init__(self, graph, path=None, *, keeps=False):
-        """keeps: whether a run leaves behind what the way back needs (see back.py)."""
+        """keeps: whether a run keeps what the backward pass needs (see back.py)."""
         self.path, self.threads = path or paths.chosen(), pool().threads
         self.ops, self.last, self.shape = graph.ops, graph.logits, graph.input_shape
         self._capacity, self._program, self._scratch = 0, None, np.zeros(0, np.uint8)
@@ -29,7 +29,7 @@ class Plan:
                 stage.keep()
 
     def describe(self) -> str:
-        """Return which kernel runs where, as text."""
+        """Return the kernel of each op, as text."""
         lines = [f"{self.threads} threads, integers by {self.path}"]
         for op in self._computed():
             stage = self.stages[op.name]
@@ -38,11 +38,11 @@ class Plan:
 
     @property
     def complete(self) -> bool:
-        """Whether every op has a stage, and every result a place in memory."""
+        """Whether every op has a stage and every result a tensor in memory."""
         return not any(isinstance(stage, str) for stage in self.stages.values()) and None not in self._tensors.values()
 
     def infer(self, x: Bytes) -> AnyArray:
-        """x (N, H, W, C) uint8 in one piece -> the logits' integers (N, classes)."""
+        """x (N, H, W, C) uint8, contiguous -> integer logits (N, classes)."""
         parts = []
         for i in range(0, len(x), BATCH):
             self.run(x[i:i + BATCH])
@@ -50,10 +50,10 @@ class Plan:
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros((0, *self.last.shape), self.last.dtype)
 
     def infer_from(self, first, values, count, *, every=False):
-        """{op: integers (count, ...)} of the logits, or with `every` of all ops from the one called `first` on: `values` {op: integers
-        (N, ...)} has what came before.
+        """Return {op: integers (count, ...)} of the logits; with `every`, of all ops from the one called `first` on.
 
-        Every op must have a stage. The results are those of the whole network with other stages from `first` on.
+        values: {op: integers (N, ...)}, the results of the ops before `first`. Every op must have a stage. The ops from `first` on
+        may have other stages than when `values` was computed (see swap).
         """
         names = [op.name for op in self._computed()]
         start = names.index(first)
@@ -71,7 +71,7 @@ class Plan:
         return found
 
     def trace(self, x: Bytes) -> dict[str, AnyArray]:
-        """x (N, H, W, C) uint8 in one piece, N > 0 -> {op: its integers (N, ...)}, a final softmax included."""
+        """x (N, H, W, C) uint8, contiguous, N > 0 -> {op: its integers (N, ...)}, including a final softmax."""
         parts = []
         for i in range(0, len(x), BATCH):
             self.run(x[i:i + BATCH])
@@ -84,7 +84,7 @@ class Plan:
         return found
 
     def _computed(self):
-        """The ops behind the image, up to the logits."""
+        """The ops after the image, up to the logits."""
         return self.ops[1:self.ops.index(self.last) + 1]
 
     def _match(self):
@@ -95,29 +95,29 @@ class Plan:
             self.stages[op.name] = stage_of(op, [self._tensors[i] for i in op.inputs], self._tensors[op.name], self.path)
 
     def run(self, x):
-        """Compute BATCH images at most, uint8 in one piece; `values` then has the results."""
+        """Compute up to BATCH images, uint8, contiguous; `values` then returns the results."""
         self._ready(len(x))
         self._program.run(pool(), len(x), x.__array_interface__["data"][0])
 
     def _ready(self, count):
-        """See that there is memory for `count` images, and a program."""
+        """Ensure memory and a program for `count` images."""
         if count > self._capacity:
             self._build(next(n for n in (1, 8, BATCH) if n >= count))
         if self._program is None:
             self._program = self._lay_out()
 
     def values(self, op, count):
-        """The integers (count, *shape) that the last run left of an op."""
+        """Return an op's integers (count, *shape) of the last run."""
         if op.name in self._others:
             return self._others[op.name][:count]
         return self._tensors[op.name].read(count)
 
     def swap(self, name, stage):
-        """Let another stage, of stage_for, compute an op from now on."""
+        """Replace the stage of an op by another one, made by stage_for."""
         self.stages[name], self._program = stage, None
 
     def stage_for(self, op):
-        """Return a stage for an op of the same place and shapes, or why there is none, as text."""
+        """Return a stage for an op that replaces the op of the same name and shapes, or the reason why there is none, as text."""
         before = {i: list(self._tensors[i].border) for i in op.inputs if self._tensors[i] is not None}
         stage = stage_of(op, [self._tensors[i] for i in op.inputs], self._tensors[op.name], self.path)
         if any(self._tensors[i].border != border for i, border in before.items()):
@@ -125,7 +125,7 @@ class Plan:
         return stage
 
     def _build(self, capacity):
-        """Take memory for `capacity` images."""
+        """Allocate memory for `capacity` images."""
         for tensor in self._tensors.values():
             if tensor is not None:
                 tensor.allocate(capacity)
@@ -135,10 +135,10 @@ class Plan:
         self._capacity, self._program = capacity, None
 
     def _lay_out(self):
-        """Return the program of the stages as they are."""
+        """Return the program of the present stages."""
         image, program = self._tensors[self.ops[0].name], Program()
         stages = [s for s in self.stages.values() if not isinstance(s, str)]
-        for stage in stages:            # once to know how much scratch they need
+        for stage in stages:            # a first pass to find how much scratch they need
             stage.add(Program(), {"scratch": 0, "scratch_size": 0})
         size = max((s.scratch for s in stages), default=0) // SLACK * SLACK + 2 * SLACK
         if len(self._scratch) < self.threads * size + SLACK:
@@ -156,7 +156,7 @@ class Plan:
         return program
 
     def _simulation(self, op):
-        """A function of the number of images that runs the definition of an op on what the steps before have left."""
+        """Return a function of the number of images that runs the definition of an op on the results of the steps before."""
         def simulate(count):
             inputs = [self._others[i][:count] if i in self._others else self._tensors[i].read(count) for i in op.inputs]
             y = op.simulate(*inputs)
@@ -173,7 +173,7 @@ _plans = threading.local()
 
 
 def plan_for(graph: Graph) -> Plan:
-    """Return this thread's plan for a Graph of integers."""
+    """Return this thread's plan for an integer Graph."""
     held = _plans.__dict__.setdefault("by_graph", weakref.WeakKeyDictionary())
     plan = held.get(graph)
     if plan is None or (plan.path, plan.threads) != (paths.chosen(), pool().threads):

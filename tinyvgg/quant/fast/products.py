@@ -1,8 +1,8 @@
-"""Convolutions and dense layers of integers: register-tile products straight from the images, then the tail.
+"""Integer convolutions and dense layers: products in register tiles, read directly from the images, then the tail.
 
-A thread takes a block of rows of one image. As pairs, the rows that the block reads are first expanded into its scratch; quads are
-read where they are. For each panel of channels all rows of the block are summed up, pooled, and finished while they are in the
-cache. The sums are exact modulo 2^32, whatever their order.
+A thread takes a block of rows of one image. For pairs, the rows that the block reads are first expanded into the thread's
+scratch; quads are read in place. For each panel of channels, all rows of the block are summed, pooled and finished while they are
+in the cache. The sums are exact modulo 2^32 in any order.
 """
 from tinyvgg.kernels.fast.elementwise import share
 from tinyvgg.kernels.fast.simd import Kernel, compiled, compiled_as
@@ -33,11 +33,11 @@ from tinyvgg.quant.fast.vectors import (
 )
 
 PIXEL = 4 * PANEL               # bytes of a pixel's sums
-IMAGES = 12                     # that a dense layer takes at a time
+IMAGES = 12                     # images that a dense layer takes at a time
 
 
 def make_product(kind, dot):
-    """Return c[rows][PANEL] = a[rows][segments * k] @ b for one packed panel b."""
+    """Return the function that computes c[rows][PANEL] = a[rows][segments * k] @ b for one packed panel b."""
     six, four, two, one = (make_tile(rows, dot) for rows in (6, 4, 2, 1))
 
     @compiled_as(kind)
@@ -59,7 +59,7 @@ def make_product(kind, dot):
 
 @compiled
 def finish_row(step, c, channel, y, y_pixel, count):
-    """The tail of LANES channels from `channel` on, for `count` pixels at c."""
+    """Apply the tail of LANES channels, from `channel` on, to `count` pixels at c."""
     constants = step.constants + channel // LANES * CONSTANTS_BYTES
     if step.wide:
         y += 2 * channel
@@ -79,7 +79,7 @@ def finish_row(step, c, channel, y, y_pixel, count):
 
 @compiled
 def finish_block(step, image, top, rows, channel, c):
-    """Pool and finish a panel's sums c for `rows` rows of the result from `top` on."""
+    """Pool a panel's sums c and apply the tail, for `rows` rows of the result from `top` on."""
     c_row = step.conv_width * PIXEL
     for lane in range(0, min(PANEL, step.channels - channel), LANES):
         f = channel + lane
@@ -130,7 +130,7 @@ def make_convolve(kind, product, pairs):
 
 
 def make_connect(kind, product, pairs):
-    """Return the dense layer, or the convolution whose result is one pixel: its rows are images."""
+    """Return the dense layer, also for convolutions whose result is one pixel: the rows of the product are images."""
     @compiled_as(kind)
     def connect(step, thread, threads):
         step = step_at(step)
@@ -189,7 +189,7 @@ def convolve_vnni(step, thread, threads):
 
 @Kernel
 def convolve_quads(step, thread, threads):
-    """Quads in plain arithmetic: what convolve_vnni does, but for the one instruction, where that can be tested."""
+    """Quads in plain arithmetic: convolve_vnni without its one special instruction, for tests on any machine."""
     _convolve_quads(step, thread, threads)
 
 
@@ -217,6 +217,6 @@ def connect_quads(step, thread, threads):
     _connect_quads(step, thread, threads)
 
 
-# path -> (convolution, dense layer, inputs in a number of 32 bits); "quads" only checks the order that "vnni" has.
+# path -> (convolution, dense layer, inputs in a 32-bit number); "quads" is only for tests of the order that "vnni" uses.
 KERNELS = {"avx2": (convolve_avx2, connect_avx2, 2), "generic": (convolve_generic, connect_generic, 2),
            "vnni": (convolve_vnni, connect_vnni, 4), "quads": (convolve_quads, connect_quads, 4)}

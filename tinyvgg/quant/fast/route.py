@@ -1,5 +1,8 @@
-"""From the gradient of an op's result to that of its sums: through the pool, the activation and the saturation, by the codes that
-the integers' way left (vectors.CLOSED). Float tensors, addresses in elements of four bytes; codes, in bytes."""
+"""From the gradient of an op's result to that of its sums: back through saturation, activation and pool.
+
+The codes that the integer forward pass wrote decide where the gradient goes (vectors.CLOSED). Addresses of float tensors are in
+elements of four bytes, those of codes in bytes.
+"""
 from llvmlite import ir
 from numba import types
 
@@ -10,7 +13,10 @@ from tinyvgg.quant.fast.vectors import BYTE, CLOSED, NEGATIVE, NUMBER, PLACES, l
 
 
 def make_spread(adds):
-    """Return what gives each place of a window its part of g, for a pixel of `vectors` vectors: added, or instead of what is there."""
+    """Return the function that gives each place of a window its part of g, for a pixel of `vectors` vectors.
+
+    adds: whether it adds to the values already there or overwrites them.
+    """
     @machine
     def spread(e, g, codes, to, row, pixel, height, width, vectors, slope: types.float32):
         builder, lanes = e.builder, ir.VectorType(NUMBER, WIDTH)
@@ -44,8 +50,10 @@ set_window, add_to_window = make_spread(False), make_spread(True)
 
 @Kernel
 def route(step, thread, threads):
-    """step.dx, of the sums, from step.g, of the result. mask: codes, mask_image bytes an image and depth bytes a pixel; windows:
-    kernel_height by kernel_width, stride_height and stride_width apart; leak: the negative side's slope. What no window covers stays.
+    """Compute step.dx, the gradient of the sums, from step.g, the gradient of the result.
+
+    mask: codes, mask_image bytes an image and depth bytes a pixel. Windows are kernel_height by kernel_width, stride_height and
+    stride_width apart. leak: slope of the negative side. Values that no window covers are left unchanged.
     """
     step = step_at(step)
     g, dx = step.g, step.dx

@@ -1,7 +1,7 @@
-"""What each op of a graph of integers becomes: a stage, which puts one step into a program.
+"""The stage of each op of an integer graph; a stage puts one step into a program.
 
-To give an op a kernel: a class here, its line in STAGES, and its fields in KNOWN. What has no line, or fields that are not known
-there, is simulated.
+To give an op a kernel, add a class here, a line in STAGES, and the op's fields in KNOWN. An op without a line, or with fields
+that are not in KNOWN, is simulated.
 """
 import dataclasses
 
@@ -25,10 +25,10 @@ from tinyvgg.quant.ops.up_sample2d import UpSample2D
 from tinyvgg.quant.ops.weighted import LARGEST
 from tinyvgg.quant.ops.weights import weights_of
 
-CACHE = 64 * 1024               # bytes that a block's inputs and sums should fill at most
+CACHE = 64 * 1024               # bytes that the inputs and sums of a block may fill
 _EVERY = {"name", "inputs", "shape", "scale", "zero"}
 _WINDOW = {"weights", "input_zero", "tail", "strides", "padding", "dilation", "pool", "variant"}
-# Fields that the stages below obey; any other must have its default, which means that the op is as it was without that field.
+# Fields that the stages below support. Any other field must have its default, with which the op works as if it had no such field.
 KNOWN = {
     Conv2D: _EVERY | _WINDOW, DepthwiseConv2D: _EVERY | _WINDOW,
     Dense: _EVERY | {"weights", "input_zero", "tail", "output", "variant"},
@@ -42,7 +42,7 @@ KNOWN = {
 
 
 def unknown(op):
-    """What no stage here knows of an op or a tail, as text; empty if nothing."""
+    """Return what no stage here supports of an op or its tail, as text; empty if everything is supported."""
     fields = KNOWN.get(type(op))
     if fields is None:
         return f"no kernel for {type(op).__name__}"
@@ -62,7 +62,7 @@ def _unknown_tail(op, tail):
 
 
 class Windowed(Stage):
-    """What a convolution and a depthwise one share: a window that slides over a map, a pool, a tail."""
+    """Common base of Conv2D and DepthwiseConv2D: a window that slides over a map, a pool, a tail."""
 
     gated = True
 
@@ -73,7 +73,7 @@ class Windowed(Stage):
         self.settle(self.op.strides, self.op.dilation, ends_of(self.op.tail))
 
     def settle(self, strides, dilation, ends):
-        """Set what follows from the window's settings, and pack."""
+        """Set strides, dilation and tail, widen the source's border to fit, and pack the weights."""
         self.strides, self.dilation, self.ends = strides, dilation, ends
         source = self.sources[0]
         ends_at = [(n - 1) * s + (k - 1) * d - before for n, s, k, d, before in
@@ -82,7 +82,7 @@ class Windowed(Stage):
         self.pack()
 
     def blocks(self, expands):
-        """Rows of the result at a time (few, many), and the bytes of inputs and of sums that they need."""
+        """Return the rows of the result at a time (few, many), and the bytes of inputs and of sums that `many` rows need."""
         source, (ph, _, sh, _) = self.sources[0], self.pool
 
         def needs(rows):
@@ -97,12 +97,12 @@ class Windowed(Stage):
         return min(rows, -(-self.target.height // 2)), rows, needs(rows)
 
     def corner(self):
-        """The address of the first window's first pixel."""
+        """Return the address of the first pixel of the first window."""
         source = self.sources[0]
         return source.at - self.top * source.row - self.left * source.pixel
 
     def fields(self, expands):
-        """The fields of a step, but for weights."""
+        """Return the step's fields, except the weights."""
         few, many, (inputs, sums) = self.blocks(expands)
         ph, pw, sh, sw = self.pool
         self.scratch = whole(inputs, SLACK) + sums + SLACK
@@ -113,7 +113,7 @@ class Windowed(Stage):
 
 
 class Convolve(Windowed):
-    """Conv2D, and a DepthwiseConv2D with several channels for each, zeros between them."""
+    """Conv2D, and a DepthwiseConv2D with several output channels for each input channel, as a Conv2D with zeros."""
 
     def pack(self):
         w = weights_of(self.op)
@@ -203,7 +203,7 @@ class Connect(Stage):
 
 
 class Depthwise(Windowed):
-    """DepthwiseConv2D with one channel for each."""
+    """DepthwiseConv2D with one output channel for each input channel."""
 
     def pack(self):
         self.zero = self.op.input_zero
@@ -274,21 +274,22 @@ STAGES = {Conv2D: Convolve, DepthwiseConv2D: _depthwise, Dense: Connect, Add: Su
 
 
 def stage_of(op, sources, target, path):
-    """Return the stage of an op, or why there is none, as text. sources: Tensors, None for what has none."""
+    """Return the stage of an op, or the reason why there is none, as text. sources: Tensors, or None for ops without one."""
     why = unknown(op)
     if why:
         return why
     if any(s is None or s.dtype != np.uint8 for s in sources):
-        return "reads what is not uint8, or has more than three axes"
+        return "an input that is not uint8, or has more than three axes"
     if target is None:
         return "a result of more than three axes"
     if isinstance(op, DepthwiseConv2D) and op.weights.shape[0] * sources[0].channels * op.weights.shape[1] > LARGEST:
-        return "too many channels for each"
+        return "too many output channels for each input channel"
     return STAGES[type(op)](op, sources, target, path)
 
 
 def fitting(weights, path):
-    """The path itself, or that of pairs where quads do not fit: weights beyond int8, sums of whole inputs beyond 32 bits."""
+    """Return `path`, or its path of pairs if quads do not fit: for weights beyond int8, or sums of inputs (with their zero point)
+    beyond 32 bits."""
     flat = np.abs(weights.reshape(len(weights), -1).astype(np.int64))
     if KERNELS[path][2] == 2 or weights.min() >= -128 and weights.max() <= 127 and 255 * flat.sum(axis=1).max() < 2**31:
         return path
@@ -296,15 +297,16 @@ def fitting(weights, path):
 
 
 def _spread(w, channels):
-    """Depthwise weights (F, KH, KW) as those of a convolution, (F, KH, KW, C)."""
+    """Return depthwise weights (F, KH, KW) as weights (F, KH, KW, C) of a convolution."""
     wide = np.zeros((*w.shape, channels), w.dtype)
     wide[np.arange(len(w)), :, :, np.arange(len(w)) // (len(w) // channels)] = w
     return wide
 
 
 def tensor_of(op, readers):
-    """The Tensor of an op's result, or None where it has none of the kind. Images of few channels that only products read are kept
-    in numbers of 32 bits.
+    """Return the Tensor of an op's result, or None if no Tensor can hold it.
+
+    The pixels of images with few channels are padded to 32 bits, if only products read them.
     """
     if op.dtype not in ("uint8", "int16") or len(op.shape) > 3:
         return None

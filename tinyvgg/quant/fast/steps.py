@@ -1,4 +1,4 @@
-"""Steps of integer kernels: records as long as those of the float kernels, so that the same threads walk through them."""
+"""Steps of integer kernels: records of the same size as those of the float kernels, so that the same threads can run them."""
 import numpy as np
 from numba import carray
 
@@ -7,7 +7,7 @@ from tinyvgg.kernels.fast.program import STEP as FLOAT_STEP
 from tinyvgg.kernels.fast.simd import as_pointer, compiled
 
 _NAMES = (
-    "function", "images", "wait",                           # as program.STEP has them
+    "function", "images", "wait",                           # as in program.STEP
     # uint8 images (or int16 logits) in memory, by byte addresses and distances: input and result
     "x_at", "x_row", "x_image", "x_pixel", "x_height", "x_width",
     "y_at", "y_row", "y_image", "y_pixel", "y_height", "y_width",
@@ -32,33 +32,33 @@ _OF_ITSELF = {"function", "images", "wait"}
 
 @compiled
 def step_at(address):
-    """The step at an address (in elements of four bytes, as programs have it), as a record."""
+    """Return the step at an address (in elements of four bytes, as in programs), as a record."""
     return carray(as_pointer(address), (1,), STEP)[0]
 
 
 class Program:
-    """Steps in order, and Python functions of (images) between them."""
+    """Steps in order, and Python functions of the number of images between them."""
 
     def __init__(self):
         self._rows, self._calls, self._marks, self._steps = [], [], {}, None
 
     def add(self, kernel, **fields):
-        """Add a step. Raises TypeError where the kernel reads a field that is not given."""
+        """Add a step. Raises TypeError if the kernel reads a field that is not given."""
         missing = (kernel.fields & set(_NAMES)) - fields.keys() - _OF_ITSELF
         if missing:
             raise TypeError(f"{kernel.function.__name__} reads {', '.join(sorted(missing))} of its step, which is not given")
         self._rows.append((kernel, fields))
 
     def mark(self, name):
-        """Let `run_from` begin with the next step under this name: an op may take several."""
+        """Let `run_from` start at the next step under this name; an op may have several steps."""
         self._marks[name] = len(self._rows)
 
     def call(self, function):
-        """Call function(images) behind the steps that were added so far."""
+        """Call function(images) after the steps that were added so far."""
         self._calls.append((len(self._rows), function))
 
     def run_from(self, pool, images, name):
-        """Run the steps from the mark `name` on, on what the ones before have left; there are no functions between them."""
+        """Run the steps from the mark `name` on, with the present results of the steps before; no functions run between them."""
         self._prepare(images)
         first = self._marks[name]
         pool.run_at(self._job + first * (STEP.itemsize // 4), len(self._steps) - first)

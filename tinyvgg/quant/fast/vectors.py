@@ -1,11 +1,12 @@
-"""Vectors of integers: products of 8-bit numbers in register tiles, and what follows the sums.
+"""Vectors of integers: products of 8-bit numbers in register tiles, and the tail of the sums.
 
-Addresses are in bytes here, but for that of a step. A vector of sums is LANES numbers of 32 bits, whose arithmetic is modulo 2^32,
-as C's is; weights are packed in panels of PANEL output channels.
+Addresses are in bytes here, except the address of a step. A vector of sums has LANES 32-bit numbers, with arithmetic modulo 2^32
+as in C. Weights are packed in panels of PANEL output channels.
 
-A number of 32 bits holds either two inputs as int16, minus the zero point ("pairs"), or four as uint8 ("quads"). One instruction
-multiplies each with its weight and adds up: VPMADDWD for pairs, whose sum of two products always fits; VPDPBUSD for quads.
-VPMADDUBSW would take quads on older processors, but it saturates at 16 bits, which any two large weights reach.
+A 32-bit number holds either two inputs as int16, minus the zero point ("pairs"), or four inputs as uint8 ("quads"). One
+instruction multiplies each input by its weight and adds the products: VPMADDWD for pairs, where the sum of two products always
+fits, or VPDPBUSD for quads. Older processors have VPMADDUBSW for quads, but it saturates at 16 bits, which two large weights
+reach.
 """
 from llvmlite import ir
 from numba import types
@@ -14,25 +15,25 @@ from tinyvgg.kernels.fast.simd import INT, Value, machine
 
 LANES = 8
 PANEL = 2 * LANES
-STEP_BYTES = 4 * PANEL                          # of weights, for one number of 32 bits of the input
+STEP_BYTES = 4 * PANEL                          # of weights, for one 32-bit number of the input
 BYTE, SHORT, NUMBER, LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 SUMS = ir.VectorType(NUMBER, LANES)
 HALF = ir.VectorType(LONG, LANES // 2)
-# What the tail needs for LANES channels: LANES numbers each, in this order.
+# Constants of the tail for LANES channels, in this order: LANES numbers each.
 BIAS, OFFSET, MULTIPLIER, LOW, HIGH, SLOPE, FLIP = range(7)
 CONSTANTS = 7
 CONSTANTS_BYTES = CONSTANTS * 4 * LANES
-# A step's `leaky`: which rounding follows the sums, TensorFlow Lite's in the last two.
+# Values of a step's `leaky`: the kind of tail; the last two are TensorFlow Lite's.
 PLAIN, LEAKY, LITE, LITE_SINGLE = range(4)
 
 
 def load(e, address, kind):
-    """Load from any address."""
+    """Load from an address without alignment."""
     return e.builder.load(e.builder.inttoptr(address.value, kind.as_pointer()), align=1)
 
 
 def put(e, value, address):
-    """Store to any address."""
+    """Store to an address without alignment."""
     e.builder.store(value, e.builder.inttoptr(address.value, value.type.as_pointer()), align=1)
 
 
@@ -73,7 +74,8 @@ def pairs_plain(e, total, a, b):
 
 
 def quads_vnni(e, total, a, b):
-    """Declared as LLVM had it to version 21; later ones take bytes, and turn this into that as they read it."""
+    """VPDPBUSD, declared as in LLVM up to version 21. Later versions declare it with bytes and convert this form when they read
+    it."""
     function = e.declare("llvm.x86.avx512.vpdpbusd.256", ir.FunctionType(SUMS, [SUMS] * 3))
     return e.builder.call(function, [total, a, b])
 
@@ -88,7 +90,8 @@ def quads_plain(e, total, a, b):
 
 
 def make_tile(rows, dot):
-    """Return the tile that sets c[rows][PANEL] to the sum over `segments` runs of `k` numbers of a, times packed weights b."""
+    """Return the tile that sets c[rows][PANEL] to a sum of products: `segments` runs of `k` numbers of a, times packed weights
+    b."""
     @machine
     def tile(e, a, a_row, a_segment, b, c, c_row, k, segments):
         def outer_product(pixel, row, sums):
@@ -108,7 +111,7 @@ def make_tile(rows, dot):
 
 @machine
 def expand(e, source, target, count, zero):
-    """count times 16 inputs as int16, minus the zero point."""
+    """Convert count * 16 inputs to int16, minus the zero point."""
     wide = ir.VectorType(SHORT, 16)
     minus = spread(e, e.builder.trunc(zero.value, SHORT), wide)
 
@@ -123,7 +126,7 @@ def expand(e, source, target, count, zero):
 
 
 def high_rounded(e, a, b):
-    """(a * b + 2^31) >> 32 of SUMS: even and odd lanes apart, each product in 64 bits."""
+    """(a * b + 2^31) >> 32 of SUMS; even and odd lanes are computed separately, each product in 64 bits."""
     builder, bits = e.builder, same(HALF, 32)
     a, b = (builder.bitcast(v, HALF) for v in (a, b))
     even = builder.mul(*(builder.ashr(builder.shl(v, bits), bits) for v in (a, b)))
@@ -134,7 +137,7 @@ def high_rounded(e, a, b):
 
 
 def make_finish(leaky, wide):
-    """Return the tail of LANES channels for a row of pixels, from sums to uint8, or int16 where `wide`."""
+    """Return the tail of LANES channels for a row of pixels, from sums to uint8, or to int16 if `wide`."""
     lowest, highest, kind = (-32768, 32767, SHORT) if wide else (0, 255, BYTE)
 
     @machine
@@ -143,7 +146,7 @@ def make_finish(leaky, wide):
         bits = spread(e, builder.trunc(shift.value, NUMBER), SUMS)
 
         def body(i, _):
-            # Loaded anew for each pixel, or LLVM would not see that the factors are numbers of 32 bits, which VPMULDQ takes.
+            # Loaded again for each pixel: else LLVM does not see that the factors have 32 bits, and cannot use VPMULDQ.
             number = [load(e, constants + 4 * LANES * k, SUMS) for k in range(CONSTANTS)]
             v = builder.shl(builder.add(load(e, c + i * c_pixel, SUMS), number[BIAS]), bits)
             if leaky:
@@ -165,7 +168,7 @@ finish_wide, finish_leaky_wide = make_finish(False, True), make_finish(True, Tru
 
 @machine
 def pool_sums(e, c, c_pixel, c_row, height, width, stride, target, count, constants):
-    """The largest sum of each window of LANES channels, the least where FLIP is all ones: `count` windows, c_pixel apart."""
+    """Pool `count` windows of sums, c_pixel apart, LANES channels: the largest of each, the smallest where FLIP is all ones."""
     builder = e.builder
     flip = load(e, constants + 4 * LANES * FLIP, SUMS)
 
@@ -186,7 +189,7 @@ def pool_sums(e, c, c_pixel, c_row, height, width, stride, target, count, consta
 
 @machine
 def pool_sums_2x2(e, c, c_pixel, c_row, target, count, constants):
-    """pool_sums for windows of 2x2 at every second pixel."""
+    """pool_sums for 2x2 windows with stride 2."""
     builder = e.builder
     flip = load(e, constants + 4 * LANES * FLIP, SUMS)
 
@@ -199,14 +202,14 @@ def pool_sums_2x2(e, c, c_pixel, c_row, target, count, constants):
     e.loop(count, [], window)
 
 
-# What the way back needs of each number of a result: the place in its window that it comes from, and
-CLOSED, NEGATIVE = 128, 64      # ... whether no gradient passes, and whether it came by the negative side of a leaky ReLU
-PLACES = 64                     # so many places of a window can be told apart
+# Code of a result's value for the backward pass, one byte: the place in its window (low bits), and two flags.
+CLOSED, NEGATIVE = 128, 64      # no gradient passes; the value comes from the negative side of a leaky ReLU
+PLACES = 64                     # number of places in a window that a code can tell apart
 
 
 @machine
 def pool_codes(e, c, c_pixel, c_row, height, width, stride, count, constants, codes, pixel):
-    """For each window of pool_sums the place (row * width + column) of the first of its largest sums, as a byte a channel."""
+    """Write the place (row * width + column) of the first largest sum in each window of pool_sums, as one byte a channel."""
     builder = e.builder
     flip = load(e, constants + 4 * LANES * FLIP, SUMS)
 
@@ -230,7 +233,7 @@ def pool_codes(e, c, c_pixel, c_row, height, width, stride, count, constants, co
 
 @machine
 def gate(e, c, c_pixel, codes, pixel, count, constants, shift, leaky, wide, pooled):
-    """Complete the codes of a row of pixels, from their sums: where not `pooled`, all places are 0."""
+    """Complete the codes of a row of pixels from their sums; without a pool (not `pooled`), all places are 0."""
     builder, bytes_ = e.builder, ir.VectorType(BYTE, LANES)
     bits = spread(e, builder.trunc(shift.value, NUMBER), SUMS)
     is_leaky, is_wide, is_pooled = (builder.icmp_signed("!=", v.value, INT(0)) for v in (leaky, wide, pooled))
@@ -255,8 +258,8 @@ def gate(e, c, c_pixel, codes, pixel, count, constants, shift, leaky, wide, pool
 
 
 def lite_rounded(e, v, multiplier, left, right, single):
-    """v * multiplier / 2^31 * 2^exponent of SUMS as quant/rounding.py rounds it. left, right: the exponent where it is above, and
-    minus it where it is below 0; `single`: right is 31 minus the exponent.
+    """v * multiplier / 2^31 * 2^exponent of SUMS, rounded as in quant/rounding.py. left: the exponent if positive, else 0; right:
+    minus the exponent if that is positive, else 0. With `single`, right is 31 minus the exponent.
     """
     builder, bits, low = e.builder, same(HALF, 32), same(HALF, (1 << 32) - 1)
     a, b = (builder.bitcast(n, HALF) for n in (v if single else builder.shl(v, left), multiplier))
@@ -273,13 +276,13 @@ def lite_rounded(e, v, multiplier, left, right, single):
     high = builder.bitcast(builder.or_(builder.and_(builder.lshr(even, same(HALF, 31)), low), upper), SUMS)
     there = builder.icmp_signed(">", right, same(SUMS, 0))
     before = builder.select(there, builder.sub(right, same(SUMS, 1)), same(SUMS, 0))
-    away = builder.add(high, builder.ashr(high, same(SUMS, 31)))               # ties go away from zero
+    away = builder.add(high, builder.ashr(high, same(SUMS, 31)))               # ties away from zero
     rounded = builder.add(builder.ashr(away, right), builder.and_(builder.ashr(away, before), same(SUMS, 1)))
     return builder.select(there, rounded, high)
 
 
 def make_finish_lite(single):
-    """Return the tail of LANES channels by TensorFlow Lite's arithmetic, for a row of pixels; see memory.LiteEnds."""
+    """Return the tail of LANES channels in TensorFlow Lite's arithmetic, for a row of pixels; see memory.LiteEnds."""
     @machine
     def finish(e, c, c_pixel, y, y_pixel, count, constants, zero):
         builder = e.builder
@@ -299,12 +302,12 @@ def make_finish_lite(single):
 finish_lite, finish_lite_single = make_finish_lite(False), make_finish_lite(True)
 
 
-# --- ops without products of channels ---
+# --- ops that do not mix channels ---
 
 
 @machine
 def sum_window(e, x, x_pixel, x_row, x_column, height, width, weights, tap, c, c_pixel, count, zero):
-    """For `count` pixels of LANES channels c = sum over the window of (x - zero) * w; x_row and x_column: from tap to tap."""
+    """c = sum over the window of (x - zero) * w, for `count` pixels of LANES channels; x_row and x_column: bytes between taps."""
     builder = e.builder
     minus = spread(e, builder.trunc(zero.value, NUMBER), SUMS)
 
@@ -323,7 +326,7 @@ def sum_window(e, x, x_pixel, x_row, x_column, height, width, weights, tap, c, c
 
 @machine
 def weighted_sum(e, table, inputs, image, row, count, y, constants):
-    """For `count` vectors of a row y = saturated (sum of inputs * multipliers + offset) * multiplier; table: see windows.add."""
+    """y = saturate((sum of inputs * multipliers + offset) * multiplier) for `count` vectors of a row; table: see windows.add."""
     builder = e.builder
 
     def vector(i, _):
@@ -392,13 +395,13 @@ def put_byte(e, number, target):
 
 @machine
 def put_number(e, number, target):
-    """Store a number of 32 bits."""
+    """Store a 32-bit number."""
     put(e, e.builder.trunc(number.value, NUMBER), target)
 
 
 @machine
 def number_at(e, address) -> types.intp:
-    """A signed number of 32 bits."""
+    """Load a signed 32-bit number."""
     return Value(e, e.builder.sext(load(e, address, NUMBER), LONG))
 
 

@@ -1,4 +1,4 @@
-"""Integer ops that mix no channels: images put into place, windows of one channel each, sums of tensors, copies."""
+"""Integer ops that do not mix channels: copies of input images, windows of one channel, sums of tensors, repeated pixels."""
 from tinyvgg.kernels.fast.elementwise import share
 from tinyvgg.kernels.fast.simd import Kernel
 from tinyvgg.quant.fast.products import PIXEL, finish_block
@@ -18,7 +18,8 @@ from tinyvgg.quant.fast.vectors import (
 
 @Kernel
 def place(step, thread, threads):
-    """The caller's images, without borders, as ours. What follows a pixel's channels is not cleared: its weights are 0."""
+    """Copy the caller's images, which have no border, into a Tensor. The padding after a pixel's channels is not cleared, because
+    its weights are 0."""
     step = step_at(step)
     first, last = share(step.images * step.y_height, thread, threads)
     channels, pixels = step.source_channels, step.y_width
@@ -27,7 +28,7 @@ def place(step, thread, threads):
         source = step.x_at + item * pixels * channels
         target = step.y_at + n * step.y_image + i * step.y_row
         if channels <= 4 and item + 1 < step.images * step.y_height and pixels > 3:
-            for j in range(pixels):                         # reads up to three bytes of what follows, which is there
+            for j in range(pixels):                         # reads up to three bytes beyond the pixel, which exist
                 copy_number(source + j * channels, target + j * step.y_pixel)
         else:
             for j in range(pixels):
@@ -37,7 +38,7 @@ def place(step, thread, threads):
 
 @Kernel
 def windows(step, thread, threads):
-    """Depthwise convolutions, and means as those with weights of 1; with the tail and a pool, as products has them."""
+    """Depthwise convolutions, and means as convolutions with weights of 1; with the tail and a pool, as in products."""
     step = step_at(step)
     rows = step.rows_many if step.images >= 2 * threads else step.rows_few
     blocks = (step.y_height + rows - 1) // rows
@@ -60,7 +61,7 @@ def windows(step, thread, threads):
 
 @Kernel
 def largest(step, thread, threads):
-    """Max-pool: of each window what lies on the map."""
+    """Max-pool over the part of each window that lies on the map."""
     step = step_at(step)
     first, last = share(step.images * step.y_height, thread, threads)
     for item in range(first, last):
@@ -77,7 +78,8 @@ def largest(step, thread, threads):
 
 @Kernel
 def add(step, thread, threads):
-    """Sum of tensors. `table`: for each input its place, its distances from row to row and image to image, its multiplier."""
+    """Sum of tensors. `table` has for each input: its address, the bytes from one row and image to the next, and its
+    multiplier."""
     step = step_at(step)
     first, last = share(step.images * step.y_height, thread, threads)
     for item in range(first, last):
@@ -88,7 +90,7 @@ def add(step, thread, threads):
 
 @Kernel
 def repeat(step, thread, threads):
-    """Each pixel window_height times downwards, window_width times to the right."""
+    """Repeat each pixel window_height times downwards and window_width times to the right."""
     step = step_at(step)
     first, last = share(step.images * step.y_height, thread, threads)
     for item in range(first, last):
@@ -101,7 +103,7 @@ def repeat(step, thread, threads):
 
 @Kernel
 def look_up(step, thread, threads):
-    """Each level by its table of 256 bytes."""
+    """Replace each level by its entry in a table of 256 bytes."""
     step = step_at(step)
     first, last = share(step.images * step.y_height, thread, threads)
     for item in range(first, last):

@@ -1,11 +1,12 @@
-"""3x3 convolutions of integers by Winograd's F(4x4, 3x3): a quarter of the products, and yet exact.
+"""Integer 3x3 convolutions by Winograd's F(4x4, 3x3): a quarter of the products, and exact.
 
-codegen/kernels/tv_winograd4.h has the matrices and says why: with the fractions taken out of G, what comes out is 576 times the sum
-modulo 2^32; 9 has an inverse there, so 64 times the sum is known, and the sum itself if it lies within 26 bits. `fits` proves it.
-Values B' x B lie within 100 * 255 and weights H w H' within 49 * 128, so both are pairs of int16.
+codegen/kernels/tv_winograd4.h has the matrices and the proof. The fractions in G are cleared, so the result is 576 times the sum,
+modulo 2^32. 9 has an inverse modulo 2^32, which gives 64 times the sum. This determines the sum if it fits 26 bits, which `fits`
+checks. Values B' x B lie within 100 * 255 and weights H w H' within 49 * 128, so both are pairs of int16.
 
-A block of rows of tiles at a time: the values of all its patches; then for each panel of channels the products of the 36 positions,
-the sums of each row of tiles, and their tail, all in the second-level cache.
+The kernel works on a block of rows of tiles at a time. It computes the values of all patches of the block. Then, for each panel
+of channels, it computes the products at the 36 positions, the sums of each row of tiles, and their tail. All of this stays in the
+second-level cache.
 """
 import numpy as np
 from llvmlite import ir
@@ -18,22 +19,22 @@ from tinyvgg.quant.fast.vectors import BYTE, LANES, PANEL, SHORT, STEP_BYTES, SU
 
 OUTPUT, PATCH = 4, 6
 POSITIONS = PATCH * PATCH
-GAP = 64                        # bytes between positions: without it they would fall into the same cache set
-CHANNELS = 16                   # that one vector of values holds
+GAP = 64                        # bytes between positions: without it they would map to the same cache set
+CHANNELS = 16                   # channels in one vector of values
 CACHE = 192 * 1024              # bytes of a thread's second-level cache that values and products of a block may fill
-FEW = 6                         # tiles below which threads share the channels, not the tiles
+FEW = 6                         # with fewer tiles for each thread, threads share the channels instead of the tiles
 NINTH = 0x38E38E39              # 9 * this = 1 modulo 2^32
 H = np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 1]], np.float32)
 
 
 def weights_of_positions(w):
-    """w (F, 3, 3, C) int8 -> H w H' (F, 36, C), int16: in float32 every step is exact."""
+    """w (F, 3, 3, C) int8 -> H w H' (F, 36, C), int16; computed in float32, where every step is exact."""
     rows = np.matmul(H, w.astype(np.float32).reshape(len(w), 3, -1)).reshape(len(w), PATCH, 3, -1)
     return np.matmul(H, rows).astype(np.int16).reshape(len(w), POSITIONS, -1)
 
 
 def fits(kernel, strides, dilation, pool, size, channels, low, high):
-    """Whether it applies, pays, and is exact: low, high are the bounds of the sums, before the bias."""
+    """Whether Winograd's algorithm applies, is faster, and is exact. low, high: bounds of the sums, before the bias."""
     ph, pw, sh, sw = pool
     down, across = (-(-n // OUTPUT) for n in size)
     return (tuple(kernel) == (3, 3) and tuple(strides) == tuple(dilation) == (1, 1) and channels % CHANNELS == 0
@@ -42,7 +43,7 @@ def fits(kernel, strides, dilation, pool, size, channels, low, high):
 
 
 def block_of_rows(channels, across):
-    """How many rows of tiles to take at a time."""
+    """Return the number of rows of tiles in a block."""
     return max(1, CACHE // (POSITIONS * (2 * channels + PIXEL)) // across)
 
 
@@ -111,7 +112,7 @@ def transform_sums(e, m, position, c, c_row):
 
 @compiled
 def _patches(step, first, count, v, v_stride):
-    """The values of `count` tiles, from row of tiles `first` on."""
+    """Compute the values of `count` tiles, starting at row of tiles `first`."""
     for t in range(count):
         item, j = first + t // step.across, t % step.across
         x = (step.x_at + item // step.down * step.x_image + item % step.down * (OUTPUT * step.x_row) + j * (OUTPUT * step.x_pixel))
@@ -121,7 +122,7 @@ def _patches(step, first, count, v, v_stride):
 
 @compiled
 def _finish(step, item, channel, m, m_stride, sums):
-    """The sums of a row of tiles and a panel of channels, and their tail."""
+    """Compute the sums of a row of tiles for a panel of channels, and apply the tail."""
     c_row = step.conv_width * PIXEL
     for lane in range(0, min(PANEL, step.channels - channel), LANES):
         for j in range(step.across):
