@@ -52,8 +52,8 @@ class Plan:
     def infer_from(self, first, values, count, *, every=False):
         """Return {op: integers (count, ...)} of the logits; with `every`, of all ops from the one called `first` on.
 
-        values: {op: integers (N, ...)}, the results of the ops before `first`. Every op must have a stage. The ops from `first` on
-        may have other stages than when `values` was computed (see swap).
+        values: {op: integers (N, ...)}, the results of the ops before `first`. Every op must have a stage. The ops from `first`
+        on may have other stages than when `values` was computed (see swap).
         """
         names = [op.name for op in self._computed()]
         start = names.index(first)
