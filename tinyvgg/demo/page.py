@@ -79,8 +79,8 @@ def _lead(story):
             "that it needs less memory and time, and runs on a simulated microcontroller (the virtual board). Then it is attacked: by images "
             "that were changed a little, and by bits flipped in its memory."
         ),
-        '<p>Under each chart and table, “Repeat it” shows the command that makes it again. Words such as flash, MACC or PGD are '
-        'explained <a href="#words">at the end of the page</a>.</p>',
+        '<p>Under a chart or table, “Repeat it” shows the command that makes it again. One command can make several of them. Words such as '
+        'flash, MACC or PGD are explained <a href="#words">at the end of the page</a>.</p>',
     ]
     if story.settings.quick:
         parts.append(html.note("A quick run: so few images and steps that it only shows that everything works. Its figures mean nothing.", "skipped"))

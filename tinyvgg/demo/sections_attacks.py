@@ -195,6 +195,7 @@ def bitflip(story, result):
         + _defences(result)
         + "<details><summary>The chosen flips</summary>"
         + html.table("The chosen flips, in order", ["flip", "array", "index", "bit", "before", "after"], flips)
+        + html.again(search["command"])
         + "</details>"
     )
 

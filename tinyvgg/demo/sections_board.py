@@ -98,7 +98,9 @@ def _plans(story, result):
             first["plan"]["command"],
             wide=True,
         )
-    ) + html.table(f"Kernels of {first['name']}", ["layer", "kernel", "ms, estimated", "flash (B)", "scratch (B)"], kernels)
+    ) + html.table(f"Kernels of {first['name']}", ["layer", "kernel", "ms, estimated", "flash (B)", "scratch (B)"], kernels) + html.again(
+        first["plan"]["command"]
+    )
 
 
 def board(story, result):
