@@ -392,6 +392,22 @@ def test_the_whole_story_without_cifar10(tmp_path):
     assert found["attack"]["curves"]["float"]["rows"][-1]["robust_accuracy"] < 0.3
 
 
+def test_a_network_that_resists_is_drawn_beside_on_cifar10(tmp_path):
+    from tinyvgg.demo import attack, sections_attacks
+    x, y = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8), np.arange(4)
+    part = SimpleNamespace(name="cifar10", part=lambda name, n=None: (x[:n], y[:n]))
+    story = SimpleNamespace(dataset=part, chosen="light_cifar10", sizes=demo.story.QUICK, settings=SimpleNamespace(seed=0), seed="", data="cifar10",
+                            quiet=True, count=lambda n: min(n, 4), folder=lambda stage: tmp_path / stage, inside=lambda *p: "/".join(p))
+    curves = attack._resisting(story)
+    assert curves["light_robust_8"]["command"].startswith("tinyvgg attack curve light_robust_8 --data cifar10")
+    assert len(curves["light_robust_8"]["rows"]) == len(attack.RADII)
+    assert "was trained on attacked images" in sections_attacks._curves({"curves": curves})
+    story.chosen = "light_robust_8"
+    assert attack._resisting(story) == {}
+    story.chosen, part.name = None, "shapes"
+    assert attack._resisting(story) == {}
+
+
 def test_the_picture_of_a_page(told, tmp_path):
     """benchmarks/picture.py cuts images and charts out of the page, and refuses a page that has none."""
     spec = importlib.util.spec_from_file_location("picture", Path(__file__).parents[2] / "benchmarks" / "picture.py")

@@ -5,9 +5,10 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from tinyvgg import attacks
+from tinyvgg import attacks, zoo
 from tinyvgg.board import Board
 from tinyvgg.errors import MissingExtra, require
+from tinyvgg.images import float_images
 from tinyvgg.quant.straight import straight_through
 from tinyvgg.report.record import sha256_arrays
 
@@ -15,6 +16,7 @@ NEEDS, WISHES = ("compress",), ("firmware",)
 EPS, STEP = "8/255", "2/255"
 RADII = ("0", "1/255", "2/255", "4/255", "8/255", "16/255")
 VICTIMS = ("int8", "shared4", "shared2")
+RESISTS = "light_robust_8"  # the zoo's network whose curve is drawn beside, on CIFAR-10
 KEPT = (
     "n",
     "clean_accuracy",
@@ -42,7 +44,7 @@ def run(story):
         "step": STEP,
         "steps": story.sizes.steps,
         "pgd": [_row(story, name, result) for name, result in results.items()],
-        "curves": {name: _curve(story, name, source, x, y) for name, source in sources.items()},
+        "curves": {name: _curve(story, name, source, x, y) for name, source in sources.items()} | _resisting(story),
         "transfer": [
             _shown(story, source, result, victim, model) for source, result in results.items() for victim, model in models.items()
         ],
@@ -53,6 +55,8 @@ def run(story):
 
 
 def _name(story, name):
+    if name == RESISTS:
+        return name
     return story.model_name if name == "float" else story.tvq_name(name)
 
 
@@ -99,6 +103,15 @@ def _curve(story, name, source, x, y):
         f"--steps {story.sizes.curve_steps} -n {n}{story.seed} --out {story.inside('attack', folder.name)}"
     )
     return {"rows": rows, "command": command}
+
+
+def _resisting(story):
+    """The curve of a network that was trained on attacked images, if the story is of CIFAR-10 and of another network."""
+    if story.dataset.name != "cifar10" or story.chosen == RESISTS:
+        return {}
+    model = zoo.load(RESISTS)
+    x, y = story.dataset.part("test", story.count(story.sizes.curve))
+    return {RESISTS: _curve(story, RESISTS, model, float_images(x, model.bounds), y)}
 
 
 def _shown(story, source, result, victim, model):

@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 
 from tinyvgg import attacks
+from tinyvgg.demo.attack import RESISTS
 from tinyvgg.demo.sections_network import _figures
 from tinyvgg.report import html, svg
 
@@ -106,6 +107,8 @@ def _curves(result):
         f"Accuracy under PGD for each size of the change, with {row['steps']} steps on {row['n']} images: fewer than in the table. Bands are 95 % "
         "intervals."
     )
+    if RESISTS in series:
+        caption += f" {RESISTS}, a network of the zoo, was trained on attacked images (adversarial training): it gets fewer clean images right."
     return html.figure(chart, caption, "\n".join(commands))
 
 
