@@ -116,6 +116,19 @@ def test_a_card_calls_runs_by_their_names(tmp_path, monkeypatch):
     config = json.loads((second / "config.json").read_text()) | {"resumed": [{"epoch": 1, "threads": 1}]}
     (second / "config.json").write_text(json.dumps(config))
     assert "threads" not in pack(second, "mixed", "shapes", after=first, folder=tmp_path)
+    third = a_run(tmp_path / "runs" / "third", weights=f"{second}/model.h5")
+    lines = pack(third, "three", "shapes", after=[first, second], folder=tmp_path)["command"].splitlines()
+    assert "--weights first/model.h5 " in lines[1] and lines[1].endswith("--out second") and "--weights second/model.h5 " in lines[2]
+
+
+def test_a_card_calls_the_entry_that_it_replaces_by_its_run(tmp_path, monkeypatch):
+    """A run that began with the entry's weights repeats after the entry is gone."""
+    first = a_run(tmp_path / "runs" / "first")
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    pack(first, "small", "shapes", folder=tmp_path)
+    second = a_run(tmp_path / "runs" / "second", weights="small")
+    card = pack(second, "small", "shapes", after=[first], folder=tmp_path, replace=True)
+    assert "--weights first/model.h5 " in card["command"].splitlines()[1]
 
 
 def test_what_cannot_be_packed_leaves_nothing(tmp_path, capsys):

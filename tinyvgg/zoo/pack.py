@@ -1,8 +1,8 @@
 """Make a zoo entry from a training run: python -m tinyvgg.zoo.pack RUN NAME --data DATA [--after RUN1] [--note "..."] [--replace]
 
 Evaluates the run's model on the test images of DATA and writes NAME.h5 (without optimizer), NAME.json and NAME.md. --after RUN1:
-the run whose weights this run began with, or which was its teacher; the card then has both commands and histories. Other teachers
-must be entries of the zoo, so that anyone can repeat the command.
+the run whose weights this run began with, or which was its teacher; the card then has both commands and histories. Several runs in a
+chain: --after for each, the first one first. Other teachers must be entries of the zoo, so that anyone can repeat the command.
 """
 import argparse
 import json
@@ -17,13 +17,14 @@ from tinyvgg.train import evaluate
 from tinyvgg.zoo import FOLDER
 
 
-def pack(run, name, data_spec, *, after=None, note="", folder=FOLDER, replace=False):
-    """Write the entry `name` from the folder of a finished run (and the run before it); return its card.
+def pack(run, name, data_spec, *, after=(), note="", folder=FOLDER, replace=False):
+    """Write the entry `name` from the folder of a finished run (and the run or runs before it); return its card.
 
     Raises OptionError if there is such an entry and not `replace`, FormatError for a folder that is not a run of the command
     line, DataError for data on which the run was not trained, or without test images.
     """
-    folder, runs = Path(folder), [Path(part) for part in (after, run) if part is not None]
+    before = [after] if isinstance(after, str | Path) else list(after or ())
+    folder, runs = Path(folder), [Path(part) for part in (*before, run)]
     file = folder / f"{name}.h5"
     if not name.isidentifier():
         raise OptionError(f"{name!r} cannot be the name of an entry; expected letters, digits and _", "my_light")
@@ -32,7 +33,7 @@ def pack(run, name, data_spec, *, after=None, note="", folder=FOLDER, replace=Fa
     configs = [_config(part) for part in runs]
     model, dataset = load_model(runs[-1] / "model.h5"), _tested(data_spec, configs)
     result = evaluate(model, *dataset.part("test"), classes=dataset.classes)
-    known = {str(path): part.name for part in runs[:-1] for path in (part, part / "model.h5")}
+    known = _known(runs[:-1], name)
     for config in configs:
         _name_sources(config, known)
     history = _training(runs, configs)
@@ -66,21 +67,31 @@ def _threads(configs):
     return {"threads": found.pop()} if len(found) == 1 and None not in found else {}
 
 
+def _known(runs, replaced):
+    """{spec: name in the card} of the runs before: their folders and files, and the entry to be `replaced` if one of them made it."""
+    known = {}
+    for part in runs:
+        known |= {str(part): part.name, str(part / "model.h5"): f"{part.name}/model.h5"}
+        made = sha256_arrays(*load_model(part / "model.h5").get_weights())
+        if replaced in zoo.names() and zoo.card(replaced)["weights_sha256"] == made:
+            known[replaced] = f"{part.name}/model.h5"
+    return known
+
+
 def _name_sources(config, known):
-    """Call what a run began with or learned from by its name in the card: entries of the zoo, and runs `known` as {path: name}."""
+    """Call what a run began with or learned from by its name in the card: entries of the zoo, and runs `known` as {spec: name}."""
     settings = config["settings"]
     weights, teachers = settings.get("weights"), [name.strip() for name in (settings.get("distill") or "").split(",") if name]
     for path in filter(None, [weights, *teachers]):
         if path not in known and path not in zoo.names():
             raise FormatError(f"the run learned from {path}, which is not an entry of the zoo, so nobody else could repeat the command on its card",
                               "--after with that run, or pack it first and train with its name")
-    names = {path: f"{name}/model.h5" if path.endswith("model.h5") else name for path, name in known.items()}
     if weights:
-        settings["weights"] = names.get(weights, weights)
+        settings["weights"] = known.get(weights, weights)
     if teachers:
-        settings["distill"] = ",".join(names.get(path, path) for path in teachers)
+        settings["distill"] = ",".join(known.get(path, path) for path in teachers)
     for teacher in config.get("teachers", []):
-        teacher["name"] = names.get(teacher["name"], teacher["name"])
+        teacher["name"] = known.get(teacher["name"], teacher["name"])
 
 
 def _tested(data_spec, configs):
@@ -163,7 +174,7 @@ def main(argv=None):
     parser.add_argument("run")
     parser.add_argument("name")
     parser.add_argument("--data", required=True)
-    parser.add_argument("--after", help="the run whose model this one began with or learned from")
+    parser.add_argument("--after", action="append", default=[], help="the run whose model this one began with or learned from; may be repeated")
     parser.add_argument("--note", default="", help="what a reader must know of the data")
     parser.add_argument("--replace", action="store_true", help="an entry of the same name")
     arguments = parser.parse_args(argv)
