@@ -5,10 +5,26 @@ weights are (taps, channels), filled up to whole vectors. Backward, dX gathers f
 and else each dR is added to the pixels that it came from; dW keeps one kernel row's sums in registers while a row of the image passes
 by. Both follow dR row by row, which is computed into an image that the thread keeps in its cache.
 """
+from numba import types
 
 from tinyvgg.kernels.fast.arena import LINE
-from tinyvgg.kernels.fast.direct import NOTHING, OVER, finish
-from tinyvgg.kernels.fast.elementwise import RELU_SUMS, SUMS, add_to_doubles, clear, share, wipe
+from tinyvgg.kernels.fast.direct import NOTHING, OVER
+from tinyvgg.kernels.fast.elementwise import (
+    AFFINE,
+    AFFINE_LEAK,
+    AFFINE_POOL,
+    AFFINE_RELU,
+    PLAIN,
+    RELU,
+    RELU_SUMS,
+    SUMS,
+    add_to_doubles,
+    ask,
+    clear,
+    share,
+    tail,
+    wipe,
+)
 from tinyvgg.kernels.fast.normalize import gradient_of_row
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
@@ -67,13 +83,52 @@ def make_row_3(neighbours):
 row_3, row_3_apart = make_row_3(True), make_row_3(False)
 
 
-@machine
-def ask(e, at, lines):
-    """Prefetch some cache lines."""
-    def body(i, _):
-        e.prefetch(at + i * LINE)
-        return []
-    e.loop(lines, [], body)
+def make_finish(kind):
+    """Return the tail for a row of pixels, from the product's buffer to y; see elementwise.tail."""
+    @machine
+    def finish_row(e, source, source_pixel, y, pixel, count, bias, mask, affine, sums, filters, leak: types.float32,
+                   ceiling: types.float32):
+        shift = e.load(bias)
+        factors, limits = e.load(mask) if kind in (SUMS, RELU_SUMS) else None, (e.spread(leak), e.spread(ceiling))
+        scale = [e.load(affine), e.load(affine + filters)] if kind >= AFFINE else None
+
+        def body(i, totals):
+            value = e.load(source + i * source_pixel)
+            value = tail(e, value, kind, bias=shift, mask=factors, affine=scale, limits=limits)
+            e.store(value, y + i * pixel)
+            return [totals[0] + value, value.fma(value, totals[1])] if totals else []
+        places = [sums, sums + filters] if kind in (SUMS, RELU_SUMS) else []
+        for total, at in zip(e.loop(count, [e.load(at) for at in places], body), places, strict=True):
+            e.store(total, at)
+    return finish_row
+
+
+finish_plain, finish_relu, finish_sums, finish_relu_sums = map(make_finish, (PLAIN, RELU, SUMS, RELU_SUMS))
+finish_affine, finish_affine_relu, finish_affine_leak, finish_relu_affine = map(make_finish, range(AFFINE, AFFINE_POOL))
+
+
+@compiled
+def finish(step, source, source_pixel, y, f, mask, sums):
+    """The tail for one row of pixels and one vector of filters, from `source` to y."""
+    filters, tail = step.y.channels, step.tail
+    common = (source, source_pixel, y, filters, step.y.width, step.bias + f, mask, step.affine + f, sums, filters, step.leak,
+              step.ceiling)
+    if tail == PLAIN:
+        finish_plain(*common)
+    elif tail == RELU:
+        finish_relu(*common)
+    elif tail == SUMS:
+        finish_sums(*common)
+    elif tail == RELU_SUMS:
+        finish_relu_sums(*common)
+    elif tail == AFFINE:
+        finish_affine(*common)
+    elif tail == AFFINE_RELU:
+        finish_affine_relu(*common)
+    elif tail == AFFINE_LEAK:
+        finish_affine_leak(*common)
+    else:
+        finish_relu_affine(*common)
 
 
 @compiled

@@ -4,30 +4,30 @@ A row of output pixels is one register-tile product whose rows are pixels: a ker
 tile's segments are the kernel rows. The input gradient goes the other way: P = dR @ W' for a row, then each tap is added to
 its place.
 """
-from numba import types
-
+from tinyvgg.kernels.fast.arena import LINE
 from tinyvgg.kernels.fast.elementwise import (
     AFFINE,
     AFFINE_LEAK,
-    AFFINE_POOL,
     AFFINE_RELU,
     PLAIN,
     READY,
     RELU,
+    RELU_AFFINE,
     RELU_SUMS,
     SUMS,
     add_to_doubles,
+    ask,
     clear,
     copy,
     increase,
     share,
-    tail,
     wipe,
 )
 from tinyvgg.kernels.fast.normalize import gradient_of_row
 from tinyvgg.kernels.fast.program import step_at
-from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
-from tinyvgg.kernels.fast.tile import blocked_product, panel_width, product, transposed_product
+from tinyvgg.kernels.fast.row_tiles import KIND, NO_FLOOR, make_panels
+from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, compiled_as, machine
+from tinyvgg.kernels.fast.tile import PAIR, WIDE, panel_width, product, transposed_product
 
 TOGETHER = 8                    # rows of pixels that take a panel of weights one after the other, if a cache holds
 HELD = 32_000                   # ... this many elements of them
@@ -35,92 +35,79 @@ GAP = 16                        # elements between the pixels of a block, where 
 NOTHING, ADDED, OVER = range(3)  # want_input: whether dX is wanted, and whether it is the whole of the gradient there
 
 
-def make_finish(kind):
-    """Return the tail for a row of pixels, from the product's buffer to y; see elementwise.tail."""
-    @machine
-    def finish_row(e, source, source_pixel, y, pixel, count, bias, mask, affine, sums, filters, leak: types.float32,
-                   ceiling: types.float32):
-        shift = e.load(bias)
-        factors, limits = e.load(mask) if kind in (SUMS, RELU_SUMS) else None, (e.spread(leak), e.spread(ceiling))
-        scale = [e.load(affine), e.load(affine + filters)] if kind >= AFFINE else None
+def make_forward(kind):
+    """Return the convolution by the panels of one kind. A panel of weights serves some rows of pixels before the next one comes."""
+    wide, pair, one = make_panels(kind)
 
-        def body(i, totals):
-            value = e.load(source + i * source_pixel)
-            value = tail(e, value, kind, bias=shift, mask=factors, affine=scale, limits=limits)
-            e.store(value, y + i * pixel)
-            return [totals[0] + value, value.fma(value, totals[1])] if totals else []
-        places = [sums, sums + filters] if kind in (SUMS, RELU_SUMS) else []
-        for total, at in zip(e.loop(count, [e.load(at) for at in places], body), places, strict=True):
-            e.store(total, at)
-    return finish_row
+    @compiled_as(kind)
+    def rows_of_pixels(step, thread, threads):
+        x, y, filters, tail = step.x, step.y, step.y.channels, step.tail
+        k, segments = step.kernel_width * x.channels, step.kernel_height
+        sums, summed = step.sums + thread * step.sums_size, tail == SUMS or tail == RELU_SUMS
+        before = 0.0 if tail == RELU or tail == RELU_SUMS or tail == RELU_AFFINE else NO_FLOOR
+        after = 0.0 if tail == AFFINE_RELU else NO_FLOOR
+        together = max(1, min(TOGETHER, HELD // (step.stride_height * x.row + y.row)))
+        first, last = share(step.images * y.height, thread, threads)
+        while first < last:
+            until = min(last, first + together)
+            j = 0
+            while j < filters:
+                width = panel_width(filters - j)
+                for item in range(first, until):
+                    n, i = item // y.height, item % y.height
+                    common = (x.at + n * x.image + i * step.stride_height * x.row, step.stride_width * x.channels,
+                              x.row * step.dilation_height, step.packed + j * segments * k, k, segments,
+                              y.at + n * y.image + i * y.row + j, filters, y.width, step.bias + j, step.mask + n * step.mask_image + j,
+                              step.affine + j, sums + j, filters, step.leak, step.ceiling, before, after)
+                    if width == WIDE:
+                        wide(*common)
+                    elif width == PAIR:
+                        pair(*common)
+                    else:
+                        one(*common)
+                    if summed:
+                        add_to_doubles(sums + j, sums + 2 * (filters + j), width // WIDTH)
+                        add_to_doubles(sums + filters + j, sums + 2 * (2 * filters + j), width // WIDTH)
+                j += width
+            first = until
+    return rows_of_pixels
 
 
-finish_plain, finish_relu, finish_sums, finish_relu_sums = map(make_finish, (PLAIN, RELU, SUMS, RELU_SUMS))
-finish_affine, finish_affine_relu, finish_affine_leak, finish_relu_affine = map(make_finish, range(AFFINE, AFFINE_POOL))
+plain_rows, summed_rows, affine_rows, leaky_rows = map(make_forward, (PLAIN, SUMS, AFFINE, AFFINE_LEAK))
 
 
 @Kernel
 def forward(step, thread, threads):
-    """Convolve; step.y is what the tail leaves, per-channel sums go to step.sums in float64. A panel of weights serves some rows
-    of pixels before the next one comes.
-    """
+    """Convolve; step.y is what the tail leaves: bias, then ReLU or not."""
+    plain_rows(step_at(step), thread, threads)
+
+
+@Kernel
+def forward_summed(step, thread, threads):
+    """The same with the dropout's mask; per-channel sums go to step.sums in float64."""
     step = step_at(step)
-    sums = step.sums + thread * step.sums_size
-    if step.tail == SUMS or step.tail == RELU_SUMS:
-        clear(sums, step.sums_size // WIDTH)
-    first, last = share(step.images * step.y.height, thread, threads)
-    together = max(1, min(TOGETHER, HELD // (step.stride_height * step.x.row + step.y.row)))
-    while first < last:
-        until = min(last, first + together)
-        j = 0
-        while j < step.y.channels:
-            width = panel_width(step.y.channels - j)
-            for item in range(first, until):
-                _row(step, item, j, width, step.scratch + thread * step.scratch_size, sums)
-            j += width
-        first = until
+    clear(step.sums + thread * step.sums_size, step.sums_size // WIDTH)
+    summed_rows(step, thread, threads)
 
 
-@compiled
-def _row(step, item, j, width, buffer, sums):
-    """One row of pixels and one panel of filters, from j on."""
-    x, y, filters = step.x, step.y, step.y.channels
-    n, i = item // y.height, item % y.height
-    k = step.kernel_width * x.channels
-    target, mask = y.at + n * y.image + i * y.row, step.mask + n * step.mask_image
-    blocked_product(x.at + n * x.image + i * step.stride_height * x.row, step.stride_width * x.channels,
-                    x.row * step.dilation_height, step.packed + j * step.kernel_height * k, buffer, width, y.width, width, k,
-                    step.kernel_height)
-    for lane in range(0, width, WIDTH):
-        f = j + lane
-        finish(step, buffer + lane, width, target + f, f, mask + f, sums + f)
-    if step.tail == SUMS or step.tail == RELU_SUMS:
-        add_to_doubles(sums + j, sums + 2 * (filters + j), width // WIDTH)
-        add_to_doubles(sums + filters + j, sums + 2 * (2 * filters + j), width // WIDTH)
+@Kernel
+def forward_affine(step, thread, threads):
+    """The same with scale and offset, and a ReLU before or behind them, for inference."""
+    affine_rows(step_at(step), thread, threads)
 
 
-@compiled
-def finish(step, source, source_pixel, y, f, mask, sums):
-    """The tail for one row of pixels and one vector of filters, from `source` to y."""
-    filters, tail = step.y.channels, step.tail
-    common = (source, source_pixel, y, filters, step.y.width, step.bias + f, mask, step.affine + f, sums, filters, step.leak,
-              step.ceiling)
-    if tail == PLAIN:
-        finish_plain(*common)
-    elif tail == RELU:
-        finish_relu(*common)
-    elif tail == SUMS:
-        finish_sums(*common)
-    elif tail == RELU_SUMS:
-        finish_relu_sums(*common)
-    elif tail == AFFINE:
-        finish_affine(*common)
-    elif tail == AFFINE_RELU:
-        finish_affine_relu(*common)
-    elif tail == AFFINE_LEAK:
-        finish_affine_leak(*common)
-    else:
-        finish_relu_affine(*common)
+@Kernel
+def forward_leaky(step, thread, threads):
+    """The same with scale and offset, then a ReLU with a slope below 0 and a ceiling."""
+    leaky_rows(step_at(step), thread, threads)
+
+
+FORWARD = {PLAIN: forward, SUMS: forward_summed, AFFINE: forward_affine, AFFINE_LEAK: forward_leaky}
+
+
+def forward_with(tail):
+    """The kernel that has a tail."""
+    return FORWARD[KIND[tail]]
 
 
 @Kernel
@@ -162,6 +149,7 @@ def backward(step, thread, threads):
             wipe(step.fresh + n * step.dx.image, step.dx.image)
         for i in range(0, y.height, step.block):
             rows = min(step.block, y.height - i)
+            _ask_for(step, n, i, rows)
             d, pitch, products = _through_tail(step, n, i, rows, step.scratch + thread * step.scratch_size, sums)
             if step.want_gradient:
                 _add_kernel_gradient(step, n, i, rows, d, pitch, products, partial)
@@ -172,6 +160,16 @@ def backward(step, thread, threads):
                 _add_input_gradient(step, n, i, rows, d, pitch, products)
         if step.gate != READY:
             add_to_doubles(sums, sums + 2 * filters, filters // WIDTH)
+
+
+@compiled
+def _ask_for(step, n, i, rows):
+    """Have the pixels brought into the cache that the products of some rows will read and write, while dR is computed."""
+    x, dx, many = step.x, step.dx, rows * step.stride_height
+    if step.want_gradient:
+        ask(x.at + n * x.image + i * step.stride_height * x.row, max(1, many * x.row // LINE))
+    if step.want_input != NOTHING:
+        ask(dx.at + n * dx.image + i * step.stride_height * dx.row, max(1, many * dx.row // LINE))
 
 
 @compiled

@@ -6,6 +6,7 @@ per channel, and its gradient (Ioffe and Szegedy, 2015) is scale * g + slope0 + 
 from llvmlite import ir
 from numba import types
 
+from tinyvgg.kernels.fast.arena import LINE
 from tinyvgg.kernels.fast.simd import DOUBLE, FLOAT, WIDTH, Value, compiled, machine
 
 # What a convolution does to its sums before it stores them: + bias, then
@@ -39,6 +40,15 @@ def copy(e, source, target, count):
         e.store(e.load(source + i * WIDTH), target + i * WIDTH)
         return []
     e.loop(count, [], body)
+
+
+@machine
+def ask(e, at, lines):
+    """Prefetch some cache lines."""
+    def body(i, _):
+        e.prefetch(at + i * LINE)
+        return []
+    e.loop(lines, [], body)
 
 
 @machine

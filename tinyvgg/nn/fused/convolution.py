@@ -219,7 +219,7 @@ class Convolution:
     def _kernel(self, tail):
         if self.winograd:
             return winograd.forward_affine if tail >= AFFINE else winograd.forward
-        return depthwise.forward if self.depthwise else direct.forward
+        return depthwise.forward if self.depthwise else direct.forward_with(tail)
 
     def _fuses_all(self):
         """Whether inference needs no second pass."""
