@@ -26,7 +26,7 @@ from tinyvgg.nn.fused.others import Branch
 from tinyvgg.nn.fused.values import Memory
 
 INFERENCE_BATCH = 64            # images at a time where nothing is kept: more would leave the caches
-CHUNK = 4                       # images of each thread that go through all steps together, where none mixes images: see fused/chunks.py
+CHUNK = 4                       # images of a worker that go through all steps together, where none mixes images: see fused/chunks.py
 HELD = 2_000_000                # elements of weights that a cache holds from one chunk to the next
 
 
@@ -91,19 +91,18 @@ class Plan:
         """Return memory and programs for at least `count` images."""
         found = self._instances.get(keeps)
         if found is None or found.capacity < count:
-            self._instances[keeps] = found = Instance(match(self.calls, self.input_shape, self.precise), count, keeps,
-                                                      self.pool.threads)
+            self._instances[keeps] = found = Instance(match(self.calls, self.input_shape, self.precise), count, keeps, self.pool)
         return found
 
 
 class Instance:
     """The stages of a network with memory for up to `capacity` images."""
 
-    def __init__(self, matched, capacity, keeps, threads):
-        self.capacity, self.keeps = capacity, keeps
+    def __init__(self, matched, capacity, keeps, pool):
+        self.capacity, self.keeps, self.workers, threads = capacity, keeps, pool.workers, pool.threads
         self.stages, self.input, self.output, self.shapes = matched.stages, matched.input, matched.output, matched.shapes
-        self.chunk = self._together(capacity, threads)
-        held = capacity if keeps else min(capacity, self.chunk)
+        self.chunk = self._together(capacity)
+        held = capacity if keeps else min(capacity, self.chunk * self.workers)
         memory = Memory(Arena(0), held, threads, keeps)
         self._allocate(memory)
         scratch = {name: (0, size) for name, (_, size) in memory.scratch.items()}
@@ -113,16 +112,16 @@ class Instance:
         self._allocate(memory)
         self._programs = {}
 
-    def _together(self, capacity, threads):
-        """How many images go through all steps together: more where there are many weights, which all of them read; in inference with
-        depthwise convolutions fewer, since these do little with each number that they read.
+    def _together(self, capacity):
+        """How many images of a worker go through all steps together: more where there are many weights, which all of them read; in
+        inference with depthwise convolutions fewer, since these do little with each number that they read.
         """
         if any(getattr(stage, "calls_python", False) for stage in self.stages):
             return capacity
         few = 2 if not self.keeps and any(getattr(stage, "depthwise", False) for stage in self.stages) else 1
         weights = sum(stage.weights.elements * (4 if getattr(stage, "winograd", False) else 1)
                       for stage in self.stages if hasattr(stage, "weights"))
-        return max(1, CHUNK // few) * threads * max(1, -(-weights // HELD))
+        return max(1, CHUNK // few) * max(1, -(-weights // HELD))
 
     def _allocate(self, memory):
         found = [self.input, *(v for stage in self.stages for v in (*stage.sources(), stage.target)), self.output]
@@ -156,10 +155,10 @@ class Instance:
 
     def _program(self, mode, count, *backward):
         """Return the program of a mode for `count` images, or with (parameters, inputs) its way back."""
-        parts = count > self.chunk and mode in ("infer", "images")
+        parts = count > self.chunk * self.workers and mode in ("infer", "images")
         program = self._programs.get((mode, parts, *backward))
         if program is None:
-            program = InChunks(self.chunk, self._follows(mode, *backward)) if parts else Program()
+            program = InChunks(self.chunk, self.workers, self._follows(mode, *backward)) if parts else Program()
             if not backward:
                 program.add(images.place, "images", when=IN_ORDER if parts else FROM_WEIGHTS, x=self._outside(0, self.input),
                             y=self.input.tensor, real_channels=self.input.grid[2])

@@ -21,12 +21,14 @@ FROM_VALUE = SIGMOID, TANH
 _LANES = ir.VectorType(LANE, WIDTH)
 _ROUND = 1.5 * 2 ** 23                  # adding it leaves the whole part in the lowest bits
 _POWERS = [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1]
-_LOW, _HIGH = -87.3, 88.0               # beyond them 2^n is no normal number; callers have none above 0
+_LARGEST = 87.3                         # beyond it on either side e^x or its reciprocal is no normal number
 
 
 def _parts(e, x):
     """Return (2^n, e^r - 1)."""
-    x = x.maximum(_LOW).minimum(_HIGH)
+    low, high = e.constant(-_LARGEST), e.constant(_LARGEST)
+    x = low.where(x.below(low), x)                      # one instruction each, where maximum and minimum are several; NaN stays
+    x = high.where(high.below(x), x)
     shifted = x.fma(math.log2(math.e), e.constant(_ROUND))
     n = shifted - _ROUND
     r = n.fma(2.12194440e-4, n.fma(-0.693359375, x))
@@ -50,8 +52,7 @@ def expm1(e, x):
 
 
 def sigmoid(e, x):
-    small = exp(e, x.absolute() * -1.0)
-    return (e.constant(1.0) / (small + 1.0)) * e.constant(1.0).where(x.at_least(0.0), small)
+    return e.constant(1.0) / (exp(e, x * -1.0) + 1.0)
 
 
 def tanh(e, x):

@@ -37,16 +37,16 @@ def make_largest(side=None):
 
 
 def make_mean(side=None):
-    """Return y = the sum of each of count windows, divided by the number of its pixels."""
+    """Return y = factor * the sum of each of count windows; the factor is a power of two, which rounds nothing."""
     @machine
-    def mean_row(e, x, row, pixel, rows, columns, y, y_pixel, count, step, pixels: types.float32):
-        many = e.spread(pixels)
+    def mean_row(e, x, row, pixel, rows, columns, y, y_pixel, count, step, factor: types.float32):
+        each = e.spread(factor)
 
         def window(i, _):
             at = x + i * step
             size = (side, side) if side else (rows, columns)
             total = over(e, *size, row, pixel, [e.zero()], lambda place, sums: [sums[0] + e.load(at + place)])
-            e.store(total[0] / many, y + i * y_pixel)
+            e.store(total[0] * each, y + i * y_pixel)
             return []
         e.loop(count, [], window)
     return mean_row
@@ -174,7 +174,7 @@ def mean(step, thread, threads):
             source, target = x.at + n * x.image + up * x.row + left * c, y.at + n * y.image + i * y.row + j * c
             pixels = np.float32(rows * columns)
             for k in range(0, c, WIDTH):
-                common = (source + k, x.row, c, rows, columns, target + k, c, count, step.stride_width * c, pixels)
+                common = (source + k, x.row, c, rows, columns, target + k, c, count, step.stride_width * c, 1 / pixels)
                 if rows == 2 and columns == 2:
                     mean_row_2(*common)
                 elif even(rows * columns):

@@ -2,49 +2,70 @@
 import numpy as np
 
 from tinyvgg.kernels.fast.arena import address
-from tinyvgg.kernels.fast.program import IN_ORDER, Program
+from tinyvgg.kernels.fast.parts import MOVE, PARTS, WORDS, in_parts
+from tinyvgg.kernels.fast.program import IN_ORDER, STEP, Program
 
 TENSORS = "x", "y", "g", "dx"
+OF_EACH_THREAD = "scratch", "sums", "partial"
 
 
 class InChunks(Program):
-    """A program whose steps in order run for `size` images, then for the next ones; none of them may mix images, or call Python.
+    """A program whose steps in order run for at most `size` images, then for the next ones, by each of `workers` for itself; none of
+    them may mix images, or call Python.
 
-    follows(field, address): whether the tensor in a step's field of that name has a place for every image; else all chunks use that of
-    the first. Where the program takes images from outside, the first step in order puts them into place.
+    follows(field, address): whether the tensor in a step's field of that name has a place for every image; else a worker's chunks all
+    use the same place, of the first `size` images for the first worker, and so on. Where the program takes images from outside, the
+    first step in order puts them into place.
     """
 
-    def __init__(self, size, follows):
+    def __init__(self, size, workers, follows):
         super().__init__()
-        self.size, self._follows = size, follows
+        self.size, self.workers, self._follows = size, workers, follows
 
     def _finish(self):
         super()._finish()
         self._head = len(self._steps) - self._groups.count(IN_ORDER)
-        self._moves, first = {}, self._steps[self._head:]
-        for name in TENSORS:
-            follow = [self._follows(name, at) for at in first[name]["at"].tolist()]
-            self._moves[name] = np.where(follow, first[name]["image"], 0)
-        self._moves["fresh"] = np.where([at != 0 and self._follows("dx", at) for at in first["fresh"].tolist()], first["dx"]["image"], 0)
 
     def _count(self, images):
-        """Lay the steps out: those in order once for each chunk."""
-        chunks, each = -(-images // self.size), len(self._steps) - self._head
+        """Lay the steps out: those in order once for each worker, all of them behind one step that has them run in parts."""
         ahead, first = self._steps[:self._head], self._steps[self._head:]
-        order = np.tile(first, chunks).reshape(chunks, each)
-        begun = np.arange(chunks)[:, None] * self.size
-        for name, step in self._moves.items():
-            place = order["fresh"] if name == "fresh" else order[name]["at"]
-            place += begun * step
-        order["images"] = np.minimum(self.size, images - begun)
-        self._whole = np.concatenate([ahead, order.reshape(-1)])
-        self._whole["images"][:self._head] = images
+        tables = np.tile(first, (self.workers, 1))
+        worker, moves = np.arange(self.workers)[:, None], [self._source_move(first)]
+        for name in (*TENSORS, "fresh"):
+            image = first["dx" if name == "fresh" else name]["image"]
+            place = tables["fresh"] if name == "fresh" else tables[name]["at"]
+            at = place[0].tolist()
+            follow = np.array([self._follows("dx" if name == "fresh" else name, start) for start in at], bool)
+            place += worker * np.where(follow | (place[0] == 0), 0, self.size * image)
+            moves += [(_word(i, name), at[i], image[i]) for i in np.flatnonzero(follow)]
+        for name in OF_EACH_THREAD:
+            tables[name] += worker * first[f"{name}_size"]
+        own = tables["own"]["at"]
+        own += worker * first["own"]["image"]
+        self._tables, self._moves, self._record = tables, np.array(moves, MOVE), np.zeros(1, PARTS)
+        together = self.size * self.workers
+        self._record["count"], self._record["images"] = -(-images // together) * self.workers, images
+        self._record["tables"], self._record["workers"], self._record["steps"] = address(tables), self.workers, len(first)
+        self._record["moves"], self._record["moved"] = address(self._moves), len(self._moves)
+        self._whole = np.concatenate([ahead, np.zeros(1, STEP)])
+        self._whole["images"] = images
+        self._whole["function"][-1], self._whole["packed"][-1] = in_parts.address, address(self._record)
         self._at = address(self._whole)                 # asked once: numpy takes as long as a small kernel to tell it of a record array
-        self._starts = self._whole["x"]["at"][self._head::each]
-        self._offsets = begun[:, 0] * first[0]["x"]["image"] if each else begun[:, 0]
+        self._next, self._source = self._record["next"][0], self._moves["base"]
+
+    def _source_move(self, first):
+        """How the first step's x goes from chunk to chunk; _begin_at says from where."""
+        x = first[0]["x"] if len(first) else {"at": 0, "image": 0}
+        return _word(0, "x"), x["at"], x["image"]
 
     def _begin_at(self, source):
-        self._starts[:] = source + self._offsets
+        self._source[0] = source
 
     def _go(self, pool, images):
+        self._next[0] = 0
         pool.run_at(self._at, len(self._whole))
+
+
+def _word(index, name):
+    """Where a table has step `index`'s field: of a tensor its address."""
+    return index * WORDS + STEP.fields[name][1] // 8

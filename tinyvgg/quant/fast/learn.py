@@ -82,7 +82,7 @@ class Network:
     """
 
     def __init__(self, graph: Graph, levels: dict[str, tuple[float, int, int]] | None = None, *, given: bool = False) -> None:
-        self.graph, self.levels, self.given, self.threads = graph, levels or {}, given, pool().threads
+        self.graph, self.levels, self.given = graph, levels or {}, given
         self._results: dict[str, Floats] = {}
         self._calls, self._place, self._stands = [], {graph.ops[0].name: -1}, {}
         for op in graph.ops[1:graph.ops.index(graph.logits) + 1]:
@@ -152,7 +152,7 @@ class Network:
         held = self._instances.get(keeps)
         if held is None or held.capacity < count:
             matched = match(self._calls, tuple(self.graph.input_shape), False)
-            self._instances[keeps] = held = Instance(matched, count, keeps, self.threads)
+            self._instances[keeps] = held = Instance(matched, count, keeps, pool())
         return held
 
     # --- from ops to calls ---
