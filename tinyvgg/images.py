@@ -20,6 +20,12 @@ def check_images(x, shape=None, bounds=None, *, what="images"):
 
     shape: of one image, or None for any; bounds: (low, high) of floats, or None for any. NaN and infinity are always refused.
     """
+    return _checked(x, shape, bounds, what)[0]
+
+
+def _checked(x, shape, bounds, what):
+    """As check_images, and the (least, greatest) of floats, None of bytes: a pass over all images is a part of a small network's time."""
+    extent = None
     try:
         x = np.asarray(x)
     except ValueError as error:
@@ -32,16 +38,17 @@ def check_images(x, shape=None, bounds=None, *, what="images"):
             whole = x.dtype.kind in "iu" and x.size and x.min() >= 0 and x.max() <= 255
             raise DataError(f"{what} have dtype {x.dtype}; expected uint8, or {_span(low, high)}",
                             "x.astype(np.uint8)" if whole else "")
-        least, most = _extent(x)
+        least, most = extent = _extent(x)
         if x.size and not (least >= low - _slack(low) and most <= high + _slack(high) and np.isfinite([least, most]).all()):
             raise _outside(x, least, most, low, high, what)
-    return x
+    return x, extent
 
 
 def float_images(x, bounds, *, shape=None, dtype=np.float32, what="images"):
     """Return x, uint8 or floats within `bounds` (low, high), as floats in one aligned piece of memory; raise as check_images."""
-    x = to_floats(check_images(x, shape, bounds, what=what), bounds, dtype)
-    least, most = _extent(x)
+    x, extent = _checked(x, shape, bounds, what)
+    x = to_floats(x, bounds, dtype)
+    least, most = _extent(x) if extent is None else np.asarray(extent, dtype).tolist()
     return x if least >= bounds[0] and most <= bounds[1] else np.clip(x, *bounds, dtype=dtype)
 
 
