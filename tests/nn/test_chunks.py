@@ -6,7 +6,7 @@ from tinyvgg import nn
 from tinyvgg.kernels.fast import threads
 from tinyvgg.nn import layers as L
 from tinyvgg.nn import plan
-from tinyvgg.nn.fused.chunks import InChunks
+from tinyvgg.nn.fused.chunks import OF_EACH_THREAD, InChunks
 
 
 def mobile():
@@ -67,3 +67,19 @@ def test_new_weights_reach_every_chunk(model):
         for name in layer.parameters:
             layer.parameters[name] = layer.parameters[name] * np.float32(1.1)
     assert np.array_equal(model.logits(x)[16:], model.logits(x[16:]))
+
+
+def test_workers_share_no_working_space(model, monkeypatch):
+    """One may be at any step while the other is at any other."""
+    monkeypatch.setenv("TINYVGG_NUM_THREADS", "2")
+    monkeypatch.setattr(threads, "usable_cores", lambda: 2)
+    monkeypatch.setattr(threads, "_pool", None)
+    x = np.random.default_rng(1).random((2 * plan.CHUNK * 2 + 3, *model.input_shape), dtype=np.float32)
+    model.vjp(x, lambda logits: np.ones_like(logits))
+    programs = [p for i in model._fast_plan()._instances.values() for p in i._programs.values() if isinstance(p, InChunks)]
+    assert len(programs) == 2
+    for program in programs:
+        first, second = program._tables
+        for name in OF_EACH_THREAD:
+            ends = (first[name] + first[f"{name}_size"])[first[name] != 0]
+            assert second[name][first[name] != 0].min(initial=2 ** 62) >= ends.max(initial=0)

@@ -38,8 +38,8 @@ class InChunks(Program):
             follow = np.array([self._follows("dx" if name == "fresh" else name, start) for start in at], bool)
             place += worker * np.where(follow | (place[0] == 0), 0, self.size * image)
             moves += [(_word(i, name), at[i], image[i]) for i in np.flatnonzero(follow)]
-        for name in OF_EACH_THREAD:
-            tables[name] += worker * first[f"{name}_size"]
+        for name in OF_EACH_THREAD:                     # by the largest size: workers are at different steps
+            tables[name] += worker * first[f"{name}_size"].max(initial=0)
         own = tables["own"]["at"]
         own += worker * first["own"]["image"]
         self._tables, self._moves, self._record = tables, np.array(moves, MOVE), np.zeros(1, PARTS)
