@@ -294,3 +294,24 @@ def test_lora_says_how_its_kernels_are_merged(tmp_path):
     path = as_keras(tmp_path / "m.keras", chain(entry("Dense", "d", units=4, lora_rank=2), shape=(3,)), {"layers/dense": DENSE})
     with pytest.raises(NotYet, match="'d' .Dense. has the setting lora_rank=2.*\n.*without enable_lora"):
         tinyvgg.load_model(path)
+
+
+def test_joined_along_any_axis_and_sums_of_one_pixel_with_all(tmp_path):
+    x = images()
+    pooled = node(entry("GlobalAveragePooling2D", "p", keepdims=True), [["x", 0, 0, {}]])
+    added = graph(pooled, node(entry("Add", "a"), [["x", 0, 0, {}], ["p", 0, 0, {}]]), output="a")
+    assert np.allclose(predicted(added, version="2.15.0", x=x, folder=tmp_path), x + x.mean((1, 2), keepdims=True), atol=1e-6)
+    for axis in (1, 2, -2, -3, 3):
+        joined = graph(node(entry("Concatenate", "c", axis=axis), [["x", 0, 0, {}], ["x", 0, 0, {}]]), output="c")
+        assert np.array_equal(predicted(joined, version="2.15.0", x=x, folder=tmp_path), np.concatenate([x, x], axis))
+        if axis != 3:
+            with kernels.use("fast"):
+                model = tinyvgg.load_model(tmp_path / "m.h5")
+                model.input_range = (-1, 1)
+                assert np.array_equal(model.predict(x), np.concatenate([x, x], axis))
+            with pytest.raises(NotYet, match="no Concatenate along axis"):
+                tinyvgg.quant.quantize(model, x)
+    for wrong in (0, 4, -4):
+        path = as_h5(tmp_path / "w.h5", graph(node(entry("Concatenate", "c", axis=wrong), [["x", 0, 0, {}]] * 2), output="c"), {})
+        with pytest.raises(TinyVGGError, match="c"):
+            tinyvgg.load_model(path)

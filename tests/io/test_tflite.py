@@ -29,6 +29,17 @@ def test_floats_become_a_network_of_layers(float_file):
     assert [layer.name for layer in model.layers] == ["serving_default_x", "conv", "pool", "flatten", "dense", "Identity"]
 
 
+def test_images_of_any_range_where_the_file_tells_none(float_file):
+    """As of Keras' files: nothing in a .tflite says that images are in 0..1."""
+    x = np.random.default_rng(1).uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
+    model = tinyvgg.open(float_file)
+    found = model.predict(x)
+    assert np.array_equal(tinyvgg.open(float_file, input_range=(-1, 1)).predict(x), found)
+    model.input_range = (0, 1)
+    with pytest.raises(tinyvgg.errors.DataError, match="outside the model's bounds 0..1"):
+        model.predict(x)
+
+
 def test_convert_writes_a_keras_file(float_file, tmp_path, capsys):
     out = tmp_path / "small.h5"
     assert main(["convert", str(float_file), str(out)]) == 0

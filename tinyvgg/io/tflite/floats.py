@@ -4,6 +4,7 @@ import numpy as np
 from tinyvgg import nn
 from tinyvgg.errors import FormatError, NotYet, TinyVGGError
 from tinyvgg.nn import layers as L
+from tinyvgg.nn.ranges import told_range
 
 ACTIVATIONS = {0: None, 1: "relu", 3: "relu6", 4: "tanh"}
 
@@ -74,6 +75,8 @@ class _Network:
         model = nn.Model(next(iter(self.nodes.values())), self.node(out), name=self.contents.name)
         for layer, name, array in self.weights:
             layer.set_weight(name, array)
+        if len(model.input_shape) != 3 or not told_range(model.output)[1]:          # as for Keras' files, which do not say it either
+            model.assumed_range = model.input_range
         return model
 
 

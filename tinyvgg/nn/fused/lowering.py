@@ -191,6 +191,15 @@ def _up_sampling(link):
     return [_one(link, "repeat")] if link.layer.interpolation == "nearest" else "no fast stage for bilinear"
 
 
+def _sum(link):
+    return [_one(link, "add")] if all(s == link.shape for s in link.shapes) else "no fast stage for inputs of different shapes"
+
+
+def _side_by_side(link):
+    rank = len(link.shape)
+    return [_one(link, "concatenate")] if link.layer.along(rank) == rank - 1 else "no fast stage for this axis"
+
+
 def _plain(kind):
     return lambda link: [_one(link, kind)]
 
@@ -206,7 +215,7 @@ LOWER = {
     layers.SpatialDropout1D: lambda link: [replace(_one(link, "channel dropout"), shape=(1, *link.shape))],
     layers.MaxPooling2D: _pool("max pool"), layers.AveragePooling2D: _pool("average pool"),
     layers.GlobalAveragePooling2D: _plain("mean"), layers.GlobalMaxPooling2D: _plain("largest"),
-    layers.Add: _plain("add"), layers.Concatenate: _plain("concatenate"),
+    layers.Add: _sum, layers.Concatenate: _side_by_side,
     layers.Flatten: _plain("view"), layers.Reshape: _plain("view"), layers.InputLayer: _plain("view"),
     layers.TrainingOnly: _plain("view"), layers.ZeroPadding2D: _plain("pad"), layers.UpSampling2D: _up_sampling,
     layers.Rescaling: _plain("rescale"),

@@ -4,30 +4,9 @@ from typing import Unpack
 
 import numpy as np
 
-from tinyvgg.errors import ShapeError
+from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn.layers.base import Layer
 from tinyvgg.types import LayerOptions
-
-
-class Add(Layer):
-    """The sum of arrays of one shape."""
-
-    joins = True
-
-    def output_shape(self, input_shape):
-        if not isinstance(input_shape, list) or len(input_shape) < 2 or any(s != input_shape[0] for s in input_shape):
-            raise ShapeError(f"Add {self.name or ''} got inputs of shapes {input_shape}; expected a list of two or more equal shapes")
-        return input_shape[0]
-
-    def forward(self, x, *, training=False):
-        self.saved = len(x)
-        total = x[0] + x[1]
-        for more in x[2:]:
-            total = total + more
-        return total
-
-    def backward(self, dy, *, parameters=True):
-        return [dy] * self.saved
 
 
 class _Elementwise(Layer):
@@ -52,6 +31,20 @@ def to_shape(gradient, shape):
     """Sum a gradient (N, ...) over the axes along which its input, of `shape`, was broadcast."""
     axes = tuple(i for i, (n, m) in enumerate(zip(gradient.shape, shape, strict=True)) if n != m)
     return gradient.sum(axis=axes, keepdims=True) if axes else gradient
+
+
+class Add(_Elementwise):
+    """The sum of arrays."""
+
+    def forward(self, x, *, training=False):
+        self.saved = [part.shape for part in x]
+        total = x[0] + x[1]
+        for more in x[2:]:
+            total = total + more
+        return total
+
+    def backward(self, dy, *, parameters=True):
+        return [to_shape(dy, shape) for shape in self.saved]
 
 
 class Multiply(_Elementwise):
@@ -108,7 +101,7 @@ class Maximum(_Elementwise):
 
 
 class Concatenate(Layer):
-    """Arrays one after another along the last axis."""
+    """Arrays one after another along `axis`, by default the last one; axes are counted from 1, because axis 0 is the batch."""
 
     options = ("axis",)
     joins = True
@@ -116,17 +109,28 @@ class Concatenate(Layer):
     def __init__(self, axis: int = -1, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.axis = axis
+        if isinstance(axis, bool) or not isinstance(axis, int | np.integer) or axis == 0:
+            raise OptionError(f"axis is {axis!r}; expected one axis other than 0, the batch")
+
+    def along(self, rank):
+        """The place of the axis among the `rank` axes of one image, from 0."""
+        return self.axis - 1 if self.axis > 0 else self.axis + rank
 
     def output_shape(self, input_shape):
-        shapes = input_shape if isinstance(input_shape, list) else [input_shape]
-        if self.axis not in (-1, len(shapes[0])) or len(shapes) < 2 or any(s[:-1] != shapes[0][:-1] for s in shapes):
+        shapes = [tuple(s) for s in (input_shape if isinstance(input_shape, list) else [input_shape])]
+        rank = len(shapes[0])
+        place = self.along(rank)
+        others = [(*s[:place], *s[place + 1:]) for s in shapes if len(s) == rank]
+        if not 0 <= place < rank or not 2 <= len(shapes) == len(others) or any(o != others[0] for o in others):
             raise ShapeError(f"Concatenate {self.name or ''} (axis {self.axis}) got inputs of shapes {shapes}; expected two or more "
-                             "that differ in the last axis only, and axis -1")
-        return (*shapes[0][:-1], sum(s[-1] for s in shapes))
+                             "that differ in that axis only, counted from 1 (0 is the batch)")
+        return (*shapes[0][:place], sum(s[place] for s in shapes), *shapes[0][place + 1:])
 
     def forward(self, x, *, training=False):
-        self.saved = np.cumsum([part.shape[-1] for part in x])[:-1]
-        return np.concatenate(x, axis=-1)
+        place = self.along(x[0].ndim - 1)
+        self.saved = place, np.cumsum([part.shape[place + 1] for part in x])[:-1]
+        return np.concatenate(x, axis=place + 1)
 
     def backward(self, dy, *, parameters=True):
-        return np.split(dy, self.saved, axis=-1)
+        place, ends = self.saved
+        return np.split(dy, ends, axis=place + 1)

@@ -112,6 +112,9 @@ class Concatenate(Rescaled):
 
     @classmethod
     def from_layer(cls, layer, before, **common):
+        rank = len(layer.input_shape[0])
+        if layer.along(rank) != rank - 1:
+            raise NotYet(f"the integer model has no Concatenate along axis {layer.axis} ({common['name']!r}); it has the last one")
         return cls(**common)
 
     def output_shape(self, *before):
