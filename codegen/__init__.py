@@ -1,4 +1,4 @@
-"""From an integer graph or a float model to self-contained C99; `host` compiles it and wraps it as a classifier.
+"""Generates self-contained C99 from an integer graph or a float model; `host` compiles it and wraps it as a classifier.
 
     program = codegen.generate(model, "out/light")        # light.h, light.c, light_weights.c, kernels, Makefile, SIZES.md
     codegen.HostModel(model).labels(images)

@@ -1,4 +1,4 @@
-"""Writing C: identifiers, numbers, arrays, struct initialisers. The text is a pure function of its arguments."""
+"""Writing C: identifiers, numbers, arrays, struct initialisers. The text depends on the arguments only."""
 import functools
 import re
 
@@ -15,11 +15,11 @@ CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "u
 
 
 def check_name(name):
-    """Return `name` if C takes it as the name of a network, or raise OptionError."""
+    """Return `name` if it can be the name of a network in C, else raise OptionError."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in KEYWORDS:
         near = identifier(name)[:31]
         raise OptionError(f"{name!r} is not possible as a C identifier: " + (
-            "it is a word of C" if name in KEYWORDS else "expected a letter, then letters, digits or _, at most 31"),
+            "it is a keyword of C" if name in KEYWORDS else "expected a letter, then letters, digits or _, at most 31"),
                           f"--name {near if near not in KEYWORDS else near + '_net'}")
     if name.startswith("tv_"):
         raise OptionError(f"the name {name!r} begins with tv_, as the kernels' own names do", f"--name {name[3:] or 'network'}")
@@ -27,13 +27,13 @@ def check_name(name):
 
 
 def identifier(text):
-    """Return `text` as part of a C identifier: what is not a letter or digit becomes _."""
+    """Return `text` as part of a C identifier: every character that is not a letter or digit becomes _."""
     text = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
     return text if text[:1].isalpha() else f"n{text}"
 
 
 def number(value):
-    """Return a C literal: an int, or a float32 by the shortest digits that read back as the same number."""
+    """Return a C literal: an int, or a float32 with the fewest digits that read back as the same number."""
     if isinstance(value, bool | np.bool_):
         return str(int(value))
     if isinstance(value, int | np.integer):
@@ -65,7 +65,7 @@ def array_text(declaration, array, end=";"):
 
 @functools.lru_cache(128)
 def _lines(data, dtype):
-    """The lines of an array's numbers; kept, because a network is printed to be planned and again to be built."""
+    """Return the lines of an array's numbers; cached, because a network is printed once for planning and once for building."""
     lines, line, length = [], [], 4
     for text in _literals(np.frombuffer(data, dtype)):
         if length + len(text) + 2 > LINE:
@@ -78,7 +78,7 @@ def _lines(data, dtype):
 
 
 def initializer(fields, indent=4):
-    """Return a C99 designated initialiser of a dict: values are numbers, verbatim text, or dicts in turn; None is left out."""
+    """Return a C99 designated initialiser of a dict: values are numbers, verbatim text or nested dicts; None is left out."""
     pad, parts = " " * indent, []
     for key, value in fields.items():
         if value is None:
@@ -106,5 +106,5 @@ def numbers(values):
 
 
 def comment(text):
-    """Return `text` such that it can stand in a C comment."""
+    """Return `text` in a form that is safe inside a C comment."""
     return re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /").replace("/*", "/ *")

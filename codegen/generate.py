@@ -1,4 +1,4 @@
-"""generate(model, folder): from a model to a folder of C."""
+"""generate(model, folder) writes a folder of C for a model."""
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def graph_of(model):
-    """Return the Graph of a model: of a QuantizedModel or a compressed float model its own, of an nn.Model the fused one."""
+    """Return the Graph of a model: its own for a QuantizedModel or a compressed float model, the fused one for an nn.Model."""
     if isinstance(model, Graph):
         return model
     if isinstance(getattr(model, "graph", None), Graph):
@@ -27,20 +27,20 @@ def graph_of(model):
         from tinyvgg.quant.fuse import fuse
         try:
             return fuse(model)
-        except NotYet as error:                 # its owner asked for floats as C, and has no integer model
+        except NotYet as error:                 # the user asked for float C and has no integer model
             problem = error.problem.replace("the integer model has no", "C code has no").split(": add a rule in quant/")[0]
-            raise NotYet(problem, "tinyvgg evaluate, attack and summary take the network as it is") from error
+            raise NotYet(problem, "tinyvgg evaluate, attack or summary, which can run this network") from error
     raise OptionError(f"C is generated from a model; got {type(model).__name__}", "tinyvgg.load_model(path)")
 
 
 def model_sha256(model):
-    """Return the SHA-256 that the C carries: that of the graph."""
+    """Return the SHA-256 of a model's graph, which the C contains."""
     from tinyvgg.quant.tvq import graph_sha256
     return graph_sha256(graph_of(model))
 
 
 def check_another(model, header):
-    """Raise OptionError if `header`, the path of a network's header, is of another network; another plan of the same is none."""
+    """Raise OptionError if `header`, the path of a network's header, belongs to another network; a different plan is allowed."""
     path = Path(header)
     found = re.search(r"without its plan ([0-9a-f]{64})", path.read_text(encoding="utf-8", errors="replace")[:4096]) if path.is_file() else None
     if found and found[1] != plain_sha256(graph_of(model)):
@@ -52,10 +52,10 @@ def generate(model: Any, folder: PathLike, *, name: str | None = None, header: A
              guard: Any = None) -> Program:
     """Write the C of a model (nn.Model, QuantizedModel, CompressedModel or Graph) into `folder`; return the Program.
 
-    name: a C identifier, by default the model's own name; header: file name of the header, NAME.h by default; more_kernels:
-    kernel files to write beside those that the network needs; guard: a guard.Guard, the defences of its constants to write too.
-    Two runs write the same bytes. Raises OptionError for a name that is none, WriteError where `folder` is a file, NotYet for an op
-    without an emitter.
+    name: a C identifier, by default the model's own name; header: file name of the header, by default NAME.h; more_kernels:
+    kernel files to write in addition to those that the network needs; guard: a guard.Guard, the defences of the constants to
+    write too. Two runs write the same bytes. Raises OptionError if `name` is not a C identifier, WriteError if `folder` is a
+    file, NotYet for an op without an emitter.
     """
     check_folder(folder)
     graph = graph_of(model)

@@ -1,9 +1,9 @@
-"""Defences against faults in memory, as C: tables of a network's constants, and kernels/tv_guard.c which checks them.
+"""Defences against memory faults, as C: tables of a network's constants, and kernels/tv_guard.c, which checks the constants.
 
-    crc        CRC-32 of every array, and the shifts; finds, repairs nothing
+    crc        CRC-32 of every array, and of the shifts; detects, but repairs nothing
     radar      signatures of groups of int8 weights (RADAR: Li et al., DATE 2021, arXiv:2101.08254); a group that differs is zeroed
-    ranges     lowest and highest of each run of int8 weights; a weight beyond is set to the nearer end
-    replicas   two more copies of biases, tails, shifts and codebooks; the majority of each bit
+    ranges     lowest and highest value of each run of int8 weights; a weight outside is set to the nearer end
+    replicas   two more copies of biases, tails, shifts and codebooks; each bit is decided by majority
 
 `tinyvgg.faults.defences` has the same four as models on the host.
 """
@@ -20,12 +20,12 @@ from tinyvgg.rng import generator
 NAMES = ("crc", "radar", "ranges", "replicas")
 SIZES = {"radar": 128, "ranges": 32}             # weights of a group, of a run
 REPLICATED = ("bias", "offset", "multiplier", "high", "exponent", "gain", "shift", "codebook", "tail_shift")
-COLUMNS = 8                                      # the C sums up so many groups at a time
+COLUMNS = 8                                      # groups that the C code sums at a time
 
 
 @dataclass(frozen=True)
 class Guard:
-    """Which defences: radar and ranges are their group sizes, 0 for none; seed: of RADAR's keys."""
+    """The chosen defences. radar, ranges: their group sizes, 0 for none; seed: of RADAR's keys."""
     crc: bool = False
     radar: int = 0
     ranges: int = 0
@@ -34,7 +34,7 @@ class Guard:
 
 
 def parse_guard(text, seed=0):
-    """Return the Guard of "crc,radar=128,ranges,replicas"."""
+    """Return the Guard for a text such as "crc,radar=128,ranges,replicas"; raise OptionError."""
     chosen = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, _, size = part.partition("=")
@@ -45,21 +45,22 @@ def parse_guard(text, seed=0):
     return Guard(**chosen, seed=seed)
 
 
-# --- what the tables hold: also the definition for tinyvgg.faults.defences -------------------------------------------------------
+# --- contents of the tables: also the definition for tinyvgg.faults.defences ----------------------------------------------------
 def radar_groups(count, group):
-    """How many groups of about `group` weights `count` weights have."""
+    """Return the number of groups of about `group` weights, for `count` weights."""
     return -(-max(-(-count // group), 1) // COLUMNS) * COLUMNS
 
 
 def radar_key(seed, op):
-    """The secret 32 bits of the weights of an op: the signs of the rows."""
+    """Return the secret key of an op's weights: 32 bits, the signs of the rows."""
     return int(generator(seed, "fault", "radar", op).integers(1 << 32))
 
 
 def radar_signatures(weights, groups, key):
     """weights (n,) int8 -> (groups,) uint8 0..3: bits 8 and 7 of each group's sum.
 
-    Weight i is in group i mod groups, so neighbours are in different ones; its row i // groups has the sign of bit row mod 32 of key.
+    Weight i is in group i mod groups, so neighbours are in different groups. Row i // groups has the sign of bit (row mod 32) of
+    the key.
     """
     rows = -(-len(weights) // groups)
     padded = np.zeros(rows * groups, np.int32)
@@ -75,21 +76,21 @@ def range_ends(weights, run):
 
 
 def is_replicated(name):
-    """Whether an array called op/name is one that `replicas` keeps."""
+    """Whether `replicas` keeps copies of an array called op/name."""
     return name.rsplit("/", 1)[1] in REPLICATED
 
 
 # --- C -------------------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class _Table:
-    """One of the guard's tables: its rows, the arrays that they point to, the bytes of both."""
+    """One table of the guard: its rows, the arrays that they point to, and the bytes of both."""
     rows: list
     arrays: list
     bytes: int
 
 
 def guard_files(program, guard):
-    """Return {file: text} of NAME_guard.h and NAME_guard.c. Raises OptionError where a defence has nothing to watch."""
+    """Return {file: text} of NAME_guard.h and NAME_guard.c. Raises OptionError if a defence has no constants to check."""
     name, tables = program.name, _tables(program, guard)
     header = (f"/* The checks of {name}'s constants: see tv_guard.h. */\n#ifndef {name.upper()}_GUARD_H\n#define {name.upper()}_GUARD_H\n\n"
               f'#include "tv_guard.h"\n\nextern const tv_guard {name}_guard;\n\n#endif\n')
@@ -109,19 +110,19 @@ def guard_files(program, guard):
 
 
 def shifted(program):
-    """The ops whose struct holds the shift of an integer tail."""
+    """Return the ops whose struct has the shift of an integer tail."""
     return [op for op in program.layers if isinstance(op, Weighted) and op.integer and not op.lite and op.variant in ("direct", "direct_ram")]
 
 
 def guard_code(program):
-    """Return the C that the network's own file needs: where the shifts lie, in structs that no other file sees."""
+    """Return the C for the network's own file: the addresses of the shifts, whose structs are static in that file."""
     places = ", ".join(f"&{program.symbol(op)}_layer.tail.shift" for op in shifted(program))
     name = program.name
     return f"extern TV_CONST uint32_t *const {name}_shifts[];\nTV_CONST uint32_t *const {name}_shifts[] = {{ {places} }};" if places else ""
 
 
 def guard_bytes(program, guard):
-    """Return {kind: bytes} of what each defence keeps in flash beside the constants: its tables and arrays, not its code."""
+    """Return {kind: bytes} that each defence adds to the flash: its tables and arrays, without its code."""
     return {kind: table.bytes for kind, table in _tables(program, guard).items()}
 
 
@@ -143,7 +144,7 @@ def _place(program, constant):
 
 
 def _chosen(program, wanted):
-    """(number, constant, C expression) of the constants that `wanted` takes."""
+    """Return (number, constant, C expression) of the constants that `wanted` accepts."""
     return [(i, c, _place(program, c)) for i, c in enumerate(program.constants) if wanted(c)]
 
 

@@ -1,4 +1,4 @@
-"""Generated C on this machine: compiled with the compiler at hand and wrapped as a classifier."""
+"""Generated C on this machine: compiled with an installed compiler and wrapped as a classifier."""
 import contextlib
 import ctypes
 import os
@@ -26,8 +26,8 @@ from tinyvgg.types import AnyArray, Floats, Images, Integers, Range, Shape
 
 FOLDER = "tinyvgg-host-"
 FLAGS = ("-std=c99", "-O3", "-ffp-contract=off")
-KNOWN = ("-O", "-f", "-m", "-W")        # options that name no file
-ROOM = 1 << 20              # bytes: a disk with less is full
+KNOWN = ("-O", "-f", "-m", "-W")        # options that do not name a file
+ROOM = 1 << 20              # bytes; a disk with less free space counts as full
 STATUS = {1: "a pointer is NULL", 2: "an address is not a multiple of 4"}
 _OBSERVER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
 
@@ -39,7 +39,7 @@ class _Observer(ctypes.Structure):
 def find_compiler(wanted="auto"):
     """Return the command of a C compiler for this machine: $CC, cc, gcc, clang, or zig from the extra `board`.
 
-    wanted: "auto", "zig", or a command such as "gcc-13". Raises BuildError where there is none.
+    wanted: "auto", "zig", or a command such as "gcc-13". Raises BuildError if there is none.
     """
     if wanted not in ("auto", "zig"):
         command = _words(wanted)
@@ -59,7 +59,8 @@ def find_compiler(wanted="auto"):
 
 
 def _words(text):
-    """The words of a command. A file of that very name is one word, spaces and all; on Windows backslashes are no escapes."""
+    """Return the words of a command. If a file with this name exists, it is one word, spaces included. On Windows a backslash is
+    not an escape."""
     if shutil.which(text):
         return [text]
     try:
@@ -82,7 +83,7 @@ def compile_library(folder, output, *, compiler="auto", flags=()):
 
 
 def _run(command, words, folder, place=None):
-    """Call a compiler in the folder `place`; what it refuses is a BuildError about the C of `folder`."""
+    """Run a compiler in the folder `place`; raise BuildError about the C of `folder` if it fails."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False, timeout=900, cwd=place)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -92,7 +93,7 @@ def _run(command, words, folder, place=None):
 
 
 def why_refused(done, folder):
-    """The sentence of a compiler that failed (a CompletedProcess), or what is known of one that said nothing."""
+    """Return the error message of a compiler that failed (a CompletedProcess), or its exit status if it printed nothing."""
     lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
     if lines:
         return next((line for line in lines if "error" in line), lines[0]).strip()
@@ -105,7 +106,7 @@ def why_refused(done, folder):
 
 
 def _remove(folder, handle):
-    """Unload a library and remove its folder: Windows deletes no file that is loaded. What stays is left to the next one."""
+    """Unload a library and remove its folder; Windows cannot delete a loaded file. `remove_old` removes leftovers later."""
     if os.name == "nt":
         with contextlib.suppress(OSError, AttributeError):
             import _ctypes
@@ -115,7 +116,7 @@ def _remove(folder, handle):
 
 
 def remove_old():
-    """Remove folders of this kind that a process which was killed, or Windows, has left for over a day."""
+    """Remove folders of this kind that are over a day old: left by a killed process, or by Windows."""
     with contextlib.suppress(OSError):
         for old in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
             with contextlib.suppress(OSError):
@@ -124,7 +125,7 @@ def remove_old():
 
 
 class HostModel:
-    """The C of a model, compiled here: a classifier whose answers are those of the board.
+    """The C of a model, compiled on this machine: a classifier with the same answers as the board.
 
         host = HostModel(tinyvgg.load_model("light.tvq"))
         host.labels(images)
@@ -163,7 +164,7 @@ class HostModel:
 
     @property
     def takes_bytes(self) -> bool:
-        """Whether floats are rounded to levels before anything else."""
+        """Whether float images are rounded to levels first."""
         return self.program.image.dtype == "uint8"
 
     @property
@@ -173,7 +174,7 @@ class HostModel:
 
     @property
     def n_outputs(self) -> int:
-        """Numbers that the C gives for an image: one for each class, or one for two classes."""
+        """Number of outputs for an image: one for each class, or a single one for two classes."""
         return self.graph.logits.shape[-1]
 
     @property
@@ -181,7 +182,7 @@ class HostModel:
         return classes_of(self.graph.logits.shape)
 
     def raw_logits(self, x: Images) -> AnyArray:
-        """x (N, *input_shape) -> (N, K) as the C gives them: int16 or uint8 for integer models, float32 for float models."""
+        """x (N, *input_shape) -> (N, K), the outputs of the C: int16 or uint8 for integer models, float32 for float models."""
         return self._answers(x)[0]
 
     def outputs(self, x: Images) -> Floats:
@@ -194,16 +195,16 @@ class HostModel:
         return as_classes(self.outputs(x))
 
     def scores(self, x: Images) -> AnyArray:
-        """x (N, *input_shape) -> (N, K): what the C's softmax or sigmoid gives (uint8 in 1/255, or float32), or the raw logits."""
+        """x (N, *input_shape) -> (N, K): the result of softmax or sigmoid in C (uint8 in 1/255, or float32), or raw logits."""
         raw, probabilities = self._answers(x)
         return raw if probabilities is None else probabilities
 
     def predict(self, x: Images, **_: Any) -> AnyArray:
-        """x (N, *input_shape) -> (N, K): what the network gives, its softmax or sigmoid (in NumPy) included."""
+        """x (N, *input_shape) -> (N, K): the network's outputs after its softmax or sigmoid, which NumPy computes."""
         return apply_head(self.graph.head, self.outputs(x))
 
     def labels(self, x: Images, **_: Any) -> Integers:
-        """x (N, *input_shape) -> (N,) int64, the class of the largest raw logit (the first of equal ones)."""
+        """x (N, *input_shape) -> (N,) int64, the class of the largest raw logit (the first one if several are equal)."""
         return labels_of(self.outputs(x))
 
     def trace(self, x: Images) -> dict[str, AnyArray]:
@@ -220,12 +221,13 @@ class HostModel:
         return {name: np.stack(values) for name, values in results.items()}
 
     def check_images(self, x: Images) -> AnyArray:
-        """Return x, uint8 or floats in `bounds`, as the C takes it, or raise ShapeError or DataError: see tinyvgg.images."""
+        """Return x, uint8 or floats in `bounds`, in the form that the C takes; raise ShapeError, DataError: see
+        tinyvgg.images."""
         convert = byte_images if self.program.image.dtype == "uint8" else float_images
         return convert(x, self.bounds, shape=self.input_shape)
 
     def _answers(self, x, observer=None):
-        """Raw logits (N, classes), and probabilities or None."""
+        """Return raw logits (N, classes), and probabilities or None."""
         x, logits, softmax = self.check_images(x), self.graph.logits, self.program.softmax
         raw = np.empty((len(x), logits.nbytes // np.dtype(logits.dtype).itemsize), logits.dtype)
         probabilities = None if softmax is None else np.empty((len(x), logits.shape[-1]), softmax.dtype)

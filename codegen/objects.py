@@ -1,18 +1,18 @@
-"""C files known again by what they are made of, so that a process compiles each kernel once.
+"""A cache of compiled C files, so that a process compiles each kernel once.
 
-A file is its text and that of the headers beside it which it includes.
+A file is identified by its text and the text of the headers in its folder that it includes.
 """
 import hashlib
 import re
 from pathlib import Path
 
-ROOM = 64 << 20             # bytes of objects that are kept; more are thrown away
+ROOM = 64 << 20             # bytes of objects that are kept at most
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"/\\]+)"', re.MULTILINE)
 _OBJECTS: dict[str, bytes] = {}
 
 
 def with_headers(path):
-    """Return {file name: text} of a C file and of the headers in its folder that it includes, directly or by another."""
+    """Return {file name: text} of a C file and of the headers in its folder that it includes, directly or indirectly."""
     found, todo = {}, [Path(path).name]
     while todo:
         name = todo.pop()
@@ -24,15 +24,15 @@ def with_headers(path):
 
 
 def digest(*parts):
-    """SHA-256 of parts that are told by their repr: texts, or dicts of texts in any order."""
+    """Return the SHA-256 of the repr of parts: texts, or dicts of texts in any order."""
     return hashlib.sha256(repr([sorted(p.items()) if isinstance(p, dict) else p for p in parts]).encode()).hexdigest()
 
 
 def objects(sources, command, run, place):
     """Write the object files of C `sources` (of different names) into the folder `place` and return their paths.
 
-    command: list, the compiler and its options but for -c; run(command): calls it in `place`, for the sources that this process has not
-    compiled yet.
+    command: list, the compiler and its options without -c; run(command): runs it in `place`, for the sources that this process
+    has not compiled yet.
     """
     keys = {source: digest(command, with_headers(source)) for source in sources}
     missing = [source for source in sources if keys[source] not in _OBJECTS]

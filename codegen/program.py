@@ -1,4 +1,4 @@
-"""From a graph to what its C is made of: constants, layers, an arena. Each op has an emitter in codegen/ops/."""
+"""From a graph to the parts of its C: constants, layers, an arena. Each op has an emitter in codegen/ops/."""
 from dataclasses import dataclass, field
 from functools import cached_property, singledispatch
 
@@ -20,7 +20,7 @@ def emit(op, program):
 @briefly
 @dataclass(frozen=True)
 class Constant:
-    """A const array of the generated code, belonging to the op called `op`; held: firmware copies it to RAM at the start."""
+    """A const array of the generated code that belongs to the op called `op`. held: firmware copies it to RAM at the start."""
     op: str
     name: str
     array: np.ndarray
@@ -33,11 +33,13 @@ class Constant:
 @briefly
 @dataclass(frozen=True)
 class Step:
-    """One layer's call. `declaration` is the C of its layer struct ("" where there is none); `call` is a format string that takes
-    x (the first input), inputs (all, comma separated), y and scratch; `kernels` are the C files it needs, `sources` {name: text}
-    C files of its own. `row`: (C of the layer's window, body of a function of window, x, y and scratch that computes the part
-    that `window` says), or None. `counts`: {what: how many} of what its cycles are a sum of, by the coefficients that
-    firmware/costs.py has for `kind`."""
+    """The call of one layer.
+
+    declaration: C of the layer struct, or "". call: a format string for x (the first input), inputs (all, comma separated), y and
+    scratch. kernels: C files that it needs; sources: {name: text}, C files of its own. row: None, or (C of the layer's window,
+    body of a function of window, x, y and scratch that computes the part described by `window`). counts: {what: how many}, from
+    which cycles are computed with the coefficients that firmware/costs.py has for `kind`.
+    """
     call: str
     kernels: tuple[str, ...] = ()
     declaration: str = ""
@@ -51,7 +53,7 @@ class Step:
 @briefly
 @dataclass
 class Program:
-    """What codegen/write.py prints: the graph with every op's Step, and where each tensor lies in the arena."""
+    """Everything that codegen/write.py prints: the graph, the Step of each op, and the place of each tensor in the arena."""
     graph: object
     name: str
     constants: list = field(default_factory=list)
@@ -63,41 +65,41 @@ class Program:
 
     @cached_property
     def schedule(self):
-        """The Schedule that the graph carries."""
+        """The Schedule that is stored in the graph."""
         return schedule_of(self.graph)
 
     def constant(self, op, what, array, comment="", held=False):
-        """Add an array to the constants and return the C expression that means it."""
+        """Add an array to the constants and return the C expression for it."""
         name = f"{self.symbol(op)}_{what}"
         self.constants.append(Constant(op.name, name, np.ascontiguousarray(array), comment, held))
         return f"{self.name}_weights.{name}" if self.in_one_struct else f"{self.name}_{name}"
 
     @property
     def in_one_struct(self):
-        """Whether the constants are members of one struct, without gaps in X-CUBE-AI's order: those of floats."""
+        """Whether the constants are members of one struct without gaps, in X-CUBE-AI's order, as for float graphs."""
         return not self.graph.integer
 
     def symbol(self, op):
-        """The op's name as C takes it; numbered where two ops would share it."""
+        """Return the op's name as a C identifier, with a number if two ops would share it."""
         names = [identifier(o.name).lower() for o in self.graph.ops]
         index = next(i for i, o in enumerate(self.graph.ops) if o is op)
         return names[index] if names.count(names[index]) == 1 else f"{names[index]}_{index}"
 
     def input_shapes(self, op):
-        """Shapes of the op's inputs."""
+        """Return the shapes of the op's inputs."""
         return [self.graph[i].shape for i in op.inputs]
 
     def constant_bytes(self, op=None):
-        """Bytes of constants, of one op or of all."""
+        """Return the bytes of the constants of one op, or of all."""
         return sum(c.array.nbytes for c in self.constants if op is None or c.op == op.name)
 
     def held_bytes(self, op=None):
-        """Bytes of the constants, of one op or of all, that firmware copies to RAM at the start."""
+        """Return the bytes of the constants, of one op or of all, that firmware copies to RAM at the start."""
         return sum(c.array.nbytes for c in self.constants if c.held and (op is None or c.op == op.name))
 
     @property
     def layers(self):
-        """The ops whose results are there, whole, after a call: all that compute something, of a stream the last. In order."""
+        """The ops whose complete results exist after their call, in order: all computed ops, but only the last of a stream."""
         inside = {name for stream in self.schedule.streams for name in stream[:-1]}
         return [op for op in self.computed if op.name not in inside]
 
@@ -108,7 +110,7 @@ class Program:
 
     @property
     def kernels(self):
-        """Names of the kernel files that the steps need, and of those asked for beside them, sorted."""
+        """Sorted names of the kernel files that the steps need, and of those requested in addition."""
         stream = ["tv_stream"] if self.schedule.streams else []
         return sorted({*self.more_kernels, *stream, *(k for step in self.steps.values() for k in step.kernels)})
 
@@ -123,7 +125,7 @@ class Program:
 
 
 def build_program(graph, name, *, more_kernels=()):
-    """Return the Program of a Graph (of integers or floats) under the C name `name`; more_kernels: files to bring along."""
+    """Return the Program of an integer or float Graph with the C name `name`; more_kernels: further kernel files to include."""
     import tinyvgg.codegen.ops  # noqa: F401  (registers the emitters)
     program = Program(graph, check_name(name), more_kernels=tuple(more_kernels))
     _check(graph)

@@ -1,6 +1,6 @@
-"""Which kernels a layer may run as, and what each takes of flash and RAM: for whoever plans.
+"""The kernels that can run a layer, and the flash and RAM that each needs: used by planners.
 
-Every variant of a layer gives the same bytes, those of its simulation; they differ in time and memory only.
+All variants of a layer give the same bytes as its simulation; they differ in time and memory only.
 """
 from dataclasses import dataclass, replace
 
@@ -15,18 +15,18 @@ from tinyvgg.quant.tvq import graph_sha256
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes that one layer takes: constants in flash (code apart), scratch in the arena while it runs."""
+    """Bytes that one layer needs: constants in flash (without code), and scratch in the arena while it runs."""
     constants: int
     scratch: int
 
 
 def variants(op, input_shape):
-    """Return the names of VARIANTS that the op, on an input of `input_shape` (H, W, C) or (n,), can run as; "direct" always.
+    """Return those of VARIANTS that can run the op on an input of `input_shape` (H, W, C) or (n,); always includes "direct".
 
-    direct_ram looks a codebook up into RAM, once a layer. The other "..._ram" keep int8 weights in flash, or a codebook of the
-    layer with indices of up to 4 bits, and look up, widen or transform in RAM, four filters at a time; "..._rows" do so for a few
-    rows of the map at a time, in less RAM. Variants without either hold the weights of a codebook looked up and widened, like any
-    others; firmware copies those of "..._held" to RAM at the start.
+    direct_ram looks a codebook up into RAM, once a layer. The other "..._ram" variants keep int8 weights in flash, or one
+    codebook for the layer with indices of up to 4 bits. They look up, widen or transform weights in RAM, four filters at a time.
+    "..._rows" variants do so for a few rows of the map at a time, in less RAM. Variants without these suffixes store all weights
+    wide, also those of a codebook; firmware copies the weights of "..._held" variants to RAM at the start.
     """
     if not (isinstance(op, Conv2D) and op.integer):
         return ("direct",)
@@ -35,7 +35,7 @@ def variants(op, input_shape):
 
 
 def variant_cost(graph, name, variant):
-    """Return the Cost of the layer called `name` of a Graph if it ran as `variant`, exactly as code generation lays it out."""
+    """Return the exact Cost of the layer called `name` of a Graph, if it runs as `variant`."""
     import tinyvgg.codegen.ops  # noqa: F401  (registers the emitters)
     op = replace(graph[name], variant=variant) if variant != "direct" or hasattr(graph[name], "variant") else graph[name]
     changed = replace(graph, ops=tuple(op if o.name == name else o for o in graph.ops))
@@ -45,7 +45,7 @@ def variant_cost(graph, name, variant):
 
 
 def with_variants(graph, chosen):
-    """Return the Graph with the variants of the dict {layer: variant}; other layers as they are."""
+    """Return the Graph with the variants of the dict {layer: variant}; other layers are unchanged."""
     return replace(graph, ops=tuple(replace(op, variant=chosen[op.name]) if op.name in chosen else op for op in graph.ops))
 
 
@@ -56,5 +56,5 @@ def plain_graph(graph):
 
 
 def plain_sha256(graph):
-    """SHA-256 of a Graph without its plan: of what all its plans share."""
+    """Return the SHA-256 of a Graph without its plan; it is the same for all plans of a graph."""
     return graph_sha256(plain_graph(graph))

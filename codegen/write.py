@@ -18,13 +18,13 @@ _HEADERS = ("tv_kernels.h", "tv_intrinsics.h", "tv_decode.h", "tv_shared.h", "tv
             "tv_mac.h", "tv_fixed.h", "tv_conv2d_s16.h", "tv_winograd.h", "tv_winograd_run.h", "tv_winograd2.h", "tv_winograd4.h",
             "tv_winograd4_m4.h", "tv_expand_m4.h")
 
-# Kernels that are another one's text with another tail.
+# Kernels made from the text of another kernel, with another tail.
 LITE = {f"tv_lite_{name}_u8": f"tv_{name}_u8" for name in ("conv2d", "depthwise", "dense")}
 
 
 def files(program, *, sha256="", header=None, more_files=None, more_code=""):
-    """Return {file name: text} of a generated folder. `header` is the network's header, NAME.h unless given; more_files: sources
-    and headers that belong to it; more_code: declarations of the network's own file."""
+    """Return {file name: text} of a generated folder. header: name of the network's header, by default NAME.h; more_files:
+    further sources and headers; more_code: declarations for the network's own file."""
     header = header or f"{program.name}.h"
     facts = _facts(program, sha256, header)
     coded = "#define TV_CODED 1\n" if "tv_decode" in program.kernels else ""
@@ -49,8 +49,11 @@ def _read(name):
 
 
 def _kernel(name):
-    """The text of a kernel file; tv_mac_UxN and tv_mac_UxN_B, inner loops for a depth of U * N words, are made of tv_mac.h, and of a
-    kernel with a tail the one that ends in TensorFlow Lite's arithmetic."""
+    """Return the text of a kernel file.
+
+    tv_mac_UxN and tv_mac_UxN_B, inner loops for a depth of U * N words, are made from tv_mac.h. A kernel that ends in TensorFlow
+    Lite's arithmetic is made from the one with the usual tail.
+    """
     if name in LITE:
         own = LITE[name]
         renamed = {f: f.replace("tv_", "tv_lite_", 1) for f in (own, f"{own}_layer")} | {"tv_tail_u8": "tv_lite_tail"}
@@ -68,7 +71,7 @@ def _filled(name, values):
 
 
 def _needed_headers(texts):
-    """Names of the headers that the kernel files include, directly or not, in a fixed order."""
+    """Return the names of the headers that the kernel files include, directly or indirectly, in a fixed order."""
     needed, waiting = {"tv_kernels.h"}, list(texts)
     while waiting:
         text = waiting.pop()
@@ -123,13 +126,13 @@ def _shape_defines(program):
 
 
 def _aligned_arguments(program):
-    """The pointers that must lie at multiples of 4 because floats stand there."""
+    """Return the pointers that must be multiples of 4, because they point to floats."""
     floats = [name for name, op in (("image", program.image), ("logits", program.graph.logits)) if op.dtype == "float32"]
     return " | ".join(f"(uintptr_t){name}" for name in floats) or "0u"
 
 
 def _pointer(program, name):
-    """C expression of where the tensor of op `name` lies."""
+    """Return the C expression for the address of the tensor of op `name`."""
     if name == program.image.name and name not in program.steps:
         return "image"
     if name == program.graph.logits.name:
@@ -162,7 +165,7 @@ def _code(program, more):
 
 
 def stream_table(program, stream):
-    """C of a stream: a function for a row of each op, and the table of its stages."""
+    """Return the C of a stream: a function for a row of each op, and the table of its stages."""
     functions, stages, rows = [], [], kept_rows(program.graph, stream)
     for name in stream:
         op = program.graph[name]

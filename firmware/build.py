@@ -1,4 +1,4 @@
-"""Compile an application's C with the firmware base into an image for a board.
+"""Compile an application's C with the firmware base into firmware for a board.
 
     image = build(["net.c", "net_weights.c"], "build/net", include=["kernels"])     # -> build/net.elf .bin .hex .map
     image.flash_bytes, image.ram_bytes
@@ -29,12 +29,12 @@ from tinyvgg.report.shown import briefly
 HERE = Path(__file__).parent
 COMPILERS = ("zig", "gcc")
 PROTOCOLS = ("tinyvgg", "mlperf")
-ROOM = 256 << 20            # bytes of what zig compiled; more are thrown away
+ROOM = 256 << 20            # bytes of zig's compiled files that are kept at most
 _FREESTANDING = ["-std=gnu99", "-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer", "-fno-unwind-tables",
                  "-fno-asynchronous-unwind-tables", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"]
-# Without -fhosted a memcpy of four bytes is a call. zig's --strip-debug takes the symbols too, so the runtime's debug data stays.
+# Without -fhosted a memcpy of four bytes is a call. zig's --strip-debug would also remove the symbols, so the debug data stays.
 _ZIG = ["-fhosted", "-fno-sanitize=all", "-g0"]
-_SMALL = ["-Os", "-fno-optimize-sibling-calls"]     # the base waits for the line; a fault is told by the function that called
+_SMALL = ["-Os", "-fno-optimize-sibling-calls"]     # the base only waits for the line; a fault report names the calling function
 # gcc would turn the start-up loops into calls of memcpy.
 _GCC = ["-nostartfiles", "--specs=nano.specs", "--specs=nosys.specs", "-fno-tree-loop-distribute-patterns"]
 
@@ -65,9 +65,11 @@ def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=()
     """Compile `sources` and the firmware base to OUT.elf, .bin, .hex and .map; return an Image.
 
     sources: C files that implement tv_app.h; include: their header folders; defines: "NAME=VALUE" strings; flags: further
-    compiler flags; stack: bytes; flash, ram: budgets in bytes below the board's own; memory_access: compile in the requests
-    that read and write memory; protocol: "tinyvgg" (with the student's beside it), or "mlperf", MLPerf Tiny's commands. Raises BuildError (no
-    compiler; it refused the code, with its message; too large, by how much).
+    compiler flags; stack: bytes; flash, ram: budgets in bytes, at most the board's own; memory_access: compile in the requests
+    that read and write memory; protocol: "tinyvgg" (which includes the student's), or "mlperf" for MLPerf Tiny's commands.
+
+    Raises BuildError if there is no compiler, if the compiler refuses the code (with its message), or if the firmware is too
+    large (by how much).
     """
     facts = board_facts(board)
     name, command = find_compiler(compiler)
@@ -95,7 +97,7 @@ def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=()
         where = "the budget given" if flash or ram else facts.part
         check_budget(used, flash or facts.flash["length"], ram or facts.ram["length"], where)
     except BuildError:
-        for suffix in (".elf", ".bin", ".hex"):          # the map stays: it says what is large
+        for suffix in (".elf", ".bin", ".hex"):          # the map is kept: it shows what is large
             elf_path.with_suffix(suffix).unlink(missing_ok=True)
         raise
     return Image(elf_path, facts.name, name, **used)
@@ -126,7 +128,7 @@ def find_compiler(wanted="auto"):
 
 
 def _protocol_sources(protocol):
-    """C files of main() and what the firmware speaks."""
+    """Return the C files of main() and of the protocol."""
     if protocol not in PROTOCOLS:
         raise OptionError(f"protocol {protocol!r}; expected {' or '.join(PROTOCOLS)}", "--protocol tinyvgg")
     if protocol == "mlperf":
@@ -135,13 +137,13 @@ def _protocol_sources(protocol):
 
 
 def _board_sources(facts):
-    """C files of the board: its own, and those of its family that it has none of the same name for."""
+    """Return the C files of the board: its own, and those of its family that have no file of the same name in its folder."""
     own = {p.name: p for p in sorted(facts.folder.glob("*.c"))}
     return list(({p.name: p for p in sorted(facts.sources.glob("*.c"))} | own).values())
 
 
 def _facts_source(facts):
-    """Keep board.h and a C file that puts board.toml into the ELF, in a section that no loader writes; return the C file."""
+    """Write board.h and a C file that puts board.toml into the ELF, in a section that loaders ignore; return the C file."""
     folder = _kept({"board.h": header_text(facts), "board.toml": facts.text})
     return _kept({"board_facts.c": f"""__asm__(".pushsection {BOARD_SECTION},\\"\\",%progbits\\n"
         ".incbin \\"{(folder / 'board.toml').as_posix()}\\"\\n.popsection\\n");
@@ -150,7 +152,7 @@ def _facts_source(facts):
 
 @functools.cache
 def _of_process(process):
-    """The folder of this process: what zig compiled, and the sources of that."""
+    """Return the folder of this process for zig's compiled files and their sources."""
     remove_old()
     folder = tempfile.mkdtemp(prefix=f"{FOLDER}build-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -158,7 +160,7 @@ def _of_process(process):
 
 
 def _kept(files, folder=None):
-    """Write {name: text} into a folder that their content names, once a process; return the folder."""
+    """Write {name: text} into a folder named after a hash of the contents, once a process; return the folder."""
     folder = folder or _of_process(os.getpid()) / digest(files)[:32]
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -170,15 +172,16 @@ def _kept(files, folder=None):
 
 
 def kept(source):
-    """Copy a C file and the headers beside it to where they stay while this process lives; return the copy.
+    """Copy a C file and the headers beside it to a place where they stay while this process lives; return the copy.
 
-    zig compiles a file again whose time has changed: by this one it knows what it has compiled for another image.
+    zig compiles a file again if its modification time has changed. The time of the copy does not change, so zig finds what it has
+    compiled for earlier firmware.
     """
     return _kept(with_headers(source)) / Path(source).name
 
 
 def _linker_script(facts, stack):
-    """Fill the family's link.ld (or the board's own) with the memories of a board."""
+    """Return the family's link.ld (or the board's own), filled in with the memories of a board."""
     own = facts.folder / "link.ld"
     path = own if own.is_file() else facts.sources / "link.ld"
     alias = facts.ramcode["in_ram"]
@@ -213,7 +216,7 @@ def _compile(command, facts, scratch, folder=None):
 
 
 def _refusal(text, facts):
-    """Turn the compiler's words into one sentence: too large by so many bytes, or its first error."""
+    """Return a BuildError with one sentence for a compiler's output: too large by so many bytes, or its first error."""
     over = re.search(r"(?:region .?|in region ')(FLASH|RAM|RAMCODE|HELD).?[^\n]*?overflow\w* by (\d+) bytes", text)
     if over:
         where, missing = over.group(1), int(over.group(2))

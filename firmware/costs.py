@@ -1,8 +1,8 @@
-"""What a layer costs on a board: cycles by a calibrated formula, constants and scratch as code generation lays them out.
+"""The cost of a layer on a board: cycles by a calibrated formula, and the exact bytes of constants and scratch.
 
-Cycles are a sum of counts (products, values gathered, results ...) times coefficients, a set for each kind of kernel, fitted to
-the virtual board's cycles (zero wait states) by benchmarks/plan_costs.py, which writes families/*/costs.toml; so is the size of code.
-Kind and counts are facts of the Step that an op's emitter (codegen/ops) returns.
+Cycles are a sum of counts (products, values gathered, results ...) times coefficients. Each kind of kernel has a set of
+coefficients. benchmarks/plan_costs.py fits them, and the sizes of code, to the virtual board at zero wait states and writes
+families/*/costs.toml. Kind and counts come from the Step that an op's emitter (codegen/ops) returns.
 """
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -11,15 +11,15 @@ from tinyvgg.codegen.program import Program, emit
 from tinyvgg.errors import NotYet
 from tinyvgg.firmware.image import board_facts
 
-OF_FLASH = {"read"}         # what is counted for the flash's sake alone
-DECODING = {"decoded", "tables"}        # weights decoded and tables made for it, the same in every kernel
+OF_FLASH = {"read"}         # counts that only matter for the flash's wait states
+DECODING = {"decoded", "tables"}        # weights decoded, and tables made for decoding; they cost the same in every kernel
 LAYER_RAM = 8               # bytes that firmware keeps for a layer: its cycles and its checksum
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One layer as one variant: cycles an image at zero wait states, bytes of flash (constants and code), bytes of scratch in the
-    arena; cycles that the flash adds; bytes of code of its own; bytes of weights that are held in RAM."""
+    """The cost of one layer as one variant: cycles for an image at zero wait states, bytes of flash (constants and code), bytes
+    of scratch in the arena, cycles that the flash adds, bytes of code for this layer alone, and bytes of weights held in RAM."""
     cycles: float
     flash: int
     scratch: int
@@ -29,14 +29,14 @@ class Cost:
 
     @property
     def time(self):
-        """Cycles, the flash's included."""
+        """Cycles, including those that the flash adds."""
         return self.cycles + self.stalls
 
 
 @dataclass(frozen=True)
 class Table:
-    """The fitted coefficients of a board and compiler; `tolerance`: the largest share by which a fitted layer is off; `decoding`: those of
-    DECODING."""
+    """The fitted coefficients of a board and compiler. tolerance: the largest relative error of a fitted layer; decoding: the
+    coefficients of DECODING."""
     cycles: dict
     code: dict
     base_flash: int
@@ -46,7 +46,7 @@ class Table:
 
 
 def load_table(board, compiler="zig"):
-    """Return the Table of a board for "zig" or "gcc"; zig's where the compiler has none, or none of a kind of layer."""
+    """Return the Table of a board for "zig" or "gcc"; coefficients that a compiler lacks are taken from zig."""
     facts = board_facts(board)
     own = facts.folder / "costs.toml"
     tables = tomllib.loads((own if own.is_file() else facts.sources / "costs.toml").read_text(encoding="utf-8"))
@@ -55,9 +55,9 @@ def load_table(board, compiler="zig"):
 
 
 def layer_cost(graph, name, variant, table, stalls=None):
-    """Return the Cost of the layer called `name` of a Graph if it ran as `variant`; NotYet where its coefficients are not known.
+    """Return the Cost of the layer called `name` of a Graph, if it runs as `variant`; raise NotYet without coefficients for it.
 
-    stalls: what the flash adds, of firmware.stalls; None for none.
+    stalls: a firmware.stalls.Stalls, the cycles that the flash adds; None: none.
     """
     kind, counted, constants, scratch, held = measure(graph, name, variant)
     op, known = graph[name], table.cycles.get(kind)
@@ -73,7 +73,8 @@ def layer_cost(graph, name, variant, table, stalls=None):
 
 
 def measure(graph, name, variant):
-    """Return (kind, {what is counted: how many}, bytes of constants, of scratch, of weights held in RAM) of a layer as `variant`."""
+    """Return (kind, {what: how many}, bytes of constants, of scratch, of weights held in RAM) of a layer that runs as
+    `variant`."""
     import tinyvgg.codegen.ops  # noqa: F401  (registers the emitters)
     op = replace(graph[name], variant=variant) if hasattr(graph[name], "variant") else graph[name]
     program = Program(replace(graph, ops=tuple(op if o.name == name else o for o in graph.ops)), "cost")

@@ -1,4 +1,4 @@
-"""Reading the ELF files that the compilers write: 32-bit little-endian ARM executables, every offset checked before use."""
+"""Reads the ELF files that the compilers write: 32-bit little-endian ARM executables. Every offset is checked before use."""
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _TEXT_FLAG, _SYMBOLS, _FUNCTION = 4, 2, 2
 
 @dataclass(frozen=True)
 class Section:
-    """A named part: where it runs, its size in bytes, whether the file holds its bytes."""
+    """A named part: its address, its size in bytes, and whether the file contains its bytes."""
     name: str
     address: int
     size: int
@@ -27,7 +27,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Segment:
-    """Bytes that a loader writes at `load`; they run at `address`; memory beyond len(data) up to `size` is zero or unset."""
+    """Bytes that a loader writes at `load` and that are used at `address`; memory from len(data) to `size` is zero or unset."""
     address: int
     load: int
     data: bytes
@@ -36,7 +36,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Symbol:
-    """A named address; thumb functions have their lowest bit cleared here."""
+    """A named address; the lowest bit of Thumb functions is cleared here."""
     name: str
     address: int
     size: int
@@ -50,7 +50,7 @@ class Elf:
         self.path = Path(path)
         self.bytes = contents(self.path)
         if len(self.bytes) < 52 or self.bytes[:4] != b"\x7fELF":
-            raise FormatError(f"{self.path} is no ELF file", "the .elf that `tinyvgg firmware build` or `board demo` writes")
+            raise FormatError(f"{self.path} is not an ELF file", "the .elf that `tinyvgg firmware build` or `board demo` writes")
         if self.bytes[4:6] != b"\x01\x01":
             raise FormatError(f"{self.path} is not a 32-bit little-endian ELF file, so not for a Cortex-M")
         header = struct.unpack_from("<HHIIIIIHHHHHH", self.bytes, 16)
@@ -66,14 +66,14 @@ class Elf:
         self._starts, self._functions = [f[0] for f in functions], functions
 
     def _board_text(self, raw):
-        """The board.toml that the build put into section .tinyvgg.board, or None."""
+        """Return the board.toml that the build put into section .tinyvgg.board, or None."""
         for section, row in zip(self.sections, raw, strict=True):
             if section.name == BOARD_SECTION and row[5] <= _LARGEST_BOARD:
                 return self._slice(row[4], row[5], "the board's facts").rstrip(b"\0").decode("utf-8", "replace")
         return None
 
     def function_at(self, address):
-        """Return the name of the function that holds `address`, or None."""
+        """Return the name of the function that contains `address`, or None."""
         i = bisect_right(self._starts, address & ~1) - 1
         if i < 0:
             return None
@@ -125,7 +125,7 @@ class Elf:
 
 
 def contents(path):
-    """Return the bytes of a firmware image, or raise FormatError: no file, or larger than an image is."""
+    """Return the bytes of a firmware file; raise FormatError if it cannot be read or is larger than any firmware."""
     try:
         if path.exists():
             check_regular(path)

@@ -1,4 +1,4 @@
-"""A network for somebody else's application: its C, and X-CUBE-AI's client calls on top, for CubeIDE and CMake."""
+"""A network for a user's own application: its C, and X-CUBE-AI's client calls on top, for CubeIDE and CMake."""
 import re
 from pathlib import Path
 from string import Template
@@ -13,7 +13,7 @@ from tinyvgg.firmware.selftest import main_text
 from tinyvgg.report.record import write_bytes
 
 CLIENT = Path(__file__).parent / "client"
-# Of each client: files that are copied, then {file: template}, NAME standing for the network's.
+# For each client: files that are copied, then {file: template}; NAME stands for the name of the network.
 _LEGACY = (("ai_datatypes_defines.h", "ai_observer.c", "ai_platform_interface.h", "app_x-cube-ai.h"),
            {"ai_platform.h": "ai_platform.h", "NAME.h": "client.h", "NAME_data.h": "client_data.h", "NAME_client.c": "client.c"})
 CLIENTS = {"5": _LEGACY, "7": _LEGACY,
@@ -25,9 +25,9 @@ _DEFINED = re.compile(r"^(?!static\b)(?:[a-z]\w*[ *]+)+(tv_\w+)\(", re.M)
 def export(model, folder, *, name="network", client="7"):
     """Write the C of a model with X-CUBE-AI's client calls (ai_NAME_create_and_init, ...) into `folder`; return plain data.
 
-    model: nn.Model, QuantizedModel, CompressedModel or Graph, on images. Client input and output are float32. client: whose calls: "5"
-    (X-CUBE-AI 5 to 7.0, whose buffers have n_batches), "7" (7.1 to 10), "stai" (the st-ai API). Raises OptionError for a name that is no
-    C identifier.
+    model: nn.Model, QuantizedModel, CompressedModel or Graph, for images. The client's input and output are float32. client: the
+    version of the calls: "5" (X-CUBE-AI 5 to 7.0, whose buffers have n_batches), "7" (7.1 to 10) or "stai" (the st-ai API).
+    Raises OptionError for a name that is not a C identifier.
     """
     if client not in CLIENTS:
         raise OptionError(f"client {client!r}; expected {', '.join(CLIENTS)}", "--client 7")
@@ -57,7 +57,7 @@ def export(model, folder, *, name="network", client="7"):
 
 
 def weak(text):
-    """A kernel's file with its functions weak: two exported networks in one project bring the same ones."""
+    """Return a kernel file with weak functions, because two exported networks in one project define the same functions."""
     names = sorted(set(_DEFINED.findall(text)))
     end = "\n/* Another network of tinyvgg's in the same project may bring this too. */\n"
     return text.rstrip("\n") + "\n" + end + "".join(f"#pragma weak {name}\n" for name in names)
@@ -89,7 +89,7 @@ def _values(program, sha256):
 
 
 def _finish(program):
-    """C that turns `logits` into `values`."""
+    """Return the C that turns `logits` into `values`."""
     upper, dtype = program.name.upper(), program.graph.logits.dtype
     if program.softmax is not None:
         return f"        {head_text(program, 'logits', 'values', indent=8)}"

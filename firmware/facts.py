@@ -1,4 +1,4 @@
-"""What a board is: a folder with a `board.toml`, from which the build, the virtual board and `analyze` take every fact.
+"""The facts of a board: a folder with a `board.toml`, which the build, the virtual board and `analyze` read.
 
     facts = board_facts("stm32l4r9i-disco")              # or a folder that holds a board.toml, anywhere
     facts.part, facts.clock_hz, facts.flash["length"], facts.uart["name"]
@@ -15,7 +15,7 @@ FAMILIES = Path(__file__).parent / "families"
 OSCILLATOR_HZ = 4_000_000               # MSI after reset, which feeds the PLL
 _LARGEST_FILE = 1 << 16
 _LARGEST_MEMORY = 16 << 20
-_MOST_WAIT_STATES = 15                  # what FLASH_ACR.LATENCY holds
+_MOST_WAIT_STATES = 15                  # the largest value of FLASH_ACR.LATENCY
 _PIN = re.compile(r"P([A-I])(1[0-5]|[0-9])")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,47}")
 _MEMORIES = {"flash": (0x08000000, 0x10000000), "ram": (0x20000000, 0x40000000), "ramcode": (0x10000000, 0x20000000)}
@@ -24,12 +24,13 @@ _UARTS = ("usart", "lpuart")
 
 @dataclass(frozen=True)
 class BoardFacts:
-    """What is built into a board, in bytes and Hz, and how compilers and flash tools call it.
+    """The hardware of a board, in bytes and Hz, and its names for compilers and flash tools.
 
-    flash, ram: {"origin", "length"}; ramcode: memory on the code bus, the same, with "in_ram", the offset at which RAM shows it too
-    (None where it does not). pll: {"m", "n", "r"}: 4 MHz / m * n / r is the core clock. wait_state_hz: core clock that one more wait
-    state allows. boost: whether the part has PWR_CR5.R1MODE. uart: {"name", "kind", "base", "enable": [RCC offset, bit], "tx", "rx",
-    "alternate", "fifo"}. led: {"pin", "lit": "low" or "high"}. banks: whether the flash can be one bank or two. text: the file.
+    flash, ram: {"origin", "length"}. ramcode: memory on the code bus, the same, with "in_ram", the offset in RAM at which it is
+    also visible, or None. pll: {"m", "n", "r"}; 4 MHz / m * n / r is the core clock. wait_state_hz: increase of the core clock
+    that each wait state allows. boost: whether the part has PWR_CR5.R1MODE. uart: {"name", "kind", "base", "enable": [RCC offset,
+    bit], "tx", "rx", "alternate", "fifo"}. led: {"pin", "lit": "low" or "high"}. banks: whether the flash can be one bank or two.
+    text: the file.
     """
     name: str
     folder: Path
@@ -60,29 +61,29 @@ class BoardFacts:
 
     @property
     def held(self):
-        """{"origin", "length"} of the RAM behind the memory on the code bus, where a plan may hold weights; length 0: none."""
+        """{"origin", "length"} of the RAM after the memory on the code bus, where a plan may hold weights; length 0: none."""
         alias, end = self.ramcode["in_ram"], self.ram["origin"] + self.ram["length"]
         origin = end if alias is None else self.ram["origin"] + alias + self.ramcode["length"]
         return {"origin": origin, "length": end - origin}
 
     def check_bank(self, two_banks):
-        """Raise OptionError where the flash cannot be one bank and is to be."""
+        """Raise OptionError if one bank is wanted and the flash has no such mode."""
         if not (two_banks or self.banks):
-            raise OptionError(f"the flash of the {self.part} has no mode of one bank", "--bank dual")
+            raise OptionError(f"the flash of the {self.part} has no single-bank mode", "--bank dual")
 
     @property
     def sources(self):
-        """Folder of the C that boards of this family share."""
+        """Folder of the C files that the boards of this family share."""
         return FAMILIES / self.family
 
 
 def known_boards():
-    """Return {name: folder} of the boards that come with the library."""
+    """Return {name: folder} of the boards in this library."""
     return {read_facts(p.parent).name: p.parent for p in sorted(BOARDS.glob("*/board.toml"))}
 
 
 def board_facts(name):
-    """Return the facts of a board by its name ("stm32l4r9i-disco") or its folder. OptionError, FormatError where there is none."""
+    """Return the facts of a board by its name ("stm32l4r9i-disco") or its folder; raise OptionError, FormatError."""
     known = known_boards()
     if str(name) in known:
         return read_facts(known[str(name)])
@@ -96,7 +97,7 @@ def board_facts(name):
 
 
 def read_facts(folder):
-    """Read FOLDER/board.toml; FormatError where a fact is missing or cannot be."""
+    """Read FOLDER/board.toml; raise FormatError if a fact is missing or impossible."""
     path = Path(folder) / "board.toml"
     try:
         if path.stat().st_size > _LARGEST_FILE:
@@ -112,7 +113,7 @@ def parse_facts(text, where, folder=None):
     try:
         found = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FormatError(f"{where} is no TOML: {error}", "docs/adding-a-board.md") from error
+        raise FormatError(f"{where} is not valid TOML: {error}", "docs/adding-a-board.md") from error
     _check(found, where)
     found["ramcode"] = {"in_ram": None, **found["ramcode"]}
     found["uart"] = {"kind": "usart", "fifo": True, **found["uart"]}
@@ -128,7 +129,7 @@ def parse_facts(text, where, folder=None):
 
 
 def _check(found, where):
-    """Raise FormatError for what is missing or out of its range."""
+    """Raise FormatError for a fact that is missing or out of range."""
     for name, kind in (("name", str), ("part", str), ("family", str), ("device_id", int), ("clock_hz", int), ("flash", dict),
                        ("ram", dict), ("ramcode", dict), ("pll", dict), ("wait_state_hz", int), ("boost", bool), ("banks", bool),
                        ("interrupts", int), ("uart", dict), ("led", dict), ("zig", list), ("gcc", list)):
@@ -196,7 +197,7 @@ def pin(name):
 
 
 def header_text(facts):
-    """Return board.h: the facts as the family's C sources use them."""
+    """Return board.h: the facts in the form that the family's C sources use."""
     uart, (tx_port, tx), (rx_port, rx), (led_port, led) = facts.uart, pin(facts.uart["tx"]), pin(facts.uart["rx"]), pin(facts.led["pin"])
     values = {
         "CORE_HZ": f"{facts.clock_hz}u", "FLASH_BASE": f"{facts.flash['origin']:#x}u", "FLASH_BYTES": f"{facts.flash['length']}u",

@@ -1,4 +1,4 @@
-"""Write an image into a real board with the tool that the user has."""
+"""Write firmware to a real board with an installed flash tool."""
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,7 +7,7 @@ from tinyvgg.errors import BuildError, FormatError, OptionError
 from tinyvgg.firmware.elf import Elf
 from tinyvgg.firmware.image import board_facts, check_fits, to_binary
 
-# Tool, its program, its arguments after the program. {elf} and {bin} are the files, {base} the flash's first address.
+# Tool: (its program, the arguments). {elf} and {bin} are the files, {base} the first address of the flash.
 TOOLS = {
     "stm32cubeprogrammer": ("STM32_Programmer_CLI", ["-c", "port=SWD", "mode=UR", "-w", "{elf}", "-v", "-rst"]),
     "openocd": ("openocd", ["-f", "{openocd}", "-c", "program {{{elf}}} verify reset exit"]),
@@ -20,8 +20,8 @@ _INSTALL = 'apt install openocd, or apt install stlink-tools, or pip install pyo
 def flash(elf, *, board="stm32l4r9i-disco", tool="auto", timeout=180.0):
     """Flash an ELF with STM32CubeProgrammer, OpenOCD, st-flash or pyOCD, whichever is found first; return the command.
 
-    Raises BuildError without a tool (it says what to install) or where the tool fails (its last words), FormatError for an image
-    of another board.
+    Raises BuildError if there is no tool (with what to install) or the tool fails (with its last output), FormatError for
+    firmware of another board.
     """
     facts = board_facts(board)
     check_fits(Elf(elf), facts)

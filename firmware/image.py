@@ -1,4 +1,4 @@
-"""From an ELF to what flash tools eat: .bin, Intel .hex, and a .map to read; the sizes against the board."""
+"""From an ELF to the files of flash tools, .bin and Intel .hex, and a readable .map; checks the sizes against the board."""
 from pathlib import Path
 
 from tinyvgg.errors import BuildError, FormatError
@@ -8,7 +8,8 @@ from tinyvgg.firmware.facts import BOARDS, board_facts
 __all__ = ["BOARDS", "board_facts", "check_budget", "check_fits", "sizes", "to_binary", "to_hex", "to_map", "write_images"]
 
 def sizes(elf):
-    """Return {"flash_bytes", "ram_bytes", "stack_bytes"}: what a loader writes; variables, stack and code in RAM together."""
+    """Return {"flash_bytes", "ram_bytes", "stack_bytes"}. Flash: bytes that a loader writes; RAM: variables, stack and code in
+    RAM."""
     flash = sum(len(s.data) for s in elf.segments)
     ram = sum(s.size for s in elf.sections if s.allocated and s.address >= 0x20000000)
     ram += sum(s.size for s in elf.sections if s.allocated and 0x10000000 <= s.address < 0x20000000)
@@ -17,7 +18,7 @@ def sizes(elf):
 
 
 def check_fits(elf, facts):
-    """Raise where an ELF is for another board, or larger than its memories; every byte must lie in flash or RAM."""
+    """Raise FormatError if an ELF is for another board or does not fit its memories; every byte must lie in flash or RAM."""
     if not any(s.data and s.load == facts.flash["origin"] for s in elf.segments):
         first = min((s.load for s in elf.segments), default=0)
         raise FormatError(f"{elf.path} is for another board: it loads at {first:#010x}, the {facts.part} starts from "
@@ -31,7 +32,7 @@ def check_fits(elf, facts):
 
 
 def check_budget(used, flash, ram, where):
-    """Raise BuildError naming the missing bytes where `used` (of sizes()) is more than `flash` or `ram` bytes."""
+    """Raise BuildError, which names the missing bytes, if `used` (from sizes()) exceeds `flash` or `ram` bytes."""
     for name, limit in (("flash", flash), ("ram", ram)):
         over = used[f"{name}_bytes"] - limit
         if over > 0:
@@ -41,7 +42,7 @@ def check_budget(used, flash, ram, where):
 
 
 def smaller(flash):
-    """Return what to try where an image is too large."""
+    """Return a suggestion for firmware that is too large. flash: whether flash or RAM is too small."""
     return "tinyvgg compress --scheme shared4, or another plan" if flash else "a smaller arena or stack"
 
 
@@ -50,11 +51,11 @@ def _inside(at, size, memory):
 
 
 def to_binary(elf):
-    """Return (origin, bytes): the flash image from its first to its last byte, gaps as erased flash (0xFF)."""
+    """Return (origin, bytes): the flash from its first to its last byte; gaps are erased flash (0xFF)."""
     parts = [(s.load, s.data) for s in elf.segments if s.data]
     origin, end = min(p for p, _ in parts), max(p + len(d) for p, d in parts)
     if end - origin > 16 << 20:
-        raise FormatError(f"{elf.path} spreads over {end - origin:,} bytes of addresses; expected one flash")
+        raise FormatError(f"{elf.path} spans {end - origin:,} bytes of addresses; expected one flash")
     image = bytearray(b"\xff" * (end - origin))
     for at, data in parts:
         image[at - origin:at - origin + len(data)] = data
@@ -80,7 +81,7 @@ def _record(kind, address, data):
 
 
 def to_map(elf):
-    """Return a map to read: sections, then symbols by address."""
+    """Return a readable map: sections, then symbols by address."""
     lines = ["section              address       bytes"]
     lines += [f"{s.name:<20} {s.address:#010x} {s.size:>11,}" for s in elf.sections if s.allocated and s.size]
     lines += ["", "symbol                                       address       bytes"]

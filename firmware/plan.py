@@ -1,7 +1,7 @@
-"""Plans of an image: made for a board and budgets, applied to a model, kept in a file.
+"""Plans of firmware: made for a board and budgets, applied to a model, saved in a file.
 
     made = make_plan(tinyvgg.load_model("light.tvq"), flash=640 * 1024)
-    made.plan.cycles, made.plan.flash_bytes, made.front            # the plan chosen, and all that no other beats
+    made.plan.cycles, made.plan.flash_bytes, made.front            # the chosen plan, and all Pareto-optimal plans
     build_network(apply_plan(model, made.plan), "build")
 """
 import dataclasses
@@ -25,14 +25,14 @@ from tinyvgg.report.record import write_json
 from tinyvgg.report.untrusted import read_json
 
 FORMAT = "tinyvgg.plan"
-SPARE = 0.9                 # share of the board's memories that a plan without budgets may use
+SPARE = 0.9                 # share of the board's memories that a plan may use if no budgets are given
 BANKS = ("dual", "single")  # the flash's option byte: two banks of 64 bits, or one of 128
-TRIES = 6                   # images linked until one keeps the budgets
+TRIES = 6                   # plans that are linked at most to find one within the budgets
 
 
 @dataclass(frozen=True)
 class Made:
-    """What make_plan chose, and from what: `predicted` as the formulas say, `plan` with the sizes of the linked image."""
+    """The result of make_plan. predicted: the chosen plan with sizes by formula; plan: with the sizes of the linked firmware."""
     plan: Plan
     predicted: Plan
     front: list
@@ -44,11 +44,11 @@ class Made:
     bank: str = "dual"
 
     def ms(self, plan):
-        """Milliseconds of a Plan's inference by formula, with what the flash adds."""
+        """Return the milliseconds of a Plan's inference by formula, including those that the flash adds."""
         return 1000 * plan.true_cycles / self.clock_hz
 
     def layers(self):
-        """One row a layer of the plan: variant, predicted cycles, flash and scratch, and the stream it runs in."""
+        """Return one row for each layer of the plan: variant, predicted cycles, flash and scratch, and its stream."""
         streams = {name: i + 1 for i, s in enumerate(self.plan.streams) for name in s}
         rows = []
         for name, row in self.costs.items():
@@ -60,7 +60,7 @@ class Made:
         return rows
 
     def as_dict(self):
-        """Return plain data, which `save` writes and `read_plan` reads."""
+        """Return plain data, in the form that `save` writes and `read_plan` reads."""
         def row(plan):
             return {**dataclasses.asdict(plan), "ms": self.ms(plan)}
         return {"format": FORMAT, "board": self.board, "compiler": self.compiler, "clock_hz": self.clock_hz, "bank": self.bank,
@@ -73,13 +73,13 @@ class Made:
 
 
 def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, ram=None, target_ms=None, bank="dual", **options):
-    """Choose a kernel for each layer of an integer model within budgets of the whole image; return Made.
+    """Choose a kernel for each layer of an integer model within budgets for the whole firmware; return Made.
 
-    flash, ram: bytes; without them nine tenths of the board's. Without target_ms the fastest plan is taken, with it the one of
-    the least flash (then RAM) that answers in so many milliseconds. Time is the flash's too, as two banks ("dual") or one
-    ("single"); kernels made for their shape run in SRAM2, or in flash where that is better within the budgets. The chosen plan is linked, so its
-    sizes are those of the image. options: as of build_network (stack ...). Raises BudgetError, with the least that can be met, where
-    no plan fits.
+    flash, ram: bytes, by default nine tenths of the board's. target_ms: take the plan with the least flash (then RAM) that
+    answers in so many milliseconds; without it, the fastest plan. bank: the flash as two banks ("dual") or one ("single"); the
+    time includes its wait states. Kernels compiled for one shape run in SRAM2, or in flash if that is better within the budgets.
+    The chosen plan is linked, so its sizes are exact. options: those of build_network (stack ...). Raises BudgetError, which
+    names the smallest possible budget, if no plan fits.
     """
     facts, compiler = board_facts(board), find_compiler(compiler)[0]
     if target_ms is not None and not target_ms > 0:
@@ -103,14 +103,15 @@ def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, r
 
 
 def _worth(front, cycles):
-    """By what one front is better than another: the time of its fastest plan; with a limit of cycles the least flash within it."""
+    """Return the value by which fronts are compared: the time of the fastest plan; with a limit of cycles, the least flash."""
     if not front or cycles is not None and front[0].true_cycles > cycles:
         return math.inf
     return front[0].true_cycles if cycles is None else _preferred(front, cycles).flash_bytes
 
 
 def _within(model, planner, limits, cycles, board, compiler, options):
-    """(the plan with its linked sizes, as it was predicted, the front) of the best plan that keeps the limits when linked, or None."""
+    """Return (the plan with linked sizes, the plan as predicted, the front) for the best plan that is within the limits when
+    linked, or None."""
     room = dict(limits)
     for _ in range(TRIES):
         front = planner.front(**room)
@@ -122,24 +123,24 @@ def _within(model, planner, limits, cycles, board, compiler, options):
         if max(over.values()) <= 0:
             return plan, chosen, undominated([plan, *front])
         wrong = {k: getattr(plan, f"{k}_bytes") - getattr(chosen, f"{k}_bytes") for k in limits}
-        room = {k: min(room[k], limits[k] - wrong[k]) if over[k] > 0 else room[k] for k in room}      # this plan is out of it
+        room = {k: min(room[k], limits[k] - wrong[k]) if over[k] > 0 else room[k] for k in room}      # this excludes the plan
     return None
 
 
 def _with_stack(table, stack):
-    """The Table for another stack than the 4096 bytes that it was measured with."""
+    """Return the Table for a given stack, instead of the 4096 bytes that it was measured with."""
     return replace(table, base_ram=table.base_ram + stack - 4096)
 
 
 def _preferred(front, cycles):
-    """The fastest plan; with a limit of cycles the least flash within it, then RAM."""
+    """Return the fastest plan; with a limit of cycles, the plan within it that has the least flash, then RAM."""
     if cycles is None:
         return front[0]
     return min((p for p in front if p.true_cycles <= cycles), key=lambda p: (p.flash_bytes, p.ram_bytes, p.true_cycles))
 
 
 def _linked(model, plan, board, compiler, options):
-    """The Plan with the sizes of its image."""
+    """Return the Plan with the sizes of the linked firmware."""
     with tempfile.TemporaryDirectory(prefix="tinyvgg-") as folder:
         try:
             network = build_network(apply_plan(model, plan), folder, name="network", board=board, compiler=compiler, **options)
@@ -153,7 +154,7 @@ def _linked(model, plan, board, compiler, options):
 
 
 def refusal(planner, limits, cycles, facts):
-    """Return the BudgetError that says the least that can be met, and which layer holds it back."""
+    """Return the BudgetError that names the smallest possible budget and the layer that limits it."""
     name, costs = planner.graph.name, planner.costs
     least = {layer: min(c.flash for c in row.values()) for layer, row in costs.items()}
     total = planner.table.base_flash + sum(least.values())
@@ -190,20 +191,20 @@ def refusal(planner, limits, cycles, facts):
 
 
 def apply_plan(model, plan):
-    """Return the QuantizedModel that runs as a Plan says: the same answers, byte for byte."""
+    """Return the QuantizedModel with the kernels of a Plan; its answers are the same, byte for byte."""
     graph = plain_graph(model.graph)
     names = {op.name: op for op in graph.ops}
     for name, variant in plan.variants.items():
         op = names.get(name)
         if op is None or not hasattr(op, "variant") or variant not in variants(op, names[op.inputs[0]].shape):
-            raise FormatError(f"the plan has {name[:60]!r} run as {str(variant)[:20]!r}, which this model cannot",
+            raise FormatError(f"the plan runs layer {name[:60]!r} as {str(variant)[:20]!r}, which is not possible for this model",
                               "a plan made for it: tinyvgg firmware plan MODEL --out DIR")
     planned = with_variants(graph, plan.variants)
     return QuantizedModel(with_schedule(planned, Schedule(plan.streams)), float_graph=model.float_graph)
 
 
 def is_planned(graph):
-    """Whether a Graph says itself how it runs."""
+    """Whether a Graph contains a plan."""
     return FACT in graph.facts or any(getattr(op, "variant", "direct") != "direct" for op in graph.ops)
 
 

@@ -1,10 +1,10 @@
-"""Which kernel each layer runs as: every plan that no other beats in time, flash and RAM.
+"""The kernel of each layer: finds the plans that are Pareto-optimal in time, flash and RAM.
 
-Time is cycles with what the flash adds to them (firmware/stalls.py). Time and flash add up over layers, so within a limit of the
-arena the choice is a multiple-choice knapsack, solved by keeping,
-layer by layer, each (flash, cycles) that no other beats (Kellerer, Pferschy, Pisinger, 2004, chapter 11). The arena does not add
-up: the search is repeated for several limits of it, and for several sets of layers that run row by row, found greedily. The plans
-that are left then have weights held in RAM, layer by layer, those that save most time by byte first.
+Time is in cycles, including those that the flash adds (firmware/stalls.py). Time and flash add up over layers. So for a given
+limit of the arena, the choice is a multiple-choice knapsack. It is solved layer by layer: every (flash, cycles) is kept that no
+other beats in both (Kellerer, Pferschy, Pisinger, 2004, chapter 11). The arena does not add up. So the search is repeated for
+several limits of it, and for several sets of layers that run row by row, which are found greedily. Finally, plans with weights
+held in RAM are added, layer by layer; the layers that save most time for each byte come first.
 """
 import math
 from dataclasses import dataclass, replace
@@ -17,16 +17,19 @@ from tinyvgg.quant.memory import alive, plan_memory
 from tinyvgg.quant.schedule import chains
 from tinyvgg.report.shown import briefly
 
-GRAIN = 256                 # bytes of flash: of plans that differ by less, the faster is kept
+GRAIN = 256                 # bytes of flash; of plans that differ by less, only the faster is kept
 LEVELS = 10                 # limits of the arena that are tried
-KEPT = 24                   # plans kept of each limit
+KEPT = 24                   # plans kept for each limit
 
 
 @briefly
 @dataclass(frozen=True)
 class Plan:
-    """{layer: variant}, the chains that run row by row, and what is predicted: cycles at zero wait states, bytes of flash and RAM of
-    the whole image, of the arena; `time`: cycles with the flash's (0: the same); `code`: where kernels made for their shape run."""
+    """{layer: variant}, the chains that run row by row, and the predicted cost.
+
+    The cost: cycles at zero wait states; bytes of flash and RAM of the whole firmware, and of the arena. time: cycles including
+    those that the flash adds (0: the same). code: where kernels compiled for one shape run.
+    """
     variants: dict
     streams: tuple[tuple[str, ...], ...]
     cycles: int
@@ -38,18 +41,18 @@ class Plan:
 
     @property
     def true_cycles(self):
-        """Cycles as silicon takes them."""
+        """Cycles on silicon, including those that the flash adds."""
         return self.time or self.cycles
 
     def beats(self, other):
-        """Whether this plan is nowhere worse than another."""
+        """Whether this plan is not worse than another in any of time, flash and RAM."""
         return self.true_cycles <= other.true_cycles and self.flash_bytes <= other.flash_bytes and self.ram_bytes <= other.ram_bytes
 
 
 class Planner:
-    """The search over one integer Graph. `costs`: {layer: {variant: Cost}}, of every layer of the graph.
+    """The search over one integer Graph. costs: {layer: {variant: Cost}} for every layer of the graph.
 
-    stalls: what the flash adds (firmware.stalls.Stalls), None for zero wait states with all code in flash.
+    stalls: the cycles that the flash adds (firmware.stalls.Stalls), or None: zero wait states, with all code in flash.
     """
 
     def __init__(self, graph: Graph, table: Table, stalls=None):
@@ -62,7 +65,7 @@ class Planner:
         self._arenas, self._saved = {}, {}
 
     def front(self, *, flash=None, ram=None):
-        """Return the Plans within the budgets (bytes, of the whole image) that no other beats, the fastest first."""
+        """Return the Pareto-optimal Plans within the budgets (bytes, of the whole firmware), the fastest first."""
         found = []
         for streams in self.stream_sets():
             need = self.needs(streams)
@@ -74,11 +77,12 @@ class Planner:
         return undominated(found + self.fitting([held for plan in found for held in self.with_held(plan)], flash, ram))
 
     def fitting(self, plans, flash, ram):
-        """Those of the Plans that keep the budgets and can be placed."""
+        """Return the Plans that are within the budgets and whose code and weights fit their memories."""
         return [p for p in plans if (flash is None or p.flash_bytes <= flash) and (ram is None or p.ram_bytes <= ram) and self.placed(p)]
 
     def with_held(self, plan):
-        """Plans that hold ever more weights in RAM: the layers that gain most time by byte first, as far as there is room."""
+        """Return Plans that hold more and more weights in RAM, while there is room; the layers that gain most time a byte come
+        first."""
         inside, gains = {name for stream in plan.streams for name in stream}, []
         for name, row in self.costs.items():
             held = {v: c for v, c in row.items() if c.held and name not in inside}
@@ -93,32 +97,33 @@ class Planner:
                 yield self.plan(chosen, plan.streams)
 
     def placed(self, plan):
-        """Whether a plan's kernels fit where they are to run, beside its variables."""
+        """Whether a plan's kernels fit the memory in which they run, next to its variables."""
         s, code, held = self.stalls, self.own_code(plan.variants), self.held(plan.variants)
         return not (s and s.code == "sram2" and code) or (code <= s.code_limit and plan.ram_bytes - code - held <= s.ram_limit)
 
     def held(self, variants):
-        """Bytes of weights that are held in RAM."""
+        """Return the bytes of weights that are held in RAM."""
         return sum(self.costs[name][variant].held for name, variant in variants.items())
 
     def own_code(self, variants):
-        """Bytes of the kernels that are made for their shapes."""
+        """Return the bytes of the kernels that are compiled for one shape."""
         return sum(self.costs[name][variant].code for name, variant in variants.items())
 
     def choices(self, streams):
-        """{layer: {variant: Cost}} with what a stream allows, kernels that can run row by row; no weights held in RAM."""
+        """Return {layer: {variant: Cost}} without weights held in RAM; layers of a stream only have kernels that run row by
+        row."""
         inside = {name for stream in streams for name in stream}
         return {name: {v: c for v, c in row.items() if v == "direct" or name not in inside and not c.held}
                 for name, row in self.costs.items()}
 
     def needs(self, streams):
-        """{layer: {variant: bytes of the arena while it runs, by all that is alive then}}."""
+        """Return {layer: {variant: bytes of the arena}}: all tensors that are needed while the layer runs."""
         beside = alive(self.graph, streams)
         return {name: {v: beside[name] - self.written_over(name, v) + c.scratch for v, c in row.items()}
                 for name, row in self.choices(streams).items()}
 
     def written_over(self, name, variant):
-        """Bytes that a layer as `variant` saves, because its result lies on an input that dies there."""
+        """Return the bytes that a layer saves as `variant`, because its result overwrites an input that is no longer needed."""
         if (name, variant) not in self._saved:
             op = self.graph[name]
             as_it_is = not hasattr(op, "variant") or replace(op, variant=variant).writes_over_input == op.writes_over_input
@@ -127,7 +132,7 @@ class Planner:
         return self._saved[name, variant]
 
     def within(self, streams, level, need, flash):
-        """The Plans of one set of streams whose layers need at most `level` bytes of the arena."""
+        """Return the Plans for one set of streams whose layers need at most `level` bytes of the arena."""
         rows = [(0, 0.0, ())]
         choices = self.choices(streams)
         for name, row in choices.items():
@@ -138,7 +143,7 @@ class Planner:
         return [self.plan(dict(zip(choices, chosen, strict=True)), streams) for _, _, chosen in _spread(rows, KEPT)]
 
     def plan(self, chosen, streams):
-        """The Plan of {layer: variant}."""
+        """Return the Plan for {layer: variant}."""
         costs = {name: self.costs[name][variant] for name, variant in chosen.items()}
         arena, ram = self.memory(chosen, streams)
         variants = {n: v for n, v in chosen.items() if hasattr(self.graph[n], "variant")}
@@ -149,8 +154,8 @@ class Planner:
                     ram + (self.own_code(variants) if code == "sram2" else 0), arena, round(sum(c.time for c in costs.values())), code)
 
     def memory(self, chosen, streams):
-        """(bytes of the arena, the same with room for an image of floats) of {layer: variant}, as code generation and firmware lay
-        it out."""
+        """Return (bytes of the arena, the same with room for a float image) for {layer: variant}, as code generation and firmware
+        compute them."""
         inside, owned = {name: stream[-1] for stream in streams for name in stream}, {}
         for name, variant in chosen.items():
             owner = inside.get(name, name)
@@ -167,7 +172,8 @@ class Planner:
         return self._arenas[key]
 
     def stream_sets(self):
-        """Sets of streams, each with a smaller arena than the one before, from none on: the best one is added while one helps."""
+        """Return sets of streams, each with a smaller arena than the one before. It starts with no stream and adds the best
+        stream while one helps."""
         sets, smallest = [()], self._least_arena(())
         candidates = [chain[i:j] for chain in chains(self.graph) for i in range(len(chain)) for j in range(i + 2, len(chain) + 1)]
         candidates = [c for c in candidates if all("direct" in self.costs[name] for name in c)]
@@ -181,7 +187,7 @@ class Planner:
             sets.append((*sets[-1], best))
 
     def smallest(self, streams):
-        """The Plan of the least need in every layer."""
+        """Return the Plan in which every layer needs the least arena."""
         return self.plan({name: min(row, key=row.get) for name, row in self.needs(streams).items()}, streams)
 
     def _least_arena(self, streams):
@@ -189,7 +195,7 @@ class Planner:
 
 
 def undominated(plans):
-    """Return the Plans that no other beats, the fastest first."""
+    """Return the Pareto-optimal Plans, the fastest first."""
     kept = []
     for plan in sorted(plans, key=lambda p: (p.true_cycles, p.flash_bytes, p.ram_bytes)):
         if not any(other.beats(plan) for other in kept):
@@ -198,7 +204,7 @@ def undominated(plans):
 
 
 def _fewer(rows):
-    """The (flash, cycles, chosen) that no other beats, flash ascending; of those within GRAIN bytes the fastest."""
+    """Return the Pareto-optimal (flash, cycles, chosen), flash ascending; of rows within GRAIN bytes, only the fastest."""
     kept = []
     for row in sorted(rows, key=lambda r: r[:2]):
         if kept and row[1] >= kept[-1][1]:
@@ -210,7 +216,7 @@ def _fewer(rows):
 
 
 def _spread(rows, count):
-    """At most `count` of the rows, the first and the last among them."""
+    """Return at most `count` of the rows, including the first and the last."""
     if len(rows) <= count:
         return rows
     return [rows[round(i * (len(rows) - 1) / (count - 1))] for i in range(count)]

@@ -1,4 +1,4 @@
-"""Images without an ELF around them: .bin and Intel .hex, as flash tools take them; and `open_image` for all three."""
+"""Firmware without an ELF: .bin and Intel .hex, as flash tools use them; and `open_image` for all three formats."""
 from pathlib import Path
 
 from tinyvgg.errors import FormatError
@@ -8,7 +8,7 @@ _LARGEST_SPAN = 16 << 20
 
 
 class Raw:
-    """Bytes of a flash image with the interface of an Elf: `segments`, no symbols, no sections, no word of its board."""
+    """The bytes of a flash image with the interface of an Elf: `segments`, but no symbols, sections or board facts."""
 
     board_text = None
 
@@ -17,11 +17,11 @@ class Raw:
         self.symbols, self.sections = {}, []
 
     def function_at(self, address):
-        """No symbols: None."""
+        """Return None, because there are no symbols."""
 
 
 def open_image(path, origin=0x08000000):
-    """Read an .elf, a .hex or a .bin (which begins at `origin`, the flash's first address); FormatError for what is none of them."""
+    """Read an .elf, a .hex or a .bin (which begins at `origin`, the first address of the flash); raise FormatError for others."""
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix == ".hex":
@@ -37,7 +37,7 @@ def open_image(path, origin=0x08000000):
 
 
 def _hex_segments(path, data):
-    """Segments of Intel HEX: data, extended addresses, start addresses, one end; every checksum must hold."""
+    """Return the segments of Intel HEX: data, extended addresses, start addresses, one end record; checksums must be correct."""
     base, parts, ended = 0, [], False
     for number, line in enumerate(data.splitlines(), 1):
         line = line.strip()
@@ -62,7 +62,7 @@ def _hex_segments(path, data):
         raise FormatError(f"{path} is not a complete Intel HEX file: {'it has no data' if ended else 'its end is missing'}")
     low, high = min(a for a, _ in parts), max(a + len(d) for a, d in parts)
     if high - low > _LARGEST_SPAN:
-        raise FormatError(f"{path} spreads over {high - low:,} bytes of addresses; expected one flash")
+        raise FormatError(f"{path} spans {high - low:,} bytes of addresses; expected one flash")
     return [Segment(a, a, bytes(d), len(d)) for a, d in parts]
 
 

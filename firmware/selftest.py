@@ -1,4 +1,4 @@
-"""A main.c that proves exported C where it runs: one image and its expected logits, compared and told by printf."""
+"""A main.c that tests exported C on its target: it compares the logits of one image with the expected ones, with printf."""
 from string import Template
 
 import numpy as np
@@ -11,11 +11,11 @@ from tinyvgg.quant.simulate import run
 from tinyvgg.rng import generator
 
 CANDIDATES = 32                  # images to choose from
-TOLERANCE = 1e-4                 # of the largest logit: sums of floats in another order
+TOLERANCE = 1e-4                 # relative to the largest logit, because float sums may be in another order
 
 
 def main_text(program, template, values):
-    """Return the C of main.c; template: client/main.c.in, values: what export fills in everywhere."""
+    """Return the C of main.c; template: client/main.c.in; values: those that export fills into all templates."""
     graph = program.graph
     image, logits = example(graph)
     integer = graph.logits.dtype != "float32"
@@ -29,9 +29,10 @@ def main_text(program, template, values):
 
 
 def example(graph):
-    """Return (an image as the network takes it, its logits by the simulation), the same at every call.
+    """Return (an image for the network, its logits by the simulation), the same at every call.
 
-    Of a few dozen, noise and shades, the one that leaves the most values other than 0 in every layer: a weight that meets a 0 is not seen.
+    Of a few dozen images of noise, dark and bright, it is the one with the most values other than 0 in every layer: a weight that is
+    multiplied by 0 would not be tested.
     """
     random, shape = generator(0, "self-test"), graph.ops[0].shape
     candidates = random.integers(0, 256, (CANDIDATES, *shape), dtype=np.uint8)

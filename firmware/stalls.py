@@ -1,4 +1,4 @@
-"""What the flash adds to a layer, by formula: words of weights it reads, and code that runs from flash (families/NAME/stalls.toml)."""
+"""Cycles that the flash adds to a layer, by formula, for words of weights and for code in flash (families/NAME/stalls.toml)."""
 import tomllib
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from tinyvgg.firmware.facts import board_facts
 
 @dataclass(frozen=True)
 class Stalls:
-    """Cycles that the flash adds for each of what is counted, by kind of kernel; `code`: where kernels made for their shape run.
+    """Cycles that the flash adds for each count, by kind of kernel. code: where kernels compiled for one shape run.
 
-    code_limit: bytes of such kernels that fit there; ram_limit: bytes at which variables must end beside them (None: in flash);
-    held_limit: bytes of weights that may be held in the RAM behind them.
+    code_limit: bytes of such kernels that fit there; ram_limit: bytes at which variables must end, next to these kernels (None:
+    kernels are in flash); held_limit: bytes of weights that may be held in the RAM after them.
     """
     kinds: dict
     code: str
@@ -19,12 +19,13 @@ class Stalls:
     held_limit: int = 0
 
     def of(self, kind, counted):
-        """Cycles that the flash adds to a layer of a kind."""
+        """Return the cycles that the flash adds to a layer of a kind."""
         return sum(counted.get(what, 0) * each for what, each in self.kinds.get(kind, {}).items())
 
 
 def load_stalls(board, code="sram2", bank="dual"):
-    """Return the Stalls of a board (name or folder) for kernels in "sram2" or "flash" and the flash as "dual" or "single" banks."""
+    """Return the Stalls of a board (name or folder), with kernels in "sram2" or "flash" and the flash as "dual" or "single"
+    bank."""
     facts = board_facts(board)
     path = facts.sources / "stalls.toml"
     kinds = tomllib.loads(path.read_text(encoding="utf-8")).get(code, {}).get(bank, {}) if path.is_file() else {}

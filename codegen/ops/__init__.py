@@ -1,4 +1,4 @@
-"""One emitter an op, registered from outside on the classes of tinyvgg.quant.ops. To add one: a file here."""
+"""One emitter for each op, registered here for the classes of tinyvgg.quant.ops. To add an emitter, add a file here."""
 import pkgutil
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""What several emitters write: windows, tails, weights."""
+"""C that several emitters write: windows, tails, weights."""
 import math
 from dataclasses import replace
 
@@ -13,18 +13,18 @@ from tinyvgg.quant.ops.weights import CodedWeights, SharedWeights, weights_of
 from tinyvgg.quant.packing import pack_bits
 from tinyvgg.quant.prefix import LONGEST, codes, encode
 
-DECODER_BYTES = 8 + 24 + 5 * 1024 # sizeof(tv_decoder) where a pointer has 8 bytes, and what it writes beyond the weights
+DECODER_BYTES = 8 + 24 + 5 * 1024 # sizeof(tv_decoder) with pointers of 8 bytes, and the bytes that it writes beyond the weights
 UNROLL = 8                  # weights that the inner loop takes at a time
 ACTIVATIONS = {"none": "TV_NONE", "relu": "TV_RELU", "leaky": "TV_LEAKY", "clamp": "TV_CLAMP"}
 
 
 def map_shape(shape):
-    """(H, W, C) of a tensor; a vector is one pixel, a series one row."""
+    """Return (H, W, C) of a tensor; a vector is one pixel, a series one row."""
     return (*(1,) * (3 - len(shape)), *shape)
 
 
 def window(op, input_shape, kernel_size):
-    """Fields of tv_window for a convolution or pool."""
+    """Return the fields of tv_window for a convolution or pool."""
     (h, w, c), (oh, ow, f) = map_shape(input_shape), map_shape(op.shape)
     (top, _), (left, _) = getattr(op, "padding", ((0, 0), (0, 0)))
     dilation, pool = getattr(op, "dilation", (1, 1)), getattr(op, "pool", None) or (1, 1, 1, 1)
@@ -40,14 +40,14 @@ def window(op, input_shape, kernel_size):
 
 
 def float_weights(program, op, comment):
-    """{"weights": ...} or {"shared": ...} of a float op, in the order of its weights."""
+    """Return {"weights": ...} or {"shared": ...} for a float op, in the order of its weights."""
     if is_shared(op):
         return {"shared": shared_fields(program, op)}
     return {"weights": program.constant(op, "weights", op.weights, comment)}
 
 
 def integer_tail(program, op, weights, input_zero):
-    """Fields of tv_tail_u8: the input's zero point goes into the bias, or into the offset where there is no activation.
+    """Return the fields of tv_tail_u8. The input's zero point goes into the bias, or into the offset if there is no activation.
 
     sum (x - z) w + b = sum x w + (b - z sum w), modulo 2^32 throughout.
     """
@@ -66,11 +66,11 @@ def integer_tail(program, op, weights, input_zero):
 
 
 def _lite_tail(program, op, weights, input_zero):
-    """Fields of tv_lite_tail."""
+    """Return the fields of tv_lite_tail."""
     tail = op.tail
     if weights.dtype != np.int8:
-        raise NotYet(f"C code has no weights of nine bits ({op.name!r}): uint8 with a zero point away from 128",
-                     "an int8 model; simulation takes this one as it is")
+        raise NotYet(f"C code has no weights of nine bits ({op.name!r}): uint8 weights with a zero point other than 128",
+                     "an int8 model; this one can be simulated")
     bias = tail.bias.astype(np.int64) - input_zero * weights.reshape(len(weights), -1).sum(axis=1, dtype=np.int64)
     return {"bias": program.constant(op, "bias", wrap(bias)), "multiplier": program.constant(op, "multiplier", tail.multiplier),
             "exponent": program.constant(op, "exponent", tail.exponent.astype(np.int8)),
@@ -78,7 +78,8 @@ def _lite_tail(program, op, weights, input_zero):
 
 
 def lite_rounding(op):
-    """How an op's tail of TensorFlow Lite rounds: TV_SINGLE, TV_DOUBLE or, with exponents below 0 and sums below 2^30, TV_DOUBLE_PLAIN."""
+    """Return the rounding of an op's LiteTail: TV_SINGLE, TV_DOUBLE or, with exponents below 0 and sums below 2^30,
+    TV_DOUBLE_PLAIN."""
     if op.tail.rounding == "single":
         return "TV_SINGLE"
     low, high = accumulator_bounds(weights_of(op), op.input_zero)
@@ -88,7 +89,7 @@ def lite_rounding(op):
 
 
 def kernel_of(op, name):
-    """The kernel `name`, or the same that ends in TensorFlow Lite's arithmetic."""
+    """Return the kernel `name`, or its version that ends in TensorFlow Lite's arithmetic."""
     return name.replace("tv_", "tv_lite_", 1) if op.lite else name
 
 
@@ -98,7 +99,7 @@ def wrap(values):
 
 
 def float_tail(program, op):
-    """Fields of tv_tail_f32."""
+    """Return the fields of tv_tail_f32."""
     tail = op.tail
     fields = {"bias": program.constant(op, "bias", tail.bias.astype(np.float32))}
     if tail.gain is not None:
@@ -108,7 +109,7 @@ def float_tail(program, op):
 
 
 def shared_fields(program, op):
-    """Fields of tv_shared: the codebook of 2^bits entries (the last one fills up), then the packed indices."""
+    """Return the fields of tv_shared: the codebook of 2^bits entries (the last one repeated as padding), then packed indices."""
     shared = op.weights
     missing = (1 << shared.bits) - shared.codebook.shape[-1]
     codebook = np.concatenate([shared.codebook, np.repeat(shared.codebook[..., -1:], missing, axis=-1)], axis=-1)
@@ -120,11 +121,11 @@ def shared_fields(program, op):
 
 
 def layer_step(op, program, kernel, fields, *, struct=None, files=None, x="{x}", scratch=None, row=None, counts=None, before=""):
-    """Return the Step of a kernel that takes a layer struct of `fields`, x, y and, unless it is None, so many bytes of scratch.
+    """Return the Step of a kernel that takes a layer struct of `fields`, x, y and, unless scratch is None, so many bytes of it.
 
-    struct, files: the struct's type and the C files, after the kernel unless given; row: "layer" where the struct begins with
-    its window, so that the kernel can run on a copy with another one, "window" where it is the window; counts: op.counts()
-    unless given; before: C that must stand before the struct.
+    struct, files: the struct's type and the C files, by default named after the kernel. row: "layer" if the struct begins with
+    its window, so that the kernel can run on a copy with another window; "window" if the struct is the window. counts: by default
+    op.counts(). before: C that must precede the struct.
     """
     symbol, room = f"{program.symbol(op)}_layer", "" if scratch is None else ", {scratch}"
     rows = {"layer": (f"&{symbol}.window", f"{kernel}_layer layer = {symbol};\n    layer.window = *window;\n"
@@ -136,14 +137,14 @@ def layer_step(op, program, kernel, fields, *, struct=None, files=None, x="{x}",
 
 
 def joined_step(op, program, kernel, fields, ctype, **settings):
-    """layer_step of a kernel whose x are the addresses of all inputs. They stand in an array with a name: C++ has no address of a
-    temporary one."""
+    """layer_step of a kernel whose x is an array with the addresses of all inputs. The array has a name, because C++ cannot take
+    the address of a temporary array."""
     step = layer_step(op, program, kernel, fields, x="sources", **settings)
     return replace(step, call=f"{{{{ const {ctype} *const sources[] = {{{{ {{inputs}} }}}}; {step.call}; }}}}")
 
 
 def broadcast_fields(shape, parts):
-    """Fields of tv_broadcast: how two arrays of the shapes `parts` meet in one of `shape`."""
+    """Return the fields of tv_broadcast, which broadcasts two arrays of the shapes `parts` to `shape`."""
     height, width, channels = map_shape(shape)
     parts = [map_shape(part) for part in parts]
     row, column, channel = ([math.prod(part[i + 1:]) if part[i] > 1 else 0 for part in parts] for i in range(3))
@@ -152,13 +153,13 @@ def broadcast_fields(shape, parts):
 
 
 def numbers(values):
-    """The C initialiser of an array of whole numbers within a struct."""
+    """Return the C initialiser of an array of whole numbers inside a struct."""
     return "{ " + ", ".join(str(int(v)) for v in values) + " }"
 
 
 def kind_of(op):
-    """Name of an op's set of coefficients: its class, or a convolution's kernel, and whether it looks codebooks up. One that decodes its
-    weights takes what one of int8 takes, and the decoding."""
+    """Return the name of an op's set of cost coefficients: its class, or a convolution's kernel, and whether it looks codebooks
+    up. An op that decodes its weights has the coefficients of int8, plus those of decoding."""
     looked_up = "_shared" if is_shared(op) and not is_coded(op) else ""
     if isinstance(op, Conv2D):
         if is_coded(op) and op.variant == "direct_ram":
@@ -173,13 +174,16 @@ def is_shared(op):
 
 
 def is_coded(op):
-    """Whether the op's weights are stored by a prefix code."""
+    """Whether the op's weights are stored with a prefix code."""
     return isinstance(getattr(op, "weights", None), CodedWeights)
 
 
 def code_of(program, op, layout):
-    """C of the static tv_code of an op's weights in the layout of a kernel, and its name. layout: indices (F, ...) -> in the kernel's
-    order, zeros where it has more; there the code of the weight 0 stands."""
+    """Return the C of a static tv_code of an op's weights in a kernel's layout, and its name.
+
+    layout: a function from indices (F, ...) to the kernel's order. Where that order needs padding, the code of the weight 0 is
+    used.
+    """
     shared, silent = op.weights, np.uint8(op.weights.silent)
     stream = encode(layout(shared.indices - silent) + silent, shared.lengths)
     fields = {"stream": program.constant(op, "stream", stream, "codes, the first bit in the high bits"), "bytes": stream.size,
@@ -190,8 +194,10 @@ def code_of(program, op, layout):
 
 
 def looked_up_fields(program, op, layout):
-    """Fields of tv_shared of an op of integers, C that must stand before its layer, bytes of scratch and C files for a decoder. layout:
-    see code_of."""
+    """Return, for an integer op: fields of tv_shared, C that must precede its layer, bytes of scratch and C files for a decoder.
+
+    layout: see code_of.
+    """
     if not is_coded(op):
         return shared_fields(program, op), "", 0, ()
     declaration, name = code_of(program, op, layout)
@@ -199,12 +205,12 @@ def looked_up_fields(program, op, layout):
 
 
 def decoding_counts(op, weights):
-    """What decoding so many weights of an op adds to what is counted: nothing where they are not coded."""
+    """Return the counts that decoding so many weights of an op adds; none if they are not coded."""
     return {"decoded": weights, "tables": 1} if is_coded(op) else {}
 
 
 def pair_blocks(weights):
-    """Bytes of weights, or indices, (F, K) -> blocks of two filters [F/2][K/4][2][4], rounded up with zeros."""
+    """Bytes of weights, or indices, (F, K) -> blocks of two filters [F/2][K/4][2][4], padded with zeros."""
     f, k = weights.shape
     padded = np.zeros((f + f % 2, round_up(k, UNROLL)), weights.dtype)
     padded[:f, :k] = weights
@@ -212,5 +218,5 @@ def pair_blocks(weights):
 
 
 def round_up(n, multiple):
-    """The least multiple that is not below n."""
+    """Return n rounded up to a multiple."""
     return -(-n // multiple) * multiple

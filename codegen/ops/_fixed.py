@@ -1,6 +1,7 @@
-"""Convolutions made for their shape: what each variant can take, its layout of the weights, the C file of one layer.
+"""Convolutions compiled for one shape: the layers that each variant can run, its layout of weights, the C file of a layer.
 
-The kernels are kernels/tv_conv2d_s16.h, tv_winograd2.h and tv_winograd4.h; each says what it computes and how its weights lie.
+The kernels are kernels/tv_conv2d_s16.h, tv_winograd2.h and tv_winograd4.h. Each file documents its computation and the layout of
+its weights.
 """
 import math
 
@@ -27,29 +28,29 @@ from tinyvgg.quant.ops.weights import weights_of
 from tinyvgg.quant.packing import pack_bits
 
 RAM = "_ram"                # variants that keep int8 weights or codebooks in flash and widen or transform them in RAM
-ROWS = "_rows"              # the same, a few rows of the map at a time: less RAM, and done again for each few
-HELD = "_held"              # variants whose weights are wide already, and copied to RAM as the board starts
+ROWS = "_rows"              # the same for a few rows of the map at a time: less RAM, but weights are expanded again each time
+HELD = "_held"              # variants whose weights are already wide, and are copied to RAM when the board starts
 TILES = {"winograd2": 2, "winograd4": 4}
-BITS = {"winograd2": 2, "winograd4": 6}         # below the accumulator's unit, which must still fit 32 bits
-DEEPEST = 24                # words of products that the inner loop unrolls, where it is not unrolled at one go
+BITS = {"winograd2": 2, "winograd4": 6}         # fractional bits of the accumulator, which must still fit 32 bits
+DEEPEST = 24                # words of products that the inner loop unrolls, if it is not unrolled completely
 AT_ONE_GO = 64
-PLACES_AT_ONE_GO = 32       # words of products that Winograd's inner loop unrolls, of several places
-BATCH_BYTES = 80 << 10      # of transformed values or gathered columns at a time, where weights are expanded each time
-BLOCK_BYTES = 12 << 10      # of gathered columns at a time elsewhere
+PLACES_AT_ONE_GO = 32       # words of products, over several places, that Winograd's inner loop unrolls
+BATCH_BYTES = 80 << 10      # transformed values or gathered columns at a time, if weights are expanded each time
+BLOCK_BYTES = 12 << 10      # gathered columns at a time otherwise
 
 
 def base_of(variant):
-    """The kernel of a variant: "direct16", "winograd2", "winograd4", wherever its weights lie."""
+    """Return the kernel of a variant, without the suffix for the place of its weights: "direct16", "winograd2", "winograd4"."""
     return variant.removesuffix(RAM).removesuffix(ROWS).removesuffix(HELD)
 
 
 def expands(variant):
-    """Whether a variant keeps int8 weights or codebooks in flash, and widens or transforms them in RAM."""
+    """Whether a variant keeps int8 weights or codebooks in flash and widens or transforms them in RAM."""
     return variant.endswith((RAM, ROWS))
 
 
 def is_transformed(variant):
-    """Whether a variant's constants are Winograd's words, not weights."""
+    """Whether a variant's constants are words transformed by Winograd's algorithm, not weights."""
     return base_of(variant) in TILES and not expands(variant)
 
 
@@ -77,10 +78,10 @@ def refusal(op, input_shape, variant):
 
 
 def fixed_step(op, program):
-    """Return the Step of a convolution whose variant is not "direct"; raise NotYet where the variant cannot take it."""
+    """Return the Step of a convolution whose variant is not "direct"; raise NotYet if the variant cannot run it."""
     why = refusal(op, program.input_shapes(op)[0], op.variant)
     if why:
-        raise NotYet(f"the variant {op.variant} cannot take {op.name!r}: {why}", 'variant "direct"')
+        raise NotYet(f"the variant {op.variant} cannot run {op.name!r}: {why}", 'variant "direct"')
     base, expand = base_of(op.variant), expands(op.variant)
     make = _direct16 if base == "direct16" else _winograd
     defines, layout, mac, scratch = make(op, program.input_shapes(op)[0], base, expand)
@@ -109,7 +110,8 @@ def fixed_step(op, program):
 
 
 def _counts(op, input_shape, base, shape, bits):
-    """What the cycles of such a kernel are a sum of; shape: the definitions of its C file; bits: of indices."""
+    """Return the counts from which the cycles of such a kernel are computed; shape: the definitions of its C file; bits: of
+    indices."""
     f, size = round_up(op.weights.shape[0], 4), math.prod(op.shape)
     if base in TILES:
         tiles, places = shape["TV_TILE_ROWS"] * shape["TV_TILE_COLUMNS"], (TILES[base] + 2) ** 2
@@ -128,7 +130,7 @@ def _counts(op, input_shape, base, shape, bits):
 
 
 def _bytes_read(op, shape, program):
-    """Bytes of constants that such a kernel reads from flash, those read again counted again."""
+    """Return the bytes of constants that such a kernel reads from flash; bytes read twice are counted twice."""
     if op.variant.endswith(HELD):
         return 0
     own = sum(c.array.nbytes for c in program.constants if c.op == op.name and c.name.endswith(("_weights", "_indices", "_stream")))
@@ -141,9 +143,10 @@ def _bytes_read(op, shape, program):
 
 
 def index_bits(op, base):
-    """Bits of the indices (8 of coded ones) where a "_ram" variant looks weights up, four filters at a time; 0 where they are stored as int8.
+    """Return the bits of the indices that a "_ram" variant looks up, four filters at a time: 8 if coded, 0 for int8 weights.
 
-    One codebook of up to 16 entries for the layer, and no weights but its own: rows of fours of bytes.
+    Needs one codebook of up to 16 entries for the layer, and rows whose bytes are a multiple of four, so that no weights are
+    added as padding.
     """
     _, _, kw, c = op.weights.shape
     if is_coded(op):
@@ -154,7 +157,8 @@ def index_bits(op, base):
 
 
 def indices(program, op, layout):
-    """Fields of tv_fixed_layer: a codebook of 2^bits entries (the last one fills up), indices in the layout of weights, packed."""
+    """Return the fields of tv_fixed_layer: a codebook of 2^bits entries (the last one repeated as padding), and packed indices in
+    the layout of the weights."""
     shared = op.weights
     codebook = np.pad(shared.codebook, (0, (1 << shared.bits) - len(shared.codebook)), mode="edge")
     packed = pack_bits(layout(shared.indices), shared.bits)
@@ -162,7 +166,7 @@ def indices(program, op, layout):
 
 
 def _shape(op, program):
-    """The definitions that all kernels of tv_fixed.h take."""
+    """Return the definitions that all kernels of tv_fixed.h need."""
     (h, w, c), (oh, ow, f) = map_shape(program.input_shapes(op)[0]), map_shape(op.shape)
     return {"TV_HEIGHT": h, "TV_WIDTH": w, "TV_CHANNELS": c, "TV_OUT_HEIGHT": oh, "TV_OUT_WIDTH": ow, "TV_FILTERS": f,
             "TV_TOP": op.padding[0][0], "TV_LEFT": op.padding[1][0], "TV_ZERO": f"{op.input_zero}u",
@@ -174,14 +178,14 @@ def _lite(op):
 
 
 def _results(op):
-    """Rows and columns of the convolution that its pool, if there is one, uses."""
+    """Return rows and columns of the convolution's result, before the pool: only those that the pool reads."""
     oh, ow, _ = map_shape(op.shape)
     ph, pw, sh, sw = op.pool or (1, 1, 1, 1)
     return (oh - 1) * sh + ph, (ow - 1) * sw + pw
 
 
 def mac_depth(words):
-    """Return (unroll, chunks): how the inner loop of tv_mac.h covers so many words of products."""
+    """Return (unroll, chunks) with which the inner loop of tv_mac.h covers so many words of products."""
     if words <= AT_ONE_GO:
         return words, 1
     return min(((n, -(-words // n)) for n in range(8, DEEPEST + 1)), key=lambda d: d[0] * d[1] * 16 + d[1] * 9)
@@ -191,7 +195,7 @@ def mac_depth(words):
 
 
 def lanes(run):
-    """Which two of a run of bytes each word holds, -1 for none: (words, 2)."""
+    """Return (words, 2): the indices of the two bytes of a run that each word holds, -1 for none."""
     whole = [pair for i in range(0, run - 3, 4) for pair in ((i, i + 2), (i + 1, i + 3))]
     k = run // 4 * 4
     return np.array(whole + [[], [(k, -1)], [(k, k + 1)], [(k, k + 2), (k + 1, -1)]][run % 4], np.int64)
@@ -225,7 +229,7 @@ def words16(weights, depth):
     """int8 weights (F, KH, KW, C) -> uint32 words of two halves [F/4][depth][4]."""
     f, kh, kw, c = weights.shape
     pairs = lanes(kw * c)
-    rows = np.concatenate([weights.reshape(f, kh, kw * c), np.zeros((f, kh, 1), np.int8)], axis=2)       # -1 means the zero
+    rows = np.concatenate([weights.reshape(f, kh, kw * c), np.zeros((f, kh, 1), np.int8)], axis=2)       # index -1 means 0
     halves = np.zeros((round_up(f, 4), depth, 2), np.int16)
     halves[:f, :kh * len(pairs)] = rows[:, :, pairs].reshape(f, -1, 2)
     return as_words(halves.reshape(-1, 4, depth, 2).transpose(0, 2, 1, 3))
@@ -279,7 +283,7 @@ def _winograd(op, input_shape, base, expand):
 
 
 def blocks_at_one_go(depth):
-    """How many places of so many words the inner loop unrolls: 4, 2 or 1, which divide the places of both tiles."""
+    """Return how many places of so many words the inner loop unrolls: 4, 2 or 1, which divide the places of both tiles."""
     return next(n for n in (4, 2, 1) if n * depth <= PLACES_AT_ONE_GO or n == 1)
 
 

@@ -1,4 +1,4 @@
-"""Activation: of integers a table of 256 levels, of floats a function."""
+"""Activation: in integers a table of 256 levels, in floats a function."""
 import math
 
 from tinyvgg.codegen.ops._common import layer_step

@@ -1,4 +1,4 @@
-"""AveragePool2D, of integers and of floats."""
+"""AveragePool2D, in integers and in floats."""
 from tinyvgg.codegen.ops._common import layer_step, window
 from tinyvgg.codegen.program import emit
 from tinyvgg.quant.ops.average_pool2d import AveragePool2D

@@ -1,4 +1,4 @@
-"""ChannelSoftmax, of integers and of floats."""
+"""ChannelSoftmax, in integers and in floats."""
 import math
 
 from tinyvgg.codegen.ops._common import layer_step

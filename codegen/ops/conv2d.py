@@ -1,4 +1,4 @@
-"""Conv2D, of integers and of floats, with plain or shared weights."""
+"""Conv2D, in integers and in floats, with plain or shared weights."""
 import math
 
 from tinyvgg.codegen.ops._common import (
@@ -20,8 +20,8 @@ from tinyvgg.codegen.program import emit
 from tinyvgg.quant.ops.conv2d import Conv2D
 from tinyvgg.quant.ops.weights import weights_of
 
-BLOCK = 4                   # results at a time: a pair of filters is loaded (or looked up) once for so many
-SHARED_BLOCK = 8            # looking up takes longer
+BLOCK = 4                   # results at a time: a pair of filters is loaded once for each block
+SHARED_BLOCK = 8            # the same for shared weights, because looking them up takes longer
 
 
 @emit.register
@@ -37,7 +37,7 @@ def _(op: Conv2D, program):
 
 
 def _direct(op, program, fields):
-    """The kernel of any shape, whose codebook is looked up block by block, or (direct_ram) once a layer."""
+    """Return the Step of the kernel for any shape; it looks a codebook up block by block, or once a layer (direct_ram)."""
     weights = weights_of(op)
     f, kh, pool = *weights.shape[:2], math.prod((op.pool or (1, 1))[:2])
     k, outputs = round_up(math.prod(weights.shape[1:]), UNROLL), math.prod(op.shape) // f
@@ -51,7 +51,7 @@ def _direct(op, program, fields):
         fields["weights"] = program.constant(op, "weights", pair_blocks(weights.reshape(f, -1)), "[F/2][K/4][2][4]")
     fields |= {"block": block, "input_zero": int(op.input_zero), "expand": int(expand)}
     looked_up = 0 if not is_shared(op) else round_up(f, 2) if expand else 2
-    results = outputs * pool                        # of the convolution, each pool window's apart
+    results = outputs * pool                        # of the convolution; each pool window computes its own
     counts = {"layer": 1, "gathered": results * k, "lines": results * kh, "results": results * f, "outputs": outputs * f,
               "products": round_up(results, 2) * round_up(f, 2) * k}
     if is_coded(op):

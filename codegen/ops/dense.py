@@ -1,4 +1,4 @@
-"""Dense, of integers and of floats. A good file to copy for a new op: constants, a layer struct, the call of one kernel."""
+"""Dense, in integers and in floats. A good file to copy for a new op: constants, a layer struct, the call of one kernel."""
 from tinyvgg.codegen.ops._common import (
     UNROLL,
     decoding_counts,

@@ -1,4 +1,4 @@
-"""DepthwiseConv2D, of integers and of floats."""
+"""DepthwiseConv2D, in integers and in floats."""
 import math
 
 from tinyvgg.codegen.ops._common import (
@@ -17,7 +17,7 @@ from tinyvgg.codegen.program import emit
 from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
 from tinyvgg.quant.ops.weights import weights_of
 
-MOST_TAPS = 25              # places of a window that four channels at a time take (tv_depthwise_u8.c)
+MOST_TAPS = 25              # largest window of the kernel that takes four channels at a time (tv_depthwise_u8.c)
 
 @emit.register
 def _(op: DepthwiseConv2D, program):
@@ -43,7 +43,8 @@ def _(op: DepthwiseConv2D, program):
 
 
 def _counts(op, fours):
-    """What the cycles are a sum of; fours: channels that run four at a time, over a window of whole threes of places."""
+    """Return the counts from which cycles are computed; fours: channels that run four at a time, over windows whose size is
+    rounded up to a multiple of three."""
     counted, channels, taps = op.counts(), op.shape[-1], math.prod(op.weights.shape[1:])
     places = counted["results"] // channels
     return {"layer": 1, "weights": channels * taps, "places": places if fours else 0, "lite" if op.lite else "finished": places * fours,

@@ -1,4 +1,4 @@
-"""The image: uint8 as it is, or float32, perhaps rescaled."""
+"""The input image: uint8 unchanged, or float32, rescaled if the network starts with a Rescaling."""
 import math
 
 from tinyvgg.codegen.ops._common import layer_step

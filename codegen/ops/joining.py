@@ -1,4 +1,4 @@
-"""Ops of several inputs beside sums: Multiply, Maximum, Concatenate."""
+"""Ops with several inputs, except sums: Multiply, Maximum, Concatenate."""
 import math
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""LayerNorm, of floats."""
+"""LayerNorm, in floats."""
 import math
 
 from tinyvgg.codegen.ops._common import layer_step

@@ -1,4 +1,4 @@
-"""The sum of two tensors by TensorFlow Lite's arithmetic."""
+"""The sum of two tensors in TensorFlow Lite's arithmetic."""
 import math
 
 from tinyvgg.codegen.emit import numbers

@@ -1,4 +1,4 @@
-"""The mean of each window by TensorFlow Lite's arithmetic."""
+"""The mean of each window in TensorFlow Lite's arithmetic."""
 from tinyvgg.codegen.ops._common import layer_step, window
 from tinyvgg.codegen.program import emit
 from tinyvgg.quant.ops.lite_average_pool2d import LiteAveragePool2D

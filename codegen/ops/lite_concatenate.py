@@ -1,4 +1,4 @@
-"""Maps side by side along the channels."""
+"""Concatenation along the channels, if all inputs have one scale and zero point."""
 import math
 
 from tinyvgg.codegen.emit import numbers
@@ -11,7 +11,7 @@ from tinyvgg.quant.ops.lite_concatenate import LiteConcatenate
 @emit.register
 def _(op: LiteConcatenate, program):
     if not op.integer:
-        raise NotYet(f"C code has no concatenation of floats ({op.name!r})", "the integer model")
+        raise NotYet(f"C code has no float concatenation for this op ({op.name!r})", "the integer model")
     channels = [shape[-1] for shape in program.input_shapes(op)]
     name, pixels = f"{program.symbol(op)}_channels", math.prod(op.shape[:-1])
     return Step(f"tv_lite_concatenate_u8((const uint8_t *const[]){{{{ {{inputs}} }}}}, {name}, {len(channels)}u, {pixels}u, {{y}})",

@@ -1,4 +1,4 @@
-"""Softmax by TensorFlow Lite's arithmetic."""
+"""Softmax in TensorFlow Lite's arithmetic."""
 import math
 
 from tinyvgg.codegen.ops._common import layer_step

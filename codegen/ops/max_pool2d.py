@@ -1,4 +1,4 @@
-"""MaxPool2D, where no convolution took it in."""
+"""MaxPool2D that is not merged into a convolution."""
 from tinyvgg.codegen.ops._common import layer_step, window
 from tinyvgg.codegen.program import emit
 from tinyvgg.quant.ops.max_pool2d import MaxPool2D

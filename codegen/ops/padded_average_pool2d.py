@@ -1,4 +1,4 @@
-"""PaddedAveragePool2D, of integers and of floats."""
+"""PaddedAveragePool2D, in integers and in floats."""
 from tinyvgg.codegen.ops._common import layer_step, window
 from tinyvgg.codegen.program import emit
 from tinyvgg.quant.ops.padded_average_pool2d import PaddedAveragePool2D

@@ -1,4 +1,4 @@
-"""PRelu, of integers and of floats."""
+"""PRelu, in integers and in floats."""
 from tinyvgg.codegen.ops._common import broadcast_fields, layer_step
 from tinyvgg.codegen.program import emit
 from tinyvgg.quant.ops.prelu import PRelu

@@ -1,4 +1,4 @@
-"""Sigmoid at the end of a network: of floats, or of integer logits in floats or integers."""
+"""Sigmoid at the end of a network: of float logits, or of integer logits, computed in floats or integers."""
 import math
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from tinyvgg.quant.ops.sigmoid import Sigmoid
 
 @emit.register
 def _(op: Sigmoid, program):
-    return replace(_step(op, program), kind="softmax")          # an output costs what one of a softmax does
+    return replace(_step(op, program), kind="softmax")          # an output costs as much as one of a softmax
 
 
 def _step(op, program):

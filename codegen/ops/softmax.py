@@ -1,4 +1,4 @@
-"""Softmax: of floats, or of integer logits in floats or integers."""
+"""Softmax: of float logits, or of integer logits, computed in floats or integers."""
 import math
 
 from tinyvgg.codegen.ops._common import layer_step

@@ -1,4 +1,4 @@
-"""UpSample2D: one kernel copies pixels of any dtype; it needs no struct, so it is declared where it is called."""
+"""UpSample2D: one kernel copies pixels of any dtype. It needs no struct, so it is declared next to its call."""
 from tinyvgg.codegen.ops._common import kind_of
 from tinyvgg.codegen.program import Step, emit
 from tinyvgg.quant.ops.up_sample2d import UpSample2D

@@ -1,4 +1,4 @@
-"""A network as firmware: its generated C, the application around it, the firmware base, one image.
+"""A network as firmware: its generated C, the application around it and the firmware base, linked together.
 
     image = build_network(tinyvgg.load_model("light.tvq"), "build", name="light")      # build/light.elf .bin .hex .map .tvq
 """
@@ -24,15 +24,15 @@ from tinyvgg.report.shown import briefly
 ANSWER_BYTES = 508          # TV_OUTPUT_BYTES of tv_app.h
 HERE = Path(__file__).parent
 TRACE, CRCS, CHECK, PLAIN = 0, 1, 2, 3   # functions of tv_app_call
-WEIGHTS = ("flash", "ram")               # where constants lie while the board runs
+WEIGHTS = ("flash", "ram")               # where constants are while the board runs
 MLPERF_INPUT = 32768                     # bytes: INPUT_BYTES of mlperf/tv_mlperf.c
-CODE = ("auto", "sram2", "flash")        # where the kernels that are made for their shape run
+CODE = ("auto", "sram2", "flash")        # where the kernels that are compiled for one shape run
 
 
 @briefly
 @dataclass(frozen=True)
 class Network:
-    """A built network: its Image, its model file, and the Program that its C was printed from."""
+    """A built network: its Image, its model file, and the Program from which its C was printed."""
     image: Image
     tvq: Path
     program: Program
@@ -49,14 +49,16 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
                   replace=False, **options):
     """Build the firmware of a model (nn.Model, QuantizedModel, CompressedModel) as OUT/NAME.elf .bin .hex .map; return a Network.
 
-    The model as it runs there is written beside it, as NAME.tvq: its simulation gives the board's bytes. weights: "flash", or
-    "ram" for constants that are copied there at the start, where they can be changed. code: "sram2" for kernels that are copied
-    there at the start: fetched without wait states (variables must then end below SRAM2); "flash"; "auto" for SRAM2 where they fit.
-    defence: checks of the constants, as
-    "crc,radar=128,ranges,replicas" (codegen/guard.py), at the start, before every `check_every`-th inference (0: none) and on
-    demand; while they find constants harmed, the board answers with that instead of a class. replace: write over the files of
-    another network, too. options: as of firmware.build.build. Raises BuildError where it does not fit: by how much, the largest
-    layer, what to do; OptionError where OUT/NAME.tvq is another network, whose firmware would be lost.
+    The deployed model is written to OUT/NAME.tvq; its simulation gives the same bytes as the board.
+
+    weights: "flash", or "ram" to copy the constants there at the start, so that they can be changed. code: "sram2" to copy
+    kernels there at the start, so that they run without wait states (variables must then end below SRAM2); "flash"; or "auto" for
+    SRAM2 if they fit. defence: checks of the constants, such as "crc,radar=128,ranges,replicas" (codegen/guard.py). They run at
+    the start, before every `check_every`-th inference (0: never) and on demand. While they find damaged constants, the board
+    reports this instead of a class. replace: also overwrite the files of another network. options: those of firmware.build.build.
+
+    Raises BuildError if the firmware does not fit (by how much, the largest layer, what to do), OptionError if OUT/NAME.tvq is
+    another network, whose firmware would be lost.
     """
     graph = graph_of(model)
     name = check_name(identifier(graph.name)[:31] if name is None else name)
@@ -84,18 +86,18 @@ def build_network(model, out, *, name=None, board="stm32l4r9i-disco", weights="f
 
 
 def _answer(logits):
-    """The definition of an answer that is larger than firmware's buffers are, or none."""
+    """Return the C definition for an answer that is larger than the firmware's default buffers, or nothing."""
     size = -(-logits.nbytes // 4) * 4
     return [f"TV_OUTPUT_BYTES={size}"] if size > ANSWER_BYTES else []
 
 
 def _check_another(graph, path):
-    """Refuse to write over the files of another network; the same one by another plan is no other."""
+    """Raise OptionError if the files of another network would be overwritten; the same network with another plan is allowed."""
     from tinyvgg.firmware.plan import plain_sha256
     from tinyvgg.quant.tvq import load_tvq
     try:
         found = load_tvq(path).graph if path.exists() else graph
-    except FormatError:                     # no model of ours that could be lost
+    except FormatError:                     # not a .tvq of this library, so nothing can be lost
         return
     if plain_sha256(found) != plain_sha256(graph):
         raise OptionError(f"{path} is another network, {found.name!r}, whose firmware is in the same folder",
@@ -103,7 +105,7 @@ def _check_another(graph, path):
 
 
 def _placed(folder, out, code, program, board, defines, options):
-    """Build with the kernels in SRAM2 or in flash; return (Image, where they are). With "auto" flash where SRAM2 cannot be."""
+    """Build with the kernels in SRAM2 or in flash; return (Image, their place). "auto" takes flash if SRAM2 is not possible."""
     facts = board_facts(board)
     limit = facts.ram["length"] if facts.ramcode["in_ram"] is None else facts.ramcode["in_ram"]
     if code == "auto" and program.arena_bytes >= limit:
@@ -123,7 +125,7 @@ def _of_size(error):
 
 
 def _deployed(model, graph):
-    """The model as the board computes it."""
+    """Return the model that the board computes."""
     if getattr(model, "graph", None) is graph:
         return model
     from tinyvgg.quant.compressed import CompressedModel
@@ -132,7 +134,7 @@ def _deployed(model, graph):
 
 
 def _check_constants(graph, name, board, weights="flash"):
-    """Refuse at once what needs minutes of compiling to be refused: constants alone that are larger than the flash."""
+    """Raise BuildError if the constants alone exceed the memory, because compiling them first would take minutes."""
     from tinyvgg.codegen.program import build_program
     facts, program = board_facts(board), build_program(graph, name)
     needs = (("constants", program.constant_bytes(), facts.flash["length"], "flash", "code"),
@@ -147,23 +149,23 @@ def _check_constants(graph, name, board, weights="flash"):
 
 
 def _check_mlperf(graph):
-    """Refuse a network that MLPerf Tiny's commands, which bring an image as bytes, cannot feed."""
+    """Raise BuildError if MLPerf Tiny's commands, which send an image as bytes, cannot be used with a network."""
     count = math.prod(graph.ops[0].shape)
     if count > MLPERF_INPUT:
-        raise BuildError(f"MLPerf Tiny's commands take an image of {MLPERF_INPUT:,} bytes at most; {graph.name!r} takes {count:,}",
+        raise BuildError(f"MLPerf Tiny's commands send at most {MLPERF_INPUT:,} bytes an image; {graph.name!r} takes {count:,}",
                          "--protocol tinyvgg")
     if not takes_bytes(graph):
-        raise BuildError(f"MLPerf Tiny's commands bring bytes; {graph.name!r} takes floats from {graph.input_range[0]:g} on",
+        raise BuildError(f"MLPerf Tiny's commands send bytes; {graph.name!r} takes floats, starting at {graph.input_range[0]:g}",
                          "an integer model: tinyvgg compress MODEL --scheme int8 --data DATA --out MODEL.tvq")
 
 
 def takes_bytes(graph):
-    """Whether the firmware of a Graph takes images as bytes: an integer one does, one of floats where they begin at 0."""
+    """Whether the firmware of a Graph takes images as bytes: for an integer graph, and a float graph whose range begins at 0."""
     return graph.ops[0].dtype == "uint8" or graph.input_range[0] == 0
 
 
 def _explained(error, program):
-    """Add to a BuildError about size which layer is the largest, and what to do."""
+    """Return a BuildError about size with the largest layer and a suggestion added."""
     if "missing" not in error.problem and "lacks" not in error.problem:
         return error
     ram = "of RAM" in error.problem or "RAM of" in error.problem
@@ -203,9 +205,9 @@ def app_text(program, sha256, header=None, check_every=None):
 
 
 def float_place(program):
-    """Return (where in the arena a float32 image may stand, bytes of the arena that has room for it).
+    """Return (offset of a float32 image in the arena, bytes of an arena with room for it).
 
-    It becomes the network's image in place, or clear of the bytes that it becomes.
+    The float image is converted to the network's image in place, or at a place that does not overlap it.
     """
     size, offset = 4 * math.prod(program.image.shape), program.offsets[program.image.name]
     place = 0 if program.image.dtype == "uint8" and offset >= size else offset
@@ -213,7 +215,7 @@ def float_place(program):
 
 
 def _quantize(low):
-    """C that turns a float image into bytes: see tv_quantize.h."""
+    """Return the C that turns a float image into bytes: see tv_quantize.h."""
     rule, end = ("tv_quantize", "tv_app.input_zero") if low == 0 else ("tv_quantize_from", "tv_app.input_low")
     return f"{rule}((const float *)(const void *)float_image, image, tv_app.input_count, tv_app.input_scale, {end})"
 
@@ -227,7 +229,7 @@ def _text(text):
 
 
 def head_text(program, x, y, indent=4):
-    """Return the C of the head in floats, from logits at `x` to probabilities at `y`: sigmoid where the network ends in one."""
+    """Return the C of the head in floats, from logits at `x` to probabilities at `y`: sigmoid if the network ends in one."""
     upper = program.name.upper()
     head = "sigmoid" if program.graph.head == "sigmoid" or program.graph.logits.shape == (1,) else "softmax"
     kind = {"int16": "s16_", "uint8": "u8_"}.get(program.graph.logits.dtype, "")
@@ -238,14 +240,14 @@ def head_text(program, x, y, indent=4):
 
 
 def _outputs(program):
-    """C of tv_app_outputs where the network ends in a softmax; the default of the base gives logits."""
+    """Return the C of tv_app_outputs for a network that ends in a softmax; by default the base returns logits."""
     if program.softmax is None:
         return ""
     return f"void tv_app_outputs(const void *output, float *p)\n{{\n    {head_text(program, 'output', 'p')}\n}}\n\n"
 
 
 def version_word():
-    """This package's version as ST writes one: major << 24 | minor << 16 | patch << 8, in C."""
+    """Return this package's version in ST's form, in C: major << 24 | minor << 16 | patch << 8."""
     major, minor, patch = map(int, re.match(r"(\d+)\.(\d+)\.(\d+)", __version__).groups())
     return f"{major << 24 | minor << 16 | patch << 8:#010x}u"
 

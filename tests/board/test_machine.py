@@ -185,7 +185,7 @@ def test_an_elf_of_another_board(demonstration, tmp_path):
             struct.pack_into("<I", large, offset + i * entry + 20, 0xB0000)
     struct.pack_into("<H", host, 18, 62)
     for name, content, words in (("moved", moved, "another board: it loads at 0x10000000"), ("large", large, "does not fit"),
-                                 ("host", host, "machine 62"), ("cut", data[:3000], "is cut"), ("text", b"hello", "no ELF"),
+                                 ("host", host, "machine 62"), ("cut", data[:3000], "is cut"), ("text", b"hello", "not an ELF"),
                                  ("64", b"\x7fELF\2\1" + bytes(60), "32-bit")):
         path = tmp_path / f"{name}.elf"
         path.write_bytes(bytes(content))

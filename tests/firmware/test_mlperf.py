@@ -81,6 +81,6 @@ def test_networks_that_its_commands_cannot_feed(tmp_path):
     wide = fuse(nn.Sequential([L.InputLayer((128, 128, 3)), L.GlobalAveragePooling2D(), L.Dense(2, activation="softmax")]))
     assert f"#define INPUT_BYTES {MLPERF_INPUT}u" in (HERE / "mlperf" / "tv_mlperf.c").read_text(encoding="utf-8")
     below = replace(fuse(nn.Sequential([L.InputLayer((8, 8, 3)), L.Flatten(), L.Dense(2)])), input_range=(-1.0, 1.0))
-    for graph, words in ((wide, "32,768 bytes at most; .* takes 49,152"), (below, "takes floats from -1 on")):
+    for graph, words in ((wide, "at most 32,768 bytes an image; .* takes 49,152"), (below, "takes floats, starting at -1")):
         with pytest.raises(BuildError, match=words):
             build_network(graph, tmp_path, name="net", protocol="mlperf")

@@ -344,7 +344,7 @@ def test_banks_that_are_not_there(model, tmp_path):
         make_plan(model, bank="triple")
     text = (BOARDS / "nucleo_l4r5zi" / "board.toml").read_text(encoding="utf-8")
     (tmp_path / "board.toml").write_text(text.replace("banks = true", "banks = false"), encoding="utf-8")
-    with pytest.raises(OptionError, match="STM32L4R5ZI has no mode of one bank"):
+    with pytest.raises(OptionError, match="STM32L4R5ZI has no single-bank mode"):
         make_plan(model, bank="single", board=tmp_path)
 
 

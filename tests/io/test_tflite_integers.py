@@ -145,7 +145,7 @@ def test_the_rules_of_x_cube_ai_count_it(small, capsys):
     assert main(["analyze", str(small), "--rules", "xcubeai"]) == 0
     assert f"{found.weights_bytes:,} weights" in capsys.readouterr().out
     assert main(["analyze", str(small), "--rules", "xcubeai", "--compression", "high"]) == 2
-    assert "8-bit weights stay what they are" in capsys.readouterr().err
+    assert "its weights have 8 bits" in capsys.readouterr().err
 
 
 def test_the_ends_that_are_floats_are_conversions(tmp_path):

@@ -77,7 +77,7 @@ def test_firmware_gives_the_same_bytes(tmp_path, capsys):
     ("{int8} {tmp}/a.h5 --rounding single", "--rounding is for a .tvq; OUT is"),
     ("{int8} {tmp}/a.tvq --logits 8", "--logits is for a .tflite; OUT is"),
     ("{int8} {tmp}/a.tvq --float32", "--for and --float32 are for Keras files; OUT is a .tvq"),
-    ("light_cifar10 {tmp}/a.tvq", "is no .tflite of integers"),
+    ("light_cifar10 {tmp}/a.tvq", "is not an integer .tflite"),
     ("{int8} {tmp}/a.tvq --rounding twice", "--rounding is 'twice'; expected one of double, single"),
 ])
 def test_mistakes(line, words, tmp_path, capsys):

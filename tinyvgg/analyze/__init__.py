@@ -1,4 +1,4 @@
-"""What a model costs: parameters, MACC, flash and RAM per layer and board, by ST's rules and by ours.
+"""The cost of a model: parameters, MACC, flash and RAM by layer, on a board, by ST's rules or by ours.
 
 tinyvgg.analyze.analyze(model, board="stm32l4r9i-disco", rules="xcubeai", compression="high").fits
 """

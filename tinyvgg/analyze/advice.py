@@ -1,4 +1,4 @@
-"""Which changes would help most: each is tried on the description and measured again, none is guessed."""
+"""The changes that would help most. Each is tried on the description of the network and measured."""
 
 import copy
 import math
@@ -16,7 +16,7 @@ INTEGER = ("input", "conv", "dense", "batch_norm", "activation", "pool", "add", 
 
 @dataclass
 class Change:
-    """A change and what it saves, bytes of flash and of RAM (negative where it costs), and the multiplications it saves."""
+    """A change, the bytes of flash and RAM that it saves (negative if it needs more), and the multiplications that it saves."""
 
     what: str
     flash_bytes: int
@@ -29,9 +29,9 @@ class Change:
 
 
 def best_changes(operations, now, measure, count=3):
-    """Try every change that is known and return the `count` that save most of what is short (flash where nothing is).
+    """Try all changes and return the `count` that save most of the memory that is too small, or most memory if both suffice.
 
-    now: the Analysis as it is; measure(operations, board, rules, compression) -> Analysis.
+    now: the Analysis without changes; measure(operations, board, rules, compression) -> Analysis.
     """
     found = [c for c in _changes(operations, now, measure) if c.flash_bytes > 0 or c.ram_bytes > 0]
     scarce_ram, scarce_flash = now.missing_ram > 0, now.missing_flash > 0
@@ -50,7 +50,7 @@ def best_changes(operations, now, measure, count=3):
 
 
 def _changes(operations, now, measure):
-    """Yield Changes from the figures `now`."""
+    """Yield every Change, compared with the Analysis `now`."""
 
     def against(what, other):
         return Change(what, now.flash_bytes - other.flash_bytes, now.ram_bytes - other.ram_bytes, now.macc - other.macc)
@@ -82,7 +82,7 @@ def _changes(operations, now, measure):
 
 
 def _steps_by_one(layer):
-    """Whether a layer is a convolution of images that may step by 2."""
+    """Whether a layer is a convolution of images with strides of 1."""
     return getattr(layer, "strides", ()) == (1, 1) and layer.dilation_rate == (1, 1)
 
 
@@ -96,7 +96,7 @@ def _global_pool(operations):
 
 
 def _with(layer, **settings):
-    """A copy of a layer, without arrays, with other settings."""
+    """Return a copy of a layer, without arrays, with other settings."""
     twin = copy.copy(layer)
     twin.built = False
     vars(twin).update(settings)
@@ -104,7 +104,7 @@ def _with(layer, **settings):
 
 
 def _rewired(operations, old, new):
-    """Describe the network with layer `new` in the place of `old`; None where the shapes no longer fit."""
+    """Describe the network with layer `new` instead of `old`; return None if the shapes no longer fit."""
     layers, order, made = {id(old): new}, {}, {}
     for op in reversed(operations):
         if op.node not in order:

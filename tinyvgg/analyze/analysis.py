@@ -1,4 +1,4 @@
-"""A network on a board: what it takes, by ST's rules or by ours, whether it fits, and what would help."""
+"""A network on a board: its cost, by ST's rules or by ours, whether it fits, and which changes would help."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -45,17 +45,17 @@ class Analysis:
 
     @property
     def missing_flash(self) -> int:
-        """Bytes by which the flash is too small, 0 where it is not."""
+        """Bytes by which the flash is too small, or 0."""
         return max(0, self.flash_bytes - self.board.flash_bytes)
 
     @property
     def missing_ram(self) -> int:
-        """Bytes by which the RAM is too small, 0 where it is not."""
+        """Bytes by which the RAM is too small, or 0."""
         return max(0, self.ram_bytes - self.board.ram_bytes)
 
     @property
     def fits_is_estimate(self) -> bool:
-        """Whether `fits` could change with what is estimated: activations, and the runtime's flash and RAM."""
+        """Whether `fits` depends on estimates: of activations, and of the runtime's flash and RAM."""
         if self.rules != "xcubeai":
             return False
         tight_flash = abs(self.board.flash_bytes - self.flash_bytes) <= 2 * self.runtime_flash_bytes
@@ -63,12 +63,12 @@ class Analysis:
 
     @property
     def largest(self):
-        """The row with most bytes of weights."""
+        """The row with the most bytes of weights."""
         return max(self.layers, key=lambda row: row.weights_bytes)
 
     @property
     def milliseconds(self) -> tuple[float, float] | None:
-        """(least, most) milliseconds of an inference by X-CUBE-AI's rules, an estimate; None where nobody measured."""
+        """Estimated (least, most) milliseconds of an inference under X-CUBE-AI; None if there is no measurement for the core."""
         return speed.milliseconds(self.macc, self.board) if self.rules == "xcubeai" else None
 
     @property
@@ -109,17 +109,17 @@ class Analysis:
 
 def analyze(model: Any, *, board: Any = "stm32l4r9i-disco", rules: Literal["xcubeai", "tinyvgg"] = "xcubeai",
             compression: str = "none") -> Analysis:
-    """Say what a model takes on a board -> Analysis, with the three changes that would help most.
+    """Return the cost of a model on a board as an Analysis, with the three changes that would help most.
 
     model: a model of this library, or a list of Operation. board: a name (see `boards.names()`), a .toml file or a Board.
     rules: "xcubeai" (ST's counts and bytes) or "tinyvgg" (Keras' parameters, multiplications of weights, the integer firmware).
-    compression: none, lossless, low, medium or high. A model of integers that came from a .tflite is counted by ST's rules alone.
+    compression: none, lossless, low, medium or high. An integer model from a .tflite can be counted by ST's rules only.
     """
     board = board if isinstance(board, boards.Board) else boards.load(board)
     operations = describe(model)
     if hasattr(model, "graph"):
         if rules != "xcubeai" or compression != "none":
-            raise OptionError(f"a model of integers has no rules {rules} with compression {compression}; its 8-bit weights stay what they are",
+            raise OptionError(f"an integer model has no rules {rules} with compression {compression}; its weights have 8 bits",
                               'rules="xcubeai", or firmware plan for the bytes of this library')
         return measure(operations, board, rules, compression, integers=True)
     found = measure(operations, board, rules, compression)
@@ -128,7 +128,7 @@ def analyze(model: Any, *, board: Any = "stm32l4r9i-disco", rules: Literal["xcub
 
 
 def measure(operations: Any, board: Any, rules: Literal["xcubeai", "tinyvgg"], compression: str, *, integers: bool = False):
-    """The figures alone -> Analysis without advice. integers: weights of int8, biases of int32, activations of a byte."""
+    """Return an Analysis without changes. integers: weights are int8, biases int32, activations one byte."""
     for value, allowed, option in ((rules, RULES, "rules"), (compression, COMPRESSIONS, "compression")):
         if value not in allowed:
             raise OptionError(f"{option} is {value!r}; expected one of {', '.join(allowed)}")

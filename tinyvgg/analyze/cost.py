@@ -1,14 +1,14 @@
-"""What one operation costs, whichever rules counted it."""
+"""The cost of one operation, by any of the rules."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class Cost:
-    """One row of an analysis; bytes and MACC are those of what runs on the target.
+    """One row of an analysis; bytes and MACC are those of the code on the target.
 
-    `model_macc` and `model_bytes` are of the model as given, before folding and compression: X-CUBE-AI prints both.
-    `bits` are those of a weight where it is shared (4 or 8), 32 or 8 otherwise. `elsewhere`: bytes of constants that it reads and
+    `model_macc` and `model_bytes` are of the model as given, before folding and compression; X-CUBE-AI prints both pairs.
+    `bits`: of a weight; 4 or 8 if weights are shared, else 32 or 8. `elsewhere`: bytes of constants that it reads and
     another operation stores.
     """
 

@@ -1,7 +1,7 @@
-"""A light description of a network: kinds, shapes and parameters, enough to say what it costs, no arrays.
+"""A light description of a network, without arrays: kinds, shapes and parameters, enough to compute its cost.
 
-It is made from the nodes of a model, of which some may be layers that this library cannot run (see io/keras_h5/lacking.py), or,
-in `xcubeai`, from the table of a report.
+It is made from the nodes of a model, which may include layers that this library cannot run (see io/keras_h5/lacking.py). In
+`xcubeai` it is made from the table of a report.
 """
 
 import math
@@ -13,19 +13,19 @@ from tinyvgg.analyze.operations import parts_of
 from tinyvgg.errors import FormatError
 from tinyvgg.nn.graph import Node, call_names
 
-LARGEST = 2**63  # no network is larger, whatever a file says
+LARGEST = 2**63  # a file that claims a larger network is refused
 
 
 @dataclass
 class Operation:
-    """One operation with its cost's ingredients.
+    """One operation with everything that its cost depends on.
 
     `kind`: input, conv, dense, batch_norm, activation, pool, add, concatenate, lstm, gru, simple_rnn, embedding, reshape, pad or
     other. Shapes are without the batch, channels last. `parameters` maps a tensor's name to its shape: kernel and bias; scale and
-    offset of a batch-norm. `settings`: kernel_size, strides, same (padding), groups, pool_size, function (of an activation).
-    A layer with a fused activation becomes two operations that share `layer`. `macc` and `keras_parameters`: multiplications of
-    weights, and values in all arrays, as the layer itself counts them. `shared`: a later use of a layer; its arrays are those of
-    the first, and counted there. `node`: the call of the layer, if there is one.
+    offset of a batch-norm. `settings`: kernel_size, strides, same (padding), groups, pool_size, function (of an activation). A
+    layer with a fused activation becomes two operations with the same `layer`. `macc` and `keras_parameters`: multiplications of
+    weights, and values in all arrays, as the layer itself counts them. `shared`: a later use of a layer; its arrays are counted
+    at the first use. `node`: the call of the layer, if there is one.
     """
 
     name: str
@@ -54,9 +54,9 @@ class Operation:
 
 
 def describe(model: Any) -> list[Operation]:
-    """Describe a model of this library, a list of its nodes, or a list of Operation (returned as it is) -> list of Operation.
+    """Describe a model of this library, a list of its nodes, or a list of Operation (returned unchanged) -> list of Operation.
 
-    Of integers, only what came from a .tflite has rows of X-CUBE-AI's.
+    Of the integer models, only those from a .tflite can be described. Raises FormatError.
     """
     graph = getattr(model, "graph", None)
     if getattr(graph, "facts", {}).get("scheme") == "tflite":
@@ -77,7 +77,7 @@ def describe(model: Any) -> list[Operation]:
 
 
 def _operations(node, name, inputs, shared):
-    """The operations of one call of a layer; none for a layer that does nothing at inference."""
+    """Return the operations of one call of a layer; none for a layer that does nothing at inference."""
     layer, parts = node.layer, parts_of(node.layer, node.input_shape)
     macc = _shared_out(layer.macc(node.input_shape), [part.get("macc", 0) for part in parts])
     counted = _shared_out(_parameters(node), [part.get("keras_parameters", 0) for part in parts])
@@ -88,14 +88,14 @@ def _operations(node, name, inputs, shared):
                               layer.class_name or type(layer).__name__, 0 if shared else counted[i], macc[i], shared, node)
         if max(operation.elements, operation.parameter_count, operation.macc) >= LARGEST:
             raise FormatError(f"layer {layer.name!r} ({operation.class_name}) is larger than any machine",
-                              "a model of sizes that fit into memory")
+                              "a model that fits into memory")
         found.append(operation)
         source, shape = (operation.name,), operation.output_shape
     return found
 
 
 def _shared_out(total, parts):
-    """What each part counts: the first has what the others do not say of themselves."""
+    """Return the count of each part: the first gets what is left of the total after the others."""
     return [total - sum(parts[1:]), *parts[1:]]
 
 

@@ -1,4 +1,4 @@
-"""What an integer model (.tvq) costs on a board: its constants in flash, its arena in RAM, layer by layer, and whether they fit."""
+"""The cost of an integer model (.tvq) on a board: constants in flash and arena in RAM, layer by layer, and whether they fit."""
 import math
 
 from tinyvgg.analyze import boards
@@ -10,9 +10,9 @@ NOTES = ("constants are those of the smallest kernels (`direct`); firmware plan 
 
 
 def graph_rows(graph):
-    """Return [{"name", "type", "output_shape", "parameters", "macc"}] of a Graph's ops, as nn.summary_rows of a network's layers.
+    """Return [{"name", "type", "output_shape", "parameters", "macc"}] for a Graph's ops, like nn.summary_rows for layers.
 
-    parameters: weights and biases; indices into a codebook are the weights.
+    parameters: weights and biases; for a codebook, its indices are counted as the weights.
     """
     return [{"name": op.name, "type": type(op).__name__, "output_shape": list(op.shape), "macc": op.macc,
              "parameters": math.prod(op.weights.shape) + op.tail.bias.size if isinstance(op, Weighted) else 0} for op in graph.ops]

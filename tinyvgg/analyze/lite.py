@@ -1,4 +1,4 @@
-"""A graph of integers that came from a .tflite, described as X-CUBE-AI describes that file: a row for each operator and activation."""
+"""Describes an integer graph from a .tflite as X-CUBE-AI does: a row for each operator and each activation."""
 import numpy as np
 
 from tinyvgg.errors import FormatError
@@ -18,9 +18,9 @@ from tinyvgg.quant.ops.up_sample2d import UpSample2D
 
 
 def describe_graph(graph, row):
-    """Return the list of rows of an integer Graph that came from a .tflite; FormatError for another op. row: the class Operation.
+    """Return the rows of an integer Graph from a .tflite; raise FormatError for any other op. row: the class Operation.
 
-    Bytes of the arrays are those of int8 weights and int32 biases where the reader of the list counts integers.
+    A caller that counts integers takes weights as int8 and biases as int32.
     """
     last, found, floats = {}, [], graph.facts.get("floats", ())
     for op in graph.ops:
@@ -40,12 +40,12 @@ def describe_graph(graph, row):
         if op.inputs == () and "input" in floats:
             found.append(_conversion(row, found[-1], f"{op.name}/quantize"))
         last[op.name] = found[-1].name
-    ends = "output" in floats and not isinstance(graph.ops[-1], Softmax)         # one of floats has the conversion before it
+    ends = "output" in floats and not isinstance(graph.ops[-1], Softmax)         # a float softmax has the conversion before it
     return found + ([_conversion(row, found[-1], f"{found[-1].name}/dequantize")] if ends else [])
 
 
 def _conversion(row, before, name):
-    """Between floats and levels."""
+    """Return the row of a conversion between floats and levels."""
     shape = before.output_shape
     return row(name, "conversion", name, (before.name,), shape, shape, settings={"floats": True}, class_name="Conversion")
 
@@ -58,7 +58,7 @@ def _size(shape):
 
 
 def _weighted(op, shape):
-    """A convolution or dense layer, its activation, and the max-pool that is part of it."""
+    """Return the parts of a convolution or dense layer: itself, its activation, and the max-pool that is part of it."""
     f, out = len(op.tail.bias), op.shape
     if isinstance(op, Dense):
         yield "dense", out, {"kernel": op.weights.shape[::-1], "bias": (f,)}, {}, op.macc
@@ -79,7 +79,7 @@ def _weighted(op, shape):
 
 
 def _converts(op, graph, floats):
-    """Whether an op only brings uint8 to int8 or back, as the first and the last operator of a file do."""
+    """Whether an op only converts uint8 to int8 or back, as the first and last operator of a file do."""
     first, last = op.inputs == (graph.ops[0].name,) and "input" not in floats, op is graph.ops[-1] and "output" not in floats
     return isinstance(op, LevelTable) and (first or last) and len(op.table) == 1 and int(abs(op.table[0].astype(int) - range(256)).max()) <= 2
 
@@ -97,7 +97,7 @@ def _function(op, before):
 
 
 def _float_softmax(op, shape):
-    """The softmax of floats behind logits of 16 bits."""
+    """Return the parts of a float softmax after logits of 16 bits."""
     yield "conversion", shape, {}, {"floats": True}, 0
     yield "activation", op.shape, {}, {"function": "softmax"}, 0
 

@@ -1,4 +1,4 @@
-"""Inside a network: the maps of each layer, floats beside integers, a clean image beside an attacked one."""
+"""The maps of each layer of a network: floats beside integers, a clean image beside an attacked one."""
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,10 @@ COLUMNS = ("float_clean", "integer_clean", "float_attacked", "integer_attacked")
 @briefly
 @dataclass(frozen=True)
 class LayerMaps:
-    """One layer of one image. `maps`: {column of COLUMNS: (H, W, C) or (n,) float32, real values}, as many as there are.
+    """One layer for one image. `maps`: {column of COLUMNS: (H, W, C) or (n,) float32, real values}, without missing columns.
 
     scale, zero: of the integers, real = scale * (q - zero); None without integers. saturated: share of the clean image's integers
-    at either end of their range, where 0 may be a ReLU's.
+    at either end of their range; those at 0 may come from a ReLU.
     """
 
     name: str
@@ -33,7 +33,7 @@ class LayerMaps:
         return next(iter(self.maps.values())).shape
 
     def numbers(self):
-        """Return plain data: range of each column, signal-to-noise of the integers (dB), distance that the attack made."""
+        """Return plain data: range of each column, signal-to-noise ratio of the integers (dB), distance caused by the attack."""
         row = {"name": self.name, "kind": self.kind, "shape": list(self.shape), "scale": self.scale, "zero": self.zero,
                "saturated": self.saturated, "range": {k: [float(v.min()), float(v.max())] for k, v in self.maps.items()}}
         for image in ("clean", "attacked"):
@@ -49,7 +49,7 @@ class LayerMaps:
 @briefly
 @dataclass(frozen=True)
 class Look:
-    """What `look` found: `layers`, LayerMaps in order; `labels`, {column: class}; `logits`, {column: (K,) float32}."""
+    """The result of `look`. layers: LayerMaps in order; labels: {column: class}; logits: {column: (K,) float32}."""
 
     layers: list
     labels: dict
@@ -63,14 +63,14 @@ class Look:
 
 
 def signal_to_noise(signal, approximation):
-    """Return 10 log10(sum signal^2 / sum (approximation - signal)^2) in dB; None where they are equal but for float32."""
+    """Return 10 log10(sum signal^2 / sum (approximation - signal)^2) in dB; None if they differ by float32 rounding only."""
     power = np.square(signal, dtype=np.float64).sum()
     noise = np.square(approximation.astype(np.float64) - signal).sum()
     return float(10 * np.log10(power / noise)) if noise > 1e-13 * power else None
 
 
 def distance(a, b):
-    """Return {"relative_l2": |b - a| / |a| (None where a is 0), "linf": largest |b - a|}."""
+    """Return {"relative_l2": |b - a| / |a| (None if a is 0), "linf": largest |b - a|}."""
     difference, size = b.astype(np.float64) - a, float(np.linalg.norm(a))
     relative = float(np.linalg.norm(difference)) / size if size > 0 else None
     return {"relative_l2": relative, "linf": float(np.abs(difference).max())}
@@ -79,10 +79,10 @@ def distance(a, b):
 def look(model: Any, image: Any, attacked: Any = None, *, integer: Any = None) -> Look:
     """Run one image, and an attacked version of it, through a network and its integer model: return a Look.
 
-    model: an nn.Model, CompressedModel or QuantizedModel; image, attacked: (H, W, C) as the model takes them; integer: the
-    QuantizedModel to set beside it (a QuantizedModel is its own). Floats are those of the graph that the integers were lowered
-    from: equalisation, corrected biases and fine-tuning change a network before it is rounded, and only the rounding is compared.
-    Raises ShapeError for an image of another shape, OptionError for an integer model of other layers.
+    model: an nn.Model, CompressedModel or QuantizedModel; image, attacked: (H, W, C) in the model's range; integer: the
+    QuantizedModel to compare with (a QuantizedModel is compared with its own floats). The floats are those of the graph from
+    which the integers were lowered. Equalisation, bias correction and fine-tuning change a network before it is rounded; so only
+    the rounding is compared. Raises ShapeError for an image of another shape, OptionError for an integer model with other layers.
     """
     integer = model if _is_integer(model) else integer
     images = {"clean": image} if attacked is None else {"clean": image, "attacked": attacked}
@@ -107,7 +107,7 @@ def _is_integer(model):
 
 
 def _float_side(model, integer):
-    """Return a function: images (1, H, W, C) -> {layer: its floats}, and where they come from."""
+    """Return a function, images (1, H, W, C) -> {layer: its floats}, and the source of these floats as text."""
     from tinyvgg.quant.calibrate import as_float_images
     from tinyvgg.quant.lower import dequantize
     from tinyvgg.quant.simulate import run
@@ -123,19 +123,19 @@ def _float_side(model, integer):
 
 
 def _layer_by_layer(model, x):
-    """x (1, H, W, C) -> {layer: its result}, without layers that leave everything as it is at inference."""
+    """x (1, H, W, C) -> {layer: its result}, without layers that do nothing at inference."""
     values, results = {}, {model.input: model.check_images(x)}
     for node, name in call_names(model.nodes).items():
         if node.inputs:
             inputs = [results[n] for n in node.inputs]
             results[node] = node.layer.forward(inputs if node.layer.joins else inputs[0], training=False)
-        if not any(results[node] is results[n] for n in node.inputs):           # a layer of the identity hands its input on
+        if not any(results[node] is results[n] for n in node.inputs):           # a layer that does nothing returns its input
             values[name] = results[node]
     return values
 
 
 def _real(op, q):
-    """The real values of an op's integers q (1, ...)."""
+    """Return the real values of an op's integers q (1, ...)."""
     if op.probabilities:
         return q.astype(np.float32) / (255 if q.dtype == np.uint8 else 1)
     return np.float32(op.scale) * (q.astype(np.float32) - np.float32(op.zero)) + np.float32(getattr(op, "residue", 0.0))
@@ -153,7 +153,7 @@ def _layers_of(graph):
 
 
 def _names(traces, integer, model):
-    """(name, kind) of every layer."""
+    """Return (name, kind) of every layer."""
     graph = integer.graph if integer is not None else getattr(model, "graph", None)
     if graph is not None:
         return [(op.name, type(op).__name__) for op in graph.ops]
@@ -171,6 +171,6 @@ def _layer(name, kind, traces, integer, codes):
 
 
 def _logits(trace, integer, model):
-    """(K,) of a trace: what stands before a final softmax."""
+    """Return the logits (K,) of a trace: the values before a final softmax."""
     graph = integer.graph if integer is not None else getattr(model, "graph", None)
     return (trace[graph.logits.name] if graph is not None else list(trace.values())[-1])[0].reshape(-1)

@@ -1,4 +1,4 @@
-"""Whatever names a model, as a description: a file, an architecture of this library, a model."""
+"""Description of a model from its file, or of an architecture of this library from its name."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tinyvgg.errors import DataError, FormatError
 def describe_path(name):
     """Describe the model in a file, or an architecture by its name ("base") -> list of Operation.
 
-    Of Keras' files only the configuration is read, so networks that this library cannot run are described too.
+    From a Keras file only the configuration is read, so networks that this library cannot run are described too.
     """
     from tinyvgg import io, models
 

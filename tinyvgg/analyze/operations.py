@@ -1,7 +1,8 @@
-"""What X-CUBE-AI makes of each layer: PARTS[class] = function(layer, input shape) -> list of parts of an Operation.
+"""The operations that X-CUBE-AI makes of each layer: PARTS[class] = function(layer, input shape) -> list of parts.
 
-A part is {"kind", "output_shape"} and, where there are any, "parameters" (those that inference needs, shapes by name) and
-"settings"; of a layer that becomes several, later parts say their "macc" and "keras_parameters" too, and the first has the rest.
+A part is {"kind", "output_shape"} and, if there are any, "parameters" (those that inference needs, shapes by name) and
+"settings": fields of an Operation. If a layer becomes several parts, each later one also has "macc" and "keras_parameters"; the
+first gets the rest.
 """
 
 import math
@@ -89,13 +90,13 @@ def _add(layer, shapes):
 
 
 def _other(layer, shape):
-    """A layer of which no rule is known: its arrays as they are."""
+    """Return the part of a layer without a known rule: its arrays unchanged."""
     return [{"kind": "other", "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape),
              "settings": {"function": type(layer).__name__.lower()}}]
 
 
 def _one_row(layer, shape):
-    """Of a layer along one axis: what the one along two becomes, less the axis of one row."""
+    """Return the parts of a one-dimensional layer: those of the two-dimensional one, without the axis of one row."""
     planar = layer.in_plane()
     parts = PARTS[type(planar)](planar, (1, *shape))
     for part in parts:

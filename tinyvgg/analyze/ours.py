@@ -1,8 +1,8 @@
-"""This library's own arithmetic: parameters as Keras counts them, MACC as multiplications of weights, the bytes of integers.
+"""This library's own rules: parameters as Keras counts them, MACC as multiplications of weights, bytes of the integer graph.
 
-The integer graph keeps each weight in a byte (or 4 bits, shared), and two 32-bit numbers a channel (offset, multiplier), three
-where a batch-norm comes after the ReLU (then the bias has its own); max-pools and activations are part of the layer before them.
-`tinyvgg compress` builds that graph and prints its exact bytes; this is what to expect before it is built.
+The integer graph stores each weight in a byte (or 4 bits, if shared), and two 32-bit numbers a channel: offset and multiplier. If
+a batch-norm follows the ReLU, a third one is needed for the bias. Max-pools and activations are part of the layer before them.
+`tinyvgg compress` builds that graph and prints its exact bytes; the numbers here are an estimate before it is built.
 """
 
 import math
@@ -55,7 +55,7 @@ def _normed_after_activation(operations):
 
 
 def activation_bytes(operations):
-    """Estimate the two largest neighbouring uint8 tensors, with what a later sum still needs: -> bytes."""
+    """Estimate the bytes of the two largest consecutive uint8 tensors, plus those that a later sum still needs."""
     kinds = {op.name: op for op in operations}
     last = {name: i for i, op in enumerate(operations) for name in op.inputs}
     roots = {}
@@ -83,7 +83,7 @@ def activation_bytes(operations):
 
 
 def _pooled(op, later):
-    """Elements that a layer writes: after the max-pool that it takes with it."""
+    """Return the elements that a layer writes, after the max-pool that is part of it."""
     size, name = op.elements, op.name
     for nxt in later:
         if name not in nxt.inputs or nxt.kind not in (*FUSED, "pool"):

@@ -1,8 +1,8 @@
-"""What X-CUBE-AI's runtime adds to flash and RAM: measured constants, not knowable from a model.
+"""Flash and RAM of X-CUBE-AI's runtime: measured constants, which cannot be computed from a model.
 
 Source: the tables "Requested memory size by section" that ST Edge AI Core 2.2.0 (X-CUBE-AI 10.2) printed for two float CNNs, one
-of 28 C nodes on a Cortex-M4 and one of 9 on a Cortex-M33. The library's text is that of the kernels these networks link;
-another choice of layers links others. So every figure here is an estimate, except for the network it was measured on.
+of 28 C nodes on a Cortex-M4 and one of 9 on a Cortex-M33. The size of the library's code is that of the kernels that these
+networks link; other layers link other kernels. So every figure here is an estimate, except for the networks it was measured on.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ SOURCE = "measured on reports of X-CUBE-AI 10.2 (base net on a Cortex-M4: 20,450
 LIBRARY_TEXT = {"cortex-m4f": 9_740, "cortex-m33": 13_532}
 TOOLCHAIN = 638  # text 614, rodata 24 of libm and libgcc
 DATA_OBJECT = (152, 88)  # flash and RAM of NAME_data.o
-LUT_TEXT = 16  # more text where a layer shares its weights
-# NAME.o at 28 nodes and 65 arrays, and its growth between the two reports.
+LUT_TEXT = 16  # bytes of code added if a layer shares its weights
+# Size of NAME.o with 28 nodes and 65 arrays, and its growth between the two reports.
 NODES, ARRAYS = 28, 65
 TEXT, RODATA, DATA, BSS = 1_444, 224, 8_252, 316
 TEXT_NODE, RODATA_NODE, DATA_ARRAY, BSS_NODE = 36, 8, 126, 6
@@ -47,7 +47,8 @@ def estimate(operations, *, core="cortex-m4f", shared=False):
 
 
 def _counts(operations):
-    """C nodes, and arrays: an output each, weights, one scratch a convolution, and the input."""
+    """Return the numbers of C nodes and of arrays: an output for each node, weights, a scratch for each convolution, the
+    input."""
     folded = folded_batch_norms(operations)
     nodes = [op for op in operations if op.kind not in ("input", "reshape", "pad") and op.name not in folded]
     arrays = len(nodes) + 1 + sum(len(op.parameters) for op in nodes if not op.shared) + sum(op.kind == "conv" for op in nodes)

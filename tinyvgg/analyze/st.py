@@ -1,7 +1,8 @@
-"""The arithmetic of ST's X-CUBE-AI (STM32Cube.AI, ST Edge AI Core): MACC, bytes of weights, activations.
+"""The rules of ST's X-CUBE-AI (STM32Cube.AI, ST Edge AI Core): MACC, bytes of weights, activations.
 
-Every formula was checked on the tables of public reports of versions 4.0 to 10.2, to the unit; what no report shows is
-marked as estimated. MACC here are ST's: an activation, a pool and a batch-norm cost some, a bias is counted once a channel.
+Every formula was checked to the unit against the tables of public reports of versions 4.0 to 10.2. Formulas that no report
+confirms are marked as estimated. MACC are ST's: activations, pools and batch-norms cost some too, and a bias is counted once a
+channel.
 """
 
 import math
@@ -15,11 +16,11 @@ LEVELS = {"none": 0, "lossless": 0, "low": 8, "medium": 4, "high": 4}
 ACTIVATION_MACC = {"relu": 1, "relu6": 1, "leaky_relu": 1, "prelu": 2, "softmax": 15, "sigmoid": 10, "tanh": 10, "elu": 12}
 # No public report shows these; ST's numbers for them are not known.
 GUESSED_MACC = {"silu": 11, "selu": 10, "gelu": 10, "hard_sigmoid": 5, "exponential": 10}
-# Which dense layers share weights: largest first, until the dense bytes, codebooks left out, have shrunk by 0.9 of the ideal
-# factor. The floor lies between 21 and 96 weights. Both reproduce 26 of 26 decisions of real networks.
+# Which dense layers share weights: largest first, until the dense bytes, without codebooks, have shrunk by 0.9 of the ideal
+# factor. The smallest layer that shares has between 21 and 96 weights. Both rules reproduce 26 of 26 decisions of real networks.
 ENOUGH = 0.9
 ALIGNMENT = 4
-# The first release that folds a batch-norm into what follows it: 6.0 and 7.2 do not, 10.2 does; between them no report tells.
+# The first release that folds a batch-norm into the layer after it: 6.0 and 7.2 do not, 10.2 does; no report is of one between.
 FOLDS_FORWARD = (10, 2)
 SMALLEST_SHARED = 64
 # Of Keras' LSTM, which has no peepholes, ST stores zeros for them. 5.2 and 9.0 do not count them as parameters, 10.2 does; from 9.0
@@ -34,14 +35,14 @@ INT8_BYTES = {"kernel": 1, "recurrent_kernel": 1, "bias": 4}
 def lut_bytes(items, bits, row=0):
     """Bytes of `items` weights shared at 4 or 8 bits: packed indices and 2^bits float32.
 
-    row: weights of one output; each row begins at a byte of its own, so an odd row of 4-bit indices ends with half a byte.
+    row: weights of one output; each row starts at a new byte, so an odd row of 4-bit indices ends with half a byte unused.
     """
     rows = items // row if row and items % row == 0 else 1
     return rows * ((items // rows * bits + 7) // 8) + 4 * 2**bits
 
 
 def macc(operation, release=LATEST):
-    """Return (MACC as X-CUBE-AI counts it, whether no report confirms it)."""
+    """Return (MACC as X-CUBE-AI counts them, whether this is an estimate that no report confirms)."""
     kind, el, settings = operation.kind, operation.elements, operation.settings
     bias = math.prod(operation.parameters.get("bias", (0,)))
     kernel = math.prod(operation.parameters.get("kernel", (0,)))
@@ -78,7 +79,7 @@ def macc(operation, release=LATEST):
 
 
 def parameters(operation):
-    """Return {tensor: elements} that ST stores: a batch-norm is a scale and an offset, an LSTM has three peephole vectors."""
+    """Return the {tensor: elements} that ST stores: a batch-norm has a scale and an offset, an LSTM three peephole vectors."""
     found = {name: math.prod(shape) for name, shape in operation.parameters.items()}
     if operation.kind == "lstm":
         found["peephole"] = 3 * operation.settings["units"]
@@ -88,8 +89,8 @@ def parameters(operation):
 def shared_layers(sizes, bits):
     """Return the names of the dense layers that ST shares at 4 or 8 bits. sizes: {name: weights}.
 
-    Largest first, until the bytes of all dense weights (without codebooks) have shrunk by 0.9 of the ideal factor (8 or 4);
-    tiny layers stay, and those that a codebook would make larger.
+    Largest first, until the bytes of all dense weights (without codebooks) have shrunk by 0.9 of the ideal factor (8 or 4).
+    Tiny layers, and layers that a codebook would make larger, are not shared.
     """
     chosen, total = [], 4 * sum(sizes.values())
     current = total
@@ -103,7 +104,7 @@ def shared_layers(sizes, bits):
 
 
 def costs(operations, *, compression="none", release=LATEST, number_format="float"):
-    """Cost every operation as X-CUBE-AI would -> list of Cost, without inputs and reshapes that cost nothing.
+    """Cost every operation by X-CUBE-AI's rules -> list of Cost, without inputs and without reshapes that cost nothing.
 
     compression none, lossless, low, medium or high; number_format "float" or "int8" (then compression has no effect).
     """
@@ -154,9 +155,10 @@ def _model_bytes(sizes, number_format):
 
 
 def folded_forward(operations, release=LATEST):
-    """{operation: the batch-norm before it that 10.2 and later fold into it}: a dense layer, or a convolution without padding.
+    """Return {operation: the batch-norm before it, which releases from 10.2 on fold into it}.
 
-    Before a "same" convolution the border would come out wrong; it stays there, as it does before a pool or a flatten.
+    The operation is a dense layer or a convolution without padding. A batch-norm before a "same" convolution is not folded,
+    because the border would be wrong; nor is one before a pool or a flatten.
     """
     if release < FOLDS_FORWARD:
         return {}
@@ -173,9 +175,9 @@ def folded_forward(operations, release=LATEST):
 
 
 def _place(row, op, operations, folded, hosts, number_format, release):
-    """Apply what the generated C changes: folded batch-norms, free activations of integers, a dearer leaky ReLU.
+    """Apply the differences of the generated C: folded batch-norms, free integer activations, a more expensive leaky ReLU.
 
-    folded: {batch-norm: where it went}; hosts: names of the operations that took one.
+    folded: {batch-norm: what it was folded into}; hosts: names of the operations that a batch-norm was folded into.
     """
     if op.name in folded:
         row.macc = row.weights_bytes = 0
@@ -191,7 +193,7 @@ def _place(row, op, operations, folded, hosts, number_format, release):
 
 
 def _activate(row, op, producer, number_format, release):
-    """What an activation costs in C beside what the model's table says."""
+    """Set the cost of an activation in C, which may differ from the model's table."""
     function = op.settings["function"]
     if number_format == "int8" and function in ("relu", "relu6") and producer in ("conv", "dense"):
         row.macc, row.note = 0, "part of the integer kernel before it"
@@ -216,9 +218,9 @@ def _producer(op, operations):
 
 
 def folded_batch_norms(operations):
-    """Names of the batch-norms that follow a convolution directly and alone: X-CUBE-AI folds those, at every level.
+    """Return the names of the batch-norms that X-CUBE-AI folds at every level: the only reader of a convolution's result.
 
-    Not where the convolution's weights are used a second time: they would have to be two.
+    Not if the convolution's weights are used a second time, because each use would need its own weights.
     """
     twice = {op.layer for op in operations if op.shared}
     kinds, layers = ({op.name: getattr(op, what) for op in operations} for what in ("kind", "layer"))
@@ -236,7 +238,7 @@ def folded_batch_norms(operations):
 
 @dataclass
 class Peak:
-    """Where ST's activations buffer is fullest: its bytes, the operation, and {tensor: bytes} of what must live there at once."""
+    """The peak of ST's activations buffer: bytes, operation, and {tensor: bytes} of the tensors needed at the same time."""
 
     size_bytes: int
     operation: str
@@ -249,13 +251,14 @@ def activation_bytes(operations, element_bytes=4, release=LATEST):
 
 
 def activation_peak(operations, element_bytes=4, release=LATEST):
-    """Estimate where ST's activations buffer is fullest -> Peak: the largest sum of what lives at once, inputs and outputs too.
+    """Estimate the peak of ST's activations buffer -> Peak: the largest sum of tensors needed at once, inputs and outputs
+    included.
 
-    At each operation live its inputs, its output, its scratch and what later operations still need. Elementwise operations and
-    pools work in place, a pad writes over its input; a same-size convolution of stride 1 writes its output (kh - 1) * width *
-    channels + kw * channels elements below its input; one with a ReLU and a pool after it writes the pooled output, through two
-    rows of scratch (not in version 8). How ST places buffers is not public: this is exact for the student project's base net
-    (143,468), elsewhere an estimate. element_bytes: 4 of floats, 1 of integers.
+    Each operation needs its inputs, its output, its scratch, and the tensors that later operations still read. Elementwise
+    operations and pools work in place, and a pad overwrites its input. A same-size convolution of stride 1 writes its output (kh
+    - 1) * width * channels + kw * channels elements below its input. A convolution followed by a ReLU and a pool writes the
+    pooled output, through two rows of scratch (not in version 8). How ST places buffers is not public: the result is exact for
+    the student project's base net (143,468), elsewhere an estimate. element_bytes: 4 for floats, 1 for integers.
     """
     last_use = {name: i for i, op in enumerate(operations) for name in op.inputs}
     folded = folded_batch_norms(operations) | {norm.name for norm in folded_forward(operations, release).values()}
@@ -286,12 +289,12 @@ def activation_peak(operations, element_bytes=4, release=LATEST):
 
 
 def _aligned(size):
-    """A buffer's bytes, to a multiple of four."""
+    """Return a buffer's bytes, rounded up to a multiple of four."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def _fuller(peak, op, alive, scratch, saved=0):
-    """The fuller of a peak and what lives at an operation."""
+    """Return the larger of a peak and the Peak at an operation."""
     total = _aligned(sum(alive.values()) + scratch - saved)
     if total <= peak.size_bytes:
         return peak
@@ -300,7 +303,7 @@ def _fuller(peak, op, alive, scratch, saved=0):
 
 
 def _pooled_convolutions(operations):
-    """{convolution: pool} where a ReLU and a pool follow and nothing else reads what lies between."""
+    """Return {convolution: pool} for convolutions followed by a ReLU and a pool, if nothing else reads the results between."""
     uses = Counter(name for op in operations for name in op.inputs)
     reader = {name: op for op in operations for name in op.inputs}
     found = {}
@@ -313,11 +316,12 @@ def _pooled_convolutions(operations):
 
 
 def scratch_bytes(op, element_bytes=4, pooled=False):
-    """Bytes of scratch of an operation.
+    """Return the bytes of scratch of an operation.
 
-    Floats: the patch under a convolution's window, seven vectors of an LSTM. Integers, from C graphs of 6.0 to 10.2:
-    (4 K + 1) C + 1 for a depthwise convolution of K = kh kw, 4 C + 10 F for 1 x 1, else with K = kh kw C 4 K + (2 K + 14) F, at
-    most 4 K + 14 F + 5,120; 2 inputs + 10 outputs for a dense layer, 992 for a softmax. Two rows of what it pools, if it does.
+    Floats: the patch under a convolution's window, or seven vectors of an LSTM. Integers, from C graphs of 6.0 to 10.2:
+    (4 K + 1) C + 1 for a depthwise convolution with K = kh kw; 4 C + 10 F for a 1 x 1 convolution; 4 K + (2 K + 14) F, at most
+    4 K + 14 F + 5,120, for other convolutions, with K = kh kw C; 2 inputs + 10 outputs for a dense layer; 992 for a softmax. A
+    convolution with a pool also needs two rows before the pool.
     """
     if op.kind == "lstm":
         return 7 * op.settings["units"] * element_bytes
@@ -339,7 +343,7 @@ def scratch_bytes(op, element_bytes=4, pooled=False):
 
 
 def _overlap(op, size_in, size_out, element_bytes):
-    """Bytes of input and output together."""
+    """Return the bytes of input and output together, which may overlap."""
     if op.kind == "pad":
         return max(size_in, size_out)
     if op.kind == "conv" and op.settings.get("same") and set(op.settings["strides"]) == {1} and size_in == size_out:

@@ -1,9 +1,8 @@
-"""The command line: one file a verb, found by its name.
+"""The command line: one file for each verb, with the name of the verb.
 
-A verb's file has a docstring (its first line is the help of `tinyvgg`, the rest stands under `tinyvgg VERB --help`, with an
-example) and two functions: `add_arguments(parser)` and `run(arguments)`, which returns the exit code or None for 0.
-Results go to standard output (`--json` for machines), progress to standard error.
-Exit codes: 0 done, 1 a check failed, 2 wrong input.
+A verb's file has a docstring: its first line is shown by `tinyvgg`, the rest by `tinyvgg VERB --help`, with an example. It has
+two functions: `add_arguments(parser)`, and `run(arguments)`, which returns the exit code or None for 0. Results go to standard
+output (`--json` for machines), progress to standard error. Exit codes: 0 done, 1 a check failed, 2 wrong input.
 """
 import ast
 import contextlib
@@ -24,7 +23,7 @@ FLOW = ("demo", "data", "train", "evaluate", "summary", "look", "convert", "anal
 
 
 def verbs():
-    """Return {verb: first line of its docstring} for every verb that has a file here, in the order of the flow."""
+    """Return {verb: first line of its docstring} for every verb with a file here, in the usual order of work."""
     docstrings = {path.stem: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" for path in _files()}
     order = sorted(docstrings, key=lambda n: (FLOW.index(n) if n in FLOW else len(FLOW), n))
     return {name: docstrings[name].split("\n")[0] for name in order}
@@ -40,7 +39,7 @@ def main(argv=None):
     _settle_streams()
     try:
         code = _dispatch(argv)
-        sys.stdout.flush()                  # what goes wrong there is told here, not at the interpreter's end
+        sys.stdout.flush()                  # so that an error is reported here, not when the interpreter ends
         return code
     except KeyboardInterrupt:
         print("tinyvgg: stopped; what was measured so far is kept", file=sys.stderr)
@@ -57,13 +56,13 @@ def main(argv=None):
 
 
 def _settle_streams():
-    """Closed streams go nowhere, and what a stream cannot encode (an umlaut on an ASCII terminal) is written as an escape."""
+    """Redirect closed streams to nowhere, and write characters that a stream cannot encode (an umlaut in ASCII) as escapes."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             with contextlib.suppress(OSError):
                 os.fstat(number)
                 continue
-            while os.open(os.devnull, os.O_WRONLY) < number:        # or the next file opened would be taken for the stream
+            while os.open(os.devnull, os.O_WRONLY) < number:        # else the next opened file would get the stream's number
                 pass
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
         elif getattr(getattr(sys, name), "errors", None) == "strict":
@@ -72,7 +71,7 @@ def _settle_streams():
 
 
 def _forget_output():
-    """Let what is still to be written go nowhere: the interpreter would complain of it at its end."""
+    """Discard output that is still to be written; else the interpreter would report an error when it ends."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -85,11 +84,11 @@ def _flush_or_forget():
 
 
 def _sentence(error, argv):
-    """What to tell of an error that is none of the program's: wrong input, or a machine that refuses (no right, no room)."""
+    """Return the message for an error outside the program: wrong input, missing rights, a full disk, too little memory."""
     if isinstance(error, TinyVGGError):
         return by_options(error, parser_of(argv[0]).asked(argv[1:]))
     if isinstance(error, MemoryError):
-        return f"this needs more memory than there is ({error or 'no more is known'})"
+        return f"this needs more memory than there is ({error or 'no details'})"
     place = "" if error.filename is None else f"{error.filename}: "
     return f"{place}{error.strerror or error}"
 
@@ -126,7 +125,8 @@ def module_of(verb):
 
 
 def parser_of(verb, rest=()):
-    """Return the Parser of `tinyvgg VERB`; where `rest` asks for help on what the verb can narrow, the narrower one."""
+    """Return the Parser of `tinyvgg VERB`; if `rest` asks for help on one of its names (as attack's NAME), a Parser for that
+    name."""
     module = module_of(verb)
     if {"-h", "--help"} & set(rest) and hasattr(module, "narrower"):
         narrower = module.narrower(rest[0])

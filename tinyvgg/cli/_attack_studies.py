@@ -9,7 +9,7 @@ from tinyvgg.open import opened
 
 
 def curve(arguments, attack, settings, model, x, y, classes):
-    """Robust accuracy for several radii."""
+    """Measure robust accuracy for several radii."""
     from tinyvgg import attacks
     from tinyvgg.report import attack_plots
     radii = settings.pop("eps", "").split(",") if arguments.eps else None
@@ -24,13 +24,13 @@ def curve(arguments, attack, settings, model, x, y, classes):
 
 
 def transfer(arguments, attack, settings, model, x, y, classes):
-    """One model's images against others."""
+    """Show the attacked images of one model to other models."""
     from tinyvgg import attacks
     if not arguments.victims or not all(arguments.victims.split(",")):
         raise OptionError("transfer needs other models", "--victims OTHER.h5,THIRD.h5")
     with ExitStack() as stack:
         others = {spec: stack.enter_context(opened(spec, arguments.input_range, arguments.flash_model or "none"))
-                  for spec in arguments.victims.split(",")}             # nobody looks at a board's time here, only at its answers
+                  for spec in arguments.victims.split(",")}             # only a board's answers matter here, not its time
         others = {spec: attacks.deployed(victim, out=_file(arguments, f"answers-{i}.jsonl")) if hasattr(victim, "link") else victim
                   for i, (spec, victim) in enumerate(others.items())}
         victims = {arguments.model: model, **others}
@@ -43,7 +43,7 @@ def transfer(arguments, attack, settings, model, x, y, classes):
 
 
 def matrix(arguments, attack, settings, model, x, y, classes):
-    """Success from each class to each other."""
+    """Measure the success rate from each class to each other class."""
     from tinyvgg import attacks
     from tinyvgg.report import attack_plots
     from tinyvgg.report.tables import table
@@ -59,7 +59,7 @@ def matrix(arguments, attack, settings, model, x, y, classes):
 
 
 def steps(arguments, attack, settings, model, x, y, classes):
-    """Step length by number of steps, of PGD."""
+    """Measure PGD for several step lengths and numbers of steps."""
     from tinyvgg import attacks
     from tinyvgg.report import attack_plots
     from tinyvgg.report.tables import table
@@ -74,14 +74,17 @@ def steps(arguments, attack, settings, model, x, y, classes):
 
 
 def deployed(arguments, attack, settings, model, x, y, classes):
-    """A float network and what was made of it: images of MODEL on each, its own gradients, and by queries."""
+    """Compare a float network with the networks made from it.
+
+    Each is attacked by images made for MODEL, by its own gradients, and by queries.
+    """
     from tinyvgg import attacks
     from tinyvgg.attacks.evaluate import replay
     from tinyvgg.attacks.victim import has_gradients
     from tinyvgg.cli._classifier import with_gradients
     from tinyvgg.report.tables import table
     if not arguments.victims or not all(arguments.victims.split(",")):
-        raise OptionError("deployed needs what was made of MODEL", "--victims light.tvq,virtual:build/light.elf")
+        raise OptionError("deployed needs the networks that were made from MODEL", "--victims light.tvq,virtual:build/light.elf")
     if attacks.NEEDS[attack.__name__] == "gradients" or "eps" not in settings:
         raise OptionError(f"deployed attacks by queries within eps; {attack.__name__} does not", "--attack rays or square")
     eps, common = settings["eps"], {"batch_size": arguments.batch_size, "seed": arguments.seed}
@@ -104,7 +107,7 @@ def deployed(arguments, attack, settings, model, x, y, classes):
 
 
 def presets(arguments, attack, settings, model, x, y, classes):
-    """The student notebook's settings beside corrected ones."""
+    """Compare the student notebook's settings with corrected ones."""
     from tinyvgg.attacks import presets as module
     if arguments.attack is not None or settings:
         raise OptionError("presets has its own settings; others are not possible", "the same with --data, -n and --batch-size alone")

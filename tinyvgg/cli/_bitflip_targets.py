@@ -1,4 +1,4 @@
-"""What MODEL of `bitflip` names: a model file, the ELF of an image, or a port; and a plan tried on the image itself."""
+"""The MODEL of `bitflip`: a model file, the ELF of firmware, or a port; and a plan of flips tried on the firmware itself."""
 import contextlib
 import tempfile
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ from tinyvgg.open import is_url, open_model
 
 @dataclass
 class Target:
-    """model, its Store, and of an image: its ELF, the addresses of the store's arrays, the Board where a port was named.
+    """A model and its Store; for firmware also its ELF, the addresses of the store's arrays, and the Board if a port was named.
 
-    places: of a .tflite, where its arrays lie in the file.
+    places: for a .tflite, the offsets of its arrays in the file.
     """
     model: object
     store: object
@@ -29,7 +29,7 @@ class Target:
         return self.elf is not None
 
     def address(self, tensor, index, bit):
-        """The byte that holds a bit: of an image its address, of a .tflite its offset in the file; None where that is not known."""
+        """Return the byte that holds a bit: its address in firmware, its offset in a .tflite, or None if that is unknown."""
         if not self.is_image:
             return self.places[tensor].byte(index, bit) if tensor in self.places else None
         from tinyvgg.faults.memories import position
@@ -38,7 +38,7 @@ class Target:
 
 @contextlib.contextmanager
 def opened_target(arguments, form):
-    """The Target that `arguments.model` names, its flips in `form`; its board is connected, and closed at the end."""
+    """Yield the Target that `arguments.model` names, with flips in `form`; its board is connected, and closed at the end."""
     from tinyvgg import faults
     spec = arguments.model
     elf = _elf_of(spec, arguments.elf)
@@ -93,7 +93,7 @@ def _model_of(elf, given):
 
 
 def _board(port, target, tensors):
-    """The board at `port`, which must hold the model and let the chosen arrays be changed."""
+    """Return the board at `port`; raise unless it runs the model and the chosen arrays can be changed."""
     from tinyvgg.board import Board
     from tinyvgg.faults.elf import RAM, check_access
     board = Board(port, "tinyvgg", sha256=target.store.sha256)
@@ -110,17 +110,18 @@ def _board(port, target, tensors):
 
 
 def addresses_of(target, plan):
-    """Rows {"tensor", "index", "bit", "address"} of a plan's net flips whose address is known."""
+    """Return rows {"tensor", "index", "bit", "address"} for those net flips of a plan whose address is known."""
     return [{"tensor": t, "index": i, "bit": b, "address": f"{at:#010x}"} for t, i, b in plan.net()
             if (at := target.address(t, i, b)) is not None]
 
 
 def on_image(target, plan, x, y, *, patch=None, keep=False, quiet=True):
-    """Put a plan into the image, let the board classify x before and after, and compare with the simulation; return plain data.
+    """Apply a plan to the firmware, let the board classify x before and after, and compare with the simulation.
 
-    An ELF is patched (to the file `patch`, else to a temporary one) and run on a virtual board; a board's memory is changed while
-    it runs, and changed back unless `keep`. {"n", "accuracy_before", "accuracy_after", "agreement", "different"}: agreement is the
-    share of images whose raw logits are the simulation's, before and after; None where an ECC flash raises an NMI.
+    An ELF is patched (into the file `patch`, else a temporary one) and run on a virtual board. The memory of a board is changed
+    while it runs, and changed back unless `keep`. Returns {"n", "accuracy_before", "accuracy_after", "agreement", "different"}:
+    agreement is the share of images whose raw logits equal the simulation's, before and after; None if an ECC flash raises an
+    NMI.
     """
     from tinyvgg.faults.memories import MEMORIES, surviving
     store, y = target.store, np.asarray(y).reshape(-1)
@@ -140,7 +141,8 @@ def on_image(target, plan, x, y, *, patch=None, keep=False, quiet=True):
 
 
 def _same(answers, expected):
-    """Which images (n,) have the simulation's logits: equal integers; floats, which are added up in another order, within 1e-5."""
+    """Return which images (n,) have the simulation's logits: integers must be equal, floats within 1e-5, because their sums are
+    in another order."""
     with np.errstate(all="ignore"):
         near = np.abs(answers - expected) <= 1e-5 * np.abs(expected).max(axis=1, keepdims=True)
     return ((answers == expected) | near | np.isnan(answers) & np.isnan(expected)).all(axis=1)

@@ -1,4 +1,4 @@
-"""The sub-verbs of `board` for a board that holds a network: evaluate, profile, validate."""
+"""The actions of `board` for a board that runs a network: evaluate, profile, validate."""
 from tinyvgg.cli._classifier import add_data, images_for, network_name
 from tinyvgg.cli._common import add_common, images_told, note, print_result
 from tinyvgg.open import open_model
@@ -27,7 +27,7 @@ def _add_port(parser, *, build=False):
 
 
 def add_virtual_options(parser):
-    """Options of a virtual board's time."""
+    """Add the options for the timing of a virtual board."""
     parser.add_argument("--flash-model", default="calibrated", choices=("calibrated", "none"),
                         help="a virtual board's flash: as silicon (default), or zero wait states")
     parser.add_argument("--bank", default="dual", choices=("dual", "single"),
@@ -35,12 +35,12 @@ def add_virtual_options(parser):
 
 
 def virtual_options(arguments):
-    """Return the keyword arguments of Machine that the options stand for."""
+    """Return the options as keyword arguments of Machine."""
     return {"timed": arguments.timed, "flash_model": arguments.flash_model, "two_banks": arguments.bank == "dual"}
 
 
 def ms_text(result):
-    """ "110.2 ms +- 3 %", of a result with ms_per_image, ms_error and flash_model."""
+    """Return "110.2 ms +- 3 %" for a result with ms_per_image, ms_error and flash_model."""
     ms, error, model = (result[k] for k in ("ms_per_image", "ms_error", "flash_model"))
     if model is None:
         return f"{ms:.2f} ms"
@@ -49,7 +49,7 @@ def ms_text(result):
 
 
 def _board(arguments, port, model=None):
-    """Connect; `model` knows the range of the real inputs where the protocol does not tell it."""
+    """Connect to a board; `model` gives the range of the real inputs if the protocol does not."""
     from tinyvgg.board import Board
     options = {"bounds": getattr(model, "bounds", None)}
     if port.startswith("virtual:"):
@@ -58,7 +58,7 @@ def _board(arguments, port, model=None):
 
 
 def _images(arguments, board, model, n):
-    """Return (images, labels, classes, the DataSet) of the test part; `model` says what data it was made for."""
+    """Return (images, labels, classes, the DataSet) of the test part; without --data, of the data that `model` was made for."""
     from tinyvgg.data import load_for
     dataset = load_for(model, arguments.data)
     x, y = images_for(board, dataset, "test", n)
@@ -170,7 +170,7 @@ def _profile(arguments):
 
 
 def _beside_text(result):
-    """The board's ms beside those of the models of it."""
+    """Return the milliseconds of the board next to those of the models of it."""
     from tinyvgg.report.tables import table
     models = result["models"]
     lines = []
@@ -199,7 +199,7 @@ def _profile_text(result):
 
 
 def _usage_text(usage):
-    if "stack_bytes" not in usage:                   # of ST's protocol
+    if "stack_bytes" not in usage:                   # ST's protocol
         stack = "unknown" if usage["stack_used"] is None else f"{usage['stack_used']:,} bytes"
         return f"stack {stack}, arena {usage['arena_bytes']:,}, constants {usage['constants_bytes']:,}"
     return (f"stack {usage['stack_used']:,} of {usage['stack_bytes']:,} bytes, "

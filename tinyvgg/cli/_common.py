@@ -1,4 +1,4 @@
-"""What the verbs share: the common options, and one way to print a result."""
+"""Common to all verbs: shared options, and one way to print a result."""
 import json
 import sys
 
@@ -6,7 +6,7 @@ from tinyvgg.report.record import plain, told
 
 
 def add_common(parser, *, seed=True):
-    """Add --seed, --json, --quiet and --trace, which every verb has; seed=False says that nothing in it is random."""
+    """Add --seed, --json, --quiet and --trace, which every verb has; seed=False: nothing in the verb is random."""
     parser.add_argument("--seed", type=int, default=0, help="whole number that fixes every random choice (default 0)" if seed else
                         "accepted as by every verb; nothing here is random")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
@@ -15,7 +15,7 @@ def add_common(parser, *, seed=True):
 
 
 def add_workers(parser, what):
-    """Add --workers and --dask; `what` has them."""
+    """Add --workers and --dask; `what` names the actions that use them."""
     parser.add_argument("--workers", type=int, metavar="N",
                         help=f"for {what}: number of processes that share the work, one thread each (or TINYVGG_NUM_THREADS); the rows stay the same")
     parser.add_argument("--dask", metavar="ADDRESS", help=f"for {what}: a Dask scheduler whose workers share the work, such as tcp://HOST:8786")
@@ -30,7 +30,7 @@ def print_result(arguments, result, text):
 
 
 def images_told(about):
-    """Say which images a result is of; about: what DataSet.told gives."""
+    """Return a text about the images of a result; about: the result of DataSet.told."""
     held_out = about.get("held_out")
     part = "" if about["part"] == "all" else f"{about['part']} "
     return f"{about['n']} {part}images of {about['data']}" + (
@@ -38,13 +38,13 @@ def images_told(about):
 
 
 def note(arguments, text):
-    """Say `text` on standard error unless --quiet."""
+    """Print `text` on standard error unless --quiet."""
     if not arguments.quiet:
         print(text, file=sys.stderr, flush=True)
 
 
 def note_fewer(arguments, n):
-    """Say so where there are only `n` images, fewer than -n asks for."""
+    """Print a note if there are only `n` images, fewer than -n asks for."""
     if arguments.n is not None and n < arguments.n:
         note(arguments, f"-n {arguments.n} asks for more images than there are; these are all {n}")
 

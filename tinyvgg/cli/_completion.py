@@ -7,14 +7,14 @@ from tinyvgg.errors import require
 
 
 def complete(**settings):
-    """Answer the shell's question, which is in the environment, and leave. settings: of argcomplete.autocomplete, for tests."""
+    """Answer the shell's request, which is in the environment, and exit. settings: of argcomplete.autocomplete, for tests."""
     argcomplete = require("argcomplete", "completion")
     root = Parser(prog="tinyvgg")
     verbs = root.add_subparsers(metavar="VERB")
     asked = os.environ.get("COMP_LINE", "").split()[1:2]
     for name, does in cli.verbs().items():
         parser = verbs.add_parser(name, help=does)
-        if asked == [name]:                         # the others need not be imported
+        if asked == [name]:                         # the other verbs need not be imported
             cli.module_of(name).add_arguments(parser)
             for one in (parser, *parser.of_action.values()):
                 _name_words(one, argcomplete.completers.FilesCompleter())
@@ -22,7 +22,7 @@ def complete(**settings):
 
 
 def _name_words(parser, files):
-    """Give the options that take a name the names that there are."""
+    """Attach the known names to the options that take a name."""
     def of(*words, with_files=False):
         return lambda prefix="", **_: [*words, *(files(prefix) if with_files else [])]
     from tinyvgg import attacks, zoo

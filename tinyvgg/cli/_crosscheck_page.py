@@ -35,13 +35,13 @@ def render(check):
 
 
 def _list(lines):
-    """Sentences, the first of many."""
+    """Return sentences as an HTML list; of many, only the first ones."""
     items = "".join(f"<li>{html.escape(str(line))}</li>" for line in lines[:SHOWN])
     return f"<ul>{items}</ul>" if items else ""
 
 
 def _table(caption, header, rows):
-    """Rows end with whether they are right: the first cell of one that is wrong stands out."""
+    """Return a table. Each row ends with whether it is right; the first cell of a wrong row is highlighted."""
     if not rows:
         return ""
     cells = [[_value(cell) for cell in row[:-1]] for row in rows]

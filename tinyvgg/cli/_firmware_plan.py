@@ -1,4 +1,4 @@
-"""`tinyvgg firmware plan`, and how `firmware build` follows a plan."""
+"""`tinyvgg firmware plan`, and the use of plans by `firmware build`."""
 from pathlib import Path
 
 from tinyvgg.cli._classifier import add_model, images_for
@@ -10,7 +10,7 @@ ROWS = 12                   # plans of the front that are printed
 
 
 def add_build_options(parser):
-    """Options that decide how an image is built."""
+    """Add the options that determine how firmware is built."""
     parser.add_argument("--board", default="stm32l4r9i-disco", help="default stm32l4r9i-disco")
     parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"), help="default: zig, else arm-none-eabi-gcc")
     parser.add_argument("--flash", metavar="SIZE", help="budget of the whole image, as 512K (KiB) or in bytes")
@@ -18,7 +18,7 @@ def add_build_options(parser):
 
 
 def add_plan_options(parser):
-    """Options that decide which plan is taken."""
+    """Add the options that determine which plan is chosen."""
     parser.add_argument("--target-ms", type=float, metavar="MS", help="the least flash that answers in so many ms, by formula "
                         "(default: the fastest within the budgets)")
     parser.add_argument("--bank", default="dual", choices=("dual", "single"),
@@ -26,20 +26,20 @@ def add_plan_options(parser):
 
 
 def add_plan_choice(parser, more=""):
-    """The option --plan of whatever writes C."""
+    """Add the option --plan, for actions that write C."""
     parser.add_argument("--plan", default="auto", metavar="PLAN",
                         help="plan.json of firmware plan; direct (the smallest kernels); auto "
                         "(default): as the .tvq says, else the fastest within the budgets, or nine tenths of the board" + more)
 
 
 def build_options(arguments):
-    """Return the keyword arguments of build_network and make_plan that the options stand for."""
+    """Return the options as keyword arguments of build_network and make_plan."""
     return {"board": arguments.board, "compiler": arguments.compiler, "flash": parse_size(arguments.flash),
             "ram": parse_size(arguments.ram, "--ram 64K")}
 
 
 def add_plan(add_parser):
-    """Add the sub-verb."""
+    """Add the action `plan`."""
     plan = add_parser("plan", help="a kernel for each layer within budgets of flash, RAM and time")
     add_model(plan)
     plan.add_argument("--data", metavar="DATA", help="accuracy on its test images; calibrates where MODEL is a network")
@@ -74,7 +74,7 @@ def _plan(arguments):
 def plan_file(model, data=None, *, n=None, **options):
     """Plan an integer model; return (plain data: plan, layers, front, accuracy on the data's test images, firmware.plan.Made).
 
-    options: as of firmware.plan.make_plan. Every plan of a model gives the same answers, so the accuracy is one for all.
+    options: those of firmware.plan.make_plan. All plans of a model give the same answers, so there is one accuracy for all.
     """
     from tinyvgg.firmware.plan import make_plan
     made = make_plan(model, **options)
@@ -87,7 +87,7 @@ def plan_file(model, data=None, *, n=None, **options):
 
 
 def _integers(arguments):
-    """(the integer model, whether it was made here)."""
+    """Return (the integer model, whether it was made here)."""
     model = open_model(arguments.model, input_range=arguments.input_range, board=False)
     if not hasattr(model, "layers"):
         return model, False
@@ -102,7 +102,7 @@ def _integers(arguments):
 
 
 def _accuracy(model, data, n):
-    """(accuracy on test images, what the result says of them)."""
+    """Return (accuracy on test images, facts about these images for the result)."""
     from tinyvgg.data import load_for
     from tinyvgg.train import evaluate
     dataset = load_for(model, data)
@@ -133,7 +133,8 @@ def _text(result):
 
 
 def planned(arguments, model):
-    """Return the model of `firmware build`, `firmware export` or `codegen` as --plan has it run; models of floats have no plans."""
+    """Return the model of `firmware build`, `firmware export` or `codegen` with the plan of --plan. Float models have no
+    plans."""
     from tinyvgg.quant.model import QuantizedModel
     wanted = arguments.plan
     if not isinstance(model, QuantizedModel):
@@ -153,8 +154,8 @@ def planned(arguments, model):
 
 
 def planned_without_a_compiler(arguments, model):
-    """As `planned`, for C that is compiled elsewhere: where no compiler is here that a plan could be linked with, --plan auto leaves the
-    model as it is, and says so."""
+    """Like `planned`, for C that is compiled elsewhere. If there is no compiler to link a plan with, --plan auto leaves the model
+    unchanged and prints a note."""
     from tinyvgg.errors import BuildError
     from tinyvgg.firmware.build import find_compiler
     asked = arguments.flash or arguments.ram or arguments.target_ms is not None
@@ -168,7 +169,7 @@ def planned_without_a_compiler(arguments, model):
 
 
 def fastest(arguments, model, **options):
-    """Return the model as the fastest plan within the budgets has it run; one of floats, or with a plan of its own, as it is."""
+    """Return the model with the fastest plan within the budgets; a float model, or one that has a plan, is returned unchanged."""
     from tinyvgg.firmware.plan import apply_plan, is_planned, make_plan
     from tinyvgg.quant.model import QuantizedModel
     if not isinstance(model, QuantizedModel) or is_planned(model.graph):

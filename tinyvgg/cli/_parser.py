@@ -1,4 +1,4 @@
-"""The parser of a verb: examples for each of its actions, and a mistake told in one sentence with the nearest right word."""
+"""The parser of a verb: examples for each action; errors are one sentence and suggest the nearest valid word."""
 import argparse
 import re
 
@@ -8,9 +8,9 @@ EXAMPLE = re.compile(r"^(?:example: +| +)(tinyvgg .*)$", re.MULTILINE)
 
 
 class Parser(argparse.ArgumentParser):
-    """Parser whose description is a verb's docstring. What it says of wrong words is a sentence, with exit code 2.
+    """Parser whose description is a verb's docstring. Wrong words give a one-sentence error and exit code 2.
 
-    of_action: {name: Parser} of a verb's actions; empty where it has none.
+    of_action: {name: Parser} of a verb's actions; empty if it has none.
     """
 
     def __init__(self, *, description="", **options):
@@ -18,7 +18,7 @@ class Parser(argparse.ArgumentParser):
         self.of_action = {}
 
     def add_actions(self, adders):
-        """Give the verb its actions. Each of `adders` is called with add_parser(name, help=...)."""
+        """Add the actions of the verb. Each of `adders` is called with add_parser(name, help=...)."""
         verbs = self.add_subparsers(dest="action", required=True, metavar="ACTION")
         self.of_action = verbs.choices
 
@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
             add(add_parser)
 
     def parse_args(self, args=None, namespace=None):
-        """As argparse's; an unknown option is told before a missing one, by the action that it was given to."""
+        """Like argparse's, but an unknown option is reported before a missing one, and by the action that it was given to."""
         parser = self.asked(args)
         for word in args or ():
             name = word.split("=")[0]
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def asked(self, args):
-        """Return the Parser that the words `args` are for: of the action that they begin with, else this one."""
+        """Return the Parser for the words `args`: that of the action with which they begin, else this one."""
         return self.of_action.get(args[0], self) if args else self
 
     def error(self, message):
@@ -70,7 +70,7 @@ def _choice(name, word, listed):
 
 
 def _meant(name, parser):
-    """What may be meant by an option that there is not: a word of the command, or the nearest option."""
+    """Return a suggestion for an unknown option: a word of the command, or the nearest option."""
     alone = {action.dest: action.metavar for action in parser._actions if not action.option_strings and action.metavar}
     word = name.lstrip("-")
     if word in alone:
@@ -78,9 +78,9 @@ def _meant(name, parser):
     return did_you_mean(name, [known for known in parser._option_string_actions if known not in ("-h", "--help")], OPTIONS)
 
 
-NAMES = ("data", "model")           # whose own rules say what an empty one lacks
+NAMES = ("data", "model")           # their own checks report an empty value
 KINDS = {"int": "a whole number", "float": "a number"}
-SENTENCES = {               # what argparse says -> what is told
+SENTENCES = {               # argparse's message -> the message that is printed
     r"the following arguments are required: (.*)": lambda names: f"{names.replace(', ', ' and ')} must be given",
     r"one of the arguments (.*) is required": lambda names: f"{names.replace(' ', ' or ')} must be given",
     r"argument (\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)": _choice,
@@ -91,7 +91,7 @@ SENTENCES = {               # what argparse says -> what is told
 
 
 def by_options(error, parser):
-    """Return what a TinyVGGError says as the command line speaks: where Python has batch_size, --batch-size."""
+    """Return the message of a TinyVGGError in terms of the command line: batch_size in Python becomes --batch-size."""
     options = {action.dest: _name(action) for action in parser._actions if action.option_strings}
 
     def named(match):

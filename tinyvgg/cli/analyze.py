@@ -74,7 +74,7 @@ def run(arguments):
 
 
 def _integer_model(path):
-    """The model in a .tvq, or in a .tflite of integers; None for anything else."""
+    """Return the model in a .tvq or an integer .tflite; None for anything else."""
     if str(path).endswith(".tvq"):
         from tinyvgg.quant.tvq import load_tvq
         return load_tvq(path)
@@ -85,7 +85,7 @@ def _integer_model(path):
 
 
 def _integers(arguments, model):
-    """An integer model on a board."""
+    """Analyze an integer model on a board."""
     from tinyvgg.analyze.integers import analyze_integers
 
     result = analyze_integers(model, arguments.board)
@@ -101,7 +101,7 @@ def _integers(arguments, model):
 
 
 def _answers(found):
-    """Which layer is largest, where the RAM is fullest, how long it takes: what is asked first."""
+    """Return lines for the first questions: which layer is largest, where most RAM is needed, how long it takes."""
     lines = []
     if found.weights_bytes:
         big = found.largest

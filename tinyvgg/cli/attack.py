@@ -47,10 +47,10 @@ from tinyvgg.report.record import tell, write_json
 from tinyvgg.report.untrusted import check_regular
 from tinyvgg.words import ATTACKS, did_you_mean
 
-# Sentences of an attack's docstring that mean something in Python only.
+# Sentences of an attack's docstring that only make sense in Python.
 PYTHON_ONLY = r"(;\s*f|\s*F)urther\s+options:\s+see\s+run[^.]*\.|\s*Returns\s+an\s+AttackResult\."
 
-SETTINGS = {                    # option -> (type, help); passed on only to attacks that have it
+SETTINGS = {                    # option -> (type, help); passed only to attacks that have it
     "norm": (str, "linf (default), l2 or l1"),
     "eps": (str, "radius, as 8/255 or 0.03 (default 8/255 of the range, for l2 half of it); several for a curve; .npy: for each image or value"),
     "step": (str, "length of a step"),
@@ -75,7 +75,7 @@ SWITCHES = {"random_start": "--random-start", "early_stop": "--no-early-stop"}
 
 
 class _Name(argparse.Action):
-    """NAME: all but list need a MODEL beside it."""
+    """NAME: every name except list also needs a MODEL."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         namespace.name, self.model.required = values, values != "list"
@@ -83,7 +83,7 @@ class _Name(argparse.Action):
 
 
 def add_arguments(parser, of=None):
-    """Add the options; of: the function of one attack, whose own alone are added, with its defaults."""
+    """Add the options. of: the function of one attack; then only its own options are added, with its defaults."""
     name = parser.add_argument("name", metavar="NAME", action=_Name, help="the attack, the study, or list")
     name.model = add_model(parser, board=True)
     add_data(parser)
@@ -114,7 +114,7 @@ def add_arguments(parser, of=None):
 
 
 def narrower(name):
-    """Return the Parser that shows one attack alone: what it does, its own options, their defaults; None for other words."""
+    """Return the Parser for the help of one attack: what it does, its own options, their defaults; None for other words."""
     from tinyvgg import attacks
     function = attacks.ATTACKS.get(name)
     if function is None:
@@ -129,7 +129,7 @@ def narrower(name):
 
 
 def _with_default(text, function, name):
-    """The help of a setting with the default of one attack in place of what is said of several."""
+    """Return the help of a setting for one attack: with its default, without the parts about other attacks."""
     default = inspect.signature(function).parameters[name].default
     shown = "8/255 of the range, for l2 half of it" if default is inspect.Parameter.empty else default
     text = re.sub(r" ?\(default [^)]*\)|; several for a curve|^of [a-z_ ]+?[:,] ", "", text)
@@ -218,7 +218,7 @@ def _attack(arguments, function):
 
 
 def patch(text, shape):
-    """Return the mask that --mask means for images of `shape`: the booleans of a .npy, or a rectangle of the first two axes."""
+    """Return the mask of --mask for images of `shape`: the booleans of a .npy, or a rectangle in the first two axes."""
     if text.endswith(".npy"):
         return array_of(text, "--mask", "np.save of booleans, shaped as one image")
     try:
@@ -233,7 +233,7 @@ def patch(text, shape):
 
 
 def array_of(path, option, hint):
-    """Return the array of a .npy, or raise OptionError: not there, not one, or larger than an attack's images may be."""
+    """Return the array of a .npy; raise OptionError if it cannot be read, or is larger than the images of an attack may be."""
     try:
         check_regular(path)
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -245,7 +245,7 @@ def array_of(path, option, hint):
 
 
 def flash_of(arguments):
-    """Return what --flash-model says, or raise OptionError where no virtual board is asked."""
+    """Return the value of --flash-model; raise OptionError if it is given without a virtual board."""
     specs = [str(arguments.model), *(getattr(arguments, "victims", None) or "").split(",")]
     if arguments.flash_model is not None and not any(spec.startswith("virtual:") for spec in specs):
         raise OptionError("--flash-model belongs to a virtual board, and none is asked here", "the same without it")
@@ -253,7 +253,8 @@ def flash_of(arguments):
 
 
 def by_queries(result, model):
-    """Return ({"success_by_queries", "line"}, lines): of attacks by queries alone within an eps; of a deployed model what it was asked."""
+    """Return ({"success_by_queries", "line"}, lines): the first for attacks within an eps that only use queries, the second for a
+    deployed model: how much it was asked."""
     from tinyvgg import attacks
     found, lines = {}, []
     if attacks.NEEDS.get(result.name) in ("scores", "labels") and result.config.get("eps") is not None:
@@ -267,7 +268,7 @@ def by_queries(result, model):
 
 
 def chosen_settings(arguments, function, name):
-    """Return the options that were given, or raise OptionError for one that this attack does not have."""
+    """Return the options that were given; raise OptionError for one that this attack does not have."""
     takes = inspect.signature(function).parameters
     given = {key: getattr(arguments, key) for key in (*SETTINGS, *SWITCHES) if getattr(arguments, key) is not None}
     strange = [key for key in given if key not in takes and not (key == "eps" and arguments.name == "curve")]
@@ -284,7 +285,7 @@ def chosen_settings(arguments, function, name):
 
 
 def with_eps(settings, function, model):
-    """Return the settings of an attack with its usual eps for this model, where it wants one and none was given."""
+    """Return the settings of an attack; if it needs an eps and none was given, with the default eps for this model."""
     wanted = inspect.signature(function).parameters.get("eps")
     if wanted is None or wanted.default is not inspect.Parameter.empty:
         return settings
@@ -303,12 +304,12 @@ def model_and_images(arguments, model):
 
 
 def told_of(dataset, n):
-    """What the results of an attack say of the data; their own `data_sha256` is that of the images attacked."""
+    """Return the facts about the data for an attack's result; its own `data_sha256` is that of the attacked images."""
     return {("data_set_sha256" if key == "data_sha256" else key): value for key, value in dataset.told("test", n).items()}
 
 
 def text_of(result, out=None):
-    """Return an attack's result as lines for people."""
+    """Return an attack's result as readable lines."""
     s = result.summary()
     low, high = s["robust_accuracy_interval"]
     norm = result.config.get("norm", "l2")

@@ -34,7 +34,7 @@ from tinyvgg.report.record import tell, told, write_json
 
 ACTIONS = ("random", "search", "map", "apply")
 GOALS = ("any", "class", "pair", "stealthy", "image")
-OF_ACTIONS = {                  # option -> (the actions that have it, what it is where nothing is said)
+OF_ACTIONS = {                  # option -> (the actions that have it, its default)
     "flips": (("random", "search"), None), "seeds": (("random", "search"), None), "bits": (("random", "search"), None),
     "memory": (("random", "search", "map"), "sram"), "fault": (("random", "search", "map"), "flip"),
     "tensors": (("random", "search", "map"), None), "images": (("search", "map"), 128), "samples": (("map",), 16),
@@ -108,7 +108,7 @@ def run(arguments):
 
 
 def _complete(arguments):
-    """Refuse an option of another action, and put in what was not said."""
+    """Raise OptionError for an option of another action, and fill in the defaults."""
     for name, (actions, default) in OF_ACTIONS.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
@@ -128,7 +128,7 @@ def _images(arguments, model):
 
 
 def _tried(arguments, target, plan, x, y):
-    """What the image itself makes of a plan: ({"elf", "addresses", "board"}, lines); empty for a model file."""
+    """Run a plan on the firmware itself; return ({"elf", "addresses", "board"}, lines), empty for a model file."""
     if not target.is_image:
         return {"addresses": addresses_of(target, plan)} if target.places else {}, []
     n = min(arguments.board_images, len(x))
@@ -209,7 +209,7 @@ def _search(arguments, target):
 
 
 def _search_seeds(arguments, store, train, test, settings):
-    """Searches from several seeds: accuracy by flips, median and range."""
+    """Search with several seeds; return accuracy by number of flips, median and range."""
     from tinyvgg import faults
     if arguments.defence or arguments.patch:
         raise OptionError("--defence and --patch are of one plan; --seeds makes several", "one of them by bitflip apply --plan RUN/seed-0")
@@ -235,7 +235,7 @@ def _apply(arguments, target, plan):
 
 
 def _report(arguments, target, plan, dataset, x, y):
-    """Apply a plan, measure it on test images, and say what an ECC flash and defences would make of it."""
+    """Apply a plan, measure it on test images, and report the effect of ECC flash and defences on it."""
     from tinyvgg.faults.defences import defences_of, trial
     store = target.store
     before = store.accuracy(x, y)

@@ -15,7 +15,7 @@ from tinyvgg.cli._common import add_common, images_told, parse_size, print_resul
 from tinyvgg.errors import OptionError
 from tinyvgg.open import open_model
 
-AUTO_IMAGES = 4000          # training images for auto: the first calibrate, the last measure what is lost
+AUTO_IMAGES = 4000          # training images for auto: the first ones calibrate, the last ones measure the loss of accuracy
 
 
 def add_arguments(parser):
@@ -79,14 +79,14 @@ def compress_file(model, scheme, out, data=None, *, n=None, input_range=None, **
 
 
 def _accuracies(compressed, network, dataset, x, y):
-    """Accuracy of the compressed model and of the network on test images."""
+    """Return the accuracy of the compressed model and of the network on test images."""
     from tinyvgg.train import evaluate
     accuracy, float_accuracy = (evaluate(c, x, y)["accuracy"] for c in (compressed, network))
     return {"accuracy": accuracy, "float_accuracy": float_accuracy, **dataset.told("test", len(x))}
 
 
 def _details(compressed):
-    """What the graph and its plan say, as plain data."""
+    """Return facts about the graph and its plan, as plain data."""
     from tinyvgg.quant.blob import constant_bytes, stored_bits
     from tinyvgg.quant.memory import plan_memory
     plan = plan_memory(compressed.graph)

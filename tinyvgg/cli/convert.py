@@ -76,7 +76,7 @@ def _convert(source, arguments):
 
 
 def _of_keras(source, arguments):
-    """Raise OptionError where an option is given that only a Keras file can have."""
+    """Raise OptionError if an option is given that only applies to Keras files."""
     if arguments.to != "keras" or arguments.float32:
         raise OptionError(f"--for and --float32 are for Keras files; OUT is a {Path(arguments.target).suffix}",
                           f"tinyvgg convert {source} {arguments.target}")
@@ -87,7 +87,7 @@ def _to_tvq(source, arguments):
     _of_keras(source, arguments)
     model = io.load_model(source, rounding=arguments.rounding or "double") if _is_tflite(source) else None
     if not hasattr(model, "graph"):
-        raise OptionError(f"{source} is no .tflite of integers, of which alone a .tvq is made without images",
+        raise OptionError(f"{source} is not an integer .tflite; only from such a file a .tvq can be made without images",
                           f"tinyvgg compress {source} --scheme int8 --data DATA --out {arguments.target}")
     model.save(arguments.target)
     return []

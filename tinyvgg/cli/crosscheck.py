@@ -63,7 +63,7 @@ def run(arguments):
 
 
 def _open(arguments):
-    """The model with its weights where this library can open it, else its description."""
+    """Return the model with its weights if this library can open it, else its description."""
     if not arguments.model:
         return None, None
     from tinyvgg.io import load_model, model_path
@@ -87,7 +87,7 @@ def _client_text(clients):
 
 
 def _remark(total):
-    """What a total rests on, where that is not plain."""
+    """Return a remark on how a total was computed, if that is not obvious."""
     if total.ok:
         return total.reason
     return f"not rebuilt: {total.unknown}" if total.unknown else ("estimate: " if total.estimate else "") + total.reason

@@ -42,7 +42,7 @@ def run(arguments):
 
 
 def named():
-    """Return the data sets that have a name, as plain data: {"name", "what", "found": where, or None}."""
+    """Return the named data sets as plain data: {"name", "what", "found": path or None}."""
     from tinyvgg.data import cifar10, cifar100
     found = {"cifar10": cifar10.find(), "cifar100": cifar100.find(), "cifar100-coarse": cifar100.find(), "shapes": "generated, always there"}
     what = {"cifar10": "32x32 colour images, 10 classes", "cifar100": "32x32 colour images, 100 classes",
@@ -51,7 +51,7 @@ def named():
 
 
 def info(spec=None, input_range=None):
-    """Return what a data set holds, as plain data: {"name", "source", "train", "test", "classes", "sha256"}."""
+    """Return the contents of a data set as plain data: {"name", "source", "train", "test", "classes", "sha256"}."""
     import numpy as np
 
     from tinyvgg import data

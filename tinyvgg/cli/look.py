@@ -54,7 +54,7 @@ def run(arguments):
 
 
 def look_at(model, data=None, *, image=0, against=None, scheme=None, attack="pgd", eps=None, seed=0):
-    """Return (plain data, analyze.Look, class names) for a test image of a data set: what `tinyvgg look` shows.
+    """Return (plain data, analyze.Look, class names) for a test image of a data set, as shown by `tinyvgg look`.
 
     model: a network or a compressed model; data: spec or DataSet; against: a QuantizedModel, or scheme: one of
     quant.schemes.SCHEMES; attack: a name of attacks.ATTACKS or "none".
@@ -84,7 +84,7 @@ def look_at(model, data=None, *, image=0, against=None, scheme=None, attack="pgd
 
 
 def _integer(model, against, scheme, dataset, seed):
-    """The integer model to set beside `model`, or None."""
+    """Return the integer model to compare with `model`, or None."""
     from tinyvgg.quant.compressed import CompressedModel
     from tinyvgg.quant.model import QuantizedModel
     from tinyvgg.quant.schemes import FLOAT, SCHEMES, compress
@@ -107,7 +107,7 @@ def _integer(model, against, scheme, dataset, seed):
 
 
 def _attack_of(name, eps):
-    """(the attack of that name, its settings), or None for none; a wrong name or radius is told."""
+    """Return (the attack of that name, its settings), or None for "none"; raise OptionError for a wrong name or radius."""
     import inspect
 
     from tinyvgg import attacks
@@ -126,7 +126,7 @@ def _title(result):
 
 
 def _text(result):
-    """A line for each layer."""
+    """Return a line for each layer."""
     lines = [_title(result), f"floats: {result['float_source']}"]
     if result["attack"]:
         attack = result["attack"]

@@ -25,7 +25,7 @@ def run(arguments):
 
 
 def summarize(path):
-    """Return {"parameters", "macc", "layers": [...], "note"} of a model's file; see io.keras_h5.summary."""
+    """Return {"parameters", "macc", "layers": [...], "note"} for a model file; see io.keras_h5.summary."""
     from tinyvgg import nn
     from tinyvgg.analyze.integers import graph_rows
     from tinyvgg.io import kind_of

@@ -1,1 +1,1 @@
-"""Records, tables and figures: knows only arrays and plain data."""
+"""Records, tables and figures, made from arrays and plain data only."""

@@ -35,8 +35,11 @@ def grid(result, path=None, *, count=8, classes=None):
 
 
 def picture(x):
-    """Return an input as matplotlib draws it, (H, W, 3) or (H, W): a series (W, C) by a row for each channel, a vector as one row;
-    images of other than one or three channels by the mean of these."""
+    """Return an input as an array for matplotlib, (H, W, 3) or (H, W).
+
+    A series (W, C) becomes one row for each channel, a vector one row. An image with neither one nor three channels becomes the
+    mean of its channels.
+    """
     if x.ndim < 3:
         return np.atleast_2d(x.T)
     return x if x.shape[-1] == 3 else x.mean(axis=-1)
@@ -71,7 +74,7 @@ def step_map(rows, path):
 
 
 def target_matrix(matrix, classes, path):
-    """Draw success rates (K, K), from each class (down) to each other (across)."""
+    """Draw success rates (K, K) as a heat map: rows are the true class, columns the target class."""
     names = classes if classes is not None and len(classes) == len(matrix) else list(map(str, range(len(matrix))))
     _heat(100 * np.asarray(matrix, float), names, names, "from", "to", "success (%)", path)
 
@@ -92,7 +95,7 @@ def _heat(values, down, across, ylabel, xlabel, label, path):
 
 
 def queries(curves, path):
-    """Draw the share of fooled images against queries. curves: {name: (queries, shares)}."""
+    """Draw the share of fooled images against the number of queries. curves: {name: (queries, shares)}."""
     fig = figure(6, 3.8)
     axis = fig.subplots()
     for name, (used, shares) in curves.items():

@@ -1,4 +1,4 @@
-"""Figures of bit flips, from plain rows: accuracy against flips, array by bit."""
+"""Figures of bit flips, from plain rows: accuracy against flips, and the damage by array and bit."""
 import numpy as np
 
 from tinyvgg.report.plots import figure, save
@@ -21,7 +21,7 @@ def flip_curves(curves, path, *, chance=None):
 
 
 def heat_map(rows, path):
-    """Draw the worst drop of accuracy by one flip, arrays (down) by bits (across), from the rows of a sensitivity map."""
+    """Draw the largest loss of accuracy by a single flip, from the rows of a sensitivity map: arrays down, bits across."""
     tensors, bits = list(dict.fromkeys(row["tensor"] for row in rows)), 1 + max(row["bit"] for row in rows)
     values = np.full((len(tensors), bits), np.nan)
     for row in rows:

@@ -1,4 +1,5 @@
-"""One self-contained page: style, headings, tables, figures, images. Plain data in, text out; nothing is loaded from anywhere."""
+"""One self-contained HTML page: style, headings, tables, figures, images. Made from plain data; loads nothing from the
+network."""
 
 import base64
 from html import escape
@@ -25,9 +26,9 @@ def page(title, sections, *, lead="", language="en"):
 
 
 def table(caption, header, rows):
-    """Return a table with a caption; the first cell of a row is its heading, columns of numbers stand to the right.
+    """Return a table with a caption; the first cell of a row is its heading, columns of numbers are aligned to the right.
 
-    Cells are text, or Html. On a narrow screen the table scrolls alone, by keyboard too.
+    Cells are text, or Html. On a narrow screen only the table scrolls, also by keyboard.
     """
     right = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
     kinds = [' class="n"' if r else "" for r in right]
@@ -48,7 +49,7 @@ def table(caption, header, rows):
 
 
 def figure(content, caption, command=None, *, wide=False):
-    """Return a figure: SVG or other HTML, what it shows, and the command that makes its numbers again."""
+    """Return a figure: SVG or other HTML, its caption, and the command that reproduces its numbers."""
     return (
         f"<figure{' class=wide' if wide else ''}>{content}<figcaption>{escape(caption)}"
         f"{again(command) if command else ''}</figcaption></figure>"
@@ -56,7 +57,7 @@ def figure(content, caption, command=None, *, wide=False):
 
 
 def again(*commands):
-    """Return commands under the heading of what repeats this."""
+    """Return the commands that reproduce a section, with a heading."""
     if not commands:
         return ""
     lines = "\n".join(escape(c) for c in commands)
@@ -64,7 +65,7 @@ def again(*commands):
 
 
 def note(text, kind="note"):
-    """Return a paragraph that stands out: `note`, or `skipped` for what could not be done."""
+    """Return a highlighted paragraph. kind: `note`, or `skipped` for a step that could not be done."""
     return f'<p class="{kind}">{escape(text)}</p>'
 
 
@@ -74,7 +75,7 @@ def paragraph(text):
 
 
 def tiles(rows):
-    """Return the figures that matter most: [(number, what it is)]."""
+    """Return the most important numbers as tiles. rows: [(number, what it is)]."""
     cells = "".join(f"<div><dt>{escape(what)}</dt><dd>{escape(number)}</dd></div>" for number, what in rows)
     return f'<dl class="tiles">{cells}</dl>'
 
@@ -86,13 +87,13 @@ def terms(words):
 
 
 def image(pixels, alt, *, size=96):
-    """Return an image (H, W, 3) uint8 as a PNG within the page, pixels enlarged."""
+    """Return an image (H, W, 3) uint8 as a PNG inside the page, with enlarged pixels."""
     data = base64.b64encode(png(pixels)).decode()
     return f'<img alt="{escape(alt, quote=True)}" width="{size}" height="{size}" src="data:image/png;base64,{data}">'
 
 
 class Html(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
 
 def _cell(value):

@@ -1,4 +1,4 @@
-"""A figure of a network's inside: one row a layer, its maps as floats and as integers, of a clean and of an attacked image."""
+"""A figure of the maps of a network: one row for each layer, in floats and integers, for a clean and an attacked image."""
 import numpy as np
 
 from tinyvgg.report.plots import figure, save
@@ -7,17 +7,17 @@ TITLES = {"float_clean": "floats", "integer_clean": "integers", "rounding": "int
           "float_attacked": "floats, attacked", "integer_attacked": "integers, attacked", "attack": "attacked − clean"}
 DIFFERENCES = {"rounding": ("float_clean", "integer_clean"), "attack": ("float_clean", "float_attacked")}
 BAR_COLOURS = {"float_clean": "#4477aa", "integer_clean": "#88ccee", "float_attacked": "#cc6677", "integer_attacked": "#ddaa77"}
-FEW = 16            # values that are drawn as bars rather than as a map
-OUTERMOST = 0.5     # per cent of the values, at either end, beyond a colour scale
-ROUNDING = 1e-6     # a difference this small, relative to the values, is float32's own and drawn as none
+FEW = 16            # up to so many values are drawn as bars, not as a map
+OUTERMOST = 0.5     # per cent of the values, at either end, that a colour scale leaves out
+ROUNDING = 1e-6     # a difference this small, relative to the values, is float32 rounding and drawn as 0
 
 
 def layer_maps(layers, path=None, *, title="", classes=None, channels=8):
-    """Draw the maps of each layer; returns the figure, saved where `path` is given.
+    """Draw the maps of each layer; return the figure, and save it if `path` is given.
 
     layers: anything with name, kind, shape, maps ({column: array}) and numbers(). The `channels` maps with the largest spread
-    over the clean image are shown, the same in every column; each row has one colour scale, and each difference its own, which
-    leave out the outermost 0.5 % of the values. A layer of few values is drawn as bars.
+    over the clean image are shown, the same channels in every column. Each row has one colour scale, and each difference has its
+    own; a scale leaves out the outermost 0.5 % of the values. A layer with few values is drawn as bars.
     """
     columns = [c for c in TITLES if c in layers[0].maps or set(DIFFERENCES.get(c, ("",))) <= set(layers[0].maps)]
     heights = [1.7 if _is_short(layer) else 1.25 for layer in layers]
@@ -40,7 +40,7 @@ def _is_short(layer):
 
 
 def _caption(axis, layer):
-    """Name, shape and numbers of a layer, in the place of its first picture."""
+    """Write name, shape and numbers of a layer at the place of its first picture."""
     n = layer.numbers()
     lines = [" × ".join(map(str, layer.shape))]
     low, high = n["range"].get("float_clean") or n["range"]["integer_clean"]
@@ -103,7 +103,7 @@ def mosaic(values, chosen):
 
 
 def _strongest(values, channels):
-    """Channels of (H, W, C) with the largest spread, in their order."""
+    """Return the channels of (H, W, C) with the largest spread, in ascending order."""
     if values.ndim == 1:
         return []
     return np.sort(np.argsort(-values.reshape(-1, values.shape[-1]).std(axis=0), kind="stable")[:channels])

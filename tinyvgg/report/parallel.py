@@ -1,10 +1,10 @@
-"""Independent tasks in this process, in several, or on a Dask cluster: the same results wherever they are computed.
+"""Independent tasks in this process, in several processes, or on a Dask cluster, with the same results.
 
     with workers_of(2) as place:                             # or workers_of(dask="tcp://host:8786"); neither: this process
         for i, value in place.each(function, shared, tasks): # value = function(shared, *tasks[i]), in the order they end
             ...
 
-`function` stands in a module; `shared` is sent to each worker once. A worker that dies takes nothing with it: its tasks are done again.
+`function` must be defined in a module; `shared` is sent to each worker once. If a worker dies, its tasks are repeated.
 """
 import contextlib
 import multiprocessing
@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from tinyvgg._version import __version__
 from tinyvgg.errors import OptionError, TinyVGGError, require
 
-TRIES = 5                               # times that workers may die before it is taken for the tasks' fault
+TRIES = 5                               # times that workers may die before the tasks are taken to be the cause
 PATIENCE = 15                           # seconds for a cluster to answer
 _shared = {}
 
@@ -36,7 +36,7 @@ class Here:
 
 
 class Pool(Here):
-    """Any concurrent.futures executor, whose owner closes it."""
+    """Any concurrent.futures executor; its owner closes it."""
 
     def __init__(self, executor):
         self.executor, self.size = executor, getattr(executor, "_max_workers", 2)
@@ -72,10 +72,10 @@ class Processes(Here):
 
 
 class Cluster(Here):
-    """The workers of a Dask client, which its owner closes."""
+    """The workers of a Dask client; its owner closes it."""
 
     def __init__(self, client):
-        self.client, self.size = client, max(len(client.nthreads()), 1)            # scheduler_info may tell of five workers only
+        self.client, self.size = client, max(len(client.nthreads()), 1)            # scheduler_info may list five workers only
 
     def each(self, function, shared, tasks):
         from distributed import KilledWorker
@@ -104,7 +104,7 @@ class Cluster(Here):
 
 
 def _packed(function, shared):
-    """Return `shared` as bytes, or raise OptionError for what cannot be sent to another process."""
+    """Return `shared` as bytes, or raise OptionError if it cannot be sent to another process."""
     try:
         pickle.dumps(function)
         return pickle.dumps(shared, protocol=pickle.HIGHEST_PROTOCOL)
@@ -115,11 +115,11 @@ def _packed(function, shared):
 
 
 def _begin(data):
-    """Prepare a process: its number of threads, what is shared, and its end with its parent's."""
+    """Prepare a process: set its number of threads, unpack the shared data, and make it end with its parent."""
     os.environ.setdefault("TINYVGG_NUM_THREADS", "1")
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-    _shared["data"] = pickle.loads(data)                                # after the number of threads is said
+    _shared["data"] = pickle.loads(data)                                # only after the number of threads is set
 
 
 def _one(function, *task):
@@ -127,7 +127,7 @@ def _one(function, *task):
 
 
 def placed(executor):
-    """Return the place that an `executor` means: None, one of this module's, a concurrent.futures executor or a Dask client."""
+    """Return the place for an `executor`: None, a place of this module, a concurrent.futures executor or a Dask client."""
     if executor is None or isinstance(executor, Here):
         return executor or Here()
     if hasattr(executor, "scheduler_info"):
@@ -141,7 +141,7 @@ def placed(executor):
 
 @contextlib.contextmanager
 def workers_of(workers=None, dask=None):
-    """Yield the place that --workers N and --dask ADDRESS mean; None of them is this process."""
+    """Yield the place for --workers N or --dask ADDRESS; with neither, this process."""
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256):
         raise OptionError(f"workers is {workers!r}; expected a whole number from 1 to 256", "--workers 2")
     if workers is not None and dask is not None:
@@ -157,7 +157,8 @@ def workers_of(workers=None, dask=None):
 
 
 def _connect(address):
-    """Return a client of the cluster at `address`, or raise OptionError: nobody there, no workers, or another version of tinyvgg."""
+    """Return a client of the cluster at `address`; raise OptionError if none answers, it has no workers or another tinyvgg
+    version."""
     distributed = require("distributed", "dist")
     try:
         client = distributed.Client(address, timeout=PATIENCE)
@@ -170,7 +171,7 @@ def _connect(address):
     except TinyVGGError:
         client.close()
         raise
-    except Exception as error:                                          # what the workers lack comes back as any exception
+    except Exception as error:                                          # missing packages of the workers can raise any exception
         client.close()
         what = "it has no workers" if isinstance(error, TimeoutError) else f"its workers cannot load tinyvgg ({error})"
         raise OptionError(f"the cluster at {address} cannot be used: {what}", "dask worker ADDRESS, where tinyvgg is installed") from error

@@ -1,4 +1,4 @@
-"""Figures, drawn with matplotlib (extra `plot`), which is imported when the first is drawn. They take plain data alone."""
+"""Figures from plain data, drawn with matplotlib (extra `plot`), which is imported when the first figure is drawn."""
 from pathlib import Path
 
 from tinyvgg.errors import OptionError, require
@@ -11,10 +11,10 @@ def figure(width, height):
 
 
 def check_figure(path):
-    """Raise OptionError unless `path` ends as a figure does."""
+    """Raise OptionError unless `path` ends in .png, .svg or .pdf."""
     path = Path(path)
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise OptionError(f"{path} has no ending of a figure that is known; expected .png, .svg or .pdf", f"{path.stem}.png")
+        raise OptionError(f"{path} does not end like a figure; expected .png, .svg or .pdf", f"{path.stem}.png")
 
 
 def save(fig, path):
@@ -26,7 +26,7 @@ def save(fig, path):
 
 
 def layer_bars(names, sizes, operations, path, *, title=""):
-    """Draw where the bytes and the operations are: one row a layer. sizes: bytes, operations: MACC, as many as names."""
+    """Draw the bytes and operations of each layer, one row a layer. sizes: bytes; operations: MACC; one of each for each name."""
     fig = figure(9, 1.2 + 0.26 * len(names))
     left, right = fig.subplots(1, 2, sharey=True)
     for axis, values, label, colour in (
@@ -47,7 +47,8 @@ def layer_bars(names, sizes, operations, path, *, title=""):
 
 
 def plan_front(rows, chosen, path, *, title=""):
-    """Draw plans of an image: time against flash, colours by RAM. rows, chosen: dicts with ms, flash_bytes, ram_bytes."""
+    """Draw firmware plans: time against flash, coloured by RAM. rows: all plans, chosen: one; dicts with ms, flash_bytes,
+    ram_bytes."""
     fig = figure(6.5, 4.2)
     axes = fig.subplots()
     points = axes.scatter([r["flash_bytes"] / 1000 for r in rows], [r["ms"] for r in rows], s=22,
@@ -61,7 +62,7 @@ def plan_front(rows, chosen, path, *, title=""):
 
 
 def training_curves(history, path):
-    """Draw loss and accuracy by epoch, of training and validation, from the rows of a run's history."""
+    """Draw training and validation loss and accuracy by epoch, from the rows of a run's history."""
     fig = figure(8, 3.2)
     epochs = [row["epoch"] for row in history]
     for axis, name, factor, unit in zip(fig.subplots(1, 2), ("loss", "accuracy"), (1, 100), ("", " (%)"), strict=True):
@@ -76,7 +77,7 @@ def training_curves(history, path):
 
 
 def confusion_matrix(counts, classes, path, *, title=""):
-    """Draw a confusion matrix: counts (K, K), rows the true class, columns the answer; colours by share of the row."""
+    """Draw a confusion matrix: counts (K, K); rows: true class, columns: predicted class, colours: share of the row."""
     import numpy as np
     counts = np.asarray(counts)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -7,8 +7,8 @@ import time
 class Progress:
     """A bar for `total` units of work; `advance(n, note)` redraws it at most ten times a second.
 
-    On a terminal the line is redrawn in place; elsewhere (a log file) a line is printed every `log_seconds`. In a notebook that has
-    tqdm the bar is tqdm's.
+    On a terminal the line is redrawn in place; elsewhere (a log file) a line is printed every `log_seconds`. In a notebook the
+    bar is tqdm's, if tqdm is installed.
     """
 
     def __init__(self, total, label, unit="images", *, quiet=False, stream=None, log_seconds=30.0):
@@ -50,7 +50,7 @@ class Progress:
             self.stream.write("\n")
 
     def say(self, text):
-        """Print a line of its own, above the bar on a terminal."""
+        """Print a separate line; on a terminal, above the bar."""
         if self.bar is not None:
             self.bar.write(text, file=self.stream)
         elif not self.quiet:
@@ -58,7 +58,7 @@ class Progress:
             self.stream.flush()
 
     def _over(self, text):
-        """`text` in place of the line that stands there; without escape codes, spaces cover what is left of it."""
+        """Return `text` such that it replaces the present line; without escape codes, spaces cover the rest of that line."""
         covered = text if self.clear else text.ljust(self.width)
         self.width = len(text)
         return f"\r{self.clear}{covered}"
@@ -74,7 +74,7 @@ class Progress:
 
 
 def notebook_bar(total, label, unit):
-    """Return tqdm's bar where this runs in a notebook that has tqdm, else None."""
+    """Return tqdm's bar if this runs in a notebook and tqdm is installed, else None."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if type(shell).__name__ != "ZMQInteractiveShell":
         return None
@@ -86,7 +86,7 @@ def notebook_bar(total, label, unit):
 
 
 def knows_escapes(stream):
-    """Whether `stream` is a terminal that understands escape codes: none called "dumb", and on Windows one that says so."""
+    """Whether `stream` is a terminal that understands escape codes: not one called "dumb"; on Windows, only if it says so."""
     if not stream.isatty():
         return False
     if os.name == "nt":

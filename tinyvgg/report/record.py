@@ -1,4 +1,4 @@
-"""Records: atomic files, JSON lines that survive a stop, SHA-256 of arrays and files, versions."""
+"""Records: atomic files, JSON lines that survive an interruption, SHA-256 of arrays and files, versions."""
 import contextlib
 import contextvars
 import hashlib
@@ -24,7 +24,7 @@ _HOST = f"{zlib.crc32(platform.node().encode()):08x}"          # files may lie o
 
 @contextlib.contextmanager
 def atomic_path(path):
-    """Yield a temporary path beside `path`; rename it over `path` when the block ends well, remove it when it does not."""
+    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, else remove it. Raises WriteError."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def atomic_path(path):
 
 
 def _remove_abandoned(path):
-    """Remove the temporary files for `path` of processes of this machine that were killed before they could."""
+    """Remove temporary files for `path` that killed processes of this machine left behind."""
     start = f".{path.name}.{_HOST}-"
     for name in os.listdir(path.parent):
         if name.startswith(start) and not _is_alive(name[len(start):].split("-")[0]):
@@ -56,7 +56,7 @@ def _remove_abandoned(path):
 
 
 def _is_alive(process):
-    """Whether a process with this number (text) runs; True where that cannot be told."""
+    """Whether a process with this number (text) is running; True if that is unknown."""
     if not process.isdecimal() or os.name != "posix":
         return True
     try:
@@ -69,7 +69,7 @@ def _is_alive(process):
 
 
 def _give_usual_mode(name):
-    """mkstemp makes files that only their owner reads; give what open() would have given."""
+    """Set the permissions that open() would have set: mkstemp makes files that only their owner can read."""
     if os.name == "posix":
         mask = os.umask(0)
         os.umask(mask)
@@ -77,7 +77,7 @@ def _give_usual_mode(name):
 
 
 def check_folder(path, option="--out"):
-    """Raise WriteError where a folder is to be written and `path`, or what it would lie in, is a file."""
+    """Raise WriteError if `path`, which shall become a folder, or one of its parents is a file."""
     file = next((place for place in (Path(path), *Path(path).parents) if os.path.isfile(place)), None)
     if file is not None:
         raise WriteError(f"{file} is a file; expected a folder", f"another name with {option}")
@@ -100,7 +100,7 @@ def write_bytes(path, data):
 
 
 def plain(value):
-    """Return `value` as JSON has it: arrays and tuples as lists, keys as text, None for NaN and infinity."""
+    """Return `value` as JSON data: arrays and tuples become lists, keys text, NaN and infinity None."""
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -116,7 +116,8 @@ def write_json(path, value):
 
 
 def append_line(path, row):
-    """Append one JSON line to `path` and flush it to the disk; a line that a stop cut before stays a line of its own."""
+    """Append one JSON line to `path` and flush it to the disk. If an interruption cut the last line, the new row starts a new
+    line."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,9 +139,9 @@ def _ends_within_a_line(path):
 
 
 def read_lines(path):
-    """Return the rows of a JSON-lines file; lines that are cut or damaged are left out, a missing file is no rows.
+    """Return the rows of a JSON-lines file, without cut or damaged lines; a missing file has no rows.
 
-    Raises DataError where there is something else than a file.
+    Raises DataError if `path` is not a regular file.
     """
     path = Path(path)
     if not path.exists():
@@ -155,14 +156,14 @@ def read_lines(path):
 
 
 def keep_row(path, row):
-    """append_line of a dict with its CRC-32, so that a later run knows whether it is whole; return the row as kept."""
+    """Append a dict with its CRC-32, so that a later run can check that it is complete; return the stored row."""
     kept = {**row, "crc": _checksum(row)}
     append_line(path, kept)
     return kept
 
 
 def kept_rows(path):
-    """Return the whole rows that keep_row wrote to a file, "crc" included; others are left out, to be done again."""
+    """Return the intact rows that keep_row wrote to a file, including "crc"; damaged ones are left out, to be computed again."""
     return [row for row in read_lines(path) if isinstance(row, dict) and row.get("crc") == _checksum(row)]
 
 
@@ -171,12 +172,12 @@ def _checksum(row):
 
 
 class KeptRows:
-    """Rows that are made once: those in a file of JSON lines stay, so that a stopped list of work goes on where it was.
+    """Rows that are computed once and kept in a file of JSON lines, so that interrupted work continues where it stopped.
 
         kept = KeptRows("runs/rows.jsonl", {"data": sha256})
         row = kept.get({"seed": 3}, lambda: {"accuracy": measure(3)})       # {"seed": 3, "accuracy": ...}
 
-    out: the file, None for memory alone. mark: what the rows depend on; lines with another mark are left alone.
+    out: the file; None: memory only. mark: everything the rows depend on; lines with another mark are ignored.
     """
 
     def __init__(self, out, mark=None):
@@ -189,14 +190,14 @@ class KeptRows:
         return self._text(key) in self._rows
 
     def get(self, key, make):
-        """Return the row of `key` (a dict), which is {**key, **make()}."""
+        """Return the row {**key, **make()} of `key` (a dict), kept or newly made."""
         text = self._text(key)
         if text not in self._rows:
             self._put(key, make())
         return self._rows[text]
 
     def all(self, keys, place, function, shared, tasks, advance):
-        """Return the rows of `keys`, {**keys[i], **function(shared, *tasks[i])}; those that are not kept are made at `place`.
+        """Return the rows {**keys[i], **function(shared, *tasks[i])} of `keys`; rows that are not kept are computed at `place`.
 
         place: see report.parallel. advance(i) is called for each row, as it comes.
         """
@@ -225,7 +226,7 @@ def sha256_file(path):
 
 
 def sha256_arrays(*arrays):
-    """Return the SHA-256 over shapes, dtypes and contents of arrays, in hexadecimal."""
+    """Return the SHA-256 of the shapes, dtypes and contents of arrays, in hexadecimal."""
     digest = hashlib.sha256()
     for array in arrays:
         array = np.ascontiguousarray(array)
@@ -239,7 +240,7 @@ _told = contextvars.ContextVar("told", default=None)
 
 @contextlib.contextmanager
 def results():
-    """Within the block, what `tell` was told stands in `told()`: a command, the data that it is about."""
+    """Inside the block, `told()` returns the facts given to `tell`: the command and the data."""
     token = _told.set({})
     try:
         yield
@@ -248,18 +249,18 @@ def results():
 
 
 def tell(**facts):
-    """Say what the results from here on are about; outside `results` nobody listens."""
+    """Record facts about the results that follow; has no effect outside `results`."""
     if _told.get() is not None:
         _told.get().update(facts)
 
 
 def told():
-    """Return what was told, as plain data for a result: {"command", "data", "part", ...}, or {}."""
+    """Return the recorded facts as plain data for a result: {"command", "data", "part", ...}, or {}."""
     return dict(_told.get() or {})
 
 
 def versions():
-    """Return {name: version} of what decides a result here."""
+    """Return {name: version} of the software that determines a result."""
     found = {"tinyvgg": __version__, "python": platform.python_version()}
     for name in ("numpy", "numba", "h5py", "pyserial"):
         try:
@@ -270,7 +271,7 @@ def versions():
 
 
 def toolchain():
-    """Return {name: version} of what is there of the optional packages and of the compilers for the board."""
+    """Return {name: version} of the optional packages and board compilers that are installed."""
     found = {}
     for name in ("ziglang", "unicorn", "capstone", "pyelftools", "matplotlib"):
         with contextlib.suppress(metadata.PackageNotFoundError):

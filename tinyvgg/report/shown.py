@@ -1,4 +1,4 @@
-"""What a result looks like where it is typed: one or two lines instead of its arrays; in a notebook a table and a strip of pictures."""
+"""How results are shown: one or two lines in a Python shell; a table and a strip of pictures in a notebook."""
 import base64
 import dataclasses
 import html
@@ -11,7 +11,8 @@ LONGEST = 160       # characters of a repr, 60 of one value
 
 
 def brief(value):
-    """Return a value in a few words: numbers and short texts as they are, arrays by dtype and shape, collections by their size."""
+    """Return a short text for a value: numbers and short texts unchanged, arrays as dtype and shape, collections as their
+    size."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
     text = repr(value) if not isinstance(value, list | tuple | dict) or len(value) <= 4 else ""
@@ -44,16 +45,16 @@ def preformatted(text):
 
 
 def table(rows):
-    """Return {name: value} as an HTML table; what a value's repr is too long for is told briefly."""
+    """Return {name: value} as an HTML table; values with a long repr are shortened."""
     cells = "".join(f"<tr><th style='text-align:left'>{html.escape(str(name))}</th><td style='text-align:left'>"
                     f"{html.escape(value if isinstance(value, str) else brief(value))}</td></tr>" for name, value in rows.items())
     return f"<table>{cells}</table>"
 
 
 def strip(rows, bounds, *, count=8, height=64):
-    """Return an <img> of rows of images, each (N, H, W, 1 or 3) with values in bounds (low, high), or "" where they are no pictures.
+    """Return an <img> of rows of images, each (N, H, W, 1 or 3) with values in bounds (low, high); "" if they are not pictures.
 
-    The first `count` of each row stand side by side; no package draws them.
+    The first `count` images of each row are shown side by side. No plotting package is needed.
     """
     rows = [np.asarray(row)[:count] for row in rows]
     if not rows or any(row.ndim != 4 or not len(row) or row.shape[1:] != rows[0].shape[1:] or row.shape[3] not in (1, 3) for row in rows):
@@ -72,7 +73,7 @@ def strip(rows, bounds, *, count=8, height=64):
 
 
 class Card(dict):
-    """The card of a zoo entry: a dict that shows itself in a line, and as a table in a notebook."""
+    """The card of a zoo entry: a dict with a repr of one line, shown as a table in a notebook."""
 
     def __repr__(self):
         test = self.get("test") or {}

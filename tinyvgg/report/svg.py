@@ -1,7 +1,8 @@
-"""Charts as SVG text for a page: no library, legible in light and dark, for the page's style sheet gives the colours.
+"""Charts as SVG text for a page, without a library. The page's style sheet sets the colours, for light and dark mode.
 
 Classes: s0 to s7 for series, `axis`, `grid`, `text`. Every chart has a title and a description, which screen readers read out.
-Coordinates are in units of a 400 wide drawing, which is scaled to the page: on a telephone 390 wide its text is still 11 pixels high.
+Coordinates are in units of a drawing 400 wide, which is scaled to the page. On a phone 390 pixels wide the text is still 11
+pixels high.
 """
 
 import math
@@ -38,10 +39,10 @@ def lines(series, *, title, description, x, y, log_x=False, y_range=None, rule=N
 
 
 def scatter(points, *, title, description, x, y, log_x=False, most=None, least=5.0):
-    """Draw points [(name, x, y, group) or (name, x, y, group, low, high)] with their names, and the front of those with less x and more
-    y than all others. Points with low and high get that interval as an upright line.
+    """Draw points [(name, x, y, group) or (name, x, y, group, low, high)] with their names, and their Pareto front: small x,
+    large y. low and high are drawn as a vertical interval.
 
-    Groups have colours and a legend. most: the largest y that there can be. least: the axis of y spans at least so much.
+    Groups have colours and a legend. most: the largest possible y. least: the y axis spans at least this much.
     """
     groups = list(dict.fromkeys(p[3] for p in points))
     ys = [v for p in points for v in (p[2], *p[4:])]
@@ -64,7 +65,7 @@ def scatter(points, *, title, description, x, y, log_x=False, most=None, least=5
 
 
 def _joined(points, plot):
-    """[(name, place, group, interval)]: points of one group that lie on one another share a name, "medium, high"."""
+    """Return [(name, place, group, interval)]; points of one group at the same place share a name, such as "medium, high"."""
     found = []
     for name, x, y, group, *interval in points:
         px, py = plot.at(x, y)
@@ -77,15 +78,15 @@ def _joined(points, plot):
 
 
 def heat(values, down, across, *, title, description, y, x, unit="", most=None, zeros=False):
-    """Draw a matrix as coloured cells with their numbers; None stays blank, and 0 without `zeros`.
+    """Draw a matrix as coloured cells with their numbers; None is left blank, and so is 0 unless `zeros`.
 
-    most: the value of the strongest colour.
+    most: the value with the strongest colour.
     """
     most = most or max((v for row in values for v in row if v is not None), default=1) or 1
     left = 12 + LINE + CHARACTER * max(map(len, down), default=1)
     below = 30 + 0.75 * CHARACTER * max(map(len, across), default=1)
     cell = (WIDTH - RIGHT - left) / len(across)
-    tall = max(min(cell, 30), 110 / len(down))          # few rows are tall enough for the axis' name beside them
+    tall = max(min(cell, 30), 110 / len(down))          # with few rows, each is tall enough that the axis' name fits beside them
     parts, height = [], 8 + tall * len(down) + below
     for i, row in enumerate(values):
         parts.append(_text(left - 6, 8 + tall * (i + 0.5) + 4, down[i], "end"))
@@ -131,9 +132,10 @@ def bars(rows, *, title, description, x, number="{:,.0f}"):
 
 
 def strip(parts, total, *, title, description, unit="B", capacity=None):
-    """Draw a memory as one strip of `total` bytes: parts [(name, start, size, group)], the rest empty, with a legend of sizes.
+    """Draw a memory as one strip of `total` bytes, with a legend of sizes. parts: [(name, start, size, group)]; the rest is
+    empty.
 
-    capacity: bytes of the whole memory, where the strip ends before it.
+    capacity: bytes of the whole memory, if the strip shows only a part.
     """
     groups = list(dict.fromkeys(p[3] for p in parts))
     sizes = {g: sum(p[2] for p in parts if p[3] == g) for g in groups}
@@ -155,7 +157,7 @@ def strip(parts, total, *, title, description, unit="B", capacity=None):
 
 # --- axes ------------------------------------------------------------------------------------------------------------------
 class _Axis:
-    """From values to a share 0..1 of the axis, linear or logarithmic, with ticks."""
+    """Maps values to positions 0..1 on an axis, linear or logarithmic, with ticks."""
 
     def __init__(self, values, *, log=False, limits=None, roomy=False, most=None):
         low, high = limits or (min(values), max(values))
@@ -174,7 +176,8 @@ class _Axis:
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self):
-        """Round values within the axis: about five, or powers of ten with 2 and 5 between where they are few."""
+        """Return about five round values on the axis; on a logarithmic axis, powers of ten, with 2 and 5 between if there are
+        few."""
         if self.log:
             powers = range(math.floor(self.low), math.ceil(self.high) + 1)
             factors = (1,) if self.high - self.low > 2.5 else (1, 2, 5)
@@ -195,7 +198,7 @@ def _nice(step):
 
 
 def short(value):
-    """A number for an axis: 0.5, 20, 1.5K, 2M."""
+    """Return a number as text for an axis: 0.5, 20, 1.5K, 2M."""
     for limit, letter in ((1e6, "M"), (1e4, "K")):
         if abs(value) >= limit:
             return f"{value / (1e6 if letter == 'M' else 1e3):g}{letter}"
@@ -256,7 +259,7 @@ def _vertical(x, y, text):
 
 
 def _marker(i, x, y, size=3.5):
-    """A disc, square, triangle or diamond: series differ in more than colour."""
+    """Return a disc, square, triangle or diamond, so that series differ in shape as well as colour."""
     kind, colour = i % 4, f'class="s{i % COLOURS} mark"'
     if kind == 0:
         return f'<circle {colour} cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>'
@@ -300,7 +303,7 @@ def _legend(names, empty=None):
 
 
 def _staircase(points):
-    """The corners of the front: each next point has more of both."""
+    """Return the corners of the staircase through the front's points; x and y grow from point to point."""
     front = []
     for x, y in sorted(points, key=lambda p: (p[0], -p[1])):
         if not front or y > front[-1][1]:
@@ -314,7 +317,8 @@ def _around(x, y, half=6):
 
 
 def _labels(points, taken, top, tries=200):
-    """Return [(line or "", name)] of points [(name, x, y)]: of some orders of placing them, the one with fewest crossings and shortest lines."""
+    """Return [(line or "", name)] for points [(name, x, y)]. Several orders of placing the names are tried; the one with the
+    fewest crossings and shortest lines is returned."""
     orders = [points, sorted(points, key=lambda p: p[1]), sorted(points, key=lambda p: -p[1])]
     generator = random.Random(0)
     orders += [generator.sample(points, len(points)) for _ in range(tries if len(points) > 2 else 0)]
@@ -331,7 +335,8 @@ def _labels(points, taken, top, tries=200):
 
 
 def _label(name, x, y, taken, top, first=0, below=()):
-    """Return (cost, a line to the point or "", the point's name) where neither covers anything yet: beside it, above or below, ever farther."""
+    """Return (cost, line to the point or "", the point's name) at a free place: beside the point, above or below, ever
+    farther."""
     rows = [4, -9, 17, -22, 30, -35, 43, 56, 69, 82, 95]
     beside, around = ((9, "start"), (-9, "end")), [(0, "middle"), (7, "start"), (-7, "end"), (0, "start"), (30, "start")]
     around = around[first:] + around[:first]
@@ -349,7 +354,7 @@ def _label(name, x, y, taken, top, first=0, below=()):
 
 
 def _box(name, x, y, dx, dy, anchor):
-    """What a name covers: left, top, right, bottom."""
+    """Return the box that a name covers: left, top, right, bottom."""
     wide = CHARACTER * len(name)
     left = x + dx - wide * {"start": 0, "middle": 0.5, "end": 1}[anchor]
     return left - 3, y + dy - 11, left + wide + 3, y + dy + 3
@@ -365,7 +370,7 @@ def _meet(a, b):
 
 
 def _leader(box, x, y, dy):
-    """Return the line from a point to its name, "" where the name is beside it, and small boxes along the line."""
+    """Return the line from a point to its name ("" if the name is beside it), and small boxes along the line."""
     if dy == 4:
         return "", []
     sign = 1 if dy > 0 else -1

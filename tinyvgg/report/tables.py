@@ -2,7 +2,7 @@
 
 
 def table(header, rows):
-    """Return a text table: columns aligned, numbers to the right. header: strings; rows: lists of as many cells."""
+    """Return a text table with aligned columns, numbers to the right. header: strings; rows: lists of equally many cells."""
     cells = [[str(c) for c in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     right = [all(_is_number(row[i]) for row in cells[1:]) for i in range(len(header))]
@@ -11,7 +11,7 @@ def table(header, rows):
 
 
 def markdown(header, rows, *, right=()):
-    """Return a Markdown table; right: for each column whether it stands right (default: none does)."""
+    """Return a Markdown table; right: for each column, whether it is aligned to the right (default: none)."""
     lines = [header, ["--:" if r else "---" for r in right or [False] * len(header)], *rows]
     return "\n".join("| " + " | ".join(str(c) for c in row) + " |" for row in lines)
 

@@ -16,28 +16,28 @@ from tinyvgg.errors import DataError, FormatError, TinyVGGError
 
 MAX_TEXT = 64 << 20         # bytes of one description
 MAX_DIGITS = 30             # of a whole number: more than 2^64 has
-UNPACKED = 64 << 20         # bytes that compressed data may always unpack to, however small the file
-ALL_UNPACKED = 256 << 20    # and all of a file's together
-SECONDS = 10                # of this process, for a file of a few megabytes
+UNPACKED = 64 << 20         # bytes that one piece of compressed data may always unpack to, however small the file
+ALL_UNPACKED = 256 << 20    # the same for all pieces of a file together
+SECONDS = 10                # processor time of this process, for a file of a few megabytes
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass
 class Budget:
-    """What reading one file may cost. size: its bytes; seconds of this process' time and bytes of arrays follow from that."""
+    """Limits on processor time and unpacked bytes for reading one file; both follow from its size in bytes."""
     size: int
     largest: int = ALL_UNPACKED     # bytes that it may always unpack to
     bytes_read: int = 0
     started: float = field(default_factory=time.process_time)
 
     def check_time(self):
-        """Raise FormatError if the file has taken more time than any whole one of its size does."""
+        """Raise FormatError if the file has taken more time than any valid file of its size."""
         allowed = SECONDS + self.size / 20e6
         if time.process_time() - self.started > allowed:
-            raise FormatError(f"it took over {allowed:.0f} s to read its {self.size} bytes; a whole file takes less")
+            raise FormatError(f"it took over {allowed:.0f} s to read its {self.size} bytes; an intact file takes less")
 
     def take(self, count):
-        """Count bytes that are about to be read."""
+        """Count bytes that are about to be read; raise FormatError above the limit."""
         self.bytes_read += count
         limit = max(self.largest, 8 * self.size)
         if self.bytes_read > limit:
@@ -46,7 +46,7 @@ class Budget:
 
 
 def check_regular(path):
-    """Raise DataError unless `path` is a file: a FIFO would wait for ever, a device has no end."""
+    """Raise DataError unless `path` is a regular file: reading a FIFO would wait for ever, and a device has no end."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
@@ -57,7 +57,8 @@ def check_regular(path):
 
 
 def parse_json(text, what, *, finite=True):
-    """Return parsed JSON (bytes or str); deep nesting, huge numbers, and (`finite`) NaN and infinity are damage like any other."""
+    """Return parsed JSON (bytes or str). Raises FormatError, also for deep nesting, huge numbers and, with `finite`, NaN and
+    infinity."""
     check = _finite if finite else float
     try:
         return json.loads(text, parse_int=_whole, parse_float=check, parse_constant=check)
@@ -79,7 +80,7 @@ def _finite(digits):
 
 
 def read_json(path, largest=MAX_TEXT):
-    """Return the JSON in the file at `path`; DataError where there is no file, FormatError for anything else."""
+    """Return the JSON in the file at `path`; raise DataError if it cannot be read, FormatError if it is damaged or too large."""
     check_regular(path)
     try:
         if os.path.getsize(path) > largest:
@@ -93,9 +94,9 @@ def read_json(path, largest=MAX_TEXT):
 
 @contextlib.contextmanager
 def open_zip(path, what="archive", *, largest=ALL_UNPACKED):
-    """Open a ZIP archive of unknown origin -> (ZipFile, Budget), for the length of a block; read its members by `member`.
+    """Open a ZIP archive of unknown origin -> (ZipFile, Budget), as a context manager; read its members with `member`.
 
-    What goes wrong in the block with the archive is a FormatError that names it.
+    An error of the archive inside the block becomes a FormatError that names the file.
     """
     check_regular(path)
     try:
@@ -108,8 +109,11 @@ def open_zip(path, what="archive", *, largest=ALL_UNPACKED):
 
 
 def member(archive, entry, budget):
-    """Return the bytes of a ZIP member (a ZipInfo or a name) as a bytearray. What it says of its size need not be true, so that is held against what
-    it unpacks to; encryption and packings other than deflate are refused."""
+    """Return the bytes of a ZIP member (a ZipInfo or a name) as a bytearray; raise FormatError.
+
+    The size in the archive may be false, so the unpacked bytes are compared with it. Encrypted members and compression other than
+    deflate are refused.
+    """
     entry = archive.getinfo(entry) if isinstance(entry, str) else entry
     limit = max(UNPACKED, budget.size) if budget.largest == ALL_UNPACKED else budget.largest
     if entry.flag_bits & 1:
@@ -129,14 +133,14 @@ def member(archive, entry, budget):
 
 
 def npz_arrays(path, what="archive", *, largest=ALL_UNPACKED):
-    """Return {name: array} of a .npz of unknown origin; DataError where there is none, FormatError for anything damaged."""
+    """Return {name: array} of a .npz of unknown origin; raise DataError if there is none, FormatError if it is damaged."""
     with open_zip(path, what, largest=largest) as (archive, budget):
         return {entry.filename.removesuffix(".npy"): npy_array(member(archive, entry, budget), entry.filename)
                 for entry in archive.infolist()}
 
 
 def npy_array(data, name):
-    """Return the array in the bytes of a .npy file: its header's shape must give exactly the bytes that follow it."""
+    """Return the array in the bytes of a .npy file; the shape in the header must match the number of bytes that follow."""
     buffer = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(buffer)

@@ -1,4 +1,4 @@
-"""One TOML file a board: flash, RAM, clock, core, and where the figures come from."""
+"""Boards, one TOML file each: flash, RAM, clock, core, and the source of the figures."""
 
 import difflib
 import tomllib
@@ -31,7 +31,8 @@ def names():
 
 
 def load(name):
-    """Return the Board called `name`, or read one from a .toml file's path, or a firmware board's from its folder."""
+    """Return the Board called `name`, or the one in a .toml file, or in the folder of a firmware board; raise OptionError,
+    FormatError."""
     if (Path(name) / "board.toml").is_file():
         return _of_firmware(Path(name) / "board.toml")
     path = Path(name) if str(name).endswith(".toml") else Path(__file__).parent / f"{name}.toml"
