@@ -69,7 +69,7 @@ def test_the_file_opens_as_any_model(saved):
     path, q, x = saved
     model = io.load_model(path)
     assert (model.labels(x) == q.labels(x)).all() and model.sha256 == q.sha256
-    assert "no .tvq" in str(pytest.raises(FormatError, load_tvq, _plain_hdf5(path.parent)).value)
+    assert "not a .tvq" in str(pytest.raises(FormatError, load_tvq, _plain_hdf5(path.parent)).value)
     with pytest.raises(FormatError, match="is not there"):
         load_tvq(path.parent / "other.tvq")
 

@@ -1,8 +1,8 @@
 """Array functions behind the layers: `reference` (NumPy, the definition) and `fast` (Numba, the same results).
 
     from tinyvgg import kernels
-    y = kernels.conv2d(x, kernel, bias)        # the active set's; what `fast` does not define is the reference's
-    with kernels.use("reference"):             # or kernels.use("reference") for good, or TINYVGG_KERNELS=reference
+    y = kernels.conv2d(x, kernel, bias)        # of the active set; functions that `fast` lacks come from `reference`
+    with kernels.use("reference"):             # without `with` it stays; or set TINYVGG_KERNELS=reference
         ...
 """
 import contextlib
@@ -26,14 +26,17 @@ def active():
 
 
 def use(name):
-    """Switch to the set `name`, at once; used as a context manager, only within the block."""
+    """Switch to the set `name` now; as a context manager, only inside the block. Raises OptionError for an unknown name."""
     global _active
     before, _active = active(), _checked(name)
     return _restore(before)
 
 
 def threads():
-    """Return how many threads the active set divides its work by, which decides last bits; None for NumPy's, left to NumPy."""
+    """Return the number of threads among which the active set divides its work; it affects the last bits of results.
+
+    None for "reference", where NumPy decides.
+    """
     return importlib.import_module("tinyvgg.kernels.fast.threads").thread_count() if active() == "fast" else None
 
 

@@ -16,7 +16,7 @@ _ERFC = np.vectorize(math.erfc, otypes=[np.float64])
 
 
 def pad(x, padding, value=0.0):
-    """Surround images x (N, H, W, C) by rows and columns of `value`."""
+    """Surround images x (N, H, W, C) with rows and columns of `value`."""
     return x if padding == NO_PADDING else np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=value)
 
 
@@ -33,7 +33,8 @@ def _windows(x, size, strides, dilation=(1, 1)):
 
 
 def _tap(p, q, out_size, strides, dilation=(1, 1)):
-    """Index of the pixels that tap (p, q) of a kernel meets, one for each output pixel: x[_tap(...)] is (N, OH, OW, C)."""
+    """Return the index of the pixels that tap (p, q) of a kernel reads, one for each output pixel: x[_tap(...)] is (N, OH, OW,
+    C)."""
     (oh, ow), (sh, sw), (dh, dw) = out_size, strides, dilation
     return np.s_[:, p * dh:p * dh + sh * (oh - 1) + 1:sh, q * dw:q * dw + sw * (ow - 1) + 1:sw]
 
@@ -45,8 +46,8 @@ def conv2d(x, kernel, bias=None, *, strides=(1, 1), padding=NO_PADDING, dilation
 
         y[n,i,j,f] = b[f] + sum_{p,q,c} x[n, i*sh + p*dh, j*sw + q*dw, c] * k[p,q,c,f]
 
-    x (N, H, W, C), kernel (KH, KW, C/groups, F), bias (F,) or None -> (N, OH, OW, F). With groups, the g-th part of the
-    channels meets the g-th part of the filters only.
+    x (N, H, W, C), kernel (KH, KW, C/groups, F), bias (F,) or None -> (N, OH, OW, F). With groups, the filters of the g-th group
+    only read the channels of the g-th group.
     """
     x = pad(x, padding)
     parts = zip(np.split(x, groups, axis=-1), np.split(kernel, groups, axis=-1), strict=True)
@@ -164,7 +165,8 @@ def batch_norm_backward(dy, x, gamma, mean, variance, *, epsilon=1e-3, training)
 # --- pooling -----------------------------------------------------------------------------------------------------------
 
 def max_pool2d(x, *, pool_size, strides, padding=NO_PADDING):
-    """Return y (N, OH, OW, C), the largest value of each window, and argmax, its tap p*KW + q (the first of equal ones)."""
+    """Return y (N, OH, OW, C), the largest value of each window, and argmax, its tap p*KW + q (the first one if several are
+    equal)."""
     windows = _windows(pad(x, padding, -np.inf), pool_size, strides)
     flat = windows.reshape(*windows.shape[:4], -1)                                  # (N, OH, OW, C, KH*KW)
     argmax = flat.argmax(axis=-1)
@@ -172,7 +174,7 @@ def max_pool2d(x, *, pool_size, strides, padding=NO_PADDING):
 
 
 def max_pool2d_backward(dy, argmax, input_shape, *, pool_size, strides, padding=NO_PADDING):
-    """Send dy (N, OH, OW, C) to the pixel that won each window; `input_shape` is (N, H, W, C)."""
+    """Pass dy (N, OH, OW, C) to the pixel with the largest value of each window; `input_shape` is (N, H, W, C)."""
     dx = pad(np.zeros(input_shape, dy.dtype), padding)
     for tap, (p, q) in enumerate(np.ndindex(*pool_size)):
         dx[_tap(p, q, dy.shape[1:3], strides)] += dy * (argmax == tap)
@@ -195,7 +197,7 @@ def average_pool2d_backward(dy, input_shape, *, pool_size, strides, padding=NO_P
 
 
 def _window_counts(x, pool_size, strides, padding):
-    """How many real pixels each window holds: (1, OH, OW, 1)."""
+    """Return the number of real (not padded) pixels of each window: (1, OH, OW, 1)."""
     ones = pad(np.ones((1, *x.shape[1:3], 1), x.dtype), padding)
     return _windows(ones, pool_size, strides).sum(axis=(-2, -1))
 
@@ -391,7 +393,7 @@ def softmax_backward(dy, x, *, axis=-1):
 
 
 # --- steps of the optimizers, in place ---------------------------------------------------------------------------------
-# w weights, g its gradient, a the learning rate, t the number of the step from 1; m and v are remembered from step to step.
+# w: weights, g: their gradient, a: learning rate, t: number of the step, from 1; m and v are kept from step to step.
 
 def sgd_update(w, g, *, learning_rate):
     """w -= a g"""

@@ -73,11 +73,11 @@ def knapsack(table):
 
 
 def best_within(front, budget):
-    """The choice of least divergence within `budget` bytes, or BudgetError."""
+    """Return the choice with the least divergence within `budget` bytes; raise BudgetError if there is none."""
     fitting = [entry for entry in front if entry[0] <= budget]
     if not fitting:
         raise BudgetError(
-            f"the constants cannot fit {budget:,} bytes; the least is {front[0][0]:,}, with 2 bits everywhere that they help",
+            f"the constants cannot fit {budget:,} bytes; the least is {front[0][0]:,}, with 2 bits in every layer where they help",
             f"--flash {-(-front[0][0] // 1024)}K, or fewer or smaller layers",
         )
     return fitting[-1][2]
@@ -85,7 +85,7 @@ def best_within(front, budget):
 
 @dataclass(frozen=True)
 class _Work:
-    """What building a choice of bits needs."""
+    """Everything that is needed to build a choice of bits."""
 
     prepared: Prepared
     x: np.ndarray
@@ -94,7 +94,7 @@ class _Work:
     options: Options
 
     def build(self, choice, *, epochs):
-        """The model of a choice {op: bits}, its drop in accuracy measured."""
+        """Return the model of a choice {op: bits}, and its measured drop in accuracy."""
         divergences = {name: {str(bits): error for bits, (_, error) in row.items()} for name, row in self.table.items()}
         auto = {"bits": choice, "divergence": divergences, "flash": self.options.flash, "max_drop": self.options.max_drop}
         facts = {"scheme": "auto", "codebook_per": self.options.per, "auto": auto}
@@ -109,7 +109,7 @@ class _Work:
         allowed = self.options.max_drop
         if allowed is not None and drop > allowed:
             raise CheckFailed(
-                f"within {self.options.flash:,} bytes {drop:.2f} points on training images are lost; expected up to {allowed:g}",
+                f"within {self.options.flash:,} bytes the model loses {drop:.2f} points on training images; expected up to {allowed:g}",
                 "a larger --flash, or --finetune 2",
             )
         return model
@@ -132,7 +132,7 @@ class _Work:
 
 
 def accuracy_drop(graph, model, x, y):
-    """Points of accuracy that an integer model loses against its float graph, on the last CHECKED images of x."""
+    """Return the points of accuracy that an integer model loses against its float graph, on the last CHECKED images of x."""
     x, y = x[-CHECKED:], np.asarray(y)[-CHECKED:]
     floats = as_float_images(x, graph)
     reference = as_classes(np.concatenate([run(graph, floats[i : i + 128]) for i in range(0, len(floats), 128)]))

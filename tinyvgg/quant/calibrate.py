@@ -3,9 +3,8 @@
 minmax       the smallest and largest value
 percentile   leave out the outermost 0.01 % on either side
 error        the range whose 256 levels give the smallest squared error (also called MSE calibration)
-steady       percentile over all images; each end is rounded to the nearest of two steps an octave, so other images usually give
-the
-             same ranges, and with them the same integers
+steady       percentile over all images; each end is rounded to the nearest of two steps an octave, so other images usually
+             give the same ranges, and with them the same integers
 """
 
 from dataclasses import dataclass
@@ -99,7 +98,7 @@ def histograms(graph, x, ranges):
 
 
 def percentile_range(h, outermost=OUTERMOST):
-    """The range that excludes the share `outermost` of the values at each end; an end at 0 (after a ReLU) stays."""
+    """Return the range that excludes the share `outermost` of the values at each end; an end at 0 (after a ReLU) stays."""
     cumulative = np.cumsum(h.counts) / max(h.counts.sum(), 1)
     edges = np.linspace(h.low, h.high, len(h.counts) + 1)
     low = edges[np.searchsorted(cumulative, outermost, side="right")] if h.low < 0 else h.low
@@ -108,12 +107,12 @@ def percentile_range(h, outermost=OUTERMOST):
 
 
 def steady_range(h):
-    """percentile_range with each end at the nearest power of two to the 1/STEPS."""
+    """Return percentile_range, with each end rounded to the nearest power of 2^(1/STEPS)."""
     return tuple(float(np.sign(end) * 2 ** (round(np.log2(abs(end)) * STEPS) / STEPS)) if end else 0.0 for end in percentile_range(h))
 
 
 def least_error_range(h, steps=100):
-    """The range, shrunk from the full one at either end in turn, with the least expected squared error of 256 levels.
+    """Return the range with the least expected squared error of 256 levels; the full range is shrunk at either end in turn.
 
     The mean squared error of a value inside the range is scale^2 / 12; outside it is the squared distance to the end.
     """

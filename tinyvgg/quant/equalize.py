@@ -46,7 +46,7 @@ def _channel_ranges(graph, x):
 
 
 def _only_reader(graph, name):
-    """The one op that reads `name`, directly or through ops that keep its values, or None."""
+    """Return the only op that reads `name`, directly or through ops that keep its values, or None."""
     readers = [op for op in graph.ops if name in op.inputs]
     if len(readers) != 1:
         return None
@@ -54,12 +54,12 @@ def _only_reader(graph, name):
 
 
 def _reading(weights, channels):
-    """Largest weight (C,) that reads each of `channels` input channels; a dense layer reads them in turn."""
+    """Return the largest weight (C,) that reads each of `channels` input channels; a dense layer reads the channels in turn."""
     return np.abs(weights.reshape(-1, channels)).max(axis=0)
 
 
 def _factors(activation, weight):
-    """s (C,): what each channel is divided by."""
+    """Return s (C,), the divisor of each channel."""
     a, w = activation / max(activation.max(), 1e-30), weight / max(weight.max(), 1e-30)
     s = np.sqrt(np.maximum(a, 1e-6) / np.maximum(w, 1e-6))
     s = np.where((a > 0) & (w > 0), s, 1.0)
@@ -67,7 +67,8 @@ def _factors(activation, weight):
 
 
 def _divide_output(op, s):
-    """op with each channel of its result divided by s: in the gain, or, before a plain ReLU without one, in weights and bias."""
+    """Return op with each channel of its result divided by s: in the gain, or in weights and bias if there is no gain
+    and no clamp."""
     tail = op.tail
     if tail.gain is None and tail.activation != "clamp":
         weights = op.weights / along(s, op.weights)

@@ -82,9 +82,8 @@ def finetune(
     `sharer(entries=...)`.
 
     ranges: {op: (low, high)} from calibrate; they do not change. x: training images (N, H, W, C), uint8 or in the graph's input
-    range; y: labels
-    (N,). books: {op: Codebook} of start_codebooks; ops without one get int8 weights. imitate: share of the loss that compares
-    with the answers before fine-tuning. augment: a function (x, generator) -> x on uint8 or float batches.
+    range; y: labels (N,). books: {op: Codebook} of start_codebooks; ops without one get int8 weights. imitate: share of the loss
+    that compares with the answers before fine-tuning. augment: a function (x, generator) -> x on uint8 or float batches.
     """
     if not 0 <= imitate <= 1 or epochs < 1 or len(x) != len(y):
         raise OptionError(
@@ -107,13 +106,14 @@ def finetune(
 
 
 def levels_of(scale, zero):
-    """(scale, first, last) of an op of bytes: its levels are scale times the whole numbers from first to last."""
+    """Return (scale, first, last) of an op with uint8 results: its levels are scale times the whole numbers from first to
+    last."""
     return scale, -zero, 255 - zero
 
 
 def network_of(graph, levels=None):
-    """The passes of a float Graph whose results are rounded to levels {op: (scale, first, last)}: by the fused kernels, or by the
-    definition of each op."""
+    """Return an object for the forward and backward pass of a float Graph whose results are rounded to levels {op: (scale, first,
+    last)}. It uses the fused kernels, or the definition of each op."""
     if kernels.active() == "fast":
         from tinyvgg.quant.fast.learn import Network
 
@@ -122,21 +122,21 @@ def network_of(graph, levels=None):
 
 
 class ByDefinition:
-    """What quant.fast.learn.Network computes, op by op."""
+    """Computes the same as quant.fast.learn.Network, op by op."""
 
     def __init__(self, graph, levels=None):
         self.graph, self.levels, self.values = graph, levels or {}, {}
 
     def load(self, graph):
-        """Take a graph of the same ops with other arrays."""
+        """Replace the arrays by those of a graph with the same ops."""
         self.graph = graph
 
     def logits(self, x):
-        """x (N, H, W, C) in the graph's input range -> logits, nothing kept."""
+        """x (N, H, W, C) in the graph's input range -> logits; nothing is kept for `gradients`."""
         return self._run(x)[self.graph.logits.name]
 
     def forward(self, x):
-        """As `logits`, keeping what `gradients` needs."""
+        """Like `logits`, but keep what `gradients` needs."""
         self.values = self._run(x)
         return self.values[self.graph.logits.name]
 
@@ -151,7 +151,7 @@ class ByDefinition:
         return values
 
     def gradients(self, dlogits):
-        """{(op, array): gradient} of what the last `forward` kept."""
+        """Return {(op, array): gradient} for the images of the last `forward`."""
         limits = {name: (scale * (first - 0.5), scale * (last + 0.5)) for name, (scale, first, last) in self.levels.items()}
         return pull(self.graph, self.values, dlogits, limits=limits)[1]
 
@@ -172,7 +172,7 @@ class _Rounded:
                         self.arrays[op.name, name] = np.array(getattr(op.tail, name), np.float32)
 
     def project(self, op):
-        """The weights that the integers can hold, nearest to the master weights."""
+        """Return the weights nearest to the master weights that the integer graph can represent."""
         weights, book = self.arrays[op.name, "weights"], self.books.get(op.name)
         if book is None:
             q, scale = per_channel_int8(replace(op, weights=weights), np.full(len(weights), 1e-30))
@@ -185,7 +185,7 @@ class _Rounded:
         return _scaled(shared.expand(), book.scale), shared.indices
 
     def rounded_graph(self):
-        """The graph with projected weights, and {op: indices into its codebook}."""
+        """Return the graph with projected weights, and {op: indices into its codebook}."""
         ops, indices = [], {}
         for op in self.graph.ops:
             if isinstance(op, Weighted):
@@ -198,7 +198,7 @@ class _Rounded:
         return replace(op.tail, **{name: self.arrays[op.name, name] for name in TAIL_ARRAYS if (op.name, name) in self.arrays})
 
     def step(self, x, labels, teacher, imitate, optimizer):
-        """One step of the optimizer on a batch, beside the teacher's logits; return its loss."""
+        """Run one step of the optimizer on a batch with the teacher's logits; return the loss."""
         graph, indices = self.rounded_graph()
         self.network.load(graph)
         logits = as_classes(self.network.forward(x))
@@ -218,7 +218,7 @@ class _Rounded:
         return loss
 
     def result(self):
-        """The float graph with the learnt arrays; weights with fixed indices are those of their entries."""
+        """Return the float graph with the learnt arrays; weights with fixed indices have the values of their entries."""
         ops = []
         for op in self.graph.ops:
             if isinstance(op, Weighted):

@@ -1,6 +1,7 @@
-"""The rounding of the integer model, and the constants for it. There is one rounding rule, which a Cortex-M4 computes in one
-instruction: SMMULR, (a*b + 2^31) >> 32, which is a*b / 2^32
-rounded to the nearest integer, ties towards plus infinity. C code shares the golden table (tests/golden/fixedpoint.json).
+"""The rounding of the integer model, and the constants for it.
+
+There is one rounding rule, which a Cortex-M4 computes in one instruction, SMMULR: (a*b + 2^31) >> 32. This is a*b / 2^32 rounded
+to the nearest integer, ties towards plus infinity. C code shares the golden table (tests/golden/fixedpoint.json).
 """
 
 import math

@@ -170,7 +170,7 @@ def _dense(work, layer, name, inputs, shape):
 
 
 def _activate(work, layer, name):
-    """The activation that the layer of result `name` ends in."""
+    """Add the activation of a layer whose result is `name`."""
     if layer.activation.name == "softmax":
         _softmax(work, name, [name], work.own(name, "softmax"))
     else:
@@ -178,7 +178,7 @@ def _activate(work, layer, name):
 
 
 def _softmax(work, name, inputs, own, axis=-1):
-    """Within the network, along one axis, counted from the last. own: the op's name."""
+    """Add a softmax inside the network, along one axis, counted from the last. own: the op's name."""
     if len(work.shapes[name]) == 1:
         work.flatten(inputs[0], work.own(own, "flat"))
     op = work.before(inputs)
@@ -212,7 +212,7 @@ def _permute(work, layer, name, inputs, shape):
 
 
 def _multiply(work, layer, name, inputs, shape):
-    """The product of two after another."""
+    """Multiply several inputs as a chain of products of two."""
     ops = [work.levelled(op) for op in work.alike(inputs)]
     for i, op in enumerate(ops[1:], 1):
         own = name if i == len(ops) - 1 else work.own(name, i)
@@ -228,7 +228,7 @@ def _batch_norm(work, layer, name, inputs, shape):
 
 
 def _affine(work, name, inputs, shape, gain, shift):
-    """gain * x + shift by channel, into the op before, the dense layer after, or an op of its own."""
+    """Apply gain * x + shift by channel: merged into the op before or the dense layer after, or as a separate op."""
     op = work.before(inputs)
     if len(shape) == 1 and op.shape[-1] != shape[0]:  # after Flatten: one gain for each pixel
         before = work.scaled.pop(inputs[0], (1.0, 0.0))
@@ -264,7 +264,7 @@ def _average_pool(work, layer, name, inputs, shape):
 
 
 def _own_op(cls):
-    """The rule of a layer that is an op of its own: cls.from_layer."""
+    """Return the rule of a layer that becomes a separate op by cls.from_layer."""
     def rule(work, layer, name, inputs, shape):
         before = work.alike(inputs) if layer.joins else [work.ops[work.holder[i]] for i in inputs]
         work.put(cls.from_layer(layer, before, name=name, inputs=tuple(op.name for op in before), shape=shape))
@@ -297,7 +297,7 @@ def _layer_norm(work, layer, name, inputs, shape):
 
 
 def _activation(activation, name):
-    """Return what Fusion.activate takes, of an activation by name or a ReLU, LeakyReLU or ELU layer; or raise NotYet."""
+    """Return the argument of Fusion.activate for an activation by name or a ReLU, LeakyReLU or ELU layer; or raise NotYet."""
     if isinstance(activation, L.LeakyReLU):
         return _relu(activation.negative_slope)
     if isinstance(activation, L.ReLU):
@@ -316,7 +316,7 @@ def _activation(activation, name):
 
 
 def _relu(negative_slope=0.0, max_value=None, threshold=0.0):
-    """In a tail where that can take it, else a function of its own."""
+    """Return a ReLU for a tail if a tail can express it, else as a separate function."""
     if threshold or (negative_slope and max_value is not None) or not 0 <= negative_slope < 1:
         return "function", {"function": "relu", "alpha": negative_slope, "threshold": threshold,
                             "high": NO_MAXIMUM if max_value is None else float(max_value)}

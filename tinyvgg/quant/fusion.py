@@ -1,4 +1,4 @@
-"""What fuse.py's rules work on: the ops so far, and what waits for an op to take it."""
+"""The state of fuse.py's rules: the ops so far, and batch-norms and paddings that wait to be merged into an op."""
 
 from dataclasses import replace
 
@@ -24,15 +24,15 @@ PASSING = (L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.GaussianNoise, L
 
 
 class Fusion:
-    """The ops so far, and which of them holds each layer's result. rules: {class of layers: rule}."""
+    """The ops so far, and the op that holds each layer's result. rules: {class of layer: rule}."""
 
     def __init__(self, model, uses, rules):
         calls = call_names(model.nodes)
         self.uses, self.names, self.rules, self.ops, self.holder = uses, set(calls.values()), rules, {}, {}
-        self.end, self.head = calls[model.output], model.head  # the head becomes the last op, whichever layer it is a part of
+        self.end, self.head = calls[model.output], model.head  # the head becomes the last op, even if it is part of a layer
         self.scaled = {}  # result -> (gain, shift) of a batch-norm that waits for the dense layer after it
         self.padded = {}  # result -> padding of a ZeroPadding2D that waits for its convolution
-        self.shapes = {}  # result -> its shape, as the layer has it
+        self.shapes = {}  # result -> its shape in the layer
 
     def finished(self):
         for name in [*self.scaled, *self.padded]:
@@ -40,7 +40,7 @@ class Fusion:
         return tuple(self.ops.values())
 
     def add(self, layer, name, inputs, shape):
-        """Take one step of the model."""
+        """Add one step of the model; raise NotYet if its layer has no rule."""
         layer = layer.in_plane() if isinstance(layer, OneRow) else layer
         kind = next((cls for cls in type(layer).__mro__ if cls in self.rules), None)
         if kind is None:
@@ -51,14 +51,14 @@ class Fusion:
         for i in inputs:
             takes = TAKING if i in self.padded else (L.Dense, *PASSING)
             if (i in self.padded or i in self.scaled) and (kind not in takes or self.uses[i] > 1):
-                self.settle(i)                  # what one layer takes into its weights, another would not see
+                self.settle(i)                  # if one layer merged it into its weights, the other layer would lack it
             if kind not in PASSING:
                 self.one_row(i)
         self.shapes[name] = tuple(shape)
         self.rules[kind](self, layer, name, inputs, tuple(shape) if kind is L.InputLayer else as_map(tuple(shape), name))
 
     def settle(self, name):
-        """Make an op of the padding, or of the batch-norm of a flattened map, that waited for a layer to take it, if there is one."""
+        """If a padding, or the batch-norm of a flattened map, is waiting to be merged into a layer, make it a separate op."""
         op = self.ops[self.holder[name]]
         if name in self.padded:
             padding = self.padded.pop(name)
@@ -70,26 +70,26 @@ class Fusion:
             self.identity(name, [name], gain=f32(gain), shift=f32(shift))
 
     def one_row(self, name):
-        """See that the result `name` is no image of two axes but a map of one row."""
+        """If the result `name` has two axes, make it a map of one row."""
         op = self.ops[self.holder[name]]
         if len(op.shape) == 2:
             self.reshape(name, (1, *op.shape), self.own(op.name, "map"))
 
     def flatten(self, name, own):
-        """See that the result `name` is a vector, by an op called `own` where it is none."""
+        """Make the result `name` a vector, by an op called `own` if it is not one already."""
         op = self.ops[self.holder[name]]
         if len(op.shape) != 1:
             self.reshape(name, (int(np.prod(op.shape)),), own)
 
     def reshape(self, name, shape, own):
-        """Let an op called `own` hold the result `name` in another shape; one that is there already serves again."""
+        """Add an op called `own` that holds the result `name` in another shape; if it exists already, use it again."""
         op = self.ops[self.holder[name]]
         if own not in self.ops:
             self.put(Reshape(name=own, inputs=(op.name,), shape=shape))
         self.holder[name] = own
 
     def own(self, name, what):
-        """A name for an op that is no layer's result: name_what, longer where a layer is called so."""
+        """Return a name for an op that is not a layer's result: name_what, longer if a layer has that name."""
         found = f"{name}_{what}"
         while found in self.names:
             found += "_"
@@ -101,19 +101,19 @@ class Fusion:
         self.holder[name or op.name] = op.name
 
     def before(self, inputs):
-        """The op that holds the only input."""
+        """Return the op that holds the only input."""
         return self.ops[self.holder[inputs[0]]]
 
     def private(self, op, name):
-        """Whether nobody but the step that makes `name` reads what `op` holds."""
+        """Whether only the step that makes `name` reads the result of `op`."""
         return all(self.uses.get(held, 0) <= 1 for held, by in self.holder.items() if by == op.name and held != name)
 
     def takes(self, op, name):
-        """Whether `op` may take the step that makes `name` into itself: it has a tail and nobody else reads its result."""
+        """Whether the step that makes `name` can be merged into `op`: `op` has a tail, and no other step reads its result."""
         return isinstance(op, Weighted) and self.private(op, name)
 
     def alike(self, inputs):
-        """The ops that hold `inputs`, each in the shape that its layer's result has: flattened maps are vectors."""
+        """Return the ops that hold `inputs`, each in the shape of its layer's result: flattened maps are vectors."""
         for i in inputs:
             shape = as_map(self.shapes[i], i)
             if self.ops[self.holder[i]].shape != shape:
@@ -121,7 +121,7 @@ class Fusion:
         return [self.ops[self.holder[i]] for i in inputs]
 
     def levelled(self, op):
-        """The op, or where it only moves an image, whose zero may lie between two levels, a copy of levels of its own."""
+        """Return the op. If it only moves an image, whose 0 may lie between two levels, return a copy with its own levels."""
         source = op
         while isinstance(source, Keeps):
             source = self.ops[source.inputs[0]]
@@ -154,7 +154,7 @@ class Fusion:
             self.identity(name, inputs, activation=kind, **settings)
 
     def put_head(self, name, inputs, shape):
-        """The op of the head: probabilities of the only input, which are the result `name`."""
+        """Add the op of the head: probabilities of the only input, which are the result `name`."""
         if len(shape) != 1:
             raise NotYet(f"the integer model has no {self.head} of {shape} at the end ({name!r}), only of a vector",
                          "Flatten() or a global pool before it, or the network without it")
@@ -163,7 +163,7 @@ class Fusion:
         self.put({"softmax": Softmax, "sigmoid": Sigmoid}[self.head](name=own, inputs=(self.holder[inputs[0]],), shape=shape), name)
 
     def identity(self, name, inputs, **settings):
-        """A depthwise 1x1 convolution of ones, with the tail's `settings`."""
+        """Add a depthwise 1x1 convolution of ones, with the tail's `settings`."""
         op = self.before(inputs)
         channels = op.shape[-1]
         self.put(DepthwiseConv2D(name=name, inputs=(op.name,), shape=op.shape, weights=np.ones((channels, 1, 1), np.float32),
@@ -171,7 +171,7 @@ class Fusion:
 
 
 def as_map(shape, name):
-    """The shape that an op has where its layer's result has `shape`."""
+    """Return the shape of an op whose layer's result has `shape`."""
     if len(shape) > 3:
         raise NotYet(f"the integer model has no {len(shape)} axes ({name!r} has the shape {shape}); it has vectors, series and maps")
     return (1, *shape) if len(shape) == 2 else shape

@@ -3,8 +3,8 @@
 In a float graph batch-norms and pools are merged as in an integer graph; weights are float32, or SharedWeights with a float32
 codebook.
 
-fuse.py makes a graph of floats from an nn.Model; lower.py makes one of integers from it; the float schemes (none, low, medium,
-high) emit it.
+fuse.py makes a float graph from an nn.Model, and lower.py makes an integer graph from that. C code for the float schemes (none,
+low, medium, high) is written from the float graph.
 """
 
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Graph:
 
     @property
     def head(self):
-        """The name of that function, as in nn.head: "softmax", "sigmoid" or None."""
+        """The name of the final function, as in nn.head: "softmax", "sigmoid" or None."""
         return self.ops[-1].probabilities or None
 
     @property

@@ -5,9 +5,8 @@ Letters: n sorted values x_1 <= ... <= x_n with weights, k clusters, c(a, b) the
 The clusters of an optimal solution are runs of the sorted values, so it is a shortest path of k links from 0 to n with link costs
 c(a, b) (Wang and Song, 2011). c is concave Monge, so with a price for each link, lambda, the best path with any number of links
 is found in O(n log n). The number of links falls as the price rises, so bisection finds the right price (Aggarwal, Schieber and
-Tokuyama, 1994;
-Gronlund et al., 2017, arXiv:1701.07204). If several numbers of links are equally good at that price, but k is not among those
-found: splice the longer and the shorter optimal path into an equally good one with k links.
+Tokuyama, 1994; Gronlund et al., 2017, arXiv:1701.07204). If several numbers of links are equally good at that price, but k is not
+among those found: splice the longer and the shorter optimal path into an equally good one with k links.
 """
 
 import numba

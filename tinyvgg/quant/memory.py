@@ -16,8 +16,8 @@ from tinyvgg.report.shown import briefly
 
 @dataclass(frozen=True)
 class Buffer:
-    """Bytes of the arena that hold one tensor (or several, written over one another) from op number `first` to `last`. shift: by
-    how many bytes the first tensor begins after the beginning of the buffer, where a stream's output begins."""
+    """Bytes of the arena that hold one tensor, or several that overwrite one another, from op number `first` to `last`. shift:
+    offset of the first tensor in the buffer, in bytes; a stream's output begins at offset 0."""
 
     names: tuple[str, ...]
     size: int
@@ -86,7 +86,8 @@ def check_plan(plan):
 
 
 def _live(graph, scratch, keep_image, streams):
-    """Buffers with their lifetimes, results joined to the inputs that they are written over; a stream's ops run as its last one."""
+    """Return buffers with their lifetimes. A result shares the buffer of an input that it overwrites; all ops of a stream run at
+    the time of its last op."""
     position = _positions(graph, streams)
     rows = {name: n for stream in streams for name, n in kept_rows(graph, stream).items()}
     last_read = dict(position)
@@ -124,13 +125,14 @@ def _live(graph, scratch, keep_image, streams):
 
 
 def _positions(graph, streams):
-    """{op: when it runs}: its number, of a stream's ops the last one's."""
+    """Return {op: when it runs}: its number; for an op of a stream, the number of the stream's last op."""
     position = {op.name: i for i, op in enumerate(graph.ops)}
     return position | {name: position[stream[-1]] for stream in streams for name in stream}
 
 
 def _chased(graph, buffers, streams, align):
-    """The buffers with each stream's output over its input, where that dies: written behind the rows that are read."""
+    """Return the buffers with each stream's output over its input, if the input is not needed later: rows are written behind
+    those that are read."""
     for stream in streams:
         source = next(b for b in buffers if graph[stream[0]].inputs[0] in b.names)
         target = next(b for b in buffers if stream[-1] in b.names)
@@ -143,7 +145,7 @@ def _chased(graph, buffers, streams, align):
 
 
 def _greedy(buffers, align):
-    """Place each buffer, in order, at the lowest offset where it meets nobody who lives at the same time."""
+    """Place each buffer, in order, at the lowest offset where it overlaps no buffer that is alive at the same time."""
     placed = []
     for b in buffers:
         offset = 0
@@ -159,7 +161,7 @@ def _extent(buffers):
 
 
 def _most_alive(buffers):
-    """The most bytes alive at one op: no layout is smaller."""
+    """Return the most bytes alive at one op; no layout can be smaller."""
     return max(sum(b.size for b in buffers if b.first <= t <= b.last) for t in range(max(b.last for b in buffers) + 1))
 
 

@@ -64,12 +64,12 @@ class QuantizedModel(GraphClassifier):
         return run(self.graph, x, keep=True) if plan is None else plan.trace(x)
 
     def plan(self):
-        """Return the plan by which this network runs. `print(model.plan().describe())` says which kernel computes what, what is
+        """Return the plan by which this network runs. `print(model.plan().describe())` shows the kernel of each op, which ops are
         slow, and why."""
         return self._fast_plan() or Simulated()
 
     def _fast_plan(self):
-        """This thread's plan of fast kernels (see quant/fast), or None where the reference was asked for."""
+        """Return this thread's plan of fast kernels (see quant/fast), or None if the reference kernels are active."""
         if kernels.active() != "fast":
             return None
         from tinyvgg.quant.fast.plan import plan_for
@@ -82,7 +82,7 @@ class QuantizedModel(GraphClassifier):
 
 
 def freeze(data):
-    """Make all arrays of a dataclass read-only, those of dataclasses in it too."""
+    """Make all arrays of a dataclass read-only, including those of nested dataclasses."""
     for value in plain(data).values():
         if isinstance(value, np.ndarray):
             value.flags.writeable = False
@@ -91,10 +91,10 @@ def freeze(data):
 
 
 class Simulated:
-    """Used where there is no plan: it can only describe itself."""
+    """Replaces the plan if there is none; it can only describe itself."""
 
     def describe(self):
-        """Return why."""
+        """Return the reason as text."""
         return "op by op in NumPy, slow: the reference kernels were asked for"
 
 

@@ -85,14 +85,14 @@ def decode(stream, lengths, count):
 
 
 def _what_comes_next(lengths):
-    """The symbol, and the length of its code, for every LONGEST bits: (2^LONGEST,) each."""
+    """Return the first symbol and the length of its code for every value of the next LONGEST bits: (2^LONGEST,) each."""
     order, lengths = codes(lengths)[1], np.asarray(lengths).astype(np.int64)
     symbol = np.repeat(order, 1 << LONGEST - lengths[order])
     return symbol, lengths[symbol]
 
 
 def _windows(bits, count):
-    """The LONGEST bits from each of the first `count` places on, zeros behind the last bit: int16 (count,)."""
+    """Return the LONGEST bits that start at each of the first `count` places, with zeros after the last bit: int16 (count,)."""
     ahead = np.zeros(count + LONGEST - 1, np.int16)
     ahead[: len(bits)] = bits
     return sum(ahead[i : i + count] << LONGEST - 1 - i for i in range(LONGEST))

@@ -1,8 +1,8 @@
-"""TensorFlow Lite's rounding: the exception to the one rule of fixedpoint.py, for graphs that come from a .tflite file.
+"""TensorFlow Lite's rounding: the exception to the one rule of fixedpoint.py, for graphs from a .tflite file.
 
-A real factor is a multiplier of 31 bits and a power of two. Its reference kernels multiply and round twice: first to the high half
-of the doubled product, ties up, then by the power of two, ties away from zero. If they are built for single rounding, they shift
-once, ties up.
+A real factor is a multiplier of 31 bits and a power of two. TensorFlow Lite's reference kernels multiply and round twice: first
+to the high half of the doubled product, ties up, then by the power of two, ties away from zero. If they are built for single
+rounding, they shift once, ties up.
 """
 import math
 
@@ -12,11 +12,12 @@ import numpy as np
 from tinyvgg.errors import QuantError
 
 ROUNDINGS = ("double", "single")
-LARGEST = 2**31             # no value is multiplied that reaches this
+LARGEST = 2**31             # every value that is multiplied is below this
 
 
 def quantise_ratio(real):
-    """Return (multiplier, exponent) with real = multiplier / 2^31 * 2^exponent, 2^30 <= multiplier < 2^31; (0, 0) of 0 and the tiny."""
+    """Return (multiplier, exponent) with real = multiplier / 2^31 * 2^exponent, 2^30 <= multiplier < 2^31; (0, 0) if 0 or
+    tiny."""
     if not math.isfinite(real) or real < 0:
         raise QuantError(f"a factor between two scales is {real}; expected a finite number that is not negative")
     if real == 0:
@@ -31,7 +32,7 @@ def quantise_ratio(real):
 
 
 def quantise_ratios(reals):
-    """quantise_ratio of each of several: two int32 arrays."""
+    """Return quantise_ratio of several numbers as two int32 arrays."""
     return tuple(np.array(v, np.int32) for v in zip(*map(quantise_ratio, map(float, np.ravel(reals))), strict=True))
 
 
@@ -39,7 +40,7 @@ def multiply(x, multiplier, exponent, rounding="double"):
     """Return x * multiplier / 2^31 * 2^exponent rounded as TensorFlow Lite does; integers of any shape, int64 back."""
     x, multiplier, exponent = np.broadcast_arrays(*(np.asarray(v, np.int64) for v in (x, multiplier, exponent)))
     if rounding == "single" and (exponent > 30).any():
-        raise QuantError("a factor between two scales is 2^30 or more, which a single rounding does not take")
+        raise QuantError("a factor between two scales is 2^30 or more; single rounding supports only smaller ones")
     y = np.empty(x.shape, np.int64)
     _multiply(x.ravel(), multiplier.ravel(), exponent.ravel(), rounding == "single", y.reshape(-1))
     return y
@@ -47,7 +48,7 @@ def multiply(x, multiplier, exponent, rounding="double"):
 
 @numba.njit(cache=True, nogil=True)
 def multiply_one(x, multiplier, exponent, single):
-    """One value of `multiply`; all int64."""
+    """Compute one value of `multiply`; all numbers are int64."""
     left, right = max(exponent, 0), max(-exponent, 0)
     if single:
         shift = 31 - exponent
@@ -59,8 +60,9 @@ def multiply_one(x, multiplier, exponent, single):
 
 
 def shifts(exponent, single):
-    """Return the shifts to the left and to the right that exponents (F,) stand for, `single` the one by 31 - exponent, as C takes them of
-    any 32 bits: modulo 32, or modulo 64 for the one shift of `single`.
+    """Return the left and right shifts for exponents (F,); with `single`, the right shift is 31 - exponent.
+
+    Exponents may be any 32-bit numbers. As in the C code, shifts are taken modulo 32, or modulo 64 for the one shift of `single`.
     """
     exponent = np.asarray(exponent, np.int64)
     if single:

@@ -1,5 +1,5 @@
-"""Which ops run row by row: plain data in a graph's facts. The graph's hash does not include it, because it changes no byte of an
-answer.
+"""Which ops run row by row: plain data in a graph's facts. The graph's hash does not include it, because it does not change the
+answers.
 
     graph = with_schedule(graph, Schedule(streams=(("conv2d", "conv2d_1"),)))
 """

@@ -42,7 +42,7 @@ def sharer(bits, *, per="layer", entries=None):
     entries: codebooks that fine-tuning has learnt, {op: (codebook int8 (K,) or (F, K), scale (F,))}, used instead of new ones.
     """
     _check(bits, per)
-    known = {}  # op -> (weights, what else counts, SharedWeights): calibrations lower the same weights again and again
+    known = {}  # op -> (weights, other inputs, SharedWeights): calibrations lower the same weights again and again
 
     def quantise(op, floor):
         scale = scales(op.weights, floor, bits, per)
@@ -59,7 +59,7 @@ def sharer(bits, *, per="layer", entries=None):
 
     def share(op, floor, scale):
         units = np.clip(op.weights / along(scale, op.weights), -127, 127)
-        # A channel that rounds to nothing must be able to be nothing: see lower_tail.
+        # A channel whose weights all round to 0 must be able to be 0: see lower_tail.
         silent = (np.abs(units.reshape(len(units), -1)).max(axis=1) < 0.5) & (floor > 0)
         return assign(op.weights, scale, _integer_book(units, 2**bits, per, silent), bits)
 
@@ -67,8 +67,8 @@ def sharer(bits, *, per="layer", entries=None):
 
 
 def assign(weights, scale, book, bits, costs=None):
-    """Return weights (F, ...) as the nearest entries of `book` (int8, ascending, (K,) or (F, K)) times scale (F,), or, with costs (K,)
-    added to their squared errors, the cheapest."""
+    """Return weights (F, ...) as SharedWeights: the nearest entries of `book` (int8, ascending, (K,) or (F, K)) times scale (F,).
+    With costs (K,), the entries with the least squared error plus cost."""
     units = weights / along(scale, weights)
     if book.ndim == 1:
         indices = nearest(units, book) if costs is None else cheapest(units, book, costs)

@@ -3,7 +3,7 @@ bit."""
 
 
 def run(graph, x, *, keep=False):
-    """x (N, H, W, C), uint8 or in the input range -> logits (N, classes), or with `keep` {op: its result}, a softmax too."""
+    """x (N, H, W, C), uint8 or in the input range -> logits (N, classes); with `keep`, {op: its result}, including a softmax."""
     values, last = {}, graph.logits.name
     readers = {i: op.name for op in graph.ops for i in op.inputs}
     for op in graph.ops:
@@ -18,9 +18,9 @@ def run(graph, x, *, keep=False):
 
 
 def pull(graph, values, dlogits, *, parameters=True, limits=None):
-    """Pull dlogits (N, classes) back through a graph of floats: return d/d(image) and {(op, array): gradient}.
+    """Pull dlogits (N, classes) back through a float graph: return the gradient of the images and {(op, array): gradient}.
 
-    values: {op: its result as its readers got it}, and the images under ""; limits: {op: (low, high)} of saturated results.
+    values: {op: its result as read by later ops}, and the images under ""; limits: {op: (low, high)} of saturated results.
     """
     sums, gradients = {graph.logits.name: dlogits}, {}
     for op in reversed(graph.ops):

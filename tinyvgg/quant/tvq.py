@@ -77,7 +77,7 @@ def load_tvq(path: PathLike) -> "QuantizedModel | CompressedModel":
     try:
         with hdf5.open_file(path) as (f, budget):
             if hdf5.text(f, "format") != FORMAT:
-                raise FormatError("it is an HDF5 file, but no .tvq", "tinyvgg compress MODEL --scheme int8 --data DATA --out NEW.tvq")
+                raise FormatError("it is an HDF5 file, but not a .tvq", "tinyvgg compress MODEL --scheme int8 --data DATA --out NEW.tvq")
             version = np.asarray(f.attrs["version"])
             if version.shape != () or version.dtype.kind not in "iu" or version != VERSION:
                 raise FormatError(f"it has version {version} of the .tvq format; this library reads {VERSION}", "a newer tinyvgg")
@@ -110,7 +110,7 @@ def graph_sha256(graph):
 
 
 def stored_fields(name: str):
-    """Return {name in a file: dataclass field} of an op by its class there, which of floats has "Float" before it."""
+    """Return {name in a file: dataclass field} for an op's class name in a file, which begins with "Float" for float ops."""
     kind = "integer" if name in OPS else "float"
     return {f.metadata.get("file") or f.name: f for f in dataclasses.fields(CLASSES[name])
             if f.metadata.get("only", kind) == kind}
@@ -206,7 +206,7 @@ class _Reader:
         return CodedWeights.from_stream(codebook, lengths, stream, shape)
 
     def filled(self, cls, fields, data):
-        """A dataclass from data; every one of its fields must be there, but those that came later, and none else."""
+        """Return a dataclass from data, which must have exactly its fields; only fields of later versions may be missing."""
         fields = {name: f for name, f in fields.items() if name in data or "later" not in f.metadata}
         if set(data) - {"class"} != set(fields):
             raise FormatError(f"a {cls.__name__} has other fields than expected")

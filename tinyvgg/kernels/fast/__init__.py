@@ -1,6 +1,6 @@
-"""Numba kernels with the names and signatures of tinyvgg.kernels.reference; what is not here is the reference's.
+"""Numba kernels with the names and signatures of tinyvgg.kernels.reference; functions that are not here come from there.
 
-Single calls are for layers that run one by one; a whole network runs by a plan (nn/plan.py) of the same kernels, fused.
+These functions are for layers that run one by one. A whole network runs as a plan (nn/plan.py) of the same kernels, fused.
 """
 from tinyvgg.kernels.fast.convolution import conv2d, conv2d_backward
 from tinyvgg.kernels.fast.normal import gelu, gelu_backward

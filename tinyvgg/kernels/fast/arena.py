@@ -1,4 +1,4 @@
-"""Memory for a plan: one block, and images with the borders of zeros that convolutions read."""
+"""Memory for a plan: one block, and images with a border of zeros for convolutions."""
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,13 +10,13 @@ LINE = 16       # float32 elements in a cache line
 
 
 def whole_vectors(n):
-    """n rounded up to a multiple of WIDTH."""
+    """Return n rounded up to a multiple of WIDTH."""
     return -(-n // WIDTH) * WIDTH
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where images lie; the fields of program.TENSOR. Addresses are in float32 elements."""
+    """The place of images in memory; the fields of program.TENSOR. Addresses are in float32 elements."""
     at: int
     row: int
     image: int
@@ -28,16 +28,17 @@ class Tensor:
         return self.at, self.row, self.image, self.height, self.width, self.channels
 
     def shifted(self, top, left):
-        """The same images, seen from `top` rows above and `left` columns before their first pixel."""
+        """Return the same images, but starting `top` rows above and `left` columns before their first pixel."""
         return replace(self, at=self.at - top * self.row - left * self.channels)
 
     def flat(self):
-        """The same images, without borders, as rows of a matrix: one pixel each."""
+        """Return the same images, which have no borders, as a matrix with one pixel in each row."""
         return Tensor(self.at, self.image, self.image, 1, 1, self.image)
 
 
 class Arena:
-    """One block of zeros, dealt out in order. `Arena(0)` only counts: build twice, with the size that the first pass needed."""
+    """One block of zeros, given out in order. `Arena(0)` only counts: build once with it, then again with the size that it
+    found."""
 
     def __init__(self, size):
         self._block = np.zeros(size + LINE if size else 0, np.float32)
@@ -46,7 +47,7 @@ class Arena:
         self.used = 0
 
     def take(self, size):
-        """Return the address of `size` elements of zeros, which begin a cache line."""
+        """Return the address of `size` zeros, at the beginning of a cache line."""
         at = self._base + self.used
         self.used += -(-size // LINE) * LINE
         return at

@@ -32,20 +32,20 @@ def atomic_store(e, number, at):
 
 @machine
 def atomic_add(e, at, number) -> types.intp:
-    """Add and return the value before."""
+    """Add; return the value before the addition."""
     return Value(e, e.builder.atomic_rmw("add", e._pointer(at, INT), number.value, "acq_rel"))
 
 
 @machine
 def atomic_exchange_if(e, at, expected, wanted) -> types.intp:
-    """Write `wanted` if `expected` is there; return what was there."""
+    """Write `wanted` if the present value is `expected`; return the value before."""
     pair = e.builder.cmpxchg(e._pointer(at, INT), expected.value, wanted.value, "acq_rel", "acquire")
     return Value(e, e.builder.extract_value(pair, 0))
 
 
 @machine
 def pause(e):
-    """Tell the processor that this is a waiting loop."""
+    """Tell the processor that this is a spin loop."""
     if _X86:
         kind = ir.FunctionType(ir.VoidType(), [])
         e.builder.call(e.declare("llvm.x86.sse2.pause", kind), [])
@@ -53,7 +53,7 @@ def pause(e):
 
 @machine
 def ticks(e) -> types.intp:
-    """The processor's clock, in ticks of its own; 0 where programs may not read it."""
+    """Return the processor's time stamp counter, in ticks; 0 if programs may not read it."""
     if not _X86:
         return Value(e, INT(0))
     return Value(e, e.builder.call(e.declare("llvm.readcyclecounter", ir.FunctionType(INT, [])), []))
@@ -65,11 +65,11 @@ def give_way(e):
     e.builder.call(e.declare(_YIELD, ir.FunctionType(ir.IntType(32), [])), [])
 
 
-# A worker sleeps on a condition variable of the system's, so that waking it takes no Python code, which a signal could stop between.
-# At `bed`: a lock, and SPACING elements on, the condition. All zeros is a valid pair on Windows; elsewhere make_bed makes it.
+# A worker sleeps on a condition variable of the operating system, so no Python code, which signals can interrupt, has to wake it.
+# At `bed`: a lock and, SPACING elements later, the condition. On Windows, zeros are a valid pair; elsewhere make_bed creates it.
 
 def _system(e, name, *arguments, returns=_NUMBER):
-    """Call a function of the system's."""
+    """Call a function of the operating system."""
     kind = ir.FunctionType(returns, [a.type for a in arguments])
     e.builder.call(e.declare(name, kind), list(arguments))
 
@@ -108,7 +108,7 @@ def unlock(e, bed):
 
 @machine
 def sleep(e, bed):
-    """Give up the lock and sleep until woken, or without reason; then hold the lock again."""
+    """Release the lock and sleep until woken (spurious wake-ups are possible); then hold the lock again."""
     if _WINDOWS:
         _system(e, "SleepConditionVariableSRW", _condition_of(e, bed), _lock_of(e, bed), _NUMBER(-1), _NUMBER(0))
     else:
@@ -126,7 +126,7 @@ def wake(e, bed):
 
 @compiled
 def barrier(state, threads):
-    """Wait until all threads are here; return how long, in ticks."""
+    """Wait until all threads have reached the barrier; return the waiting time in ticks."""
     if threads == 1:
         return 0
     phase = atomic_load(state + PHASE)

@@ -1,7 +1,7 @@
-"""Compiled code on disk that knows when any source of kernels has changed.
+"""A disk cache of compiled code that is invalid as soon as any source file of the kernels has changed.
 
-Numba checks the file of the function it reads back, but a kernel also contains the tiles, transforms and record layout of its
-neighbours. The stamp is therefore taken over all files of this package, and of the kernels' own package where that is another.
+Numba only checks the file of the function that it reads back. But a kernel also contains tiles, transforms and record layouts
+from other files. So the stamp covers all files of this package, and of the kernel's own package if that is another one.
 """
 import functools
 import hashlib
@@ -35,5 +35,5 @@ _numbas = tuple(caching.CacheImpl._locator_classes)
 
 
 def install(folder=_HERE):
-    """Put locators for the functions of a package before Numba's own; functions elsewhere are not touched."""
+    """Add locators for the functions of a package before Numba's own; other functions are not affected."""
     caching.CacheImpl._locator_classes[:0] = [_for_package(place, folder) for place in _numbas]

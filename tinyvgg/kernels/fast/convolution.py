@@ -1,7 +1,7 @@
-"""conv2d and conv2d_backward of kernels.reference on arrays of any size, by the kernels of a plan.
+"""conv2d and conv2d_backward of kernels.reference for arrays of any size, computed by the kernels of a plan.
 
 Images are copied into a border of zeros, filters are padded to whole vectors, and the result is cropped. Float64, dilation and
-groups are left to the reference, which computes them with NumPy's BLAS.
+groups are computed by the reference, with NumPy's BLAS.
 """
 import os
 
@@ -20,7 +20,7 @@ from tinyvgg.kernels.fast.tile import WIDE
 
 
 def precise_wanted(precise=None):
-    """Whether to keep to direct convolutions: as asked, else by the environment's TINYVGG_PRECISE."""
+    """Whether to use direct convolutions only: `precise` if given, else the environment variable TINYVGG_PRECISE."""
     return os.environ.get("TINYVGG_PRECISE", "0") not in ("", "0") if precise is None else precise
 
 
@@ -69,7 +69,7 @@ class _Call:
         return self.arena.view(tensor, self.images)
 
     def window(self, tensor):
-        """The tensor as the kernel's first tap sees it."""
+        """Return the tensor, starting at the pixel that the kernel's first tap reads."""
         return tensor.shifted(self.padding[0][0], self.padding[1][0])
 
     def fields(self):
@@ -138,5 +138,5 @@ def _add_direct(program, call, kernel, dkernel, parameters):
 
 
 def _ours(dilation, groups, *arrays):
-    """Whether the fast kernels do this case."""
+    """Whether the fast kernels support this case."""
     return tuple(dilation) == (1, 1) and groups == 1 and all(a.dtype == np.float32 and a.size for a in arrays)

@@ -1,8 +1,9 @@
-"""The gradient by images whose pixels are less than a vector: 1 or 3 channels, which a first convolution reads.
+"""The gradient with respect to images with few channels (1 or 3, less than a vector), for the first convolution of a network.
 
-P[k, j] = sum over f of W[k, f] dR[j, f] for the pixels j of a row and all taps k = (p, q, c). dX of channel c gets P[(p, q, c), j] at
-row i + p and column j + q. Pixels lie along the vectors here, each channel in a plane of its own, so that no vector is masked, and
-none is loaded that was just stored in part. The order of all sums is that of direct.py, and so is every bit.
+P[k, j] = sum over f of W[k, f] dR[j, f] for the pixels j of a row and all taps k = (p, q, c). dX of channel c gets P[(p, q, c),
+j] at row i + p and column j + q. Here a vector holds neighbouring pixels of one channel, and each channel has its own plane. So
+no vector is masked, and no vector is loaded just after a part of it was stored. All sums have the same order as in direct.py, so
+the results are equal bit by bit.
 """
 from llvmlite import ir
 
@@ -20,7 +21,7 @@ def fits(strides, dilation):
 
 
 def scratch_size(size, image, padding, filters, kernel_size):
-    """Elements that a thread needs: dR of a row, the same transposed, P, and the planes.
+    """Return the elements that a thread needs: dR of a row, the same transposed, P, and the planes.
 
     size: rows and columns of the result; image: (H, W, C); padding: (top, left).
     """
@@ -32,7 +33,7 @@ def scratch_size(size, image, padding, filters, kernel_size):
 
 @machine
 def transpose(e, source, row, target, target_row):
-    """WIDTH x WIDTH elements, rows to columns."""
+    """Transpose WIDTH x WIDTH elements."""
     values = [e.load(source + row * i).value for i in range(WIDTH)]
     half = WIDTH // 2
     while half:
@@ -49,7 +50,7 @@ def transpose(e, source, row, target, target_row):
 
 @machine
 def add_taps(e, product, apart, across, plane, vectors):
-    """plane += rows of P, `apart` from one tap q to the next, each moved q to the right: that of the last tap first."""
+    """plane += rows of P, each shifted q to the right, the last tap first; apart: elements from one tap q to the next."""
     def vector(v, _):
         spot = plane + v * WIDTH
         first = product + (across - 1) * apart + v * WIDTH - (across - 1)
@@ -65,7 +66,7 @@ def image_gradient(step, thread, threads):
     step = step_at(step)
     y, dx, filters = step.y, step.dx, step.y.channels
     across, pixels = step.kernel_width, (y.width + WIDTH - 1) // WIDTH * WIDTH
-    columns = (max(y.width + across - 1, dx.width + step.left) + WIDTH - 1) // WIDTH * WIDTH    # a pool behind may not need all results
+    columns = (max(y.width + across - 1, dx.width + step.left) + WIDTH - 1) // WIDTH * WIDTH    # a pool may not read all results
     before = (across - 1 + WIDTH - 1) // WIDTH * WIDTH
     row, taps = before + columns + WIDTH, step.kernel_height * across * dx.channels
     d = step.scratch + thread * step.scratch_size
@@ -91,7 +92,7 @@ def image_gradient(step, thread, threads):
 
 @compiled
 def _row_of_gradient(step, n, i, d, sums):
-    """dR of row i of image n."""
+    """Compute dR of row i of image n."""
     y, g, filters = step.y, step.g, step.y.channels
     incoming = g.at + n * g.image + i * g.row
     if step.gate == READY:
@@ -104,7 +105,7 @@ def _row_of_gradient(step, n, i, d, sums):
 
 @compiled
 def _products(d, turned, product, row, pixels, filters, weights, taps):
-    """P of a row of pixels."""
+    """Compute P for a row of pixels."""
     j = 0
     while j < pixels:
         width = panel_width(pixels - j)
@@ -117,7 +118,7 @@ def _products(d, turned, product, row, pixels, filters, weights, taps):
 
 @compiled
 def _interleave(plane, columns, target, row, channels, height, width):
-    """One channel of all pixels."""
+    """Copy the plane of one channel into the pixels."""
     for i in range(height):
         for j in range(width):
             store_float(load_float(plane + i * columns + j), target + i * row + j * channels)

@@ -1,7 +1,8 @@
-"""Whether weights are still what was packed: a hash of their bits, so that a prediction need not pack them again.
+"""A hash of weights that shows whether they have changed since they were packed, so that a prediction need not pack them again.
 
-Four independent chains of h = mix((h xor bits) * odd) hide the multiplication's latency; the shift in the mix carries changes of
-the highest bits (signs) down, or two of them would cancel. Reading 1.6 MB of weights takes some ten microseconds.
+Four independent chains of h = mix((h xor bits) * odd) hide the latency of the multiplication. The shift in the mix carries
+changes of the highest bits (signs) down; without it, two of them would cancel. Reading 1.6 MB of weights takes some ten
+microseconds.
 """
 from llvmlite import ir
 from numba import types
@@ -35,7 +36,7 @@ def absorb(e, at, count, last, state):
 
 @machine
 def start(e, state):
-    """Set a state to its beginning."""
+    """Set a state to its initial value."""
     for i in range(CHAINS):
         e.store(Value(e, ir.Constant(_LANES, [1 + i] * WIDTH)), state + WIDTH * i)
 
@@ -56,9 +57,9 @@ def same(e, a, b) -> types.intp:
 
 @compiled
 def unchanged(at, size, pieces, stride, stamp):
-    """Whether `pieces` runs of `size` elements, `stride` apart, have the hash in `stamp`; if not, put the new one there.
+    """Whether `pieces` runs of `size` elements, `stride` apart, have the hash in `stamp`; if not, store the new hash there.
 
-    A stamp is two states long. Runs of less than a state are too short to be worth a hash: always changed.
+    A stamp has the length of two states. Runs shorter than a state always count as changed, because a hash would not pay.
     """
     if size < STAMP or pieces < 1:
         return False

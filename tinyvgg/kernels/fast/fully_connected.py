@@ -1,4 +1,4 @@
-"""Fully connected layers: products of the same register tiles. Rows are padded to whole vectors, with zeros."""
+"""Fully connected layers, computed with the register tiles of `tile.py`. Rows are padded with zeros to whole vectors."""
 from tinyvgg.kernels.fast.elementwise import clear, load_float, share, store_float
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
@@ -23,7 +23,7 @@ finish, finish_relu, finish_relu_mask, finish_mask = make_finish(0, 0), make_fin
 
 @machine
 def gate_row(e, g, y, mask, count):
-    """g = mask * g where y > 0: y is what ReLU and dropout left."""
+    """g = mask * g where y > 0, else 0; y is the result after ReLU and dropout."""
     def body(i, _):
         value = e.load(g + i * WIDTH) * e.load(mask + i * WIDTH)
         e.store(value.where(e.load(y + i * WIDTH).positive(), 0.0), g + i * WIDTH)
@@ -33,7 +33,7 @@ def gate_row(e, g, y, mask, count):
 
 @Kernel
 def forward(step, thread, threads):
-    """y (N, F) = tail(x (N, K) @ packed + bias): by rows of y where there are many, else by panels."""
+    """y (N, F) = tail(x (N, K) @ packed + bias). Threads share the rows of y if there are many, else the panels."""
     step = step_at(step)
     columns = step.y.row
     if step.images >= 8 * threads:
@@ -46,7 +46,7 @@ def forward(step, thread, threads):
 
 @compiled
 def _forward_part(step, first, last, left, right):
-    """Rows first..last of y, and the panels that begin in left..right."""
+    """Compute rows first..last of y, in the panels that begin in left..right."""
     x, y, k = step.x, step.y, step.x.row
     j = 0
     while j < y.row:
@@ -73,7 +73,7 @@ def _finish(step, y, bias, mask, count):
 
 @Kernel
 def gate(step, thread, threads):
-    """g through dropout and ReLU, in place."""
+    """Pull g back through dropout and ReLU, in place."""
     step = step_at(step)
     first, last = share(step.images, thread, threads)
     for n in range(first, last):

@@ -1,6 +1,6 @@
-"""Whole images from one buffer to another: copied, added, averaged, masked, repeated. Borders may differ, and are left alone.
+"""Operations on whole images: copied, added, averaged, masked, repeated. Borders may differ, and are not changed.
 
-Pixels are whole vectors of channels everywhere but in `place` and `place_gradient`.
+Pixels are whole vectors of channels, except in `place` and `place_gradient`.
 """
 import numpy as np
 from numba import types
@@ -13,7 +13,7 @@ from tinyvgg.kernels.fast.simd import WIDTH, Kernel, machine
 
 @Kernel
 def place(step, thread, threads):
-    """Copy step.real_channels channels of each pixel from step.x to step.y; borders and what fills up a pixel may differ."""
+    """Copy step.real_channels channels of each pixel from step.x to step.y; borders and the padding of pixels may differ."""
     step = step_at(step)
     x, y = step.x, step.y
     whole = step.real_channels == x.channels and step.real_channels == y.channels
@@ -30,7 +30,7 @@ def place(step, thread, threads):
 
 @Kernel
 def place_gradient(step, thread, threads):
-    """The way back: step.dx = step.g, step.real_channels channels of each pixel; added to what is there unless fresh."""
+    """The backward pass of `place`: step.dx = step.g, step.real_channels channels of each pixel; dx += g unless fresh."""
     step = step_at(step)
     g, dx = step.g, step.dx
     first, last = share(step.images * dx.height, thread, threads)
@@ -90,7 +90,7 @@ sum_row, sum_row_relu = make_sum(False), make_sum(True)
 
 @Kernel
 def sum_images(step, thread, threads):
-    """y = x + g, images of the same size with whatever borders, then ReLU if gate."""
+    """y = x + g, for images of the same size with any borders, then ReLU if gate."""
     step = step_at(step)
     x, g, y = step.x, step.g, step.y
     first, last = share(step.images * y.height, thread, threads)
@@ -121,7 +121,7 @@ pass_row, pass_row_add, pass_row_relu, pass_row_relu_add = (make_pass(*kind) for
 
 @Kernel
 def pass_gradient(step, thread, threads):
-    """dx = g where y > 0 (gate) or everywhere; added to what is there unless fresh."""
+    """dx = g where y > 0 (gate) or everywhere; dx += g unless fresh."""
     step = step_at(step)
     g, y, dx = step.g, step.y, step.dx
     count = y.width * y.channels // WIDTH
@@ -189,7 +189,7 @@ def spread_row(e, g, dx, pixel, count, factor: types.float32):
 
 @Kernel
 def spread_gradient(step, thread, threads):
-    """dx = g (N, C) / pixels at every pixel; added to what is there unless fresh."""
+    """dx = g (N, C) / pixels at every pixel; added to dx unless fresh."""
     step = step_at(step)
     g, dx = step.g, step.dx
     first, last = share(step.images, thread, threads)
@@ -204,7 +204,7 @@ def spread_gradient(step, thread, threads):
 
 @Kernel
 def mask_images(step, thread, threads):
-    """y *= x, images of the same size with whatever borders."""
+    """y *= x, for images of the same size with any borders."""
     step = step_at(step)
     x, y = step.x, step.y
     first, last = share(step.images * y.height, thread, threads)

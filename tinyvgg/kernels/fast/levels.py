@@ -1,7 +1,7 @@
-"""Rounding to the levels of an integer and back, value by value, as fine-tuning sees them: real = scale * (whole number).
+"""Elementwise rounding to integer levels, and its gradient, for fine-tuning: real = scale * (whole number).
 
-A step's `leak` is the scale, `threshold` and `ceiling` are the first and the last whole number. On the way back rounding passes
-the gradient on, and what lies more than half a level beyond the last one passes none (Bengio et al., 2013, arXiv:1308.3432).
+A step's `leak` is the scale; `threshold` and `ceiling` are the first and the last whole number. In the backward pass, rounding
+passes the gradient on, and a value more than half a level beyond either end passes none (Bengio et al., 2013, arXiv:1308.3432).
 """
 from numba import types
 
@@ -9,7 +9,7 @@ from tinyvgg.kernels.fast.elementwise import share
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, machine
 
-_ROUND = 1.5 * 2 ** 23                  # adding it leaves whole numbers, halves to the even one
+_ROUND = 1.5 * 2 ** 23                  # adding it rounds to whole numbers, ties to even
 
 
 @machine

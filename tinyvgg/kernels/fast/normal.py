@@ -1,4 +1,4 @@
-"""GELU value by value: the normal distribution's cumulative function, by erfc of the machine's mathematics."""
+"""Elementwise GELU, with the cumulative normal distribution computed by erfc of the C library."""
 import math
 
 import numba

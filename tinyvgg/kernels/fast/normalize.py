@@ -1,7 +1,7 @@
-"""Batch normalisation with the ReLU, dropout and max-pool around it: statistics, application, and the way back.
+"""Batch normalisation with the ReLU, dropout and max-pool around it: statistics, forward and backward pass.
 
-Notation of elementwise.py: R is what the convolution stored. A step's x is R, its y the normalised (and pooled) result.
-`filters` is the number of real channels; those that fill up the last vector have scale and offset 0.
+Notation of elementwise.py: R is the result that the convolution stored. A step's x is R, its y the normalised (and pooled)
+result. `filters` is the number of real channels; padded channels of the last vector have scale and offset 0.
 """
 import math
 
@@ -30,8 +30,8 @@ from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 
 @Kernel
 def statistics(step, thread, threads):
-    """From the threads' float64 sums to scale and offset (step.affine), mean and inverse deviation (step.moments), and the
-    moving ones.
+    """From the threads' float64 sums, compute scale and offset (step.affine) and mean and inverse standard deviation
+    (step.moments), and update the moving statistics.
     """
     step = step_at(step)
     channels, count = step.y.channels, step.images * step.y.height * step.y.width
@@ -71,7 +71,7 @@ def _set_affine(step, c, mean, variance):
 
 @Kernel
 def moving_affine(step, thread, threads):
-    """scale and offset (step.affine) by the moving statistics."""
+    """Compute scale and offset (step.affine) from the moving statistics."""
     step = step_at(step)
     first, last = share(step.filters, thread, threads)
     for c in range(first, last):
@@ -90,7 +90,7 @@ def sum_row(e, r, pixel, count, sums, channels):
 
 @Kernel
 def sums(step, thread, threads):
-    """Per-channel sums of step.y and its squares, where the convolution could not take them."""
+    """Per-channel sums of step.y and its squares, if the convolution could not compute them."""
     step = step_at(step)
     y, channels = step.y, step.y.channels
     rows = step.images * y.height
@@ -105,7 +105,8 @@ def sums(step, thread, threads):
 
 
 def make_apply(gate, pool):
-    """Return y = scale * R + offset for a row of count pixels, then the activation; of a pool the largest of each 2x2 cell."""
+    """Return y = scale * R + offset for a row of count pixels, then the activation, and with a pool the largest of each 2x2
+    cell."""
     @machine
     def apply_row(e, r, row, y, pixel, count, affine, channels, leak: types.float32, ceiling: types.float32):
         scale, offset, limits = e.load(affine), e.load(affine + channels), (e.spread(leak), e.spread(ceiling))
@@ -128,7 +129,7 @@ apply_row_pool, apply_row_relu_pool, apply_row_leak_pool = (make_apply(gate, Tru
 
 @Kernel
 def apply(step, thread, threads):
-    """y = scale * R + offset, with the activation after it (gate) and the max-pool where asked for."""
+    """y = scale * R + offset, then the activation (gate), and the max-pool if wanted."""
     step = step_at(step)
     r, y, channels = step.x, step.y, step.x.channels
     first, last = share(step.images * y.height, thread, threads)
@@ -153,7 +154,7 @@ def apply(step, thread, threads):
 
 
 def make_gradient_sums(pool, gate):
-    """Return sums += g and g * R over a row, R being the value that g reaches."""
+    """Return sums += g and g * R over a row, where R is the value to which g belongs."""
     @machine
     def gradient_sums_row(e, r, row, g, pixel, count, affine, channels, sums, leak: types.float32, ceiling: types.float32):
         scale, offset, limits = e.load(affine), e.load(affine + channels), (e.spread(leak), e.spread(ceiling))
@@ -175,7 +176,7 @@ def make_gradient_sums(pool, gate):
 
 
 def _largest(cell, scale, offset):
-    """The R of the first largest normalised value of a cell."""
+    """Return the R of the first largest normalised value of a cell."""
     heights = [value.fma(scale, offset) for value in cell]
     top, reached = pooled(heights), cell[-1]
     for value, height in reversed(list(zip(cell[:-1], heights, strict=False))):
@@ -221,7 +222,7 @@ def gradient_sums(step, thread, threads):
 
 @Kernel
 def gradient_slopes(step, thread, threads):
-    """From those sums to the gradients of gamma and beta and the two terms of dR (step.slope; none if the statistics are
+    """From these sums, compute the gradients of gamma and beta and the two terms of dR (step.slope; none if the statistics are
     frozen).
     """
     step = step_at(step)
@@ -284,7 +285,7 @@ gradient_row_none, gradient_row_none_pool = make_gradient_row(NO_GATE, False), m
 
 @compiled
 def gradient_of_row(step, source, incoming, g_pixel, target, c, mask, at, count, pitch):
-    """One row of dR, a vector of channels; its pixels are `pitch` elements apart."""
+    """Compute one row of dR for a vector of channels; its pixels are `pitch` elements apart."""
     channels = step.y.channels
     common = (source + c, 0, incoming + c, g_pixel, target + c, 0, pitch, channels, count, step.affine + c, step.slope + c, mask + c,
               channels, at + c, step.leak, step.ceiling)
@@ -300,7 +301,8 @@ def gradient_of_row(step, source, incoming, g_pixel, target, c, mask, at, count,
 
 @Kernel
 def gradient(step, thread, threads):
-    """step.g through pool, normalisation, dropout mask and ReLU to dR in step.dx; the bias gradient into step.sums."""
+    """Pull step.g back through pool, normalisation, dropout mask and ReLU to dR in step.dx; the bias gradient goes to
+    step.sums."""
     step = step_at(step)
     r, g, d, channels = step.y, step.g, step.dx, step.y.channels
     size = 2 if step.pool else 1
@@ -324,7 +326,7 @@ def gradient(step, thread, threads):
 
 @compiled
 def _pooled_rows(step, i, source, incoming, target, c, mask, at):
-    """One row of 2x2 cells; an odd last row or column was in no cell and gets no gradient from above."""
+    """Compute one row of 2x2 cells; an odd last row or column is in no cell and gets no gradient from the pool."""
     r, d, g, channels = step.y, step.dx, step.g, step.y.channels
     cells = g.width if i < g.height else 0
     if cells:

@@ -1,4 +1,4 @@
-"""The optimizers' rules in one pass over memory; the equations are those of kernels.reference."""
+"""The rules of the optimizers, each in one pass over memory; kernels.reference has the equations."""
 import numpy as np
 from numba import types
 
@@ -9,7 +9,7 @@ from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import FLOAT, VECTOR, WIDTH, Kernel, compiled, machine
 from tinyvgg.kernels.fast.threads import run_step
 
-WORTH_THREADS = 30_000      # elements from which a second thread pays
+WORTH_THREADS = 30_000      # elements from which on a second thread pays
 
 float32 = types.float32
 
@@ -32,7 +32,7 @@ def _nesterov(arrays, rate, mu, *_):
 
 
 def _adam(arrays, rate, rest_1, rest_2, epsilon):
-    w, g, m, v = arrays                 # rest: 1 - beta, which float32 would round if it were taken here
+    w, g, m, v = arrays                 # rest: 1 - beta, because float32 would round the difference here
     m = m + rest_1 * (g - m)
     v = v + rest_2 * (g * g - v)
     return [w - rate * m / (v.sqrt() + epsilon), g, m, v]
@@ -45,7 +45,8 @@ def _rmsprop(arrays, rate, rho, rest, epsilon):
 
 
 def make_update(rule, count, kind):
-    """Return the rule over n vectors or single numbers (`kind`) of `count` arrays of w, g and two slots; g is not written."""
+    """Return the rule for n vectors or single numbers (`kind`). count: how many of the arrays w, g and two slots it uses; g is
+    not written."""
     @machine
     def update(e, n, w, g, slot_1, slot_2, rate: float32, factor_1: float32, factor_2: float32, epsilon: float32):
         numbers = [rate, factor_1, factor_2, epsilon]
@@ -64,7 +65,7 @@ def make_update(rule, count, kind):
 
 @compiled
 def _parts(step, thread, threads):
-    """Return this thread's share: (first element, vectors), and of the elements that fill no vector (first, how many)."""
+    """Return this thread's share: (first element, number of vectors), and (first, number) of the elements left over."""
     first, last = share(step.size // WIDTH, thread, threads)
     rest = step.size % WIDTH if thread == 0 else 0
     return first * WIDTH, last - first, step.size - rest, rest
@@ -72,7 +73,7 @@ def _parts(step, thread, threads):
 
 @compiled
 def _apply(vectors_of, numbers_of, step, thread, threads):
-    """One step of the rule that two of `make_update` compute, on this thread's share."""
+    """Run one step of a rule on this thread's share; both functions are from make_update."""
     step = step_at(step)
     at, vectors, end, rest = _parts(step, thread, threads)
     w, g, m, v = step.kernel, step.gradient, step.slot_1, step.slot_2
@@ -128,7 +129,7 @@ def rmsprop(step, thread, threads):
 
 
 def _run(kernel, w, g, slots, **settings):
-    """Run a kernel on float32 arrays that lie in one piece; return whether they do."""
+    """Run a kernel if all arrays are contiguous float32; return whether they are."""
     arrays = [w, g, *slots]
     if not all(a.dtype == np.float32 and a.flags.c_contiguous and a.flags.aligned and a.size == w.size for a in arrays):
         return False

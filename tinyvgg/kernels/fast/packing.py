@@ -80,8 +80,8 @@ def copy_row(step, thread, threads):
 def expand(step, thread, threads):
     """step.packed (taps, padded channels, padded filters) from step.kernel (taps, channels / groups, filters).
 
-    What fills up a vector is zero, and so are the channels of other groups. With a dilated width the taps of a kernel row stand
-    that far apart, zeros between them.
+    The padding of vectors is zero, and so are the channels of other groups. With a dilated width, the taps of a kernel row are
+    that far apart, with zeros between.
     """
     step = step_at(step)
     channels, filters, row = step.real_channels // step.groups, step.filters, step.kernel_width
@@ -100,7 +100,8 @@ def expand(step, thread, threads):
 
 @Kernel
 def collect(step, thread, threads):
-    """The way back: step.gradient, as the layer holds it, from step.partial (taps, padded channels, padded filters)."""
+    """The backward pass of `expand`: step.gradient, in the layer's shape, from step.partial (taps, padded channels, padded
+    filters)."""
     step = step_at(step)
     channels, filters, row = step.real_channels // step.groups, step.filters, step.kernel_width
     size = step.padded_channels * step.padded_filters

@@ -1,4 +1,4 @@
-"""Steps: one row of numbers per kernel call, so that a whole network is one array that compiled code walks through."""
+"""Steps: each kernel call is one record of numbers, so a whole network is one array that compiled code runs."""
 from operator import is_
 
 import numpy as np
@@ -8,14 +8,14 @@ from tinyvgg.kernels.fast.arena import address
 from tinyvgg.kernels.fast.atomics import barrier
 from tinyvgg.kernels.fast.simd import as_pointer, call_kernel, compiled
 
-# Images in memory: pixel (n, i, j) starts at at + n*image + i*row + j*channels, in float32 elements. A border of zeros lies
-# around the pixels where a convolution reads beyond them.
+# Images in memory: pixel (n, i, j) starts at at + n*image + i*row + j*channels, in float32 elements. There is a border of zeros
+# around the pixels if a convolution reads beyond them.
 TENSOR = np.dtype([(name, np.int64) for name in ("at", "row", "image", "height", "width", "channels")])
 
 STEP = np.dtype([
     ("function", np.int64), ("images", np.int64),                # the kernel's address
-    ("wait", np.int64),                                     # whether the next step needs what all threads did in this one
-    ("x", TENSOR), ("y", TENSOR), ("g", TENSOR), ("dx", TENSOR),   # input; output; gradients by the output and by the input
+    ("wait", np.int64),                                     # whether the next step needs the results of all threads
+    ("x", TENSOR), ("y", TENSOR), ("g", TENSOR), ("dx", TENSOR),   # input, output, gradients of the output and of the input
     ("own", TENSOR),                                        # an image of each thread's own
     ("kernel", np.int64), ("packed", np.int64), ("stamp", np.int64),
     # ... weights as layers hold them, as products read them, and their hash
@@ -47,7 +47,7 @@ STEP_SIZE = STEP.itemsize // 4          # from one step to the next, as addresse
 
 
 class Weight:
-    """An array by its place, a dict of a layer and a name, since layers may replace their arrays."""
+    """A reference to an array: a dict of a layer, and a name in it, because layers may replace their arrays."""
 
     def __init__(self, holder, name):
         self.holder, self.name = holder, name
@@ -60,14 +60,14 @@ class Setting:
         self.layer, self.name = layer, name
 
 
-# When a step may run: what needs nothing but weights goes first, then what needs those; in each group nobody waits for anybody.
+# When a step may run: steps that need only weights come first, then steps that need their results; inside a group no step waits.
 FROM_WEIGHTS, FROM_EXPANDED, FROM_PACKED, IN_ORDER = range(4)
 _OF_ITSELF = {"function", "images", "wait"}
 
 
 class Program:
-    """Steps and the order in which they run. A field is a number, a Tensor, a Weight or a Setting; those two are looked up at
-    each run. Between the steps in order there may be calls of Python functions.
+    """Steps and the order in which they run. A field is a number, a Tensor, a Weight or a Setting; Weights and Settings are
+    looked up at each run. Python functions may be called between the steps in order.
     """
 
     def __init__(self):
@@ -76,8 +76,8 @@ class Program:
         self._groups, self._calls, self.names = [], [], []
 
     def add(self, function, name="", /, *, when=IN_ORDER, **fields):
-        """Add a step, for layer `name`, behind the steps of its group. Raises TypeError where the kernel reads a field that is
-        not given: it would be 0, an address of nothing.
+        """Add a step, for layer `name`, after the steps of its group. Raises TypeError if the kernel reads a field that is not
+        given, because the field would be 0, an invalid address.
         """
         missing = (function.fields & set(STEP.names)) - fields.keys() - _OF_ITSELF
         if missing:
@@ -114,10 +114,10 @@ class Program:
         self._go(pool, images)
 
     def _look_up(self):
-        """Put the addresses of weights and the values of settings into the steps, where they are others than at the last run."""
+        """Put the addresses of weights and the values of settings into the steps, if they have changed since the last run."""
         arrays = [weight.holder[weight.name] for _, _, weight in self._weights]
-        if not all(map(is_, arrays, self._bound)):          # an interrupt may come between any two lines here: what is not
-            self._bound = [None] * len(arrays)              # wholly written does not count as written
+        if not all(map(is_, arrays, self._bound)):          # an interrupt may come between any two lines here, so that
+            self._bound = [None] * len(arrays)              # incomplete changes must not count as written
             self._images = None
             for (index, field, _), array in zip(self._weights, arrays, strict=True):
                 self._steps[field][index] = address(array)
@@ -169,14 +169,14 @@ class Program:
 
 @compiled
 def step_at(address):
-    """The step at an address, as a record."""
+    """Return the step at an address, as a record."""
     return carray(as_pointer(address), (1,), STEP)[0]
 
 
 @compiled
 def execute(program, length, worker, workers, threads, state):
-    """Run `length` steps as `worker` of `workers`, who share the parts of `threads` threads, with a barrier where the next step needs
-    the whole of one. Return how long was waited.
+    """Run `length` steps as `worker` of `workers`, which share the work of `threads` threads. There is a barrier after each step
+    whose complete result the next one needs. Return the waiting time in ticks.
     """
     waited = 0
     for i in range(length):

@@ -1,11 +1,11 @@
-"""3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3): a quarter of the multiplications.
+"""3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3), which needs a quarter of the multiplications.
 
 Forward, for blocks of tiles that stay in the second-level cache:
     V = B' d B for each 6x6 patch;  M[p] = V[p] @ U[p] for the 36 positions p;  Y = A' M A, and the tail (bias, ReLU, ...).
 Backward, the adjoint of each step, sharing one transform between both gradients:
     Z = A dY A';  dU[p] += V[p]' @ Z[p] (weights: dW = G' dU G);  dV[p] = Z[p] @ U[p]' (input: dX += B dV B', patches overlap).
 
-Memory: V[p] is (tiles, channels) with WIDTH floats between positions: without that gap the 36 positions of one tile fall into
+Memory: V[p] is (tiles, channels), with WIDTH floats between positions. Without this gap the 36 positions of one tile would map to
 the same cache set. U[p] is packed in the panels of `tile.py`.
 """
 from numba import types
@@ -51,15 +51,15 @@ def fits(kernel_size, strides, channels, filters):
 
 
 def block_of_tiles(channels, filters):
-    """How many tiles to take at a time: as many as the second-level cache holds, or with many channels as many as it takes for
-    the weights, which every block reads from memory, not to be most of what is read.
+    """Return the number of tiles in a block: as many as the second-level cache holds. With many channels it is larger, because
+    every block reads all weights from memory, and these must not be most of what is read.
     """
     held, worth = CACHE // (POSITIONS * (channels + filters)), channels * filters // (2 * (channels + filters))
     return max(8, min(64, max(held, worth) // 8 * 8))
 
 
 def in_tiles(size):
-    """`size` rounded up to whole tiles."""
+    """Return `size` rounded up to whole tiles."""
     return -(-size // OUTPUT) * OUTPUT
 
 
@@ -151,7 +151,7 @@ output_affine_pool, output_affine_relu_pool, output_affine_leak_pool, output_rel
 def make_gated_gradient(gate, pool):
     """Return Z = A dR A' where dR comes from g through pooling, normalisation, dropout mask and ReLU, computed while loading.
 
-    dR = [R > 0] * mask * (scale * g + slope0 + slope1 * R), and with pooling g reaches the first largest of each 2x2.
+    dR = [R > 0] * mask * (scale * g + slope0 + slope1 * R); with pooling, g goes to the first largest value of each 2x2 cell.
     """
     inner = NO_GATE if pool and gate == GATE_AFTER else gate
 
@@ -214,7 +214,7 @@ def gather_gradient(step, thread, threads):
 
 @compiled
 def _patches(step, first, count, v, v_stride):
-    """V for tiles first ... first + count."""
+    """Compute V for tiles first ... first + count."""
     across = (step.y.width + OUTPUT - 1) // OUTPUT
     each = across * ((step.y.height + OUTPUT - 1) // OUTPUT)
     for t in range(count):
@@ -226,7 +226,7 @@ def _patches(step, first, count, v, v_stride):
 
 @compiled
 def _outputs(step, first, count, left, right, m, m_stride, sums):
-    """Y and its tail for tiles first ... first + count and filters left ... right."""
+    """Compute Y and its tail for tiles first ... first + count and filters left ... right."""
     filters, row = step.y.channels, step.y.row
     across = (step.y.width + OUTPUT - 1) // OUTPUT
     each = across * ((step.y.height + OUTPUT - 1) // OUTPUT)
@@ -248,7 +248,7 @@ def _outputs(step, first, count, left, right, m, m_stride, sums):
 
 @compiled
 def _outputs_affine(step, first, count, left, right, m, m_stride):
-    """The same with scale and offset in the tail: for inference, where nothing is kept."""
+    """The same with scale and offset in the tail, for inference, where nothing is kept for a backward pass."""
     filters, row, tail = step.y.channels, step.y.row, step.tail
     leak, ceiling = step.leak, step.ceiling
     across = (step.y.width + OUTPUT - 1) // OUTPUT
@@ -279,7 +279,8 @@ def _outputs_affine(step, first, count, left, right, m, m_stride):
 
 @compiled
 def _split(step, tiles, thread, threads):
-    """This thread's tiles first ... last and filters left ... right: few tiles are done by all, each some panels of filters."""
+    """Return this thread's tiles first ... last and filters left ... right. If there are few tiles, each thread takes all tiles
+    and some panels of filters."""
     filters = step.y.channels
     if tiles >= ROWS_WIDE * threads:
         first, last = share(tiles, thread, threads)
@@ -301,7 +302,7 @@ def _begin(step, thread, threads):
 
 @compiled
 def _products(step, first, count, left, right, v, m, v_stride, m_stride):
-    """M for tiles first ... first + count and filters left ... right."""
+    """Compute M for tiles first ... first + count and filters left ... right."""
     channels, filters = step.x.channels, step.y.channels
     _patches(step, first, count, v, v_stride)
     for p in range(POSITIONS):
@@ -311,7 +312,7 @@ def _products(step, first, count, left, right, v, m, v_stride, m_stride):
 
 @Kernel
 def forward(step, thread, threads):
-    """Convolve; step.y is what the tail leaves. Per-channel sums go to step.sums in float64."""
+    """Convolve; step.y gets the result of the tail. Per-channel sums go to step.sums in float64."""
     step = step_at(step)
     first, last, left, right, v, m, v_stride, m_stride, sums = _begin(step, thread, threads)
     summed, filters = step.tail == SUMS or step.tail == RELU_SUMS, step.y.channels
@@ -340,7 +341,7 @@ def forward_affine(step, thread, threads):
 
 @compiled
 def _gradients(step, first, count, z, z_stride, bias_sum):
-    """Z for tiles first ... first + count."""
+    """Compute Z for tiles first ... first + count."""
     filters = step.y.channels
     across = (step.y.width + OUTPUT - 1) // OUTPUT
     each = across * ((step.y.height + OUTPUT - 1) // OUTPUT)
@@ -387,7 +388,7 @@ def _scatter(step, first, count, v, v_stride):
 
 @Kernel
 def backward(step, thread, threads):
-    """From step.g to dX (step.dx) and, where wanted, the thread's dU (step.partial) and bias gradient (step.sums)."""
+    """From step.g compute dX (step.dx) and, if wanted, the thread's dU (step.partial) and bias gradient (step.sums)."""
     step = step_at(step)
     channels, filters = step.x.channels, step.y.channels
     tiles = ((step.y.height + OUTPUT - 1) // OUTPUT) * ((step.y.width + OUTPUT - 1) // OUTPUT)

@@ -23,7 +23,7 @@ class Fallback:
         return self.inputs
 
     def allocate(self, memory):
-        """Nothing but the values; the arrays are found in the arena."""
+        """Take no memory except the values; the arrays are views of the arena."""
         self.arena = memory.arena
 
     def forward(self, program, mode):
@@ -40,7 +40,7 @@ class Fallback:
         program.call(run)
 
     def backward(self, program, mode, gradients, inputs):
-        """Add the call of the layer's way back."""
+        """Add the call of the layer's backward pass."""
         layer = self.call.layer
         firsts = [value.fresh() for value in self.inputs]
 

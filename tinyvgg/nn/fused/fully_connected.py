@@ -1,4 +1,4 @@
-"""A dense layer with the ReLU and the dropout behind it."""
+"""A dense layer with the ReLU and the dropout after it."""
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from tinyvgg.nn.fused.values import Filters, Row, Value
 
 @dataclass
 class FullyConnected:
-    """Dense, then ReLU and Dropout where they follow. Its source may be images: it takes them as one row."""
+    """Dense, then ReLU and Dropout if they follow. Its source may be images, each of which it reads as one row."""
     source: Value
     target: Value
     dense: Any
@@ -24,7 +24,7 @@ class FullyConnected:
         inputs, self.units = self.dense.parameters["kernel"].shape
         channels, stored = self.source.grid[2], self.source.channels
         if stored == channels:
-            channels = stored = inputs                              # nothing between the pixels: one row
+            channels = stored = inputs                              # pixels without gaps: one row
         self.weights = Filters(self.dense, "kernel", inputs // channels, channels, stored, self.units)
         self.bias = Row(self.dense, "bias", self.units) if self.dense.use_bias else None
         self.rows, self.columns = inputs // channels * stored, whole_vectors(self.units)

@@ -1,7 +1,7 @@
-"""Each layer as one or a few primitive calls, from which stages are built.
+"""Turns each layer into one or a few primitive calls, from which stages are built.
 
 A layer that is not in LOWER, or has options that no stage supports, becomes a call of kind "layer": it runs unchanged, between
-the steps. To give a layer a fast stage, add a line to LOWER, a stage, and the stage's line in stages.py.
+the steps. To give a layer a fast stage, add a line to LOWER, a stage, and the stage's line in STAGES (matching.py).
 """
 from dataclasses import dataclass, replace
 from math import inf
@@ -15,7 +15,7 @@ from tinyvgg.nn.layers.one_row import OneRow
 
 @dataclass(frozen=True)
 class Link:
-    """One call of a layer: which calls it reads (-1: the images), and the shapes of one image going in and coming out."""
+    """One call of a layer: the calls that it reads (-1: the images), and its input and output shapes for one image."""
     layer: Any
     inputs: tuple[int, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -24,7 +24,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Function:
-    """An activation: its code and numbers (see kernels.fast.activations), and its name for people."""
+    """An activation: its code and numbers (see kernels.fast.activations), and a readable name."""
     code: int
     name: str
     leak: float = 0.0
@@ -34,7 +34,8 @@ class Function:
 
 @dataclass(frozen=True)
 class Call:
-    """A primitive call: its kind, what it is about, and the rest as in Link. `why`: for a kind "layer", what no stage has."""
+    """A primitive call: its kind, its layer or settings, and the rest as in Link. why: for the kind "layer", what no stage
+    supports."""
     kind: str
     layer: Any
     inputs: tuple[int, ...]
@@ -45,7 +46,7 @@ class Call:
 
 
 def links(model):
-    """Return the calls up to the logits, each after those that it reads."""
+    """Return the calls up to the logits, each one after the calls that it reads."""
     place, found = {model.input: -1}, []
     for node, layer in model._logit_nodes():
         found.append(Link(layer, tuple(place[n] for n in node.inputs), tuple(tuple(n.shape) for n in node.inputs),
@@ -67,7 +68,7 @@ def lower(found):
 
 
 def _parts(link):
-    """The primitive calls of one link; `inputs` of the first are the link's own object, of the others anything else."""
+    """Return the primitive calls of one link; only the first has the link's own object as `inputs`."""
     known = _along_one_axis if isinstance(link.layer, OneRow) else LOWER.get(type(link.layer))
     parts = known(link) if known else None
     if parts is None or isinstance(parts, str):
@@ -76,7 +77,8 @@ def _parts(link):
 
 
 def _along_one_axis(link):
-    """The calls of the layer along two axes, on images of one row; arrays are this layer's own, which lie in memory alike."""
+    """Return the calls of the two-dimensional layer, for images of one row; it shares this layer's arrays, whose memory layout is
+    the same."""
     planar = link.layer.in_plane()
     shapes = tuple((1, *shape) for shape in link.shapes)
     known = LOWER.get(type(planar))
@@ -98,7 +100,7 @@ def _with_activation(link, *parts):
 
 
 def _activated(layer, inputs, shape):
-    """The calls of a layer's activation, none for the identity, or the reason why there are none."""
+    """Return the calls of a layer's activation, none for the identity, or the reason why they are not supported, as text."""
     if layer.activation.kernel == "hard_sigmoid":           # as Keras' files have it: see io.keras_h5.meaning.hard_sigmoid
         slope = dict(layer.activation.settings).get("slope", 1 / 6)
         return [Call("rescale", layers.Rescaling(slope, 0.5, name=layer.name), inputs, (shape,), shape),
@@ -110,7 +112,7 @@ def _activated(layer, inputs, shape):
 
 
 def function_of(activation):
-    """The Function of an activation, None for the identity, or the reason why there is none."""
+    """Return the Function of an activation, None for the identity, or the reason why there is none, as text."""
     settings = dict(activation.settings)
     if activation.kernel is None:
         return None
@@ -123,7 +125,7 @@ def function_of(activation):
 
 
 def relu_with(negative_slope=0.0, max_value=None, threshold=0.0):
-    """The Function of a ReLU with these settings."""
+    """Return the Function of a ReLU with these settings."""
     if threshold == 0 and max_value is None:
         return (Function(activations.LEAKY, "leaky ReLU", negative_slope) if negative_slope
                 else Function(activations.RELU, "ReLU"))
@@ -227,6 +229,6 @@ WATCHED = {layers.BatchNormalization: ("trainable",), layers.Dropout: ("rate",),
 
 
 def options_of(layer):
-    """What a plan depends on of a layer's options that may change."""
+    """Return the options of a layer that may change and that a plan depends on."""
     found = [getattr(layer, name) for name in WATCHED.get(type(layer), ())]
     return [value.tolist() if hasattr(value, "tolist") else value for value in found]

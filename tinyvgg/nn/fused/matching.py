@@ -1,7 +1,7 @@
-"""Which calls run together: a network's graph, cut into fused stages.
+"""Cuts a network's graph into fused stages: groups of calls that run together.
 
-A stage begins with one call and takes along what follows it, as far as the table FUSIONS says and nobody else reads what lies
-between. What is in no line runs by itself: every kind of call has a stage in STAGES, so every network has a plan.
+A stage begins with one call and includes the calls after it, as far as the table FUSIONS allows and no other call reads the
+values between. A call that is in no line runs by itself. Every kind of call has a stage in STAGES, so every network has a plan.
 """
 import copy
 from collections import Counter
@@ -58,8 +58,8 @@ def is_kind(kind):
 
 NORM, MASK, CHANNEL_MASK = is_kind("norm"), is_kind("dropout"), is_kind("channel dropout")
 
-# kind of the first call -> lines of (field of the stage, test), tried in turn: the line that takes the most calls wins, the first
-# of equal ones. Of a line each entry is taken where it follows, and left out where it does not.
+# kind of the first call -> lines of (field of the stage, test). The line that includes the most calls wins, the first one if
+# several are equal. An entry of a line is included if it follows, else it is left out.
 FUSIONS = {
     "convolution": [
         [("relu", is_relu), ("dropout", CHANNEL_MASK), ("norm", NORM), ("pool", is_plain_pool)],
@@ -74,7 +74,7 @@ FUSIONS = {
 
 @dataclass
 class Matched:
-    """A network's stages, the values that its images go into and its logits come out of, and the shapes of one of each."""
+    """A network's stages, the values of its images and its logits, and the shapes of one image and its logits."""
     stages: list
     input: Value
     output: Value
@@ -89,7 +89,7 @@ def match(calls, input_shape, precise):
 
 
 class Matcher:
-    """Walks through the calls; `values` holds the value of each, by its index."""
+    """Goes through the calls in order. values: {index of a call: its Value}."""
 
     def __init__(self, calls, input_shape, precise):
         self.calls, self.precise = calls, precise
@@ -102,7 +102,7 @@ class Matcher:
                 STAGES[call.kind](self, i, call)
 
     def _input(self, shape):
-        """The value of the images: exact for one convolution, a row where they are taken as one."""
+        """Return the Value of the images: exact if only one convolution reads them, one row if they are read as one row."""
         readers = [self.calls[i] for i in self.readers[-1]]
         first = readers[0] if len(readers) == 1 else None
         row = first is not None and first.kind == "view" and len(first.shape) == 1
@@ -113,13 +113,14 @@ class Matcher:
         return Value(grid_of(shape), exact=exact)
 
     def _all(self, i, test):
-        """Whether all readers of call i pass the test, dropout between them left out."""
+        """Whether all readers of call i pass the test; dropout between them is skipped."""
         return all(test(self.calls[k]) or (self.calls[k].kind == "dropout" and self._all(k, test)) for k in self.readers[i])
 
     # --- what stages are made from ---
 
     def read(self, i, k=0, *, adds=False):
-        """The value that the k-th input of call i is; with several readers a twin of it, unless the stage adds its gradient."""
+        """Return the Value of the k-th input of call i. If it has several readers, return a twin of it, unless the stage adds its
+        gradient."""
         source = self.calls[i].inputs[k]
         value = self.values[source]
         if self._count(source) > 1 and not adds:
@@ -129,18 +130,19 @@ class Matcher:
         return value
 
     def _count(self, source):
-        """How many stages read a value: also by views of it."""
+        """Count the stages that read a value, also by views of it."""
         value = self.values[source]
         return sum(len([k for k in self.readers[i] if self.calls[k].kind != "view" or self.values.get(k) is not value])
                    for i, v in self.values.items() if v is value)
 
     def add(self, end, stage):
-        """Add a stage whose result is that of call `end`."""
+        """Add a stage whose result is the result of call `end`."""
         self.stages.append(stage)
         self.values[end] = stage.target
 
     def fused(self, i):
-        """The fields that the best line of FUSIONS gives to a stage that begins with call i, and the last call it takes."""
+        """Return the fields of a stage that begins with call i, by the best line of FUSIONS, and the last call that it
+        includes."""
         found = [self._follow(i, line) for line in FUSIONS[self.calls[i].kind]]
         end, taken, fields = max(found, key=lambda result: len(result[1]))
         self.done.update(taken)
@@ -157,7 +159,7 @@ class Matcher:
         return i, taken, fields
 
     def flat(self, i, k=0):
-        """An input as it is where it is a list of numbers without gaps, else a copy of it that is."""
+        """Return an input unchanged if it is a list of numbers without gaps, else such a copy of it."""
         value = self.read(i, k)
         shape = self.calls[i].shapes[k]
         if value.grid == grid_of(shape):
@@ -165,7 +167,8 @@ class Matcher:
         return self.place(value, shape, self.calls[i].layer)
 
     def place(self, value, shape, layer):
-        """A copy of a value in another shape, by way of a list of numbers where both have several pixels."""
+        """Return a copy of a value in another shape; if both shapes have several pixels, it goes through a flat list of
+        numbers."""
         grid = grid_of(shape)
         row = (1, 1, int(np.prod(grid)))
         for step in [grid] if (1, 1) in (value.grid[:2], grid[:2]) else [row, grid]:
@@ -176,7 +179,7 @@ class Matcher:
 
 
 def _after(call):
-    """(gate, numbers) of the activation behind a normalisation."""
+    """Return (gate, numbers) of the activation after a normalisation."""
     if call is None:
         return LINEAR
     return PLAIN_RELU if call.about.code == activations.RELU else (LEAK_AFTER, {"leak": call.about.leak,
@@ -222,7 +225,7 @@ def concatenate(matcher, i, call):
 
 
 def view(matcher, i, call):
-    """The same memory in another shape: as it is where the readers are dense layers or nothing lies between the pixels."""
+    """The same memory in another shape, without a copy if the readers are dense layers or the pixels have no gaps."""
     source = matcher.values[call.inputs[0]]
     grid, alone = grid_of(call.shape), len(matcher.readers[call.inputs[0]]) == 1
     if grid == source.grid and len(call.shape) == len(call.shapes[0]):
@@ -244,7 +247,7 @@ def rounded(matcher, i, call):
 
 
 def dropout(matcher, i, call):
-    """In place, unless somebody else needs the value, or the stage before compares it with what it came from, or with its slope."""
+    """In place, unless another stage reads the value, or the stage before needs it for its own gradient."""
     value = matcher.read(i)
     maker = next((stage for stage in reversed(matcher.stages) if stage.target is value), None)
     apart = isinstance(maker, Branch | Pooling | Largest) or (isinstance(maker, Activated)
@@ -257,7 +260,7 @@ def pool(matcher, i, call):
 
 
 def of_one(stage):
-    """The stage of one value, whose result has the call's shape."""
+    """Return a function that adds a stage with one input, whose result has the call's shape."""
     def begin(matcher, i, call):
         matcher.add(i, stage(matcher.flat(i), Value(grid_of(call.shape)), call.layer))
     return begin
@@ -277,7 +280,7 @@ STAGES = {
 
 
 def unshared(found):
-    """The links with a layer of its own for each call: the same weights, and gradients that are summed afterwards.
+    """Give each call of a shared layer its own copy of the layer, with the same weights; gradients are summed afterwards.
 
     Return (links, [(layer, its copies)]).
     """

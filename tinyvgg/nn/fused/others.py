@@ -1,4 +1,4 @@
-"""Stages that stand by themselves: what changes values one by one, channel by channel, or puts images together."""
+"""Stages without a convolution or dense layer: elementwise or channelwise operations, pools, copies, sums, concatenations."""
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from tinyvgg.nn.fused.values import Normalizer, Value
 
 @dataclass
 class Stage:
-    """One value in, one out; a subclass adds the steps."""
+    """A stage with one input and one output value; a subclass adds the steps."""
     source: Value
     target: Value
     layer: Any
@@ -21,7 +21,7 @@ class Stage:
         return [self.source]
 
     def allocate(self, memory):
-        """Nothing but the values."""
+        """Take no memory except the values."""
 
     def describe(self):
         return f"{self.layer.name}: {self.what}"
@@ -31,7 +31,7 @@ class Stage:
 
 @dataclass
 class Normalization(Stage):
-    """BatchNormalization by itself, then an activation where it follows."""
+    """BatchNormalization by itself, then an activation if one follows."""
     after: tuple[int, dict] = LINEAR
 
     def describe(self):
@@ -67,7 +67,7 @@ class Rescaled(Stage):
     what = "scale and offset"
 
     def allocate(self, memory):
-        """Take scale and offset, and what makes the kernel of batch normalisation do nothing else."""
+        """Take scale and offset, and the other arrays of the batch-norm kernel, with values that have no effect."""
         channels, real = self.target.channels, self.target.grid[2]
         self.affine, self.flat = memory.arena.take(2 * channels), memory.arena.take(2 * channels)
         self.ones = memory.identity(channels)
@@ -81,7 +81,7 @@ class Rescaled(Stage):
                     pool=False, gate=LINEAR[0], **LINEAR[1])
 
     def backward(self, program, mode, gradients, inputs):
-        """Add the step back."""
+        """Add the step of the backward pass."""
         self.source.fresh()
         program.add(normalize.gradient, self.layer.name, y=self.source.tensor, g=self.target.gradient, dx=self.source.gradient,
                     affine=self.affine, slope=self.flat, mask=self.ones, mask_image=0, zeros=self.flat, pool=False,
@@ -106,15 +106,17 @@ class Activated(Stage):
         program.add(activations.forward, self.layer.name, **self._fields())
 
     def backward(self, program, mode, gradients, inputs):
-        """Add the step back."""
+        """Add the step of the backward pass."""
         self.source.fresh()
         program.add(activations.backward, self.layer.name, g=self.target.gradient, dx=self.source.gradient, **self._fields())
 
 
 @dataclass
 class Rounded(Stage):
-    """Values at the levels of an integer: scale times the whole numbers from `first` to `last`. given: None, or a function of the
-    number of images that has them (N, ...) from elsewhere, where more than rounding was done.
+    """Values rounded to integer levels: scale times the whole numbers from `first` to `last`.
+
+    given: None, or a function of the number of images that returns the values (N, ...), if they are computed elsewhere and differ
+    by more than rounding.
     """
     scale: float = 1.0
     first: int = 0
@@ -123,14 +125,14 @@ class Rounded(Stage):
 
     @property
     def calls_python(self):
-        """Whether it is no step."""
+        """Whether this stage calls Python instead of adding a step."""
         return self.given is not None
 
     def describe(self):
         return f"{self.layer.name}: {'given' if self.given else 'rounded'} in steps of {self.scale:.3g}"
 
     def allocate(self, memory):
-        """Nothing but the values; given ones are put into the arena."""
+        """Take no memory except the values; given values are copied into the arena."""
         self.arena = memory.arena
 
     def _fields(self):
@@ -148,7 +150,7 @@ class Rounded(Stage):
         program.call(put)
 
     def backward(self, program, mode, gradients, inputs):
-        """Add the step back: rounding passes the gradient on, saturation passes none."""
+        """Add the step of the backward pass: rounding passes the gradient on, saturation passes none."""
         self.source.fresh()
         program.add(levels.backward, self.layer.name, g=self.target.gradient, dx=self.source.gradient, **self._fields())
 
@@ -173,7 +175,7 @@ class Pooling(Stage):
                     y=self.target.tensor, **self._fields())
 
     def backward(self, program, mode, gradients, inputs):
-        """Add the step back."""
+        """Add the step of the backward pass."""
         program.add(pooling.largest_gradient if self.largest else pooling.mean_gradient, self.layer.name, x=self.source.tensor,
                     y=self.target.tensor, g=self.target.gradient, dx=self.source.gradient, fresh=self.source.fresh(),
                     **self._fields())
@@ -181,7 +183,7 @@ class Pooling(Stage):
 
 @dataclass
 class Largest(Stage):
-    """The largest value of each whole image; the gradient goes to equal ones in equal parts."""
+    """The largest value of each whole image; if several pixels have it, they share the gradient equally."""
     what = "largest of the image"
 
     def forward(self, program, mode):
@@ -191,7 +193,7 @@ class Largest(Stage):
                     kernel_width=width, stride_height=1, stride_width=1, top=0, left=0)
 
     def backward(self, program, mode, gradients, inputs):
-        """Add the step back."""
+        """Add the step of the backward pass."""
         program.add(pooling.whole_largest_gradient, self.layer.name, x=self.source.tensor, y=self.target.tensor,
                     g=self.target.gradient, dx=self.source.gradient, fresh=self.source.fresh())
 
@@ -225,14 +227,14 @@ class Repeated(Stage):
         program.add(images.repeat, self.layer.name, x=self.source.tensor, y=self.target.tensor, **self._fields())
 
     def backward(self, program, mode, gradients, inputs):
-        """Add the step back."""
+        """Add the step of the backward pass."""
         self.source.fresh()
         program.add(images.repeat_gradient, self.layer.name, g=self.target.gradient, dx=self.source.gradient, **self._fields())
 
 
 @dataclass
 class _Moved(Stage):
-    """The same values elsewhere; a subclass says as which pixels source and target are seen."""
+    """A copy of the values; a subclass defines as which pixels source and target are read and written."""
 
     def _sides(self, source, target):
         return source, target
@@ -243,7 +245,7 @@ class _Moved(Stage):
         program.add(images.place, self.layer.name, x=x, y=y, real_channels=min(x.channels, y.channels))
 
     def backward(self, program, mode, gradients, inputs):
-        """Add the copy back."""
+        """Add the copy of the backward pass."""
         dx, g = self._sides(self.source.gradient, self.target.gradient)
         program.add(images.place_gradient, self.layer.name, g=g, dx=dx, real_channels=min(g.channels, dx.channels),
                     fresh=self.source.fresh())
@@ -261,7 +263,7 @@ class Padded(_Moved):
 
 @dataclass
 class Reshaped(_Moved):
-    """The same numbers as a list, or a list as pixels: one of the two has a single pixel."""
+    """Pixels as a flat list of numbers, or such a list as pixels: source or target has a single pixel."""
     what = "a copy in another shape"
 
     def _sides(self, source, target):
@@ -271,23 +273,23 @@ class Reshaped(_Moved):
 
 
 def _as(tensor, grid):
-    """A list of numbers as pixels without gaps."""
+    """Return a flat list of numbers as pixels without gaps."""
     height, width, channels = grid
     return Tensor(tensor.at, width * channels, tensor.image, height, width, channels)
 
 
 @dataclass
 class Branch(_Moved):
-    """One of several readers of a value: the same memory, a gradient of its own that is added to the others."""
+    """A value for one of several readers: the same memory, but its own gradient, which is added to the others."""
     what = "adds its part of a gradient"
 
     def forward(self, program, mode):
-        """Nothing: the memory is the same."""
+        """Add nothing, because the memory is the same."""
 
 
 @dataclass
 class Masking(Stage):
-    """Dropout by itself: in place where its target is its source."""
+    """Dropout by itself, in place if its target is its source."""
     shape: tuple = ()
 
     def describe(self):
@@ -312,7 +314,7 @@ class Masking(Stage):
         target[:] = mask if mask.shape[1:3] == (1, 1) else mask.reshape(target.shape)
 
     def forward(self, program, mode):
-        """Copy the value where it has a place of its own; multiply it by the mask in training."""
+        """Copy the value if the target has its own memory; multiply it by the mask in training."""
         x, y = self.source.tensor, self.target.tensor
         if x is not y:
             program.add(images.place, self.layer.name, x=x, y=y, real_channels=x.channels)
@@ -320,7 +322,7 @@ class Masking(Stage):
             program.add(images.mask_images, self.layer.name, y=y, x=self.mask)
 
     def backward(self, program, mode, gradients, inputs):
-        """The same with the gradient."""
+        """Do the same with the gradient."""
         g, dx = self.target.gradient, self.source.gradient
         if g is not dx:
             program.add(images.place_gradient, self.layer.name, g=g, dx=dx, real_channels=g.channels, fresh=self.source.fresh())
@@ -330,7 +332,7 @@ class Masking(Stage):
 
 @dataclass
 class Addition:
-    """The sum of two values or more, then ReLU where it follows."""
+    """The sum of two or more values, then ReLU if it follows."""
     parts: list[Value]
     target: Value
     layer: Any
@@ -343,7 +345,7 @@ class Addition:
         return self.parts
 
     def allocate(self, memory):
-        """Nothing but the values."""
+        """Take no memory except the values."""
 
     def forward(self, program, mode):
         """Add the steps from the parts to the target."""
@@ -362,7 +364,7 @@ class Addition:
 
 @dataclass
 class Concatenation:
-    """Channels one after another."""
+    """Concatenation along the channels."""
     parts: list[Value]
     target: Value
     layer: Any
@@ -374,10 +376,10 @@ class Concatenation:
         return self.parts
 
     def allocate(self, memory):
-        """Nothing but the values."""
+        """Take no memory except the values."""
 
     def _places(self, tensor):
-        """Each part, and its place among the channels of the target."""
+        """Yield each part, and the Tensor of its channels in the target."""
         offset = 0
         for value in self.parts:
             yield value, replace(tensor, at=tensor.at + offset)
@@ -389,7 +391,7 @@ class Concatenation:
             program.add(images.place, self.layer.name, x=value.tensor, y=place, real_channels=value.grid[2])
 
     def backward(self, program, mode, gradients, inputs):
-        """Add a copy back for each part."""
+        """Add a copy of the gradient for each part."""
         for value, place in self._places(self.target.gradient):
             program.add(images.place_gradient, self.layer.name, g=place, dx=value.gradient, real_channels=value.grid[2],
                         fresh=value.fresh())

@@ -1,4 +1,4 @@
-"""What fused stages have in common: the values between them, the memory that they share, weights, batch normalisation."""
+"""Parts common to fused stages: the values between them, the memory that they share, weights, batch normalisation."""
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ NO_BORDER = (0, 0, 0, 0)
 
 
 def grid_of(shape):
-    """(H, W, C) of a shape as memory has it: a flat value is one pixel, more than two axes of pixels become one."""
+    """Return (H, W, C) of a shape in memory: a flat value is one pixel; more than two axes of pixels are merged into one."""
     if len(shape) == 3:
         return tuple(shape)
     return 1, int(np.prod(shape[:-1])), shape[-1]
@@ -21,11 +21,11 @@ def grid_of(shape):
 
 @dataclass(eq=False)
 class Value:
-    """An array between stages; the tensors exist once the plan has memory.
+    """An array between stages; its tensors exist once the plan has memory.
 
-    grid: (H, W, C) of one image. Channels are stored in whole vectors, filled up with lanes that no result depends on, except
-    where the value is `exact`: images whose only reader is a convolution. `readers`: how many stages read it. `twin`: the value
-    whose memory this one is, with a gradient of its own, for one of several readers.
+    grid: (H, W, C) of one image. Channels are padded to whole vectors; no result depends on the padding. exact: no padding, for
+    images that only one convolution reads. readers: the number of stages that read the value. twin: the value whose memory this
+    one shares; it has its own gradient, for one of several readers.
     """
     grid: tuple[int, int, int]
     exact: bool = False
@@ -38,7 +38,7 @@ class Value:
 
     @property
     def channels(self):
-        """Channels as they are stored."""
+        """Number of stored channels, padding included."""
         return self.grid[2] if self.exact else whole_vectors(self.grid[2])
 
     @property
@@ -46,65 +46,65 @@ class Value:
         return self.twin.border if self.twin is not None else self._border
 
     def widen(self, border):
-        """Ask for at least this border."""
+        """Request at least this border."""
         if self.twin is not None:
             self.twin.widen(border)
         else:
             self._border = tuple(max(a, b) for a, b in zip(self._border, border, strict=True))
 
     def allocate(self, memory):
-        """Take memory for the value and, where there is a way back, for its gradient."""
+        """Take memory for the value and, if there is a backward pass, for its gradient."""
         size = (*self.grid[:2], self.channels)
         self.tensor = self.twin.tensor if self.twin is not None else memory.arena.images(memory.capacity, *size, self.border)
         if memory.keeps:
             self.gradient = memory.arena.images(memory.capacity, *size, self.border)
 
     def fresh(self):
-        """Return where the gradient's memory begins if nothing has been added to it yet, else 0."""
+        """Return the address of the gradient if nothing has been added to it yet, else 0."""
         first, self.written = not self.written, True
         top, _, left, _ = self.border
         return self.gradient.shifted(top, left).at if first else 0
 
     def as_array(self, arena, count, gradient=False):
-        """The value or its gradient as an array (count, H, W, C) that shares its memory."""
+        """Return the value or its gradient as an array (count, H, W, C) that shares its memory."""
         return arena.view(self.gradient if gradient else self.tensor, count)[..., :self.grid[2]]
 
 
 @dataclass
 class Memory:
-    """What stages take their memory from: an arena, and working space that all of them share."""
+    """The memory of all stages: an arena, and working space that they share."""
     arena: Any
     capacity: int
     threads: int
-    keeps: bool                                     # whether there will be a way back
+    keeps: bool                                     # whether there will be a backward pass
     scratch: dict[str, list] = field(default_factory=dict)
 
     def identity(self, channels):
-        """Return the address of an affine that changes nothing: ones, then as many zeros."""
+        """Return the address of scale and offset that change nothing: ones, then as many zeros."""
         at = self.arena.take(2 * channels)
         self.arena.fill(at, channels, 1.0)
         return at
 
     def packed(self, size):
-        """Return {packed, stamp}: the addresses of weights in packed order, and of the hash of what was packed."""
+        """Return {packed, stamp}: the addresses of the packed weights, and of the hash of the weights that were packed."""
         return {"packed": self.arena.take(size), "stamp": self.arena.take(self.threads * 2 * STAMP)}
 
     def shared(self, name, size):
-        """Return {field: address, field_size: size} of working space for each thread, the largest that any stage asked for."""
+        """Return {field: address, field_size: size} of working space for each thread: the largest that any stage requests."""
         at, largest = self.scratch.get(name, (0, 0))
         self.scratch[name] = (at, max(largest, size))
         return {name: at, f"{name}_size": size}
 
 
 def parameter(layer, name):
-    """The Weight of a trained array."""
+    """Return the Weight of a trained array."""
     return Weight(layer.parameters, name)
 
 
 class Filters:
-    """A layer's kernel (taps, channels / groups, filters) as products want it: (taps, stored channels, stored filters).
+    """A layer's kernel (taps, channels / groups, filters) in the shape for products: (taps, stored channels, stored filters).
 
-    Where both are the same, steps read the layer's array; else a step expands it, and another collects the gradient.
+    If both shapes are equal, steps read the layer's array. Else one step expands it, and another one collects the gradient.
     """
 
     def __init__(self, layer, name, taps, channels, stored, filters, *, groups=1, across=1, dilation=1):
@@ -118,7 +118,7 @@ class Filters:
 
     @property
     def elements(self):
-        """How many are stored."""
+        """Number of stored elements."""
         return self.spread_taps * self.stored * self.columns
 
     def allocate(self, memory):
@@ -127,7 +127,7 @@ class Filters:
             self.collected = memory.arena.take(self.elements) if memory.keeps else 0
 
     def read(self, program):
-        """Return where steps of `self.when` find the kernel."""
+        """Return the Weight or the address that steps of `self.when` read."""
         if self.plain:
             return parameter(self.layer, self.name)
         program.add(packing.expand, self.layer.name, when=FROM_WEIGHTS, kernel=parameter(self.layer, self.name), **self.expanded,
@@ -135,18 +135,18 @@ class Filters:
         return self.expanded["packed"]
 
     def gradient(self):
-        """Where a step writes the gradient; then call `collect`."""
+        """Return where a step must write the gradient; afterwards call `collect`."""
         return Weight(self.layer.gradients, self.name) if self.plain else self.collected
 
     def collect(self, program):
-        """Bring the gradient to the layer."""
+        """Copy the gradient to the layer."""
         if not self.plain:
             program.add(packing.collect, self.layer.name, partial=self.collected,
                         gradient=Weight(self.layer.gradients, self.name), **self.fields)
 
 
 class Row:
-    """A layer's vector, a bias, followed by zeros where it is not whole vectors long."""
+    """A vector of a layer, such as a bias, padded with zeros to whole vectors."""
 
     def __init__(self, layer, name, size):
         self.layer, self.name, self.size = layer, name, size
@@ -155,7 +155,7 @@ class Row:
         self.copied = memory.arena.take(whole_vectors(self.size))
 
     def read(self, program):
-        """Return where steps find it."""
+        """Return the Weight or the address that steps read."""
         if whole_vectors(self.size) == self.size:
             return parameter(self.layer, self.name)
         program.add(packing.copy_row, self.layer.name, when=FROM_WEIGHTS, kernel=parameter(self.layer, self.name),
@@ -164,7 +164,7 @@ class Row:
 
 
 class Normalizer:
-    """Batch normalisation behind a convolution or by itself: addresses of its arrays, and the steps around them."""
+    """Batch normalisation after a convolution or by itself: the addresses of its arrays, and the steps that use them."""
 
     def __init__(self, layer, channels, memory):
         self.layer, self.channels = layer, len(layer.state["moving_mean"])
@@ -184,12 +184,12 @@ class Normalizer:
                 **weights, **self.sums}
 
     def prepare(self, program, tensor, mode):
-        """Scale and offset; in training from the sums that were taken."""
+        """Add the step for scale and offset; in training they come from the sums that were computed before."""
         kernel, when = (normalize.moving_affine, FROM_WEIGHTS) if self.frozen(mode) else (normalize.statistics, IN_ORDER)
         program.add(kernel, self.layer.name, when=when, **self._fields(tensor))
 
     def pull(self, program, tensor, common, mode, gradients):
-        """Gradients of gamma and beta, and the slopes; `common` are the fields g, gate, pool, leak."""
+        """Add the steps for the gradients of gamma and beta, and for the slopes. common: the fields g, gate, pool, leak."""
         if self.frozen(mode) and not gradients:
             return self.flat
         program.add(normalize.gradient_sums, self.layer.name, y=tensor, affine=self.affine, **common, **self.sums)
