@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from tinyvgg.kernels.fast.matrices import A_T, B_T, OUTPUT, PATCH, G, apply, sandwich
+from tinyvgg.kernels.fast.matrices import A_T, A_T_5, B_T, G_5, OUTPUT, OUTPUT_5, PATCH, TAPS_5, G, apply, sandwich
 
 
 class Counted:
@@ -51,3 +51,10 @@ def test_sandwich():
     grid = np.random.default_rng(2).standard_normal((OUTPUT, OUTPUT))
     result = [[v.value for v in row] for row in sandwich(A_T.T, [[Counted(v) for v in row] for row in grid])]
     assert np.allclose(result, A_T.T @ grid @ A_T, rtol=1e-12)
+
+
+def test_they_convolve_with_five_taps():
+    rng = np.random.default_rng(0)
+    d, g = rng.standard_normal((PATCH, PATCH)), rng.standard_normal((TAPS_5, TAPS_5))
+    direct = [[(d[i:i + TAPS_5, j:j + TAPS_5] * g).sum() for j in range(OUTPUT_5)] for i in range(OUTPUT_5)]
+    assert np.allclose(A_T_5 @ ((G_5 @ g @ G_5.T) * (B_T @ d @ B_T.T)) @ A_T_5.T, direct, rtol=1e-12)

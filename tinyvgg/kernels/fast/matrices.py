@@ -19,16 +19,18 @@ POSITIONS = PATCH * PATCH
 POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
 
 
-def _matrices(points):
-    """A' (4, 6), G (6, 3) and B' (6, 6) of Toom and Cook's interpolation in `points` and infinity."""
+def _matrices(points, output, count):
+    """A' (outputs, 6), G (6, taps) and B' (6, 6) of Toom and Cook's interpolation in `points` and infinity."""
     others = [[q for q in points if q != p] for p in points]
-    values = [[p ** i for p in points] + [i == OUTPUT - 1] for i in range(OUTPUT)]
-    taps = [[p ** i / math.prod(p - q for q in rest) for i in range(TAPS)] for p, rest in zip(points, others, strict=True)]
+    values = [[p ** i for p in points] + [i == output - 1] for i in range(output)]
+    taps = [[p ** i / math.prod(p - q for q in rest) for i in range(count)] for p, rest in zip(points, others, strict=True)]
     patch = [[*np.poly(rest)[::-1], 0] for rest in others] + [np.poly(points)[::-1]]
-    return np.array(values, float), np.array([*taps, [0, 0, 1]]), np.array(patch)
+    return np.array(values, float), np.array([*taps, [*[0] * (count - 1), 1]]), np.array(patch)
 
 
-A_T, G, B_T = _matrices(POINTS)
+A_T, G, B_T = _matrices(POINTS, OUTPUT, TAPS)
+OUTPUT_5, TAPS_5 = 2, 5                 # F(2x2, 5x5): the same patch, and so the same B'
+A_T_5, G_5, _ = _matrices(POINTS, OUTPUT_5, TAPS_5)
 
 
 def apply(matrix, values):

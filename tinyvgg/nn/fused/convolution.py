@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.kernels.fast import depthwise, direct, few_channels, normalize, packing, winograd
+from tinyvgg.kernels.fast import depthwise, direct, few_channels, normalize, packing, winograd, winograd_5
 from tinyvgg.kernels.fast.arena import Tensor, whole_vectors
 from tinyvgg.kernels.fast.elementwise import (
     AFFINE,
@@ -75,6 +75,8 @@ class Convolution:
         whole = geometry.dilation == (1, 1) and not self.source.exact and not self.depthwise
         self.winograd = (whole and winograd.fits(self.kernel_size, self.strides, self.channels, self.filters)
                          and not self.precise)
+        self.winograd_5 = (whole and winograd_5.fits(self.kernel_size, self.strides, self.shape[:2], self.channels, self.filters)
+                           and not self.precise and self.norm is None and self.after == LINEAR)
         if self.winograd:
             bottom = winograd.in_tiles(self.height) + 2 - top - self.source.grid[0]
             right = winograd.in_tiles(self.width) + 2 - left - self.source.grid[1]
@@ -101,7 +103,7 @@ class Convolution:
         if self.winograd:
             how = "Winograd F(4x4,3x3)" + (", cut edges" if self.ragged else "")
         else:
-            how = "depthwise" if self.depthwise else "direct"
+            how = "depthwise" if self.depthwise else "Winograd F(2x2,5x5), direct back" if self.winograd_5 else "direct"
         geometry = self.geometry
         if geometry.groups > 1 and not self.depthwise:
             how += f", {geometry.groups} groups as one product with zeros between them ({geometry.groups} times the work)"
@@ -128,7 +130,7 @@ class Convolution:
         self.rows = max(1, min(self.height, TOGETHER // self.width))
         needs = [self.height * self.width * WIDE if self._pointwise() else self.width * WIDE,
                  self.rows * self.width * (f + whole_vectors(self.kernel_size[0] * self.taps_across * c) + 2 * direct.GAP)]
-        if self.winograd:
+        if self.winograd or self.winograd_5:
             needs.append(POSITIONS * (self.block * (c + f) + 2 * WIDTH))
         if self.source.exact:
             needs.append(few_channels.scratch_size(self.shape, self.source.grid, self.padding, f, self.kernel_size))
@@ -164,6 +166,7 @@ class Convolution:
         size = (POSITIONS if self.winograd else taps) * c * f
         self.packed = memory.packed(size)
         self.partial = memory.shared("partial", size)
+        self.packed_5 = memory.packed(POSITIONS * c * f) if self.winograd_5 else None
         if memory.keeps:
             self.turned = memory.packed(taps * c * f)
             self.packed_back = memory.packed(POSITIONS * c * f if self.winograd else whole_vectors(taps * c) * f)
@@ -190,14 +193,15 @@ class Convolution:
     def forward(self, program, mode):
         """Add the steps from source to target."""
         name = self.layer.name
-        packed = self._pack(program)
         batch = self.normalizer is not None and not self.normalizer.frozen(mode)
         if self.normalizer is not None and not batch:
             self.normalizer.prepare(program, self.result, mode)
         whole = (mode == "infer" and self._fuses_all()) or self._told_by_result(mode)
         tail = self._tail(mode, batch, whole)
+        kernel, pack, held = self._kernels(tail)
+        packed = self._pack(program, pack, held)
         x, y = self._merged(self.source.tensor.shifted(*self.padding), self._part(self.target.tensor) if whole else self.result)
-        program.add(self._kernel(tail), name, tail=tail, packed=packed, x=x, y=y, **self._conv_fields(program, mode))
+        program.add(kernel, name, tail=tail, packed=packed, x=x, y=y, **self._conv_fields(program, mode))
         if batch:
             if self.ragged:
                 program.add(normalize.sums, name, y=self.result, **self.sums)
@@ -206,20 +210,23 @@ class Convolution:
             program.add(normalize.apply, name, x=self.result, y=self.target.tensor, affine=self._affine(), pool=self.pool,
                         gate=self.after[0], **self.after[1])
 
-    def _pack(self, program):
-        """Add the step that packs the weights; return where they will be."""
+    def _pack(self, program, pack, held):
+        """Add the step that packs the weights into the memory `held`; return where they will be."""
         kernel = self.weights.read(program)
-        if self.depthwise:
+        if pack is None:
             return kernel
         depth = self.kernel_size[0] * self.taps_across * self.channels
-        program.add(winograd.pack if self.winograd else packing.pack, self.layer.name, when=self.weights.when, kernel=kernel,
-                    **self.packed, depth=depth, padded_depth=depth, filters=self.filters, x=self.source.tensor, y=self.result)
-        return self.packed["packed"]
+        program.add(pack, self.layer.name, when=self.weights.when, kernel=kernel, **held, depth=depth, padded_depth=depth,
+                    filters=self.filters, x=self.source.tensor, y=self.result)
+        return held["packed"]
 
-    def _kernel(self, tail):
+    def _kernels(self, tail):
+        """The kernel that convolves with a tail, the one that packs the weights for it, if any, and the memory for these."""
         if self.winograd:
-            return winograd.forward_affine if tail >= AFFINE else winograd.forward
-        return depthwise.forward if self.depthwise else direct.forward_with(tail)
+            return winograd.forward_affine if tail >= AFFINE else winograd.forward, winograd.pack, self.packed
+        if self.winograd_5 and tail in (PLAIN, RELU):
+            return winograd_5.forward, winograd_5.pack, self.packed_5
+        return (depthwise.forward, None, None) if self.depthwise else (direct.forward_with(tail), packing.pack, self.packed)
 
     def _fuses_all(self):
         """Whether inference needs no second pass."""
