@@ -14,11 +14,11 @@ from tinyvgg.report.shown import briefly
 from tinyvgg.types import PathLike
 from tinyvgg.xcubeai.answers import answers
 from tinyvgg.xcubeai.csource import read_generated
-from tinyvgg.xcubeai.figures import totals
+from tinyvgg.xcubeai.figures import stored_problem, totals
 from tinyvgg.xcubeai.keras_versions import explain_stop
 from tinyvgg.xcubeai.read import read_report
 from tinyvgg.xcubeai.rebuild import rebuild
-from tinyvgg.xcubeai.report import Report
+from tinyvgg.xcubeai.report import LISTS, Report
 from tinyvgg.xcubeai.rows import (
     check_c_layers,
     check_rows,
@@ -28,7 +28,7 @@ from tinyvgg.xcubeai.rows import (
     number_format,
     release_of,
 )
-from tinyvgg.xcubeai.totals import lacking
+from tinyvgg.xcubeai.totals import lacking, readable, unsummed
 from tinyvgg.xcubeai.validation import METRICS, read_validation, validation_metrics
 from tinyvgg.xcubeai.weights import compare_weights, with_their_weights
 
@@ -95,7 +95,10 @@ class CrossCheck:
         found = [f"{f'line {p.line}: ' if p.line else ''}{p.name} ({p.kind}): {p.unknown}" for p in self.rows if p.unknown]
         found += [f"C layer {p.line}, {p.name} ({p.kind}): {p.unknown}" for p in self.layers if p.unknown]
         found += [f"{t.name} {t.theirs:,}: {t.unknown}, they give {t.ours:,}" for t in self.totals if t.unknown and not t.ok]
-        return ([] if self.compared else [explain_stop(self.report) or NOTHING]) + found
+        report: Any = self.report
+        found += [problem for array in report.arrays if (problem := stored_problem(array))]
+        found += [f"{LISTS[block]}: lines are missing or were not understood, so its sums are not checked" for block in unsummed(report)]
+        return ([] if self.compared else [explain_stop(report) or NOTHING]) + found
 
     @property
     def verdict(self) -> str:
@@ -148,7 +151,7 @@ def crosscheck(report: Any, model: Any = None, *, model_path: PathLike | None = 
     read = _read(report)
     found = CrossCheck(read, str(model_path or ("the report's own table" if model is None else getattr(model, "name", "model"))))
     found.sums = read.checks()
-    found.notes += read.notes
+    found.notes += read.notes + readable(read)
     if level(read) != read.compression:
         found.notes.append(f"the report's compression {read.compression!r} is none that is known; it was taken as none")
     if stop := explain_stop(read):

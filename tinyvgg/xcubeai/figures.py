@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tinyvgg.analyze import boards, runtime, st
 from tinyvgg.xcubeai.rebuild import gather
 from tinyvgg.xcubeai.rows import SILENT, number_format, release_of
-from tinyvgg.xcubeai.totals import aligned, codebooks, inserted, placed
+from tinyvgg.xcubeai.totals import CODEBOOKS, aligned, codebooks, inserted, placed
 
 RUNTIME = "the runtime's size is an estimate"
 PLACEMENT = "how ST places its buffers is not public"
@@ -65,6 +65,8 @@ def _model_totals(report, costs, model):
     """Parameters and MACC of the model as read: of the model that was given, else the sums over the report's own rows."""
     if model:
         figures = {"parameters": sum(c.parameters for c in costs), "model_macc": sum(c.model_macc for c in costs)}
+    elif "model" in report.partial:
+        return []
     else:
         figures = {"parameters": sum(r.parameters for r in report.rows), "model_macc": sum(r.macc for r in report.rows)}
     return [Total(name, report.totals[name], value) for name, value in figures.items() if name in report.totals]
@@ -128,7 +130,7 @@ def _weights(report, costs, layers, rows, model):
             ways += [(value, f"{value - base:,} bytes of alignment") for value in short if not model or _explained(rows)]
     constants = [a.size_bytes for a in report.arrays if a.pool.startswith("weights")]
     trusted = not model or _explained([p for p in rows if p.kind != "input"])
-    if constants and trusted and all(_stored(a) for a in report.arrays if a.pool.startswith("weights")):
+    if constants and trusted and not any(stored_problem(a) for a in report.arrays if a.pool.startswith("weights")):
         reason = (
             f"the C arrays, each by its items and format; the rules of folding here give {base:,}" if costs else "the C arrays"
         )
@@ -141,6 +143,8 @@ def _weights(report, costs, layers, rows, model):
 
 
 BITS = {
+    "lut4": 4,
+    "lut8": 8,
     "float": 32,
     "f32": 32,
     "s32": 32,
@@ -152,8 +156,6 @@ BITS = {
     "s16": 16,
     "u16": 16,
     "bool": 8,
-    "lut4": 4,
-    "lut8": 8,
     "s1": 1,
     "u32": 32,
     "s64": 64,
@@ -162,14 +164,24 @@ BITS = {
 }
 
 
-def _stored(array):
-    """Whether an array's bytes are its items in its format; of a format that is not known here, nothing is claimed."""
-    text = f"{array.format} {array.c_type}".lower()
+def stored_problem(array):
+    """Why an array's bytes are not its items in its format, or an empty string; of an unknown format nothing is claimed.
+
+    Indices of a codebook may be packed row by row, and the codebook may be counted or not. Bytes may be padded to 4, and an activation
+    of bytes may lie in a larger buffer.
+    """
+    text = f"{array.format} {array.c_type} {array.comment}".lower()
     bits = next((bits for word, bits in BITS.items() if word in text), 0)
-    if not bits:
-        return True
     plain = (array.items * bits + 7) // 8
-    return array.size_bytes == plain or bits in (4, 8) and plain <= array.size_bytes <= 2 * plain + 1024 + 4
+    shared = any(word in text for word in CODEBOOKS)
+    most = 2 * plain + 1024 + 4 if shared else plain
+    if not shared and array.pool.startswith("weights"):
+        most = plain + 4  # of a PReLU's factors in 10.2
+    elif bits < 32 and not shared:
+        most = 2 * plain + 4
+    if not bits or plain <= array.size_bytes <= most:
+        return ""
+    return f"C array {array.name}: {array.items:,} items of {bits} bits are {plain:,} bytes, it says {array.size_bytes:,}"
 
 
 def _estimates(report, operations, costs):

@@ -3,12 +3,15 @@
 import json
 import math
 import re
+from dataclasses import fields
 
 from tinyvgg.errors import FormatError
+from tinyvgg.xcubeai.modeltable import MOST_ROWS
 from tinyvgg.xcubeai.report import Array, CLayer, Report, Row, Tensor
 from tinyvgg.xcubeai.text import decode, read_bytes
 from tinyvgg.xcubeai.textreport import core_version
 
+LARGEST = 1 << 62  # of a figure: no network has more
 ROLES = {"inputs": "I", "outputs": "O", "weights": "W", "scratchs": "S"}
 
 
@@ -17,7 +20,7 @@ def parse_json_report(path):
     text, notes = decode(read_bytes(path))
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not whole JSON: {error}", "the file as X-CUBE-AI wrote it") from error
     report = Report(str(path), source="json", notes=notes)
     readers = {"graphs": _c_info, "rom_n_macc": _report, "c_layers": _c_graph}
@@ -26,11 +29,42 @@ def parse_json_report(path):
         raise FormatError(f"{path} is JSON of another kind", "network_c_info.json, network_report.json or network_c_graph.json")
     try:
         known(data, report)
+        _settle(report)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FormatError(
-            f"{path} lacks what its kind holds: {type(error).__name__} {error}", "the file as X-CUBE-AI wrote it"
+            f"{path} lacks what its kind holds: {type(error).__name__} {str(error)[:200]}", "the file as X-CUBE-AI wrote it"
         ) from error
     return report
+
+
+def _settle(report):
+    """Refuse values of another type than the report's fields have; whoever reads the report relies on them."""
+    report.header = {key: "" if value is None else value for key, value in report.header.items()}
+    report.totals = {name: value for name, value in report.totals.items() if value is not None}
+    for name, value in report.header.items():
+        _typed(name, value, str)
+    for name, value in report.totals.items():
+        _typed(name, value, int)
+    if len(report.rows) > MOST_ROWS:
+        raise ValueError(f"{len(report.rows):,} layers")
+    for item in (*report.rows, *report.arrays, *report.layers, *(t for layer in report.layers for t in layer.tensors)):
+        for known in fields(item):
+            _typed(f"{known.name} of {str(item.name)[:60]!r}", getattr(item, known.name), known.type)
+
+
+def _typed(what, value, kind):
+    """Raise ValueError where a value is not of a kind: int, str, tuple (of sizes), list, dict, bool, or int | None."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
+    if kind is tuple:
+        right = isinstance(value, tuple) and all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < LARGEST for n in value)
+    elif kind is list:
+        right = isinstance(value, list) and all(isinstance(v, str | Tensor) for v in value)
+    elif kind in (int, int | None):
+        right = whole or value is None and kind is not int
+    else:
+        right = isinstance(value, kind)
+    if not right:
+        raise ValueError(f"{what} is {str(value)[:60]!r}")
 
 
 def _compression(arguments, default):

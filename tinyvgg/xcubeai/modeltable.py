@@ -25,6 +25,8 @@ LABELLED = re.compile(r"(\w+):\s*(\w+)")
 ROM = re.compile(r"^([\d,]*)\s*(?:\((\w+)\))?$")  # 104, 104 (c): compressed, 104 (i): integers
 LAYER = re.compile(r"^(\S.*?)(?: \(([^()]*)\))?$")
 
+MOST_ROWS = 5000  # no network that fits a microcontroller has more
+
 
 def number(text):
     """Return the whole number of `1,343,146`."""
@@ -55,9 +57,11 @@ class ModelTable:
         if self._totals(text, report):
             self.closed = True
             return True
-        if self.closed:
+        if self.closed or len(report.rows) >= MOST_ROWS:
             return False
         cells = {name: line[a:b].strip() for name, (a, b) in self.spans.items()}
+        if any(a and not line[a - 1 : a + 1].isspace() and " " not in line[a - 1 : a + 1] for a, _ in self.spans.values() if a < len(line)):
+            return False  # a word lies in two columns
         try:
             return self._row(cells, line_number, report)
         except ValueError:

@@ -28,6 +28,7 @@ KINDS = {
     for word in words.split()
 }
 LARGEST_SIZE = 1 << 24  # of a tensor's side; a damaged file says anything
+NEAREST = 64  # rows of one name that are looked at
 FUSED = ("activation", "pool", "batch_norm", "conversion", "reshape")
 # A table names no function; where the original operator does not either, what one element costs tells it.
 BY_COST = {1: "relu", 2: "prelu", 10: "sigmoid", 15: "softmax"}
@@ -109,7 +110,7 @@ def _bearers(named, name):
     found = named.get(name) or (
         [op for other, ops in named.items() if other.startswith(name) for op in ops] if len(name) > 9 else []
     )
-    return list(reversed(found))
+    return list(reversed(found[-NEAREST:]))
 
 
 def _is_constant(row):

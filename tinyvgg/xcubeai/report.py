@@ -6,6 +6,16 @@ from tinyvgg.report.record import plain
 from tinyvgg.report.shown import briefly
 from tinyvgg.xcubeai.totals import checks
 
+# The blocks of a report over which something is summed.
+LISTS = {
+    "model": "the table of layers",
+    "arrays": "the list of C arrays",
+    "layers": "the list of C layers",
+    "operations": "the list of operations",
+    "types": "the list of types of operations",
+    "memory": "the table of modules",
+}
+
 
 @dataclass
 class Row:
@@ -118,7 +128,7 @@ class Report:
     """The content of a report. `totals`: the figures that it prints (parameters, macc, weights, activations, ram, model_macc,
     model_weights, flash_total, ram_total, runtime_flash, runtime_ram: whole numbers; sizes in bytes); figures that the report
     does not print are missing. `unread`: list of (line, text) that were not understood. `notes`: what was repaired or looks
-    wrong."""
+    wrong. `partial`: blocks of which lines are missing or were not understood ("model", "arrays", "layers" ...)."""
 
     path: str
     source: str = "text"
@@ -139,6 +149,7 @@ class Report:
     log: list = field(default_factory=list)
     unread: list = field(default_factory=list)
     notes: list = field(default_factory=list)
+    partial: list = field(default_factory=list)
 
     @property
     def release(self):

@@ -69,6 +69,9 @@ def compare_rows(report, operations):
         _fuse(ours, operations)
     pairs = [_pair(t, o, report) for t, o in _align(theirs, ours)]
     _doubt(pairs, operations)
+    for pair in pairs if "model" in report.partial else ():
+        if pair.theirs is None:  # it may be on a line that is cut
+            pair.wrong, pair.reason, pair.unknown = [], "", "the lines of the table that are left do not show it"
     return [*_inputs(report, operations), *pairs], costs
 
 

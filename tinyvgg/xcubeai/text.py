@@ -11,7 +11,14 @@ from pathlib import Path
 from tinyvgg.errors import DataError, FormatError
 
 LARGEST_BYTES = 64 << 20
-PREFIX = re.compile(r"^\s?\[AI:[^\]\n]{0,200}\] ?")
+# What logs and mails put before a line: STM32CubeMX's ` [AI:name] `, a time, a quotation's `> `.
+PREFIX = re.compile(
+    r"^(?:> ?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?Z? ?(?:(?:DEBUG|INFO|WARNING|ERROR) ?)?"
+    r"|[ \t]{0,20}\[AI:[^\]\n]{0,200}\] ?){1,3}"
+)
+COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}m")
+# Groups of three digits as other systems part them: 1'343'146, or with narrow spaces. (A point or a space could be something else.)
+GROUPS = re.compile("(?<=\\d)['\u2019\u00a0\u202f\u2009](?=\\d{3}(?!\\d))")
 CONFLICT = re.compile(r"^(<{7}|\|{7}|={7}|>{7})( .*)?$")
 
 
@@ -48,8 +55,9 @@ def decode(data):
         if data.startswith(mark):
             return data.decode(encoding, "replace"), [f"the file is in {encoding}"] if encoding == "utf-16" else []
     head = data[:4096]
-    if len(head) > 64 and head[1::2].count(0) > len(head) // 4:
-        return data.decode("utf-16-le", "replace"), ["the file is in utf-16, without its mark"]
+    for encoding, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
+        if len(head) > 64 and zeros.count(0) > len(head) // 4:
+            return data.decode(encoding, "replace"), ["the file is in utf-16, without its mark"]
     try:
         return data.decode("utf-8"), []
     except UnicodeDecodeError as error:
@@ -63,12 +71,17 @@ def decode(data):
 def clean(text, notes=()):
     """Cut the text into lines -> Text. Of a git conflict the first side is used; the notes mention the second."""
     lines, notes, state, start = [], list(notes), "", 0
-    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+    text = GROUPS.sub(",", COLOUR.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+    last = text[text.rfind("\n") + 1 :]
+    if re.search(r"[\d,]$", last):
+        text = text[: len(text) - len(last)]
+        notes.append(f"the last line has no end, and may be cut within a number: {last[-60:]!r} was not read")
+    for number, line in enumerate(text.split("\n"), 1):
         marker = CONFLICT.match(line)
         if marker and (state or marker[1] == "<" * 7):
             state, start = _conflict(marker[1], state, start, number, notes)
         elif state in ("", "ours"):
-            lines.append((number, PREFIX.sub("", line).rstrip()))
+            lines.append((number, PREFIX.sub("", line).expandtabs().rstrip()))
     if state:
         notes.append(f"the git conflict that opens at line {start} has no end; only its first side was read")
     return Text(lines, notes)

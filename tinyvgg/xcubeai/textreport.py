@@ -7,12 +7,12 @@ import math
 import re
 
 from tinyvgg.xcubeai.modeltable import ModelTable, is_header, number
-from tinyvgg.xcubeai.report import Array, CLayer, Operation, Report, Section, Share, Tensor
+from tinyvgg.xcubeai.report import LISTS, Array, CLayer, Operation, Report, Section, Share, Tensor
 from tinyvgg.xcubeai.text import read_text
 
 RULE = re.compile(r"^[\s\-]*$")
 KEY = re.compile(r"^(\S[^:]{0,24}?)\s*: ?(.*)$")
-SIZE = re.compile(r"^([\d,]+)")
+SIZE = re.compile(r"^(\d[\d,]*)(?=\s*(?:B\b|[Bb]ytes?\b|items?\b|\(|\+|/|$))")
 
 # First and last versions whose layout was seen; a stranger is read by the nearest layout, and said to be a stranger.
 OLDEST, NEWEST = (4, 0), (12, 0)
@@ -75,10 +75,14 @@ class _Reader:
     """Holds the block that is open; `take` gives it the next line."""
 
     def __init__(self, report):
-        self.report, self.block, self.table, self.key, self.header_open = report, "head", None, "", False
+        self.report, self.block, self.table, self.key = report, "head", None, ""
+        self.second, self.stated, self.shares = 0, {}, 0.0
 
     def take(self, line_number, line):
         text = line.strip()
+        if self.second or self._begins_another(text):
+            self.second = self.second or line_number
+            return
         opened = next((name for name, heading in HEADINGS if heading.match(text)), None)
         if opened and not (self.block == "log" and opened == "summary_memory"):
             self.block = opened
@@ -87,6 +91,12 @@ class _Reader:
             self.block, self.table = "model", ModelTable(line)
         elif text and not self._read(line, text, line_number):
             self.report.unread.append((line_number, text))
+            if self.block != "model" or self.table is None or not self.table.closed:
+                self._part(self.block)
+
+    def _begins_another(self, text):
+        """Whether a line begins a second report in the same file."""
+        return self.table is not None and self.table.closed and bool(TOOL.match(text) or text.startswith("Exec/report summary"))
 
     def _read(self, line, text, line_number):
         """Whether the block's reader understood the line; a figure that is no number is not understood."""
@@ -109,12 +119,34 @@ class _Reader:
             )
         if self.table is not None and not self.table.closed:
             report.notes.append("the model table has no line of totals: the report may be cut")
+            self._part("model")
+        if self.second:
+            report.notes.append(f"line {self.second} begins another report: the first of the file was read; put the other in a file of its own")
+        self._close(self.block)
         if report.unread:
             report.notes.append(
                 f"not understood: {len(report.unread)} of the lines, the first is line {report.unread[0][0]}: "
                 f"{report.unread[0][1][:80]!r}"
             )
         return report
+
+    def _close(self, block):
+        """The last block of the file may be cut: it is whole where it has as many rows as it says, or its total."""
+        report = self.report
+        whole = {
+            "arrays": len(report.arrays) == self.stated.get("arrays"),
+            "layers": len(report.layers) == self.stated.get("layers"),
+            "operations": "operations" in report.totals,
+            "memory": any(s.module == "TOTAL" for s in report.sections),
+            "types": self.shares > 99,
+        }
+        if not whole.get(block, True):
+            self._part(block)
+
+    def _part(self, block):
+        """Note that a block lacks lines."""
+        if block in LISTS and block not in self.report.partial:
+            self.report.partial.append(block)
 
     # -- head and key/value block ------------------------------------------------------------------------------------
     def read_head(self, line, text, line_number):
@@ -151,11 +183,10 @@ class _Reader:
             return False
         self.key, value = found[1].strip(), found[2].strip()
         self.report.header[self.key] = value
-        self._total(self.key, value)
-        return True
+        return self._total(self.key, value)
 
     def _total(self, key, value):
-        """Keep the figures of the key/value block as whole numbers."""
+        """Keep the figures of the key/value block as whole numbers -> whether such a figure was one (bytes, not KiB)."""
         totals, names = (
             self.report.totals,
             {
@@ -173,7 +204,8 @@ class _Reader:
         elif key == "ram (rw)" and (parts := re.match(r"([\d,]+) \+ ([\d,]+)", value)):
             totals["activations"], totals["io"] = number(parts[1]), number(parts[2])
         if key == "ram (total)" and (parts := re.search(r"= ([\d,]+) \+ ([\d,]+) \+ ([\d,]+)", value)):
-            totals["io"] = number(parts[2]) + number(parts[3])
+            totals["ram_activations"], totals["io"] = number(parts[1]), number(parts[2]) + number(parts[3])
+        return bool(found or key not in names or not re.match(r"\d", value))
 
     # -- the model table ---------------------------------------------------------------------------------------------
     def open_model(self, text):
@@ -192,6 +224,12 @@ class _Reader:
         if found := KEY.match(text):
             self.report.graph[found[1].strip()] = found[2].strip()
         return bool(found or RULE.match(text))
+
+    def open_arrays(self, text):
+        found = re.search(r"\((\d{1,9})\)", text)
+        self.stated[self.block] = int(found[1]) if found else None
+
+    open_layers = open_arrays
 
     def read_arrays(self, line, text, line_number):
         found = re.match(r"^(\d+)\s+(\S+)\s+(\d+)/(\d+)\s+(\S+)\s+(.*)$", text)
@@ -249,6 +287,7 @@ class _Reader:
         found = re.match(r"^(\w+)\s+([\d,]+)\s+([\d.]+)%$", text)
         if found:
             self.report.operation_types[found[1]] = number(found[2])
+            self.shares += float(found[3])
         return bool(found or text.startswith(("operation type", "---")) or RULE.match(text))
 
     def open_complexity(self, text):
@@ -287,7 +326,7 @@ class _Reader:
         return bool(found or text.startswith(("module", "*")) or RULE.match(text))
 
     def read_summary_memory(self, line, text, line_number):
-        totals, found = self.report.totals, re.match(r"^(RT total|TOTAL)\s+([\d,]+)(?:\s+[\d.]+%)?\s+([\d,]+)", text)
+        totals, found = self.report.totals, re.match(r"^(RT total|TOTAL)\s+([\d,]+)(?:\s+[\d.]+%)?\s+([\d,]+)(?:\s+[\d.]+%)?$", text)
         if found:
             kind = "runtime_{}" if found[1] == "RT total" else "{}_total"
             totals[kind.format("flash")], totals[kind.format("ram")] = number(found[2]), number(found[3])

@@ -25,8 +25,22 @@ class Check:
 
 
 def checks(report):
-    """Return a list of Check; only pairs for which the report has both sides."""
-    totals, rows, found = report.totals, report.rows, []
+    """Return a list of Check; only pairs for which the report has both sides. A sum over a block of which lines are missing is
+    kept where it is right all the same."""
+    sure = _checks(report, report.partial)
+    known = {c.what for c in sure}
+    return sure + [c for c in (_checks(report, ()) if report.partial else ()) if c.ok and c.what not in known]
+
+
+def unsummed(report):
+    """The blocks of a report whose sums are not checked, because lines of them are missing."""
+    return report.partial if report.partial and not all(c.ok for c in _checks(report, ())) else []
+
+
+def _checks(report, partial):
+    """The checks of all blocks but the partial ones."""
+    totals, found = report.totals, []
+    rows = [] if "model" in partial else report.rows
 
     def compare(what, values, name, also=()):
         if name in totals and values is not None:
@@ -45,17 +59,17 @@ def checks(report):
         if merged and report.source == "text" and report.release < (6, 0):
             compare("MACC of the rows", (r.macc for r in rows), "macc")
             compare("bytes of the rows", (r.size_bytes for r in rows), "weights", aligned([r.size_bytes for r in rows]))
-    if report.layers and not lacking(report):
+    if report.layers and not lacking(report) and "layers" not in partial:
         compare("MACC of the C layers", (layer.macc for layer in report.layers), "macc")
-    constants = [a.size_bytes for a in report.arrays if a.pool.startswith("weights")]
+    constants = [a.size_bytes for a in report.arrays if a.pool.startswith("weights") and "arrays" not in partial]
     if constants:
         compare("bytes of the C arrays", constants, "weights", {*aligned(constants, codebooks(report)), *placed(report)})
-    elif report.layers and not report.arrays:
+    elif report.layers and not report.arrays and "layers" not in partial:
         sizes = [layer.rom_bytes for layer in report.layers]
         compare("bytes of the C layers", sizes, "weights", aligned(sizes))
-    compare("operations of the C layers", (o.count for o in report.operations) if report.operations else None, "macc")
-    compare("operations by type", report.operation_types.values() if report.operation_types else None, "macc")
-    compare("inputs in the table", _inputs(report), "input_items")
+    compare("operations of the C layers", [o.count for o in _whole("operations", partial, report.operations)] or None, "macc")
+    compare("operations by type", list(_whole("types", partial, report.operation_types.values())) or None, "macc")
+    compare("inputs in the table", _inputs(report) if rows else None, "input_items")
     if {"weights", "model_weights"} <= set(totals):
         float_bytes = 4 * totals.get("parameters", 0)
         compare(
@@ -64,11 +78,16 @@ def checks(report):
             "weights_change",
             (totals["weights"] - float_bytes,),
         )
-    _sections(report, found)
+    _sections(report, _whole("memory", partial, report.sections), found)
     compare("total of the operations", [totals["operations"]] if "operations" in totals else None, "macc")
     _repeated(report, compare)
-    _counts(report, found)
+    _counts(report, _whole("arrays", partial, report.arrays), found)
     return found
+
+
+def _whole(block, partial, items):
+    """The items of a block, or none where lines of it are missing."""
+    return () if block in partial else items
 
 
 def _inputs(report):
@@ -151,7 +170,7 @@ def inserted(report):
 def lacking(report):
     """Return how many C layers are missing in ST's list (those that read only constants), from the number that it prints."""
     stated = report.graph.get("c-node #", "")
-    return max(0, int(stated) - len(report.layers)) if stated.isdigit() else 0
+    return max(0, int(stated) - len(report.layers)) if re.fullmatch(r"[0-9]{1,9}", stated) else 0
 
 
 def _repeated(report, compare):
@@ -163,26 +182,47 @@ def _repeated(report, compare):
         if figure := re.match(r"[\d,]+", report.graph.get(key, "")):
             compare(key, [int(figure[0].replace(",", ""))], name)
     totals = report.totals
+    for name, stated in (("c_model_activations", "activations"), ("c_model_io", "io"), ("ram_activations", "activations")):
+        if name in totals:
+            compare(name.replace("_", " "), [totals[name]], stated)
+    for name, stated in {"macc": "macc", "weights": "weights", "act": "activations", "ram_io": "io"}.items():
+        if f"complexity_{name}" in totals:
+            compare(f"{name} of the complexity report", [totals[f"complexity_{name}"]], stated)
     if {"activations", "io"} <= set(totals):
         compare("activations, and inputs and outputs that lie apart", [totals["activations"], totals["io"]], "ram")
 
 
-def _sections(report, found):
+READ = re.compile(r"^(\d[\d,]*)(?: B)?(?: items)? \((\d+(?:\.\d+)?|\d{1,3}(?:,\d{3})+(?:\.\d+)?) (B|KiB|MiB)\)")
+UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+
+
+def readable(report):
+    """Notes on bytes that are printed a second time, in KiB or MiB, and not as the same number."""
+    notes = []
+    for key in ("weights (ro)", "activations (rw)", "ram (total)"):
+        if stated := READ.match(report.header.get(key, "")):
+            size, shown, unit = int(stated[1].replace(",", "")), float(stated[2].replace(",", "")), UNITS[stated[3]]
+            if abs(size - shown * unit) > 0.0101 * unit:
+                notes.append(f"{key} is {size:,} bytes, and not the {stated[2]} {stated[3]} that are printed beside them")
+    return notes
+
+
+def _sections(report, listed, found):
     """Flash is text, rodata and data; RAM is data and bss."""
-    sections = {s.module: s for s in report.sections}
+    sections = {s.module: s for s in listed}
     for name, flash, ram in (("RT total", "runtime_flash", "runtime_ram"), ("TOTAL", "flash_total", "ram_total")):
         if name in sections and flash in report.totals:
             s = sections[name]
             found.append(Check(f"flash of {name}", s.text + s.rodata + s.data, report.totals[flash]))
             found.append(Check(f"RAM of {name}", s.data + s.bss, report.totals[ram]))
-    parts = [s for s in report.sections if s.module not in ("RT total", "TOTAL", "weights", "activations", "io")]
+    parts = [s for s in listed if s.module not in ("RT total", "TOTAL", "weights", "activations", "io")]
     if "RT total" in sections and parts:
         whole = sections["RT total"]
         modules = sum(s.text + s.rodata + s.data for s in parts)
         found.append(Check("flash of the runtime's modules", modules, whole.text + whole.rodata + whole.data))
 
 
-def _counts(report, found):
+def _counts(report, arrays, found):
     stated = report.graph.get("c-array #", "")
-    if stated.isdigit():
-        found.append(Check("number of C arrays", len(report.arrays), int(stated)))
+    if re.fullmatch(r"[0-9]{1,9}", stated) and arrays:
+        found.append(Check("number of C arrays", len(arrays), int(stated)))
