@@ -182,10 +182,10 @@ def _repeated(report, compare):
         if figure := re.match(r"[\d,]+", report.graph.get(key, "")):
             compare(key, [int(figure[0].replace(",", ""))], name)
     totals = report.totals
-    for name, stated in (("c_model_activations", "activations"), ("c_model_io", "io"), ("ram_activations", "activations")):
+    for name, stated in (("c_model_activations", "activations"), ("ram_activations", "activations")):
         if name in totals:
             compare(name.replace("_", " "), [totals[name]], stated)
-    for name, stated in {"macc": "macc", "weights": "weights", "act": "activations", "ram_io": "io"}.items():
+    for name, stated in {"macc": "macc", "weights": "weights", "act": "activations"}.items():
         if f"complexity_{name}" in totals:
             compare(f"{name} of the complexity report", [totals[f"complexity_{name}"]], stated)
     if {"activations", "io"} <= set(totals):
