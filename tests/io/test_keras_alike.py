@@ -229,6 +229,28 @@ def test_arrays_among_the_settings_of_keras_3(tmp_path):
     assert np.allclose(found, x * [1, 2] + [0.5, -1], atol=1e-6)
 
 
+@pytest.mark.parametrize("axis, shape, both", [([-1], (2,), True), ([1, 2, 3], (5, 5, 2), True), ([-2, -1], (5, 2), True),
+                                               ([1, 2], (5, 5), False), ([1], (5,), False), (None, (), True)])
+def test_statistics_of_both_versions_have_one_shape(axis, shape, both, tmp_path):
+    """Keras 2 broadcasts them against the axes alone, Keras 3 against the image: only along the last axes is that the same."""
+    mean, variance = (np.random.default_rng(i).uniform(0.5, 2, shape).astype(np.float32) for i in (3, 4))
+    config = chain(entry("Normalization", "n", axis=axis, mean=None, variance=None))
+    path = as_keras(tmp_path / "m.keras", config, {"layers/normalization": [mean, variance, np.zeros((), np.int64)]})
+    x, model = images(), tinyvgg.load_model(path)
+    wide = [n if axis is not None and (i in axis or i - 4 in axis) else 1 for i, n in enumerate((1, 5, 5, 2))]
+    assert np.allclose(model.predict(x), (x - mean.reshape(wide)) / np.sqrt(variance.reshape(wide)), atol=1e-6)
+    for task in (lambda: keras_h5.convert(path, tmp_path / "o.h5"), lambda: model.save(tmp_path / "o.h5")):
+        if not both:
+            with pytest.raises(NotYet, match="'n' .Normalization. has statistics along axis"):
+                task()
+            continue
+        task()
+        assert np.array_equal(tinyvgg.load_model(tmp_path / "o.h5").predict(x), model.predict(x))
+        with h5py.File(tmp_path / "o.h5") as file:
+            written = json.loads(file.attrs["model_config"])["config"]["layers"][1]["config"]
+        assert np.shape(written["mean"]) == shape
+
+
 @pytest.mark.parametrize("name", ["hard_silu", "hard_swish"])
 def test_hard_silu(name, tmp_path):
     weights, x = arrays((3, 3, 2, 2), (2,)), images()
@@ -294,6 +316,19 @@ def test_lora_says_how_its_kernels_are_merged(tmp_path):
     path = as_keras(tmp_path / "m.keras", chain(entry("Dense", "d", units=4, lora_rank=2), shape=(3,)), {"layers/dense": DENSE})
     with pytest.raises(NotYet, match="'d' .Dense. has the setting lora_rank=2.*\n.*without enable_lora"):
         tinyvgg.load_model(path)
+
+
+def test_bytes_for_a_range_that_no_file_tells_are_not_taken_without_a_word(tmp_path):
+    """Keras would take them as 0..255; networks on 0..1 are as common."""
+    path = as_h5(tmp_path / "m.h5", chain(entry("Flatten", "f")), {})
+    x = np.arange(150, dtype=np.uint8).reshape(3, 5, 5, 2)
+    with pytest.warns(UserWarning, match="does not say what range its images have: bytes 0..255 are taken as 0..1"):
+        found = tinyvgg.load_model(path).predict(x)
+    assert np.allclose(found, x.reshape(3, -1) / 255)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.array_equal(tinyvgg.load_model(path, input_range=(0, 255)).predict(x), x.reshape(3, -1))
+        assert np.array_equal(tinyvgg.load_model(path).predict(x.astype(np.float32)), x.reshape(3, -1))
 
 
 def test_joined_along_any_axis_and_sums_of_one_pixel_with_all(tmp_path):

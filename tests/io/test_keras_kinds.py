@@ -440,6 +440,10 @@ def test_normalization(axis, size, invert, tmp_path):
     for path in (as_h5(tmp_path / "m.h5", config, {"n": held, "conv": CONV}),
                  as_keras(tmp_path / "m.keras", config, {"layers/normalization": held, "layers/conv2d": CONV})):
         assert np.allclose(tinyvgg.load_model(path).predict(x), expected, atol=1e-5)
+        if axis == [1, 3]:                  # no shape of these statistics opens in both versions
+            with pytest.raises(NotYet, match="'n' .Normalization. has statistics along axis"):
+                keras_h5.convert(path, tmp_path / "o.h5")
+            continue
         keras_h5.convert(path, tmp_path / "o.h5")
         assert np.allclose(tinyvgg.load_model(tmp_path / "o.h5").predict(x), expected, atol=1e-5)
 

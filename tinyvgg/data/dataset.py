@@ -84,10 +84,9 @@ class DataSet:
 
     def _check_classes(self, n_classes):
         """Raise DataError where a label of either part is no class of a model's, whether that image is among the first or not."""
-        largest = max((int(y.max()) for y in (self.y_train, self.y_test) if len(y)), default=0)
-        if n_classes is not None and largest >= n_classes:
-            raise DataError(f"{self.name} has labels up to {largest}; the model tells {n_classes} classes apart (0 to {n_classes - 1})",
-                            "the data that the model was made for, or a network of as many classes as the data has")
+        for part, y in (("training", self.y_train), ("test", self.y_test)):
+            if n_classes is not None:
+                check_labels(y, n_classes, f"the {part} part of {self.name}")
 
     def told(self, part: str, n: int) -> dict[str, Any]:
         """Return the facts about the images that a result records, as plain data: {"data", "part", "n", "held_out",

@@ -1,5 +1,6 @@
 """What every network offers its users: predictions, gradients with respect to the input, weights, a summary, training, files."""
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Self, Unpack
 
@@ -214,8 +215,13 @@ class Classifier(PerThread):
     def check_images(self, x: Images) -> Floats:
         """Return x, uint8 or floats in `bounds`, as this network's dtype, or raise ShapeError or DataError: see tinyvgg.images.
 
-        If the range is only assumed (`assumed_range`: the file does not state it), floats of any size are accepted.
+        If the range is only assumed (`assumed_range`: the file does not state it), floats of any size are accepted, and bytes with a
+        warning of what they are taken for.
         """
         if self.input_range is self.assumed_range:
+            if getattr(x, "dtype", None) == np.uint8:
+                warnings.warn(f"the file of {self.name!r} does not say what range its images have: bytes 0..255 are taken as "
+                              f"{self.bounds[0]:g}..{self.bounds[1]:g}; --input-range 0,255 (input_range=(0, 255)), if it takes them as they "
+                              "are", stacklevel=3)
             return to_floats(check_images(x, self.input_shape), self.bounds, self.dtype)
         return float_images(x, self.bounds, shape=self.input_shape, dtype=self.dtype)

@@ -37,7 +37,7 @@ def _model_rows(archive):
     else:
         if not note:
             plan.check(found)
-    nodes, uses = _Known(description, lacking.make).nodes, {}
+    nodes, uses = known_nodes(description), {}
     for (leaf, _), node in zip(description.calls, nodes, strict=True):
         uses.setdefault(leaf, []).append(node)
     used = [leaf for leaf, _ in description.calls] if description.chain else layer_order(description.calls, description.outputs)
@@ -59,6 +59,11 @@ class _Known(build.Connected):
             return None if None in sources else super()._connect(index, sources)
         except TinyVGGError:
             return None
+
+
+def known_nodes(description):
+    """The node of each call of a Description, None where its shape cannot be told."""
+    return _Known(description, lacking.make).nodes
 
 
 def costed_nodes(config, version=""):

@@ -144,7 +144,7 @@ def settle(description, arrays):
             mean, variance = map(hdf5.read_array, arrays[i][:2])
             if mean.shape != variance.shape or mean.size > MAX_STATISTICS:
                 raise FormatError(f"layer {leaf.name!r} (Normalization) has {mean.size} means and {variance.size} variances")
-            leaf.config |= {"mean": mean.ravel().tolist(), "variance": variance.ravel().tolist()}
+            leaf.config |= {"mean": mean.tolist(), "variance": variance.tolist()}
             arrays[i] = []
             description.changes["Normalization: mean and variance are written as settings; the count of values that they were "
                                 "taken from is left out"] += 1

@@ -11,9 +11,10 @@ import h5py
 import numpy as np
 
 from tinyvgg._version import __version__
-from tinyvgg.errors import OptionError
+from tinyvgg.errors import NotYet, OptionError
 from tinyvgg.io.keras_h5 import build, optimizer, verify
 from tinyvgg.io.keras_h5.archive import METADATA
+from tinyvgg.io.keras_h5.describe import known_nodes
 from tinyvgg.io.keras_h5.layers import object_keys, weight_names
 from tinyvgg.io.keras_h5.weights import placed
 from tinyvgg.nn.graph import layer_order
@@ -57,6 +58,8 @@ def write(path, description, arrays, *, state=None, loss=None, metadata=None, ch
     if not name.endswith(ENDINGS):
         raise OptionError(f"{path} does not say which format to write; expected a name that ends in {', '.join(ENDINGS)}",
                           "model.h5")
+    if not name.endswith(".weights.h5"):
+        _shape_statistics(description)
     layers = ordered_leaves(description)
     with atomic_path(path) as temporary:
         if name.endswith(".keras"):
@@ -69,6 +72,25 @@ def write(path, description, arrays, *, state=None, loss=None, metadata=None, ch
                     write_layers(file, description, layers, arrays, state, loss, metadata)
         if check:
             verify.same(temporary, description, layers, arrays)
+
+
+def _shape_statistics(description):
+    """Give the statistics of every Normalization the one shape that both versions take; NotYet where there is none."""
+    many = [i for i, leaf in enumerate(description.leaves) if leaf.class_name == "Normalization" and np.size(leaf.config.get("mean")) > 1]
+    nodes = known_nodes(description) if many else ()
+    for (i, _), node in zip(description.calls, nodes, strict=False):
+        leaf = description.leaves[i]
+        axis = leaf.config.get("axis", -1)
+        axes = sorted(axis) if isinstance(axis, list | tuple) else [axis]
+        if i not in many or axes == [-1]:
+            continue
+        places = sorted(a if a < 0 else a - len(node.shape) - 1 for a in axes) if node is not None else []
+        if places != list(range(-len(axes), 0)):
+            raise NotYet(f"layer {leaf.name!r} (Normalization) has statistics along axis {axis}, which Keras 2 and Keras 3 take in different "
+                         "shapes, unless it is the last", "model.save('FILE.npz'), or the file as it is in its own version of Keras")
+        for key in ("mean", "variance"):
+            if np.size(leaf.config[key]) > 1:
+                leaf.config[key] = np.reshape(leaf.config[key], [node.shape[p] for p in places]).tolist()
 
 
 def ordered_leaves(description):
