@@ -3,11 +3,15 @@
     pip install torch git+https://github.com/fra31/auto-attack
     python benchmarks/interop/ladder_peer.py [--model small] [--data cifar10] [-n 200] [--work plus,rand,l1,standard] [--out FILE.json]
 
+rand-mean and rand-single are "rand" with one question for both. AutoAttack as it is takes an image for fooled where one answer is wrong, ours
+where the mean of 20 is. In rand-mean AutoAttack attacks a net whose every answer is that mean; in rand-single ours gets a model whose gradients
+are means of 20 and whose answers are single ones.
+
 --model small is a network of two convolutions, trained here in a minute, on images of 16 x 16: the mean of each 2 x 2 pixels; any zoo entry
-goes as well, on whole images, and takes hours. A row: {"work",
-"eps", "n", "ours", "theirs", "both", "p", "ours_s", "theirs_s"}: images left by us, by AutoAttack, by both, the p of McNemar's exact
-test (a binomial of the images that only one of them leaves) and processor seconds. Of "rand", whose victim adds noise of deviation 0.05
-to each image, `ours` and `theirs` are means over 50 draws on the images that each made, and p is of the images that most draws have right.
+goes as well, on whole images, and takes hours. A row: {"work", "eps", "n", "ours", "theirs", "both", "p", "ours_s", "theirs_s"}: images left
+by us, by AutoAttack, by both, the p of McNemar's exact test (a binomial of the images that only one of them leaves) and processor seconds. Of
+"rand", whose victim adds noise of deviation 0.05 to each image, an image is left if most of 50 draws on what was made of it are right;
+`ours_mean` and `theirs_mean` are means over the draws.
 """
 import argparse
 import math
@@ -22,8 +26,9 @@ from small_network import Halved, small
 from tinyvgg import attacks, data, zoo
 from tinyvgg.report.record import KeptRows, sha256_arrays, versions, write_json
 
-NOISE, DRAWS = 0.05, 50
-WORK = {"standard": ("linf", 2 / 255), "plus": ("linf", 2 / 255), "rand": ("linf", 3 / 255), "l1": ("l1", 1.0), "l1-12": ("l1", 12.0)}
+NOISE, ASKED, DRAWS = 0.05, 20, 50
+WORK = {"standard": ("linf", 2 / 255), "plus": ("linf", 2 / 255), "rand": ("linf", 3 / 255), "rand-mean": ("linf", 3 / 255),
+        "rand-single": ("linf", 3 / 255), "l1": ("l1", 1.0), "l1-12": ("l1", 12.0)}
 NAMES = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 
 
@@ -60,36 +65,95 @@ class Noisy(torch.nn.Module):
         return self.net((x + NOISE * torch.randn_like(x)).clamp(0, 1))
 
 
+class Mean(torch.nn.Module):
+    """A net that answers with the mean of ASKED answers of another."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return torch.stack([self.net(x) for _ in range(ASKED)]).mean(0)
+
+
+class Single:
+    """A classifier whose gradients are means of ASKED draws and whose answers are single draws, as AutoAttack's rand judges them."""
+
+    def __init__(self, defence):
+        self.defence, self.bounds, self.n_classes, self.dtype = defence, defence.bounds, defence.n_classes, defence.dtype
+
+    def logits(self, x):
+        return self.defence.logits(x)
+
+    def vjp(self, x, g):
+        return sum(self.defence.vjp(x, g) for _ in range(ASKED)) / self.dtype.type(ASKED)
+
+
 def noisy(x, generator):
     return np.clip(x + NOISE * generator.standard_normal(x.shape, np.float32), 0, 1)
 
 
 def compared(both, work):
     """One version of both ladders."""
+    norm, eps = WORK[work]
+    attacked = both.model if not work.startswith("rand") else defence(both, 0)
+    start = time.process_time()
+    own = ours(attacked, both, work)
+    middle = time.process_time()
+    theirs = np.clip(autoattack(both, work), 0, 1)
+    row = {"norm": norm, "eps": eps, "n": len(both.x), "ours_s": round(middle - start, 1), "theirs_s": round(time.process_time() - middle, 1)}
+    if not work.startswith("rand"):
+        return {**row, **counted(own.pred_adv == both.y, both.model.labels(theirs) == both.y)}
+    shares = [right(defence(both, 1), adv, both.y) for adv in (own.x_adv, theirs)]
+    return {**row, **counted(*(share > 0.5 for share in shares)), "ours_mean": float(shares[0].sum()), "theirs_mean": float(shares[1].sum()),
+            "flags": own.flags}
+
+
+def defence(both, seed):
+    """The random defence, whose draws are the same in every run."""
+    made = attacks.defended(both.model, noisy, name="noise")
+    made.random = np.random.default_rng(seed)
+    return made
+
+
+def ours(model, both, work):
+    """The result of our ladder."""
+    norm, eps = WORK[work]
+    if work == "rand-single":
+        return attacks.ladder(Single(model), both.x, both.y, eps=eps, norm=norm, early_stop=False,
+                              attacks=[(name, {"steps": 100}) for name in ("apgd-ce", "apgd-dlr")])
+    return attacks.ladder(model, both.x, both.y, eps=eps, norm=norm, version=version_of(work), draws=ASKED)
+
+
+def autoattack(both, work):
+    """AutoAttack's images."""
     from autoattack import AutoAttack
     norm, eps = WORK[work]
-    random, version = work == "rand", "standard" if work.startswith("l1") else work
-    model = attacks.defended(both.model, noisy, name="noise") if random else both.model
-    start = time.process_time()
-    own = attacks.ladder(model, both.x, both.y, eps=eps, norm=norm, version=version)
-    middle = time.process_time()
+    settings = {"norm": NAMES[norm], "eps": eps, "seed": 0, "device": "cpu", "verbose": True}
+    torch.manual_seed(0)
+    net = Noisy(both.net) if work.startswith("rand") else both.net
+    if work == "rand-mean":                                             # the attacks of rand, whose restarts a custom version sets itself
+        peer = AutoAttack(Mean(net), version="custom", attacks_to_run=["apgd-ce", "apgd-dlr"], **settings)
+        peer.apgd.n_restarts = 1
+    else:
+        peer = AutoAttack(net, version=version_of(work), **settings)
     x, y = both.torch(len(both.x))
-    peer = AutoAttack(Noisy(both.net) if random else both.net, norm=NAMES[norm], eps=eps, version=version, seed=0, device="cpu", verbose=True)
-    theirs = both.ours(peer.run_standard_evaluation(x, y, bs=len(x)))
-    end = time.process_time()
-    row = {"norm": norm, "eps": eps, "n": len(x), "ours_s": round(middle - start, 1), "theirs_s": round(end - middle, 1)}
-    if not random:
-        left = [own.pred_adv == both.y, both.model.labels(np.clip(theirs, 0, 1)) == both.y]
-        return {**row, "ours": int(left[0].sum()), "theirs": int(left[1].sum()), "both": int((left[0] & left[1]).sum()), "p": mcnemar(*left)}
-    shares = [right(model, adv, both.y) for adv in (own.x_adv, np.clip(theirs, 0, 1))]
-    left = [share > 0.5 for share in shares]
-    return {**row, "ours": float(shares[0].sum()), "theirs": float(shares[1].sum()), "both": int((left[0] & left[1]).sum()),
-            "ours_most": int(left[0].sum()), "theirs_most": int(left[1].sum()), "p": mcnemar(*left), "flags": own.flags}
+    return both.ours(peer.run_standard_evaluation(x, y, bs=len(x)))
+
+
+def version_of(work):
+    """The version of both ladders."""
+    return "standard" if work.startswith("l1") else work.split("-")[0]
 
 
 def right(model, adv, y):
     """The share of DRAWS answers to each image that are right."""
     return np.mean([model.logits(adv).argmax(axis=1) == y for _ in range(DRAWS)], axis=0)
+
+
+def counted(ours, theirs):
+    """Which images both leave, as plain data."""
+    return {"ours": int(ours.sum()), "theirs": int(theirs.sum()), "both": int((ours & theirs).sum()), "p": mcnemar(ours, theirs)}
 
 
 def mcnemar(a, b):

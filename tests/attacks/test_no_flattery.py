@@ -321,3 +321,40 @@ def test_no_setting_is_taken_for_another_value(toy, attack, settings, words):
     eps = {"eps": EPS} if attack not in (attacks.cw, attacks.deepfool, attacks.fmn, attacks.hopskipjump) else {}
     with pytest.raises(OptionError, match=words):
         attack(model, x[:2], y[:2], **eps, **settings)
+
+
+@pytest.mark.parametrize(("changed", "words"), [
+    ({"logits": lambda m, z: m.logits(z)[:1]}, r"answers 4 images with shape \(1, 6\)"),
+    ({"logits": lambda m, z: [["a"] * 6] * len(z)}, "answers 4 images"),
+    ({"vjp": lambda m, z, g: m.vjp(z, g)[:1]}, r"gradient has shape \(1, 8, 8, 3\)"),
+    ({"vjp": lambda m, z, g: m.vjp(z, g).reshape(len(z), -1)}, "gradient has"), ({"labels": lambda m, z: m.logits(z)}, r"labels have shape \(4, 6\)"),
+    ({"labels": lambda m, z: m.labels(z) + 70}, "expected 4 whole numbers, 0 to 5"),
+    ({"labels": lambda m, z: m.labels(z) + 0.5}, "labels have shape"),
+    ({"labels": lambda m, z: ["cat"] * len(z)}, "labels have shape")])
+def test_answers_of_another_shape_are_never_spread_over_the_images(toy, changed, words):
+    """One row of answers, or one gradient, would fit all images."""
+    model, x, y = toy
+    own = {} if "labels" in changed else {"logits": model.logits, "vjp": model.vjp}
+    functions = own | {name: functools.partial(f, model) for name, f in changed.items()}
+    victim, attack = attacks.as_classifier(bounds=(0, 1), n_classes=6, **functions), attacks.noise if "labels" in changed else attacks.fgsm
+    with pytest.raises(DataError, match=words):
+        attack(victim, x[:4], y[:4], eps=EPS)
+
+
+def test_studies_say_what_they_take(toy, other, tmp_path):
+    model, x, y = toy
+    x, y, both = x[:4], y[:4], {"toy": model}
+    for study, words in ((lambda: attacks.eps_curve(model, x, y, eps=0.1), "a curve takes several radii"),
+                         (lambda: attacks.eps_curve(model, x, y, eps="8/255"), "a curve takes several radii"),
+                         (lambda: attacks.eps_curve(model, x, y, attack="pgd"), "attack is 'pgd'; expected a function"),
+                         (lambda: attacks.step_map(model, x, y, eps=0.1, shares=0.5), "expected several of each"),
+                         (lambda: attacks.step_map(model, x, y, eps=0.1, shares=[True]), "share is True"),
+                         (lambda: attacks.target_matrix(model, x, y, eps=0.1, attack=attacks.ladder), "attacks away from a class"),
+                         (lambda: attacks.transfer([model], both, x, y, eps=0.1), "transfer needs a source and a victim"),
+                         (lambda: attacks.defended(model, 3), "transform is 3"), (lambda: attacks.defended(model, np.sin, name=3), "name is 3"),
+                         (lambda: attacks.preprocessed(model, 3), "a step is 3"), (lambda: attacks.resize(2.5, 3), "height or width is 2.5"),
+                         (lambda: attacks.normalise("a", 1), "are not numbers")):
+        with pytest.raises(OptionError, match=words):
+            study()
+    rows = attacks.eps_curve(model, x, y, eps=[0.01], steps=1, callback=lambda batch: None, out=tmp_path / "rows.jsonl")
+    assert "callback" not in rows[0] and (tmp_path / "rows.jsonl").exists()

@@ -39,6 +39,10 @@ class Defended:
             raise OptionError(f"eot is {eot!r}; expected a whole number, 1 or more")
         if backward != "identity" and not callable(backward):
             raise OptionError(f"backward is {backward!r}; expected \"identity\" or a function (x, dy) -> dx")
+        if transform is not None and not callable(transform):
+            raise OptionError(f"transform is {transform!r}; expected a function x -> images, or (x, generator) -> images")
+        if name is not None and not isinstance(name, str):
+            raise OptionError(f"name is {name!r}; expected text")
         self.model, self.transform, self.backward, self.eot, self.seed, self.name = model, transform, backward, eot, seed, name
         self.bounds, self.n_classes = checked_bounds(model), checked_classes(model)
         self.dtype = getattr(model, "dtype", np.dtype(np.float32))

@@ -9,6 +9,7 @@ import types
 
 import numpy as np
 
+from tinyvgg.errors import OptionError
 from tinyvgg.report import record
 
 FRAMEWORKS = ("torch.", "keras.", "tf_keras.", "tensorflow.")          # whose classes are known by their names
@@ -45,6 +46,8 @@ def attack_identity(attack):
     """Return (name, settings, whether the name identifies it) of an attack function; functools.partial is unwrapped. A function
     of a module is identified by its name there, its code and its defaults; a lambda or a nested function is not.
     """
+    if not callable(attack):
+        raise OptionError(f"attack is {attack!r}; expected a function", "attack=attacks.pgd")
     if isinstance(attack, functools.partial):
         name, settings, told = attack_identity(attack.func)
         return name, {**settings, **attack.keywords}, told and not attack.args      # arguments in order would be the model

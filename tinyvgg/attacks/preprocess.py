@@ -31,6 +31,11 @@ def preprocessed(model: Any, *steps: Callable[..., Any], bounds: Range = (0.0, 1
     """
     if not steps:
         raise OptionError("no step was given", "preprocessed(model, normalise(mean, deviation))")
+    for step in steps:
+        if not callable(step):
+            raise OptionError(f"a step is {step!r}; expected a function x -> (images, back)", "preprocessed(model, normalise(mean, deviation))")
+    if name is not None and not isinstance(name, str):
+        raise OptionError(f"name is {name!r}; expected text")
     return Preprocessed(model, steps, check_range(bounds, what="bounds"), name)
 
 
@@ -96,7 +101,10 @@ def _step(function):
 
 def _normalised(x, mean, deviation):
     """(x - mean) / deviation, one of each, or one a channel."""
-    mean, deviation = np.asarray(mean, x.dtype), np.asarray(deviation, x.dtype)
+    try:
+        mean, deviation = np.asarray(mean, x.dtype), np.asarray(deviation, x.dtype)
+    except (TypeError, ValueError):
+        mean = np.asarray(np.nan)                                       # no numbers
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()):
         raise OptionError("a deviation is not above 0, or mean or deviation are not numbers", "normalise([0.49, 0.48, 0.45], [0.25, 0.24, 0.26])")
     for values in (mean, deviation):
@@ -107,6 +115,8 @@ def _normalised(x, mean, deviation):
 
 def _resized(x, height, width):
     """Bilinear, with the corners of the pixels' squares in place (half-pixel centres), not smoothed when it shrinks."""
+    for side in (height, width):
+        count(side, "height or width", least=0)
     if x.ndim != 4 or min(height, width) < 1:
         raise ShapeError(f"images of shape {x.shape} to {height} x {width}; expected (N, H, W, C), and 1 pixel or more")
     rows, columns = bilinear(x.shape[1], int(height)).astype(x.dtype), bilinear(x.shape[2], int(width)).astype(x.dtype)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyvgg.attacks.checks import count, number
 from tinyvgg.attacks.identity import attack_identity, model_identity, own_default, takes
 from tinyvgg.attacks.norms import TOLERANCE, parse_eps, parse_norm
 from tinyvgg.attacks.pgd import pgd
@@ -32,13 +33,16 @@ def eps_curve(model: Any, x: Images, y: Labels | None, *, attack: Callable[..., 
     is too short: rows then have a flag. executor: to attack images in parallel: `parallel.workers_of`, any concurrent.futures
     executor, or a Dask client; the rows are the same. out: a file of JSON lines.
     """
+    name = attack_identity(attack)[0]
     if norm is not None and not takes(attack, "norm"):
-        raise OptionError(f"{attack_identity(attack)[0]} has no choice of norms; got norm={norm!r}", "the same without norm")
+        raise OptionError(f"{name} has no choice of norms; got norm={norm!r}", "the same without norm")
     norm = own_default(attack, "norm") if norm is None else norm
     norm = None if norm is None else parse_norm(norm)
     settings = settings if norm is None else {"norm": norm, **settings}
-    norm = "l2" if attack_identity(attack)[0] == "cw" else norm                     # the only one that it has
+    norm = "l2" if name == "cw" else norm                     # the only one that it has
     width = 1 if eps is not None else model.bounds[1] - model.bounds[0]             # the usual radii are parts of the range
+    if isinstance(eps, str) or eps is not None and not np.iterable(eps):
+        raise OptionError(f"eps is {eps!r}; a curve takes several radii", 'eps=[0, "4/255", "8/255"]')
     radii = sorted(width * parse_eps(e) for e in (eps if eps is not None else L2 if norm == "l2" else LINF))
     if takes(attack, "eps"):
         runs = [planned(attack, {"eps": e, **settings}, _robust) for e in radii]
@@ -57,10 +61,12 @@ def step_map(model: Any, x: Images, y: Labels | None, *, eps: Eps, shares: Seque
              quiet: bool = True, **settings: Any) -> list[dict[str, Any]]:
     """PGD with each step length (as a share of eps) and number of steps; rows {"share", "steps", "robust_accuracy", ...}."""
     eps = parse_eps(eps)
+    if not np.iterable(shares) or not np.iterable(steps):
+        raise OptionError(f"shares is {shares!r} and steps is {steps!r}; expected several of each", "shares=[0.1, 0.25], steps=[5, 10]")
     runs = []
-    for share in shares:
-        for count in steps:
-            given = {"eps": eps, "norm": norm, "step": share * eps, "steps": count, **settings}
+    for share in [number(share, "share") for share in shares]:
+        for taken in steps:
+            given = {"eps": eps, "norm": norm, "step": share * eps, "steps": taken, **settings}
             runs.append(planned(pgd, given, _robust, {"share": share}))
     return run_all(runs, model, x, y, executor=executor, out=out, quiet=quiet, label="step map")
 
@@ -71,6 +77,8 @@ def target_matrix(model: Any, x: Images, y: Labels | None, *, eps: Eps, attack: 
     matrix[i, j]: of the images of class i that the model gets right, the share that the attack turns into class j.
     """
     given = {"eps": parse_eps(eps), **settings}
+    if attack_identity(attack)[0] == "ladder":
+        raise OptionError("the ladder attacks away from a class, not to one; the matrix is of targets", "attack=attacks.pgd")
     there = set(np.asarray(y).reshape(-1).tolist())
     runs = [replace(planned(attack, {"target": t, **given}, _to_class), extra={"classes": model.n_classes}) for t in range(model.n_classes)]
     runs = [run if there - {t} else replace(run, attack=None) for t, run in enumerate(runs)]
@@ -88,9 +96,10 @@ def transfer(sources: Any, victims: Any, x: Images, y: Labels | None, *, attack:
     {"source", "victim", "success_rate" of images that the victim gets right, "robust_accuracy", "flags"}. A victim that is fooled
     more by another model's images than by its own is flagged: its gradients are masked. executor, out: as in eps_curve.
     """
-    if not sources or not victims:
+    if not (isinstance(sources, dict) and isinstance(victims, dict)) or not sources or not victims:
         raise OptionError("transfer needs a source and a victim", 'transfer({"a": model}, {"b": other}, x, y, eps=0.03)')
-    if takes(attack, "early_stop") and "early_stop" not in attack_identity(attack)[1]:
+    bound = attack_identity(attack)[1]
+    if takes(attack, "early_stop") and "early_stop" not in bound:
         settings = {"early_stop": False, **settings}
     rows = []
     for name, model in sources.items():
@@ -114,6 +123,7 @@ def _seen_by(results, extra):
 
 def success_by_queries(result: AttackResult, points: int = 50) -> Any:
     """Return (queries (points,), share of attackable images that were fooled with at most so many queries)."""
+    points = count(points, "points", least=2)
     used = np.sort(result.queries[result.success])
     at = np.unique(np.geomspace(1, max(int(result.queries.max(initial=1)), 2), points).astype(int))
     return at, np.searchsorted(used, at, side="right") / max(int(result.attackable.sum()), 1)
@@ -134,7 +144,8 @@ class Run:
 def planned(attack: Callable[..., AttackResult], settings, row, extra=None):
     """Return the Run of `attack` with `settings`; row(results, extra) makes its row. extra: further words of its key."""
     name, own, told = attack_identity(attack)
-    return Run({"attack": name, **(extra or {}), **own, **settings}, attack, settings, row, extra or {}, told)
+    key = {name: value for name, value in settings.items() if name != "callback"}      # it changes no result
+    return Run({"attack": name, **(extra or {}), **own, **key}, attack, settings, row, extra or {}, told)
 
 
 def run_all(runs, model: Any, x: Images, y: Labels | None, *, victims=None, executor: Any = None, out: PathLike | None = None,

@@ -70,14 +70,14 @@ class Victim:
                 f"{type(self.model).__name__} tells only labels; this attack needs logits or scores",
                 "hopskipjump or rays, which need labels only",
             )
-        return self._checked(function(x))
+        return self._checked(function(x), len(x))
 
     def labels(self, x: Images):
         """x (N, ...) -> (N,) predicted classes."""
         self._count(len(x))
         if hasattr(self.model, "labels"):
-            return np.asarray(self.model.labels(x)).astype(np.int64)
-        return labels_of(answers_of(self.model)[1](x))
+            return self._checked_labels(self.model.labels(x), len(x))
+        return labels_of(self._checked(answers_of(self.model)[1](x), len(x)))
 
     def predictions(self, x: Images, batch_size: int = 128):
         """x (N, ...) -> (N,) predicted classes, in batches; not counted as queries: for checking results, not for attacks."""
@@ -102,11 +102,13 @@ class Victim:
         seen = {}
 
         def pull(outputs):
-            seen["logits"] = self._checked(outputs)
+            seen["logits"] = self._checked(outputs, len(x))
             direction = np.asarray(g(seen["logits"]))
             return direction / np.maximum(outputs, SMALLEST) if self.probabilities else direction
 
         dx = np.asarray(self.model.vjp(x, pull))
+        if dx.shape != x.shape or dx.dtype.kind != "f":
+            raise DataError(f"the model's gradient has shape {dx.shape} and dtype {dx.dtype}; expected floats of the images' shape {x.shape}")
         broken = ~np.isfinite(dx.reshape(len(dx), -1)).all(axis=1)
         if broken.any():
             raise DataError(f"the model's gradient is not finite for {int(broken.sum())} of {len(x)} images")
@@ -139,10 +141,17 @@ class Victim:
                 raise BudgetError(f"the time of {self.minutes:g} minutes is used up", "more minutes=, or fewer images")
         self.queries += n
 
-    def _checked(self, outputs):
+    def _checked_labels(self, answers, n):
+        labels = np.asarray(answers)
+        if labels.shape != (n,) or labels.dtype.kind not in "iub" or n and not 0 <= labels.min() <= labels.max() < self.n_classes:
+            raise DataError(f"the model's labels have shape {labels.shape} and dtype {labels.dtype}; expected {n} whole numbers, "
+                            f"0 to {self.n_classes - 1}")
+        return labels.astype(np.int64)
+
+    def _checked(self, outputs, n):
         outputs = np.asarray(outputs)
-        if outputs.ndim != 2 or outputs.shape[1] != self.n_classes:
-            raise DataError(f"the model answers with shape {outputs.shape}; expected (N, {self.n_classes})")
+        if outputs.shape != (n, self.n_classes) or outputs.dtype.kind not in "iuf":
+            raise DataError(f"the model answers {n} images with shape {outputs.shape} and dtype {outputs.dtype}; expected ({n}, {self.n_classes})")
         if not np.isfinite(outputs).all():
             raise DataError("the model's answers are not finite", "images within its bounds, or weights without NaN")
         if outputs.dtype.kind != "f":
