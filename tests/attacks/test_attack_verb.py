@@ -57,6 +57,9 @@ def test_text_and_studies(files, tmp_path, capsys):
     for study, extra in studies.items():
         assert main(["attack", study, *common, *extra, "--out", str(tmp_path / study), "--json"]) == 0, study
         assert json.loads(capsys.readouterr().out)["rows"]
+    for attack in ("deepfool", "rays"):                                 # with no radius they count at any distance
+        assert main(["attack", "matrix", *common, "--attack", attack, "--json"]) == 0
+        assert np.nanmax(np.array(json.loads(capsys.readouterr().out)["matrix"], float)) == 1
     assert {p.name for p in (tmp_path / "curve").iterdir()} == {"curve.jsonl", "curve.png"}
     assert all(json.loads((tmp_path / s / f"{s}.json").read_text())["rows"] for s in ("transfer", "presets"))
 
@@ -74,6 +77,8 @@ def test_text_and_studies(files, tmp_path, capsys):
     (["pgd", "--attack", "fgsm"], "belongs to a study"),
     (["transfer"], "--victims"),
     (["matrix", "--target", "2"], "--target is not possible"),
+    (["matrix", "--attack", "ladder"], "the ladder attacks away from a class"),
+    (["matrix", "--attack", "deepfool", "--eps", "0.1"], "deepfool has no --eps"),
     (["pgd", "--eps", "eight"], "Try: 8/255, eight grey levels"),
     (["pgd", "--grid", "0"], "grid is 0; expected a whole number, 1 or more"),
     (["pgd", "--grid", "-3"], "grid is -3; expected a whole number, 1 or more"),

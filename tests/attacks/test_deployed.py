@@ -102,6 +102,13 @@ def test_the_command_line(toy, tmp_path, capsys):
                  "labels", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["transferred"] == row["white_box"] for row in rows] == [True, True] and rows[0]["by_queries"] == rows[1]["by_queries"]
+    assert main(["attack", "deployed", *common, "--queries", "5", "--victims", str(tmp_path / "same.h5"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["eps"] == pytest.approx(8 / 255), "rays itself looks at any distance"
+    assert main(["attack", "deployed", *common, "--attack", "square", "--norm", "l2", "--queries", "5", "--victims", str(tmp_path / "same.h5"),
+                 "--json"]) == 0
+    far = json.loads(capsys.readouterr().out)
+    assert main(["attack", "pgd", *common, "--norm", "l2", "--eps", "0.5", "--no-early-stop", "--json"]) == 0
+    assert far["eps"] == 0.5 and far["rows"][0]["white_box"] == json.loads(capsys.readouterr().out)["robust_accuracy"], "the same ball for all"
     for extra, words in ((["pgd", *common, "--precision", "labels"], "has no gradients"),
                          (["pgd", *common, "--flash-model", "none"], "--flash-model belongs to a virtual board"),
                          (["ladder", *common, "--minutes", "3"], "--minutes belongs to one attack"),

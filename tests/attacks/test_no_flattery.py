@@ -350,6 +350,8 @@ def test_studies_say_what_they_take(toy, other, tmp_path):
                          (lambda: attacks.step_map(model, x, y, eps=0.1, shares=0.5), "expected several of each"),
                          (lambda: attacks.step_map(model, x, y, eps=0.1, shares=[True]), "share is True"),
                          (lambda: attacks.target_matrix(model, x, y, eps=0.1, attack=attacks.ladder), "attacks away from a class"),
+                         (lambda: attacks.target_matrix(model, x, y), "pgd attacks within a radius; got no eps"),
+                         (lambda: attacks.as_classifier(3, bounds=(0, 1), n_classes=6), "a function is 3"),
                          (lambda: attacks.transfer([model], both, x, y, eps=0.1), "transfer needs a source and a victim"),
                          (lambda: attacks.defended(model, 3), "transform is 3"), (lambda: attacks.defended(model, np.sin, name=3), "name is 3"),
                          (lambda: attacks.preprocessed(model, 3), "a step is 3"), (lambda: attacks.resize(2.5, 3), "height or width is 2.5"),

@@ -104,6 +104,12 @@ def own_default(attack, setting):
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
+def needs(attack, setting):
+    """Return whether an attack has a setting of that name without a default."""
+    parameter = inspect.signature(attack).parameters.get(setting)
+    return parameter is not None and parameter.default is parameter.empty
+
+
 def unwrapped(attack):
     """Return the function inside a functools.partial, or the attack itself."""
     while isinstance(attack, functools.partial):

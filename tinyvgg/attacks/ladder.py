@@ -157,7 +157,7 @@ def _judge(result, victim, random, draws, batch_size):
     """Say what is random, and what the attack leaves of it over many draws."""
     expected = result.config["version"] == "rand"
     if expected and random is None:
-        result.flags.append(f"nothing random: asked again, the model answers the same; version=\"standard\" is stronger at a {draws}th "
+        result.flags.append(f"nothing random: asked again, the model answers the same; version=\"standard\" is stronger at 1/{draws} "
                             "of the questions")
     if random is None:
         return

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyvgg.attacks.checks import count, number
-from tinyvgg.attacks.identity import attack_identity, model_identity, own_default, takes
+from tinyvgg.attacks.identity import attack_identity, model_identity, needs, own_default, takes
 from tinyvgg.attacks.norms import TOLERANCE, parse_eps, parse_norm
 from tinyvgg.attacks.pgd import pgd
 from tinyvgg.attacks.result import AttackResult, plain
@@ -71,14 +71,18 @@ def step_map(model: Any, x: Images, y: Labels | None, *, eps: Eps, shares: Seque
     return run_all(runs, model, x, y, executor=executor, out=out, quiet=quiet, label="step map")
 
 
-def target_matrix(model: Any, x: Images, y: Labels | None, *, eps: Eps, attack: Callable[..., AttackResult] = pgd,
+def target_matrix(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, attack: Callable[..., AttackResult] = pgd,
                   executor: Any = None, out: PathLike | None = None, quiet: bool = True, **settings: Any) -> Any:
     """Attack images of each class towards each other class; return {"matrix", "rows"}: (K, K) success rates, NaN on the diagonal.
-    matrix[i, j]: of the images of class i that the model gets right, the share that the attack turns into class j.
+    matrix[i, j]: of the images of class i that the model gets right, the share that the attack turns into class j. eps: None for
+    attacks that look for the nearest image, which then count at any distance.
     """
-    given = {"eps": parse_eps(eps), **settings}
-    if attack_identity(attack)[0] == "ladder":
+    name = attack_identity(attack)[0]
+    if name == "ladder":
         raise OptionError("the ladder attacks away from a class, not to one; the matrix is of targets", "attack=attacks.pgd")
+    if eps is None and needs(attack, "eps"):
+        raise OptionError(f"{name} attacks within a radius; got no eps", 'eps="8/255"')
+    given = settings if eps is None else {"eps": parse_eps(eps), **settings}
     there = set(np.asarray(y).reshape(-1).tolist())
     runs = [replace(planned(attack, {"target": t, **given}, _to_class), extra={"classes": model.n_classes}) for t in range(model.n_classes)]
     runs = [run if there - {t} else replace(run, attack=None) for t, run in enumerate(runs)]

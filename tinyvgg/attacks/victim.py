@@ -37,6 +37,9 @@ def as_classifier(logits: Callable[[AnyArray], Any] | None = None, *, bounds: Ra
         raise OptionError(
             "a classifier needs one of logits, scores and labels", "as_classifier(predict, bounds=(0, 1), n_classes=10)"
         )
+    wrong = next((f for f in (logits, scores, labels, vjp) if f is not None and not callable(f)), None)
+    if wrong is not None or name is not None and not isinstance(name, str):
+        raise OptionError(f"a function is {wrong!r}; expected a function of images" if wrong is not None else f"name is {name!r}; expected text")
     return FunctionClassifier(logits=logits, scores=scores, labels=labels, vjp=vjp, bounds=bounds, n_classes=n_classes, name=name)
 
 

@@ -80,19 +80,23 @@ def deployed(arguments, attack, settings, model, x, y, classes):
     """
     from tinyvgg import attacks
     from tinyvgg.attacks.evaluate import replay
+    from tinyvgg.attacks.identity import takes
+    from tinyvgg.attacks.norms import default_eps, parse_norm
     from tinyvgg.attacks.victim import has_gradients
     from tinyvgg.cli._classifier import with_gradients
     from tinyvgg.report.tables import table
     if not arguments.victims or not all(arguments.victims.split(",")):
         raise OptionError("deployed needs the networks that were made from MODEL", "--victims light.tvq,virtual:build/light.elf")
-    if attacks.NEEDS[attack.__name__] == "gradients" or "eps" not in settings:
+    if attacks.NEEDS[attack.__name__] == "gradients" or not takes(attack, "eps"):
         raise OptionError(f"deployed attacks by queries within eps; {attack.__name__} does not", "--attack rays or square")
-    eps, common = settings["eps"], {"batch_size": arguments.batch_size, "seed": arguments.seed}
-    made, rows = attacks.pgd(model, x, y, eps=eps, early_stop=False, **common), []
+    settings = {"eps": default_eps(model.bounds, parse_norm(settings.get("norm", "linf"))), **settings}     # rays has no default
+    common = {"batch_size": arguments.batch_size, "seed": arguments.seed}
+    eps, ball = settings["eps"], {key: settings[key] for key in ("eps", "norm") if key in settings}
+    made, rows = attacks.pgd(model, x, y, **ball, early_stop=False, **common), []
     for spec in dict.fromkeys([arguments.model, *arguments.victims.split(",")]):
         with opened(spec, arguments.input_range, arguments.flash_model) as victim:
             own = with_gradients(victim) if spec != arguments.model else model
-            white = attacks.pgd(own, x, y, eps=eps, early_stop=False, **common) if has_gradients(own) else None
+            white = attacks.pgd(own, x, y, **ball, early_stop=False, **common) if has_gradients(own) else None
             line = attacks.deployed(victim, precision=arguments.precision,
                                     out=_file(arguments, f"answers-{len(rows)}.jsonl") if hasattr(victim, "link") else None)
             asked = attack(line, x, y, **settings, **common, quiet=arguments.quiet)

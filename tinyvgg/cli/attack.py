@@ -162,7 +162,9 @@ def run(arguments):
     if arguments.budget is not None:
         raise OptionError(f"--budget belongs to an attack; {name} is a study, which has none", "the same without --budget")
     inner = arguments.attack or ("rays" if name == "deployed" else "pgd")
-    if inner not in attacks.ATTACKS or inner == "ladder" and name == "matrix":
+    if inner == "ladder" and name == "matrix":
+        raise OptionError("the ladder attacks away from a class, not to one; the matrix is of targets", "--attack pgd")
+    if inner not in attacks.ATTACKS:
         raise OptionError(f"--attack is {inner!r}; expected one of {', '.join(attacks.ATTACKS)}"
                           + did_you_mean(inner, attacks.ATTACKS, ATTACKS))
     settings = chosen_settings(arguments, attacks.ATTACKS[inner], inner)
