@@ -133,6 +133,14 @@ def test_hopskipjump_estimates_a_gradient_in_linf(toy):
     assert np.median(walked.norms["linf"]) < 2.5 * np.median(fgsm_like.norms["linf"])
 
 
+@pytest.mark.parametrize("queries", [1, 2, 13])
+def test_no_image_is_asked_more_often_than_it_may(toy, queries):
+    """Not within a bisection either."""
+    model, x, y = toy
+    for attack, settings in ((attacks.rays, {}), (attacks.rays, {"eps": 0.001}), (attacks.square, {"eps": 0.001})):
+        assert attack(model, x[:12], y[:12], queries=queries, **settings).queries.max() == queries
+
+
 def test_a_budget_goes_on_where_it_was(make_linear, tmp_path):
     model, calls = make_linear(192, 10), []
     x = np.random.default_rng(0).uniform(0, 1, (32, 8, 8, 3)).astype(np.float32)

@@ -41,7 +41,7 @@ def _search(batch, rows, queries, eps):
     dimension = flat(batch.x).shape[1]
     signs = np.ones((len(rows), dimension))
     best = np.full(len(rows), np.inf)
-    best = _shorten(batch, rows, signs, best, eps)
+    best = _shorten(batch, rows, signs, best, eps, queries)
     level, block = 1, 0
     while True:
         going = (batch.queries[rows] < queries) & ((best > eps[rows]) if eps is not None else True)
@@ -51,7 +51,7 @@ def _search(batch, rows, queries, eps):
         width = -(-dimension // level)
         trial = signs.copy()
         trial[:, block * width:(block + 1) * width] *= -1
-        found = _shorten(batch, rows, trial, best, eps)
+        found = _shorten(batch, rows, trial, best, eps, queries)
         signs, best = np.where((found < best)[:, None], trial, signs), np.minimum(found, best)
         batch.steps[rows] += 1
         block += 1
@@ -59,18 +59,21 @@ def _search(batch, rows, queries, eps):
             level, block = min(level * 2, dimension), 0
 
 
-def _shorten(batch, rows, signs, best, eps):
-    """Return the distance at which each direction fools if that is less than `best`, else `best`; keep the images."""
+def _shorten(batch, rows, signs, best, eps, queries):
+    """Return the distance at which each direction fools if that is less than `best`, else `best`; keep the images. Where an image
+    has no queries left, the shortest distance so far counts.
+    """
     low, high = batch.victim.bounds
     far = np.minimum(best, high - low)
     fools = _asks(batch, rows, signs, far, eps)
-    near, at = np.zeros(len(rows)), np.flatnonzero(fools)
+    near, at = np.zeros(len(rows)), np.flatnonzero(fools & (batch.queries[rows] < queries))
     far = far.copy()
     while len(at):
         middle = (near[at] + far[at]) / 2
         hit = _asks(batch, rows[at], signs[at], middle, eps)
         far[at[hit]], near[at[~hit]] = middle[hit], middle[~hit]
         at = at[far[at] - near[at] > FINE * (high - low)]
+        at = at[batch.queries[rows[at]] < queries]
     return np.where(fools, far, best)
 
 
