@@ -197,7 +197,7 @@ def apply_plan(model, plan):
     for name, variant in plan.variants.items():
         op = names.get(name)
         if op is None or not hasattr(op, "variant") or variant not in variants(op, names[op.inputs[0]].shape):
-            raise FormatError(f"the plan runs layer {name[:60]!r} as {str(variant)[:20]!r}, which is not possible for this model",
+            raise FormatError(f"the plan runs layer {name[:60]!r} as {str(variant)[:20]!r}, which this model cannot use",
                               "a plan made for it: tinyvgg firmware plan MODEL --out DIR")
     planned = with_variants(graph, plan.variants)
     return QuantizedModel(with_schedule(planned, Schedule(plan.streams)), float_graph=model.float_graph)

@@ -45,6 +45,9 @@ class Call:
     why: str = ""
 
 
+BESIDE: tuple[int, ...] = (-2, -1)     # `inputs` of a call that reads what the call two before it reads, and the last call's result
+
+
 def links(model):
     """Return the calls up to the logits, each one after the calls that it reads."""
     place, found = {model.input: -1}, []
@@ -61,14 +64,17 @@ def lower(found):
     for index, link in enumerate(found):
         inputs = tuple(place[i] for i in link.inputs)
         for call in _parts(link):
-            inputs = inputs if call.inputs is link.inputs else (len(calls) - 1,)
+            if call.inputs is BESIDE:
+                inputs = (*calls[-2].inputs, len(calls) - 1)
+            elif call.inputs is not link.inputs:
+                inputs = (len(calls) - 1,)
             calls.append(replace(call, inputs=inputs))
         place[index] = len(calls) - 1
     return calls
 
 
 def _parts(link):
-    """Return the primitive calls of one link; only the first has the link's own object as `inputs`."""
+    """Return the primitive calls of one link; only the first has the link's own object as `inputs`, and one that joins has BESIDE."""
     known = _along_one_axis if isinstance(link.layer, OneRow) else LOWER.get(type(link.layer))
     parts = known(link) if known else None
     if parts is None or isinstance(parts, str):
@@ -101,10 +107,13 @@ def _with_activation(link, *parts):
 
 def _activated(layer, inputs, shape):
     """Return the calls of a layer's activation, none for the identity, or the reason why they are not supported, as text."""
-    if layer.activation.kernel == "hard_sigmoid":           # as Keras' files have it: see io.keras_h5.meaning.hard_sigmoid
+    if layer.activation.kernel in ("hard_sigmoid", "hard_silu"):    # as Keras' files have it: see io.keras_h5.meaning.hard_sigmoid
         slope = dict(layer.activation.settings).get("slope", 1 / 6)
-        return [Call("rescale", layers.Rescaling(slope, 0.5, name=layer.name), inputs, (shape,), shape),
-                Call("activation", layer, (), (shape,), shape, relu_with(max_value=1.0))]
+        parts = [Call("rescale", layers.Rescaling(slope, 0.5, name=layer.name), inputs, (shape,), shape),
+                 Call("activation", layer, (), (shape,), shape, relu_with(max_value=1.0))]
+        if layer.activation.kernel == "hard_silu":
+            parts.append(Call("layer", layers.Multiply(name=layer.name), BESIDE, (shape, shape), shape, why="no fast stage"))
+        return parts
     function = function_of(layer.activation)
     if isinstance(function, str) or function is None:
         return function or []
