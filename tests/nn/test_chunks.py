@@ -4,6 +4,7 @@ import pytest
 
 from tinyvgg import nn
 from tinyvgg.kernels.fast import threads
+from tinyvgg.kernels.fast.program import Program
 from tinyvgg.nn import layers as L
 from tinyvgg.nn import plan
 from tinyvgg.nn.fused.chunks import OF_EACH_THREAD, InChunks
@@ -83,3 +84,20 @@ def test_workers_share_no_working_space(model, monkeypatch):
         for name in OF_EACH_THREAD:
             ends = (first[name] + first[f"{name}_size"])[first[name] != 0]
             assert second[name][first[name] != 0].min(initial=2 ** 62) >= ends.max(initial=0)
+
+
+def test_an_interrupt_where_a_program_is_laid_out_breaks_nothing(monkeypatch):
+    """Ctrl-C just after the steps are laid out: the next call answers as ever."""
+    x = np.random.default_rng(0).random((3 * plan.CHUNK, 7, 8, 5), dtype=np.float32)
+    untouched, stopped = odd(), odd()
+    stopped.set_weights(untouched.get_weights())
+    whole = Program._finish
+
+    def once(self):
+        whole(self)
+        monkeypatch.setattr(Program, "_finish", whole)
+        raise KeyboardInterrupt
+    monkeypatch.setattr(Program, "_finish", once)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.logits(x)
+    assert np.array_equal(stopped.logits(x), untouched.logits(x))

@@ -23,8 +23,8 @@ class InChunks(Program):
         self.size, self.workers, self._follows = size, workers, follows
 
     def _finish(self):
+        self._head = len(self._rows) - self._groups.count(IN_ORDER)    # first: an interrupt after super's last line leaves a whole program
         super()._finish()
-        self._head = len(self._steps) - self._groups.count(IN_ORDER)
 
     def _count(self, images):
         """Lay the steps out: those in order once for each worker, all of them behind one step that has them run in parts."""
