@@ -147,7 +147,7 @@ def _record(story, summary):
     failed = "".join(html.note(f"A check failed: {text}.", "skipped") for text in summary["failed"])
     return (
         failed
-        + html.paragraph(f"This command makes the whole page again. All random numbers come from seed {settings['seed']}:")
+        + html.paragraph(f"This command makes the whole page again, in an empty folder. All random numbers come from seed {settings['seed']}:")
         + f"<pre><code>{escape(' '.join(words))}</code></pre>"
         + html.table("Stages and the seconds that they took here", ["stage", "state", "seconds", "command that repeats it"], stages)
         + html.table("Fingerprints (SHA-256) of the data and models on this page", ["what", "SHA-256"], hashes)

@@ -10,7 +10,7 @@ def codegen(story, result):
         f"The 8-bit network is written as {len(result['files'])} files of standard C (C99). The C needs no library. It has "
         f"{result['constants_bytes']:,} bytes of constants and works in an arena of {result['arena_bytes']:,} bytes of RAM. Both are a little "
         "larger than in the section on compression: the C has some tables of its own, and its kernels need some RAM while they run (scratch). "
-        f"Batch normalization, pooling and activations (except the last softmax) have no rows: "
+        "In the table below, batch normalization, pooling and activations (except the last softmax) have no rows: "
         "they are computed with the layer before them. "
         f"One image takes {result['macc']:,} MACC. Compiled for this computer, the C gave the same output bytes as the integer network in "
         f"Python for {result['same']:,} of {result['n']:,} test images, in {result['host_ms']:.2f} ms an image."
@@ -43,7 +43,8 @@ def firmware(story, result):
         f"the serial line. The chip has {result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} of RAM. The names say which "
         "compressed network is inside, and how it was built: fast is the fastest, 512k and 256k stay below 512 KiB and 256 KiB of "
         "flash, direct has the smallest kernels; floats is the float network. RAM holds the arena, the stack (where functions keep their "
-        "variables), code that is faster in RAM, and for kernels named _held a copy of the weights."
+        "variables), code that is faster in RAM, and for kernels named _held a copy of the weights. The arena also holds scratch; the kernels of "
+        "small firmware need more of it, for example to unpack weights."
     )
     parts = [html.paragraph(text)]
     if result["map"]:
