@@ -335,3 +335,27 @@ def test_hints_for_a_board_that_does_not_answer():
     with pytest.raises(LinkError, match="nobody answered at a device") as real:
         Board(link=Silent())
     assert "tinyvgg firmware flash" in real.value.hint and "--protocol stm" in real.value.hint
+
+
+@pytest.mark.parametrize("kind", ["log", "op"])
+def test_a_board_that_never_stops_sending_is_noticed(monkeypatch, kind):
+    """Logs before an answer, or layers of one image, without end."""
+    session = StmSession(SimpleNamespace(url="serial:babble", now=lambda: 0.0))
+    told = SimpleNamespace(kind=kind, request=0, state=0, fields={})
+    monkeypatch.setattr("tinyvgg.board.stm.MOST_MESSAGES", 20)
+    if kind == "log":
+        session._buffer = bytearray([stm.LAST]) + bytearray(stm.PACKET)
+        monkeypatch.setattr(session, "_read", lambda end: bytearray([stm.LAST]) + bytearray(stm.PACKET))
+        monkeypatch.setattr(stm, "response", lambda body: told)
+        monkeypatch.setattr(session, "_send", lambda message: None)
+        with pytest.raises(LinkError, match="20 messages and no answer"):
+            session._receive(1.0)
+        return
+    session.info = SimpleNamespace(model="net")
+    for name in ("_ask", "_send", "_expect"):
+        monkeypatch.setattr(session, name, lambda *a, **k: None)
+    monkeypatch.setattr(session, "_receive", lambda patience: told)
+    monkeypatch.setattr(stm, "data", lambda image: b"")
+    monkeypatch.setattr(stm, "operator", lambda fields: None)
+    with pytest.raises(LinkError, match="20 messages of one image"):
+        session._run(b"", False)

@@ -189,7 +189,6 @@ PARTS = {
     L.Rescaling: _kind("other", function="rescaling"),
     L.Resizing: _kind("other", function="resizing"),
     lacking.Nothing: lambda layer, shape: [],
-    lacking.AnyConcatenate: _kind("concatenate"),
     lacking.Recurrent: _recurrent,
     L.LSTM: _recurrent,
     L.GRU: _recurrent,

@@ -12,6 +12,7 @@ PATIENCE = 0.5                   # seconds for an answer to begin, as ST's host 
 QUIET = 0.7                      # after so long a silence our firmware forgets a message that was begun
 FIRST_ANSWER = 60.0              # seconds for the first inference
 ATTEMPTS = 3
+MOST_MESSAGES = 10_000           # before an answer, so that a board that never stops sending is noticed
 
 
 class StmSession:
@@ -66,7 +67,7 @@ class StmSession:
         self._expect("ack", stm.PROCESSING, 2.0)
         self._send(stm.ACKNOWLEDGEMENT)
         patience = 4 * self._longest + 2 if self._longest else FIRST_ANSWER
-        while True:
+        for _ in range(MOST_MESSAGES):
             answer = self._receive(patience)
             if answer.kind == "tensor" and answer.state == stm.DONE:
                 break
@@ -74,6 +75,8 @@ class StmSession:
                 layers.append(stm.operator(answer.fields))
             elif answer.kind != "tensor":
                 raise self._refused(answer)
+        else:
+            raise LinkError(f"{self.link.url} sent {MOST_MESSAGES:,} messages of one image and no result", "press the board's reset button")
         self._first, self._longest = False, max(self._longest, self.link.now() - start)
         self.layers = [op for op in layers if op.is_layer]
         self.whole = next((op for op in reversed(layers) if not op.is_layer), None)
@@ -131,7 +134,7 @@ class StmSession:
 
     def _receive(self, patience):
         """Return the next Response to our last request; the board's log is acknowledged and left out."""
-        while True:
+        for _ in range(MOST_MESSAGES):
             body, last = bytearray(), False
             end = self.link.now() + patience + 33 * 10 / self.baud
             while not last:
@@ -150,6 +153,7 @@ class StmSession:
                 return answer
             elif answer.kind == "ack" and answer.state == stm.FAILED:
                 raise self._refused(answer)
+        raise LinkError(f"{self.link.url} sent {MOST_MESSAGES:,} messages and no answer", "press the board's reset button")
 
     def _read(self, end):
         left = end - self.link.now()

@@ -41,8 +41,6 @@ def make(leaf, shape=None):
 
 def _kind(leaf):
     """The class below for a leaf, or None where the engine's own is right."""
-    if leaf.class_name == "Concatenate":
-        return None if leaf.config.get("axis", -1) in (-1, None) else AnyConcatenate
     if leaf.class_name == "Bidirectional":
         return Bidirectional            # of a GRU that does not say reset_after, too: as before there was one
     return None if leaf.class_name in LAYERS else LACKING.get(leaf.class_name)
@@ -64,22 +62,6 @@ class Unchanged(Cost):
 
 class Nothing(Unchanged):
     """A layer that does nothing at inference."""
-
-
-class AnyConcatenate(Cost):
-    """Arrays one after another along any axis (counted with the batch, as Keras does)."""
-
-    joins = True
-
-    def output_shape(self, input_shape):
-        axis = self.config["axis"]
-        first = list(input_shape[0])
-        axis = axis - 1 if axis > 0 else axis
-        rest = [[n for i, n in enumerate(shape) if i != axis % len(first)] for shape in input_shape]
-        if self.config["axis"] == 0 or not -len(first) <= axis < len(first) or any(r != rest[0] for r in rest):
-            raise ShapeError(f"Concatenate {self.name} (axis {self.config['axis']}) got inputs of shapes {input_shape}")
-        first[axis] = sum(shape[axis] for shape in input_shape)
-        return tuple(first)
 
 
 class Recurrent(Cost):
