@@ -1,10 +1,16 @@
 """Names of compiled functions, by which the linker tells those apart that are read from disk."""
 import importlib
+import os
 import pkgutil
+import subprocess
+import sys
+
+import pytest
 
 import tinyvgg.kernels.fast
 import tinyvgg.nn.fused
 import tinyvgg.quant.fast
+from tinyvgg.kernels.fast.simd import FLOAT, VECTOR, named
 
 
 def inside(value):
@@ -26,3 +32,42 @@ def test_compiled_functions_have_names_of_their_own():
                     named.setdefault((function.__module__, function.__qualname__), set()).add(function)
     assert len(named) > 60
     assert {name: len(same) for name, same in named.items() if len(same) > 1} == {}
+
+
+COMPILE = "import sys; from tinyvgg.kernels.fast import optimizers as o; [getattr(o, name).address for name in sys.argv[1:]]"
+RUN = """
+import numpy as np
+from tinyvgg.kernels import reference
+ours = [np.random.default_rng(i).random(40_000, np.float32) for i in range(3)]
+theirs, rates = [a.copy() for a in ours], {"learning_rate": 0.01, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7}
+o.rmsprop_update(*ours, None, **rates), reference.rmsprop_update(*theirs, None, **rates)
+assert all(np.allclose(*pair, rtol=2e-6, atol=2e-7) for pair in zip(ours, theirs))
+"""
+
+
+@pytest.mark.parametrize("other", ["adam", "momentum_step"])
+def test_kernels_of_different_processes_run_together(tmp_path, other):
+    """Both contain a function that is one for all rules: each must keep its own when they are read from disk."""
+    def run(code, *names):
+        return subprocess.run([sys.executable, "-c", code, *names], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+                              capture_output=True, text=True, timeout=300)
+    for name in (other, "rmsprop"):
+        assert run(COMPILE, name).returncode == 0
+    done = run(COMPILE + RUN, other, "rmsprop")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_function_is_named_by_what_it_has_taken():
+    """Factories make functions of one name: those that took other numbers, kinds or functions are told apart, the same are not."""
+    def make(taken):
+        def function():
+            return taken
+        return named(function).__qualname__
+
+    def one():
+        return 1
+
+    assert len({make(taken) for taken in (1, 2, "1", (1, 2), [1, 2, 3], None, VECTOR, FLOAT, one)}) == 9
+    assert make(3) == make(3)
+    with pytest.raises(TypeError, match="taken a dict"):
+        make({})

@@ -26,7 +26,7 @@ from tinyvgg.kernels.fast.elementwise import (
 from tinyvgg.kernels.fast.normalize import gradient_of_row
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.row_tiles import KIND, NO_FLOOR, make_panels
-from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, compiled_as, machine
+from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 from tinyvgg.kernels.fast.tile import PAIR, WIDE, panel_width, product, transposed_product
 
 TOGETHER = 8                    # rows of pixels that take a panel of weights one after the other, if a cache holds
@@ -39,7 +39,7 @@ def make_forward(kind):
     """Return the convolution by the panels of one kind. A panel of weights serves some rows of pixels before the next one comes."""
     wide, pair, one = make_panels(kind)
 
-    @compiled_as(kind)
+    @compiled
     def rows_of_pixels(step, thread, threads):
         x, y, filters, tail = step.x, step.y, step.y.channels, step.tail
         k, segments = step.kernel_width * x.channels, step.kernel_height

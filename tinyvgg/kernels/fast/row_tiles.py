@@ -17,7 +17,7 @@ from tinyvgg.kernels.fast.elementwise import (
     RELU_SUMS,
     SUMS,
 )
-from tinyvgg.kernels.fast.simd import WIDTH, compiled_as, machine
+from tinyvgg.kernels.fast.simd import WIDTH, compiled, machine
 from tinyvgg.kernels.fast.tile import REST, ROWS, WIDEST
 
 KIND = {PLAIN: PLAIN, RELU: PLAIN, SUMS: SUMS, RELU_SUMS: SUMS, AFFINE: AFFINE, AFFINE_RELU: AFFINE, RELU_AFFINE: AFFINE,
@@ -91,7 +91,7 @@ def make_panel(columns, kind):
     rows = ROWS[columns]
     full, four, two, one = (make_row_tile(size, columns, kind) for size in (rows, *REST))
 
-    @compiled_as(f"{kind}_{columns}")
+    @compiled
     def panel(a, a_row, a_segment, b, k, segments, y, pixel, count, bias, mask, affine, sums, filters, leak, ceiling, before, after):
         r = 0
         while r + rows <= count and (rows != 6 or count - r != 8):          # see tile.whole_tile

@@ -9,6 +9,7 @@ array indices. Nothing checks bounds: callers own the buffers (see `arena.py`).
 """
 import dis
 import functools
+import hashlib
 import inspect
 
 from llvmlite import binding, ir
@@ -44,20 +45,45 @@ VECTOR = ir.VectorType(FLOAT, WIDTH)
 FAR = -3e38
 
 _OPTIONS = {"error_model": "numpy", "boundscheck": False}
-# For functions that kernels call: they become part of each kernel, so only kernels and entry points are kept on disk. Numba compiles one
-# again for each number that stands in a call: a fifth of the first start, and one to three hundredths of the time of every step after it.
-compiled = njit(nogil=True, **_OPTIONS)
 
 
-def compiled_as(kind):
-    """As `compiled`, for a function that is made in several kinds: functions of one name that different processes have compiled can
-    take each other's place when they are read from disk.
+def _content(value):
+    """Text that says what a function has taken from the factory around it. Raises TypeError where that cannot be told."""
+    value = getattr(value, "py_func", value)
+    if hasattr(value, "__wrapped__"):           # made by `machine`
+        return value.__name__
+    if inspect.isfunction(value):
+        cells = [_content(cell.cell_contents) for cell in value.__closure__ or ()]
+        return f"{value.__module__}.{value.__qualname__}({', '.join(cells)})"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_content, value))}]"
+    if isinstance(value, (int, float, str, ir.Type, type(None))):
+        return repr(value) if isinstance(value, str) else str(value)
+    raise TypeError(f"a function that is compiled has taken a {type(value).__name__} from around it, which gives it no name")
+
+
+def named(function):
+    """Return the function with a name that no other has: the linker takes functions of one name, which different processes have
+    compiled, for the same when they are read from disk. Those that a factory makes differ by what they have taken from it.
     """
-    def of(function):
-        function.__name__, function.__qualname__ = f"{function.__name__}_{kind}", f"{function.__qualname__}_{kind}"
-        return compiled(function)
-    return of
-entry_point = njit(nogil=True, cache=True, **_OPTIONS)
+    if function.__closure__:
+        mark = hashlib.sha256(_content(function).encode()).hexdigest()[:12]
+        function.__name__, function.__qualname__ = f"{function.__name__}_{mark}", f"{function.__qualname__}_{mark}"
+    return function
+
+
+def compiled(function):
+    """Compile for kernels that call it: it becomes part of each, so only kernels and entry points are kept on disk.
+
+    Numba compiles it again for each number that stands in a call: a fifth of the first start, and one to three hundredths of the
+    time of every step after it.
+    """
+    return njit(nogil=True, **_OPTIONS)(named(function))
+
+
+def entry_point(function):
+    """Compile for Python, and keep the code on disk."""
+    return njit(nogil=True, cache=True, **_OPTIONS)(named(function))
 
 
 class Value:
@@ -237,7 +263,7 @@ def machine(function):
 
     An annotated result is returned, otherwise nothing is.
     """
-    signature = inspect.signature(function)
+    signature, function = inspect.signature(function), named(function)
     parameters = list(signature.parameters.values())[1:]
     kinds = [types.intp if p.annotation is p.empty else p.annotation for p in parameters]
     returns = types.void if signature.return_annotation is signature.empty else signature.return_annotation
@@ -251,7 +277,7 @@ def machine(function):
 
     names = [inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in parameters]
     definition.__signature__ = inspect.Signature([inspect.Parameter("typing", inspect.Parameter.POSITIONAL_OR_KEYWORD), *names])
-    definition.__name__, definition.__doc__ = function.__name__, function.__doc__
+    definition.__name__, definition.__doc__ = f"{function.__module__}.{function.__name__}", function.__doc__
     return intrinsic(definition)
 
 
@@ -275,7 +301,7 @@ class Kernel:
     """
 
     def __init__(self, function):
-        self.function, self.__doc__, self._compiled = function, function.__doc__, None
+        self.function, self.__doc__, self._compiled = named(function), function.__doc__, None
 
     @functools.cached_property
     def fields(self):

@@ -5,7 +5,7 @@ scratch; quads are read in place. For each panel of channels, all rows of the bl
 in the cache. The sums are exact modulo 2^32 in any order.
 """
 from tinyvgg.kernels.fast.elementwise import share
-from tinyvgg.kernels.fast.simd import Kernel, compiled, compiled_as
+from tinyvgg.kernels.fast.simd import Kernel, compiled
 from tinyvgg.quant.fast.steps import step_at
 from tinyvgg.quant.fast.vectors import (
     CONSTANTS_BYTES,
@@ -40,7 +40,7 @@ def make_product(kind, dot):
     """Return the function that computes c[rows][PANEL] = a[rows][segments * k] @ b for one packed panel b."""
     six, four, two, one = (make_tile(rows, dot) for rows in (6, 4, 2, 1))
 
-    @compiled_as(kind)
+    @compiled
     def product(a, a_row, a_segment, b, c, rows, k, segments):
         r = 0
         while r + 6 <= rows and rows - r != 8:
@@ -102,7 +102,7 @@ def finish_block(step, image, top, rows, channel, c):
 
 def make_convolve(kind, product, pairs):
     """Return the convolution with a product of pairs or of quads."""
-    @compiled_as(kind)
+    @compiled
     def convolve(step, thread, threads):
         step = step_at(step)
         rows = step.rows_many if step.images >= 2 * threads else step.rows_few
@@ -131,7 +131,7 @@ def make_convolve(kind, product, pairs):
 
 def make_connect(kind, product, pairs):
     """Return the dense layer, also for convolutions whose result is one pixel: the rows of the product are images."""
-    @compiled_as(kind)
+    @compiled
     def connect(step, thread, threads):
         step = step_at(step)
         panels = (step.channels + PANEL - 1) // PANEL

@@ -12,7 +12,7 @@ import numpy as np
 from llvmlite import ir
 
 from tinyvgg.kernels.fast.elementwise import share
-from tinyvgg.kernels.fast.simd import Kernel, compiled, compiled_as, machine
+from tinyvgg.kernels.fast.simd import Kernel, compiled, machine
 from tinyvgg.quant.fast.products import PIXEL, finish_block, product_avx2, product_generic
 from tinyvgg.quant.fast.steps import step_at
 from tinyvgg.quant.fast.vectors import BYTE, LANES, PANEL, SHORT, STEP_BYTES, SUMS, load, put, same, spread
@@ -133,7 +133,7 @@ def _finish(step, item, channel, m, m_stride, sums):
 
 def make_winograd(kind, product):
     """Return the convolution with a product of pairs."""
-    @compiled_as(kind)
+    @compiled
     def winograd(step, thread, threads):
         step = step_at(step)
         panels, total = (step.channels + PANEL - 1) // PANEL, step.images * step.down
