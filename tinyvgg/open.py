@@ -85,7 +85,7 @@ def what_is(spec):
     if here.suffix.lower() == ".elf" and not here.is_dir():
         raise OptionError(f"{spec} is firmware, not a model", f"virtual:{spec}, a virtual board that runs it, or the network in it, "
                           f"{here.with_suffix('.tvq')}")
-    if spec in zoo.names():
+    if spec in zoo.cards():
         if there:
             raise OptionError(f"{spec} is a {what} here, and a network of the zoo",
                               f"{os.path.join('.', spec)} for the {what}, {ZOO}{spec} for the network of the zoo")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tinyvgg
 from tinyvgg import cli, data, errors, models, zoo
 from tinyvgg.attacks.identity import model_sha256
 from tinyvgg.report.record import sha256_arrays
@@ -256,3 +257,15 @@ def test_facts_are_added_to_a_card(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as stop:
             facts.main(["small", "--ladder", str(tmp_path / "ladder.json")])
         assert stop.value.code == 2 and capsys.readouterr().err.startswith("tinyvgg: ")
+
+
+def test_a_network_that_is_left_out_of_packages(tmp_path, monkeypatch):
+    """Its card is there; who asks for its weights is told where they are, by name and through every verb."""
+    (tmp_path / "gone.json").write_text('{"name": "gone"}')
+    (tmp_path / "there.h5").touch()
+    (tmp_path / "there.json").touch()
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    assert zoo.names() == ["there"] and zoo.cards() == ["gone", "there"] and zoo.card("gone")["name"] == "gone"
+    for ask in (zoo.path, zoo.load, tinyvgg.open):
+        with pytest.raises(errors.OptionError, match="(?s)the card of gone alone.*tinyvgg/zoo/gone.h5 of the repository, or one of there"):
+            ask("gone")
