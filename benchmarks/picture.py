@@ -12,8 +12,8 @@ from pathlib import Path
 from tinyvgg.errors import FormatError, TinyVGGError
 from tinyvgg.report.record import write_bytes
 
-CHARTS = {"Accuracy against eps": "accuracy under PGD, by size of the attack",
-          "Accuracy against bytes": "accuracy by bytes of constants", "Accuracy against flipped bits": "accuracy by flipped bits"}
+CHARTS = {"Accuracy against eps": "accuracy under PGD, by size of the change",
+          "Accuracy against bytes": "accuracy by size of the network", "Accuracy against flipped bits": "accuracy by number of flipped bits"}
 SHOTS, SIDE, GAP, WIDTH = 4, 84, 14, 1180
 RULES = re.compile(r"^(?::root|@media \(prefers-color-scheme: dark\)) .*?(?=^\S+ ?\{|^\*)|^svg \..*?$|^\.s0 .*?$", re.M | re.S)
 SHOT = re.compile(r'<div><img[^>]*?src="(data:image/png;base64,[A-Za-z0-9+/=]+)"[^>]*>(?:<b>)?([^<]*)')
@@ -44,7 +44,7 @@ def picture(page):
         parts.append(f'<text class="text" x="{GAP * 1.5 + i * wide:.0f}" y="{top + tall + 38:.0f}">{caption}</text>')
     height = top + tall + 46 + GAP
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" height="{height:.0f}">\n'
-            "<title>Attacked images, and the network's accuracy by the size of an attack, by bytes and by flipped bits</title>\n"
+            "<title>Attacked images, and the network's accuracy by the size of a change, by the network's size and by flipped bits</title>\n"
             f"<style>\n{style}\n.pixels {{ image-rendering: pixelated; }}\n"
             ".frame { fill: var(--raised); stroke: var(--edge); }\n</style>\n" + "\n".join(parts) + "\n</svg>\n")
 

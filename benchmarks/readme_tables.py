@@ -13,6 +13,7 @@ from tinyvgg.report.tables import markdown
 RESULTS = Path(__file__).resolve().parent / "results"
 README = RESULTS.parent.parent / "README.md"
 FIGURES = README.parent / "docs" / "figures.md"
+LIGHT = "light_cifar10"
 
 
 def kept(name):
@@ -106,17 +107,17 @@ def calibrated(cycles, model="light", *, banks=2):
 def three():
     """The three figures that matter, each with its command."""
     also, cycles, peers, speed = kept("accuracy")["rows"], kept("cortex_m4"), kept("peers"), kept("attack_speed")
-    light, pgd, st = zoo.card("light_cifar10")["test"], speed["rows"][0], peers["xcubeai_resnet8"]
-    rows = [[f"accuracy of `light` (0.4 million parameters) on CIFAR-10, {light['n']:,} test images ([after JPEG](#limits))",
-             f"{share(light['accuracy'])} with floats, {share(also['int8']['accuracy'])} with 8-bit integers",
-             "`tinyvgg evaluate light_cifar10 --data cifar10`"],
-            ["time for one image on the chip at 120 MHz, computed",
-             f"`light` {calibrated(cycles).partition(',')[0]}; ResNet-8, of the benchmark MLPerf Tiny, {calibrated(cycles, 'resnet8', banks=1)} "
-             f"(X-CUBE-AI 9.0: {st['ms']} ms, measured by ST)", "[Cortex-M4 kernels](docs/cortex-m4.md#again)"],
-            [f"time to attack {pgd['batch']} images with PGD, 40 steps",
-             f"tinyvgg {pgd['ours_ms']:,.0f} ms; " + ", ".join(f"{row['peer']} {row['peer_ms']:,.0f} ms" for row in speed["rows"])
-             + " (other libraries)", "[attacks](docs/attacks.md#speed)"]]
-    return markdown(["what", "result", "command"], rows)
+    light, pgd, st = zoo.card(LIGHT)["test"], speed["rows"][0], peers["xcubeai_resnet8"]
+    others = ", ".join(f"{row['peer']} {row['peer_ms']:,.0f}" for row in speed["rows"])
+    return (f"- **Accuracy**: the network `{LIGHT}` (0.4 million parameters) has\n"
+            f"  {share(light['accuracy'])} test accuracy (95 % interval {interval(light)}; `tinyvgg evaluate {LIGHT} --data cifar10`)\n"
+            f"  on {light['n']:,} images of CIFAR-10, small photographs ([stored as JPEG](#limits)). With 8-bit integers it has "
+            f"{share(also['int8']['accuracy'])}.\n"
+            f"- **Time** for one image on the chip at 120 MHz, computed: this network takes {calibrated(cycles).partition(',')[0]}; ResNet-8 of the "
+            f"benchmark MLPerf\n  Tiny takes {calibrated(cycles, 'resnet8', banks=1)}. ST measured {st['ms']} ms for ResNet-8 with X-CUBE-AI 9.0 "
+            "([how](docs/cortex-m4.md#again)).\n"
+            f"- **Attack**: PGD with 40 steps on {pgd['batch']} images takes {pgd['ours_ms']:,.0f} ms of processor time (other libraries:\n"
+            f"  {others}; [how](docs/attacks.md#speed)).")
 
 
 def limits():
@@ -124,15 +125,12 @@ def limits():
     kept_out = kept("silicon")["facts"]["kept_out"]
     return ("- No real board was at hand. The virtual board counts instructions exactly; its times come from a model, fitted to published\n"
             f"  measurements. For {kept_out['images']} programs that were not used in the fit, the times are off by {kept_out['rms']:.1f} % "
-            f"(root mean square),\n  {kept_out['largest']:.1f} % at most ([the virtual board](docs/virtual-board.md)).")
+            f"(root mean square),\n  {kept_out['largest']:.1f} % at most ([how](docs/virtual-board.md)).")
 
 
 def the_zoo():
     """The zoo in a sentence; docs/zoo.md has all entries."""
-    light = zoo.card("light_cifar10")["test"]
-    return (f"[The zoo](docs/zoo.md) has {len(zoo.names())} trained networks; every verb takes their names as a model.\n`light_cifar10` has "
-            f"{share(light['accuracy'])} test accuracy (95 % interval {interval(light)}; `tinyvgg evaluate light_cifar10 --data cifar10`).\nDo not "
-            "compare this with published figures ([limits](#limits)).")
+    return f"[The zoo](docs/zoo.md) has {len(zoo.names())} trained networks. Every verb takes their names as a model, such as `{LIGHT}`."
 
 
 def entries():

@@ -44,7 +44,10 @@ class Symbol:
 
 
 class Elf:
-    """An executable for a Cortex-M: `segments`, `sections`, `symbols` {name: Symbol}, `function_at(address)`."""
+    """An executable for a Cortex-M: `segments`, `sections`, `symbols` {name: Symbol}, `function_at(address)`.
+
+    Local functions of several C files may share a name: `symbols` has one of them, `every_symbol` has all, as the file lists them.
+    """
 
     def __init__(self, path):
         self.path = Path(path)
@@ -60,9 +63,10 @@ class Elf:
         self.entry = header[3]
         self.segments = self._segments(header[4], header[8], header[9])
         self.sections, raw = self._sections(header[5], header[10], header[11], header[12])
-        self.symbols = self._symbols(raw)
+        self.every_symbol = self._symbols(raw)
+        self.symbols = {s.name: s for s in self.every_symbol}
         self.board_text = self._board_text(raw)
-        functions = sorted((s.address, s.size, s.name) for s in self.symbols.values() if s.is_function)
+        functions = sorted((s.address, s.size, s.name) for s in self.every_symbol if s.is_function)
         self._starts, self._functions = [f[0] for f in functions], functions
 
     def _board_text(self, raw):
@@ -109,7 +113,7 @@ class Elf:
         return sections, raw
 
     def _symbols(self, raw):
-        found = {}
+        found = []
         for row in raw:
             if row[1] != _SYMBOLS or not row[9] >= 16 or row[6] >= len(raw):
                 continue
@@ -119,7 +123,7 @@ class Elf:
                 label = _text(text, name)
                 if label and not label.startswith("$") and section:
                     is_function = info & 15 == _FUNCTION
-                    found[label] = Symbol(label, value & ~1 if is_function else value, size, is_function)
+                    found.append(Symbol(label, value & ~1 if is_function else value, size, is_function))
             break                                                # a file has one symbol table
         return found
 

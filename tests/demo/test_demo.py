@@ -86,7 +86,13 @@ def check_map(parts, built):
     """Every byte of the firmware is in one part of the map, and all weights, also those that are copied to RAM."""
     assert sum(part["bytes"] for part in parts) == built["flash_bytes"]
     assert all(a["start"] + a["bytes"] == b["start"] for a, b in itertools.pairwise(parts))
-    weights = {symbol for symbol in Elf(built["elf"]).symbols if re.fullmatch(rf"{built['name']}_\w+_weights", symbol)}
+    assert all(part["bytes"] < 8 for part in parts if part["kind"] == "padding")
+    elf = Elf(built["elf"])
+    for symbol in elf.every_symbol:                          # local functions of several files may share a name
+        stored = next((s.load + symbol.address - s.address for s in elf.segments if s.address <= symbol.address < s.address + len(s.data)), 0)
+        if symbol.size and stored:
+            assert [part for part in parts if part["start"] == stored - 0x08000000 and part["bytes"] >= symbol.size], symbol
+    weights = {symbol for symbol in elf.symbols if re.fullmatch(rf"{built['name']}_\w+_weights", symbol)}
     assert weights and weights <= {part["name"] for part in parts}
     assert sum(part["bytes"] for part in parts if part["kind"] in ("convolutions", "dense layers", "tables")) >= 0.95 * built["constants_bytes"]
 

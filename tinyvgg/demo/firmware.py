@@ -11,11 +11,13 @@ from tinyvgg.firmware.plan import apply_plan, make_plan
 
 NEEDS, WISHES = ("compress",), ()
 BOARD = "stm32l4r9i-disco"
+ALIGNED = 8  # bytes: the coarsest alignment of what the firmware keeps in flash
+CODE = (".text", ".ramcode")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """An image to build: its name in C, the scheme of its model, whether its kernels are planned, a budget of flash in KiB."""
+    """A firmware to build: its name in C, the scheme of its model, whether its kernels are planned, a budget of flash in KiB."""
 
     name: str
     scheme: str
@@ -33,7 +35,7 @@ IMAGES = (
 
 
 def run(story):
-    """Return one row an image: its sizes and files, or why it cannot be built; the plans; the flash map of the first."""
+    """Return one row for each firmware: its sizes and files, or why it cannot be built; the plans; the flash map of the first."""
     try:
         find_compiler()
     except BuildError as error:
@@ -46,12 +48,12 @@ def run(story):
         "flash_bytes": facts.flash["length"],
         "ram_bytes": facts.ram["length"],
         "map": flash_map(built[0]["elf"], built[0]["name"], facts) if built else [],
-        "failed": [f"no image {row['name']}: {row['refused']}" for row in rows if "elf" not in row and row["scheme"] == "int8"],
+        "failed": [f"no firmware {row['name']}: {row['refused']}" for row in rows if "elf" not in row and row["scheme"] == "int8"],
     }
 
 
 def _one(story, wanted):
-    """Plan and build one image."""
+    """Plan and build one firmware."""
     folder, model, made = story.folder("firmware"), story.compressed(wanted.scheme), None
     budget = f" --flash {wanted.flash}K" if wanted.flash else ""
     row = {
@@ -72,7 +74,7 @@ def _one(story, wanted):
 
 
 def _planned(story, wanted, made, budget):
-    """What the plan says: predicted cycles, kernels of layers, and all plans that no other beats."""
+    """What the plan says: predicted cycles, kernels of layers, and all Pareto-optimal plans."""
     if made is None:
         return {"plan": None}
     command = (
@@ -85,27 +87,41 @@ def _planned(story, wanted, made, budget):
 def flash_map(path, name, facts):
     """Return [{"name", "start", "bytes", "kind"}] of what a firmware keeps in flash, by address; start is an offset.
 
-    What is copied to RAM at the start is counted at its place in flash. Bytes without a symbol are parts too ("other").
+    What is copied to RAM at the start is counted at its place in flash. Bytes that no symbol covers are parts too: see _unnamed.
     """
     elf = Elf(path)
     origin, found = facts.flash["origin"], {}
-    for symbol in elf.symbols.values():
+    for symbol in elf.every_symbol:
         start = _stored(elf, symbol.address) - origin
         if 0 <= start < facts.flash["length"] and symbol.size and (start not in found or found[start]["bytes"] < symbol.size):
             found[start] = {"name": symbol.name, "start": start, "bytes": symbol.size, "kind": _kind(symbol, name)}
     written = max((s.load + len(s.data) - origin for s in elf.segments if 0 <= s.load - origin < facts.flash["length"]), default=0)
-    return _without_gaps([found[start] for start in sorted(found)], written)
+    sections = sorted((_stored(elf, s.address) - origin, s.name) for s in elf.sections if s.allocated and s.in_file and s.size)
+    return _without_gaps([found[start] for start in sorted(found)], written, sections)
 
 
-def _without_gaps(parts, end):
-    """Parts by address, and between them up to `end` the bytes that no symbol names."""
+def _without_gaps(parts, end, sections):
+    """Parts by address, and between them up to `end` the bytes that no symbol covers."""
     whole, at = [], 0
     for part in [*parts, {"start": end, "bytes": 0}]:
         if part["start"] > at:
-            whole.append({"name": "no symbol", "start": at, "bytes": part["start"] - at, "kind": "other"})
+            whole.append({"start": at, "bytes": part["start"] - at, **_unnamed(at, part["start"] - at, sections)})
         whole += [part] if part["bytes"] else []
         at = max(at, part["start"] + part["bytes"])
     return whole
+
+
+def _unnamed(start, size, sections):
+    """Name and kind of `size` bytes at offset `start` that no symbol covers, for which there are three reasons.
+
+    The next part must begin at an aligned address; the compiler gives texts and tables of its own no symbol; assembly gives some code none.
+    """
+    if size < ALIGNED:
+        return {"name": f"padding, so that the next part begins at a multiple of 2, 4 or {ALIGNED}", "kind": "padding"}
+    section = next((name for at, name in reversed(sections) if at <= start), "")
+    if section in CODE:
+        return {"name": f"code without a symbol (section {section})", "kind": "code"}
+    return {"name": f"texts and tables without a symbol (section {section})", "kind": "tables"}
 
 
 def _stored(elf, address):

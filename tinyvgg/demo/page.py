@@ -27,6 +27,9 @@ WORDS = {
              "holds the scratch.",
     "bit flip": "A bit of memory that changes, by a fault or by an attacker. Bit 7 of an int8 weight is its sign.",
     "CRC-32": "A number computed from all bits of an array; if a bit changes, the number no longer fits.",
+    "clean image": "An image that no attack has changed.",
+    "gradient": "How much the loss changes with each weight (in training) or each pixel (in an attack).",
+    "plan": "The choice of a kernel for each layer of a firmware.",
     "cycle": "One tick of the processor's clock; at 120 MHz there are 120 million a second.",
     "calibration error": "How far the network's confidence is from its accuracy: 0 if answers given with 90 % confidence are right 90 times out "
                          "of 100.",
@@ -34,7 +37,7 @@ WORDS = {
     "constants": "What stays in flash: weights, codebooks and the like.",
     "ECC": "Error-correcting bits beside each 64-bit word of flash: one flipped bit is corrected, two stop the processor, more may pass unnoticed.",
     "float network": "The network as it was trained, with 32-bit floating-point numbers.",
-    "eps": "The largest change of any pixel value that an attack may make; 8/255 is eight of the grey levels 0 to 255.",
+    "eps": "The largest change of any pixel value that an attack may make. Pixel values are levels from 0 to 255: 8/255 means eight levels.",
     "firmware": "The program on the microcontroller: the network, the code that computes it, and the code that answers the computer.",
     "flash, RAM": "Flash keeps its content without power: code and weights. RAM is the working memory.",
     "int8": "Whole numbers of 8 bits in place of 32-bit floats.",
@@ -51,7 +54,7 @@ WORDS = {
                         "The attack computes one as if nothing were rounded.",
     "transfer": "Images made to fool one network are shown to another.",
     "Winograd": "A way to compute a 3x3 convolution with fewer multiplications.",
-    "KB, KiB": "1,000 bytes and 1,024 bytes.",
+    "B, KB, KiB": "Bytes, 1,000 bytes and 1,024 bytes.",
     "epoch": "One pass through all training images.",
     "zig": "A compiler of several languages, C among them.",
     "X-CUBE-AI": "ST's own tool that turns a network into C. This page counts by its rules too, for comparison.",
@@ -75,7 +78,7 @@ def _lead(story):
     parts = [
         html.paragraph(
             f"This page follows one neural network ({which if story.settings.model is None else story.settings.model}) that sorts "
-            f"small images ({dataset.name}) into {dataset.n_classes} classes. It is trained and measured. It is compressed, so "
+            f"small images (the data set {dataset.name}) into {dataset.n_classes} classes. It is trained and measured. It is compressed, so "
             "that it needs less memory and time, and runs on a simulated microcontroller (the virtual board). Then it is attacked: by images "
             "that were changed a little, and by bits flipped in its memory."
         ),
@@ -95,11 +98,12 @@ def _tiles(r):
         yield _percent(r["evaluate"]["accuracy"], 2), f"accuracy of the float network on {r['evaluate']['n']:,} test images"
     if r["compress"]:
         row = next(row for row in r["compress"]["rows"] if row["scheme"] == "int8")
-        yield _percent(row["accuracy"], 2), f"accuracy of the 8-bit network on {row['n']:,} of them"
+        yield _percent(row["accuracy"], 2), f"accuracy of the 8-bit network on {row['n']:,} of these images"
     if r["firmware"] and "elf" in r["firmware"]["rows"][0]:
         yield f"{r['firmware']['rows'][0]['flash_bytes'] / 1000:,.0f} KB", "of flash memory for the fastest firmware: the network and its code"
     if r["board"] and r["board"]["rows"]:
-        yield f"{r['board']['rows'][0]['ms_per_image']:,.0f} ms", "for one image on the chip at 120 MHz (computed, not measured)"
+        what = "time for one image on the chip at 120 MHz, with this firmware (computed, not measured)"
+        yield f"{r['board']['rows'][0]['ms_per_image']:,.0f} ms", what
     if r["attack"]:
         for row in r["attack"]["pgd"]:
             name = {"int8": "8-bit"}.get(row["source"], row["source"])
@@ -147,7 +151,7 @@ def _record(story, summary):
     failed = "".join(html.note(f"A check failed: {text}.", "skipped") for text in summary["failed"])
     return (
         failed
-        + html.paragraph(f"This command makes the whole page again, in an empty folder. All random numbers come from seed {settings['seed']}:")
+        + html.paragraph(f"In an empty folder, this command makes the whole page again. All random numbers come from seed {settings['seed']}:")
         + f"<pre><code>{escape(' '.join(words))}</code></pre>"
         + html.table("Stages and the seconds that they took here", ["stage", "state", "seconds", "command that repeats it"], stages)
         + html.table("Fingerprints (SHA-256) of the data and models on this page", ["what", "SHA-256"], hashes)

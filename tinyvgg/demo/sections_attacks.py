@@ -15,10 +15,11 @@ SHOWN = 8
 def attack(story, result):
     """PGD, curves, transfer, the board, and some images."""
     text = (
-        f"The attack PGD changes pixel values until the answer is wrong, each by at most {result['eps']} in all, which is too little to see. "
-        f"It takes up to {result['steps']} steps of {result['step']} and stops at the first wrong answer. The 8-bit network rounds, so it has no "
-        "gradient; the attack computes one as if nothing were rounded (straight-through). Transfer means: images made to fool one network "
-        "are shown to another."
+        f"The attack PGD changes the pixels until the answer is wrong. In training, the gradient tells how to change each weight; here it tells how "
+        f"to change each pixel. The attack takes up to {result['steps']} steps of {result['step']}: a step changes each pixel value by that share of "
+        f"its range (0 to 255). In all, a value changes by at most {result['eps']}, called eps, which is hard to see. The 8-bit "
+        "network rounds its numbers, so it has no useful gradient; the attack computes one as if nothing were rounded (straight-through). Transfer "
+        "means: images made to fool one network are shown to another."
     )
     return (
         html.paragraph(text)
@@ -31,7 +32,7 @@ def attack(story, result):
 
 
 def _table(result):
-    header = ["network", "images", "right before (%)", "right under PGD (%)", "95 % interval", "gradients computed", "seconds"]
+    header = ["network", "images", "right before (%)", "right under PGD (%)", "95 % interval (%)", "gradients computed", "seconds"]
     rows = [
         [
             r["source"],
@@ -45,7 +46,7 @@ def _table(result):
         for r in result["pgd"]
     ]
     flags = sorted({flag for r in result["pgd"] for flag in r["flags"]})
-    return html.table("PGD", header, rows) + "".join(html.note(f"Flag: {flag}.") for flag in flags)
+    return html.table(f"Accuracy before and under PGD (eps {result['eps']})", header, rows) + "".join(html.note(f"Flag: {flag}.") for flag in flags)
 
 
 def _shots(story, result):
@@ -97,15 +98,15 @@ def _curves(result):
         series,
         title="Accuracy against eps",
         description=told,
-        x="eps (grey levels)",
-        y="still right (%)",
+        x="eps (levels of 255)",
+        y="accuracy (%)",
         y_range=(0, 100),
     )
     commands = [curve["command"] for curve in result["curves"].values()]
     row = next(iter(result["curves"].values()))["rows"][-1]
     caption = (
-        f"Accuracy under PGD for each size of the change, with {row['steps']} steps on {row['n']} images: fewer than in the table. Bands are 95 % "
-        "intervals."
+        f"Accuracy under PGD against the largest change of a pixel value (eps), with {row['steps']} steps on {row['n']} images: fewer than in the "
+        "table. Bands are 95 % intervals."
     )
     if RESISTS in series:
         caption += f" {RESISTS}, a network of the zoo, was trained on attacked images (adversarial training): it gets fewer clean images right."
@@ -131,8 +132,9 @@ def _transfer(result):
     )
     return html.figure(
         chart,
-        "Accuracy (%) of the network named below each column. First row: clean images. Other rows: images made against the network "
-        "named on the left. Row int8, column int8: the 8-bit network under its own attack. Row float, column int8: transfer from the float network.",
+        f"Accuracy of the network named below each column, on {result['pgd'][0]['n']} images. First row: clean images. Other rows: images made "
+        "against the network named on the left. Row int8, column int8: the 8-bit network under its own attack. Row float, column int8: transfer "
+        "from the float network to the 8-bit one.",
         "\n".join(r["command"] for r in result["transfer"]),
     )
 
@@ -151,7 +153,7 @@ def _on_the_board(result):
         for r in result["board"]
     ]
     return html.table(
-        "The attacked images, rounded to 8 bits, shown to the virtual board",
+        "Attacked images, rounded to whole levels (0 to 255), shown to the virtual board; the firmware is int8_fast",
         ["made against", "images", "right before (%)", "right on the board (%)", "same answers as in Python"],
         rows,
     ) + html.again(*(r["command"] for r in result["board"]))
@@ -186,21 +188,31 @@ def bitflip(story, result):
     text = (
         f"Bits of the {result['scheme']} network's weights are flipped in memory, at random or chosen. The chosen ones come from a search: "
         f"gradients over {search['images']} training images tell which flips hurt most. Accuracies are of {result['n']:,} test images. "
-        f"If the weights stayed in the chip's flash, its error-correcting bits (ECC) would help. The {count} flips lie in "
-        f"{ecc['corrected'] + ecc['nmi'] + ecc['applied']} words of 64 bits. ECC would correct {ecc['corrected']} of these words, would stop the "
-        f"board because of {ecc['nmi']}, and would let {ecc['applied']} pass. In RAM there is no ECC."
+        f"RAM has no protection against flips, so here all of them take effect. The chip's flash has some: error-correcting bits (ECC) beside every "
+        f"64 bits, called a word. In flash the {count} chosen flips would lie in {ecc['corrected'] + ecc['nmi'] + ecc['applied']} words. ECC would "
+        f"correct {_words(ecc['corrected'])} with one flip, would stop the board because of {_words(ecc['nmi'])} with two flips, and could miss "
+        f"{_words(ecc['applied'])} with three or more."
     )
     commands = "\n".join((search["command"], result["random"]["command"]))
     flips = [[i + 1, f["tensor"], f["index"], f["bit"], f["old"], f["new"]] for i, f in enumerate(result["flips"])]
     return (
         html.paragraph(text)
-        + _figures(html.figure(chart, f"Accuracy against the number of flipped bits. {told}", commands, wide=True))
+        + _figures(html.figure(chart, f"Accuracy against the number of flipped bits. {told} {_drawn(story, result)}", commands, wide=True))
         + _defences(result)
         + "<details><summary>The chosen flips</summary>"
         + html.table("The chosen flips, in order", ["flip", "array", "index", "bit", "before", "after"], flips)
         + html.again(search["command"])
         + "</details>"
     )
+
+
+def _words(n):
+    return f"{n} {'word' if n == 1 else 'words'}"
+
+
+def _drawn(story, result):
+    """What the line of random flips and the dotted line are."""
+    return f"Random flips: median and range of {story.sizes.draws} draws. Dotted: guessing, {100 * result['chance']:g} %."
 
 
 def _defences(result):
@@ -220,11 +232,11 @@ def _defences(result):
     caption = f"Defences against the chosen flips, computed in Python; accuracies of {result['n']:,} test images"
     said = _recovers_nothing([(r["defence"], r["detected"], r["accuracy_repaired"] - r["accuracy_attacked"]) for r in result["defences"]])
     text = (
-        "A defence checks the weights and repairs what it can. CRC-32 notices that an array (a layer's weights, biases or other constants) changed, "
-        "and repairs nothing. RADAR divides a layer's weights into equal groups of at most 128 (the number of groups is a "
-        "multiple of 8: 640 weights are 8 groups of 80). It keeps two check bits for each group and sets all weights of a damaged group to zero. "
-        "Ranges keeps the smallest and the largest of every 32 neighbouring weights; a weight outside is set to the nearer of "
-        "the two. Replicas keeps two copies of the small arrays (all but the weights) and takes the majority of the three."
+        "A defence checks the weights and repairs what it can. An array is a layer's weights, its biases, or other constants. The defence “crc” "
+        "(CRC-32) notices that an array changed, and repairs nothing. “radar” divides a layer's weights into equal groups of at most 128. (The "
+        "number of groups is a multiple of 8: 640 weights are 8 groups of 80.) It keeps two check bits for each group, and sets all weights of a "
+        "damaged group to zero. “ranges” keeps the smallest and the largest of every 32 neighbouring weights; a weight outside this range is set to "
+        "the nearer of the two. “replicas” keeps two copies of the small arrays (all but the weights) and takes the majority of the three."
     )
     return html.paragraph(text) + html.table(caption, header, rows) + said + html.again(result["defences_command"])
 
@@ -239,17 +251,17 @@ def _recovers_nothing(rows):
 def defence(story, result):
     """What a running board makes of the flips, bare and defended."""
     text = (
-        f"A firmware that keeps its weights in RAM runs on the virtual board. The {result['flips']} chosen flips are made in that RAM; then the "
-        f"board classifies {result['n']} test images, so one image is {100 / result['n']:.1f} %. The defences are "
-        "those of the section before, as code in the firmware that checks the weights before every image. With CRC-32 the board refuses to "
-        "answer when an array has changed. Weights in RAM are read without the delays of flash, so an image takes less time than "
-        "with weights in flash."
+        f"Now a firmware that keeps its weights in RAM runs on the virtual board. The {result['flips']} chosen flips are made in that RAM. Then the "
+        f"board classifies {result['n']} test images, so one image counts {100 / result['n']:.1f} %. The defences are "
+        "those of the section before, now as code in the firmware: it checks the weights before every image. With “crc” the board refuses to "
+        "answer when an array has changed. All these firmwares use the kernels named direct. Weights in RAM are read without the delays of "
+        "flash, so an image takes less time than with the same kernels and weights in flash."
     )
     header = [
         "defence",
         "flash (B)",
         "RAM (B)",
-        "ms an image",
+        "ms for one image",
         "check (ms), included",
         "right before (%)",
         "right after the flips (%)",

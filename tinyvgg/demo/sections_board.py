@@ -9,22 +9,23 @@ def codegen(story, result):
     text = (
         f"The 8-bit network is written as {len(result['files'])} files of standard C (C99). The C needs no library. It has "
         f"{result['constants_bytes']:,} bytes of constants and works in an arena of {result['arena_bytes']:,} bytes of RAM. Both are a little "
-        "larger than in the section on compression: the C has some tables of its own, and its kernels need some RAM while they run (scratch). "
+        "larger than in the section on compression. The C has some tables of its own; and a kernel, the code that computes one layer, needs some RAM "
+        "while it runs (scratch). "
         "In the table below, batch normalization, pooling and activations (except the last softmax) have no rows: "
         "they are computed with the layer before them. "
         f"One image takes {result['macc']:,} MACC. Compiled for this computer, the C gave the same output bytes as the integer network in "
-        f"Python for {result['same']:,} of {result['n']:,} test images, in {result['host_ms']:.2f} ms an image."
+        f"Python for {result['same']:,} of {result['n']:,} test images. It took {result['host_ms']:.2f} ms for one image."
     )
     rows = [[r["layer"], f"{r['bytes']:,}", f"{r['macc']:,}"] for r in result["layers"]]
     return (
         html.paragraph(text)
-        + html.table("Constants and multiplications by layer", ["layer", "constants (bytes)", "MACC"], rows)
+        + html.table("Constants and MACC by layer", ["layer", "constants (bytes)", "MACC"], rows)
         + html.again(result["command"], result["compared_command"])
     )
 
 
 def firmware(story, result):
-    """Sizes of the images, and the map of the first one's flash."""
+    """Sizes of the firmware, and the map of the first one's flash."""
     rows = [
         [
             r["name"],
@@ -39,12 +40,12 @@ def firmware(story, result):
         for r in result["rows"]
     ]
     text = (
-        f"Complete programs for the microcontroller STM32L4R9: the network, the code that computes it, and the code that answers over "
-        f"the serial line. The chip has {result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} of RAM. The names say which "
-        "compressed network is inside, and how it was built: fast is the fastest, 512k and 256k stay below 512 KiB and 256 KiB of "
-        "flash, direct has the smallest kernels; floats is the float network. RAM holds the arena, the stack (where functions keep their "
-        "variables), code that is faster in RAM, and for kernels named _held a copy of the weights. The arena also holds scratch; the kernels of "
-        "small firmware need more of it, for example to unpack weights."
+        f"Complete programs are built for the microcontroller STM32L4R9. Each has the network, the code that computes it, and the code that answers "
+        f"over the serial line. The chip has {result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} bytes of RAM. A name says which "
+        "scheme of compression is inside, and how the firmware was built: “fast” is the fastest; “512k” and “256k” take at most "
+        "512 KiB and 256 KiB of flash; “direct” has the smallest kernels. “floats” is the float network. RAM holds the arena, the stack (where "
+        "functions keep their variables), code that runs faster from RAM, and copies of the weights for kernels whose name ends in _held. The arena also holds scratch. "
+        "Where flash is limited, kernels may need more scratch, for example to unpack weights."
     )
     parts = [html.paragraph(text)]
     if result["map"]:
@@ -52,7 +53,10 @@ def firmware(story, result):
         top = -(-first["flash_bytes"] // 50_000) * 50_000
         parts_of = [(p["name"], p["start"], p["bytes"], p["kind"]) for p in result["map"]]
         largest = max(result["map"], key=lambda p: p["bytes"])
-        told = f"The largest part is {largest['name']} with {largest['bytes']:,} bytes. (A fast kernel keeps its weights in a larger form.)"
+        told = (f"Convolutions and dense layers: their weights. Tables: other constants. Padding: unused bytes between parts. The largest part is "
+                f"{largest['name']} with {largest['bytes']:,} bytes.")
+        if first["plan"]:
+            told += " Fast kernels keep weights in a larger form than the section on C code shows."
         chart = svg.strip(parts_of, top, title=f"Flash of the firmware {first['name']}", description=told, capacity=result["flash_bytes"])
         parts.append(
             _figures(
@@ -85,21 +89,22 @@ def _plans(story, result):
         if row["scheme"] == first["scheme"]:
             series[row["name"]] = [(row["flash_bytes"] / 1000, row["plan"]["ms"])]
     told = (
-        f"There are {len(front)} best trade-offs: plans that no other plan beats in time, flash and RAM at once. They take "
-        f"{front[0]['ms']:.0f} to {front[-1]['ms']:.0f} ms. The line joins the fastest plans for each size of flash, whatever RAM they need."
+        f"A plan is one of the best trade-offs if no other plan is better in time, flash and RAM at once. There are {len(front)} such plans; "
+        f"they take {front[0]['ms']:.0f} to {front[-1]['ms']:.0f} ms. The line joins the fastest plan for each size of flash, whatever its RAM."
     )
-    chart = svg.lines(series, title="Plans", description=told, x="flash of the whole firmware (KB)", y="ms an image, estimated")
+    chart = svg.lines(series, title="Plans", description=told, x="flash of the whole firmware (KB)", y="ms for one image, estimated")
     keys = ("flash_bytes", "scratch_bytes")
     kernels = [[r["layer"], r["variant"], f"{r['ms']:.2f}", *(f"{r[key]:,}" for key in keys)] for r in first["plan"]["layers"]]
     return _figures(
         html.figure(
             chart,
-            "For each layer there are several kernels (here: pieces of code) that give the same numbers. A plan chooses one for each layer, within "
-            f"budgets of flash and RAM. Times are estimates made before building; they include the delays of flash. {told}",
+            "For each layer there are several kernels, which give the same numbers at different speeds. A plan chooses one for each layer, so that "
+            f"the firmware fits into flash and RAM. Times are estimates made before building; they include the delays of flash. {told}",
             first["plan"]["command"],
             wide=True,
         )
-    ) + html.table(f"Kernels of {first['name']}", ["layer", "kernel", "ms, estimated", "flash (B)", "scratch (B)"], kernels) + html.again(
+    ) + html.table(f"Kernels of {first['name']}; flash: code and constants of the layer", ["layer", "kernel", "ms, estimated", "flash (B)",
+                                                                                   "scratch (B)"], kernels) + html.again(
         first["plan"]["command"]
     )
 
@@ -123,7 +128,7 @@ def board(story, result):
         points,
         title="Accuracy against milliseconds",
         description=told,
-        x="ms an image at 120 MHz (logarithmic)",
+        x="ms for one image at 120 MHz (logarithmic)",
         y="accuracy (%)",
         log_x=True,
         most=100,
@@ -134,10 +139,10 @@ def board(story, result):
         layers,
         title="Milliseconds by layer",
         description=f"The longest is {slow[0]} with {slow[1]:.1f} ms.",
-        x="ms",
+        x="ms for one image",
         number="{:,.2f}",
     )
-    header = ["firmware", "same bytes as in Python", "right", "instructions", "cycles", "ms", "in addition: ms on the serial line"]
+    header = ["firmware", "same bytes as in Python", "right", "instructions", "cycles", "ms", "ms on the serial line, in addition"]
     cells = [_measured(r) for r in rows]
     return (
         html.paragraph(text)
@@ -148,10 +153,10 @@ def board(story, result):
                 "on compression.",
                 "\n".join([r["command"] for r in rows] + compressions),
             ),
-            html.figure(bars, f"Time by layer of {first['name']}.", result["profile_command"]),
+            html.figure(bars, f"Time for one image in each layer of {first['name']}.", result["profile_command"]),
         )
         + html.table(
-            f"Means for one image on the board. {min(r['n'] for r in rows)} images tell the time well, but are too few for an accuracy",
+            f"Means for one image on the board ({min(r['n'] for r in rows)} images are enough for the time, but too few for an accuracy)",
             header,
             cells,
         )
@@ -164,10 +169,10 @@ def _explained(first):
     return (
         "The virtual board runs the same firmware that a real board would get, instruction by instruction. Images are sent to it over a "
         f"simulated serial line. For {round(first['agreement'] * first['n'])} of {first['n']} test images the firmware {first['name']} gives "
-        f"exactly the bytes of the integer network in Python; {round(first['accuracy'] * first['n'])} of its answers are right. "
+        f"exactly the output bytes of the integer network in Python; {round(first['accuracy'] * first['n'])} of its answers are right. "
         "Instructions are counted exactly. There can be fewer instructions than MACC: one instruction can do two multiplications, and "
-        "Winograd's kernels need fewer multiplications. Cycles are computed for a flash memory without delay. Milliseconds also "
-        "count the delays of the real flash; this part was fitted to programs whose time was measured on real chips of this kind "
+        "kernels named winograd need fewer multiplications. Cycles are computed for a flash memory without delay. The milliseconds are longer: they "
+        "include the delays of the real flash. This part was fitted to programs whose time was measured on real chips of this kind "
         f"(error ± {first.get('ms_error') or 3:g} %)."
     )
 

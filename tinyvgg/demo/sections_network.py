@@ -2,8 +2,10 @@
 
 from tinyvgg.report import html, svg
 
-ST_LEVELS = {"none": "32 bits", "low": "32 bits, dense layers 8", "medium": "32 bits, dense layers 4", "high": "32 bits, dense layers 4"}
-LEVELS = {"none": "8 bits (int8 below)", "low": "8 bits (int8 below)", "medium": "8 bits, dense layers 4", "high": "4 bits (shared4 below)"}
+ST_LEVELS = {"none": "32 bits", "low": "32 bits; dense layers: 8 bits", "medium": "32 bits; dense layers: 4 bits",
+             "high": "32 bits; dense layers: 4 bits"}
+LEVELS = {"none": "8 bits (scheme int8 below)", "low": "8 bits (scheme int8 below)", "medium": "8 bits; dense layers: 4 bits",
+          "high": "4 bits (scheme shared4 below)"}
 
 
 def train(story, result):
@@ -13,6 +15,7 @@ def train(story, result):
             f"A network of {result['parameters']:,} parameters is trained. Of {result['images']:,} training images a tenth is kept aside for "
             "validation: the network does not learn from these, so they show how well it does on new images."
         )
+        text += _lagging(result["history"])
     else:
         text = f"The network {result['model']} ({result['parameters']:,} parameters) was trained before and is used unchanged."
     parts, history = [html.paragraph(text)], result["history"]
@@ -32,6 +35,14 @@ def train(story, result):
     return parts[0] + _figures(*parts[1:])
 
 
+def _lagging(history):
+    """Said where the first epoch does far worse in validation than in training."""
+    if not history or (history[0].get("val_loss") or 0) < 2 * history[0]["loss"]:
+        return ""
+    return (" In the first epochs validation can be much worse than training: training normalizes with the mean of each batch, validation with "
+            "an average over many batches, which needs some epochs to settle.")
+
+
 def _commands(result):
     return [result["command"]] if result["command"] else []
 
@@ -40,8 +51,8 @@ def evaluate(story, result):
     """Confusion and accuracy by class."""
     low, high = (100 * v for v in result["interval"])
     text = (
-        f"The network gets {100 * result['accuracy']:.2f} % of {result['n']:,} test images right (95 % interval {low:.2f} to {high:.2f}). "
-        f"The loss is {result['loss']:.4f}, the calibration error {result['ece']:.4f}."
+        f"The network gets {100 * result['accuracy']:.2f} % of {result['n']:,} test images right (95 % interval {low:.2f} to {high:.2f} %). "
+        f"The loss is {result['loss']:.4f}. The calibration error, how far the network's confidence is from its accuracy, is {result['ece']:.4f}."
     )
     counts, classes = result["confusion"], result["classes"]
     wrong = max((counts[i][j], i, j) for i in range(len(counts)) for j in range(len(counts)) if i != j)
@@ -80,7 +91,7 @@ def analyze(story, result):
     shown = [r for r in first["layers"] if r["weights_bytes"]]
     bars = [
         svg.bars(
-            [(r["name"], r[key] / 1000, "") for r in shown],
+            [(r["name"].partition("/")[0], r[key] / 1000, "") for r in shown],
             title=title,
             x=axis,
             number="{:,.1f}",
@@ -93,20 +104,22 @@ def analyze(story, result):
     ]
     command = first["command"]
     text = (
-        f"Before anything is built: an estimate of the memory that the network takes on the {first['board']}. The board has "
-        f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} of RAM. X-CUBE-AI is a tool by ST, which makes the chip. "
-        "The rows “X-CUBE-AI” are for the float network, counted by ST's rules; the size of its code is an estimate. The rows “tinyvgg” are for "
-        "networks of integers, without code. Both tools call their levels of compression none, low, medium and high, but these mean different "
-        "things, given in the table. The tools count parameters and MACC a little differently, and place the layers' results differently in RAM."
+        f"Before anything is built, tinyvgg estimates the memory that the network takes on the board {first['board']}. Its chip has "
+        f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} bytes of RAM. A MACC is one multiplication and one "
+        "addition; the column MACC says how many one image takes. X-CUBE-AI is a tool by ST, which makes the chip. The rows “X-CUBE-AI” are "
+        "for the float network and counted by ST's rules. Their flash includes an estimate of the code. The rows “tinyvgg” are for networks of integers; "
+        "their flash is without code. Both tools name their levels of compression none, low, medium and high, but a name means something else in "
+        "each: see the column “weights are stored in”. The two count parameters and MACC a little differently, and place the layers' "
+        "results differently in RAM."
     )
-    header = ["rules", "level", "weights are stored in", "parameters", "MACC", "weights (bytes)", "flash (bytes)", "RAM (bytes)", "fits"]
+    header = ["tool", "level", "weights are stored in", "parameters", "MACC", "weights (bytes)", "flash (bytes)", "RAM (bytes)", "fits the chip"]
     return (
         html.paragraph(text)
         + html.table("Flash and RAM by level of compression", header, _levels(result["rows"]))
         + html.again(*(r["command"] for r in result["rows"]))
         + _figures(
-            html.figure(bars[0], "Bytes of weights in each layer that has any, before compression.", command),
-            html.figure(bars[1], "MACC (multiplications and additions) in each layer with weights, as X-CUBE-AI counts them.", command),
+            html.figure(bars[0], "Size of each layer's weights before compression, in layers that have any.", command),
+            html.figure(bars[1], "MACC for one image in each layer with weights, as X-CUBE-AI counts them.", command),
         )
     )
 
@@ -155,24 +168,26 @@ def compress(story, result):
         for r in rows
     ]
     text = (
-        "The network is made smaller in several ways, called schemes. none is the float network as it is. low, medium and high are X-CUBE-AI's "
-        "levels (high does the same as medium); they compute with floats. (The arena here is tinyvgg's, so it differs from X-CUBE-AI's RAM above.) "
-        "int8 computes with 8-bit integers only. sharedN does too, and stores each weight as an N-bit index into a list of values (a codebook); "
-        "with 8 bits that saves nothing. Constants are what stays in flash; the arena is the RAM for the layers' results. "
-        f"Nothing was trained again afterwards. Accuracies are of the first {rows[0]['n']:,} test images."
+        "The network is made smaller in several ways, called schemes. The scheme “none” is the float network, unchanged. The schemes “low”, “medium” "
+        "and “high” are X-CUBE-AI's levels; they compute with floats (“high” does the same as “medium”). The scheme “int8” computes with 8-bit "
+        "integers only. “shared4” does so too, and stores each weight as a 4-bit index into a list of values (a codebook); “shared2”, “shared3” and "
+        "“shared8” have indices of 2, 3 and 8 bits. (“shared8” saves nothing: in “int8” a weight has 8 bits too.) Constants are what stays in flash: "
+        "mostly weights. The arena is the RAM for the layers' results. It is tinyvgg's arena, also for X-CUBE-AI's levels, so it differs from the "
+        "RAM in the section before. The network was not trained further after compression. "
+        f"Accuracies are of the first {rows[0]['n']:,} test images."
     )
     return (
         html.paragraph(text)
         + _figures(
             html.figure(
                 chart,
-                f"Accuracy against size. Upright lines are 95 % intervals. The dashed line joins the best trade-offs: no other scheme is "
-                f"both smaller and more accurate. {told}",
+                f"Accuracy against size. Upright lines are 95 % intervals. The dashed line, in steps, joins the best trade-offs: no other scheme is "
+                f"both smaller and more accurate than one of these. {told}",
                 "\n".join(r["command"] for r in rows),
                 wide=True,
             )
         )
-        + html.table("Schemes", ["scheme", "arithmetic", "constants (bytes)", "arena (bytes)", "accuracy (%)", "95 % interval"], cells)
+        + html.table("Schemes", ["scheme", "arithmetic", "constants (bytes)", "arena (bytes)", "accuracy (%)", "95 % interval (%)"], cells)
     )
 
 
