@@ -15,11 +15,11 @@ SHOWN = 8
 def attack(story, result):
     """PGD, curves, transfer, the board, and some images."""
     text = (
-        f"The attack PGD changes the pixels until the answer is wrong. In training, the gradient tells how to change each weight; here it tells how "
-        f"to change each pixel. The attack takes up to {result['steps']} steps of {result['step']}: a step changes each pixel value by that share of "
-        f"its range (0 to 255). In all, a value changes by at most {result['eps']}, called eps, which is hard to see. The 8-bit "
-        "network rounds its numbers, so it has no useful gradient; the attack computes one as if nothing were rounded (straight-through). Transfer "
-        "means: images made to fool one network are shown to another."
+        "The attack PGD changes the pixels until the answer is wrong. In training, the gradient tells how to change each weight; here "
+        f"it tells how to change each pixel. The attack takes up to {result['steps']} steps of {result['step']}: a step changes each "
+        f"pixel value by that share of its range (0 to 255). In all, a value changes by at most {result['eps']}, called eps, which is "
+        "hard to see. The 8-bit network rounds its numbers, so it has no useful gradient; the attack computes one as if nothing were "
+        "rounded (straight-through). Transfer means: images made to fool one network are shown to another."
     )
     return (
         html.paragraph(text)
@@ -105,8 +105,8 @@ def _curves(result):
     commands = [curve["command"] for curve in result["curves"].values()]
     row = next(iter(result["curves"].values()))["rows"][-1]
     caption = (
-        f"Accuracy under PGD against the largest change of a pixel value (eps), with {row['steps']} steps on {row['n']} images: fewer than in the "
-        "table. Bands are 95 % intervals."
+        f"Accuracy under PGD against the largest change of a pixel value (eps), with {row['steps']} steps on {row['n']} images: fewer "
+        "than in the table. Bands are 95 % intervals."
     )
     if RESISTS in series:
         caption += f" {RESISTS}, a network of the zoo, was trained on attacked images (adversarial training): it gets fewer clean images right."
@@ -132,9 +132,9 @@ def _transfer(result):
     )
     return html.figure(
         chart,
-        f"Accuracy of the network named below each column, on {result['pgd'][0]['n']} images. First row: clean images. Other rows: images made "
-        "against the network named on the left. Row int8, column int8: the 8-bit network under its own attack. Row float, column int8: transfer "
-        "from the float network to the 8-bit one.",
+        f"Accuracy of the network named below each column, on {result['pgd'][0]['n']} images. First row: clean images. Other rows: "
+        "images made against the network named on the left. Row int8, column int8: the 8-bit network under its own attack. Row float, "
+        "column int8: transfer from the float network to the 8-bit one.",
         "\n".join(r["command"] for r in result["transfer"]),
     )
 
@@ -186,12 +186,12 @@ def bitflip(story, result):
     )
     ecc = result["ecc"]
     text = (
-        f"Bits of the {result['scheme']} network's weights are flipped in memory, at random or chosen. The chosen ones come from a search: "
-        f"gradients over {search['images']} training images tell which flips hurt most. Accuracies are of {result['n']:,} test images. "
-        f"RAM has no protection against flips, so here all of them take effect. The chip's flash has some: error-correcting bits (ECC) beside every "
-        f"64 bits, called a word. In flash the {count} chosen flips would lie in {ecc['corrected'] + ecc['nmi'] + ecc['applied']} words. ECC would "
-        f"correct {_words(ecc['corrected'])} with one flip, would stop the board because of {_words(ecc['nmi'])} with two flips, and could miss "
-        f"{_words(ecc['applied'])} with three or more."
+        f"Bits of the {result['scheme']} network's weights are flipped in memory, at random or chosen. The chosen ones come from a "
+        f"search: gradients over {search['images']} training images tell which flips hurt most. Accuracies are of {result['n']:,} test "
+        "images. RAM has no protection against flips, so here all of them take effect. The chip's flash has some: error-correcting bits "
+        f"(ECC) beside every 64 bits, called a word. In flash the {count} chosen flips would lie in "
+        f"{ecc['corrected'] + ecc['nmi'] + ecc['applied']} words. ECC would correct {_words(ecc['corrected'])} with one flip, would stop "
+        f"the board because of {_words(ecc['nmi'])} with two flips, and could miss {_words(ecc['applied'])} with three or more."
     )
     commands = "\n".join((search["command"], result["random"]["command"]))
     flips = [[i + 1, f["tensor"], f["index"], f["bit"], f["old"], f["new"]] for i, f in enumerate(result["flips"])]
@@ -232,11 +232,12 @@ def _defences(result):
     caption = f"Defences against the chosen flips, computed in Python; accuracies of {result['n']:,} test images"
     said = _recovers_nothing([(r["defence"], r["detected"], r["accuracy_repaired"] - r["accuracy_attacked"]) for r in result["defences"]])
     text = (
-        "A defence checks the weights and repairs what it can. An array is a layer's weights, its biases, or other constants. The defence “crc” "
-        "(CRC-32) notices that an array changed, and repairs nothing. “radar” divides a layer's weights into equal groups of at most 128. (The "
-        "number of groups is a multiple of 8: 640 weights are 8 groups of 80.) It keeps two check bits for each group, and sets all weights of a "
-        "damaged group to zero. “ranges” keeps the smallest and the largest of every 32 neighbouring weights; a weight outside this range is set to "
-        "the nearer of the two. “replicas” keeps two copies of the small arrays (all but the weights) and takes the majority of the three."
+        "A defence checks the weights and repairs what it can. An array is a layer's weights, its biases, or other constants. The "
+        "defence “crc” (CRC-32) notices that an array changed, and repairs nothing. “radar” divides a layer's weights into equal groups "
+        "of at most 128. (The number of groups is a multiple of 8: 640 weights are 8 groups of 80.) It keeps two check bits for each "
+        "group, and sets all weights of a damaged group to zero. “ranges” keeps the smallest and the largest of every 32 neighbouring "
+        "weights; a weight outside this range is set to the nearer of the two. “replicas” keeps two copies of the small arrays (all but "
+        "the weights) and takes the majority of the three."
     )
     return html.paragraph(text) + html.table(caption, header, rows) + said + html.again(result["defences_command"])
 
@@ -251,11 +252,11 @@ def _recovers_nothing(rows):
 def defence(story, result):
     """What a running board makes of the flips, bare and defended."""
     text = (
-        f"Now a firmware that keeps its weights in RAM runs on the virtual board. The {result['flips']} chosen flips are made in that RAM. Then the "
-        f"board classifies {result['n']} test images, so one image counts {100 / result['n']:.1f} %. The defences are "
-        "those of the section before, now as code in the firmware: it checks the weights before every image. With “crc” the board refuses to "
-        "answer when an array has changed. All these firmwares use the kernels named direct. Weights in RAM are read without the delays of "
-        "flash, so an image takes less time than with the same kernels and weights in flash."
+        f"Now a firmware that keeps its weights in RAM runs on the virtual board. The {result['flips']} chosen flips are made in that "
+        f"RAM. Then the board classifies {result['n']} test images, so one image counts {100 / result['n']:.1f} %. The defences are "
+        "those of the section before, now as code in the firmware: it checks the weights before every image. With “crc” the board "
+        "refuses to answer when an array has changed. All these firmwares use the kernels named direct. Weights in RAM are read without "
+        "the delays of flash, so an image takes less time than with the same kernels and weights in flash."
     )
     header = [
         "defence",

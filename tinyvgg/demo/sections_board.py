@@ -8,13 +8,12 @@ def codegen(story, result):
     """Files, sizes, and the comparison with the integer network in Python."""
     text = (
         f"The 8-bit network is written as {len(result['files'])} files of standard C (C99). The C needs no library. It has "
-        f"{result['constants_bytes']:,} bytes of constants and works in an arena of {result['arena_bytes']:,} bytes of RAM. Both are a little "
-        "larger than in the section on compression. The C has some tables of its own; and a kernel, the code that computes one layer, needs some RAM "
-        "while it runs (scratch). "
-        "In the table below, batch normalization, pooling and activations (except the last softmax) have no rows: "
-        "they are computed with the layer before them. "
-        f"One image takes {result['macc']:,} MACC. Compiled for this computer, the C gave the same output bytes as the integer network in "
-        f"Python for {result['same']:,} of {result['n']:,} test images. It took {result['host_ms']:.2f} ms for one image."
+        f"{result['constants_bytes']:,} bytes of constants and works in an arena of {result['arena_bytes']:,} bytes of RAM. Both are a "
+        "little larger than in the section on compression. The C has some tables of its own; and a kernel, the code that computes one "
+        "layer, needs some RAM while it runs (scratch). In the table below, batch normalization, pooling and activations (except the "
+        f"last softmax) have no rows: they are computed with the layer before them. One image takes {result['macc']:,} MACC. Compiled "
+        f"for this computer, the C gave the same output bytes as the integer network in Python for {result['same']:,} of {result['n']:,} "
+        f"test images. It took {result['host_ms']:.2f} ms for one image."
     )
     rows = [[r["layer"], f"{r['bytes']:,}", f"{r['macc']:,}"] for r in result["layers"]]
     return (
@@ -40,12 +39,13 @@ def firmware(story, result):
         for r in result["rows"]
     ]
     text = (
-        f"Complete programs are built for the microcontroller STM32L4R9. Each has the network, the code that computes it, and the code that answers "
-        f"over the serial line. The chip has {result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} bytes of RAM. A name says which "
-        "scheme of compression is inside, and how the firmware was built: “fast” is the fastest; “512k” and “256k” take at most "
-        "512 KiB and 256 KiB of flash; “direct” has the smallest kernels. “floats” is the float network. RAM holds the arena, the stack (where "
-        "functions keep their variables), code that runs faster from RAM, and copies of the weights for kernels whose name ends in _held. The arena also holds scratch. "
-        "Where flash is limited, kernels may need more scratch, for example to unpack weights."
+        "Complete programs are built for the microcontroller STM32L4R9. Each has the network, the code that computes it, and the code "
+        f"that answers over the serial line. The chip has {result['flash_bytes']:,} bytes of flash and {result['ram_bytes']:,} bytes of "
+        "RAM. A name says which scheme of compression is inside, and how the firmware was built: “fast” is the fastest; “512k” and "
+        "“256k” take at most 512 KiB and 256 KiB of flash; “direct” has the smallest kernels. “floats” is the float network. RAM holds "
+        "the arena, the stack (where functions keep their variables), code that runs faster from RAM, and copies of the weights for "
+        "kernels whose name ends in _held. The arena also holds scratch. Where flash is limited, kernels may need more scratch, for "
+        "example to unpack weights."
     )
     parts = [html.paragraph(text)]
     if result["map"]:
@@ -98,8 +98,9 @@ def _plans(story, result):
     return _figures(
         html.figure(
             chart,
-            "For each layer there are several kernels, which give the same numbers at different speeds. A plan chooses one for each layer, so that "
-            f"the firmware fits into flash and RAM. Times are estimates made before building; they include the delays of flash. {told}",
+            "For each layer there are several kernels, which give the same numbers at different speeds. A plan chooses one for each "
+            "layer, so that the firmware fits into flash and RAM. Times are estimates made before building; they include the delays of "
+            f"flash. {told}",
             first["plan"]["command"],
             wide=True,
         )
@@ -149,8 +150,8 @@ def board(story, result):
         + _figures(
             html.figure(
                 chart,
-                "Accuracy against the time for one image on the board. Accuracies and their 95 % intervals (upright lines) are those of the section "
-                "on compression.",
+                "Accuracy against the time for one image on the board. Accuracies and their 95 % intervals (upright lines) are those of "
+                "the section on compression.",
                 "\n".join([r["command"] for r in rows] + compressions),
             ),
             html.figure(bars, f"Time for one image in each layer of {first['name']}.", result["profile_command"]),
@@ -168,12 +169,12 @@ def _explained(first):
     """What was run, and what its numbers mean."""
     return (
         "The virtual board runs the same firmware that a real board would get, instruction by instruction. Images are sent to it over a "
-        f"simulated serial line. For {round(first['agreement'] * first['n'])} of {first['n']} test images the firmware {first['name']} gives "
-        f"exactly the output bytes of the integer network in Python; {round(first['accuracy'] * first['n'])} of its answers are right. "
-        "Instructions are counted exactly. There can be fewer instructions than MACC: one instruction can do two multiplications, and "
-        "kernels named winograd need fewer multiplications. Cycles are computed for a flash memory without delay. The milliseconds are longer: they "
-        "include the delays of the real flash. This part was fitted to programs whose time was measured on real chips of this kind "
-        f"(error ± {first.get('ms_error') or 3:g} %)."
+        f"simulated serial line. For {round(first['agreement'] * first['n'])} of {first['n']} test images the firmware {first['name']} "
+        f"gives exactly the output bytes of the integer network in Python; {round(first['accuracy'] * first['n'])} of its answers are "
+        "right. Instructions are counted exactly. There can be fewer instructions than MACC: one instruction can do two "
+        "multiplications, and kernels named winograd need fewer multiplications. Cycles are computed for a flash memory without delay. "
+        "The milliseconds are longer: they include the delays of the real flash. This part was fitted to programs whose time was "
+        f"measured on real chips of this kind (error ± {first.get('ms_error') or 3:g} %)."
     )
 
 

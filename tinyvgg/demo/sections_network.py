@@ -51,8 +51,9 @@ def evaluate(story, result):
     """Confusion and accuracy by class."""
     low, high = (100 * v for v in result["interval"])
     text = (
-        f"The network gets {100 * result['accuracy']:.2f} % of {result['n']:,} test images right (95 % interval {low:.2f} to {high:.2f} %). "
-        f"The loss is {result['loss']:.4f}. The calibration error, how far the network's confidence is from its accuracy, is {result['ece']:.4f}."
+        f"The network gets {100 * result['accuracy']:.2f} % of {result['n']:,} test images right (95 % interval {low:.2f} to {high:.2f} "
+        f"%). The loss is {result['loss']:.4f}. The calibration error, how far the network's confidence is from its accuracy, is "
+        f"{result['ece']:.4f}."
     )
     counts, classes = result["confusion"], result["classes"]
     wrong = max((counts[i][j], i, j) for i in range(len(counts)) for j in range(len(counts)) if i != j)
@@ -105,12 +106,12 @@ def analyze(story, result):
     command = first["command"]
     text = (
         f"Before anything is built, tinyvgg estimates the memory that the network takes on the board {first['board']}. Its chip has "
-        f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} bytes of RAM. A MACC is one multiplication and one "
-        "addition; the column MACC says how many one image takes. X-CUBE-AI is a tool by ST, which makes the chip. The rows “X-CUBE-AI” are "
-        "for the float network and counted by ST's rules. Their flash includes an estimate of the code. The rows “tinyvgg” are for networks of integers; "
-        "their flash is without code. Both tools name their levels of compression none, low, medium and high, but a name means something else in "
-        "each: see the column “weights are stored in”. The two count parameters and MACC a little differently, and place the layers' "
-        "results differently in RAM."
+        f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} bytes of RAM. A MACC is one multiplication and "
+        "one addition; the column MACC says how many one image takes. X-CUBE-AI is a tool by ST, which makes the chip. The rows "
+        "“X-CUBE-AI” are for the float network and counted by ST's rules. Their flash includes an estimate of the code. The rows "
+        "“tinyvgg” are for networks of integers; their flash is without code. Both tools name their levels of compression none, low, "
+        "medium and high, but a name means something else in each: see the column “weights are stored in”. The two count parameters and "
+        "MACC a little differently, and place the layers' results differently in RAM."
     )
     header = ["tool", "level", "weights are stored in", "parameters", "MACC", "weights (bytes)", "flash (bytes)", "RAM (bytes)", "fits the chip"]
     return (
@@ -168,21 +169,21 @@ def compress(story, result):
         for r in rows
     ]
     text = (
-        "The network is made smaller in several ways, called schemes. The scheme “none” is the float network, unchanged. The schemes “low”, “medium” "
-        "and “high” are X-CUBE-AI's levels; they compute with floats (“high” does the same as “medium”). The scheme “int8” computes with 8-bit "
-        "integers only. “shared4” does so too, and stores each weight as a 4-bit index into a list of values (a codebook); “shared2”, “shared3” and "
-        "“shared8” have indices of 2, 3 and 8 bits. (“shared8” saves nothing: in “int8” a weight has 8 bits too.) Constants are what stays in flash: "
-        "mostly weights. The arena is the RAM for the layers' results. It is tinyvgg's arena, also for X-CUBE-AI's levels, so it differs from the "
-        "RAM in the section before. The network was not trained further after compression. "
-        f"Accuracies are of the first {rows[0]['n']:,} test images."
+        "The network is made smaller in several ways, called schemes. The scheme “none” is the float network, unchanged. The schemes "
+        "“low”, “medium” and “high” are X-CUBE-AI's levels; they compute with floats (“high” does the same as “medium”). The scheme "
+        "“int8” computes with 8-bit integers only. “shared4” does so too, and stores each weight as a 4-bit index into a list of values "
+        "(a codebook); “shared2”, “shared3” and “shared8” have indices of 2, 3 and 8 bits. (“shared8” saves nothing: in “int8” a weight "
+        "has 8 bits too.) Constants are what stays in flash: mostly weights. The arena is the RAM for the layers' results. It is "
+        "tinyvgg's arena, also for X-CUBE-AI's levels, so it differs from the RAM in the section before. The network was not trained "
+        f"further after compression. Accuracies are of the first {rows[0]['n']:,} test images."
     )
     return (
         html.paragraph(text)
         + _figures(
             html.figure(
                 chart,
-                f"Accuracy against size. Upright lines are 95 % intervals. The dashed line, in steps, joins the best trade-offs: no other scheme is "
-                f"both smaller and more accurate than one of these. {told}",
+                "Accuracy against size. Upright lines are 95 % intervals. The dashed line, in steps, joins the best trade-offs: no "
+                f"other scheme is both smaller and more accurate than one of these. {told}",
                 "\n".join(r["command"] for r in rows),
                 wide=True,
             )
