@@ -3,6 +3,7 @@
 With myst-nb the notebooks are pages, run in the build: the course with the teacher's pieces, which no page shows. Without it, or with
 TINYVGG_NOTEBOOKS=off, nothing is run.
 """
+import gc
 import importlib.util
 import os
 import posixpath
@@ -39,6 +40,8 @@ html_show_sphinx = False
 templates_path, html_static_path, html_css_files = [], ["_static"], ["site.css"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+autodoc_use_type_comments = False       # there are none, and each function would be parsed for them
+gc.set_threshold(100_000, 50, 100)      # millions of nodes that stay: to look through them again and again takes a fifth of the time
 python_maximum_signature_line_length = 90
 highlight_language = "none"
 pygments_style = "friendly"

@@ -3,8 +3,12 @@
 pytest-xdist would begin with the files that have the most tests, and end with a single long one while the other process waits: those
 that take long come first, so that the processes of `-n 2 --dist loadfile` end together. In a fresh checkout the first of them compiles
 the kernels; those of ALONGSIDE need few, and run meanwhile in the other process.
+
+Python's cyclic garbage is not looked for while files are collected: all of it stays to the end.
 """
+import gc
 import os
+import sys
 
 FIRST = ("docs/test_snippets.py",)
 ALONGSIDE = ("codegen/test_generated.py", "docs/test_sphinx.py", "test_checks.py", "test_types.py", "test_packaging.py",
@@ -21,9 +25,21 @@ PLACES = {f"tests/{name}": i for i, name in enumerate(FIRST + ALONGSIDE + LONG)}
 def pytest_configure(config):
     if hasattr(config.option, "loadscopereorder"):      # pytest-xdist is there
         config.option.loadscopereorder = False
+    if sys.dont_write_bytecode:             # Numba's files go to the same folders; else each command that a test starts compiles tinyvgg anew
+        sys.dont_write_bytecode = False
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if hasattr(config, "workerinput"):
         os.environ["OPENBLAS_NUM_THREADS"] = "1"        # before NumPy is imported: a second thread would wait for the other process' core
         os.environ.setdefault("TINYVGG_NUM_THREADS", "2")
+
+
+def pytest_collection():
+    gc.disable()
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):

@@ -30,7 +30,6 @@ EXCEPTIONS = {
     ("testing.integer_networks", "quant"): "random networks for the checks of the integer model",
     ("quant.classifier", "quant.tvq"): "a model saves itself and knows its hash: conveniences like Model.save",
 }
-TREES = {}
 
 
 def module_name(path):
@@ -40,10 +39,14 @@ def module_name(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-for _path in sorted(p for folder in ("tinyvgg", "codegen", "firmware") for p in (ROOT / folder).rglob("*.py")):
-    if "build" not in _path.parts:
-        TREES[_path] = ast.parse(_path.read_text(encoding="utf-8"))
-MODULES = {module_name(path): path for path in TREES}
+PATHS = sorted(p for folder in ("tinyvgg", "codegen", "firmware") for p in (ROOT / folder).rglob("*.py") if "build" not in p.parts)
+MODULES = {module_name(path): path for path in PATHS}
+
+
+@functools.cache
+def trees():
+    """{path: its ast.Module}, read when the first test asks: every process of pytest-xdist imports this file."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in PATHS}
 
 
 def column(name):
@@ -74,7 +77,7 @@ def excepted(name, imported):
 
 def test_imports_go_one_way():
     wrong = [f"{name} imports {imported}, which stands to its right"
-             for name, path in MODULES.items() for imported in imports(TREES[path])
+             for name, path in MODULES.items() for imported in imports(trees()[path])
              if imported != "__version__" and not excepted(name, imported) and column(imported) > column(name)]
     assert not wrong, "\n".join(wrong)
 
@@ -82,7 +85,7 @@ def test_imports_go_one_way():
 @functools.cache
 def offered(package):
     """{name: module that defines it} of what a package's __init__ imports for its users."""
-    return {name.rsplit(".", 1)[-1]: defined(name) for name in imports(TREES[MODULES[package]])
+    return {name.rsplit(".", 1)[-1]: defined(name) for name in imports(trees()[MODULES[package]])
             if name.startswith(f"{package}.")}
 
 
@@ -120,7 +123,7 @@ def test_no_import_goes_round_in_a_circle():
     edges = {}
     for name, path in MODULES.items():
         if path.name != "__init__.py":
-            found = (defined(imported) for imported in imports(TREES[path]) if not excepted(name, imported))
+            found = (defined(imported) for imported in imports(trees()[path]) if not excepted(name, imported))
             edges[name] = {other for other in found if other not in (None, name)}
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert sum(map(len, edges.values())) > 800
@@ -130,7 +133,7 @@ def test_no_import_goes_round_in_a_circle():
 
 def test_small():
     wrong = []
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         where, lines = path.relative_to(ROOT), path.read_text(encoding="utf-8").count("\n")
         wrong += [f"{where} has {lines} lines; expected up to 500"] if lines > 500 else []
         wrong += [f"{where}: {node.name} has over 60 lines" for node in ast.walk(tree)
@@ -140,7 +143,7 @@ def test_small():
 
 def test_no_lost_strings():
     """A second f-string outside the parentheses of a message is never shown; a raise of a tuple loses its type."""
-    wrong = [f"{path.relative_to(ROOT)}:{node.lineno}" for path, tree in TREES.items() for node in ast.walk(tree)
+    wrong = [f"{path.relative_to(ROOT)}:{node.lineno}" for path, tree in trees().items() for node in ast.walk(tree)
              if isinstance(node, ast.Expr) and isinstance(node.value, ast.JoinedStr)
              or isinstance(node, ast.Raise) and isinstance(node.exc, ast.Tuple)]
     assert not wrong, "\n".join(wrong)
@@ -150,7 +153,7 @@ def test_every_package_is_listed():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     listed = set(config["options"]["packages"].split())
-    found = {".".join(p.parent.relative_to(ROOT).parts) for p in TREES if p.name == "__init__.py"}
+    found = {".".join(p.parent.relative_to(ROOT).parts) for p in PATHS if p.name == "__init__.py"}
     found = {name if name.startswith("tinyvgg") else f"tinyvgg.{name}" for name in found}
     assert listed == found
 
@@ -178,7 +181,7 @@ def test_import_is_light():
 def test_speaks_of_itself_alone():
     """No path of the machine that it was written on."""
     words, wrong = ["/work" + "/", ".library" + "/", "/root" + "/"], []
-    for path in [*TREES, ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")]:
+    for path in [*PATHS, ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")]:
         text = path.read_text(encoding="utf-8")
         wrong += [f"{path.relative_to(ROOT)} holds {word}" for word in words if word in text]
     assert not wrong, "\n".join(wrong)

@@ -33,7 +33,7 @@ def clean(wheel, tmp_path_factory):
     venv.create(folder, with_pip=False, symlinks=sys.platform != "win32")
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])", cwd=folder).strip())
-    run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel, cwd=folder)
+    run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target", site, wheel, cwd=folder)
     places = {str(Path(importlib.util.find_spec(name).origin).parents[1]) for name in ("numpy", "numba", "llvmlite", "h5py", "serial")}
     (site / "rest.pth").write_text("\n".join(sorted(places)) + "\n")
     return python
