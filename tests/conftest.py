@@ -4,10 +4,12 @@ pytest-xdist would begin with the files that have the most tests, and end with a
 that take long come first, so that the processes of `-n 2 --dist loadfile` end together. In a fresh checkout the first of them compiles
 the kernels; those of ALONGSIDE need few, and run meanwhile in the other process.
 
-Python's cyclic garbage is not looked for while files are collected: all of it stays to the end.
+Python's cyclic garbage is not looked for while files are collected: all of it stays to the end. Nothing waits for the disk: no test cuts
+the power, and thousands of small files are written.
 """
 import gc
 import os
+import stat
 import sys
 
 FIRST = ("docs/test_snippets.py",)
@@ -23,6 +25,8 @@ PLACES = {f"tests/{name}": i for i, name in enumerate(FIRST + ALONGSIDE + LONG)}
 
 
 def pytest_configure(config):
+    real = os.fsync
+    os.fsync = lambda handle: None if stat.S_ISREG(os.fstat(handle).st_mode) else real(handle)
     if hasattr(config.option, "loadscopereorder"):      # pytest-xdist is there
         config.option.loadscopereorder = False
     if sys.dont_write_bytecode:             # Numba's files go to the same folders; else each command that a test starts compiles tinyvgg anew

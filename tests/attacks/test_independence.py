@@ -1,10 +1,6 @@
 """An image's result depends on the image, its label, the settings and the seed: not on batches, order, company, threads or a stop."""
 import contextlib
 import functools
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +8,11 @@ import pytest
 from tinyvgg import attacks
 from tinyvgg.attacks.identity import own_default, takes
 from tinyvgg.errors import OptionError
+from tinyvgg.kernels.fast import threads
 from tinyvgg.nn import Sequential
 from tinyvgg.nn.layers import BatchNormalization, Conv2D, Dense, Flatten, InputLayer, MaxPooling2D
+from tinyvgg.report.record import sha256_arrays
 
-ROOT = Path(__file__).resolve().parents[2]
 ATTACKS = {
     "noise": functools.partial(attacks.noise, eps=0.1, tries=2), "fgsm": functools.partial(attacks.fgsm, eps=0.03),
     "pgd": functools.partial(attacks.pgd, eps=0.02, steps=4, restarts=2), "pgd_l2": functools.partial(attacks.pgd, eps=0.3, norm="l2", steps=3),
@@ -143,12 +140,11 @@ FEW = ("pgd", "apgd", "fab", "cw", "square", "hopskipjump")
 
 
 @pytest.mark.parametrize("names", [FEW, pytest.param(tuple(ATTACKS | MORE), marks=pytest.mark.slow)], ids=["few", "all"])
-def test_threads_change_nothing(names):
-    """In a process each, for the number of threads is decided at the first use."""
-    code = ("import sys, numpy as np; sys.path.insert(0, sys.argv[1]); from tests.attacks.test_independence import *\n"
-            "x, y = images(); print({n: record.sha256_arrays(*parts((ATTACKS | MORE)[n](network(), x, y)).values()) for n in "
-            f"{names}}})").replace("import *\n", "import *; from tinyvgg.report import record\n")
-    runs = [subprocess.Popen([sys.executable, "-c", code, str(ROOT)], stdout=subprocess.PIPE, text=True, cwd=ROOT,
-                             env={**os.environ, "TINYVGG_NUM_THREADS": str(n)}) for n in (1, 2, 3)]
-    said = [run.communicate()[0] for run in runs]
-    assert len(set(said)) == 1 and "pgd" in said[0]
+def test_threads_change_nothing(names, monkeypatch):
+    (x, y), said = images(), []
+    for count in (1, 2, 3):
+        monkeypatch.setenv("TINYVGG_NUM_THREADS", str(count))
+        monkeypatch.setattr(threads, "_pool", None)                     # the number is decided at the first use
+        said.append({name: sha256_arrays(*parts((ATTACKS | MORE)[name](network(), x, y)).values()) for name in names})
+        assert threads.pool().threads == count
+    assert said[0] == said[1] == said[2] and "pgd" in said[0]

@@ -1,59 +1,59 @@
 """Threads: as many as asked for, the same results, after a fork, from several callers."""
-import functools
 import os
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 
 from tinyvgg import models
-from tinyvgg.errors import OptionError
+from tinyvgg.errors import MachineError, OptionError
 from tinyvgg.kernels.fast import threads
 from tinyvgg.kernels.fast.arena import address
 from tinyvgg.kernels.fast.cores import usable_cores
+from tinyvgg.report.record import sha256_arrays
 
-PREDICT = ("import hashlib, numpy as np; from tinyvgg import models; from tinyvgg.kernels.fast.threads import pool;"
-           "x = np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32); y = models.light().logits(x);"
-           "print(pool().threads, np.round(y, 4).tolist())")
-
-
-@functools.cache
-def in_process(**environment):
-    result = subprocess.run([sys.executable, "-c", PREDICT], env={**os.environ, **environment}, capture_output=True, text=True,
-                            check=True)
-    count, _, rest = result.stdout.partition(" ")
-    return int(count), rest
-
-
-def test_number_of_threads():
-    one, three = in_process(TINYVGG_NUM_THREADS="1"), in_process(TINYVGG_NUM_THREADS="3")
-    assert one[0] == 1 and three[0] == 3 and one[1] == three[1]
-
-
-SHARES = """
-import hashlib, numpy as np
+PREDICT = """
+import numpy as np
 from tinyvgg import models
-from tinyvgg.kernels.fast import threads
 x = np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32)
-g = np.random.default_rng(1).standard_normal((3, 10)).astype(np.float32)
-model = models.light()
-for cores in (1, 2, 3):
-    threads.usable_cores, threads._pool = lambda: cores, None
-    model.forward_logits(x, training=False)
-    dx = model.backward_logits(g)
-    arrays = [model.logits(x), dx, *(layer.gradients[name] for layer in model.layers for name in sorted(layer.gradients))]
-    print(threads.pool().threads, threads.pool().workers, hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest())
+print(np.round(models.light().logits(x), 4).tolist())
 """
+THREE = np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32)
 
 
-def test_who_does_a_part_changes_nothing():
+@pytest.fixture
+def fresh(monkeypatch):
+    """fresh(count) -> a new pool, made as in a process that begins with TINYVGG_NUM_THREADS=count."""
+    def make(count):
+        monkeypatch.setenv("TINYVGG_NUM_THREADS", str(count))
+        monkeypatch.setattr(threads, "_pool", None)
+        return threads.pool()
+    return make
+
+
+def test_number_of_threads(fresh):
+    answers = []
+    for count in (1, 3):
+        assert fresh(count).threads == count
+        answers.append(models.light().logits(THREE))
+    assert np.array_equal(np.round(answers[0], 4), np.round(answers[1], 4))
+
+
+def test_who_does_a_part_changes_nothing(fresh, monkeypatch):
     """The parts of five threads, done by one, two and three workers: the same bytes."""
-    done = subprocess.run([sys.executable, "-c", SHARES], capture_output=True, text=True, check=True,
-                          env={**os.environ, "TINYVGG_NUM_THREADS": "5"})
-    rows = [line.split() for line in done.stdout.splitlines()]
-    assert [row[:2] for row in rows] == [["5", "1"], ["5", "2"], ["5", "3"]] and len({row[2] for row in rows}) == 1
+    g = np.random.default_rng(1).standard_normal((3, 10)).astype(np.float32)
+    model, hashes = models.light(), set()
+    for cores in (1, 2, 3):
+        monkeypatch.setattr(threads, "usable_cores", lambda cores=cores: cores)
+        pool = fresh(5)
+        model.forward_logits(THREE, training=False)
+        dx = model.backward_logits(g)
+        hashes.add(sha256_arrays(model.logits(THREE), dx, *(a for layer in model.layers for _, a in sorted(layer.gradients.items()))))
+        assert (pool.threads, pool.workers) == (5, cores) and threads.pool() is pool
+    assert len(hashes) == 1
 
 
 def test_workers_that_are_late_once():
@@ -109,34 +109,25 @@ def test_in_a_child_after_fork(monkeypatch):
     assert np.array_equal(model.logits(x), want)
 
 
-REFUSED = """
-import threading
-from tinyvgg import models
-from tinyvgg.errors import MachineError
-from tinyvgg.kernels.fast import threads
-threads.usable_cores = lambda: 3
-real, calls = threading.Thread.start, []
-def start(self):
-    calls.append(1)
-    if len(calls) == REFUSED:
-        raise RuntimeError("can't start new thread")    # what CPython raises at a limit of processes
-    return real(self)
-threading.Thread.start = start
-m, x = models.light(), __import__("numpy").zeros((3, 32, 32, 3), "f4")
-try:
-    print("not refused", m.logits(x).shape)
-except MachineError as error:
-    print("refused", "TINYVGG_NUM_THREADS=1" in str(error))
-print(m.logits(x).shape, threading.active_count())
-"""
-
-
 @pytest.mark.parametrize("which", [1, 2])
-def test_a_thread_that_is_refused(which):
+def test_a_thread_that_is_refused(which, fresh, monkeypatch):
     """One sentence, and the next call has all threads."""
-    done = subprocess.run([sys.executable, "-c", REFUSED.replace("REFUSED", str(which))], capture_output=True, text=True, timeout=120,
-                          env={**os.environ, "TINYVGG_NUM_THREADS": "3"}, check=True)
-    assert done.stdout.splitlines() == ["refused True", "(3, 10) 3"]
+    real, calls = threading.Thread.start, []
+
+    def start(self):
+        calls.append(1)
+        if len(calls) == which:
+            raise RuntimeError("can't start new thread")        # what CPython raises at a limit of processes
+        return real(self)
+
+    monkeypatch.setattr(threads, "usable_cores", lambda: 3)
+    fresh(3)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    before, model = set(threading.enumerate()), models.light()
+    with pytest.raises(MachineError) as refused:
+        model.logits(THREE)
+    assert "TINYVGG_NUM_THREADS=1" in str(refused.value)
+    assert model.logits(THREE).shape == (3, 10) and len(set(threading.enumerate()) - before) == 2
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer that interrupts")
@@ -148,8 +139,10 @@ def test_interrupts(count):
     assert row == {"interrupts": 60, "wrong": 0, "hangs": 0} | {"calls": row["calls"]}
 
 
-def test_avx2_code():
+def test_avx2_code(fresh):
     """The kernels for a processor without AVX-512: other vectors, other tiles, the same answers."""
-    wide, narrow = in_process(TINYVGG_NUM_THREADS="3"), in_process(
-        TINYVGG_NUM_THREADS="3", NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES="+avx,+avx2,+fma,+sse4.2,+popcnt,+bmi,+bmi2")
-    assert wide[1] == narrow[1]
+    narrow = subprocess.run([sys.executable, "-c", PREDICT], capture_output=True, text=True, check=True, env={
+        **os.environ, "TINYVGG_NUM_THREADS": "3", "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+sse4.2,+popcnt,+bmi,+bmi2"})
+    fresh(3)
+    assert narrow.stdout == f"{np.round(models.light().logits(THREE), 4).tolist()}\n"

@@ -4,6 +4,7 @@ Written from the text of quant/ops: Python's unbounded integers, fractions for t
 """
 
 from fractions import Fraction
+from itertools import product
 from math import floor
 
 import numpy as np
@@ -46,18 +47,19 @@ def convolution(op, x):
     x = x if x.ndim == 3 else x[None, None]
     w = weights(op)
     kh, kw = w.shape[1:3]
+    pixels, kernel = x.tolist(), w.tolist()
     (top, bottom), (left, right) = op.padding
     height = (x.shape[0] + top + bottom - op.dilation[0] * (kh - 1) - 1) // op.strides[0] + 1
     width = (x.shape[1] + left + right - op.dilation[1] * (kw - 1) - 1) // op.strides[1] + 1
     out = np.zeros((height, width, len(w)), np.int64)
     for i, j, f in np.ndindex(out.shape):
         acc = 0
-        for p, q in np.ndindex(kh, kw):
+        for p, q in product(range(kh), range(kw)):
             r, s = i * op.strides[0] + p * op.dilation[0] - top, j * op.strides[1] + q * op.dilation[1] - left
             inside = 0 <= r < x.shape[0] and 0 <= s < x.shape[1]
             for c in range(x.shape[2]) if w.ndim == 4 else [f // (len(w) // x.shape[2])]:
-                value = int(x[r, s, c]) if inside else op.input_zero
-                acc += (value - op.input_zero) * int(w[f, p, q, c] if w.ndim == 4 else w[f, p, q])
+                value = pixels[r][s][c] if inside else op.input_zero
+                acc += (value - op.input_zero) * (kernel[f][p][q][c] if w.ndim == 4 else kernel[f][p][q])
         out[i, j, f] = tail(acc, op.tail, f)
     return pool(out, op.pool[:2], op.pool[2:], max) if op.pool else out.reshape(op.shape)
 
@@ -67,20 +69,20 @@ def pool(x, size, strides, reduce, pad=((0, 0), (0, 0))):
     (top, bottom), (left, right) = pad
     shape = ((x.shape[0] + top + bottom - size[0]) // strides[0] + 1, (x.shape[1] + left + right - size[1]) // strides[1] + 1,
              x.shape[2])
-    out = np.zeros(shape, np.int64)
+    out, pixels = np.zeros(shape, np.int64), x.tolist()
     for i, j, c in np.ndindex(shape):
         rows = range(max(i * strides[0] - top, 0), min(i * strides[0] - top + size[0], x.shape[0]))
         columns = range(max(j * strides[1] - left, 0), min(j * strides[1] - left + size[1], x.shape[1]))
-        out[i, j, c] = reduce(int(x[r, s, c]) for r in rows for s in columns)
+        out[i, j, c] = reduce(pixels[r][s][c] for r in rows for s in columns)
     return out
 
 
 def dense(op, x):
     limits = (-32768, 32767) if op.output == "int16" else (0, 255)
-    flat, w = x.reshape(-1), weights(op)
+    flat, w = x.reshape(-1).tolist(), weights(op).tolist()
     return np.array(
         [
-            tail(sum((int(v) - op.input_zero) * int(k) for v, k in zip(flat, row, strict=True)), op.tail, o, *limits)
+            tail(sum((v - op.input_zero) * k for v, k in zip(flat, row, strict=True)), op.tail, o, *limits)
             for o, row in enumerate(w)
         ]
     )

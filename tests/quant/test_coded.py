@@ -92,14 +92,13 @@ def coded():
 @pytest.fixture(scope="module")
 def squeezed(coded):
     """The network of `coded` within its budget."""
-    model, x, _, flash = coded
-    return compress(model, "coded", x, flash=flash, calibration="minmax")
-
-
-def test_the_budget_is_met_and_used(coded):
     model, x, y, flash = coded
-    for options in ({}, {"epochs": 1}):
-        q = compress(model, "coded", x, y, flash=flash, calibration="minmax", **options)
+    return compress(model, "coded", x, y, flash=flash, calibration="minmax")
+
+
+def test_the_budget_is_met_and_used(coded, squeezed):
+    model, x, y, flash = coded
+    for q in (squeezed, compress(model, "coded", x, y, flash=flash, calibration="minmax", epochs=1)):
         assert 0.98 * flash < constants(q) <= flash and q.graph.facts["scheme"] == "coded"
         assert any(isinstance(op.weights, CodedWeights) for op in q.graph.ops if hasattr(op, "weights"))
 

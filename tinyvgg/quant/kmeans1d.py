@@ -9,6 +9,8 @@ Tokuyama, 1994; Gronlund et al., 2017, arXiv:1701.07204). If several numbers of 
 among those found: splice the longer and the shorter optimal path into an equally good one with k links.
 """
 
+import math
+
 import numba
 import numpy as np
 
@@ -54,19 +56,19 @@ def cheapest(values, codebook, costs):
 
     In values the sums are lines after x^2 is taken away, so each entry has one interval, or none: a lower envelope.
     """
-    book, costs = np.asarray(codebook, np.float64), np.asarray(costs, np.float64)
+    book, costs = (np.asarray(v, np.float64).tolist() for v in (codebook, costs))
     kept, edges = [], []
     for k in range(len(book)):
-        edge = -np.inf
+        edge = -math.inf
         while kept:
             last = kept[-1]
             difference, dearer = book[k] - book[last], book[k] ** 2 + costs[k] - book[last] ** 2 - costs[last]
-            edge = dearer / (2 * difference) if difference else np.copysign(np.inf, dearer)
+            edge = dearer / (2 * difference) if difference else math.copysign(math.inf, dearer)
             if edge > edges[-1]:
                 break
             kept.pop(), edges.pop()
-            edge = -np.inf
-        if edge < np.inf:
+            edge = -math.inf
+        if edge < math.inf:
             kept.append(k), edges.append(edge)
     return np.array(kept)[np.searchsorted(np.array(edges[1:]), np.asarray(values, np.float64), side="left")]
 

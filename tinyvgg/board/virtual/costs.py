@@ -11,6 +11,8 @@ from functools import lru_cache
 from tinyvgg.errors import require
 
 REFILL = 2                      # cycles to refill the pipeline after a taken branch
+LINE = 16                       # bytes: the longest word that a flash gives at once
+KNOWN = 1 << 14                 # blocks whose cost is kept: other boards of this process run much of the same code
 
 _LOADS = {"ldr", "ldrb", "ldrh", "ldrsb", "ldrsh", "vldr"}
 _STORES = {"str", "strb", "strh", "vstr"}
@@ -80,10 +82,16 @@ class _Previous:
 
 def block_cost(code, address):
     """Return the BlockCost of the instructions in `code` (bytes) that stand at `address`."""
+    return _cost(bytes(code), address % LINE)
+
+
+@lru_cache(maxsize=KNOWN)
+def _cost(code, address):
+    """block_cost of code that begins `address` bytes behind the start of a line of flash: nothing else of its place counts."""
     instructions = cycles = taken = saved = 0
     uses_fpu = has_it = False
     before, entry = _Previous(), [0, 0]
-    for raw in decoder().disasm(bytes(code), address):
+    for raw in decoder().disasm(code, address):
         i = _Instruction(raw)
         own, taken = _cycles(i, before)
         less = _saved(i, own, before)
