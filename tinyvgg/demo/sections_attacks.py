@@ -15,11 +15,12 @@ SHOWN = 8
 def attack(story, result):
     """PGD, curves, transfer, the board, and some images."""
     text = (
-        "The attack PGD changes the pixels until the answer is wrong. In training, the gradient tells how to change each weight; here "
-        f"it tells how to change each pixel. The attack takes up to {result['steps']} steps of {result['step']}: a step changes each "
-        f"pixel value by that share of its range (0 to 255). In all, a value changes by at most {result['eps']}, called eps, which is "
-        "hard to see. The 8-bit network rounds its numbers, so it has no useful gradient; the attack computes one as if nothing were "
-        "rounded (straight-through). Transfer means: images made to fool one network are shown to another."
+        "The attack PGD changes the pixels until the answer is wrong. It knows the network. In training, the gradient tells how to "
+        f"change each weight; here it tells how to change each pixel. The attack takes up to {result['steps']} steps of "
+        f"{result['step']}: a step changes each pixel value by that share of its range (0 to 255). In all, a value changes by at most "
+        f"{result['eps']}, called eps, which is hard to see. The 8-bit network rounds its numbers, so it has no useful gradient; the "
+        "attack computes one as if nothing were rounded (straight-through). Transfer means: images made to fool one network are shown "
+        "to another."
     )
     return (
         html.paragraph(text)

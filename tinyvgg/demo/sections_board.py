@@ -63,7 +63,7 @@ def firmware(story, result):
                 html.figure(
                     chart,
                     f"What is where in the flash of the firmware {first['name']}, the fastest: the first {top:,} of {result['flash_bytes']:,} "
-                    f"bytes, by address. The rest is empty. {told}",
+                    f"bytes, by address. The rest is empty (free). {told}",
                     first["command"],
                     wide=True,
                 )
