@@ -1,8 +1,8 @@
 """Activations and their gradients, value by value, on rows of whole vectors.
 
-A step's `activation` says which: x is what goes in, y what comes out; on the way back dx = g times the slope at x, which of
-sigmoid and tanh is told from y, without another e^x. `leak`,
-`threshold` and `ceiling` are a ReLU's negative_slope, threshold and max_value (infinity for none); an ELU's alpha is `leak`.
+A step's `activation` says which one. x is the input, y the output. Backward, dx = g times the slope at x; for sigmoid and tanh the
+slope is computed from y, without another e^x. `leak`, `threshold` and `ceiling` are a ReLU's negative_slope, threshold and max_value
+(infinity for none); `leak` is also an ELU's alpha.
 
 e^x is 2^n e^r with n whole and r within ln 2 / 2 of 0, where a polynomial of the sixth degree is exact to the last bit or two
 (Cephes' expf; Cody and Waite, "Software manual for the elementary functions", 1980, split ln 2 in the same way).
@@ -75,7 +75,7 @@ def value_of(e, kind, x, leak, threshold, ceiling):
 
 
 def gradient_of(e, kind, x, g, leak, threshold, ceiling):
-    """Emit g times the activation's slope at x, which is its value of FROM_VALUE; at NaN g itself goes through a ReLU."""
+    """Emit g times the activation's slope at x. For those in FROM_VALUE, x is the activation's value. At NaN a ReLU passes g unchanged."""
     if kind == RELU:
         return g.where(x.positive(), 0.0)
     if kind == LEAKY:

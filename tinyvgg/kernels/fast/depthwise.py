@@ -1,9 +1,11 @@
 """Depthwise convolutions: every channel has a filter of its own, so a vector of channels is a vector of filters.
 
-Forward, 3x3 taps stay in registers while a row of pixels passes by, of other windows a few neighbouring outputs while the taps do; the
-weights are (taps, channels), filled up to whole vectors. Backward, dX gathers from dR with the taps turned round where the stride is 1,
-and else each dR is added to the pixels that it came from; dW keeps one kernel row's sums in registers while a row of the image passes
-by. Both follow dR row by row, which is computed into an image that the thread keeps in its cache.
+A tap is one weight of a filter. Forward, the taps of a 3x3 window stay in registers while the kernel walks along a row of pixels. For
+other windows, a few neighbouring outputs stay in registers while the kernel walks through the taps. The weights are (taps, channels),
+padded to whole vectors. Backward, for a stride of 1, dX is gathered: it is dR convolved with the taps in reverse order. For other
+strides dX is scattered: each value of dR is added to the pixels that it came from. dW keeps the sums of one kernel row in registers
+while the kernel walks along a row of the image. Both go through dR row by row; dR is computed into an image that the thread keeps in
+its cache.
 """
 from numba import types
 
@@ -50,8 +52,8 @@ row_many, row_4, row_one = make_row(TOGETHER), make_row(4), make_row(1)
 
 
 def make_row_3(neighbours):
-    """Return the same for a row of outputs of 3x3 taps. `neighbours`: each reads two of the columns that the one before has read, so
-    that a column is loaded once, and added to the three outputs that it belongs to.
+    """Return the same for a row of outputs of 3x3 taps. `neighbours`: an output shares two columns with the output before it (stride 1).
+    A column is then loaded once, and added to the three outputs that it belongs to.
     """
     @machine
     def row(e, x, x_row, tap, step, w, w_tap, y, y_pixel, count):
@@ -84,7 +86,7 @@ row_3, row_3_apart = make_row_3(True), make_row_3(False)
 
 
 def make_finish(kind):
-    """Return the tail for a row of pixels, from the product's buffer to y; see elementwise.tail."""
+    """Return the tail (what follows the sums) for a row of pixels, from the product's buffer to y; see elementwise.tail."""
     @machine
     def finish_row(e, source, source_pixel, y, pixel, count, bias, mask, affine, sums, filters, leak: types.float32,
                    ceiling: types.float32):
@@ -109,7 +111,7 @@ finish_affine, finish_affine_relu, finish_affine_leak, finish_relu_affine = map(
 
 @compiled
 def finish(step, source, source_pixel, y, f, mask, sums):
-    """The tail for one row of pixels and one vector of filters, from `source` to y."""
+    """Apply the tail to one row of pixels and one vector of filters, from `source` to y."""
     filters, tail = step.y.channels, step.tail
     common = (source, source_pixel, y, filters, step.y.width, step.bias + f, mask, step.affine + f, sums, filters, step.leak,
               step.ceiling)
@@ -133,8 +135,8 @@ def finish(step, source, source_pixel, y, f, mask, sums):
 
 @compiled
 def _row(step, x, x_row, c, stride, y, count, ahead):
-    """`count` outputs of one row, a few pixels with all their channels at a time. ahead: how many rows the next one reads that this
-    one does not, from memory.
+    """Compute `count` outputs of one row, a few pixels with all their channels at a time. ahead: number of image rows that the next output
+    row reads and this one does not; they are prefetched.
     """
     following = x + ((step.kernel_height - 1) * step.dilation_height + 1) * x_row
     pixel, j = stride * c, 0
@@ -155,7 +157,7 @@ def _row(step, x, x_row, c, stride, y, count, ahead):
 
 @compiled
 def _any(step, at, y, c, count):
-    """Outputs of any window."""
+    """Compute outputs for a window of any size."""
     x, x_row, tap, pixel, w, w_tap = at
     j = 0
     while j + TOGETHER <= count:
@@ -171,7 +173,7 @@ def _any(step, at, y, c, count):
 
 @Kernel
 def forward(step, thread, threads):
-    """Convolve; step.y is what the tail leaves, per-channel sums go to step.sums in float64."""
+    """Convolve; the tail's results go to step.y, per-channel sums to step.sums in float64."""
     step = step_at(step)
     x, y, c = step.x, step.y, step.y.channels
     sums = step.sums + thread * step.sums_size
@@ -192,7 +194,7 @@ def forward(step, thread, threads):
 
 @Kernel
 def gather_input_gradient(step, thread, threads):
-    """dX = dR convolved with the taps turned round (step.packed), for a stride of 1; dR (step.g) has a border of zeros."""
+    """dX = dR convolved with the taps in reverse order (step.packed), for a stride of 1; dR (step.g) has a border of zeros."""
     step = step_at(step)
     g, dx, c = step.g, step.dx, step.dx.channels
     first, last = share(step.images * dx.height, thread, threads)
@@ -215,7 +217,7 @@ def add_row(e, g, g_pixel, w, dx, step, count):
 
 @Kernel
 def scatter_input_gradient(step, thread, threads):
-    """dX += dR * w, tap by tap, in the images that this thread owns; dX (step.dx) is seen from the first tap."""
+    """dX += dR * w, tap by tap, in the images that this thread owns; step.dx is the address of the pixel under the first tap."""
     step = step_at(step)
     g, dx = step.g, step.dx
     first, last = share(step.images, thread, threads)
@@ -228,7 +230,7 @@ def scatter_input_gradient(step, thread, threads):
 
 @compiled
 def _scatter_row(step, g, dx, count):
-    """Add a row of dR, times each tap, to its places from dx on."""
+    """Multiply a row of dR by each tap and add it to the pixels under that tap, from dx on."""
     c = step.dx.channels
     for p in range(step.kernel_height):
         for q in range(step.kernel_width):
@@ -238,7 +240,7 @@ def _scatter_row(step, g, dx, count):
 
 
 def make_taps(rows, taps):
-    """Return w += the sum over a row of dR * x for rows x taps neighbouring taps."""
+    """Return the function that adds sum(dR * x) over a row to w, for rows x taps neighbouring taps."""
     @machine
     def taps_row(e, x, x_row, tap, step, g, pixel, w, across, count):
         places = [(p, q) for p in range(rows) for q in range(taps)]
@@ -275,7 +277,7 @@ def kernel_gradient(step, thread, threads):
 
 @compiled
 def _taps(step, source, g, w):
-    """dW of one row of pixels and one vector of channels."""
+    """Add dW of one row of pixels and one vector of channels."""
     c, across, count = step.g.channels, step.kernel_width, step.g.width
     x_row, tap, pixel = step.dilation_height * step.x.row, step.dilation_width * c, step.stride_width * c
     p = 0
@@ -295,10 +297,10 @@ def _taps(step, source, g, w):
 
 @Kernel
 def backward(step, thread, threads):
-    """From step.g to dX (step.dx) and, where wanted, the thread's part of dW (step.partial) and of the bias' gradient.
+    """Compute from step.g: dX (step.dx) and, where wanted, the thread's part of dW (step.partial) and of the bias' gradient.
 
-    step.own has an image for each thread, with zeros around it. want_input: NOTHING, OVER by gathering (step.top, step.left: of the
-    first tap turned round, from a pixel), else by scattering.
+    step.own has an image for each thread, with zeros around it. want_input: NOTHING for no dX; OVER to gather it (step.top, step.left:
+    offset of the first reversed tap from a pixel); else to scatter it.
     """
     step = step_at(step)
     y, dx, c = step.y, step.dx, step.y.channels
@@ -331,7 +333,7 @@ def backward(step, thread, threads):
 
 @compiled
 def _through_tail(step, n, i, target, sums):
-    """dR of row i of image n."""
+    """Compute dR of row i of image n."""
     y, g, mask = step.y, step.g, step.mask + n * step.mask_image
     for f in range(0, y.channels, WIDTH):
         gradient_of_row(step, y.at + n * y.image + i * y.row, g.at + n * g.image + i * g.row, y.channels, target, f, mask, sums, y.width,
@@ -340,14 +342,14 @@ def _through_tail(step, n, i, target, sums):
 
 @compiled
 def _gather_row(step, n, j, own):
-    """Row j of dX of image n."""
+    """Compute row j of dX of image n."""
     dx, c = step.dx, step.dx.channels
     _row(step, own + (j - step.top) * step.own.row - step.left * c, step.own.row, c, 1, dx.at + n * dx.image + j * dx.row, dx.width, 0)
 
 
 @Kernel
 def turn(step, thread, threads):
-    """step.packed = step.kernel with the order of its taps, (taps, padded filters) each, turned round."""
+    """step.packed = step.kernel with its taps in reverse order; both are (taps, padded filters)."""
     step = step_at(step)
     size = step.padded_filters
     first, last = share(step.taps, thread, threads)

@@ -1,8 +1,8 @@
 """Convolutions of any kernel size and stride, straight from the image: where Winograd does not apply or does not pay.
 
-A row of output pixels is one register-tile product whose rows are pixels: a kernel row meets KW * C neighbouring numbers, and the
-tile's segments are the kernel rows. The input gradient goes the other way: P = dR @ W' for a row, then each tap is added to
-its place.
+A row of output pixels is one product in register tiles (see tile.py). The tile's rows are pixels, and its segments are the kernel's
+rows: a row of the kernel covers KW * C neighbouring numbers of the image. The input gradient is the reverse: P = dR @ W' for a row,
+then the part of each tap is added to the pixels under it.
 """
 from tinyvgg.kernels.fast.arena import LINE
 from tinyvgg.kernels.fast.elementwise import (
@@ -29,14 +29,14 @@ from tinyvgg.kernels.fast.row_tiles import KIND, NO_FLOOR, make_panels
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 from tinyvgg.kernels.fast.tile import PAIR, WIDE, panel_width, product, transposed_product
 
-TOGETHER = 8                    # rows of pixels that take a panel of weights one after the other, if a cache holds
+TOGETHER = 8                    # rows of pixels that use a panel of weights one after the other, if a cache holds
 HELD = 32_000                   # ... this many elements of them
-GAP = 16                        # elements between the pixels of a block, where they would fall into the same few sets of the cache
-NOTHING, ADDED, OVER = range(3)  # want_input: whether dX is wanted, and whether it is the whole of the gradient there
+GAP = 16                        # extra elements between the pixels of a block, where these would share a few sets of the cache
+NOTHING, ADDED, OVER = range(3)  # want_input: no dX; added to what is there; written over it
 
 
 def make_forward(kind):
-    """Return the convolution by the panels of one kind. A panel of weights serves some rows of pixels before the next one comes."""
+    """Return the convolution with the panels of one kind. A panel of weights is used for some rows of pixels before the next panel."""
     wide, pair, one = make_panels(kind)
 
     @compiled
@@ -78,7 +78,7 @@ plain_rows, summed_rows, affine_rows, leaky_rows = map(make_forward, (PLAIN, SUM
 
 @Kernel
 def forward(step, thread, threads):
-    """Convolve; step.y is what the tail leaves: bias, then ReLU or not."""
+    """Convolve; step.y gets the tail's results. The tail is bias, then ReLU or not."""
     plain_rows(step_at(step), thread, threads)
 
 
@@ -92,13 +92,13 @@ def forward_summed(step, thread, threads):
 
 @Kernel
 def forward_affine(step, thread, threads):
-    """The same with scale and offset, and a ReLU before or behind them, for inference."""
+    """The same with scale and offset, and a ReLU before or after them, for inference."""
     affine_rows(step_at(step), thread, threads)
 
 
 @Kernel
 def forward_leaky(step, thread, threads):
-    """The same with scale and offset, then a ReLU with a slope below 0 and a ceiling."""
+    """The same with scale and offset, then a ReLU with a slope for negative values and a ceiling."""
     leaky_rows(step_at(step), thread, threads)
 
 
@@ -106,7 +106,7 @@ FORWARD = {PLAIN: forward, SUMS: forward_summed, AFFINE: forward_affine, AFFINE_
 
 
 def forward_with(tail):
-    """The kernel that has a tail."""
+    """Return the kernel for a tail."""
     return FORWARD[KIND[tail]]
 
 
@@ -132,9 +132,9 @@ def _sum_copies(e, at, copies, stride, target, count):
 
 @Kernel
 def backward(step, thread, threads):
-    """From step.g to dX (step.dx) and, where wanted, the thread's part of dW (step.partial, (KH, KW, C, F)) and of the bias'.
+    """Compute from step.g: dX (step.dx) and, where wanted, the thread's part of dW (step.partial, (KH, KW, C, F)) and of the bias' gradient.
 
-    step.block rows of pixels at a time: dR is computed into a buffer, which both products read while it is in the cache.
+    Works on step.block rows of pixels at a time: dR is computed into a buffer, which both products read while it is in the cache.
     """
     step = step_at(step)
     y, filters = step.y, step.y.channels
@@ -164,7 +164,7 @@ def backward(step, thread, threads):
 
 @compiled
 def _ask_for(step, n, i, rows):
-    """Have the pixels brought into the cache that the products of some rows will read and write, while dR is computed."""
+    """Prefetch the pixels that the products of some rows will read and write, while dR is computed."""
     x, dx, many = step.x, step.dx, rows * step.stride_height
     if step.want_gradient:
         ask(x.at + n * x.image + i * step.stride_height * x.row, max(1, many * x.row // LINE))
@@ -174,13 +174,13 @@ def _ask_for(step, n, i, rows):
 
 @compiled
 def spaced(channels):
-    """Elements from pixel to pixel in a block."""
+    """Return the number of elements from pixel to pixel in a block."""
     return channels + GAP if channels % 128 == 0 else channels
 
 
 @compiled
 def _through_tail(step, n, i, rows, buffer, sums):
-    """Return the place of dR for some rows of image n, elements from pixel to pixel there, and the place behind the buffer."""
+    """Return the address of dR for some rows of image n, the elements from pixel to pixel there, and the address after the buffer."""
     y, g, filters = step.y, step.g, step.y.channels
     pitch = spaced(filters)
     products = buffer + step.block * y.width * pitch
@@ -211,7 +211,7 @@ def _add_kernel_gradient(step, n, i, rows, d, pitch, copies, partial):
 
 @compiled
 def _space(source, row, pixel, target, rows, width, k):
-    """Copy rows of pixels to where they are `spaced`."""
+    """Copy rows of pixels to a block in which pixels are `spaced`."""
     for r in range(rows):
         for j in range(width):
             copy(source + r * row + j * pixel, target + (r * width + j) * spaced(k), k // WIDTH)
@@ -230,7 +230,7 @@ def _add_input_gradient(step, n, i, rows, d, pitch, products):
 
 
 def make_add_pixels(whole, rest):
-    """Return target += source for a row of count pixels: `vectors` whole vectors and `rest` lanes of one more."""
+    """Return target += source for a row of count pixels: whole vectors, and `rest` lanes of one more."""
     @machine
     def add_pixels(e, source, source_pixel, target, pixel, vectors, lanes, count):
         some = e.first_lanes(lanes) if rest else None
@@ -256,8 +256,8 @@ add_whole, add_rest, add_both = make_add_pixels(True, False), make_add_pixels(Fa
 
 @compiled
 def _add_taps(source, source_pixel, target, pixel, k, count):
-    """Add k elements for each of count pixels. A vector that is not whole reaches beyond its pixel, with zeros to add; it must
-    not where another thread's image may begin.
+    """Add k elements for each of count pixels. An incomplete vector reaches beyond its pixel and adds zeros there; this is not allowed
+    where another thread's image may begin.
     """
     vectors, lanes = k // WIDTH, k % WIDTH
     many = count if lanes == 0 else max(0, count - (WIDTH + pixel - 1) // pixel)

@@ -1,4 +1,4 @@
-"""What follows a convolution, one pass over memory each: bias, ReLU, dropout mask, normalisation, pooling, and back again.
+"""What follows a convolution, one pass over memory each: bias, ReLU, dropout mask, normalisation, pooling; and the gradients of these.
 
 R stands for the value after bias, ReLU and dropout, which the convolution stores; batch normalisation is then scale * R + offset
 per channel, and its gradient (Ioffe and Szegedy, 2015) is scale * g + slope0 + slope1 * R with two constants per channel.
@@ -14,13 +14,13 @@ PLAIN, RELU, SUMS, RELU_SUMS = range(4)         # SUMS: times the dropout mask, 
 # ... and in inference scale and offset, a ReLU before or after them, or one with a slope below 0 and a ceiling (LEAK), max-pool
 (AFFINE, AFFINE_RELU, AFFINE_LEAK, RELU_AFFINE, AFFINE_POOL, AFFINE_RELU_POOL, AFFINE_LEAK_POOL,
  RELU_AFFINE_POOL) = range(4, 12)
-# Where the ReLU stands, seen from the normalisation behind the convolution; READY: the gradient has come through the tail.
+# Where the ReLU is relative to the normalisation after the convolution; READY: the gradient has already passed through the tail.
 NO_GATE, GATE_BEFORE, GATE_AFTER, READY, LEAK_AFTER = range(5)
 
 
 @compiled
 def share(total, thread, threads):
-    """The part [first, last) of range(total) that a thread does: always the same for the same number of threads."""
+    """Return the part [first, last) of range(total) that a thread computes: always the same for the same number of threads."""
     return total * thread // threads, total * (thread + 1) // threads
 
 
@@ -71,7 +71,7 @@ def add(e, values, others, count):
 
 @machine
 def add_to_doubles(e, at, doubles, count):
-    """float64 sums at `doubles` += count vectors of float32 at `at`, which are cleared: long sums do not lose digits."""
+    """Add count vectors of float32 at `at` to the float64 sums at `doubles`, then clear them. In float64 long sums lose no digits."""
     kind = ir.VectorType(DOUBLE, WIDTH)
 
     def body(i, _):
@@ -132,7 +132,7 @@ def wipe(at, size):
 
 
 def tail(e, value, kind, *, bias, mask=None, affine=None, limits=None):
-    """Emit what follows the sum of one convolution output (`kind`, see above), the pool excepted; limits: (leak, ceiling)."""
+    """Emit what follows the sum of one convolution output (`kind`, see above), except pooling; limits: (leak, ceiling)."""
     value = value + bias
     value = value.relu() if kind in (RELU, RELU_SUMS, RELU_AFFINE, RELU_AFFINE_POOL) else value
     value = value if mask is None else value * mask
@@ -151,7 +151,7 @@ def pooled(values):
 
 
 def gated(g, height, gate, limits):
-    """Emit g through the activation behind the normalisation, whose input was `height`; limits: (leak, ceiling)."""
+    """Emit g times the slope of the activation after the normalisation; the activation's input was `height`; limits: (leak, ceiling)."""
     if gate == GATE_AFTER:
         return g.where(height.positive(), 0.0)
     if gate != LEAK_AFTER:
@@ -160,7 +160,7 @@ def gated(g, height, gate, limits):
 
 
 def through_tail(r, g, pull, slopes, scale, offset, gate, limits=None):
-    """Emit dR = [R > 0] * (pull * g + slopes[0] + slopes[1] * R), the ReLU's factor where the gate says."""
+    """Emit dR = [R > 0] * (pull * g + slopes[0] + slopes[1] * R); `gate` says whether the ReLU's factor [R > 0] is applied."""
     if gate in (GATE_AFTER, LEAK_AFTER):
         g = gated(g, r.fma(scale, offset), gate, limits)
     d = pull.fma(g, slopes[1].fma(r, slopes[0]))
@@ -168,7 +168,7 @@ def through_tail(r, g, pull, slopes, scale, offset, gate, limits=None):
 
 
 def unpool(e, values, g, scale, offset, gate=NO_GATE, limits=None):
-    """Give each 2x2 cell's gradient, through an activation behind the normalisation, to its first largest normalised value."""
+    """Emit the gradient of a 2x2 max-pool: in each cell the first largest normalised value gets g times the activation's slope."""
     spread = [[None] * len(values) for _ in values]
     for i in range(0, len(values), 2):
         for j in range(0, len(values), 2):

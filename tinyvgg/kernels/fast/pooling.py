@@ -1,6 +1,6 @@
-"""Pooling of any window: the largest value, the mean of the pixels that are there, the largest of a whole image.
+"""Pooling with windows of any size: the largest value, the mean of the pixels inside the image, the largest value of a whole image.
 
-A window that reaches beyond the image is cut: what is left are `rows` x `columns` pixels. x is what goes in, y what comes out.
+A window that reaches beyond the image is cut to `rows` x `columns` pixels inside it. x is the input, y the output.
 """
 import numpy as np
 from llvmlite import ir
@@ -12,7 +12,7 @@ from tinyvgg.kernels.fast.simd import DOUBLE, VECTOR, WIDTH, Kernel, Value, comp
 
 
 def over(e, rows, columns, row, pixel, carried, body):
-    """Emit carried = body(offset, carried) for each pixel of a window; sizes that are numbers unroll."""
+    """Emit carried = body(offset, carried) for each pixel of a window. Loops over sizes that are known when compiling are unrolled."""
     if isinstance(rows, int):
         for i in range(rows):
             for j in range(columns):
@@ -54,7 +54,7 @@ def make_mean(side=None):
 
 @machine
 def exact_mean(e, x, row, pixel, rows, columns, y, pixels: types.float32):
-    """y = the mean of rows x columns pixels, one vector of channels, summed up in float64: that of equal values is that value."""
+    """y = the mean of rows x columns pixels, one vector of channels, summed in float64, so that the mean of equal values is that value."""
     builder, kind = e.builder, ir.VectorType(DOUBLE, WIDTH)
 
     def wide(value):
@@ -71,7 +71,7 @@ def even(count):
 
 
 def make_to_largest(side=None):
-    """Return dx += g at the first largest value of each of count windows; a window of NaN gives it to its last pixel."""
+    """Return dx += g at the first largest value of each of count windows; in a window of NaN the last pixel gets g."""
     @machine
     def to_largest_row(e, x, row, pixel, rows, columns, y, g, y_pixel, count, step, dx):
         def window(i, _):
@@ -117,7 +117,7 @@ spread_row, spread_row_2, spread_row_3 = make_spread(), make_spread(2), make_spr
 
 @compiled
 def _cut(place, stride, before, size, kernel):
-    """The first pixel of a window that is there, and how many are."""
+    """Return the first pixel of a window that is inside the image, and the number of these pixels."""
     first = place * stride - before
     last = min(first + kernel, size)
     first = max(first, 0)
@@ -126,7 +126,7 @@ def _cut(place, stride, before, size, kernel):
 
 @compiled
 def _alike(step, j, width, across):
-    """How many windows from window j of a row on are whole, and the next one, if it is not, by itself."""
+    """Return how many windows from window j of a row on are complete; 1 if window j itself is cut."""
     left = j * step.stride_width - step.left
     if left < 0 or left + step.kernel_width > width:
         return 1
@@ -187,7 +187,7 @@ def mean(step, thread, threads):
 
 @compiled
 def _begin(step, n):
-    """Clear image n of dx where nothing has been added to it."""
+    """Clear image n of dx if nothing has been added to it yet."""
     dx = step.dx
     if step.fresh:
         for i in range(dx.height):
@@ -196,7 +196,7 @@ def _begin(step, n):
 
 @Kernel
 def largest_gradient(step, thread, threads):
-    """dx gets g at the first largest value of each window; x and dx have equal borders, y and g too. Added unless fresh."""
+    """dx gets g at the first largest value of each window. x and dx have equal borders, y and g too. Adds to dx, unless it is fresh."""
     step = step_at(step)
     x, y, dx, c = step.x, step.y, step.dx, step.x.channels
     first, last = share(step.images, thread, threads)
@@ -223,7 +223,7 @@ def largest_gradient(step, thread, threads):
 
 @Kernel
 def mean_gradient(step, thread, threads):
-    """dx gets its part of g for every pixel of each window. Added unless fresh."""
+    """dx gets its share of g for every pixel of each window. Adds to dx, unless it is fresh."""
     step = step_at(step)
     g, dx, c = step.g, step.dx, step.dx.channels
     first, last = share(step.images, thread, threads)
@@ -251,7 +251,7 @@ def mean_gradient(step, thread, threads):
 
 @machine
 def share_largest(e, x, row, pixel, rows, columns, y, g, dx):
-    """dx += g, in equal parts, at every pixel that has the largest value; one vector of channels."""
+    """dx += g, in equal shares, at every pixel that has the largest value; one vector of channels."""
     top, one = e.load(y), e.constant(1.0)
     count = over(e, rows, columns, row, pixel, [e.zero()],
                  lambda place, sums: [sums[0] + one.where(e.load(x + place).equals(top), 0.0)])
@@ -265,7 +265,7 @@ def share_largest(e, x, row, pixel, rows, columns, y, g, dx):
 
 @Kernel
 def whole_largest_gradient(step, thread, threads):
-    """dx gets g in equal parts where x is the largest of its whole image."""
+    """dx gets g in equal shares at every pixel where x is the largest of its whole image."""
     step = step_at(step)
     x, y, g, dx = step.x, step.y, step.g, step.dx
     first, last = share(step.images, thread, threads)

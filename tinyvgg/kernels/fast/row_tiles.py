@@ -1,9 +1,9 @@
-"""Register tiles of a direct convolution: a row of output pixels by a panel of filters, the tail done before the sums leave the registers.
+"""Register tiles of a direct convolution: a row of output pixels by a panel of filters. The tail is applied while the sums are in registers.
 
     y[r, f] = tail(sum over segments s of  sum over k of a[r*a_row + s*a_segment + k] * b[s*k + k, f])
 
-A segment is a row of the kernel, summed by itself as in tile.py. Tails of one kind share code: a ReLU is a floor of 0, none is one of
-minus infinity, which lets every number and NaN through.
+A segment is a row of the kernel, summed by itself as in tile.py. Tails of one kind share code: a ReLU is a floor of 0, no ReLU is a floor
+of minus infinity, which lets every number and NaN through.
 """
 from numba import types
 
@@ -87,7 +87,7 @@ def make_row_tile(rows, columns, kind):
 
 
 def make_panel(columns, kind):
-    """Return the function that does `count` pixels of a row by a panel of `columns` vectors."""
+    """Return the function that computes `count` pixels of a row by a panel of `columns` vectors."""
     rows = ROWS[columns]
     full, four, two, one = (make_row_tile(size, columns, kind) for size in (rows, *REST))
 
@@ -114,6 +114,6 @@ def make_panel(columns, kind):
 
 
 def make_panels(kind):
-    """Return the panels of WIDEST, two and one vectors: where the widest are pairs, the first two are one."""
+    """Return the panels of WIDEST, two and one vectors. If WIDEST is two, the first two are the same."""
     widest, one = make_panel(WIDEST, kind), make_panel(1, kind)
     return widest, widest if WIDEST == 2 else make_panel(2, kind), one

@@ -1,8 +1,8 @@
 """Vectors of float32 and the loops around them, written in Python, compiled by LLVM.
 
-A function decorated with `machine` receives an emitter and wrapped values, and says with `+`, `*`, `load`, `store` and
-`loop` which instructions to emit; Numba functions then call it as they call any other. Python loops unroll, so a
-register tile or a Winograd transform is written once for every size, vector width and processor.
+A function decorated with `machine` receives an emitter and wrapped values. It says with `+`, `*`, `load`, `store` and `loop` which
+instructions to emit. Numba functions call it as they call any other. Python loops are unrolled, so a register tile or a Winograd
+transform is written once for every size, vector width and processor.
 
 Addresses are counted in float32 elements (the byte address divided by four), so that pointer arithmetic reads like
 array indices. Nothing checks bounds: callers own the buffers (see `arena.py`).
@@ -24,7 +24,7 @@ FLOAT, INT, LANE, DOUBLE = ir.FloatType(), ir.IntType(64), ir.IntType(32), ir.Do
 
 
 def _features():
-    """Names of the instruction sets of the processor that Numba compiles for."""
+    """Return the names of the instruction sets of the processor that Numba compiles for."""
     if config.CPU_FEATURES is not None:
         return {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
     return {name for name, present in binding.get_host_cpu_features().items() if present}
@@ -48,7 +48,7 @@ _OPTIONS = {"error_model": "numpy", "boundscheck": False}
 
 
 def _content(value):
-    """Text that says what a function has taken from the factory around it. Raises TypeError where that cannot be told."""
+    """Return text for what a function has captured from the factory around it. Raises TypeError for what has no such text."""
     value = getattr(value, "py_func", value)
     if hasattr(value, "__wrapped__"):           # made by `machine`
         return value.__name__
@@ -63,8 +63,8 @@ def _content(value):
 
 
 def named(function):
-    """Return the function with a name that no other has: the linker takes functions of one name, which different processes have
-    compiled, for the same when they are read from disk. Those that a factory makes differ by what they have taken from it.
+    """Return the function with a name that no other function has. When compiled functions are read from disk, the linker takes two of
+    the same name for one, also if different processes have compiled them. Functions of one factory differ by what they have captured.
     """
     if function.__closure__:
         mark = hashlib.sha256(_content(function).encode()).hexdigest()[:12]
@@ -73,9 +73,9 @@ def named(function):
 
 
 def compiled(function):
-    """Compile for kernels that call it: it becomes part of each, so only kernels and entry points are kept on disk.
+    """Compile for kernels that call it. It becomes part of each of these, so only kernels and entry points are kept on disk.
 
-    Numba compiles it again for each number that stands in a call: a fifth of the first start, and one to three hundredths of the
+    Numba compiles it again for each constant in a call. That costs a fifth of the first start, and saves one to three hundredths of the
     time of every step after it.
     """
     return njit(nogil=True, **_OPTIONS)(named(function))
@@ -120,7 +120,7 @@ class Value:
     __radd__, __rmul__ = __add__, __mul__
 
     def fma(self, factor, addend):
-        """self * factor + addend, rounded once where the processor can: elsewhere llvm.fma would be a call for each number."""
+        """self * factor + addend, rounded once if the processor can; else in two steps, because llvm.fma would be a call for each number."""
         return self.emitter.call("llvm.fma" if FUSES else "llvm.fmuladd", self, self._wrap(factor), self._wrap(addend))
 
     def _wrap(self, other):
@@ -140,11 +140,11 @@ class Value:
         return self._apply(other, "sdiv", "fdiv")
 
     def where(self, condition, otherwise):
-        """self where condition holds, otherwise there."""
+        """self where the condition holds, else `otherwise`."""
         return Value(self.emitter, self.emitter.builder.select(condition, self.value, self._like(otherwise)))
 
     def positive(self):
-        """Whether above 0, or NaN: a ReLU lets the gradient of a broken value through, where it is seen."""
+        """Whether above 0, or NaN: a ReLU lets the gradient of a broken value through, so that it is noticed."""
         return self.emitter.builder.fcmp_unordered(">", self.value, self._like(0.0))
 
     def negative(self):
@@ -158,7 +158,7 @@ class Value:
         return self._wrap(0.0).where(self.negative(), self)
 
     def leaky(self, slope, ceiling):
-        """self above 0, slope * self below, at most the ceiling; NaN stays. Minus infinity counts as a number: slope may be 0."""
+        """self above 0, slope * self below 0, at most the ceiling; NaN stays NaN. At minus infinity a slope of 0 gives a number, not NaN."""
         return (self.maximum(FAR) * slope).where(self.negative(), self).minimum(ceiling)
 
     def absolute(self):
@@ -206,14 +206,14 @@ class Emitter:
         self.builder.store(vector.value, self._pointer(address, vector.value.type), align=4)
 
     def first_lanes(self, count):
-        """Which lanes stand before `count`, for Value.where."""
+        """Whether a lane's index is below `count`, for Value.where."""
         builder, kind = self.builder, ir.VectorType(LANE, WIDTH)
         one = builder.insert_element(ir.Constant(kind, ir.Undefined), builder.trunc(count.value, LANE), LANE(0))
         many = builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(kind, [0] * WIDTH))
         return builder.icmp_signed("<", ir.Constant(kind, list(range(WIDTH))), many)
 
     def prefetch(self, address):
-        """Ask for the cache line of an address, into the second level: where a loop strides, the processor does not guess."""
+        """Prefetch the cache line of an address into the second level; the processor does not predict accesses with large strides."""
         kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), LANE, LANE, LANE])
         self.builder.call(self.declare("llvm.prefetch.p0i8", kind),
                           [self._pointer(address, ir.IntType(8)), LANE(0), LANE(2), LANE(1)])
@@ -235,7 +235,7 @@ class Emitter:
         return Value(self, self.builder.call(function, values))
 
     def declare(self, name, kind):
-        """A function from outside, by its symbol."""
+        """Declare an external function by its symbol."""
         return cgutils.get_or_insert_function(self.builder.module, kind, name)
 
     def loop(self, count, carried, body):
@@ -294,10 +294,10 @@ def call_kernel(e, function, step, thread, threads):
 
 
 class Kernel:
-    """A function of (step address, thread, threads) that a program can call: compiled, or read from disk, when first asked for.
+    """A function of (step address, thread, threads) that a program can call: compiled, or read from disk, at its first use.
 
-    Each is compiled by itself and called by address, so a program costs the compile time of the kernels in it alone. `fields`
-    are the names that its code, and that of the functions it calls, reads of a step: a program insists on every one of them.
+    Each is compiled by itself and called by address, so a program costs only the compile time of its own kernels. `fields` are the names
+    of a step that its code, and that of the functions it calls, reads. A program must set every one of them.
     """
 
     def __init__(self, function):

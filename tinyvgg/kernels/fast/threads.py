@@ -1,14 +1,15 @@
-"""Threads that walk through a program together.
+"""Threads that run a program together.
 
 A worker that has finished waits a fraction of a millisecond in compiled code for the next program, then sleeps until it is woken.
 All waiting is bounded: a barrier spins for tens of microseconds and then gives its core away. There is no OpenMP here: programs
 may be run from several Python threads (one after another), and in a child after fork (which starts workers of its own).
-The work is divided by the number of threads alone, so results do not depend on timing, nor on who does a part: there are never
-more workers than cores, and where the others came so late twice in a row that one had done the whole earlier (another program
-has their core), a program is run by its caller alone for a while.
 
-An exception may come between any two steps of Python code: Ctrl-C does. So a program is posted, done and waited for in one call of
-compiled code, and before that nothing is begun that could be left half done.
+How the work is divided depends only on the number of threads, so results depend neither on timing nor on which thread computes a part.
+There are never more workers than cores. Another program may hold the workers' cores, so that they come late. If twice in a row the caller
+would have been faster alone, it runs the program alone for a while.
+
+An exception, such as that of Ctrl-C, may come between any two steps of Python code. So a program is posted, run and waited for in one call
+of compiled code, and before that nothing is begun that could be left half done.
 """
 import ctypes
 import os
@@ -42,10 +43,10 @@ from tinyvgg.kernels.fast.simd import compiled, entry_point
 
 ASLEEP, WAITING, POSTED = 0, 1, 2
 SPINS_FOR_WORK = 20000                  # about a third of a millisecond
-JOB, LENGTH, PRESENT = SPACING // 2, SPACING // 2 + 2, SPACING // 2 + 4      # PRESENT: workers that have come
-PLACES, PLACE = 61, 4                   # programs are told apart by where they lie: until when alone, and how often in a row late
-MOST_LATE = 6                           # then 2^(6-2) times as long alone as the late run took: a sixteenth of the time is lost
-PATIENCE = 30                           # seconds for a thread that was started to come
+JOB, LENGTH, PRESENT = SPACING // 2, SPACING // 2 + 2, SPACING // 2 + 4      # PRESENT: workers that have started
+PLACES, PLACE = 61, 4                   # a place for each program, by its address: until when it runs alone, how often in a row it was late
+MOST_LATE = 6                           # then it runs alone for 2^(6-2) times the late run's duration: a sixteenth of the time is lost
+PATIENCE = 30                           # seconds to wait for a thread to start
 
 
 def thread_count():
@@ -60,20 +61,20 @@ def thread_count():
 
 @compiled
 def _bed(state, worker, threads):
-    """Where worker 1 ... threads - 1 sleeps."""
+    """Return the address at which worker 1 ... threads - 1 sleeps."""
     return state + STATUS + SPACING * threads + BED * (worker - 1)
 
 
 @compiled
 def _place(state, job, threads):
-    """Where it stands whether a program is better run alone."""
+    """Return the address of the note whether a program is better run by its caller alone."""
     return state + STATUS + (SPACING + BED) * threads + PLACE * (job // SPACING % PLACES)
 
 
 @compiled
 def _judge(place, waited, whole, workers):
-    """Note whether the workers came too late: the caller, alone, does the work of all in `workers` times what it was not waiting. Once
-    is nothing: workers that slept are late, and awake when the next program comes.
+    """Note whether the workers came too late. Alone, the caller would take `workers` times the time in which it did not wait. A single
+    late run does not count: workers that slept are late, but awake when the next program comes.
     """
     if waited * workers > whole * (workers - 1):
         late = min(atomic_load(place + 2) + 1, MOST_LATE)
@@ -86,14 +87,14 @@ def _judge(place, waited, whole, workers):
 
 @entry_point
 def _make(state, threads):
-    """Prepare the workers' beds."""
+    """Prepare the places at which the workers sleep."""
     for worker in range(1, threads):
         make_bed(_bed(state, worker, threads))
 
 
 @entry_point
 def _run(job, length, threads, workers, state):
-    """Hand a program to the workers, do the caller's part of it, as worker 0, and wait for theirs. A single step is not judged."""
+    """Hand a program to the workers, do the caller's part as worker 0, and wait for theirs. A program of one step is not judged as late."""
     place = _place(state, job, threads) if workers > 1 else 0
     if workers > 1 and length > 1 and ticks() < atomic_load(place):
         workers = 1
@@ -117,19 +118,19 @@ def _run(job, length, threads, workers, state):
 
 @entry_point
 def _enter(state):
-    """Count a worker that has come; return its number from 1."""
+    """Count a worker that has started; return its number, from 1."""
     return atomic_add(state + PRESENT, 1) + 1
 
 
 @entry_point
 def _present(state):
-    """How many workers have come."""
+    """Return how many workers have started."""
     return atomic_load(state + PRESENT)
 
 
 @entry_point
 def _serve(state, worker, workers, threads):
-    """A worker's whole life."""
+    """A worker's loop: wait for a program, run its part, until the process ends."""
     status, bed = state + STATUS + (worker - 1) * SPACING, _bed(state, worker, threads)
     while True:
         lock(bed)
@@ -157,20 +158,20 @@ class Pool:
         self.threads = thread_count()
         self.workers = min(self.threads, usable_cores())
         self._counters = np.zeros(STATUS + (SPACING + BED) * (self.threads + 1) + PLACE * PLACES, np.float32)
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._counters))        # workers look at it to the end of the process
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._counters))        # workers read it until the process ends
         self._state = -(-self._counters.ctypes.data // 128) * 32
         _make(self._state, self.threads)
         self._complete = self.workers == 1
 
     def run_at(self, job, length):
-        """Run the program of `length` steps at the address `job`, in elements. Raises MachineError where threads are refused."""
+        """Run the program of `length` steps at the address `job`, in elements. Raises MachineError if the system refuses threads."""
         with self._lock:
             if not self._complete:
                 self._gather()
             _run(job, length, self.threads, self.workers, self._state)
 
     def _gather(self):
-        """Start workers until all have come; one too many, after an exception between, goes away by itself."""
+        """Start workers until all are there. If an exception came in between, there may be one too many; it ends by itself."""
         while _present(self._state) < self.workers - 1:
             came = _present(self._state)
             try:
@@ -193,7 +194,7 @@ _PLACE = {name: (STEP.fields[name][1] // 8, STEP.fields[name][0] == np.float64) 
 
 
 def run_step(function, threads, /, **fields):
-    """Run one kernel by itself, on all threads or in the caller's alone; fields are numbers."""
+    """Run one kernel by itself, on all threads or only on the caller's; fields are numbers."""
     whole = np.zeros(STEP.itemsize // 8, np.int64)          # a record array would take microseconds a field
     real = whole.view(np.float64)
     whole[0] = function.address
@@ -210,7 +211,7 @@ _pool, _making = None, threading.Lock()
 
 
 def pool():
-    """Return this process' pool, made at the first call."""
+    """Return this process' pool; the first call creates it."""
     global _pool
     if _pool is None:
         with _making:

@@ -73,8 +73,8 @@ def panel_width(columns_left):
 
 @compiled
 def whole_tile(rows_left):
-    """Whether a full wide tile comes next. Of 6 rows it leaves 2 of 8, a tile with too few sums to keep the processor busy: there two
-    of 4 follow.
+    """Whether a full wide tile comes next. A tile of 6 rows would leave 2 of 8, a tile with too few sums to keep the processor busy; two
+    tiles of 4 rows are used there.
     """
     return rows_left >= ROWS_WIDE and (ROWS_WIDE != 6 or rows_left != 8)
 

@@ -2,7 +2,8 @@
 
     V = B' d B for each 6x6 patch;  M[p] = V[p] @ U[p] for the 36 positions p;  Y = A' M A, + bias, then ReLU or not.
 
-Patches have the size of F(4x4, 3x3)'s and are transformed as those are; see winograd.py, also for the memory. The way back is direct.py's.
+Patches have the size of those of F(4x4, 3x3) and are transformed in the same way; see winograd.py, also for the layout in memory. The
+backward pass is that of direct.py.
 """
 from tinyvgg.kernels.fast.elementwise import RELU, share
 from tinyvgg.kernels.fast.fingerprint import STAMP, unchanged
@@ -14,7 +15,7 @@ from tinyvgg.kernels.fast.winograd import transform_input
 
 
 def fits(kernel_size, strides, size, channels, filters):
-    """Whether the kernel applies: 5x5, stride 1, results of even height and width, whole vectors of channels and filters."""
+    """Whether this kernel can be used: 5x5, stride 1, results of even height and width, whole vectors of channels and filters."""
     return (tuple(kernel_size) == (TAPS_5, TAPS_5) and tuple(strides) == (1, 1) and not any(n % OUTPUT_5 for n in size)
             and channels % WIDTH == 0 and filters % WIDTH == 0)
 
@@ -65,14 +66,14 @@ def pack(step, thread, threads):
 
 @compiled
 def _at(image, tile, across, each):
-    """Where a tile's first pixel is: of an output, and of the patch that it comes from."""
+    """Return the address of a tile's first pixel: in the output, and in the patch that it is computed from."""
     n, place = tile // each, tile % each
     return image.at + n * image.image + (place // across * image.row + place % across * image.channels) * OUTPUT_5
 
 
 @Kernel
 def forward(step, thread, threads):
-    """Convolve; step.y is what the tail leaves: bias, then ReLU or not."""
+    """Convolve; step.y gets the tail's results. The tail is bias, then ReLU or not."""
     step = step_at(step)
     x, y, channels, filters = step.x, step.y, step.x.channels, step.y.channels
     across, each = y.width // OUTPUT_5, (y.width // OUTPUT_5) * (y.height // OUTPUT_5)

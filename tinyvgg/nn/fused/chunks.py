@@ -1,4 +1,4 @@
-"""Some images at a time through all steps: what one stage writes is still in a cache when the next one reads it."""
+"""Run all steps for a few images at a time: what one stage writes is then still in a cache when the next one reads it."""
 import numpy as np
 
 from tinyvgg.kernels.fast.arena import address
@@ -10,12 +10,12 @@ OF_EACH_THREAD = "scratch", "sums", "partial"
 
 
 class InChunks(Program):
-    """A program whose steps in order run for at most `size` images, then for the next ones, by each of `workers` for itself; none of
-    them may mix images, or call Python.
+    """A program whose steps in order run for at most `size` images (a chunk), then for the next chunk. Each of `workers` does so by itself.
+    None of these steps may mix images, or call Python.
 
-    follows(field, address): whether the tensor in a step's field of that name has a place for every image; else a worker's chunks all
-    use the same place, of the first `size` images for the first worker, and so on. Where the program takes images from outside, the
-    first step in order puts them into place.
+    follows(field, address): whether the tensor in a step's field of that name has a place for every image. If not, all chunks of a worker
+    use the same place: that of the first `size` images for the first worker, and so on. If the program takes images from outside, the
+    first step in order copies them.
     """
 
     def __init__(self, size, workers, follows):
@@ -23,11 +23,11 @@ class InChunks(Program):
         self.size, self.workers, self._follows = size, workers, follows
 
     def _finish(self):
-        self._head = len(self._rows) - self._groups.count(IN_ORDER)    # first: an interrupt after super's last line leaves a whole program
+        self._head = len(self._rows) - self._groups.count(IN_ORDER)    # first: an interrupt after super's last line leaves a complete program
         super()._finish()
 
     def _count(self, images):
-        """Lay the steps out: those in order once for each worker, all of them behind one step that has them run in parts."""
+        """Write the table of steps: those in order once for each worker, all of them run by one step, in_parts."""
         ahead, first = self._steps[:self._head], self._steps[self._head:]
         tables = np.tile(first, (self.workers, 1))
         worker, moves = np.arange(self.workers)[:, None], [self._source_move(first)]
@@ -50,11 +50,11 @@ class InChunks(Program):
         self._whole = np.concatenate([ahead, np.zeros(1, STEP)])
         self._whole["images"] = images
         self._whole["function"][-1], self._whole["packed"][-1] = in_parts.address, address(self._record)
-        self._at = address(self._whole)                 # asked once: numpy takes as long as a small kernel to tell it of a record array
+        self._at = address(self._whole)                 # kept: numpy takes as long as a small kernel to find a record array's address
         self._next, self._source = self._record["next"][0], self._moves["base"]
 
     def _source_move(self, first):
-        """How the first step's x goes from chunk to chunk; _begin_at says from where."""
+        """Return how the first step's x moves from chunk to chunk; _begin_at gives its start."""
         x = first[0]["x"] if len(first) else {"at": 0, "image": 0}
         return _word(0, "x"), x["at"], x["image"]
 
@@ -67,5 +67,5 @@ class InChunks(Program):
 
 
 def _word(index, name):
-    """Where a table has step `index`'s field: of a tensor its address."""
+    """Return the place of step `index`'s field in a table; for a tensor, of its address."""
     return index * WORDS + STEP.fields[name][1] // 8

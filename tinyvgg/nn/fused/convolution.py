@@ -1,4 +1,4 @@
-"""A convolution and the layers that follow it, as far as one kernel does them together."""
+"""A convolution and the layers that follow it, as far as one kernel computes them together."""
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,15 +28,15 @@ from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.tile import WIDE
 from tinyvgg.nn.fused.values import NO_BORDER, Filters, Normalizer, Row, Value
 
-# What stands behind the normalisation: a gate's code, and its numbers.
+# The activation after the normalisation: a gate's code, and its numbers.
 LINEAR = NO_GATE, {"leak": 0.0, "ceiling": 0.0}
 PLAIN_RELU = GATE_AFTER, {"leak": 0.0, "ceiling": 0.0}
-LONG_ROW, TOGETHER = 32, 64             # pixels from which a row is long enough, and that a block of the way back should have
+LONG_ROW, TOGETHER = 32, 64             # pixels: a row of so many is long enough; a block of the backward pass should have so many
 
 
 @dataclass
 class Geometry:
-    """What a convolution is, whichever layer it comes from: its kernel's name and its window."""
+    """A convolution's kernel (by name) and window, whichever layer it comes from."""
     layer: Any
     kernel: str
     bias: str | None
@@ -93,7 +93,7 @@ class Convolution:
                        groups=geometry.groups, across=self.kernel_size[1], dilation=geometry.dilation[1])
 
     def describe(self):
-        """One line for plan.describe()."""
+        """Return one line for plan.describe()."""
         after = {GATE_AFTER: ["ReLU"], LEAK_AFTER: ["ReLU with limits"]}.get(self.after[0], [])
         parts = ["ReLU"] * self.relu + ["dropout"] * (self.dropout is not None) + ["batch-norm"] * (self.norm is not None)
         parts += after + ["max-pool"] * self.pool
@@ -117,7 +117,7 @@ class Convolution:
         return [self.source]
 
     def allocate(self, memory):
-        """Take the buffers that belong to this stage."""
+        """Allocate the buffers that belong to this stage."""
         arena, f, c = memory.arena, self.filters, self.channels
         self.identity, self.flat = memory.identity(f), arena.take(2 * f)
         self.normalizer = Normalizer(self.norm, f, memory) if self.norm is not None else None
@@ -145,13 +145,13 @@ class Convolution:
             self.through = self._part(arena.images(count if self._passes_through() else memory.threads, rows, columns, f, border))
 
     def _passes_through(self):
-        """Whether dR is stored, because the kernel of the way back cannot compute it while it loads."""
+        """Whether dR is stored, because the backward kernel cannot compute it while it loads."""
         if self.winograd:
             return self.ragged or self._gate() == LEAK_AFTER
         return self.pool
 
     def _gathering_border(self):
-        """Zeros around dR for a convolution of it with the taps turned round."""
+        """Return the border of zeros around dR for a convolution with the taps in reverse order."""
         found = []
         for k, d, before, size, out in zip(self.kernel_size, self.geometry.dilation, self.padding, self.source.grid,
                                            (self.height, self.width), strict=False):
@@ -172,12 +172,12 @@ class Convolution:
             self.packed_back = memory.packed(POSITIONS * c * f if self.winograd else whole_vectors(taps * c) * f)
 
     def _pointwise(self):
-        """Whether each output is made of one pixel, and each pixel read once."""
+        """Whether each output is computed from one pixel, and each pixel is read once."""
         return (self.kernel_size == self.strides == (1, 1) and self.source.grid[:2] == (self.height, self.width)
                 and not self.depthwise and not self.winograd)
 
     def _merged(self, *tensors):
-        """The tensors with rows put together to longer ones, where only pixels matter and nothing is between them."""
+        """Return the tensors with rows joined into longer ones, if the rows do not matter and nothing lies between them."""
         if not self._pointwise() or any(t.row != t.width * t.channels or t.image != t.row * t.height for t in tensors):
             return tensors
         pixels = self.height * self.width
@@ -185,7 +185,7 @@ class Convolution:
         return [replace(t, row=pixels // parts * t.channels, height=parts, width=pixels // parts) for t in tensors]
 
     def _part(self, tensor):
-        """A buffer as the convolution counts pixels: there may be room for cut tiles, or only for pooled pixels."""
+        """Return a buffer with the convolution's own size: it may have room for cut tiles, or only for pooled pixels."""
         return Tensor(tensor.at, tensor.row, tensor.image, self.height, self.width, tensor.channels)
 
     # --- forward ---
@@ -211,7 +211,7 @@ class Convolution:
                         gate=self.after[0], **self.after[1])
 
     def _pack(self, program, pack, held):
-        """Add the step that packs the weights into the memory `held`; return where they will be."""
+        """Add the step that packs the weights into the memory `held`; return the packed weights."""
         kernel = self.weights.read(program)
         if pack is None:
             return kernel
@@ -221,7 +221,7 @@ class Convolution:
         return held["packed"]
 
     def _kernels(self, tail):
-        """The kernel that convolves with a tail, the one that packs the weights for it, if any, and the memory for these."""
+        """Return the kernel that convolves with a tail, the kernel that packs its weights (or None), and the memory for these."""
         if self.winograd:
             return winograd.forward_affine if tail >= AFFINE else winograd.forward, winograd.pack, self.packed
         if self.winograd_5 and tail in (PLAIN, RELU):
@@ -233,8 +233,8 @@ class Convolution:
         return self.apart and not self.ragged and (self.winograd or not self.pool)
 
     def _told_by_result(self, mode):
-        """Whether the way back needs the stage's result alone: the activation's slope is told from its value, and the normalisation's
-        is the same everywhere.
+        """Whether the backward pass needs only the stage's result: the activation's slope follows from its value, and the normalisation's
+        slope is the same everywhere.
         """
         return (mode == "images" and self.normalizer is not None and not (self.relu or self.pool or self.ragged)
                 and self.after[1]["leak"] >= 0 and (self.after[0] != LEAK_AFTER or self.after[1]["ceiling"] > 0))
@@ -257,7 +257,7 @@ class Convolution:
         return {"mask": self.mask, "mask_image": self.filters} if self._drops(mode) else {"mask": self.identity, "mask_image": 0}
 
     def _window(self):
-        """The fields that say which pixels belong to an output."""
+        """Return the fields that say which pixels belong to an output."""
         return {"kernel_height": self.kernel_size[0],
                 "kernel_width": self.kernel_size[1] if self.depthwise else self.taps_across,
                 "stride_height": self.strides[0], "stride_width": self.strides[1],
@@ -276,7 +276,7 @@ class Convolution:
     # --- backward ---
 
     def backward(self, program, mode, gradients, inputs):
-        """Add the steps from the target's gradient to the source's and, with `gradients`, to those of the weights."""
+        """Add the steps from the target's gradient to the source's gradient and, with `gradients`, to those of the weights."""
         name, incoming = self.layer.name, {"g": self.target.gradient, "gate": self._gate(), "pool": self.pool,
                                            **self.after[1]}
         slope = self.flat
@@ -284,7 +284,7 @@ class Convolution:
             slope = self.normalizer.pull(program, self.result, incoming, mode, gradients)
         tail = {"y": self.result, "affine": self._affine(), "slope": slope, "zeros": self.flat, **incoming, **self._mask(mode),
                 **self.sums}
-        if self._told_by_result(mode):          # the scale takes the mask's place, as the value needs none to be looked at
+        if self._told_by_result(mode):          # the scale is passed in the mask's field: the value alone is enough, no mask is read
             tail |= {"y": self.target.tensor, "affine": self.identity, "mask": self.normalizer.affine, "mask_image": 0}
         apart = self._passes_through()
         if apart:
@@ -312,7 +312,7 @@ class Convolution:
                         bias_gradient=Weight(self.layer.gradients, self.geometry.bias), **self.sums)
 
     def _gradient_into(self):
-        """Where the input gradient goes: the window of the convolution in the source's gradient."""
+        """Return the place of the input gradient: the convolution's window in the source's gradient."""
         return {"dx": self.source.gradient.shifted(*self.padding), "fresh": self.source.fresh()}
 
     def _backward_winograd(self, program, tail, gradients):
@@ -342,7 +342,7 @@ class Convolution:
             program.add(packing.pack_transposed, name, when=self.weights.when, kernel=self.weights.read(program),
                         **self.packed_back, **shape)
             whole = (self._pointwise() and self.source.readers == 1 and self.source.border == NO_BORDER
-                     and self.channels % WIDTH == 0)    # else a pixel's vector reaches into the next one: at the end into another thread's image
+                     and self.channels % WIDTH == 0)    # else a pixel's vector reaches into the next one, at the end into another thread's image
             into = {**self._gradient_into(), "want_input": direct.OVER if whole else direct.ADDED}
             into["fresh"] = 0 if whole else into["fresh"]
         program.add(direct.backward, name, x=self.source.tensor.shifted(*self.padding), packed=self.packed_back["packed"],
@@ -375,7 +375,7 @@ class Convolution:
                     packed=self.turned["packed"], dx=self.source.gradient, **shape)
 
     def _backward_at_once(self, program, tail, gradients, inputs):
-        """A depthwise convolution's way back in one step, dR in an image of each thread's own."""
+        """Add a depthwise convolution's backward pass as one step; each thread keeps dR in an image of its own."""
         name, taps = self.layer.name, self.kernel_size[0] * self.kernel_size[1]
         shape = {**self._window(), "depth": taps, "filters": self.filters}
         start = [d * (k - 1) - before for d, k, before in zip(self.geometry.dilation, self.kernel_size, self.padding, strict=True)]
