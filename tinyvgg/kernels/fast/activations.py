@@ -14,11 +14,11 @@ from numba import types
 
 from tinyvgg.kernels.fast.elementwise import share
 from tinyvgg.kernels.fast.program import step_at
-from tinyvgg.kernels.fast.simd import FAR, LANE, VECTOR, WIDTH, Kernel, Value, machine
+from tinyvgg.kernels.fast.simd import FAR, FLOAT, LANE, WIDTH, Kernel, Value, compiled, machine
 
 NONE, RELU, LEAKY, CLIPPED, ELU, SIGMOID, TANH, SILU = range(8)
 FROM_VALUE = SIGMOID, TANH
-_LANES = ir.VectorType(LANE, WIDTH)
+SIDE = 8                                # vectors that a long chain of operations takes side by side
 _ROUND = 1.5 * 2 ** 23                  # adding it leaves the whole part in the lowest bits
 _POWERS = [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1]
 _LARGEST = 87.3                         # beyond it on either side e^x or its reciprocal is no normal number
@@ -26,18 +26,18 @@ _LARGEST = 87.3                         # beyond it on either side e^x or its re
 
 def _parts(e, x):
     """Return (2^n, e^r - 1)."""
-    low, high = e.constant(-_LARGEST), e.constant(_LARGEST)
+    low, high, lanes = x.constant(-_LARGEST), x.constant(_LARGEST), x.value.type.count
     x = low.where(x.below(low), x)                      # one instruction each, where maximum and minimum are several; NaN stays
     x = high.where(high.below(x), x)
-    shifted = x.fma(math.log2(math.e), e.constant(_ROUND))
+    shifted = x.fma(math.log2(math.e), x.constant(_ROUND))
     n = shifted - _ROUND
     r = n.fma(2.12194440e-4, n.fma(-0.693359375, x))
-    total = e.constant(_POWERS[0])
+    total = x.constant(_POWERS[0])
     for power in _POWERS[1:]:
         total = total.fma(r, power)
-    builder = e.builder
-    bits = builder.shl(builder.bitcast(shifted.value, _LANES), ir.Constant(_LANES, [23] * WIDTH))
-    scale = builder.bitcast(builder.add(bits, ir.Constant(_LANES, [0x3F800000] * WIDTH)), VECTOR)
+    builder, whole = e.builder, ir.VectorType(LANE, lanes)
+    bits = builder.shl(builder.bitcast(shifted.value, whole), ir.Constant(whole, [23] * lanes))
+    scale = builder.bitcast(builder.add(bits, ir.Constant(whole, [0x3F800000] * lanes)), x.value.type)
     return Value(e, scale), (total * r).fma(r, r)
 
 
@@ -52,7 +52,7 @@ def expm1(e, x):
 
 
 def sigmoid(e, x):
-    return e.constant(1.0) / (exp(e, x * -1.0) + 1.0)
+    return x.constant(1.0) / (exp(e, x * -1.0) + 1.0)
 
 
 def tanh(e, x):
@@ -61,7 +61,7 @@ def tanh(e, x):
     return (size * -1.0).where(x.negative(), size)
 
 
-def value_of(e, kind, x, leak, threshold, ceiling):
+def value_of(e, kind, x, leak=None, threshold=None, ceiling=None):
     """Emit the activation of x."""
     if kind == RELU:
         return x.relu()
@@ -92,14 +92,16 @@ def gradient_of(e, kind, x, g, leak, threshold, ceiling):
     return g * (s + x * (s * (e.constant(1.0) - s)))
 
 
-def make_forward(kind):
-    """Return y = the activation of x, count vectors."""
+def make_forward(kind, joined=False):
+    """Return y = the activation of x, count vectors, or with `joined` that many times SIDE vectors."""
     @machine
     def forward_row(e, x, y, count, leak: types.float32, threshold: types.float32, ceiling: types.float32):
-        settings = [e.spread(number) for number in (leak, threshold, ceiling)]
+        settings = [] if joined else [e.spread(number) for number in (leak, threshold, ceiling)]
+        size = WIDTH * (SIDE if joined else 1)
 
         def body(i, _):
-            e.store(value_of(e, kind, e.load(x + i * WIDTH), *settings), y + i * WIDTH)
+            value = e.load(x + i * size, ir.VectorType(FLOAT, size))
+            e.store(value_of(e, kind, value, *settings), y + i * size)
             return []
         e.loop(count, [], body)
     return forward_row
@@ -119,7 +121,22 @@ def make_backward(kind):
 
 
 relu_row, leaky_row, clipped_row, elu_row, sigmoid_row, tanh_row, silu_row = map(make_forward, range(RELU, SILU + 1))
+sigmoid_rows, tanh_rows, silu_rows = (make_forward(kind, True) for kind in (SIGMOID, TANH, SILU))
 relu_back, leaky_back, clipped_back, elu_back, sigmoid_back, tanh_back, silu_back = map(make_backward, range(RELU, SILU + 1))
+
+
+@compiled
+def _side_by_side(kind, source, target, count):
+    """The activation of count times SIDE vectors."""
+    common = (source, target, count, 0.0, 0.0, 0.0)
+    if count == 0:
+        return
+    if kind == SIGMOID:
+        sigmoid_rows(*common)
+    elif kind == TANH:
+        tanh_rows(*common)
+    else:
+        silu_rows(*common)
 
 
 @Kernel
@@ -130,8 +147,13 @@ def forward(step, thread, threads):
     first, last = share(step.images * y.height, thread, threads)
     for item in range(first, last):
         n, i = item // y.height, item % y.height
-        common = (x.at + n * x.image + i * x.row, y.at + n * y.image + i * y.row, y.width * y.channels // WIDTH, step.leak,
-                  step.threshold, step.ceiling)
+        source, target, count = x.at + n * x.image + i * x.row, y.at + n * y.image + i * y.row, y.width * y.channels // WIDTH
+        if kind >= SIGMOID:
+            _side_by_side(kind, source, target, count // SIDE)
+            source, target, count = source + count // SIDE * SIDE * WIDTH, target + count // SIDE * SIDE * WIDTH, count % SIDE
+            if count == 0:
+                continue
+        common = (source, target, count, step.leak, step.threshold, step.ceiling)
         if kind == RELU:
             relu_row(*common)
         elif kind == LEAKY:

@@ -94,7 +94,7 @@ def make_panel(columns, kind):
     @compiled
     def panel(a, a_row, a_segment, b, k, segments, y, pixel, count, bias, mask, affine, sums, filters, leak, ceiling, before, after):
         r = 0
-        while r + rows <= count and (rows != 6 or count - r != 8):          # see tile.whole_tile
+        while r + rows <= count and (rows != 6 or (segments == 1 and count - r != 8)):      # of 6 rows, not two sums of each fit
             full(a + r * a_row, a_row, a_segment, b, k, segments, y + r * pixel, pixel, bias, mask, affine, sums, filters, leak, ceiling,
                  before, after)
             r += rows

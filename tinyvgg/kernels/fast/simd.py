@@ -87,7 +87,7 @@ def entry_point(function):
 
 
 class Value:
-    """An LLVM value with arithmetic: an index (64-bit), a number (float32) or a vector of WIDTH numbers."""
+    """An LLVM value with arithmetic: an index (64-bit), a number (float32), a vector of WIDTH numbers, or several joined."""
 
     def __init__(self, emitter, value):
         self.emitter, self.value = emitter, value
@@ -104,9 +104,8 @@ class Value:
     def _like(self, other):
         if isinstance(other, Value):
             return other.value
-        if self.is_index:
-            return INT(other)
-        return ir.Constant(FLOAT, other) if self.value.type == FLOAT else self.emitter.constant(other).value
+        kind = self.value.type
+        return ir.Constant(kind, other if kind in (INT, FLOAT) else [other] * kind.count)
 
     def __add__(self, other):
         return self._apply(other, "add", "fadd")
@@ -125,6 +124,10 @@ class Value:
 
     def _wrap(self, other):
         return Value(self.emitter, self._like(other))
+
+    def constant(self, number):
+        """The number in every lane that this value has."""
+        return self._wrap(number)
 
     def maximum(self, other):
         """The larger; NaN where either is NaN, so that a broken input stays visible."""
@@ -227,10 +230,25 @@ class Emitter:
         one = self.builder.insert_element(nothing, number.value, LANE(0))
         return Value(self, self.builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(LANE, WIDTH), [0] * WIDTH)))
 
+    def join(self, vectors):
+        """Several vectors as one: each operation is done for all of them side by side, so that none waits for the one before."""
+        while len(vectors) > 1:
+            vectors = [self._shuffle(a, b, range(2 * a.value.type.count)) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+        return vectors[0]
+
+    def split(self, joined):
+        """The vectors that were joined."""
+        return [self._shuffle(joined, joined, range(i, i + WIDTH)) for i in range(0, joined.value.type.count, WIDTH)]
+
+    def _shuffle(self, a, b, places):
+        mask = ir.Constant(ir.VectorType(LANE, len(places)), list(places))
+        return Value(self, self.builder.shuffle_vector(a.value, b.value, mask))
+
     def call(self, name, *arguments):
         """Call an LLVM intrinsic of vectors, or of numbers."""
         values = [a.value for a in arguments]
-        kind, suffix = (FLOAT, "f32") if values[0].type == FLOAT else (VECTOR, f"v{WIDTH}f32")
+        kind = values[0].type
+        suffix = "f32" if kind == FLOAT else f"v{kind.count}f32"
         function = self.declare(f"{name}.{suffix}", ir.FunctionType(kind, [kind] * len(values)))
         return Value(self, self.builder.call(function, values))
 
