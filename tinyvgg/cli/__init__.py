@@ -158,7 +158,7 @@ def _unknown(verb, known):
 def _overview():
     lines = ["usage: tinyvgg VERB [options]        `tinyvgg VERB --help` shows each, with an example", ""]
     lines += [f"  {name:<11}{help_line}" for name, help_line in verbs().items()]
-    lines += ["", "begin with: tinyvgg demo --out demo           the whole story, told on demo/report.html",
+    lines += ["", "begin with: tinyvgg demo --out demo           runs everything; the report is demo/report.html",
               "example:    tinyvgg train --arch light --data shapes --epochs 3 --out runs/first", "",
               "tinyvgg --version names the versions that matter"]
     return "\n".join(lines)

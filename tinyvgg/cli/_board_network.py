@@ -14,9 +14,7 @@ def _add_port(parser, *, build=False):
         parser.add_argument("--scheme", default="int8", help="with --build: how a float model is compressed (default int8)")
         parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"),
                             help="with --build (default: zig, else gcc)")
-    parser.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student", "stm"),
-                        help="ours, the student project's, or ST's (stm: X-CUBE-AI's validation firmware, and ours); auto: ours, else "
-                        "the student's (default)")
+    add_protocol(parser)
     parser.add_argument("--baud", type=int, default=115200, help="rate to work at (default 115200)")
     parser.add_argument("--timed", action="store_true", help="a virtual board sends at the speed of the baud rate")
     add_virtual_options(parser)
@@ -26,10 +24,17 @@ def _add_port(parser, *, build=False):
     add_data(parser, "the data that the model beside the ELF was made for")
 
 
+def add_protocol(parser):
+    """Add the option for the protocol that the board speaks."""
+    parser.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student", "stm"),
+                        help="that of tinyvgg, of the student project, or of ST (stm: X-CUBE-AI's validation firmware, and tinyvgg's firmware); "
+                        "auto: tinyvgg, else student (default)")
+
+
 def add_virtual_options(parser):
     """Add the options for the timing of a virtual board."""
     parser.add_argument("--flash-model", default="calibrated", choices=("calibrated", "none"),
-                        help="a virtual board's flash: as silicon (default), or zero wait states")
+                        help="a virtual board's flash: with the delays of the real chip (default), or without any")
     parser.add_argument("--bank", default="dual", choices=("dual", "single"),
                         help="a virtual board's option byte: two banks of 64 bits, as delivered (default), or one of 128")
 

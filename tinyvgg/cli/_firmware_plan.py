@@ -13,14 +13,14 @@ def add_build_options(parser):
     """Add the options that determine how firmware is built."""
     parser.add_argument("--board", default="stm32l4r9i-disco", help="default stm32l4r9i-disco")
     parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"), help="default: zig, else arm-none-eabi-gcc")
-    parser.add_argument("--flash", metavar="SIZE", help="budget of the whole image, as 512K (KiB) or in bytes")
-    parser.add_argument("--ram", metavar="SIZE", help="budget of variables, stack and arena, as 64K or in bytes")
+    parser.add_argument("--flash", metavar="SIZE", help="limit for the flash of the whole firmware, as 512K (KiB) or in bytes")
+    parser.add_argument("--ram", metavar="SIZE", help="limit for the RAM of variables, stack and arena, as 64K or in bytes")
 
 
 def add_plan_options(parser):
     """Add the options that determine which plan is chosen."""
-    parser.add_argument("--target-ms", type=float, metavar="MS", help="the least flash that answers in so many ms, by formula "
-                        "(default: the fastest within the budgets)")
+    parser.add_argument("--target-ms", type=float, metavar="MS", help="take the least flash that answers within this many ms, as estimated "
+                        "(default: the fastest within --flash and --ram)")
     parser.add_argument("--bank", default="dual", choices=("dual", "single"),
                         help="plan for the flash as two banks of 64 bits, as delivered (default), or as one of 128 (option byte DBANK)")
 
@@ -40,7 +40,7 @@ def build_options(arguments):
 
 def add_plan(add_parser):
     """Add the action `plan`."""
-    plan = add_parser("plan", help="a kernel for each layer within budgets of flash, RAM and time")
+    plan = add_parser("plan", help="choose a kernel for each layer, within limits for flash, RAM and time")
     add_model(plan)
     plan.add_argument("--data", metavar="DATA", help="accuracy on its test images; calibrates where MODEL is a network")
     plan.add_argument("-n", type=int, metavar="N", help="only the first N test images")

@@ -8,8 +8,8 @@ attacks in turn: --version standard, plus and rand are AutoAttack's sequences, r
   matrix     how often images of each class can be turned into each other class
   steps      step lengths and numbers of steps
   deployed   float network, integers, codebooks, board: images made against MODEL, attacks by own gradients, attacks by queries
-  presets    the student notebook's settings, and the same corrected
-eps and step are in the unit of the model's images (for most 0..1, where 8/255 is eight grey levels). With --out, images, result
+  presets    the settings of the student project's notebook, and the same corrected
+eps and step are in the unit of the model's images (for most 0..1, where 8/255 is eight of 255 levels). With --out, images, result
 and figures are kept there; after a stop the same command continues. `tinyvgg evaluate OTHER --data RUN` shows the images to
 another model. An integer model (.tvq) rounds, so it has no gradient; --gradients straight-through computes one as if nothing
 were rounded. Without that, and for a board, use square, which needs only scores, or hopskipjump and rays, which need only labels.
@@ -52,7 +52,8 @@ PYTHON_ONLY = r"(;\s*f|\s*F)urther\s+options:\s+see\s+run[^.]*\.|\s*Returns\s+an
 
 SETTINGS = {                    # option -> (type, help); passed only to attacks that have it
     "norm": (str, "linf (default), l2 or l1"),
-    "eps": (str, "radius, as 8/255 or 0.03 (default 8/255 of the range, for l2 half of it); several for a curve; .npy: for each image or value"),
+    "eps": (str, "largest change of an image, as 8/255 or 0.03 (default 8/255 of the range, for l2 half of it); several for a curve; "
+                 ".npy: for each image or value"),
     "step": (str, "length of a step"),
     "steps": (int, "number of steps"),
     "target": (int, "class to reach; without it, any wrong one"),
@@ -65,7 +66,7 @@ SETTINGS = {                    # option -> (type, help); passed only to attacks
     "kind": (str, "of noise: uniform, sign, gaussian, salt"),
     "towards": (str, "of fab: each wrong class in turn (default), or the nearest"),
     "version": (str, "of the ladder: fast, standard, plus or rand"),
-    "attacks": (str, "of the ladder: a list of one's own, of apgd-ce,apgd-dlr,apgd-t,fab,fab-t,square and attacks with an eps"),
+    "attacks": (str, "of the ladder: your own sequence, from apgd-ce,apgd-dlr,apgd-t,fab,fab-t,square and attacks with an eps"),
     "draws": (int, "of the ladder's rand: answers whose mean is attacked and judged; of hopskipjump: labels for an estimate"),
 }
 
@@ -91,10 +92,10 @@ def add_arguments(parser, of=None):
         if of is None or name in inspect.signature(of).parameters:
             parser.add_argument(f"--{name}", type=kind, help=text if of is None else _with_default(text, of, name), metavar=name[0].upper())
     if of is None or "random_start" in inspect.signature(of).parameters:
-        parser.add_argument("--random-start", action="store_true", default=None, help="begin at a random point of the ball")
+        parser.add_argument("--random-start", action="store_true", default=None, help="begin at a random change within eps")
     if of is None or "early_stop" in inspect.signature(of).parameters:
         parser.add_argument("--no-early-stop", dest="early_stop", action="store_false", default=None,
-                            help="go all the steps and keep the strongest point, not the first that fools (transfer's default)")
+                            help="take all steps and keep the strongest point, not the first that fools the network (transfer's default)")
     if of is None:
         parser.add_argument("--attack", metavar="NAME", help="of a study: the attack (default pgd)")
         parser.add_argument("--victims", metavar="A,B", help="of transfer and deployed: the other models")
@@ -105,9 +106,10 @@ def add_arguments(parser, of=None):
     parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at a time (default 128)")
     parser.add_argument("--budget", type=int, metavar="Q", help="queries in all; then stop and keep what was found")
     parser.add_argument("--mask", metavar="M", help="where images may change: TOP,LEFT,HEIGHT,WIDTH of a patch, or a .npy of True and False")
-    parser.add_argument("--minutes", type=float, metavar="M", help="of a board's line (else of this process); then the same")
+    parser.add_argument("--minutes", type=float, metavar="M",
+                        help="stop after M minutes of a board's serial line, else of this process, and keep what was found")
     parser.add_argument("--flash-model", choices=("calibrated", "none"),
-                        help="of a virtual board: its flash as silicon (default), or zero wait states, with which its answers are here sooner")
+                        help="of a virtual board: its flash with the delays of the real chip (default), or without any, which simulates faster")
     parser.add_argument("--precision", metavar="P", help="what a deployed network answers: logits, scores, bytes (ten, of 8 bits) or labels")
     parser.add_argument("--out", metavar="RUN", help="folder for images, result and figures; a board's answers are kept there")
     add_common(parser)

@@ -68,7 +68,7 @@ def add_arguments(parser):
     parser.add_argument("--seeds", type=int, metavar="N", help="draws of random flips (default 5), or searches with images of their own (default 1)")
     parser.add_argument("--samples", type=int, metavar="N", help="of a map: numbers of each array tried (default 16)")
     parser.add_argument("--defence", metavar="NAMES",
-                        help="of search and apply: what crc, radar=128, ranges=32 or replicas find of the flips and give back")
+                        help="of search and apply: also let defences check the flipped weights: crc, radar=128, ranges=32, replicas")
     parser.add_argument("--plan", metavar="PLAN", help="of apply: plan.json or the folder of a search")
     parser.add_argument("--patch", metavar="FILE",
                         help="of apply, and of random and search on an .elf: write the patched copy of MODEL there")

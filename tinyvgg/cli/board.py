@@ -29,7 +29,7 @@ def run(arguments):
 
 def _add_demo(add_parser):
     demo = add_parser("demo", help="build the demonstration firmware and talk to it")
-    demo.add_argument("--out", default="runs/board-demo", help="folder for the image (default runs/board-demo)")
+    demo.add_argument("--out", default="runs/board-demo", help="folder for the firmware (default runs/board-demo)")
     demo.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"), help="default: zig, else arm-none-eabi-gcc")
     demo.add_argument("--port", help="a board with the demonstration firmware (default: a virtual one)")
     demo.add_argument("-n", type=int, default=8, help="images (default 8)")
@@ -55,7 +55,7 @@ def _demo(arguments):
 
 
 def _add_run(add_parser):
-    serve = add_parser("run", help="serve a virtual board with an image on a pty or a socket")
+    serve = add_parser("run", help="run firmware on a virtual board, and serve it on a serial port (pty) or a socket")
     serve.add_argument("image", metavar="IMAGE", help="an .elf, or a .bin or .hex of any firmware")
     serve.add_argument("--board", metavar="BOARD", help="name or folder of the board (default: what the ELF was built for, "
                        "else stm32l4r9i-disco)")
@@ -103,7 +103,7 @@ def _run(arguments):
 def _add_info(add_parser):
     info = add_parser("info", help="ask which firmware answers at a port")
     info.add_argument("--port", required=True, help="/dev/ttyACM0, COM3, socket://HOST:PORT, virtual:FILE.elf")
-    info.add_argument("--protocol", default="auto", choices=("auto", "tinyvgg", "student", "stm"))
+    _board_network.add_protocol(info)
     info.add_argument("--baud", type=int, default=115200, help="rate to work at (default 115200)")
     info.add_argument("--bytes", action="store_true", help="show every byte on standard error")
     add_common(info, seed=False)

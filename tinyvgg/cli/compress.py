@@ -1,7 +1,7 @@
 """Compress a model: X-CUBE-AI's float levels, 8-bit integers, shared or coded weights, or bits chosen within a budget
 
 --data gives training images for calibration and fine-tuning, and test images for the accuracy that is printed.
-none, low, medium and high need no data. Sizes are those of the constants in C: weights, codebooks, biases, tails.
+none, low, medium and high need no data. Sizes are those of the constants in C: weights, codebooks, biases, factors that rescale sums.
 
     tinyvgg compress light.h5 --scheme int8 --data cifar10 --out light.tvq
     tinyvgg compress light.h5 --scheme shared4 --finetune 2 --data cifar10 --out small.tvq
@@ -26,14 +26,16 @@ def add_arguments(parser):
     parser.add_argument("--out", required=True, metavar="FILE.tvq", help="where the compressed model goes")
     add_data(parser)
     parser.add_argument("--flash", metavar="SIZE", help="auto, coded: bytes of constants, as 256K (KiB) or 262144")
-    parser.add_argument("--max-drop", type=float, metavar="POINTS", help="auto: points that may be lost (training images)")
-    parser.add_argument("--codebook", choices=("int8", "float"), default="int8", help="shared schemes' entries (default int8)")
+    parser.add_argument("--max-drop", type=float, metavar="POINTS", help="auto: percentage points of accuracy that may be lost, on training images")
+    parser.add_argument("--codebook", choices=("int8", "float"), default="int8",
+                        help="how the shared schemes store the entries of a codebook (default int8)")
     parser.add_argument("--per", choices=("layer", "channel"), default="layer", help="what has its own codebook (default layer)")
-    parser.add_argument("--calibration", choices=CALIBRATIONS, default="best", help="ranges of activations (default best)")
-    parser.add_argument("--calibration-images", type=int, default=512, metavar="N", help="training images for it (default 512)")
+    parser.add_argument("--calibration", choices=CALIBRATIONS, default="best", help="how the ranges of activations are chosen (default best)")
+    parser.add_argument("--calibration-images", type=int, default=512, metavar="N", help="training images for the calibration (default 512)")
     parser.add_argument("--finetune", type=int, default=0, metavar="EPOCHS", help="quantisation-aware training (default 0)")
     parser.add_argument("--learning-rate", type=float, default=1e-4, metavar="RATE", help="of fine-tuning (default 1e-4)")
-    parser.add_argument("--fixed-indices", action="store_true", help="fine-tuning: only codebooks and tails learn")
+    parser.add_argument("--fixed-indices", action="store_true",
+                        help="fine-tuning: each weight keeps its index; only codebooks, biases and factors learn")
     parser.add_argument("-n", type=int, metavar="N", help="only the first N test images")
     add_common(parser)
 

@@ -30,7 +30,7 @@ def add_arguments(parser):
     parser.add_argument("--model", help="model file, folder of a run, zoo entry, or an architecture's name")
     parser.add_argument("--generated", metavar="DIR", help="folder of network.c and network_data_params.c, if not the report's")
     parser.add_argument("--validation", metavar="NPZ", help="network_val_io.npz, if not in the report's folder")
-    parser.add_argument("--simulation", metavar="TVQ", help="also answer the validation's images with this model of ours")
+    parser.add_argument("--simulation", metavar="TVQ", help="also classify the validation's images with this .tvq")
     parser.add_argument("--html", metavar="FILE", help="write the comparison as one HTML page")
     add_common(parser)
 

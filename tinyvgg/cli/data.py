@@ -18,11 +18,11 @@ def add_arguments(parser):
                              "CIFAR-100 (170 MB)")
     parser.add_argument("--data", metavar="DATA", help="info: which data set (default: cifar10 if found, else shapes); download: "
                         "cifar10 (default) or cifar100")
-    parser.add_argument("--input-range", metavar="LO,HI", help="info: range of the values, where they are no 0..1, -1..1 or 0..255")
-    parser.add_argument("--out", metavar="FOLDER", help="download: where to (default $TINYVGG_DATA, else ./data)")
+    parser.add_argument("--input-range", metavar="LO,HI", help="info: range of the values, if it is not 0..1, -1..1 or 0..255")
+    parser.add_argument("--out", metavar="FOLDER", help="download: folder to write (default $TINYVGG_DATA, else ./data)")
     parser.add_argument("--url", help="download: another address of the archive")
-    parser.add_argument("--size", type=int, help="download: its size in bytes, where it is not the official archive")
-    parser.add_argument("--sha256", help="download: its SHA-256, where it is not the official archive")
+    parser.add_argument("--size", type=int, help="download: size of the archive in bytes, if it is not the official one")
+    parser.add_argument("--sha256", help="download: SHA-256 of the archive, if it is not the official one")
     add_common(parser, seed=False)
 
 

@@ -1,10 +1,10 @@
 """Run everything once and write a report: training, compression, C, board, attacks, bit flips
 
-Trains a small network on generated images (if CIFAR-10 is found or named: takes a network of the zoo), measures it, compresses it at
-every level, writes C, builds firmware, runs it on a virtual board over its serial line, attacks floats, integers and board, and flips
-bits. DIR/report.html is one page that loads nothing: charts, tables, seeds, versions, and the command that repeats each.
-After a stop the same command continues; --resume takes the settings that DIR began with. Stages whose extra is not installed are
-skipped, and the page says so.
+Trains a small network on generated images; if CIFAR-10 is found or named, takes a trained network of the zoo. Measures the network,
+compresses it at every level, writes C, builds firmware and runs it on a virtual board. Attacks the float network, the integer network
+and the board, and flips bits in memory. DIR/report.html has all charts and tables, with seeds, versions and the command that repeats
+each; it loads nothing from the network. After a stop the same command continues; --resume takes the settings that DIR began with.
+Stages whose extra is not installed are skipped, and the page says so.
 
     tinyvgg demo --out demo
     tinyvgg demo --data cifar10 --out runs/cifar

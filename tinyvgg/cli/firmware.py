@@ -36,10 +36,10 @@ def run(arguments):
 
 
 def _add_build(add_parser):
-    build = add_parser("build", help="network and firmware base -> an image")
+    build = add_parser("build", help="build the firmware of a network")
     add_model(build)
     build.add_argument("--out", default="build", metavar="DIR", help="folder to write (default build)")
-    build.add_argument("--name", help="name of the image and of the network in C (default: of the model's file)")
+    build.add_argument("--name", help="name of the firmware and of the network in C (default: of the model's file)")
     build.add_argument("--stack", type=int, default=4096, help="bytes of stack (default 4096)")
     build.add_argument("--memory-access", action="store_true",
                        help="compile in the requests that read and write memory (for experiments)")
@@ -48,8 +48,8 @@ def _add_build(add_parser):
     build.add_argument("--weights", default="flash", choices=("flash", "ram"),
                        help="where constants lie while the board runs: in flash (default), or copied to RAM, where they can be changed")
     build.add_argument("--code", default="auto", choices=("auto", "sram2", "flash"),
-                       help="where kernels made for their shape run: copied to SRAM2, without wait states, where they fit (auto, default), "
-                       "or in flash")
+                       help="where kernels that are compiled for one shape run: copied to SRAM2, which has no wait states, if they fit (auto, "
+                       "default), or in flash")
     build.add_argument("--defence", default="", metavar="NAMES",
                        help="check the constants: crc, radar=128, ranges=32, replicas, separated by commas (docs/bit-flips.md)")
     build.add_argument("--check-every", type=int, default=1, metavar="N",
@@ -86,8 +86,8 @@ def _next(arguments, elf, model):
 
 
 def _add_flash(add_parser):
-    flash = add_parser("flash", help="write an image into a real board")
-    flash.add_argument("elf", metavar="ELF", help="the image (.elf)")
+    flash = add_parser("flash", help="write firmware to a real board")
+    flash.add_argument("elf", metavar="ELF", help="the firmware (.elf)")
     flash.add_argument("--board", default="stm32l4r9i-disco", help="default stm32l4r9i-disco")
     flash.add_argument("--tool", default="auto",
                        help="stm32cubeprogrammer, openocd, st-flash or pyocd (default: the first found)")

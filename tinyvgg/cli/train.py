@@ -25,27 +25,27 @@ def add_arguments(parser):
         "file: a Keras configuration (model.to_json()), .keras or .h5, or a Python file with a function model()")
     add_data(parser, "cifar10, else shapes")
     add("--classes", type=int, metavar="K", help="classes of the network (default: those of the data)")
-    add("--input-range", metavar="LO,HI", help="range of the values that the network takes, in which those of --data lie (default 0,1 "
+    add("--input-range", metavar="LO,HI", help="range of the values that the network takes; those of --data must lie in it (default 0,1 "
         "for images; what --arch FILE says, else the data's)")
-    add("--mean", metavar="M,...", help="of the data, one number or one a channel: with --deviation, the network takes "
-        "(x - mean) / deviation within --input-range (default then -4,4), here and wherever it meets such data again")
-    add("--deviation", metavar="D,...", help="see --mean")
+    add("--mean", metavar="M,...", help="mean of the data: one number, or one for each channel. With --deviation, the network takes "
+        "(x - mean) / deviation, clipped to --input-range (default then -4,4); every verb does so with its data")
+    add("--deviation", metavar="D,...", help="standard deviation of the data; see --mean")
     add("--epochs", type=int, metavar="N", help="times that every image is seen (default 10)")
-    add("--batch-size", type=int, metavar="N", help="images a step (default 64)")
+    add("--batch-size", type=int, metavar="N", help="images in one step (default 64)")
     add("--optimizer", choices=("sgd", "momentum", "adam", "adamw", "rmsprop"), help="default adam; momentum: Nesterov's, 0.9")
     add("--learning-rate", "--lr", type=float, metavar="A", help="default: the optimizer's, as in Keras")
     add("--schedule", choices=("constant", "cosine", "step", "onecycle"), help="of the learning rate (default constant)")
     add("--warmup", type=float, metavar="EPOCHS", help="epochs of linear increase at the start (default 0)")
-    add("--weight-decay", type=float, metavar="D", help="decoupled, on kernels only (default 0; adamw 0.004)")
+    add("--weight-decay", type=float, metavar="D", help="decoupled weight decay, on kernels only (default 0; adamw 0.004)")
     add("--label-smoothing", type=float, metavar="S", help="0 to below 1 (default 0)")
     add("--augment", metavar="LIST", help="flip or altflip, shiftN, cutoutN, jpegN, with commas; or none (default none)")
     add("--dropout", metavar="D", help="one number scales all rates of the architecture; SPATIAL,DENSE sets them")
-    add("--ema", type=float, metavar="DECAY", help="train to an exponential moving average of the weights, e.g. 0.999")
-    add("--swa", action="store_true", default=None, help="train to the mean of the weights over the last quarter of the epochs")
-    add("--validation", type=_number, metavar="V", help="training images held out: part or number (default 0.1)")
+    add("--ema", type=float, metavar="DECAY", help="the model gets an exponential moving average of the weights, e.g. 0.999")
+    add("--swa", action="store_true", default=None, help="the model gets the mean of the weights over the last quarter of the epochs")
+    add("--validation", type=_number, metavar="V", help="share or number of training images held out for validation (default 0.1)")
     add("--limit", type=int, metavar="N", help="train on N images, drawn by the seed")
     add("--keep", choices=("last", "best", "robust"), help="which epoch's weights the model gets: the last's (default), the best by validation "
-        "loss, or with --adversarial the one that PGD left most validation images")
+        "loss, or with --adversarial the one that gets most validation images right under PGD")
     add("--patience", type=int, metavar="N", help="stop when the validation loss was not better for N epochs")
     add("--weights", metavar="MODEL", help="start from the weights of this model of the same architecture")
     add("--adversarial", choices=("nfgsm", "fgsm_rs", "pgd", "trades"), help="train on attacked images")
@@ -56,9 +56,10 @@ def add_arguments(parser):
     add("--temperature", type=float, metavar="T", help="of --distill: softens both answers (default 4)")
     add("--teacher-share", type=float, metavar="A", help="of --distill: the teachers' part of the loss (default 0.9)")
     add("--student-temperature", type=float, metavar="T",
-        help="of --distill: of the network's own answers (default: --temperature); 1 takes the teachers' softened answers for labels")
-    add("--views", type=int, metavar="N", help="of --distill: ask the teachers once for N views of the images, by --augment, and keep their answers; "
-        "epochs take turns with them (default: ask at each step)")
+        help="of --distill: of the network's own answers (default: --temperature); 1 uses the teachers' softened answers as labels")
+    add("--views", type=int, metavar="N",
+        help="of --distill: make N augmented copies of the images (see --augment), ask the teachers once about each, and use another copy in "
+        "each epoch (default: ask at each step)")
     add_common(parser)
     parser.set_defaults(seed=None)
 
