@@ -27,7 +27,7 @@ FIRST, SHRINK, LEAST = 0.22, 0.03, 0.06         # of all steps: the first checkp
 def apgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", steps: int = 100,
          loss: Literal["ce", "ce_plain", "margin", "dlr"] = "ce", restarts: int = 1, early_stop: bool = True,
          target: Target | None = None, **options: Unpack[RunOptions]) -> AttackResult:
-    """Climb `loss` (ce, dlr, margin) for `steps` steps from a random point at distance eps.
+    """Change each image in `steps` steps so that `loss` (ce, dlr, margin) grows, from a random start; the step length adapts itself.
 
     norm: linf, l2 or l1 (see apgd_l1). early_stop: stop at an image once it is fooled; False searches on for the strongest point.
     Further options: see run. Returns an AttackResult.
@@ -45,7 +45,7 @@ def apgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "lin
 
 def apgd_t(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", steps: int = 100, targets: int = 9,
            restarts: int = 1, early_stop: bool = True, **options: Unpack[RunOptions]) -> AttackResult:
-    """Climb the targeted DLR loss towards each of the `targets` most likely wrong classes; any wrong class is a success.
+    """Change each image towards each of the `targets` most likely wrong classes (targeted DLR loss); any wrong class is a success.
 
     norm: linf, l2 or l1. early_stop: as in apgd. Needs at least four classes. Further options: see run. Returns an AttackResult.
     """

@@ -16,10 +16,10 @@ INSIDE = 0.999999           # clean values are moved this much inside the box, w
 def cw(model: Any, x: Images, y: Labels | None, *, steps: int = 1000, searches: int = 9, rate: float = 0.01,
        constant: float = 1e-3, confidence: float = 0.0, target: Target | None = None,
        **options: Unpack[RunOptions]) -> AttackResult:
-    """Minimise |z - x|^2 + c * max(0, z_y - max of the others + confidence) by Adam over w, z = tanh(w) scaled to the box.
+    """Look for the nearest adversarial image in L2 by an optimizer (Adam); strong and slow.
 
-    c starts at `constant` and is searched for each image, in `searches` rounds of `steps` steps of length `rate`. The attack is
-    strong and slow.
+    It minimises |z - x|^2 + c * max(0, z_y - max of the others + confidence) over w, where z = tanh(w) scaled to the box.
+    c starts at `constant` and is searched for each image, in `searches` rounds of `steps` steps of length `rate`.
     The nearest image that fools the model with a margin of `confidence` is kept. Further options: see run. Returns an
     AttackResult.
     """

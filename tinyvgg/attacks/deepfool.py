@@ -15,7 +15,9 @@ BEYOND = 1e-5               # of the range of values: how far beyond a boundary 
 
 def deepfool(model: Any, x: Images, y: Labels | None, *, norm: Norm = "l2", steps: int = 50, candidates: int = 10,
              overshoot: float = 0.02, target: Target | None = None, **options: Unpack[RunOptions]) -> AttackResult:
-    """Go repeatedly to the nearest linearised boundary until the class changes: a fast estimate of the smallest distance.
+    """Move each image to the nearest boundary between classes (linearised), again and again until the class changes.
+
+    This is a fast estimate of the smallest distance.
 
     norm: l2 or linf. candidates: how many of the most likely classes are considered (each costs a gradient). overshoot: relative
     distance beyond the boundary. Further options: see run. Returns an AttackResult.

@@ -23,10 +23,11 @@ LEAN, OVERSHOOT, BACKWARD = 0.1, 1.05, 0.9      # alpha_max, eta and beta of the
 def fab(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, norm: Norm = "linf", steps: int = 100,
         targets: int = 9, restarts: int = 1, towards: Literal["each", "nearest"] = "each", target: Target | None = None,
         **options: Unpack[RunOptions]) -> AttackResult:
-    """FAB-T: look for the nearest image of each of the `targets` most likely wrong classes, or of `target`. With `target`, a step
-    goes to the boundary between the target and the likeliest other class at that point (which need not be y). towards="nearest"
-    is the untargeted FAB: each step goes to the nearest boundary of all classes and computes a gradient for each class; `targets`
-    and `target` are then not allowed.
+    """Look for the nearest image of each of the `targets` most likely wrong classes, or of the class `target` (FAB-T).
+
+    With `target`, a step goes to the boundary between the target and the likeliest other class at that point (which need not be y).
+    towards="nearest" is the untargeted FAB: each step goes to the nearest boundary of all classes and computes a gradient for each
+    class; `targets` and `target` are then not allowed.
     eps: None keeps the nearest adversarial image at any distance. With a radius, only images within it count, and the search
     stops at an image once one is found. norm: linf, l2 or l1. Further options: see run. Returns an AttackResult.
     """

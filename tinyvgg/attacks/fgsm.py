@@ -12,7 +12,9 @@ from tinyvgg.types import Eps, Images, Labels, Norm, RunOptions, Target
 
 def fgsm(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", target: Target | None = None,
          loss: Literal["ce", "ce_plain", "margin", "dlr"] = "ce", **options: Unpack[RunOptions]) -> AttackResult:
-    """Take one step of length eps in the steepest direction: the sign of the gradient for linf, the gradient itself for l2 (FGM).
+    """Change each image in one step of length eps, in the direction in which the loss grows fastest.
+
+    That is the sign of the gradient for linf, and the gradient itself for l2 (FGM).
 
     x (N, ...) within model.bounds, y (N,) true labels, target None or classes to reach; further options: see run.
     Returns an AttackResult.

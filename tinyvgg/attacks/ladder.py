@@ -28,7 +28,7 @@ REPEATED = ("8-bit", "eps ", "random outputs")  # flags of a stage that the whol
 def ladder(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", version: str = "fast",
            attacks: Sequence[Any] | None = None, draws: int = DRAWS, early_stop: bool = True, mask: Any = None, seed: int = 0,
            batch_size: int = 128, budget: int | None = None, out: PathLike | None = None, quiet: bool = True) -> AttackResult:
-    """Run the stages of `version` and return one AttackResult of the worst case.
+    """Run several attacks in turn, those of `version`, and return one AttackResult with the worst case of each image.
 
     version: "fast", or AutoAttack's "standard", "plus" and "rand". norm: linf, l2 or l1. attacks: your own list instead: names of
     stages (apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square) and of attacks that take an eps, or (name, settings); with

@@ -16,8 +16,9 @@ def mifgsm(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "l
            steps: int = 10, momentum: float = 1.0, target: Target | None = None,
            loss: Literal["ce", "ce_plain", "margin", "dlr"] = "ce", early_stop: bool = True,
            **options: Unpack[RunOptions]) -> AttackResult:
-    """Take steps along g <- momentum * g + gradient / |gradient|_1, each of length `step` (default eps / steps) in `norm`.
+    """Change each image in `steps` steps along a running sum of gradients (momentum).
 
+    The sum is g <- momentum * g + gradient / |gradient|_1; a step has the length `step` (default eps / steps) in `norm`.
     early_stop: stop at an image once it is fooled; False continues, which transfers better to other models.
     Further options: see run. Returns an AttackResult.
     """

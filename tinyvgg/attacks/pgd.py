@@ -17,8 +17,9 @@ def pgd(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf
         steps: int = 40, target: Target | None = None, loss: Literal["ce", "ce_plain", "margin", "dlr"] = "ce",
         random_start: bool = False, restarts: int = 1, keep: Literal["best", "last"] = "best", early_stop: bool = True,
         cycle_stop: bool = True, grid: int | None = None, **options: Unpack[RunOptions]) -> AttackResult:
-    """Climb the loss in `steps` steps of length `step` (default 2.5 eps / steps), each projected on the ball and on the box.
+    """Change each image in `steps` steps of length `step` (default 2.5 eps / steps) along the gradient, so that the loss grows.
 
+    After each step the image is projected: brought back to within eps of the original (the ball) and into the model's range (the box).
     x (N, ...) within model.bounds, y (N,) true labels, target None or classes to reach. norm: linf, l2, l1.
     loss: ce (scaled cross-entropy), ce_plain, margin, dlr. random_start: begin at a random point of the ball; `restarts` after
     the first always do. keep: "best" point of all, or "last". early_stop: stop at an image once it is fooled. cycle_stop: also

@@ -18,9 +18,10 @@ FINE = 1e-3                 # of the range: how exactly a distance is bisected
 
 def rays(model: Any, x: Images, y: Labels | None, *, eps: Eps | None = None, queries: int = 1000, target: Target | None = None,
          **options: Unpack[RunOptions]) -> AttackResult:
-    """Look for the nearest adversarial image in L-inf using only labels, up to `queries` for each image. eps: None keeps the
-    nearest at any distance; with a radius, the search stops at an image once it is fooled within it. Further options: see
-    run. Returns an AttackResult.
+    """Look for the nearest adversarial image in L-inf using only labels, up to `queries` for each image.
+
+    eps: None keeps the nearest at any distance; with a radius, the search stops at an image once it is fooled within it.
+    Further options: see run. Returns an AttackResult.
     """
     eps, queries = None if eps is None else parse_radii(eps), count(queries, "queries")
 

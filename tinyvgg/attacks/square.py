@@ -20,7 +20,7 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)         # of 10,000 
 def square(model: Any, x: Images, y: Labels | None, *, eps: Eps, norm: Norm = "linf", queries: int = 5000, share: float = 0.8,
            restarts: int = 1, rescale: bool = False, early_stop: bool = True, target: Target | None = None,
            **options: Unpack[RunOptions]) -> AttackResult:
-    """Search at random with up to `queries` queries for each image, in each of `restarts`.
+    """Change random squares of each image and keep what helps; up to `queries` queries for each image, in each of `restarts`.
 
     x (N, H, W, C), or for linf also series (N, W, C) and vectors (N, C), in which a square is a run of positions. norm: linf, l2
     or l1 (Croce and Hein, ICML 2021). share: the share of pixels in the first squares. rescale: stretch the schedule of shares,

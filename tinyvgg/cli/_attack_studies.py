@@ -111,7 +111,7 @@ def deployed(arguments, attack, settings, model, x, y, classes):
 
 
 def presets(arguments, attack, settings, model, x, y, classes):
-    """Compare the student notebook's settings with corrected ones."""
+    """Compare the settings of the student project's notebook with corrected ones."""
     from tinyvgg.attacks import presets as module
     if arguments.attack is not None or settings:
         raise OptionError("presets has its own settings; others are not possible", "the same with --data, -n and --batch-size alone")
