@@ -43,11 +43,11 @@ def figures():
               f"{share(row['robust_accuracy'])} of {share(row['clean_accuracy'])}, {row['n']} images", row["command"]]
              for name, row in pgd.items()]
     transfer = shown["float", "int8"]
-    rows.append(["the float network's images shown to int8", f"{share(transfer['robust_accuracy'])} left", transfer["command"]])
-    rows += [[f"the same on the board, made against {row['source']}", f"{share(row['robust_accuracy'])} left of "
+    rows.append(["the float network's images shown to int8", f"{share(transfer['robust_accuracy'])} still right", transfer["command"]])
+    rows += [[f"the same on the board, made against {row['source']}", f"{share(row['robust_accuracy'])} still right, of "
               f"{share(row['clean_accuracy'])}, {row['n']} images", row["command"]] for row in r["attack"]["board"]]
     before, last = r["bitflip"]["before"], random["rows"][-1]
-    rows.append([f"{search['rows'][-1]['flips']} searched bit flips, int8", f"{share(before)} to {share(search['accuracy_after'])}",
+    rows.append([f"{search['rows'][-1]['flips']} chosen bit flips, int8", f"{share(before)} to {share(search['accuracy_after'])}",
                  search["command"]])
     rows.append([f"{last['flips']:,} random bit flips, int8", f"{share(before)} to {share(last['median'])} (median)", random["command"]])
     return markdown(["what", "figure", "command"], [[a, b, f"`{c}`"] for a, b, c in rows])
@@ -68,10 +68,10 @@ def beside():
         ["trains", "yes", "yes", "no", "no", "no"],
         ["compresses", "8 to 2 bits on every layer, within a budget; X-CUBE-AI's levels", "X-CUBE-AI's levels",
          "8 or 4 bits on dense layers; takes int8 models", "no, takes int8 models", "no"],
-        ["light net, flash", f"{flash}: whole int8 images, the fastest first [1]", "X-CUBE-AI's",
+        ["light net, flash", f"{flash}: whole int8 firmwares, the fastest first [1]", "X-CUBE-AI's",
          f"{none:,} B (none), {high:,} B (high), by its rules [2]", f"{nn['flash_kb']} KB, recorded once [3]", "-"],
         ["light net, STM32L4R9 at 120 MHz",
-         f"{calibrated(cycles)}, calibrated on silicon [4]; {times} for the three images above at zero wait states",
+         f"{calibrated(cycles)}, calibrated on real chips [4]; {times} for the three firmwares above at zero wait states",
          f"{student['seconds_per_query']} s a query, wire and pause included [5]",
          "-", f"{nn['ms']} ms, modelled once at zero wait states, without batch-norm [3]", "-"],
         [f"ResNet-8 of {peers['xcubeai_resnet8']['mmac']} MMAC, same core and clock", f"{calibrated(cycles, 'resnet8')} [4]", "-",
