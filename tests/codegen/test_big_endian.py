@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tinyvgg import codegen, testing
+from tinyvgg.codegen.objects import objects
 
 COMPILER, EMULATOR = shutil.which("s390x-linux-gnu-gcc"), shutil.which("qemu-s390x-static") or shutil.which("qemu-s390x")
 MAIN = """#include <stdio.h>
@@ -32,6 +33,9 @@ def test_random_networks(seed, tmp_path):
     program = codegen.generate(model.graph, tmp_path, name="net")
     images = ",".join("{" + ",".join(map(str, image.ravel())) + "}" for image in x)
     (tmp_path / "main.c").write_text(MAIN % (images, "0, " if program.softmax is not None else ""))
-    subprocess.run([COMPILER, "-O1", "-static", f"-I{tmp_path}", *map(str, tmp_path.glob("*.c")), "-o", str(tmp_path / "main")], check=True)
+    command = [COMPILER, "-O1"]
+    kernels = objects(list(map(str, tmp_path.glob("tv_*.c"))), command, lambda words: subprocess.run(words, check=True, cwd=tmp_path), tmp_path)
+    rest = [str(path) for path in tmp_path.glob("*.c") if not path.name.startswith("tv_")]
+    subprocess.run([*command, "-static", f"-I{tmp_path}", *rest, *kernels, "-o", str(tmp_path / "main")], check=True)
     told = subprocess.run([EMULATOR, str(tmp_path / "main")], check=True, capture_output=True, text=True, timeout=120).stdout
     assert np.array_equal(np.array(told.split(), int).reshape(5, -1), model.integer_logits(x))

@@ -24,7 +24,7 @@ class Report(ctypes.Structure):
 class Compiled:
     """The C of a network with one defence, its constants writable: `arrays` are the memory itself."""
 
-    def __init__(self, model, store, defence, folder, flags=("-DTV_WEIGHTS_IN_RAM",)):
+    def __init__(self, model, store, defence, folder, flags=("-O1", "-DTV_WEIGHTS_IN_RAM")):
         self.program = generate(model, folder, name="network", guard=parse_guard(defence))
         self.library = ctypes.CDLL(str(compile_library(folder, folder / "n.so", flags=flags)))
         self.arrays = {}
@@ -109,7 +109,7 @@ def test_shifts_are_watched_too(model, defence, harmed, cured, tmp_path):
 def test_constants_in_flash_are_only_looked_at(model, tmp_path):
     """Without writable constants a finding stays; nothing is found in what was never changed."""
     store = open_store(model)
-    compiled = Compiled(model, store, "crc,replicas,radar=8,ranges=16", tmp_path, flags=())
+    compiled = Compiled(model, store, "crc,replicas,radar=8,ranges=16", tmp_path, flags=("-O1",))
     assert compiled.check().found == 0
     sizes = guard_bytes(compiled.program, Guard(crc=True, radar=8, ranges=16, replicas=True))
     assert sizes["crc"] == 16 * len(compiled.program.constants) and all(sizes.values())

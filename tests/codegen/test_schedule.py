@@ -24,7 +24,7 @@ def expanded(graph):
     return dataclasses.replace(graph, ops=tuple(ops))
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(models(), st.integers(0, 2 ** 16), st.integers(1, 8), st.booleans())
 def test_random_graphs_with_expanded_weights(model, seed, bits, by_channel):
     generator = np.random.default_rng(seed)
@@ -47,7 +47,7 @@ def check_streams(model, seed, bits):
     assert_same(q, HostModel(q, flags=FAST), x)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(models(), st.integers(0, 2 ** 16), st.sampled_from([0, 4]))
 def test_random_graphs_row_by_row(model, seed, bits):
     check_streams(model, seed, bits)
@@ -64,7 +64,7 @@ def test_light_row_by_row(light, images):
     """A few rows instead of maps, and the output of the stream over its input: 16 KB instead of 43."""
     graph = with_schedule(light[1].graph, Schedule((("conv2d", "conv2d_1", "conv2d_2", "conv2d_3"),)))
     q = QuantizedModel(graph)
-    host = HostModel(q)
+    host = HostModel(q, flags=FAST)
     assert_same(q, host, images)
     assert host.program.arena_bytes <= 16_000
     offsets = host.program.offsets

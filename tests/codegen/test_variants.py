@@ -82,7 +82,7 @@ def check_board(model, seed, bits, folder, compiler):
         assert np.array_equal(board.infer(x).raw, plain.integer_logits(x))
 
 
-@settings(max_examples=6, **COMPILED)
+@settings(max_examples=4, **COMPILED)
 @given(convolutions(), st.integers(0, 2 ** 16), st.sampled_from([0, 0, 3]))
 def test_random_convolutions(model, seed, bits):
     check_host(model, seed, bits)

@@ -15,8 +15,8 @@ from tinyvgg import cli
 USUAL = ("README", "adding-a-board", "command-line", "cortex-m4", "integer-model", "keras-files", "x-cube-ai")
 DIFFER = ("board", "validate"), ("crosscheck", "report.txt"), ("crosscheck", "App")     # a random network, another's report: 1
 ALONE = ("examples",)               # pages whose snippets each stand alone
-# Training and test images: a command of attacks.md holds 1,000 out; the README trains 30 epochs, and shows a board all test images.
-IMAGES = {"attacks": (1100, 40), "README": (80, 6)}
+# Training and test images where those of `prepared` are many: the README trains 30 epochs, and shows a board all test images.
+IMAGES = {"README": (80, 6), "cortex-m4": (80, 6), "integer-model": (80, 40)}
 
 
 def named(pages):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinyvgg.codegen.objects import objects
 from tinyvgg.errors import OptionError
 from tinyvgg.firmware.export import export
 
@@ -139,9 +140,15 @@ int main(void)
 def compiled(folder, program, sources, flags=()):
     if not shutil.which("gcc"):
         pytest.skip("no gcc here")
-    subprocess.run(["gcc", "-std=gnu11", "-O2", "-Wno-incompatible-pointer-types", *flags, f"-I{folder}", f"-I{HERE}",
-                    *map(str, sources), *map(str, sorted(folder.glob("*.c"))), "-o", str(program)],
-                   check=True, capture_output=True, text=True)
+    command = ["gcc", "-std=gnu11", "-O2", "-Wno-incompatible-pointer-types", *(flag for flag in flags if flag[:2] != "-I")]
+    kernels = sorted(folder.glob("tv_*.c"))             # the same in each export: compiled once
+    place = program.parent / f"{program.name}-kernels"
+    place.mkdir()
+
+    def run(words):
+        subprocess.run(words, check=True, capture_output=True, text=True, cwd=place)
+    rest = [*sources, *sorted(set(folder.glob("*.c")) - set(kernels))]
+    run([*command, *flags, f"-I{folder}", f"-I{HERE}", *map(str, rest), *objects(list(map(str, kernels)), command, run, place), "-o", str(program)])
     return program
 
 
