@@ -46,7 +46,7 @@ def train(line, source, folder, threads, epochs):
     process = subprocess.Popen([sys.executable, "-m", "tinyvgg", *words], cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     try:
         while process.poll() is None and (epochs is None or len(read_lines(history)) < epochs):
-            time.sleep(0.5)
+            time.sleep(0.1)
     finally:
         stopped = process.poll() is None
         if stopped:

@@ -6,17 +6,16 @@ import pickle
 import signal
 import sys
 import threading
-import time
 import types
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from tests.attacks.tasks import slow, threads
 from tinyvgg import attacks, faults
 from tinyvgg.attacks.shards import joined
 from tinyvgg.errors import OptionError
-from tinyvgg.kernels.fast.threads import thread_count
 from tinyvgg.report.parallel import TRIES, Cluster, Processes, placed, workers_of
 
 RADII = [0, 0.03, 0.3]
@@ -63,24 +62,11 @@ def test_threads_and_processes_give_the_same_rows(toy, tmp_path):
             attacks.transfer(both, both, x, y, eps=0.03, steps=2))
 
 
-def slow(shared, seconds, kill):
-    """A task that kills its process once."""
-    time.sleep(seconds)
-    if kill and not os.path.exists(kill):
-        open(kill, "w").close()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return shared + seconds
-
-
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 def test_a_process_that_dies_takes_nothing_with_it(tmp_path):
     tasks = [(0.01, ""), (0.02, str(tmp_path / "dead")), (0.03, ""), (0.04, "")]
     assert dict(Processes(2).each(slow, 1, tasks)) == {i: 1 + task[0] for i, task in enumerate(tasks)}
     assert (tmp_path / "dead").exists()
-
-
-def threads(shared):
-    return os.getpid(), thread_count()
 
 
 @pytest.mark.parametrize(("wish", "expected"), [(None, 1), ("2", 2)])

@@ -45,14 +45,25 @@ assert all(np.allclose(*pair, rtol=2e-6, atol=2e-7) for pair in zip(ours, theirs
 """
 
 
-@pytest.mark.parametrize("other", ["adam", "momentum_step"])
-def test_kernels_of_different_processes_run_together(tmp_path, other):
-    """Both contain a function that is one for all rules: each must keep its own when they are read from disk."""
+OTHERS = ("adam", "momentum_step")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """run(code, *names) in a process that finds on disk what others have compiled, each one kernel."""
+    folder = tmp_path_factory.mktemp("compiled")
+
     def run(code, *names):
-        return subprocess.run([sys.executable, "-c", code, *names], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        return subprocess.run([sys.executable, "-c", code, *names], env={**os.environ, "NUMBA_CACHE_DIR": str(folder)},
                               capture_output=True, text=True, timeout=300)
-    for name in (other, "rmsprop"):
+    for name in (*OTHERS, "rmsprop"):
         assert run(COMPILE, name).returncode == 0
+    return run
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_kernels_of_different_processes_run_together(run, other):
+    """Both contain a function that is one for all rules: each must keep its own when they are read from disk."""
     done = run(COMPILE + RUN, other, "rmsprop")
     assert done.returncode == 0, done.stderr
 

@@ -1,4 +1,6 @@
 """Every row of tests/cases.py: shapes, gradients, fast == reference, configuration; and planted mistakes are caught."""
+import contextlib
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -20,18 +22,29 @@ def test_every_layer_has_a_row():
     assert {type(c.make()) for c in CASES} == set(layers.LAYERS.values())
 
 
-@rows
-@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
-@pytest.mark.parametrize("backend", ["reference", "fast"])
-def test_gradient(case, training, backend):
-    with kernels.use(backend):
-        testing.check_layer(case.make(), case.input_shape, training=training)
+@contextlib.contextmanager
+def told(backend, training):
+    """Use a set of kernels; what fails says which, and in which mode."""
+    try:
+        with kernels.use(backend):
+            yield
+    except AssertionError as error:
+        error.add_note(f"{backend} kernels, training={training}")
+        raise
 
 
 @rows
-@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
-def test_fast_equals_reference(case, training):
-    testing.compare_kernels(case.make(), case.input_shape, training=training, tolerance=1e-4 if "channels" in case.name else 1e-5)
+def test_gradient(case):
+    for backend, training in itertools.product(("reference", "fast"), (False, True)):
+        with told(backend, training):
+            testing.check_layer(case.make(), case.input_shape, training=training)
+
+
+@rows
+def test_fast_equals_reference(case):
+    for training in (False, True):
+        with told("fast", training):
+            testing.compare_kernels(case.make(), case.input_shape, training=training, tolerance=1e-4 if "channels" in case.name else 1e-5)
 
 
 @rows

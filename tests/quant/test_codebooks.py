@@ -12,7 +12,7 @@ from tinyvgg.errors import NotYet, OptionError, QuantError
 from tinyvgg.quant.blob import weight_bytes, weights_blob
 from tinyvgg.quant.kmeans1d import lloyd, nearest, optimal_codebook, optimal_integer_codebook, squared_error
 from tinyvgg.quant.packing import pack_bits, packed_size, unpack_bits
-from tinyvgg.quant.schemes import compress, constants
+from tinyvgg.quant.schemes import FLOAT, compress, constants
 from tinyvgg.quant.sharing import share_float, sharer
 
 BYTES = {"none": 5_372_584, "low": 2_228_904, "medium": 1_702_696, "high": 1_702_696}  # X-CUBE-AI 10.2's reports of base
@@ -119,7 +119,12 @@ def base():
     return models.base()
 
 
-@pytest.mark.parametrize("scheme", BYTES)
+def test_high_shares_as_medium_does():
+    """So the usual run takes the bytes of medium alone."""
+    assert FLOAT["high"] == FLOAT["medium"] != FLOAT["low"] and BYTES["high"] == BYTES["medium"] != BYTES["low"]
+
+
+@pytest.mark.parametrize("scheme", [pytest.param(name, marks=[pytest.mark.slow] * (name == "high")) for name in BYTES])
 def test_base_takes_the_bytes_of_x_cube_ai(base, scheme):
     """And ST's layout is read again by the reader that was written from ST's own output."""
     from tinyvgg.xcubeai.lut import decode_lut, dense_kernel

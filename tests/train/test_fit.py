@@ -101,12 +101,12 @@ def test_stopped_after_each_epoch_and_resumed(tmp_path, settings):
         assert sha256_file(tmp_path / "whole" / name) == sha256_file(tmp_path / "broken" / name), name
 
 
-SCRIPT = """
+LONG = {"epochs": 12, "batch_size": 16, "augment": "flip,shift1", "validation": 0.2, "average": "ema", "resume": True, "quiet": True}
+SCRIPT = f"""
 import sys
 from tests.train import tiny
 from tinyvgg import train
-train.fit(tiny.model(), *tiny.images(600), epochs=12, batch_size=16, augment="flip,shift1", validation=0.2, average="ema",
-          out=sys.argv[1], resume=True, quiet=True)
+train.fit(tiny.model(), *tiny.images(600), out=sys.argv[1], **{LONG})
 """
 
 
@@ -136,7 +136,7 @@ def _moved(folder, known):
 
 @pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(tmp_path, kills):
-    run_with_kills(tmp_path / "whole", 0, 0)
+    train.fit(tiny.model(), *tiny.images(600), out=tmp_path / "whole", **LONG)
     hit = run_with_kills(tmp_path / "killed", kills, kills)
     assert hit >= min(kills, 3)
     for name in ("checkpoint.npz", "history.csv", "model.h5"):

@@ -26,7 +26,7 @@ def try_image(image):
 def _try(arguments, data):
     root = str(Path(__file__).resolve().parent.parent.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "tinyvgg.io.hdf5_trial", *arguments]
+    command = [sys.executable, "-P", __file__, *arguments]              # by its path: as a module it would begin with all of tinyvgg.io
     try:
         done = subprocess.run(command, input=data, stdin=None if data is not None else subprocess.DEVNULL, capture_output=True,
                               timeout=PATIENCE, env=environment)

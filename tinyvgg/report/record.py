@@ -1,6 +1,7 @@
 """Records: atomic files, JSON lines that survive an interruption, SHA-256 of arrays and files, versions."""
 import contextlib
 import contextvars
+import functools
 import hashlib
 import json
 import math
@@ -261,13 +262,16 @@ def told():
 
 def versions():
     """Return {name: version} of the software that determines a result."""
-    found = {"tinyvgg": __version__, "python": platform.python_version()}
-    for name in ("numpy", "numba", "h5py", "pyserial"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
+    packages = {name: _version(name) for name in ("numpy", "numba", "h5py", "pyserial")}
+    return {"tinyvgg": __version__, "python": platform.python_version(), **packages}
+
+
+@functools.cache
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing"
 
 
 def toolchain():
