@@ -112,7 +112,7 @@ def _board(rows):
         lines.append([name, f"{row['flash'] - plain['flash']:,}", f"{row['ram'] - plain['ram']:,}", f"{row['check_cycles']:,}",
                       f"{1000 * row['check_cycles'] / row['clock_hz']:.2f} ms", f"{more:,}", f"{more / plain['inference_cycles']:.1%}"])
     return (f"Without a defence: {plain['flash']:,} bytes of flash, {plain['ram']:,} of RAM, {plain['inference_cycles']:,} cycles an image.\n\n"
-            + markdown(["defence", "flash, bytes", "RAM, bytes", "check, cycles", "at the start", "an inference, cycles", "of it"], lines))
+            + markdown(["defence", "flash, bytes", "RAM, bytes", "check, cycles", "at the start", "added to an inference, cycles", "added"], lines))
 
 
 def _adaptive(rows):

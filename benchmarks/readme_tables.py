@@ -108,7 +108,7 @@ def three():
     """The three figures that matter, each with its command."""
     also, cycles, peers, speed = kept("accuracy")["rows"], kept("cortex_m4"), kept("peers"), kept("attack_speed")
     light, pgd, st = zoo.card(LIGHT)["test"], speed["rows"][0], peers["xcubeai_resnet8"]
-    others = ", ".join(f"{row['peer']} {row['peer_ms']:,.0f}" for row in speed["rows"])
+    others = ", ".join(f"{row['peer']} {row['peer_ms']:,.0f} ms" for row in speed["rows"])
     return (f"- **Accuracy**: the network `{LIGHT}` (0.4 million parameters) has\n"
             f"  {share(light['accuracy'])} test accuracy (95 % interval {interval(light)}; `tinyvgg evaluate {LIGHT} --data cifar10`)\n"
             f"  on {light['n']:,} images of CIFAR-10, small photographs ([stored as JPEG](#limits)). With 8-bit integers it has "

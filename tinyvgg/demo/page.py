@@ -40,7 +40,7 @@ WORDS = {
     "eps": "The largest change of any pixel value that an attack may make. Pixel values are levels from 0 to 255: 8/255 means eight levels.",
     "firmware": "The program on the microcontroller: the network, the code that computes it, and the code that answers the computer.",
     "flash, RAM": "Flash keeps its content without power: code and weights. RAM is the working memory.",
-    "int8": "Whole numbers of 8 bits in place of 32-bit floats.",
+    "8-bit network, int8": "The network with whole numbers of 8 bits (int8, -128 to 127) in place of 32-bit floats.",
     "interval": "With few images an accuracy is uncertain: in 95 of 100 such measurements the true value lies within the interval.",
     "kernel": "Here: the code that computes one layer (not a convolution's weights). direct multiplies as the definition does; winograd2 and "
               "winograd4 need fewer multiplications; _held keeps weights in RAM. All give the same numbers; faster ones take more memory.",

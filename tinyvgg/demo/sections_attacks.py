@@ -18,7 +18,7 @@ def attack(story, result):
         "The attack PGD changes the pixels until the answer is wrong. It knows the network. In training, the gradient tells how to "
         f"change each weight; here it tells how to change each pixel. The attack takes up to {result['steps']} steps of "
         f"{result['step']}: a step changes each pixel value by that share of its range (0 to 255). In all, a value changes by at most "
-        f"{result['eps']}, called eps, which is hard to see. The 8-bit network rounds its numbers, so it has no useful gradient; the "
+        f"{result['eps']} (called eps), which is hard to see. The 8-bit network rounds its numbers, so it has no useful gradient; the "
         "attack computes one as if nothing were rounded (straight-through). Transfer means: images made to fool one network are shown "
         "to another."
     )
@@ -187,9 +187,9 @@ def bitflip(story, result):
     )
     ecc = result["ecc"]
     text = (
-        f"Bits of the {result['scheme']} network's weights are flipped in memory, at random or chosen. The chosen ones come from a "
+        "Bits of the 8-bit network's weights are flipped in memory, at random or chosen. The chosen ones come from a "
         f"search: gradients over {search['images']} training images tell which flips hurt most. Accuracies are of {result['n']:,} test "
-        "images. RAM has no protection against flips, so here all of them take effect. The chip's flash has some: error-correcting bits "
+        "images. RAM has no error correction, so here all flips take effect. The chip's flash has it: error-correcting bits "
         f"(ECC) beside every 64 bits, called a word. In flash the {count} chosen flips would lie in "
         f"{ecc['corrected'] + ecc['nmi'] + ecc['applied']} words. ECC would correct {_words(ecc['corrected'])} with one flip, would stop "
         f"the board because of {_words(ecc['nmi'])} with two flips, and could miss {_words(ecc['applied'])} with three or more."

@@ -12,7 +12,7 @@ def codegen(story, result):
         "little larger than in the section on compression. The C has some tables of its own; and a kernel, the code that computes one "
         "layer, needs some RAM while it runs (scratch). In the table below, batch normalization, pooling and activations (except the "
         f"last softmax) have no rows: they are computed with the layer before them. One image takes {result['macc']:,} MACC. Compiled "
-        f"for this computer, the C gave the same output bytes as the integer network in Python for {result['same']:,} of {result['n']:,} "
+        f"for this computer, the C gave the same output bytes as the 8-bit network in Python for {result['same']:,} of {result['n']:,} "
         f"test images. It took {result['host_ms']:.2f} ms for one image."
     )
     rows = [[r["layer"], f"{r['bytes']:,}", f"{r['macc']:,}"] for r in result["layers"]]
@@ -170,7 +170,7 @@ def _explained(first):
     return (
         "The virtual board runs the same firmware that a real board would get, instruction by instruction. Images are sent to it over a "
         f"simulated serial line. For {round(first['agreement'] * first['n'])} of {first['n']} test images the firmware {first['name']} "
-        f"gives exactly the output bytes of the integer network in Python; {round(first['accuracy'] * first['n'])} of its answers are "
+        f"gives exactly the output bytes of the 8-bit network in Python; {round(first['accuracy'] * first['n'])} of its answers are "
         "right. Instructions are counted exactly. There can be fewer instructions than MACC: one instruction can do two "
         "multiplications, and kernels named winograd need fewer multiplications. Cycles are computed for a flash memory without delay. "
         "The milliseconds are longer: they include the delays of the real flash. This part was fitted to programs whose time was "

@@ -27,11 +27,11 @@ def train(story, result):
             for key, label in ((name, "training"), (f"val_{name}", "validation"))
         }
         series = {label: rows for label, rows in series.items() if rows}
-        last = ", ".join(f"{label} {rows[-1][1]:.4g}" for label, rows in series.items())
+        last = ", ".join(f"{label} {rows[-1][1]:.4g}{unit.replace('(%)', '%')}" for label, rows in series.items())
         chart = svg.lines(
             series, title=f"{name} by epoch", description=f"After the last epoch: {last}.", x="epoch", y=name + unit
         )
-        parts.append(html.figure(chart, f"{name.capitalize()} by epoch. After the last: {last}{unit}.", *_commands(result)))
+        parts.append(html.figure(chart, f"{name.capitalize()} by epoch. After the last: {last}.", *_commands(result)))
     return parts[0] + _figures(*parts[1:])
 
 
@@ -119,10 +119,15 @@ def analyze(story, result):
         + html.table("Flash and RAM by level of compression", header, _levels(result["rows"]))
         + html.again(*(r["command"] for r in result["rows"]))
         + _figures(
-            html.figure(bars[0], "Size of each layer's weights before compression, in layers that have any.", command),
+            html.figure(bars[0], f"Size of each layer's weights before compression, in layers that have any.{_names(shown)}", command),
             html.figure(bars[1], "MACC for one image in each layer with weights, as X-CUBE-AI counts them.", command),
         )
     )
+
+
+def _names(layers):
+    """What Keras' names of layers mean, if these have them."""
+    return " Names are those of Keras: conv2d_1 is the second convolution." if any(r["name"] == "conv2d_1" for r in layers) else ""
 
 
 def _levels(rows):
@@ -171,11 +176,11 @@ def compress(story, result):
     text = (
         "The network is made smaller in several ways, called schemes. The scheme “none” is the float network, unchanged. The schemes "
         "“low”, “medium” and “high” are X-CUBE-AI's levels; they compute with floats (“high” does the same as “medium”). The scheme "
-        "“int8” computes with 8-bit integers only. “shared4” does so too, and stores each weight as a 4-bit index into a list of values "
-        "(a codebook); “shared2”, “shared3” and “shared8” have indices of 2, 3 and 8 bits. (“shared8” saves nothing: in “int8” a weight "
-        "has 8 bits too.) Constants are what stays in flash: mostly weights. The arena is the RAM for the layers' results. It is "
-        "tinyvgg's arena, also for X-CUBE-AI's levels, so it differs from the RAM in the section before. The network was not trained "
-        f"further after compression. Accuracies are of the first {rows[0]['n']:,} test images."
+        "“int8” computes with 8-bit integers only; this page calls it the 8-bit network. “shared4” does so too, and stores each weight "
+        "as a 4-bit index into a list of values (a codebook); “shared2”, “shared3” and “shared8” have indices of 2, 3 and 8 bits. "
+        "(“shared8” saves nothing: in “int8” a weight has 8 bits too.) Constants are what stays in flash: mostly weights. The arena is "
+        "the RAM for the layers' results. It is tinyvgg's arena, also for X-CUBE-AI's levels, so it differs from the RAM in the section "
+        f"before. The network was not trained further after compression. Accuracies are of the first {rows[0]['n']:,} test images."
     )
     return (
         html.paragraph(text)
