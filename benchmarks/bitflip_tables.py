@@ -55,7 +55,7 @@ def _searches(rows):
     for row in found.values():
         for bit, n in row["bits"].items():
             bits[bit] = bits.get(bit, 0) + n
-    text += f" Bits: {', '.join(f'{bit} {n} times' for bit, n in sorted(bits.items(), key=lambda i: -int(i[0])))}."
+    text += f" Bits flipped: {', '.join(f'bit {bit} {n} times' for bit, n in sorted(bits.items(), key=lambda i: -int(i[0])))}."
     if drawn:
         lost = [100 * (clean["accuracy"] - row["accuracy"]) for row in drawn.values()]
         text += (f"\n\n{FLIPS} random flips on all {clean['n']:,} test images, {len(lost)} draws: points lost {', '.join(f'{v:.2f}' for v in lost)}; "
