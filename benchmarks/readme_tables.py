@@ -114,8 +114,8 @@ def three():
             f"  on {light['n']:,} images of CIFAR-10, small photographs ([stored as JPEG](#limits)). With 8-bit integers it has "
             f"{share(also['int8']['accuracy'])}.\n"
             f"- **Time** for one image on the chip at 120 MHz, computed: this network takes {calibrated(cycles).partition(',')[0]}; ResNet-8 of the "
-            f"benchmark MLPerf\n  Tiny takes {calibrated(cycles, 'resnet8', banks=1)}. ST measured {st['ms']} ms for ResNet-8 with X-CUBE-AI 9.0 "
-            "([how](docs/cortex-m4.md#again)).\n"
+            f"benchmark MLPerf\n  Tiny takes {calibrated(cycles, 'resnet8', banks=1)}. ST measured {st['ms']} ms for ResNet-8 (same core, X-CUBE-AI 9.0; "
+            "[how](docs/cortex-m4.md#again)).\n"
             f"- **Attack**: PGD with 40 steps on {pgd['batch']} images (network `{LIGHT}_plain`) takes {pgd['ours_ms']:,.0f} ms of processor time\n"
             f"  (other libraries: {others}; [how](docs/attacks.md#speed)).")
 
