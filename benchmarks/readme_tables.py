@@ -5,6 +5,7 @@ networks; cortex_m4.json and attack_speed.json are by the scripts of these names
 sources.
 """
 import json
+import math
 from pathlib import Path
 
 from tinyvgg import attacks, zoo
@@ -114,8 +115,8 @@ def three():
             f"  on {light['n']:,} images of CIFAR-10, small photographs ([stored as JPEG](#limits)). With 8-bit integers it has "
             f"{share(also['int8']['accuracy'])}.\n"
             f"- **Time** for one image on the chip at 120 MHz, computed: this network takes {calibrated(cycles).partition(',')[0]}; ResNet-8 of the "
-            f"benchmark MLPerf\n  Tiny takes {calibrated(cycles, 'resnet8', banks=1)}. ST measured {st['ms']} ms for ResNet-8 (same core, X-CUBE-AI 9.0; "
-            "[how](docs/cortex-m4.md#again)).\n"
+            f"benchmark MLPerf\n  Tiny takes {calibrated(cycles, 'resnet8', banks=1)}. ST measured {st['ms']} ms for ResNet-8 (STM32L4R5, same "
+            "core and clock; X-CUBE-AI 9.0; [how](docs/cortex-m4.md#again)).\n"
             f"- **Attack**: PGD with 40 steps on {pgd['batch']} images (network `{LIGHT}_plain`) takes {pgd['ours_ms']:,.0f} ms of processor time\n"
             f"  (other libraries: {others}; [how](docs/attacks.md#speed)).")
 
@@ -125,7 +126,8 @@ def limits():
     kept_out = kept("silicon")["facts"]["kept_out"]
     return ("- No real board was at hand. The virtual board counts instructions exactly; its times come from a model, fitted to published\n"
             f"  measurements. For {kept_out['images']} programs that were not used in the fit, the times are off by {kept_out['rms']:.1f} % "
-            f"(root mean square),\n  {kept_out['largest']:.1f} % at most ([how](docs/virtual-board.md)).")
+            f"(root mean square),\n  {kept_out['largest']:.1f} % at most, rounded up to ± {math.ceil(kept_out['largest'])} % "
+            "([how](docs/virtual-board.md)).")
 
 
 def the_zoo():

@@ -47,7 +47,8 @@ def _table(result):
         for r in result["pgd"]
     ]
     flags = sorted({flag for r in result["pgd"] for flag in r["flags"]})
-    return html.table(f"Accuracy before and under PGD (eps {result['eps']})", header, rows) + "".join(html.note(f"Flag: {flag}.") for flag in flags)
+    caption = f"Accuracy before and under PGD (eps {result['eps']}); a gradient is that of one image in one step"
+    return html.table(caption, header, rows) + "".join(html.note(f"Flag: {flag}.") for flag in flags)
 
 
 def _shots(story, result):

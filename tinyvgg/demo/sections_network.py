@@ -39,8 +39,8 @@ def _lagging(history):
     """Said where the first epoch does far worse in validation than in training."""
     if not history or (history[0].get("val_loss") or 0) < 2 * history[0]["loss"]:
         return ""
-    return (" In the first epochs validation can be much worse than training: training normalizes with the mean of each batch, validation with "
-            "an average over many batches, which needs some epochs to settle.")
+    return (" In the first epochs validation can be much worse than training, because of batch normalization: training uses the mean of each "
+            "batch, validation an average over many batches, which needs some epochs to settle.")
 
 
 def _commands(result):
