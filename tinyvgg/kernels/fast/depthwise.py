@@ -23,6 +23,7 @@ from tinyvgg.kernels.fast.elementwise import (
     add_to_doubles,
     ask,
     clear,
+    following,
     share,
     tail,
     wipe,
@@ -242,13 +243,13 @@ def _scatter_row(step, g, dx, count):
 def make_taps(rows, taps):
     """Return the function that adds sum(dR * x) over a row to w, for rows x taps neighbouring taps."""
     @machine
-    def taps_row(e, x, x_row, tap, step, g, pixel, w, across, count):
+    def taps_row(e, x, x_row, tap, step, g, pixel, w, across, count, f, stride):
         places = [(p, q) for p in range(rows) for q in range(taps)]
 
         def body(i, sums):
             value = e.load(g + i * pixel)
-            e.prefetch(g + (i + count) * pixel)
-            e.prefetch(x + i * step + x_row * rows)
+            e.prefetch(g + following(f, i, count, pixel))
+            e.prefetch(x + x_row * rows + following(f, i, count * stride, 0, stride))
             return [e.load(x + i * step + x_row * p + tap * q).fma(value, total)
                     for (p, q), total in zip(places, sums, strict=True)]
         spots = [w + (across * p + q) * pixel for p, q in places]
@@ -272,11 +273,11 @@ def kernel_gradient(step, thread, threads):
         n, i = item // g.height, item % g.height
         source, incoming = x.at + n * x.image + i * step.stride_height * x.row, g.at + n * g.image + i * g.row
         for f in range(0, c, WIDTH):
-            _taps(step, source + f, incoming + f, partial + f)
+            _taps(step, source + f, incoming + f, partial + f, f)
 
 
 @compiled
-def _taps(step, source, g, w):
+def _taps(step, source, g, w, f):
     """Add dW of one row of pixels and one vector of channels."""
     c, across, count = step.g.channels, step.kernel_width, step.g.width
     x_row, tap, pixel = step.dilation_height * step.x.row, step.dilation_width * c, step.stride_width * c
@@ -284,13 +285,16 @@ def _taps(step, source, g, w):
     while p < step.kernel_height:
         q, together = 0, 1
         if across == 3 and p + 3 <= step.kernel_height:
-            taps_row_9(source + p * x_row, x_row, tap, pixel, g, c, w + p * across * c, across, count)
+            taps_row_9(source + p * x_row, x_row, tap, pixel, g, c, w + p * across * c, across, count, f,
+                       step.stride_width)
             q, together = 3, 3
         while q + 3 <= across:
-            taps_row_3(source + p * x_row + q * tap, x_row, tap, pixel, g, c, w + (p * across + q) * c, across, count)
+            taps_row_3(source + p * x_row + q * tap, x_row, tap, pixel, g, c, w + (p * across + q) * c, across, count, f,
+                       step.stride_width)
             q += 3
         while q < across:
-            taps_row_1(source + p * x_row + q * tap, x_row, tap, pixel, g, c, w + (p * across + q) * c, across, count)
+            taps_row_1(source + p * x_row + q * tap, x_row, tap, pixel, g, c, w + (p * across + q) * c, across, count, f,
+                       step.stride_width)
             q += 1
         p += together
 
@@ -320,7 +324,7 @@ def backward(step, thread, threads):
             if step.want_gradient:
                 source = step.x.at + n * step.x.image + i * step.stride_height * step.x.row
                 for f in range(0, c, WIDTH):
-                    _taps(step, source + f, row + f, partial + f)
+                    _taps(step, source + f, row + f, partial + f, f)
             if step.want_input == OVER:
                 until = dx.height if i + 1 == y.height else min(dx.height, i + 1 + step.top - reach)
                 while done < until:

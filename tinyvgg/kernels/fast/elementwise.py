@@ -42,6 +42,13 @@ def copy(e, source, target, count):
     e.loop(count, [], body)
 
 
+def following(c, i, count, pixel, size=1):
+    """From vector c of a row of `count` pixels to a place in what follows the row: one after the other in the order of the memory, while i
+    counts `size` pixels each and then c goes on. The processor fetches ahead of such an order, of strides it does not.
+    """
+    return count * pixel - c + c * count + i * (WIDTH * size)
+
+
 @machine
 def ask(e, at, lines):
     """Prefetch some cache lines."""

@@ -15,6 +15,7 @@ from tinyvgg.kernels.fast.elementwise import (
     NO_GATE,
     add_to_doubles,
     clear,
+    following,
     gated,
     load_double,
     load_float,
@@ -26,6 +27,8 @@ from tinyvgg.kernels.fast.elementwise import (
 )
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
+
+AHEAD = 1024            # elements from what is read to what is asked for
 
 
 @Kernel
@@ -104,22 +107,40 @@ def sums(step, thread, threads):
         add_to_doubles(at, at + 2 * channels, 2 * channels // WIDTH)
 
 
+def each_vector(e, pixels, channels, body):
+    """Emit body(pixel, c) for each vector of channels of each pixel, in the order of the memory, which the processor fetches ahead: twice
+    as fast as going along the row for each vector.
+    """
+    def pixel(i, _):
+        def vector(k, _):
+            body(i, k * WIDTH)
+            return []
+        e.loop(channels / WIDTH, [], vector)
+        return []
+    e.loop(pixels, [], pixel)
+
+
+def increase_at(e, at, value):
+    e.store(e.load(at) + value, at)
+
+
 def make_apply(gate, pool):
     """Return y = scale * R + offset for a row of count pixels, then the activation, and with a pool the largest of each 2x2
     cell."""
     @machine
-    def apply_row(e, r, row, y, pixel, count, affine, channels, leak: types.float32, ceiling: types.float32):
-        scale, offset, limits = e.load(affine), e.load(affine + channels), (e.spread(leak), e.spread(ceiling))
+    def apply_row(e, r, row, y, count, affine, channels, leak: types.float32, ceiling: types.float32):
+        limits = e.spread(leak), e.spread(ceiling)
 
-        def body(i, _):
-            at = r + i * pixel * (2 if pool else 1)
-            cell = [at, at + pixel, at + row, at + row + pixel] if pool else [at]
-            e.prefetch(at + row * (2 if pool else 1))
+        def body(i, c):
+            scale, offset = e.load(affine + c), e.load(affine + channels + c)
+            at = r + i * channels * (2 if pool else 1) + c
+            cell = [at, at + channels, at + row, at + row + channels] if pool else [at]
+            for spot in cell[::2]:
+                e.prefetch(spot + AHEAD)
             value = pooled([e.load(a).fma(scale, offset) for a in cell])
             value = value.relu() if gate == GATE_AFTER else value.leaky(*limits) if gate == LEAK_AFTER else value
-            e.store(value, y + i * pixel)
-            return []
-        e.loop(count, [], body)
+            e.store(value, y + i * channels + c)
+        each_vector(e, count, channels, body)
     return apply_row
 
 
@@ -137,41 +158,41 @@ def apply(step, thread, threads):
         n, i = item // y.height, item % y.height
         source = r.at + n * r.image + i * r.row * (2 if step.pool else 1)
         target = y.at + n * y.image + i * y.row
-        for c in range(0, channels, WIDTH):
-            common = (source + c, r.row, target + c, channels, y.width, step.affine + c, channels, step.leak, step.ceiling)
-            if step.pool and step.gate == GATE_AFTER:
-                apply_row_relu_pool(*common)
-            elif step.pool and step.gate == LEAK_AFTER:
-                apply_row_leak_pool(*common)
-            elif step.pool:
-                apply_row_pool(*common)
-            elif step.gate == GATE_AFTER:
-                apply_row_relu(*common)
-            elif step.gate == LEAK_AFTER:
-                apply_row_leak(*common)
-            else:
-                apply_row(*common)
+        common = (source, r.row, target, y.width, step.affine, channels, step.leak, step.ceiling)
+        if step.pool and step.gate == GATE_AFTER:
+            apply_row_relu_pool(*common)
+        elif step.pool and step.gate == LEAK_AFTER:
+            apply_row_leak_pool(*common)
+        elif step.pool:
+            apply_row_pool(*common)
+        elif step.gate == GATE_AFTER:
+            apply_row_relu(*common)
+        elif step.gate == LEAK_AFTER:
+            apply_row_leak(*common)
+        else:
+            apply_row(*common)
 
 
 def make_gradient_sums(pool, gate):
     """Return sums += g and g * R over a row, where R is the value to which g belongs."""
     @machine
-    def gradient_sums_row(e, r, row, g, pixel, count, affine, channels, sums, leak: types.float32, ceiling: types.float32):
-        scale, offset, limits = e.load(affine), e.load(affine + channels), (e.spread(leak), e.spread(ceiling))
+    def gradient_sums_row(e, r, row, g, count, affine, channels, sums, leak: types.float32, ceiling: types.float32):
+        limits = e.spread(leak), e.spread(ceiling)
 
-        def body(i, totals):
-            value = e.load(g + i * pixel)
-            at = r + i * pixel * (2 if pool else 1)
-            e.prefetch(g + (i + count) * pixel)
-            e.prefetch(at + row * (2 if pool else 1))
+        def body(i, c):
+            scale, offset = e.load(affine + c), e.load(affine + channels + c)
+            value = e.load(g + i * channels + c)
+            at = r + i * channels * (2 if pool else 1) + c
+            for spot in [g + i * channels + c, at, at + row][:3 if pool else 2]:
+                e.prefetch(spot + AHEAD)
             if pool:
-                reached = _largest([e.load(a) for a in (at, at + pixel, at + row, at + row + pixel)], scale, offset)
+                reached = _largest([e.load(a) for a in (at, at + channels, at + row, at + row + channels)], scale, offset)
             else:
                 reached = e.load(at)
             value = gated(value, reached.fma(scale, offset), gate, limits)
-            return [totals[0] + value, value.fma(reached, totals[1])]
-        for total, at in zip(e.loop(count, [e.load(sums), e.load(sums + channels)], body), [sums, sums + channels], strict=True):
-            e.store(total, at)
+            increase_at(e, sums + c, value)
+            e.store(value.fma(reached, e.load(sums + channels + c)), sums + channels + c)
+        each_vector(e, count, channels, body)
     return gradient_sums_row
 
 
@@ -201,21 +222,19 @@ def gradient_sums(step, thread, threads):
         n, i = item // g.height, item % g.height
         source = r.at + n * r.image + i * r.row * (2 if step.pool else 1)
         gradient = g.at + n * g.image + i * g.row
-        for c in range(0, channels, WIDTH):
-            common = (source + c, r.row, gradient + c, channels, g.width, step.affine + c, channels, at + c, step.leak,
-                      step.ceiling)
-            if step.pool and step.gate == GATE_AFTER:
-                gradient_sums_row_after_pool(*common)
-            elif step.pool and step.gate == LEAK_AFTER:
-                gradient_sums_row_leak_pool(*common)
-            elif step.pool:
-                gradient_sums_row_pool(*common)
-            elif step.gate == GATE_AFTER:
-                gradient_sums_row_after(*common)
-            elif step.gate == LEAK_AFTER:
-                gradient_sums_row_leak(*common)
-            else:
-                gradient_sums_row(*common)
+        common = (source, r.row, gradient, g.width, step.affine, channels, at, step.leak, step.ceiling)
+        if step.pool and step.gate == GATE_AFTER:
+            gradient_sums_row_after_pool(*common)
+        elif step.pool and step.gate == LEAK_AFTER:
+            gradient_sums_row_leak_pool(*common)
+        elif step.pool:
+            gradient_sums_row_pool(*common)
+        elif step.gate == GATE_AFTER:
+            gradient_sums_row_after(*common)
+        elif step.gate == LEAK_AFTER:
+            gradient_sums_row_leak(*common)
+        else:
+            gradient_sums_row(*common)
         if i + 1 == g.height or item + 1 == last:
             add_to_doubles(at, at + 2 * channels, 2 * channels // WIDTH)
 
@@ -252,7 +271,7 @@ def make_gradient_row(gate, pool):
     inner = NO_GATE if pool and gate != GATE_BEFORE else gate
 
     @machine
-    def gradient_row(e, r, r_row, g, g_pixel, d, d_row, d_pixel, pixel, count, affine, slope, mask, channels, bias_sum,
+    def gradient_row(e, r, r_row, g, g_pixel, d, d_row, d_pixel, pixel, count, c, affine, slope, mask, channels, bias_sum,
                      leak: types.float32, ceiling: types.float32):
         factors, scale, offset = e.load(mask), e.load(affine), e.load(affine + channels)
         limits = e.spread(leak), e.spread(ceiling)
@@ -261,8 +280,10 @@ def make_gradient_row(gate, pool):
 
         def body(i, totals):
             column = i * pixel * size
-            e.prefetch(r + (i + count) * pixel * size)
-            e.prefetch(g + (i + count) * g_pixel)
+            next_rows = r + (r_row * size if pool else count * pixel)
+            for row in range(size):
+                e.prefetch(next_rows + r_row * row + following(c, i, count * size, 0, size))
+            e.prefetch(g + following(c, i, count, g_pixel))
             values = [[e.load(r + column + r_row * a + pixel * b) for b in range(size)] for a in range(size)]
             gradient = [[e.load(g + i * g_pixel)]]
             spread = unpool(e, values, gradient, scale, offset, gate, limits) if pool else gradient
@@ -287,8 +308,8 @@ gradient_row_none, gradient_row_none_pool = make_gradient_row(NO_GATE, False), m
 def gradient_of_row(step, source, incoming, g_pixel, target, c, mask, at, count, pitch):
     """Compute one row of dR for a vector of channels; its pixels are `pitch` elements apart."""
     channels = step.y.channels
-    common = (source + c, 0, incoming + c, g_pixel, target + c, 0, pitch, channels, count, step.affine + c, step.slope + c, mask + c,
-              channels, at + c, step.leak, step.ceiling)
+    common = (source + c, 0, incoming + c, g_pixel, target + c, 0, pitch, channels, count, c, step.affine + c, step.slope + c,
+              mask + c, channels, at + c, step.leak, step.ceiling)
     if step.gate == GATE_AFTER:
         gradient_row_after(*common)
     elif step.gate == LEAK_AFTER:
@@ -330,8 +351,8 @@ def _pooled_rows(step, i, source, incoming, target, c, mask, at):
     r, d, g, channels = step.y, step.dx, step.g, step.y.channels
     cells = g.width if i < g.height else 0
     if cells:
-        common = (source + c, r.row, incoming + c, channels, target + c, d.row, channels, channels, cells, step.affine + c, step.slope + c,
-                  mask + c, channels, at + c, step.leak, step.ceiling)
+        common = (source + c, r.row, incoming + c, channels, target + c, d.row, channels, channels, cells, c, step.affine + c,
+                  step.slope + c, mask + c, channels, at + c, step.leak, step.ceiling)
         if step.gate == GATE_AFTER:
             gradient_row_after_pool(*common)
         elif step.gate == LEAK_AFTER:
