@@ -15,7 +15,7 @@ def tables(rows, facts):
                   by_layer(layers)]
     calibrated = [r for r in rows if r.get("bank")]
     if calibrated:
-        parts += ["The fastest plans with the flash as silicon runs it, kernels in flash and in SRAM2, two banks and one:",
+        parts += ["The fastest plans with the flash as on the real chip, kernels in flash and in SRAM2, two banks and one:",
                   by_bank(calibrated)]
     return "\n\n".join(p for p in parts if p)
 
