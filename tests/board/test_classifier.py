@@ -23,7 +23,7 @@ def board(url):
 @pytest.mark.parametrize("wire", ["uint8", "int8", "float32"])
 def test_answers_are_those_of_numpy(url, images, wire):
     expected = demonstration.logits(images)
-    with Board(url, wire=wire) as board:
+    with Board(url, wire=wire, flash_model="none") as board:
         answers = board.infer(images)
         assert (answers.raw == expected).all()
         assert (answers.cycles > 100_000).all()
@@ -32,7 +32,7 @@ def test_answers_are_those_of_numpy(url, images, wire):
 
 
 def test_student_protocol(url, images):
-    with Board(url, "student") as student, Board(url) as ours:
+    with Board(url, "student", flash_model="none") as student, Board(url, flash_model="none") as ours:
         p = ours.scores(images)
         bytes_ = student.infer(images).raw
         assert (np.abs(bytes_ - np.floor(255 * p)) <= 1).all()            # the board's float32 softmax may round one down
@@ -44,7 +44,7 @@ def test_student_protocol(url, images):
 def test_the_student_scripts_bytes_by_hand(demonstration, images):
     """What the student's host script does, byte for byte, against the virtual UART."""
     from tinyvgg.board.virtual.machine import Machine
-    machine = Machine(demonstration.elf)
+    machine = Machine(demonstration.elf, flash_model="none")
     answer = b""
     while answer[:1] != b"\xcd":
         machine.send(b"\xab")

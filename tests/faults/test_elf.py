@@ -39,7 +39,7 @@ def same_in_all_three(q, x, plan, elf, out):
     plan.apply(store)
     expected, host = store.logits(x), store.real(compiled(store, x))
     plan.revert(store)
-    with Board(f"virtual:{out}") as board:
+    with Board(f"virtual:{out}", flash_model="none") as board:
         answers = board.logits(x)
     assert np.array_equal(host, expected) and np.array_equal(answers, expected)
     return expected
@@ -66,7 +66,7 @@ def test_a_patched_elf_answers_as_the_simulation(built, tmp_path):
     plan.apply(store)
     expected = store.logits(x)
     assert (expected != q.logits(x)).any()
-    with Board(f"virtual:{tmp_path / 'b.elf'}") as board:
+    with Board(f"virtual:{tmp_path / 'b.elf'}", flash_model="none") as board:
         assert np.array_equal(board.logits(x), expected)
     plan.revert(store)
     with pytest.raises(FormatError, match="patched already"):
@@ -93,7 +93,7 @@ def test_a_board_that_runs_is_patched_and_put_back(built):
     plan = progressive_search(q, x, q.labels(x), flips=3, tensors="all")
     store = open_store(q)
     base = bases(store, network.image.elf)
-    with Board(f"virtual:{network.image.elf}") as board:
+    with Board(f"virtual:{network.image.elf}", flash_model="none") as board:
         before = board.logits(x)
         assert patch_board(plan, store, board, base) == plan.hamming
         with pytest.raises(FormatError, match="the board holds"):
@@ -115,20 +115,20 @@ def test_over_the_protocol_ram_is_written_and_flash_is_refused(built, tmp_path):
     plan.apply(store)
     expected = store.logits(x)
     plan.revert(store)
-    with Board(link=Wire(open_link(f"virtual:{in_ram.image.elf}"))) as board:
+    with Board(link=Wire(open_link(f"virtual:{in_ram.image.elf}", flash_model="none"))) as board:
         base = bases(store, in_ram.image.elf)
         assert min(base[f.tensor] for f in plan.flips) >= 0x20000000
         assert patch_board(plan, store, board, base) == plan.hamming
         assert np.array_equal(board.logits(x), expected)
         patch_board(plan, store, board, base, back=True)
         assert np.array_equal(board.logits(x), q.logits(x))
-    with Board(link=Wire(open_link(f"virtual:{network.image.elf}"))) as board:
+    with Board(link=Wire(open_link(f"virtual:{network.image.elf}", flash_model="none"))) as board:
         with pytest.raises(OptionError, match="lies in flash"):
             patch_board(plan, store, board, bases(store, network.image.elf))
         assert np.array_equal(board.logits(x), q.logits(x))
     patch_elf(plan, store, in_ram.image.elf, tmp_path / "flipped.elf")
     assert (tmp_path / "flipped.bin").exists()
-    with Board(f"virtual:{tmp_path / 'flipped.elf'}") as board:
+    with Board(f"virtual:{tmp_path / 'flipped.elf'}", flash_model="none") as board:
         assert np.array_equal(board.logits(x), expected)
 
 
@@ -137,7 +137,7 @@ def test_a_write_that_fails_halfway_is_taken_back(built, monkeypatch):
     from tinyvgg.errors import DeviceError
     q, x, network = built
     plan, store = progressive_search(q, x, q.labels(x), flips=3), open_store(q)
-    with Board(f"virtual:{network.image.elf}") as board:
+    with Board(f"virtual:{network.image.elf}", flash_model="none") as board:
         machine, done = board.link.machine, []
         write = machine.write
 
@@ -173,7 +173,7 @@ def test_a_float_image_is_patched(tmp_path):
     plan.apply(store)
     expected = store.logits(x)
     assert np.abs(expected - model.logits(x.astype(np.float32) / 255)).max() > 0.1
-    with Board(f"virtual:{tmp_path / 'b.elf'}") as board:
+    with Board(f"virtual:{tmp_path / 'b.elf'}", flash_model="none") as board:
         assert np.allclose(board.logits(x), expected, rtol=1e-4, atol=1e-4)
 
 

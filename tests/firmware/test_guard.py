@@ -30,7 +30,7 @@ def test_a_harmed_board_gives_no_class(tiny, tmp_path):
     network = build_network(q, tmp_path, name="tiny", defence="crc")
     store = open_store(q)
     base, plan = bases(store, network.image.elf), plan_of(store, [("dense/weights", 5, 0)])
-    with Board(f"virtual:{network.image.elf}") as board:
+    with Board(f"virtual:{network.image.elf}", flash_model="none") as board:
         assert np.array_equal(board.logits(x), q.logits(x))
         start = board.check_constants(anew=False)
         assert start["found"] == 0 and start["cycles"] > 0
@@ -49,7 +49,7 @@ def test_in_ram_replicas_give_back_and_radar_zeroes(tiny, tmp_path):
     network = build_network(q, tmp_path, name="tiny", defence="radar=8,replicas", weights="ram")
     store = open_store(q)
     base, tail = bases(store, network.image.elf), plan_of(store, [("dense/offset", 1, 30), ("conv2d/multiplier", 0, 28)])
-    with Board(f"virtual:{network.image.elf}") as board:
+    with Board(f"virtual:{network.image.elf}", flash_model="none") as board:
         patch_board(tail, store, board, base)
         assert np.array_equal(board.logits(x), q.logits(x))
         key = "conv2d_1/weights"
@@ -70,7 +70,7 @@ def test_in_ram_weights_are_put_back_into_their_ranges(tiny, tmp_path):
     network = build_network(q, tmp_path, name="tiny", defence="ranges=8", weights="ram", check_every=0)
     store, key = open_store(q), "conv2d_1/weights"
     ranges, base, clean = Ranges(store, 8), bases(store, network.image.elf), store.arrays[key].copy()
-    with Board(f"virtual:{network.image.elf}") as board:
+    with Board(f"virtual:{network.image.elf}", flash_model="none") as board:
         machine = board.link.machine
         for index in range(0, clean.size, 7):
             store.toggle([(key, index, 7)])
@@ -90,7 +90,7 @@ def test_checks_now_and_then_and_never(tiny, tmp_path):
     plan = plan_of(store, [("dense/weights", 5, 7)])
     for every, answered in ((3, 2), (0, 8)):
         network = build_network(q, tmp_path, name=f"tiny{every}", defence="crc", check_every=every)
-        with Board(f"virtual:{network.image.elf}") as board:
+        with Board(f"virtual:{network.image.elf}", flash_model="none") as board:
             patch_board(plan, store, board, bases(store, network.image.elf))
             seen = []
             try:
@@ -111,7 +111,7 @@ def test_a_patched_image_is_found_at_the_start(tiny, tmp_path):
     network = build_network(q, tmp_path, name="tiny", defence="crc", check_every=0)
     store = open_store(q)
     patch_elf(plan_of(store, [("conv2d/weights", 2, 6)]), store, network.image.elf, tmp_path / "flipped.elf")
-    with Board(f"virtual:{tmp_path / 'flipped.elf'}") as board, pytest.raises(DeviceError, match="HARMED"):
+    with Board(f"virtual:{tmp_path / 'flipped.elf'}", flash_model="none") as board, pytest.raises(DeviceError, match="HARMED"):
         board.labels(x)
 
 
@@ -119,7 +119,7 @@ def test_a_board_without_checks_and_wrong_options(tiny, tmp_path):
     from tinyvgg.board import Board
     q, x = tiny
     network = build_network(q, tmp_path, name="tiny")
-    with Board(f"virtual:{network.image.elf}") as board, pytest.raises(DeviceError, match="FUNCTION"):
+    with Board(f"virtual:{network.image.elf}", flash_model="none") as board, pytest.raises(DeviceError, match="FUNCTION"):
         board.check_constants()
     with pytest.raises(OptionError, match="there is no defence 'rador'"):
         build_network(q, tmp_path / "no", defence="rador")

@@ -50,8 +50,9 @@ def open_file(path, mode="r"):
         raise FormatError(f"{path} is empty")
     with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
         known = hdf5_structure.check(data, budget)
+        key = None if known else hdf5_trial.key_of(data)
     if not known:
-        hdf5_trial.try_file(path)
+        hdf5_trial.try_file(path, key)
     with h5py.File(path, mode) as file:
         yield file, budget
 

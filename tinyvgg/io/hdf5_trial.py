@@ -1,6 +1,7 @@
 """Try files with unknown structure (see hdf5_structure.py) in a separate process, which may crash or hang without harm. The
 process visits every object, link and attribute that the library finds, within limits of time and memory.
 """
+import hashlib
 import os
 import subprocess
 import sys
@@ -11,32 +12,51 @@ from tinyvgg.errors import FormatError
 SECONDS = 4                 # of the process' own time
 PATIENCE = 40               # of the clock's, on a busy machine
 MEMORY = 2 << 30
+KEPT = 256                  # files whose trial is remembered
+_known = {}                 # {path and hash of the bytes, or the hash alone: what is wrong, or None}
 
 
-def try_file(path):
-    """Raise FormatError if the library cannot read the whole file at `path`."""
-    _try([str(path)], None)
+def key_of(data):
+    """What a file's bytes are known by."""
+    return hashlib.sha256(data).digest()
+
+
+def try_file(path, key=None):
+    """Raise FormatError if the library cannot read the whole file at `path`. key: of its bytes; what this process has tried is known."""
+    _try_once(key and (str(path), key), [str(path)], None)
 
 
 def try_image(image):
     """Raise FormatError if the library cannot read the whole file in memory."""
-    _try([], image)
+    _try_once(key_of(image), [], image)
+
+
+def _try_once(key, arguments, data):
+    wrong, lasting = (_known[key], False) if key in _known else _try(arguments, data)
+    if lasting and key is not None:
+        _known[key] = wrong
+        if len(_known) > KEPT:
+            del _known[next(iter(_known))]
+    if wrong:
+        raise FormatError(wrong)
 
 
 def _try(arguments, data):
+    """Return what is wrong with a file, or None, and whether another trial would say the same."""
     root = str(Path(__file__).resolve().parent.parent.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-P", __file__, *arguments]              # by its path: as a module it would begin with all of tinyvgg.io
     try:
         done = subprocess.run(command, input=data, stdin=None if data is not None else subprocess.DEVNULL, capture_output=True,
                               timeout=PATIENCE, env=environment)
-    except subprocess.TimeoutExpired as error:
-        raise FormatError(f"the HDF5 library does not come to an end with it in {PATIENCE} s") from error
+    except subprocess.TimeoutExpired:
+        return f"the HDF5 library does not come to an end with it in {PATIENCE} s", False
     told = done.stderr.decode("utf-8", "replace").strip().splitlines()
     if done.returncode == 2 and told:
-        raise FormatError(told[-1][:300])
+        return told[-1][:300], True
     if done.returncode:
-        raise FormatError(f"the HDF5 library cannot read it (exit code {done.returncode} of a separate process)")
+        return f"the HDF5 library cannot read it (exit code {done.returncode} of a separate process)", False
+    return None, True
 
 
 def visit(file):
