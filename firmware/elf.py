@@ -9,6 +9,7 @@ from tinyvgg.report.untrusted import check_regular
 
 _LARGEST = 64 << 20
 _LONGEST_NAME = 1024
+_MOST_SYMBOLS = 1 << 17
 BOARD_SECTION = ".tinyvgg.board"
 _LARGEST_BOARD = 1 << 16
 _ARM, _EXECUTABLE, _LOAD, _ALLOC, _NOBITS = 40, 2, 1, 2, 8
@@ -119,6 +120,8 @@ class Elf:
                 continue
             table, texts = self._slice(row[4], row[5], "the symbol table"), raw[row[6]]
             text = self._slice(texts[4], texts[5], "the symbol names")
+            if len(table) // 16 > _MOST_SYMBOLS:
+                raise FormatError(f"{self.path} has {len(table) // 16:,} symbols; firmware has at most {_MOST_SYMBOLS:,}")
             for name, value, size, info, _, section in struct.iter_unpack("<IIIBBH", table[:len(table) // 16 * 16]):
                 label = _text(text, name)
                 if label and not label.startswith("$") and section:

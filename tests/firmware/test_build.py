@@ -191,6 +191,16 @@ def test_st_flash_gets_the_image_of_the_elf_only(image, tmp_path, monkeypatch):
     assert flash_command(elf, FACTS, "st-flash")[-2:] == [str(tmp_path / "x.bin"), "0x8000000"]
 
 
+def test_functions_of_different_files_that_share_a_name_are_all_known(image):
+    elf = Elf(image.elf)
+    functions = [symbol for symbol in elf.every_symbol if symbol.is_function and symbol.size]
+    assert len({symbol.name for symbol in functions}) < len(functions)
+    at = {}
+    for symbol in functions:
+        at.setdefault(symbol.address, set()).add(symbol.name)
+    assert all(elf.function_at(symbol.address) in at[symbol.address] for symbol in functions)
+
+
 def test_an_elf_made_to_exhaust_memory_is_refused(tmp_path):
     """Every one of 2,000 segments claims the whole file; every one of 2,000 sections is named by the whole file."""
     filler = b"x" * 1_000_000
@@ -203,6 +213,13 @@ def test_an_elf_made_to_exhaust_memory_is_refused(tmp_path):
     header = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\1\1", 2, 40, 1, 0, 52, 52, 0, 52, 32, 0, 40, 2000, 0)
     path.write_bytes(header + struct.pack("<10I", 0, 1, 2, 0, 52 + 80_000, len(filler), 0, 0, 1, 16) * 2000 + filler)
     assert max(len(s.name) for s in Elf(path).sections) <= 1024
+    table, names = struct.pack("<IIIBBH", 0, 0x08000000, 4, 2, 0, 1) * 200_000, b"again\0"
+    sections = struct.pack("<10I", *10 * (0,)) + struct.pack("<10I", 0, 2, 0, 0, 52 + 120, len(table), 2, 0, 4, 16)
+    sections += struct.pack("<10I", 0, 3, 0, 0, 52 + 120 + len(table), len(names), 0, 0, 1, 0)
+    header = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\1\1", 2, 40, 1, 0, 52, 52, 0, 52, 32, 0, 40, 3, 0)
+    path.write_bytes(header + sections + table + names)
+    with pytest.raises(FormatError, match="200,000 symbols"):
+        Elf(path)
 
 
 def test_every_source_ships():
