@@ -1,6 +1,8 @@
 """From an ELF to the files of flash tools, .bin and Intel .hex, and a readable .map; checks the sizes against the board."""
 from pathlib import Path
 
+import numpy as np
+
 from tinyvgg.errors import BuildError, FormatError
 from tinyvgg.firmware.elf import Elf
 from tinyvgg.firmware.facts import BOARDS, board_facts
@@ -65,14 +67,26 @@ def to_binary(elf):
 def to_hex(origin, data, entry):
     """Return the bytes as Intel HEX text, 16 bytes a record."""
     lines, upper = [], None
-    for i in range(0, len(data), 16):
-        address = origin + i
+    for i, record in enumerate(_data_records(origin, data)):
+        address = origin + 16 * i
         if address >> 16 != upper:
             upper = address >> 16
             lines.append(_record(4, 0, upper.to_bytes(2, "big")))
-        lines.append(_record(0, address & 0xFFFF, data[i:i + 16]))
+        lines.append(record)
     lines += [_record(5, 0, entry.to_bytes(4, "big")), _record(1, 0, b"")]
     return "\n".join(lines) + "\n"
+
+
+def _data_records(origin, data):
+    """Return the records of `data`, 16 bytes each but for the last."""
+    whole = len(data) // 16
+    rows, addresses = np.zeros((whole, 21), np.uint8), (origin + 16 * np.arange(whole)) & 0xFFFF
+    rows[:, 0], rows[:, 1], rows[:, 2] = 16, addresses >> 8, addresses & 255
+    rows[:, 4:20] = np.frombuffer(data, np.uint8, 16 * whole).reshape(whole, 16)
+    rows[:, 20] = -rows.sum(axis=1, dtype=np.uint8)
+    text, end = rows.tobytes().hex().upper(), 16 * whole
+    rest = [_record(0, origin + end & 0xFFFF, data[end:])] if end < len(data) else []
+    return [":" + text[i:i + 42] for i in range(0, len(text), 42)] + rest
 
 
 def _record(kind, address, data):

@@ -6,6 +6,7 @@ other beats in both (Kellerer, Pferschy, Pisinger, 2004, chapter 11). The arena 
 several limits of it, and for several sets of layers that run row by row, which are found greedily. Finally, plans with weights
 held in RAM are added, layer by layer; the layers that save most time for each byte come first.
 """
+import bisect
 import math
 from dataclasses import dataclass, replace
 
@@ -43,10 +44,6 @@ class Plan:
     def true_cycles(self):
         """Cycles on silicon, including those that the flash adds."""
         return self.time or self.cycles
-
-    def beats(self, other):
-        """Whether this plan is not worse than another in any of time, flash and RAM."""
-        return self.true_cycles <= other.true_cycles and self.flash_bytes <= other.flash_bytes and self.ram_bytes <= other.ram_bytes
 
 
 class Planner:
@@ -196,10 +193,13 @@ class Planner:
 
 def undominated(plans):
     """Return the Pareto-optimal Plans, the fastest first."""
-    kept = []
+    kept, stairs = [], []                               # stairs: (flash, RAM) of those that need least, flash ascending, RAM descending
     for plan in sorted(plans, key=lambda p: (p.true_cycles, p.flash_bytes, p.ram_bytes)):
-        if not any(other.beats(plan) for other in kept):
+        at = bisect.bisect_right(stairs, (plan.flash_bytes, math.inf))
+        if at == 0 or stairs[at - 1][1] > plan.ram_bytes:               # else one that is not slower needs no more of both
             kept.append(plan)
+            end = next((i for i in range(at, len(stairs)) if stairs[i][1] < plan.ram_bytes), len(stairs))
+            stairs[at:end] = [(plan.flash_bytes, plan.ram_bytes)]
     return kept
 
 

@@ -16,7 +16,7 @@ USUAL = ("README", "adding-a-board", "command-line", "cortex-m4", "integer-model
 DIFFER = ("board", "validate"), ("crosscheck", "report.txt"), ("crosscheck", "App")     # a random network, another's report: 1
 ALONE = ("examples",)               # pages whose snippets each stand alone
 # Training and test images where those of `prepared` are many: the README trains 30 epochs, and shows a board all test images.
-IMAGES = {"README": (80, 6), "cortex-m4": (80, 6), "integer-model": (80, 40)}
+IMAGES = {"README": (50, 4), "cortex-m4": (80, 6), "integer-model": (80, 40)}
 
 
 def named(pages):

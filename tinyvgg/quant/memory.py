@@ -68,8 +68,9 @@ def _best_layout(buffers, align):
     orders = (lambda b: (-b.size, b.first), lambda b: (b.first, -b.size), lambda b: (-(b.last - b.first), -b.size),
               lambda b: (-b.size * (b.last - b.first + 1), b.first))
     layouts = [_greedy(sorted(buffers, key=order), align) for order in orders]
-    best = min(layouts, key=_extent)
-    plan = MemoryPlan(tuple(sorted(best, key=lambda b: b.first)), _extent(best), _most_alive(buffers))
+    best, offsets = min(layouts, key=_extent)
+    placed = [replace(b, offset=offset) for b, offset in zip(best, offsets, strict=True)]
+    plan = MemoryPlan(tuple(sorted(placed, key=lambda b: b.first)), _extent((best, offsets)), _most_alive(buffers))
     check_plan(plan)
     return plan
 
@@ -145,19 +146,20 @@ def _chased(graph, buffers, streams, align):
 
 
 def _greedy(buffers, align):
-    """Place each buffer, in order, at the lowest offset where it overlaps no buffer that is alive at the same time."""
-    placed = []
+    """Return (the buffers, their offsets): each, in order, at the lowest offset where it overlaps no buffer that is alive at the same
+    time."""
+    placed = []                                                         # (offset, end, first, last)
     for b in buffers:
         offset = 0
-        for other in sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.offset):
-            if offset + b.size > other.offset:
-                offset = max(offset, _up(other.offset + other.size, align))
-        placed.append(replace(b, offset=offset))
-    return placed
+        for start, end in sorted([p[:2] for p in placed if p[2] <= b.last and b.first <= p[3]]):
+            if offset + b.size > start:
+                offset = max(offset, _up(end, align))
+        placed.append((offset, offset + b.size, b.first, b.last))
+    return buffers, [p[0] for p in placed]
 
 
-def _extent(buffers):
-    return max(b.offset + b.size for b in buffers)
+def _extent(layout):
+    return max(offset + b.size for b, offset in zip(*layout, strict=True))
 
 
 def _most_alive(buffers):
