@@ -13,6 +13,7 @@ from tinyvgg.errors import OptionError
 from tinyvgg.firmware.export import export
 
 HERE = Path(__file__).parent
+SANITIZED = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 # The older way of the same API: create, then init with parameters; buffers of the client's own; a report.
 OLDER = """
@@ -169,7 +170,7 @@ def test_the_older_calls(exported, images, tmp_path):
     kind, model, folder = exported
     source = tmp_path / "older.c"
     source.write_text(OLDER.replace("NAME", "cifar10").replace("UPPER", "CIFAR10"))
-    program = compiled(folder, tmp_path / "older", [source], ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
+    program = compiled(folder, tmp_path / "older", [source], SANITIZED)
     x = images[:3] / np.float32(255)
     done = subprocess.run([program], input=x.tobytes(), capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -226,7 +227,7 @@ def test_other_generations(mini, images, tmp_path, client, source):
     strict = subprocess.run(["gcc", *STRICT, "-c", *map(str, folder.glob("*.c"))], cwd=tmp_path, capture_output=True, text=True) \
         if shutil.which("gcc") else pytest.skip("no gcc here")
     assert strict.returncode == 0, strict.stderr
-    program = compiled(folder, tmp_path / "app", [tmp_path / "app.c"], ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
+    program = compiled(folder, tmp_path / "app", [tmp_path / "app.c"], SANITIZED)
     x = images[:2] / np.float32(255)
     done = subprocess.run([program], input=x.tobytes(), capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -285,7 +286,7 @@ def test_an_observer_of_sts_kind(mini, tmp_path, client):
     folder = tmp_path / "net"
     export(mini[1], folder, name="net", client=client)
     (tmp_path / "app.c").write_text(OBSERVED.replace("NAME", "net").replace("UPPER", "NET"))
-    program = compiled(folder, tmp_path / "app", [tmp_path / "app.c"], ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
+    program = compiled(folder, tmp_path / "app", [tmp_path / "app.c"], SANITIZED)
     done = subprocess.run([program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr[-2000:])
     last = int(re.search(r"N_NODES \((\d+)\)", (folder / "net.h").read_text())[1]) - 1
