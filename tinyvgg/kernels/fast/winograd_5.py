@@ -6,12 +6,11 @@ Patches have the size of those of F(4x4, 3x3) and are transformed in the same wa
 backward pass is that of direct.py.
 """
 from tinyvgg.kernels.fast.elementwise import RELU, share
-from tinyvgg.kernels.fast.fingerprint import STAMP, unchanged
 from tinyvgg.kernels.fast.matrices import A_T_5, G_5, OUTPUT_5, PATCH, POSITIONS, TAPS_5, sandwich
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
-from tinyvgg.kernels.fast.tile import panel_width, product
-from tinyvgg.kernels.fast.winograd import transform_input
+from tinyvgg.kernels.fast.tile import product
+from tinyvgg.kernels.fast.winograd import make_pack, transform_input
 
 
 def fits(kernel_size, strides, size, channels, filters):
@@ -45,23 +44,7 @@ def make_block(relu):
 block_plain, block_relu = make_block(False), make_block(True)
 
 
-@Kernel
-def pack(step, thread, threads):
-    """Transform step.kernel (5, 5, C, F) into step.packed, U[36][panel][C][panel width]."""
-    step = step_at(step)
-    channels, filters = step.x.channels, step.y.channels
-    first, last = share(channels, thread, threads)
-    if unchanged(step.kernel + first * filters, (last - first) * filters, TAPS_5 ** 2, channels * filters,
-                 step.stamp + thread * 2 * STAMP):
-        return
-    for c in range(first, last):
-        j = 0
-        while j < filters:
-            width = panel_width(filters - j)
-            for lane in range(0, width, WIDTH):
-                transform_kernel_5(step.kernel + c * filters + j + lane, channels * filters,
-                                   step.packed + j * channels + c * width + lane, channels * filters)
-            j += width
+pack = make_pack(transform_kernel_5, TAPS_5 ** 2)
 
 
 @compiled
