@@ -445,7 +445,8 @@ def test_the_model_may_be_a_run_or_a_zoo_entry(tmp_path, capsys, monkeypatch):
     report.write_text(report.read_text().replace("compression", "model_hash         :   0x" + "0" * 32 + "\ncompression", 1))
     folder.mkdir()
     model.save(folder / "model.h5")
-    monkeypatch.setattr(zoo, "names", lambda: ["mine"])
+    for known in ("names", "cards"):
+        monkeypatch.setattr(zoo, known, lambda: ["mine"])
     monkeypatch.setattr(zoo, "path", lambda name: folder / "model.h5")
     for name in (str(folder), "mine"):
         assert main(["crosscheck", str(tmp_path), "--model", name]) == 0
