@@ -1,6 +1,6 @@
 """The README's picture, cut out of a story's page: python benchmarks/picture.py demo docs/figures/demo.svg
 
-`demo` is the folder that `tinyvgg demo --out demo` wrote. The picture has the first attacked images of its report.html and three of
+`demo` is the folder that `tinyvgg demo --out demo` wrote. The picture has the first attacked images of its report.html and two of
 its charts, in the page's colours (light or dark, as the reader's browser is set); nothing is computed anew. Take a story on
 generated images: the picture holds its images.
 """
@@ -12,8 +12,7 @@ from pathlib import Path
 from tinyvgg.errors import FormatError, TinyVGGError
 from tinyvgg.report.record import write_bytes
 
-CHARTS = {"Accuracy against eps": "accuracy under PGD, by size of the change",
-          "Accuracy against bytes": "accuracy by size of the network", "Accuracy against flipped bits": "accuracy by number of flipped bits"}
+CHARTS = {"Accuracy against eps": "accuracy under PGD, by size of the change", "Accuracy against flipped bits": "accuracy by number of flipped bits"}
 SHOTS, SIDE, GAP, WIDTH = 4, 84, 14, 1180
 RULES = re.compile(r"^(?::root|@media \(prefers-color-scheme: dark\)) .*?(?=^\S+ ?\{|^\*)|^svg \..*?$|^\.s0 .*?$", re.M | re.S)
 SHOT = re.compile(r'<div><img[^>]*?src="(data:image/png;base64,[A-Za-z0-9+/=]+)"[^>]*>(?:<b>)?([^<]*)')
@@ -44,7 +43,7 @@ def picture(page):
         parts.append(f'<text class="text" x="{GAP * 1.5 + i * wide:.0f}" y="{top + tall + 38:.0f}">{caption}</text>')
     height = top + tall + 46 + GAP
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" height="{height:.0f}">\n'
-            "<title>Attacked images, and the network's accuracy by the size of a change, by the network's size and by flipped bits</title>\n"
+            "<title>Attacked images, and the network's accuracy by the size of a change and by flipped bits</title>\n"
             f"<style>\n{style}\n.pixels {{ image-rendering: pixelated; }}\n"
             ".frame { fill: var(--raised); stroke: var(--edge); }\n</style>\n" + "\n".join(parts) + "\n</svg>\n")
 

@@ -114,11 +114,11 @@ def three():
             f"  {share(light['accuracy'])} test accuracy (95 % interval {interval(light)}; `tinyvgg evaluate {LIGHT} --data cifar10`)\n"
             f"  on {light['n']:,} images of CIFAR-10, small photographs ([stored as JPEG](#limits)). With 8-bit integers it has "
             f"{share(also['int8']['accuracy'])}.\n"
-            f"- **Time** for one image on the chip at 120 MHz, computed: this network takes {calibrated(cycles).partition(',')[0]}; ResNet-8 of the "
-            f"benchmark MLPerf\n  Tiny takes {calibrated(cycles, 'resnet8', banks=1)}. ST measured {st['ms']} ms for ResNet-8 (STM32L4R5, same "
-            "core and clock; X-CUBE-AI 9.0; [how](docs/cortex-m4.md#again)).\n"
-            f"- **Attack**: PGD with 40 steps on {pgd['batch']} images (network `{LIGHT}_plain`) takes {pgd['ours_ms']:,.0f} ms of processor time\n"
-            f"  (other libraries: {others}; [how](docs/attacks.md#speed)).")
+            f"- **Time** for one image on the chip at 120 MHz, computed for tinyvgg's code: this network takes "
+            f"{calibrated(cycles).partition(',')[0]}; ResNet-8\n  of the benchmark MLPerf Tiny takes {calibrated(cycles, 'resnet8', banks=1)}. "
+            f"With X-CUBE-AI's code (9.0) ResNet-8 takes {st['ms']} ms,\n  measured by ST on the same core and clock ([how](docs/cortex-m4.md#again)).\n"
+            f"- **Attack**: PGD with 40 steps on {pgd['batch']} images takes {pgd['ours_ms']:,.0f} ms of processor time, on a network of the same "
+            f"shape\n  (other libraries: {others}; [how](docs/attacks.md#speed)).")
 
 
 def limits():

@@ -13,6 +13,7 @@ NEEDS, WISHES = ("compress",), ()
 BOARD = "stm32l4r9i-disco"
 ALIGNED = 8  # bytes: the coarsest alignment of what the firmware keeps in flash
 CODE = (".text", ".ramcode")
+UNNAMED = {".ARM.exidx": "table for unwinding the stack"}
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ def _unnamed(start, size, sections):
         return {"name": f"padding, so that the next part begins at a multiple of 2, 4 or {ALIGNED}", "kind": "padding"}
     section = next((name for at, name in reversed(sections) if at <= start), "")
     if section in CODE:
-        return {"name": f"code without a symbol (section {section})", "kind": "code"}
-    return {"name": f"texts and tables without a symbol (section {section})", "kind": "tables"}
+        return {"name": "code without a name", "kind": "code"}
+    return {"name": UNNAMED.get(section, "texts and tables without a name"), "kind": "tables"}
 
 
 def _stored(elf, address):

@@ -25,7 +25,8 @@ WORDS = {
     "accuracy": "The share of test images that get the right class. Training never sees the test images.",
     "arena": "One block of RAM in which the layers place their results; they reuse each other's place. In the C and the firmware it also "
              "holds the scratch.",
-    "batch normalization": "A layer that brings each channel to a mean near 0 and a spread near 1.",
+    "batch": "The images that one training step uses together.",
+    "batch normalization": "A layer that brings the values of each channel to a mean near 0 and a spread near 1.",
     "bit flip": "A bit of memory that changes, by a fault or by an attacker. Bit 7 of an int8 weight is its sign.",
     "CRC-32": "A number computed from all bits of an array; if a bit changes, the number no longer fits.",
     "clean image": "An image that no attack has changed.",
@@ -83,8 +84,8 @@ def _lead(story):
             "that it needs less memory and time, and runs on a simulated microcontroller (the virtual board). Then it is attacked: by images "
             "that were changed a little, and by bits flipped in its memory."
         ),
-        '<p>Under a chart or table, “Repeat it” shows the command that makes it again. One command can make several of them. In some commands, '
-        '--resume takes the settings of this page, and --again runs a stage although it is done. Words such as '
+        '<p>Under a chart or table, “Repeat it” shows the command that makes it again; where there are several, each makes a part of it. '
+        'In some commands, --resume takes the settings of this page, and --again runs a stage although it is done. Words such as '
         'flash, MACC or PGD are explained <a href="#words">at the end of the page</a>.</p>',
     ]
     if story.settings.quick:

@@ -100,7 +100,7 @@ def _curves(result):
         series,
         title="Accuracy against eps",
         description=told,
-        x="eps (levels of 255)",
+        x="eps (of 255)",
         y="accuracy (%)",
         y_range=(0, 100),
     )
@@ -234,7 +234,7 @@ def _defences(result):
     caption = f"Defences against the chosen flips, computed in Python; accuracies of {result['n']:,} test images"
     said = _recovers_nothing([(r["defence"], r["detected"], r["accuracy_repaired"] - r["accuracy_attacked"]) for r in result["defences"]])
     text = (
-        "A defence checks the weights and repairs what it can. An array is a layer's weights, its biases, or other constants. The "
+        "A defence checks arrays and repairs what it can. An array is a layer's weights, its biases, or other constants. The "
         "defence “crc” (CRC-32) notices that an array changed, and repairs nothing. “radar” divides a layer's weights into equal groups "
         "of at most 128. (The number of groups is a multiple of 8: 640 weights are 8 groups of 80.) It keeps two check bits for each "
         "group, and sets all weights of a damaged group to zero. “ranges” keeps the smallest and the largest of every 32 neighbouring "

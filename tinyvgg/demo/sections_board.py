@@ -174,8 +174,8 @@ def _explained(first):
         "right. Instructions are counted exactly. There can be fewer instructions than MACC: one instruction can do two "
         "multiplications, and kernels named winograd need fewer multiplications. Cycles are computed for a flash memory without delay. "
         "The milliseconds are longer: they include the delays of the real flash. This part was fitted to programs whose time was "
-        f"measured on real chips of this kind (error ± {first.get('ms_error') or 3:g} %: the largest at programs that were not used in "
-        "the fit, rounded up)."
+        f"measured on real chips of this kind (error ± {first.get('ms_error') or 3:g} %: for programs that were not used in the fit, "
+        "the times were off by less)."
     )
 
 

@@ -2,10 +2,10 @@
 
 from tinyvgg.report import html, svg
 
-ST_LEVELS = {"none": "32 bits", "low": "32 bits; dense layers: 8 bits", "medium": "32 bits; dense layers: 4 bits",
-             "high": "32 bits; dense layers: 4 bits"}
-LEVELS = {"none": "8 bits (scheme int8 below)", "low": "8 bits (scheme int8 below)", "medium": "8 bits; dense layers: 4 bits",
-          "high": "4 bits (scheme shared4 below)"}
+ST_LEVELS = {"none": "32-bit floats", "low": "32-bit floats; dense layers: 8-bit indices", "medium": "32-bit floats; dense layers: 4-bit indices",
+             "high": "32-bit floats; dense layers: 4-bit indices"}
+LEVELS = {"none": "8-bit integers (scheme int8 below)", "low": "8-bit integers (scheme int8 below)",
+          "medium": "8-bit integers; dense layers: 4-bit indices", "high": "4-bit indices (scheme shared4 below)"}
 
 
 def train(story, result):
@@ -39,8 +39,8 @@ def _lagging(history):
     """Said where the first epoch does far worse in validation than in training."""
     if not history or (history[0].get("val_loss") or 0) < 2 * history[0]["loss"]:
         return ""
-    return (" In the first epochs validation can be much worse than training, because of batch normalization: training uses the mean of each "
-            "batch, validation an average over many batches, which needs some epochs to settle.")
+    return (" In the first epochs validation can be much worse than training, because of batch normalization: training uses the mean of "
+            "each channel over the images of one step (a batch), validation an average over many batches, which needs some epochs to settle.")
 
 
 def _commands(result):
@@ -108,10 +108,12 @@ def analyze(story, result):
         f"Before anything is built, tinyvgg estimates the memory that the network takes on the board {first['board']}. Its chip has "
         f"{first['board_flash_bytes']:,} bytes of flash and {first['board_ram_bytes']:,} bytes of RAM. A MACC is one multiplication and "
         "one addition; the column MACC says how many one image takes. X-CUBE-AI is a tool by ST, which makes the chip. The rows "
-        "“X-CUBE-AI” are for the float network and counted by ST's rules. Their flash includes an estimate of the code. The rows "
-        "“tinyvgg” are for networks of integers; their flash is without code. Both tools name their levels of compression none, low, "
-        "medium and high, but a name means something else in each: see the column “weights are stored in”. The two count parameters and "
-        "MACC a little differently, and place the layers' results differently in RAM."
+        "“X-CUBE-AI” are for the float network, counted by ST's rules; their flash and RAM are estimates, because ST does not publish "
+        "the size of its code and where it places the layers' results. The rows “tinyvgg” are for networks of integers; their flash is "
+        "without code. An index is the place of a weight's value in a short list (a codebook) of 16 or 256 values. Both tools name "
+        "their levels of compression none, low, medium and high, but a name means something else in each: see the column “weights are "
+        "stored in”. Here the rows “tinyvgg” have tinyvgg's levels; everywhere below, low, medium and high are X-CUBE-AI's. The two "
+        "count parameters and MACC a little differently."
     )
     header = ["tool", "level", "weights are stored in", "parameters", "MACC", "weights (bytes)", "flash (bytes)", "RAM (bytes)", "fits the chip"]
     return (
