@@ -230,20 +230,6 @@ class Emitter:
         one = self.builder.insert_element(nothing, number.value, LANE(0))
         return Value(self, self.builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(LANE, WIDTH), [0] * WIDTH)))
 
-    def join(self, vectors):
-        """Several vectors as one: each operation is done for all of them side by side, so that none waits for the one before."""
-        while len(vectors) > 1:
-            vectors = [self._shuffle(a, b, range(2 * a.value.type.count)) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
-        return vectors[0]
-
-    def split(self, joined):
-        """The vectors that were joined."""
-        return [self._shuffle(joined, joined, range(i, i + WIDTH)) for i in range(0, joined.value.type.count, WIDTH)]
-
-    def _shuffle(self, a, b, places):
-        mask = ir.Constant(ir.VectorType(LANE, len(places)), list(places))
-        return Value(self, self.builder.shuffle_vector(a.value, b.value, mask))
-
     def call(self, name, *arguments):
         """Call an LLVM intrinsic of vectors, or of numbers."""
         values = [a.value for a in arguments]
