@@ -118,8 +118,8 @@ def three():
             f"{calibrated(cycles).partition(',')[0]}; ResNet-8\n  of the benchmark MLPerf Tiny takes {calibrated(cycles, 'resnet8', banks=1)}. "
             f"With X-CUBE-AI's code (9.0) ResNet-8 takes {st['ms']} ms,\n  measured by ST on the same core and clock "
             "([how](docs/cortex-m4.md#again)).\n"
-            f"- **Attack**: PGD with 40 steps on {pgd['batch']} images takes {pgd['ours_ms']:,.0f} ms of processor time, on a network of "
-            f"the same shape\n  (other libraries: {others}; [how](docs/attacks.md#speed)).")
+            f"- **Attack**: PGD with 40 steps on {pgd['batch']} images takes {pgd['ours_ms']:,.0f} ms of processor time, on a network "
+            f"like `{LIGHT}`\n  (other libraries: {others}; [how](docs/attacks.md#speed)).")
 
 
 def limits():

@@ -170,7 +170,7 @@ def bitflip(story, result):
         if row["median"] is not None
     ]
     series = {
-        "random flips (median, range)": random,
+        f"random flips (median, range of {story.sizes.draws})": random,
         "chosen flips": [(row["flips"], 100 * row["accuracy"]) for row in search["rows"] if row["flips"]],
     }
     series = {name: rows for name, rows in series.items() if rows}
