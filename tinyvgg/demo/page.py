@@ -31,9 +31,9 @@ WORDS = {
     "CRC-32": "A number computed from all bits of an array; if a bit changes, the number no longer fits.",
     "clean image": "An image that no attack has changed.",
     "gradient": "How much the loss changes with each weight (in training) or each pixel (in an attack).",
-    "optimizer, schedule, warmup, dropout": "Settings of training. adamw is a form of gradient descent. cosine: the step length (learning rate) falls "
-                                            "along half a cosine, after it rose during the epochs of warmup. Dropout switches values off at random "
-                                            "(0: none).",
+    "optimizer, schedule, warmup, dropout": "Settings of training. adamw is a form of gradient descent. cosine: the step length (learning "
+                                            "rate) falls along half a cosine, after it rose during the epochs of warmup. Dropout switches values "
+                                            "off at random (0: none).",
     "plan": "The choice of a kernel for each layer of a firmware.",
     "cycle": "One tick of the processor's clock; at 120 MHz there are 120 million a second.",
     "calibration error": "How far the network's confidence is from its accuracy: 0 if answers given with 90 % confidence are right 90 times out "
