@@ -51,6 +51,7 @@ WORDS = {
               "winograd4 need fewer multiplications; _held keeps weights in RAM. All give the same numbers; faster ones take more memory.",
     "loss": "How wrong the network's probabilities are; training makes it small.",
     "MACC": "One multiplication and one addition. The number of MACC for one image says how much work a network takes.",
+    "norm, linf": "How the size of a change is measured. linf: by the pixel value that changes most, which eps limits.",
     "PGD": "An attack that takes many small steps along the gradient. After each step the image stays within eps of the original.",
     "serial line": "The cable between board and computer, over which images go to the board and answers come back.",
     "SHA-256": "A fingerprint of a file: two files with the same one are the same.",

@@ -170,7 +170,7 @@ def bitflip(story, result):
         if row["median"] is not None
     ]
     series = {
-        f"random flips (median, range of {story.sizes.draws})": random,
+        f"random flips (median, range of {story.sizes.draws} draws)": random,
         "chosen flips": [(row["flips"], 100 * row["accuracy"]) for row in search["rows"] if row["flips"]],
     }
     series = {name: rows for name, rows in series.items() if rows}
@@ -255,7 +255,8 @@ def defence(story, result):
     """What a running board makes of the flips, bare and defended."""
     text = (
         f"Now a firmware that keeps its weights in RAM runs on the virtual board. The {result['flips']} chosen flips are made in that "
-        f"RAM. Then the board classifies {result['n']} test images, so one image counts {100 / result['n']:.1f} %. The defences are "
+        "RAM, by commands over the serial line that only a firmware built with --memory-access obeys. "
+        f"Then the board classifies {result['n']} test images, so one image counts {100 / result['n']:.1f} %. The defences are "
         "those of the section before, now as code in the firmware: it checks the weights before every image. With “crc” the board "
         "refuses to answer when an array has changed. All these firmwares use the kernels named direct. Weights in RAM are read without "
         "the delays of flash, so an image takes less time than with the same kernels and weights in flash."
