@@ -302,7 +302,8 @@ def test_from_outside(model, images, tmp_path, capsys):
     assert builds["direct"]["sha256"] == model.sha256 != builds["auto"]["sha256"]
 
 
-def test_mistakes_from_outside(model, tmp_path, capsys):
+def test_mistakes_from_outside(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("TINYVGG_DATA", raising=False)
     model.save(tmp_path / "blocks.tvq")
     code, out, err = call(capsys, "firmware", "plan", tmp_path / "blocks.tvq", "--flash", "10K")
     assert (code, out) == (2, "") and "holds it back" in err and "Traceback" not in err

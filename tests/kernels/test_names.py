@@ -10,7 +10,7 @@ import pytest
 import tinyvgg.kernels.fast
 import tinyvgg.nn.fused
 import tinyvgg.quant.fast
-from tinyvgg.kernels.fast.simd import FLOAT, VECTOR, named
+from tinyvgg.kernels.fast.simd import FLOAT, VECTOR, Kernel, named
 
 
 def inside(value):
@@ -82,3 +82,12 @@ def test_a_function_is_named_by_what_it_has_taken():
     assert make(3) == make(3)
     with pytest.raises(TypeError, match="taken a dict"):
         make({})
+
+
+def test_a_kernel_is_no_closure():
+    """Its file on disk would never be found again: each process would compile it anew."""
+    width = 8
+    with pytest.raises(TypeError, match="takes values from around it"):
+        @Kernel
+        def kernel(step, thread, threads):
+            return width

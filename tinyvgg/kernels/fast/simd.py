@@ -305,7 +305,9 @@ class Kernel:
     """
 
     def __init__(self, function):
-        self.function, self.__doc__, self._compiled = named(function), function.__doc__, None
+        if function.__closure__:        # Numba finds on disk only what was compiled from cells that it can compare
+            raise TypeError(f"the kernel {function.__name__} takes values from around it; expected a function of a module")
+        self.function, self.__doc__, self._compiled = function, function.__doc__, None
 
     @functools.cached_property
     def fields(self):

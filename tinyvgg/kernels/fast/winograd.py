@@ -182,28 +182,28 @@ gated_after, gated_after_pool = make_gated_gradient(GATE_AFTER, False), make_gat
 gated_none, gated_none_pool = make_gated_gradient(NO_GATE, False), make_gated_gradient(NO_GATE, True)
 
 
-def make_pack(transform, taps):
-    """Return the kernel that transforms step.kernel (taps, C, F) into step.packed, U[36][panel][C][panel width]."""
-    @Kernel
-    def pack(step, thread, threads):
-        """Transform step.kernel into step.packed."""
-        step = step_at(step)
-        channels, filters = step.x.channels, step.y.channels
-        first, last = share(channels, thread, threads)
-        if unchanged(step.kernel + first * filters, (last - first) * filters, taps, channels * filters, step.stamp + thread * 2 * STAMP):
-            return
-        for c in range(first, last):
-            j = 0
-            while j < filters:
-                width = panel_width(filters - j)
-                for lane in range(0, width, WIDTH):
-                    transform(step.kernel + c * filters + j + lane, channels * filters,
-                              step.packed + j * channels + c * width + lane, channels * filters)
-                j += width
-    return pack
+@compiled
+def pack_by(transform, taps, step, thread, threads):
+    """Transform step.kernel (taps, C, F) into step.packed, U[36][panel][C][panel width]."""
+    step = step_at(step)
+    channels, filters = step.x.channels, step.y.channels
+    first, last = share(channels, thread, threads)
+    if unchanged(step.kernel + first * filters, (last - first) * filters, taps, channels * filters, step.stamp + thread * 2 * STAMP):
+        return
+    for c in range(first, last):
+        j = 0
+        while j < filters:
+            width = panel_width(filters - j)
+            for lane in range(0, width, WIDTH):
+                transform(step.kernel + c * filters + j + lane, channels * filters,
+                          step.packed + j * channels + c * width + lane, channels * filters)
+            j += width
 
 
-pack = make_pack(transform_kernel, 9)
+@Kernel
+def pack(step, thread, threads):
+    """Transform the weights of a 3x3 convolution."""
+    pack_by(transform_kernel, 9, step, thread, threads)
 
 
 @Kernel

@@ -10,7 +10,7 @@ from tinyvgg.kernels.fast.matrices import A_T_5, G_5, OUTPUT_5, PATCH, POSITIONS
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 from tinyvgg.kernels.fast.tile import product
-from tinyvgg.kernels.fast.winograd import make_pack, transform_input
+from tinyvgg.kernels.fast.winograd import pack_by, transform_input
 
 
 def fits(kernel_size, strides, size, channels, filters):
@@ -44,7 +44,10 @@ def make_block(relu):
 block_plain, block_relu = make_block(False), make_block(True)
 
 
-pack = make_pack(transform_kernel_5, TAPS_5 ** 2)
+@Kernel
+def pack(step, thread, threads):
+    """Transform the weights of a 5x5 convolution."""
+    pack_by(transform_kernel_5, TAPS_5 ** 2, step, thread, threads)
 
 
 @compiled
