@@ -253,7 +253,7 @@ def test_structures_that_are_not_known_are_tried_in_a_process_of_their_own(whole
 
 
 def test_a_process_that_does_not_come_back(monkeypatch, tmp_path):
-    monkeypatch.setattr(hdf5_trial, "PATIENCE", 0.2)
+    monkeypatch.setattr(hdf5_trial, "PATIENCE", 0.001)
     with pytest.raises(FormatError, match="does not come to an end"):
         hdf5_trial.try_file(tmp_path / "any")
 
