@@ -13,7 +13,7 @@ NEEDS, WISHES = ("compress",), ()
 BOARD = "stm32l4r9i-disco"
 ALIGNED = 8  # bytes: the coarsest alignment of what the firmware keeps in flash
 CODE = (".text", ".ramcode")
-UNNAMED = {".ARM.exidx": "table for unwinding the stack"}
+UNNAMED = {".ARM.exidx": "table that compilers add for C++ exceptions, unused"}
 
 
 @dataclass(frozen=True)

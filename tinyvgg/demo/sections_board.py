@@ -53,7 +53,8 @@ def firmware(story, result):
         top = -(-first["flash_bytes"] // 50_000) * 50_000
         parts_of = [(p["name"], p["start"], p["bytes"], p["kind"]) for p in result["map"]]
         largest = max(result["map"], key=lambda p: p["bytes"])
-        told = (f"Convolutions and dense layers: their weights. Tables: other constants. Padding: unused bytes between parts. The largest part is "
+        told = ("Convolutions and dense layers: their weights. Tables: other numbers and texts of the program. The part vectors holds the "
+                "addresses at which the processor begins and reacts to interrupts. Padding: unused bytes between parts. The largest part is "
                 f"{largest['name']} with {largest['bytes']:,} bytes.")
         if first["plan"]:
             told += " Fast kernels keep weights in a larger form than the section on C code shows."
