@@ -237,7 +237,8 @@ def _defences(result):
         "A defence checks arrays and repairs what it can. An array is a layer's weights, its biases, or other constants. The "
         "defence “crc” (CRC-32) notices that an array changed, and repairs nothing. “radar” divides a layer's weights into equal groups "
         "of at most 128. (The number of groups is a multiple of 8: 640 weights are 8 groups of 80; neighbours are in different groups.) It "
-        "keeps two check bits for each group, and sets all weights of a damaged group to zero. “ranges” keeps the smallest and the largest of every 32 neighbouring "
+        "keeps two check bits for each group, and sets all weights of a damaged group to zero. "
+        "“ranges” keeps the smallest and the largest of every 32 neighbouring "
         "weights; a weight outside this range is set to the nearer of the two. “replicas” keeps two copies of the small arrays (all but "
         "the weights) and takes the majority of the three."
     )
