@@ -78,7 +78,7 @@ def test_a_function_is_named_by_what_it_has_taken():
     def one():
         return 1
 
-    assert len({make(taken) for taken in (1, 2, "1", (1, 2), [1, 2, 3], None, VECTOR, FLOAT, one)}) == 9
+    assert len({make(taken) for taken in (1, 2, "1", (1, 2), [1, 2, 3], None, VECTOR, FLOAT, one, lambda: 1, lambda: 2)}) == 11
     assert make(3) == make(3)
     with pytest.raises(TypeError, match="taken a dict"):
         make({})

@@ -54,7 +54,8 @@ def _content(value):
         return value.__name__
     if inspect.isfunction(value):
         cells = [_content(cell.cell_contents) for cell in value.__closure__ or ()]
-        return f"{value.__module__}.{value.__qualname__}({', '.join(cells)})"
+        code = value.__code__           # lambdas of one function share a name
+        return f"{value.__module__}.{value.__qualname__}:{code.co_firstlineno}:{code.co_code.hex()}:{code.co_consts}({', '.join(cells)})"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_content, value))}]"
     if isinstance(value, (int, float, str, ir.Type, type(None))):
