@@ -99,7 +99,7 @@ def to_map(elf):
     lines = ["section              address       bytes"]
     lines += [f"{s.name:<20} {s.address:#010x} {s.size:>11,}" for s in elf.sections if s.allocated and s.size]
     lines += ["", "symbol                                       address       bytes"]
-    ordered = sorted(elf.symbols.values(), key=lambda s: (s.address, s.name))
+    ordered = sorted(elf.every_symbol, key=lambda s: (s.address, s.name))
     lines += [f"{s.name:<44} {s.address:#010x} {s.size:>11,}" for s in ordered]
     return "\n".join(lines) + "\n"
 

@@ -14,7 +14,7 @@ class Raw:
 
     def __init__(self, path, segments):
         self.path, self.segments = Path(path), segments
-        self.symbols, self.sections = {}, []
+        self.symbols, self.every_symbol, self.sections = {}, [], []
 
     def function_at(self, address):
         """Return None, because there are no symbols."""

@@ -62,6 +62,27 @@ def test_wrong_accesses(tmp_path, body, words):
     assert "in Reset_Handler (pc 0x0800" in fault
 
 
+TWIN = """
+    .thumb_func
+    .type {name}, %function
+{name}:
+    ldrd r1, r2, [r0]
+    bx lr
+    .size {name}, . - {name}
+"""
+
+
+@pytest.mark.parametrize("called", ["twin_1", "twin_2"])
+def test_an_unaligned_load_in_functions_that_share_a_name(tmp_path, called):
+    """Local functions of two C files may have one name: each is watched."""
+    elf = assemble(tmp_path, f"ldr r0, =0x20000001\n bl {called}\n bkpt 0\n", TWIN.format(name="twin_1") + TWIN.format(name="twin_2"))
+    data = elf.read_bytes()
+    elf.write_bytes(data.replace(b"twin_2\0", b"twin_1\0"))
+    machine = Machine(elf, strict=True)
+    machine.run(1.0)
+    assert "unaligned LDRD" in str(machine.fault)
+
+
 def test_sram2_is_one_memory_at_two_addresses(tmp_path):
     machine = run(tmp_path, "ldr r0, =0x20030000\n ldr r1, =0x12345678\n str r1, [r0]\n ldr r2, =0x10000000\n ldr r3, [r2]\n"
                             " adds r3, #1\n str r3, [r2, #4]\n ldr r4, =0x20000100\n ldr r5, [r0, #4]\n str r5, [r4]")

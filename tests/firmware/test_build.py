@@ -14,7 +14,7 @@ from tinyvgg.firmware import build as building
 from tinyvgg.firmware.build import build, build_demonstration, find_compiler
 from tinyvgg.firmware.elf import Elf
 from tinyvgg.firmware.flash import TOOLS, flash, flash_command
-from tinyvgg.firmware.image import board_facts, sizes, to_binary
+from tinyvgg.firmware.image import board_facts, sizes, to_binary, to_map
 
 FACTS = board_facts("stm32l4r9i-disco")
 COMPILERS = [pytest.param("zig", marks=pytest.mark.skipif(not find_spec("ziglang"), reason="no zig")),
@@ -199,6 +199,8 @@ def test_functions_of_different_files_that_share_a_name_are_all_known(image):
     for symbol in functions:
         at.setdefault(symbol.address, set()).add(symbol.name)
     assert all(elf.function_at(symbol.address) in at[symbol.address] for symbol in functions)
+    listed = to_map(elf).split("symbol  ")[1].splitlines()[1:]
+    assert len(listed) == len(elf.every_symbol)
 
 
 def test_an_elf_made_to_exhaust_memory_is_refused(tmp_path):

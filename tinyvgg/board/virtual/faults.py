@@ -112,7 +112,7 @@ def watch_alignment(machine):
     Hooks stand on those instructions only, found by disassembling every function of the symbol table.
     """
     code_hook = machine.unicorn.UC_HOOK_CODE
-    for symbol in machine.elf.symbols.values():
+    for symbol in machine.elf.every_symbol:
         if not symbol.is_function:
             continue
         for i in decoder().disasm(_code(machine, symbol), symbol.address):
