@@ -48,6 +48,8 @@ def add_arguments(parser):
         "loss, or with --adversarial the one that gets most validation images right under PGD")
     add("--patience", type=int, metavar="N", help="stop when the validation loss was not better for N epochs")
     add("--weights", metavar="MODEL", help="start from the weights of this model of the same architecture")
+    add("--widen", type=float, metavar="F", help="give every convolution F times the channels; with --weights the wider network starts with "
+        "the same answers (Net2WiderNet)")
     add("--adversarial", choices=("nfgsm", "fgsm_rs", "pgd", "trades"), help="train on attacked images")
     add("--adversarial-steps", type=int, metavar="N", help="of pgd (default 7) and trades (10): steps of the attack")
     add("--trades-beta", type=float, metavar="B", help="of trades: weight of the attacked images against the clean ones (default 6)")

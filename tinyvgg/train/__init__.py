@@ -11,5 +11,6 @@ from tinyvgg.train.evaluate import evaluate
 from tinyvgg.train.fit import fit
 from tinyvgg.train.optimizers import SGD, Adam, AdamW, RMSprop
 from tinyvgg.train.predictions import save_predictions
+from tinyvgg.train.widening import widen
 
-__all__ = ["SGD", "Adam", "AdamW", "Average", "BestCheckpoint", "Callback", "EarlyStopping", "RMSprop", "evaluate", "fit", "save_predictions"]
+__all__ = ["SGD", "Adam", "AdamW", "Average", "BestCheckpoint", "Callback", "EarlyStopping", "RMSprop", "evaluate", "fit", "save_predictions", "widen"]

@@ -25,6 +25,7 @@ from tinyvgg.train.distillation import Distillation
 from tinyvgg.train.evaluate import evaluate
 from tinyvgg.train.fit import fit
 from tinyvgg.train.views import Views
+from tinyvgg.train.widening import widen
 
 
 def train_run(out, given, defaults, *, resume=False, quiet=True, open_model=load_model,
@@ -88,6 +89,8 @@ def build(settings, dataset, find_weights=str, config=None):
         set_dropout(model, settings["dropout"])
     if settings["weights"] is not None:
         load_weights(model, find_weights(settings["weights"]))
+    if settings["widen"] is not None and (config is None or not architecture.is_file(settings["arch"])):
+        model = widen(model, settings["widen"], seed=settings["seed"])
     return model
 
 
