@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinyvgg
-from tinyvgg import cli, data, errors, models, zoo
+from tinyvgg import cli, data, errors, models, train, zoo
 from tinyvgg.attacks.identity import model_sha256
 from tinyvgg.report.record import sha256_arrays
 from tinyvgg.zoo import facts
@@ -24,7 +24,8 @@ def test_an_entry_is_what_its_card_says(name):
     epochs = [int(n) for n in re.findall(r"--epochs (\d+)", card["command"])]
     assert [row["epoch"] for row in card["history"]] == [epoch for n in epochs for epoch in range(1, n + 1)]
     assert card["weights_sha256"] == sha256_arrays(*model.get_weights())
-    assert model.count_params() == card["parameters"] == models.build(card["architecture"]).count_params()
+    built = models.build(card["architecture"])
+    assert model.count_params() == card["parameters"] == (train.widen(built, card["widen"]) if "widen" in card else built).count_params()
     assert card["test"]["interval"][0] < card["test"]["accuracy"] < card["test"]["interval"][1]
     page = zoo.path(name).with_suffix(".md").read_text()
     assert card["sha256"] in page and f"{100 * card['test']['accuracy']:.2f} %" in page
@@ -117,8 +118,10 @@ def test_a_card_calls_runs_by_their_names(tmp_path, monkeypatch):
     config = json.loads((second / "config.json").read_text()) | {"resumed": [{"epoch": 1, "threads": 1}]}
     (second / "config.json").write_text(json.dumps(config))
     assert "threads" not in pack(second, "mixed", "shapes", after=first, folder=tmp_path)
-    third = a_run(tmp_path / "runs" / "third", weights=f"{second}/model.h5")
-    lines = pack(third, "three", "shapes", after=[first, second], folder=tmp_path)["command"].splitlines()
+    third = a_run(tmp_path / "runs" / "third", weights=f"{second}/model.h5", widen=1.5)
+    card = pack(third, "three", "shapes", after=[first, second], folder=tmp_path)
+    lines = card["command"].splitlines()
+    assert card["widen"] == 1.5 and " --widen 1.5 " in lines[2] and "resnet8 with 1.5 times the channels" in (tmp_path / "three.md").read_text()
     assert "--weights first/model.h5 " in lines[1] and lines[1].endswith("--out second") and "--weights second/model.h5 " in lines[2]
 
 

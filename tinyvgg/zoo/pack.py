@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from tinyvgg import data, zoo
 from tinyvgg.errors import DataError, FormatError, OptionError, TinyVGGError
 from tinyvgg.io import load_model, save_model
@@ -39,13 +41,19 @@ def pack(run, name, data_spec, *, after=(), note="", folder=FOLDER, replace=Fals
     history = _training(runs, configs)
     save_model(model, file)
     card = {"name": name, "sha256": sha256_file(file), "weights_sha256": sha256_arrays(*model.get_weights()),
-            "architecture": configs[-1]["settings"]["arch"], "parameters": model.count_params(),
+            "architecture": configs[-1]["settings"]["arch"], **_widened(configs), "parameters": model.count_params(),
             "input_range": list(model.input_range), **history, "data": _data(dataset, configs[-1], note),
             "test": {key: result[key] for key in ("n", "accuracy", "interval", "loss", "ece", "per_class")},
             "versions": configs[-1]["versions"], "packed_with": versions()}
     write_json(folder / f"{name}.json", card)
     write_bytes(folder / f"{name}.md", page(card))
     return card
+
+
+def _widened(configs):
+    """{"widen": factor} if a run of the chain gave the architecture more channels."""
+    factors = [config["settings"]["widen"] for config in configs if config["settings"].get("widen")]
+    return {"widen": float(np.prod(factors))} if factors else {}
 
 
 def _training(runs, configs):
@@ -144,9 +152,10 @@ def page(card):
     commands = card["command"].replace("\n", "\n    ")
     teachers = "".join(f"| teacher {teacher['name']}, SHA-256 of its weights | `{teacher['weights_sha256']}` |\n"
                        for teacher in card.get("teachers", []))
+    wider = f" with {card['widen']:g} times the channels" if "widen" in card else ""
     threads = f" with TINYVGG_NUM_THREADS={card['threads']}" if "threads" in card else ""
     return (f"# {card['name']}\n\n"
-            f"{card['architecture']}, {card['parameters']:,} parameters; RGB images in {low:g}..{high:g}, channels last.\n\n"
+            f"{card['architecture']}{wider}, {card['parameters']:,} parameters; RGB images in {low:g}..{high:g}, channels last.\n\n"
             f"| | |\n|---|---|\n"
             f"| test accuracy | {100 * test['accuracy']:.2f} % of {test['n']:,} images (95 % interval {low_high}) |\n"
             f"| test loss | {test['loss']:.4f} |\n| expected calibration error | {test['ece']:.4f} |\n"
