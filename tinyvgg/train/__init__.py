@@ -13,4 +13,5 @@ from tinyvgg.train.optimizers import SGD, Adam, AdamW, RMSprop
 from tinyvgg.train.predictions import save_predictions
 from tinyvgg.train.widening import widen
 
-__all__ = ["SGD", "Adam", "AdamW", "Average", "BestCheckpoint", "Callback", "EarlyStopping", "RMSprop", "evaluate", "fit", "save_predictions", "widen"]
+__all__ = ["SGD", "Adam", "AdamW", "Average", "BestCheckpoint", "Callback", "EarlyStopping", "RMSprop", "evaluate", "fit", "save_predictions",
+           "widen"]
