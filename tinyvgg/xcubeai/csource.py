@@ -44,16 +44,11 @@ WEIGHTS = re.compile(r"_weights\w{0,80}\s{0,80}\[[^\]\n]{0,80}\]\s{0,80}=\s{0,80
 BITS = {"FLOAT": 32, "S8": 8, "U8": 8, "S16": 16, "S32": 32, "LUT4_FLOAT": 4, "LUT8_FLOAT": 8, "BOOL": 8}
 DTYPE = {"FLOAT": "<f4", "S8": "i1", "U8": "u1", "S16": "<i2", "S32": "<i4"}
 C_FORMAT = {
-    "ai_float": "FLOAT",
-    "float": "FLOAT",
-    "ai_i8": "S8",
-    "int8_t": "S8",
-    "ai_u8": "U8",
-    "uint8_t": "U8",
-    "ai_i16": "S16",
-    "int16_t": "S16",
-    "ai_i32": "S32",
-    "int32_t": "S32",
+    word: format_
+    for format_, words in {
+        "FLOAT": "ai_float float", "S8": "ai_i8 int8_t", "U8": "ai_u8 uint8_t", "S16": "ai_i16 int16_t", "S32": "ai_i32 int32_t"
+    }.items()
+    for word in words.split()
 }
 MACC = re.compile(rf"\.n_macc{GAP}={GAP}(\d{{1,18}})")
 SIGNATURE = re.compile(r'MODEL_SIGNATURE\s{1,80}"?(?:0x)?([0-9a-fA-F]{32})')

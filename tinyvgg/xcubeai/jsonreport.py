@@ -9,7 +9,7 @@ from tinyvgg.errors import FormatError
 from tinyvgg.xcubeai.modeltable import MOST_ROWS
 from tinyvgg.xcubeai.report import Array, CLayer, Report, Row, Tensor
 from tinyvgg.xcubeai.text import decode, read_bytes
-from tinyvgg.xcubeai.textreport import core_version
+from tinyvgg.xcubeai.textreport import core_version, figure
 
 LARGEST = 1 << 62  # of a figure: no network has more
 ROLES = {"inputs": "I", "outputs": "O", "weights": "W", "scratchs": "S"}
@@ -111,7 +111,7 @@ def _c_info(data, report):
         totals["macc"] = sum(node["macc"] for node in graph["nodes"])
     report.totals = {name: value for name, value in totals.items() if isinstance(value, int)}
     report.metrics = [
-        {"name": m.get("desc", ""), **{k: _number(m[k]) for k in m if k != "desc"}}
+        {"name": m.get("desc", ""), **{k: figure(m[k]) for k in m if k != "desc"}}
         for m in (data.get("validation") or {}).get("val_metrics") or []
     ]
 
@@ -283,10 +283,3 @@ def _c_graph(data, report):
         value = next((v for v in (data.get(name), footprint.get(name)) if isinstance(v, int)), None)
         if value is not None:
             report.totals[name] = value
-
-
-def _number(value):
-    try:
-        return float(str(value).rstrip("%")) if value is not None else None
-    except ValueError:
-        return None

@@ -32,18 +32,8 @@ NEAREST = 64  # rows of one name that are looked at
 FUSED = ("activation", "pool", "batch_norm", "conversion", "reshape")
 # A table names no function; where the original operator does not either, what one element costs tells it.
 BY_COST = {1: "relu", 2: "prelu", 10: "sigmoid", 15: "softmax"}
-FUNCTIONS = {
-    "softmax": "softmax",
-    "relu": "relu",
-    "relu6": "relu6",
-    "clip": "relu6",
-    "leaky_relu": "leaky_relu",
-    "leakyrelu": "leaky_relu",
-    "prelu": "prelu",
-    "logistic": "sigmoid",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
-}
+FUNCTIONS = {name: name for name in ("softmax", "relu", "relu6", "leaky_relu", "prelu", "sigmoid", "tanh")}
+FUNCTIONS |= {"clip": "relu6", "leakyrelu": "leaky_relu", "logistic": "sigmoid"}
 
 
 @dataclass(eq=False)

@@ -45,28 +45,6 @@ OTHERS = {
     "l2normalization": (12,),
 }
 PLAIN = ("flatten", "reshape", "squeeze", "unsqueeze", "expand_dims", "transpose", "")
-FREE = (
-    "gather",
-    "slice",
-    "split",
-    "upsample",
-    "resize",
-    "tile",
-    "identity",
-    "embedding",
-    "constant",
-    "shape",
-    "expand",
-    "stridedslice",
-    "cast",
-    "argmax",
-    "argminmax",
-    "pack",
-    "unpack",
-    "arrayfeatureextractor",
-    "zipmap",
-    "dropout",
-)
 
 
 def row_problem(op, readers, release):
@@ -111,9 +89,9 @@ def _continuity(op, into):
         whole = max(math.prod(s) for s in shapes)
         fits = op.elements == whole or any(_broadcast(into, other) == op.shape for other in op.partners)
         return "" if fits else f"its output {_show(op.shape)} is not the shape of its inputs {', '.join(map(_show, shapes))}"
-    if op.kind in ("activation", "batch_norm", "conversion") and _sizes(into) != _sizes(op.shape):
+    if op.kind in ("activation", "batch_norm", "conversion") and squeezed(into) != squeezed(op.shape):
         return f"its output {_show(op.shape)} is not the shape of its input {_show(into)}"
-    if op.kind in ("lstm", "gru") and _sizes(op.shape) not in (_sizes((into[0], op.shape[-1])), _sizes(op.shape[-1:])):
+    if op.kind in ("lstm", "gru") and squeezed(op.shape) not in (squeezed((into[0], op.shape[-1])), squeezed(op.shape[-1:])):
         return f"a recurrent layer from {_show(into)} cannot give {_show(op.shape)}"
     if op.kind == "pool" and (op.shape[-1] != into[-1] or op.elements > math.prod(into)):
         return f"a pool from {_show(into)} cannot give {_show(op.shape)}"
@@ -129,7 +107,8 @@ def _broadcast(first, second):
         return ()
 
 
-def _sizes(shape):
+def squeezed(shape):
+    """A shape without its sizes of 1."""
     return tuple(n for n in shape if n != 1)
 
 
@@ -187,7 +166,7 @@ def _pool(op, into, release):
     if not into:
         return {op.macc} if op.elements and op.macc % op.elements == 0 else set(), True
     found = {math.prod(into)} | {op.elements * h * w for h, w in windows(plane(into), plane(op.shape))}
-    if _sizes(into) == _sizes(op.shape):
+    if squeezed(into) == squeezed(op.shape):
         found |= {op.elements * side * side for side in range(2, 16)}  # a window beyond the border, at a stride of 1
     return found | {0 if math.prod(into) == op.elements else op.elements}, True
 
@@ -275,11 +254,7 @@ def _bytes(op):
     if op.kind == "lstm" and op.size_bytes == 4 * (parameters + 3 * last):  # versions 4 and 5 do not count the peepholes
         return True
     biases = {*op.constants, *(k * last for k in range(1, 11)), parameters // 2}
-    mixed = (
-        {parameters - b + 4 * b for b in biases} | {4 * (parameters - b) + b for b in biases}
-        if op.constants
-        else {parameters - b + 4 * b for b in biases}
-    )
+    mixed = {parameters + 3 * b for b in biases} | ({4 * parameters - 3 * b for b in biases} if op.constants else set())
     if op.size_bytes in mixed or op.kind in ("batch_norm", "add", "activation") and op.size_bytes in _both(op):
         return True
     return op.kind in ("dense", "lstm", "gru") and any(

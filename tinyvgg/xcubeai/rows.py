@@ -1,6 +1,7 @@
 """Compare a report's rows with tinyvgg's: align them, subtract, and give the reason if it is known."""
 
 import difflib
+import math
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
@@ -8,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from tinyvgg.analyze import st
 from tinyvgg.xcubeai.clayers import layer_problem
 from tinyvgg.xcubeai.rebuild import gather
-from tinyvgg.xcubeai.rowrules import row_problem
+from tinyvgg.xcubeai.rowrules import row_problem, squeezed
 
 ANOTHER = "another network, or another input size"
 SILENT = ("input", "reshape", "conversion", "transpose", "pad", "other")
@@ -129,7 +130,7 @@ def _inputs(report, operations):
     pairs = []
     for t, o in zip(theirs, ours, strict=True):
         channels_first = (*o.output_shape[-1:], *o.output_shape[:-1])  # as ONNX has them
-        same = _squeeze(t.shape) in (_squeeze(o.output_shape), _squeeze(channels_first))
+        same = squeezed(t.shape) in (squeezed(o.output_shape), squeezed(channels_first))
         sides = [{"name": s.name, "kind": "input", "shape": shape} for s, shape in ((t, t.shape), (o, o.output_shape))]
         pairs.append(Pair(t.name, "input", *sides, t.line, [] if same else ["shape"], "" if same else ANOTHER))
     return pairs
@@ -264,7 +265,7 @@ def _pair(theirs, ours, report):
         )
     left = _theirs(theirs)
     pair = Pair(theirs.name, theirs.kind, left, ours, theirs.line)
-    if theirs.shape and _squeeze(theirs.shape) != _squeeze(ours["shape"]):
+    if theirs.shape and squeezed(theirs.shape) != squeezed(ours["shape"]):
         pair.wrong.append("shape")
     for name in ("parameters", "macc"):
         if left[name] != ours[name]:
@@ -286,10 +287,6 @@ def _theirs(op):
     }
 
 
-def _squeeze(shape):
-    return tuple(n for n in shape if n != 1)
-
-
 def _bytes_agree(theirs, ours, report):
     """The bytes are those of float32, of integers (a byte a weight, four a bias), or (versions 4 and 5) those of the C code."""
     if report.release < (6, 0) and report.source == "text" and report.release != (0, 0):
@@ -308,9 +305,7 @@ def _reason(pair, report):
     if pair.ok:
         return pair.ours["note"] or _called(pair)
     theirs, ours = pair.theirs, pair.ours
-    elements = 1
-    for n in ours["shape"]:
-        elements *= n
+    elements = math.prod(ours["shape"])
     if "shape" in pair.wrong:
         return ANOTHER
     if pair.wrong == ["macc"] and pair.kind == "pool" and elements and theirs["macc"] % elements == 0:

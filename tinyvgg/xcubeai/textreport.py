@@ -9,6 +9,7 @@ import re
 from tinyvgg.xcubeai.modeltable import ModelTable, is_header, number
 from tinyvgg.xcubeai.report import LISTS, Array, CLayer, Operation, Report, Section, Share, Tensor
 from tinyvgg.xcubeai.text import read_text
+from tinyvgg.xcubeai.validation import METRICS
 
 RULE = re.compile(r"^[\s\-]*$")
 KEY = re.compile(r"^(\S[^:]{0,24}?)\s*: ?(.*)$")
@@ -237,25 +238,15 @@ class _Reader:
             return bool(RULE.match(text) or text.startswith("c_id"))
         rest = re.split(r"\s{2,}", found[6].strip())
         comment = rest.pop() if rest[-1].startswith("/") else ""
-        self.report.arrays.append(
-            Array(
-                int(found[1]),
-                found[2],
-                int(found[3]),
-                int(found[4]),
-                found[5],
-                rest[0] if rest else "",
-                rest[1] if len(rest) > 1 else "",
-                comment,
-            )
-        )
+        c_type, format_ = (*rest, "", "")[:2]
+        self.report.arrays.append(Array(*_as(found.groups()[:5], int, str, int, int, str), c_type, format_, comment))
         return True
 
     def read_layers(self, line, text, line_number):
         layers = self.report.layers
         found = re.match(r"^(\d+)\s+(\S+)\s+(\d+)\s+(\S+)\s+(\d+)\s+(\d+)\s+(?=[A-Z]: )(.*)$", text)
         if found:
-            layers.append(CLayer(int(found[1]), found[2], int(found[3]), found[4], int(found[5]), int(found[6])))
+            layers.append(CLayer(*_as(found.groups()[:6], int, str, int, str, int, int)))
             text = found[7]
         tensor = re.match(r"^([A-Z]): (\S+)\s*(.*)$", text)
         if tensor and layers:
@@ -267,18 +258,7 @@ class _Reader:
     def read_operations(self, line, text, line_number):
         found = re.match(r"^(\d+)\s+(\d+)\s+(\S+) \((\S+)\)\s+([\d,]+)\s+\(?(\w+)\)?(?:\s+([\d,]+)\s+\(?([\d.]+)\)?)?$", text)
         if found:
-            self.report.operations.append(
-                Operation(
-                    int(found[1]),
-                    int(found[2]),
-                    found[3],
-                    found[4],
-                    number(found[5]),
-                    found[6],
-                    number(found[7]) if found[7] else None,
-                    float(found[8]) if found[8] else None,
-                )
-            )
+            self.report.operations.append(Operation(*_as(found.groups(), int, int, str, str, number, str, number, float)))
         elif total := re.match(r"^total\s+([\d,]+)", text):
             self.report.totals["operations"] = number(total[1])
         return bool(found or text.startswith(("c_id", "total")) or RULE.match(text))
@@ -296,20 +276,10 @@ class _Reader:
 
     def read_complexity(self, line, text, line_number):
         found = re.match(
-            r"^(\d+)\s+(.+?)\s+\|+\s+([\d.]+)%\s+\|+\s+([\d.]+)%\s*(\[[\d, ]*\])?\s*(?:([\d.]+)%)?\s*(\S+)?(?: \*)?$", text
+            r"^(\d+)\s+(.+?)\s+\|+\s+([\d.]+)%\s+\|+\s+([\d.]+)%\s*(\[[\d, ]*\]|)\s*(?:([\d.]+)%)?\s*(\S+)?(?: \*)?$", text
         )
         if found:
-            self.report.complexity.append(
-                Share(
-                    int(found[1]),
-                    found[2].strip(),
-                    float(found[3]),
-                    float(found[4]),
-                    found[5] or "",
-                    float(found[6]) if found[6] else None,
-                    float(found[7]) if found[7] else None,
-                )
-            )
+            self.report.complexity.append(Share(*_as(found.groups(), int, str.strip, float, float, str, float, float)))
         elif text.startswith("macc="):
             self.open_complexity(text)
         elif text.startswith("TOOL ERROR"):
@@ -338,19 +308,8 @@ class _Reader:
         found = re.match(r"^(X-cross|HOST|TARGET|original model|.*c-model)\s*#\d+", text)
         if found and len(re.findall(r"-?\d+\.\d+|nan|n\.a\.", text)) >= 7:
             after = text[found.end() :].split()
-            self.report.metrics.append(
-                {
-                    "name": found[0],
-                    **dict(
-                        zip(
-                            ("acc", "rmse", "mae", "l2r", "mean", "std", "nse", "cos"),
-                            (_figure(v) for v in after[:8]),
-                            strict=False,
-                        )
-                    ),
-                    "tensor": " ".join(after[8:]),
-                }
-            )
+            metrics = dict(zip(METRICS, map(figure, after[:8]), strict=False))
+            self.report.metrics.append({"name": found[0], **metrics, "tensor": " ".join(after[8:])})
             return True
         self.report.log.append(text)
         return bool(values)
@@ -410,8 +369,14 @@ def _tensor(role, name, rest):
     )
 
 
-def _figure(text):
+def _as(texts, *kinds):
+    """The groups of a line's pattern, each turned by its function; None stays None."""
+    return [None if text is None else kind(text) for text, kind in zip(texts, kinds, strict=True)]
+
+
+def figure(value):
+    """Return a number, or the text of one, perhaps in %, as a float; None for anything else."""
     try:
-        return float(text.rstrip("%"))
+        return float(str(value).rstrip("%"))
     except ValueError:
         return None

@@ -122,30 +122,20 @@ def compare_weights(generated, model, release=LATEST):
     expected, checks = expected_tensors(model, release), []
     pairs, left = match(expected, generated)
     for want, name in pairs:
-        if name is None:
-            checks.append(
-                TensorCheck(
-                    want.name, "", want.layer, "", want.values.size, 0, False, reason="the generated code holds no such tensor"
-                )
-            )
-            continue
+        tensor = generated.tensors.get(name)
         try:
-            checks.append(_compare(want, name, generated))
+            checks.append(_compare(want, tensor, generated) if tensor else _check(want, None, "the generated code holds no such tensor"))
         except FormatError as error:
-            tensor = generated.tensors[name]
-            checks.append(
-                TensorCheck(
-                    want.name, name, want.layer, tensor.format, tensor.items, tensor.size_bytes, False, reason=error.problem
-                )
-            )
-    for name in left:
-        tensor = generated.tensors[name]
-        checks.append(
-            TensorCheck(
-                "", name, "", tensor.format, tensor.items, tensor.size_bytes, False, reason="the model has no such tensor"
-            )
-        )
-    return checks
+            checks.append(_check(want, tensor, error.problem))
+    return checks + [_check(None, generated.tensors[name], "the model has no such tensor") for name in left]
+
+
+def _check(want, tensor, problem=""):
+    """The TensorCheck of an Expected and a StoredTensor, of which one may be None; ok unless there is a problem."""
+    name, layer = (want.name, want.layer) if want else ("", "")
+    if tensor is None:
+        return TensorCheck(name, "", layer, "", want.values.size, 0, False, reason=problem)
+    return TensorCheck(name, tensor.name, layer, tensor.format, tensor.items, tensor.size_bytes, not problem, reason=problem)
 
 
 def match(expected, generated):
@@ -167,19 +157,18 @@ def match(expected, generated):
     return [(want, pairs.get(i)) for i, want in enumerate(expected)], list(left)
 
 
-def _compare(want, name, generated):
-    tensor = generated.tensors[name]
-    check = TensorCheck(want.name, name, want.layer, tensor.format, tensor.items, tensor.size_bytes, True)
+def _compare(want, tensor, generated):
+    check = _check(want, tensor)
     if tensor.items != want.values.size:
         check.ok, check.reason = False, f"theirs has {tensor.items:,} values, ours {want.values.size:,}: another shape"
         return check
     if tensor.shared:
-        return _compare_shared(check, want, generated.codebook(name))
+        return _compare_shared(check, want, generated.codebook(tensor.name))
     if tensor.format != "FLOAT":
         check.compared = False
         check.reason = f"stored as {tensor.format}: integers of a quantised model are not compared with floats"
         return check
-    values = generated.values(name)
+    values = generated.values(tensor.name)
     difference = np.abs(values.astype(np.float64) - want.values)
     allowed = 0.0 if want.exact else ROUNDING * (1 + np.abs(want.values))
     wrong = np.flatnonzero(~(difference <= allowed))
