@@ -26,10 +26,7 @@ def check_layer(layer, input_shape, *, training=False, seed=0, tolerance=1e-6):
     The moving statistics are given random values first; a dropout mask is held fixed.
     """
     generator = rng.generator(seed, "check_layer")
-    many = isinstance(input_shape, list)
-    shapes = [tuple(s) for s in input_shape] if many else [tuple(input_shape)]
-    layer.ensure_built([s[1:] for s in shapes] if many else shapes[0][1:], generator)
-    _randomise(layer, generator)
+    many, shapes = _built(layer, input_shape, generator)
     parts = [generator.standard_normal(s) for s in shapes]
     for i, part in enumerate(parts):
         def by_input(value, i=i):
@@ -53,12 +50,17 @@ def _run(layer, x, training):
     return layer.forward(x, training=training)
 
 
-def _randomise(layer, generator):
-    """Give parameters and moving statistics float64 values that no special case hides behind."""
+def _built(layer, input_shape, generator):
+    """Build a layer, and give parameters and moving statistics float64 values that no special case hides behind -> (whether it takes
+    several inputs, their shapes)."""
+    many = isinstance(input_shape, list)
+    shapes = [tuple(s) for s in input_shape] if many else [tuple(input_shape)]
+    layer.ensure_built([s[1:] for s in shapes] if many else shapes[0][1:], generator)
     for name, array in layer.parameters.items():
         layer.parameters[name] = array.astype(np.float64) + 0.3 * generator.standard_normal(array.shape)
     for name, array in layer.state.items():
         layer.state[name] = generator.uniform(0.5, 1.5, array.shape)
+    return many, shapes
 
 
 def compare_kernels(layer, input_shape, *, training=False, seed=0, dtype=np.float32, tolerance=1e-5):
@@ -68,10 +70,7 @@ def compare_kernels(layer, input_shape, *, training=False, seed=0, dtype=np.floa
     {array: relative difference}; raises AssertionError that names the array.
     """
     generator = rng.generator(seed, "compare_kernels")
-    many = isinstance(input_shape, list)
-    shapes = [tuple(s) for s in input_shape] if many else [tuple(input_shape)]
-    layer.ensure_built([s[1:] for s in shapes] if many else shapes[0][1:], generator)
-    _randomise(layer, generator)
+    many, shapes = _built(layer, input_shape, generator)
     for holder in (layer.parameters, layer.state):
         for key in holder:
             holder[key] = holder[key].astype(dtype)

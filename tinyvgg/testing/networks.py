@@ -97,7 +97,8 @@ def randomise(model, generator, *, dead=0.1):
 def _head(node, draw):
     """From an image or a vector to the logits, (classes,)."""
     if len(node.shape) == 3:
-        node = draw.choice((_flat, _mean, _largest))(node, draw)
+        end = draw.choice((L.Flatten, L.GlobalAveragePooling2D, L.GlobalMaxPooling2D))
+        node = (draw.choice((L.Flatten, lambda: L.Reshape((-1,)))) if end is L.Flatten else end)()(node)
     elif len(node.shape) == 2:
         node = draw.choice((L.Flatten, L.GlobalAveragePooling1D, L.GlobalMaxPooling1D))()(node)
     for _ in range(draw.choice((0, 0, 1, 2))):
@@ -182,14 +183,12 @@ def _normalise(node, draw):
                                 epsilon=draw.choice((1e-3, 1e-2)), trainable=draw.random() < 0.9)(node)
 
 
-def _pool(node, draw):
-    size, settings = _window(node, draw)
-    return L.MaxPooling2D(size, **settings)(node)
-
-
-def _average(node, draw):
-    size, settings = _window(node, draw)
-    return L.AveragePooling2D(size, **settings)(node)
+def _pool(kind):
+    """Pools of one kind."""
+    def make(node, draw):
+        size, settings = _window(node, draw)
+        return kind(size, **settings)(node)
+    return make
 
 
 def _residual(node, draw):
@@ -307,28 +306,12 @@ def _rows(node, draw):
     return L.Reshape((h, w, units))(rows)
 
 
-def _flat(node, draw):
-    return draw.choice((L.Flatten, lambda: L.Reshape((-1,))))()(node)
-
-
-def _mean(node, draw):
-    return L.GlobalAveragePooling2D()(node)
-
-
-def _largest(node, draw):
-    return L.GlobalMaxPooling2D()(node)
-
-
 def _dense(node, draw):
     inside = draw.choice((None, _activation(draw)))
     node = L.Dense(draw.channels(), activation=inside, use_bias=draw.random() < 0.8)(node)
     for step in (_activate, _normalise, lambda n, d: L.Dropout(0.4)(n)):
         node = step(node, draw) if draw.random() < 0.3 else node
     return node
-
-
-def _normalised_vector(node, draw):
-    return L.BatchNormalization()(node)
 
 
 def _dense_sum(node, draw):
@@ -345,7 +328,8 @@ def _dense_beside(node, draw):
 
 IMAGE_BLOCKS = {
     "conv": Block(_conv, integer=True), "conv, more": Block(_conv, integer=True), "depthwise": Block(_depthwise, integer=True),
-    "separable": Block(_separable, integer=True), "max pool": Block(_pool, integer=True), "average pool": Block(_average, integer=True),
+    "separable": Block(_separable, integer=True), "max pool": Block(_pool(L.MaxPooling2D), integer=True),
+    "average pool": Block(_pool(L.AveragePooling2D), integer=True),
     "residual": Block(_residual, integer=True, joins=True), "concatenate": Block(_concatenated, integer=True, joins=True),
     "gated": Block(_gated, integer=True, joins=True), "turned": Block(_turned, integer=True),
     "shared layer": Block(_twice, integer=True, joins=True), "zero padding": Block(_padded, integer=True),
@@ -359,7 +343,7 @@ SERIES_BLOCKS = {
     "dense": Block(_series_dense, integer=True), "batch norm": Block(_normalise, integer=True), "recurrent": Block(_recurrent),
 }
 VECTOR_BLOCKS = {
-    "dense": Block(_dense, integer=True), "batch norm": Block(_normalised_vector, integer=True),
+    "dense": Block(_dense, integer=True), "batch norm": Block(lambda node, draw: L.BatchNormalization()(node), integer=True),
     "dense sum": Block(_dense_sum, integer=True, joins=True), "dense beside": Block(_dense_beside, integer=True, joins=True),
     "dense gate": Block(_dense_gate, integer=True, joins=True),
 }

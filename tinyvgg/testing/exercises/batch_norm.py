@@ -24,36 +24,34 @@ def gain_and_shift(answer):
         equal(found[1], beta - mean * gain, f"the shift with epsilon {epsilon}")
 
 
+def _check_folded(answer, seed, channels, apart, without):
+    """Check the convolution that an answer folds of apart(x, kernel, bias, gain, shift): first `without` biases, then whole."""
+    generator = np.random.default_rng(seed)
+    x, kernel, bias = (generator.standard_normal(shape) for shape in ((2, 5, 5, 3), (3, 3, 3, 4), 4))
+    gain, shift = _norm(generator, channels)
+    k, b = several(answer(kernel, bias, gain, shift), 2)
+    shaped(k, kernel.shape, "the kernel")
+    shaped(b, (4,), "the bias")
+    equal(reference.conv2d(x, np.asarray(k, float), np.zeros(4)), apart(x, kernel, np.zeros(4), gain, 0),
+          f"the folded kernel, tried on images {without}")
+    equal(reference.conv2d(x, np.asarray(k, float), np.asarray(b, float)), apart(x, kernel, bias, gain, shift),
+          "the kernel is right; the folded bias, tried on images,")
+
+
 @exercise(where="the last axis of the kernel is the output channel; and the norm sees the old bias, too",
           how="write out the norm of (conv + bias), sort what multiplies x from what does not, and broadcast over the last axis")
 def fold_before(answer):
     """answer(kernel, bias, gain, shift) -> kernel, bias of conv, then norm, as one convolution."""
-    generator = np.random.default_rng(2)
-    x, kernel, bias = (generator.standard_normal(shape) for shape in ((2, 5, 5, 3), (3, 3, 3, 4), 4))
-    gain, shift = _norm(generator, 4)
-    k, b = several(answer(kernel, bias, gain, shift), 2)
-    shaped(k, kernel.shape, "the kernel")
-    shaped(b, (4,), "the bias")
-    equal(reference.conv2d(x, np.asarray(k, float), np.zeros(4)), reference.conv2d(x, kernel * gain, np.zeros(4)),
-          "the folded kernel, tried on images without a bias")
-    equal(reference.conv2d(x, np.asarray(k, float), np.asarray(b, float)), gain * reference.conv2d(x, kernel, bias) + shift,
-          "the kernel is right; the folded bias, tried on images,")
+    _check_folded(answer, 2, 4, lambda x, kernel, bias, gain, shift: gain * reference.conv2d(x, kernel, bias) + shift,
+                  "without a bias")
 
 
 @exercise(where="the third axis of the kernel is the input channel; a shift of channel c meets every weight of that channel",
           how="the gain has to broadcast over the third axis; for the bias, sum weights times shifts over all axes but the last")
 def fold_forward(answer):
     """answer(kernel, bias, gain, shift) -> kernel, bias of norm, then conv without padding, as one convolution."""
-    generator = np.random.default_rng(3)
-    x, kernel, bias = (generator.standard_normal(shape) for shape in ((2, 5, 5, 3), (3, 3, 3, 4), 4))
-    gain, shift = _norm(generator, 3)
-    k, b = several(answer(kernel, bias, gain, shift), 2)
-    shaped(k, kernel.shape, "the kernel")
-    shaped(b, (4,), "the bias")
-    equal(reference.conv2d(x, np.asarray(k, float), np.zeros(4)), reference.conv2d(gain * x, kernel, np.zeros(4)),
-          "the folded kernel, tried on images without shift and bias")
-    equal(reference.conv2d(x, np.asarray(k, float), np.asarray(b, float)), reference.conv2d(gain * x + shift, kernel, bias),
-          "the kernel is right; the folded bias, tried on images,")
+    _check_folded(answer, 3, 3, lambda x, kernel, bias, gain, shift: reference.conv2d(gain * x + shift, kernel, bias),
+                  "without shift and bias")
 
 
 @exercise(where="which number does the norm turn into 0?",

@@ -1,7 +1,7 @@
 """Exercises: scales and zero points, the one rounding, zero points folded away, codebooks."""
 import numpy as np
 
-from tinyvgg.testing.exercises._registry import BLANK, equal, exercise, expect, several, shaped
+from tinyvgg.testing.exercises._registry import equal, exercise, several, shaped
 
 
 @exercise(where="ranges that do not hold 0, such as 2..6: a border of zeros must still be exact",
@@ -23,7 +23,6 @@ def smmulr(answer):
     pairs = [(a, b) for a in edges for b in edges]
     a, b = np.array(pairs, np.int32).T
     found, expected = answer(a, b), np.array([(x * y + 2**31) >> 32 for x, y in pairs])
-    expect(found is not None and found is not Ellipsis, BLANK)
     shaped(found, expected.shape, "the result")
     wrong = np.flatnonzero(~(np.asarray(found, np.float64) == expected))
     if len(wrong):
@@ -66,6 +65,5 @@ def best_centres(answer):
     """answer(values, indices, k) -> the k entries that minimise the squared error for these indices."""
     values, indices = np.array([1.0, 2.0, 4.5, 10.0, 12.0]), np.array([0, 0, 0, 2, 2])
     found = answer(values, indices, 3)
-    expect(found is not None and found is not Ellipsis, BLANK)
     shaped(found, (3,), "the codebook")
     equal(np.asarray(found)[[0, 2]], [2.5, 11.0], "the entries of the two clusters that have values")
