@@ -47,7 +47,18 @@ def random_flips(model: Any, x: Images, y: Labels, *, counts: Sequence[int] = (1
 def _drawn(shared, count, seed):
     """Measure one draw: a task of random_flips."""
     store, keys, fault, only_bits, place, x, y, bases = shared
-    return _measure(store, draw(store, keys, count, generator(seed, "fault", "random", count), fault, only_bits), place, x, y, bases)
+    flips = draw(store, keys, count, generator(seed, "fault", "random", count), fault, only_bits)
+    passed, verdicts = surviving(store, flips, place, bases)
+    kinds = [v["verdict"] for v in verdicts]
+    if "nmi" in kinds:
+        accuracy = None
+    else:
+        store.toggle(passed)
+        try:
+            accuracy = store.accuracy(x, y)
+        finally:
+            store.toggle(passed)
+    return {"accuracy": accuracy, "applied": len(passed), "nmi": kinds.count("nmi"), "corrected": kinds.count("corrected")}
 
 
 def random_plan(store: Any, count: int, seed: int = 0, *, tensors: str | Sequence[str] = "weights", fault: str = "flip",
@@ -77,20 +88,6 @@ def _able(store, key, fault, only_bits):
     positions = np.arange(store.bits(key))
     mask = permitted(store.arrays[key].reshape(-1, 1), positions, fault) & store.usable(key)[:, None]
     return mask if only_bits is None else mask & np.isin(positions, list(only_bits))
-
-
-def _measure(store, flips, place, x, y, bases):
-    passed, verdicts = surviving(store, flips, place, bases)
-    kinds = [v["verdict"] for v in verdicts]
-    if "nmi" in kinds:
-        accuracy = None
-    else:
-        store.toggle(passed)
-        try:
-            accuracy = store.accuracy(x, y)
-        finally:
-            store.toggle(passed)
-    return {"accuracy": accuracy, "applied": len(passed), "nmi": kinds.count("nmi"), "corrected": kinds.count("corrected")}
 
 
 def summarise(rows: Any) -> Any:

@@ -96,13 +96,7 @@ class Replicas:
 
     def repair(self, store):
         """Restore the copies' majority; return how many numbers changed."""
-        done = 0
-        for key in self.check(store):
-            good = np.frombuffer(self.copies[key], store.arrays[key].dtype).reshape(store.arrays[key].shape)
-            done += int((store.arrays[key] != good).sum())
-            store.arrays[key][...] = good
-            store.changed({key})
-        return done
+        return sum(_put(store, key, np.frombuffer(self.copies[key], store.arrays[key].dtype)) for key in self.check(store))
 
 
 class Ranges:
@@ -125,13 +119,16 @@ class Ranges:
 
     def repair(self, store):
         """Clamp; return how many weights changed."""
-        done = 0
-        for key in self.check(store):
-            clamped = self._clamped(store, key)
-            done += int((clamped != store.arrays[key].reshape(-1)).sum())
-            store.arrays[key].reshape(-1)[...] = clamped
-            store.changed({key})
-        return done
+        return sum(_put(store, key, self._clamped(store, key)) for key in self.check(store))
+
+
+def _put(store, key, numbers):
+    """Put numbers (n,) into an array of the store; return how many changed."""
+    flat = store.arrays[key].reshape(-1)
+    count = int((numbers != flat).sum())
+    flat[...] = numbers
+    store.changed({key})
+    return count
 
 
 def defences_of(store, text):

@@ -51,12 +51,6 @@ class ImageStore(GraphStore):
             elif isinstance(op, Weighted) and op.integer and not op.lite:
                 self.arrays[f"{op.name}/tail_shift"] = np.array([op.tail.shift], np.uint32)
 
-    @property
-    def sha256(self):
-        """SHA-256 of the graph before any flip; the board sends it in its HELLO."""
-        from tinyvgg.quant.tvq import graph_sha256
-        return graph_sha256(self.original)
-
     def constant(self, key, name="network"):
         """Return the C name of an array in a network called `name`; for a shift, the name of its layer's struct."""
         op, what = key.rsplit("/", 1)

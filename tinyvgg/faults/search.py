@@ -59,18 +59,19 @@ def progressive_search(model: Any, x: Images, y: Labels, *, flips: int = 20, goa
                 "fault": fault, "memory": memory, "trials": trials, "labels": labels, "seed": seed, "images": len(x),
                 "images_sha256": record.sha256_arrays(np.asarray(x), y)}
     plan = _begin(store, place, settings, out)
-    search = _Search(victim, goals, keys, fault, place.together, trials, only_bits)
     for step in plan.steps:
         victim.commit([f.place for f in step.flips])
     plan.facts.setdefault("start", _measure(victim.logits, y, goals))
     progress = Progress(flips, "search", "flips", quiet=quiet)
     progress.advance(len(plan.steps))
     while len(plan.steps) < flips and (floor is None or _accuracy(victim.logits, y) > floor):
-        found = search.step()
+        found = _best_flip(victim, goals, keys, fault, place.together, trials, only_bits)
         if found is None:
             plan.facts["stopped"] = f"no {MOST} or fewer bits of one array raise the score"
             break
-        plan.steps.append(Step(tuple(flips_of(store, found)), **search.commit(found, y)))
+        made = tuple(flips_of(store, found))
+        victim.commit(found)
+        plan.steps.append(Step(made, **_measure(victim.logits, y, goals)))
         if out is not None:
             plan.save(Path(out) / "plan.json")
         progress.advance(1, f"accuracy {plan.steps[-1].accuracy:.1%}")
@@ -79,34 +80,22 @@ def progressive_search(model: Any, x: Images, y: Labels, *, flips: int = 20, goa
     return plan
 
 
-class _Search:
-    """The state of one search: what is tried, and how good it was."""
-
-    def __init__(self, victim: Any, goals, keys: Any, fault: str, together, trials: int, only_bits: Sequence[int] | None) -> None:
-        self.victim, self.goals, self.keys, self.fault, self.together = victim, goals, keys, fault, together
-        self.trials, self.only_bits = trials, only_bits
-
-    def step(self):
-        """Return the bits [(key, index, bit)] of the best flip, or None."""
-        base, slopes = self.goals.score(self.victim.logits), self.victim.slopes(self.goals)
-        for count in range(self.together, max(MOST, self.together) + 1):
-            best = None
-            for key in self.keys:
-                for places in candidates(self.victim.store, slopes, key, fault=self.fault, count=count, in_double_word=self.together > 1,
-                                         trials=self.trials, only_bits=self.only_bits):
-                    score = self.goals.score(self.victim.trial(places))
-                    if best is None or score > best[0]:
-                        best = score, places
-            if best is not None and best[0] > base:
-                return best[1]
-            if self.fault == "zero_dword":
-                break
-        return None
-
-    def commit(self, places: Any, y: Labels):
-        """Flip the bits and return the result as a Step."""
-        self.victim.commit(places)
-        return _measure(self.victim.logits, y, self.goals)
+def _best_flip(victim, goals, keys, fault, together, trials, only_bits):
+    """Return the bits [(key, index, bit)] of the best flip, or None where none raises the score."""
+    base, slopes = goals.score(victim.logits), victim.slopes(goals)
+    for count in range(together, max(MOST, together) + 1):
+        best = None
+        for key in keys:
+            for places in candidates(victim.store, slopes, key, fault=fault, count=count, in_double_word=together > 1, trials=trials,
+                                     only_bits=only_bits):
+                score = goals.score(victim.trial(places))
+                if best is None or score > best[0]:
+                    best = score, places
+        if best is not None and best[0] > base:
+            return best[1]
+        if fault == "zero_dword":
+            break
+    return None
 
 
 def _measure(logits, y, goals):

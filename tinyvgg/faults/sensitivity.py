@@ -43,11 +43,7 @@ def sensitivity_map(model: Any, x: Images, y: Labels, *, tensors: str | Sequence
 def _of_bit(shared, key, bit):
     """Measure one bit of one array: a task of sensitivity_map."""
     victim, y, clean, samples, fault, seed = shared
-    return _row(victim, key, bit, y, clean, samples, fault, generator(seed, "fault", "map", key, bit))
-
-
-def _row(victim, key, bit, y, clean, samples, fault, rng):
-    store = victim.store
+    store, rng = victim.store, generator(seed, "fault", "map", key, bit)
     able = np.flatnonzero(store.usable(key) & permitted(store.arrays[key].reshape(-1), bit, fault))
     chosen = able if samples is None or len(able) <= samples else np.sort(rng.choice(able, samples, replace=False))
     drops = [clean - float((labels_of(victim.trial([(key, int(i), bit)]), broken=-1) == y).mean()) for i in chosen]

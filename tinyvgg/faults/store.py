@@ -134,6 +134,12 @@ class GraphStore(Store):
         return replace(self.original, ops=tuple(self.op(op.name) for op in self.original.ops))
 
     @property
+    def sha256(self):
+        """SHA-256 of the graph before any flip: the model that a plan is for; the board sends it in its HELLO."""
+        from tinyvgg.quant.tvq import graph_sha256
+        return graph_sha256(self.original)
+
+    @property
     def is_integer(self) -> bool:
         return self.original.integer
 
@@ -162,12 +168,6 @@ class FileStore(GraphStore):
         for op in graph.ops:
             if isinstance(op, Weighted):
                 self.arrays.update({f"{op.name}/{name}": np.array(a) for name, a in _stored(op)})
-
-    @property
-    def sha256(self):
-        """SHA-256 of the graph before any flip: the model that a plan is for."""
-        from tinyvgg.quant.tvq import graph_sha256
-        return graph_sha256(self.original)
 
     def bits(self, key: Any):
         if key.endswith("/indices"):
