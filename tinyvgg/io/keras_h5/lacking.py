@@ -5,13 +5,14 @@
 """
 from dataclasses import replace
 
-from tinyvgg.errors import FormatError, NotYet, ShapeError, TinyVGGError
+from tinyvgg.errors import FormatError, NotYet, TinyVGGError
 from tinyvgg.io.keras_h5.build import make_layer
 from tinyvgg.io.keras_h5.flatten import Leaf
 from tinyvgg.io.keras_h5.layers import neutral
 from tinyvgg.nn import activations
 from tinyvgg.nn.layers import LAYERS, Layer
 from tinyvgg.nn.layers.base import positive
+from tinyvgg.nn.layers.bidirectional import KINDS, MODES
 
 # Keras' activations beside the engine's; a layer as the activation counts as what it computes.
 ACTIVATIONS = {name: name for name in ("celu", "hard_silu", "hard_swish", "log_softmax")}
@@ -40,9 +41,9 @@ def make(leaf, shape=None):
 
 
 def _kind(leaf):
-    """The class below for a leaf, or None where the engine's own is right."""
+    """What makes the layer of a leaf, or None where the engine's own is right."""
     if leaf.class_name == "Bidirectional":
-        return Bidirectional            # of a GRU that does not say reset_after, too: as before there was one
+        return _bidirectional           # with inner activations that the engine lacks, too
     return None if leaf.class_name in LAYERS else LACKING.get(leaf.class_name)
 
 
@@ -64,54 +65,24 @@ class Nothing(Unchanged):
     """A layer that does nothing at inference."""
 
 
-class Recurrent(Cost):
-    """LSTM, GRU, SimpleRNN over (steps, values): `gates` times kernel (values, units) and recurrent_kernel (units, units)."""
-
-    def __init__(self, leaf):
-        super().__init__(leaf)
-        self.gates = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}[leaf.class_name]
-        self.units, self.sequences = positive(leaf.config["units"], "units"), bool(leaf.config.get("return_sequences"))
-        if leaf.config.get("return_state") or leaf.config.get("time_major"):
-            raise NotYet("return_state and time_major are not known here")
-
-    def output_shape(self, input_shape):
-        steps, _ = _of_rank(self, input_shape, 2)
-        return (steps, self.units) if self.sequences else (self.units,)
-
-    def build(self, input_shape, rng):
-        columns = self.gates * self.units
-        self.add_parameter("kernel", (input_shape[1], columns), "zeros", rng)
-        self.add_parameter("recurrent_kernel", (self.units, columns), "zeros", rng)
-        if self.config.get("use_bias", True):
-            twice = self.class_name == "GRU" and self.config.get("reset_after", False)
-            self.add_parameter("bias", (2, columns) if twice else (columns,), "zeros", rng)
-
-    def macc(self, input_shape):
-        return input_shape[0] * self.gates * self.units * (input_shape[1] + self.units)
+def _recurrent(leaf):
+    """The engine's LSTM, GRU or SimpleRNN with the settings that decide its cost; what it computes does not."""
+    config, more = leaf.config, {}
+    if config.get("return_state") or config.get("time_major"):
+        raise NotYet("return_state and time_major are not known here")
+    if leaf.class_name == "GRU":
+        more["reset_after"] = config.get("reset_after", False)          # as before there was one
+    return LAYERS[leaf.class_name](positive(config["units"], "units"), use_bias=config.get("use_bias", True), name=leaf.name,
+                                   return_sequences=config.get("return_sequences"), go_backwards=config.get("go_backwards"), **more)
 
 
-class Bidirectional(Cost):
-    """A recurrent layer forwards and another backwards; the results side by side, or one sum of them."""
-
-    def __init__(self, leaf):
-        super().__init__(leaf)
-        first = _inner(leaf)
-        second = _inner(leaf, "backward_layer") if leaf.config.get("backward_layer") else _inner(leaf)
-        self.directions, self.mode = (first, second), leaf.config.get("merge_mode", "concat")
-        if any(not isinstance(layer, Recurrent) for layer in self.directions) or self.mode not in ("concat", "sum", "mul", "ave"):
-            raise NotYet(f"merge_mode {self.mode!r} of {type(first).__name__} is not known here")
-
-    def output_shape(self, input_shape):
-        first, second = (layer.output_shape(input_shape) for layer in self.directions)
-        return (*first[:-1], first[-1] + second[-1]) if self.mode == "concat" else first
-
-    def build(self, input_shape, rng):
-        for side, layer in zip(("forward", "backward"), self.directions, strict=True):
-            for name, shape in layer.weight_shapes(input_shape).items():
-                self.add_parameter(f"{side}_{name}", shape, "zeros", rng)
-
-    def macc(self, input_shape):
-        return sum(layer.macc(input_shape) for layer in self.directions)
+def _bidirectional(leaf):
+    """The engine's Bidirectional of two such layers."""
+    first, mode = _inner(leaf), leaf.config.get("merge_mode", "concat")
+    second = _inner(leaf, "backward_layer") if leaf.config.get("backward_layer") else None
+    if any(type(layer) not in KINDS.values() for layer in (first, second or first)) or mode not in MODES:
+        raise NotYet(f"merge_mode {mode!r} of {type(first).__name__} is not known here")
+    return LAYERS["Bidirectional"](first, mode, second, name=leaf.name, trainable=leaf.config.get("trainable") is not False)
 
 
 class TimeDistributed(Cost):
@@ -174,7 +145,6 @@ def _pair(value):
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
-RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 LACKING = {"TimeDistributed": TimeDistributed, "Embedding": Embedding, "Conv2DTranspose": Conv2DTranspose,
            "SpatialDropout3D": Nothing}
 
@@ -185,10 +155,4 @@ def _inner(leaf, key="layer"):
     class_name = entry["class_name"]
     name = entry["config"].get("name", leaf.name)
     inner = Leaf(str(name), *neutral(class_name, entry["config"]))
-    return Recurrent(inner) if class_name in RECURRENT else make(inner)
-
-
-def _of_rank(layer, shape, rank):
-    if isinstance(shape, list) or len(shape) != rank:
-        raise ShapeError(f"{layer.class_name} {layer.name} got inputs of shape {shape}; expected {rank} sizes without the batch")
-    return shape
+    return _recurrent(inner) if class_name in KINDS else make(inner)

@@ -54,10 +54,6 @@ class Tensor:
     offset: int = 0
 
     @property
-    def quantised(self):
-        return len(self.scales) > 0 and self.dtype in ("int8", "uint8", "int16", "int32")
-
-    @property
     def scale(self):
         return float(self.scales[0])
 
