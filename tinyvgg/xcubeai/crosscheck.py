@@ -281,15 +281,8 @@ def _validation(found, model, simulation, place, *, asked):
     metrics = validation_metrics(reference, candidate)
     found.validation.append({"what": "their model against their C code", "n": len(reference), **metrics})
     for stated in found.report.metrics[:1]:
-        problem = _contradiction(metrics, stated)
-        found.validation.append(
-            {
-                "what": "the same, as the report prints it",
-                "n": len(reference),
-                **{k: stated.get(k) for k in METRICS},
-                "problem": problem,
-            }
-        )
+        same = {"what": "the same, as the report prints it", "n": len(reference), **{k: stated.get(k) for k in METRICS}}
+        found.validation.append({**same, "problem": _contradiction(metrics, stated)})
     inputs = arrays.get("c_inputs_1", arrays.get("m_inputs_1"))
     if inputs is not None:
         for what, classifier, decides in _simulations(found, model, simulation):
@@ -321,15 +314,14 @@ def _beside(simulation):
 
 
 def _simulate(found, what, classifier, decides, inputs, candidate):
+    missed = found.problems if decides else found.notes
     try:
         outputs = classifier.predict(inputs)
     except TinyVGGError as error:
-        (found.problems if decides else found.notes).append(f"{what}: the validation's images do not fit: {error.problem}")
+        missed.append(f"{what}: the validation's images do not fit: {error.problem}")
         return
     if np.size(outputs) != candidate.size:
-        (found.problems if decides else found.notes).append(
-            f"{what}: their outputs have shape {candidate.shape}, ours {outputs.shape}: another network"
-        )
+        missed.append(f"{what}: their outputs have shape {candidate.shape}, ours {outputs.shape}: another network")
         return
     metrics = validation_metrics(outputs, candidate)
     problem = f"{what}: l2r {metrics['l2r']:.3g} is above {CLOSE:g}" if decides and not metrics["l2r"] <= CLOSE else ""

@@ -142,19 +142,13 @@ def _weights(report, costs, layers, rows, model):
     return ways
 
 
+# Of a format, by the first of these words that stands in it.
 BITS = {
     "lut4": 4,
     "lut8": 8,
-    "float": 32,
-    "f32": 32,
-    "s32": 32,
-    "int32": 32,
-    "s8": 8,
-    "u8": 8,
-    "int8": 8,
-    "uint8": 8,
-    "s16": 16,
-    "u16": 16,
+    **dict.fromkeys(("float", "f32", "s32", "int32"), 32),
+    **dict.fromkeys(("s8", "u8", "int8", "uint8"), 8),
+    **dict.fromkeys(("s16", "u16"), 16),
     "bool": 8,
     "s1": 1,
     "u32": 32,

@@ -10,6 +10,7 @@ OPENS = (
     ((10, 2), "files of Keras 3 in practice (10.2 opened one of Keras 3.12), up to tf.keras 2.7 as ST documents it"),
     ((11, 0), "Keras 3, and 2.15 and older through tf_keras"),
 )
+STOPPED = re.compile(r"INVALID MODEL|NOT IMPLEMENTED|TOOL ERROR|INTERNAL ERROR")
 CAUSES = (
     (
         re.compile(r"saved with Keras ([\d.]{1,20})"),
@@ -31,16 +32,7 @@ def opens(release):
 
 def explain_stop(report):
     """Return ST's error message with its meaning, or an empty string if the tool did not stop."""
-    stated = report.header.get("error", "")
-    if not stated:
-        stated = next(
-            (
-                text
-                for text in report.log + report.notes
-                if re.match(r"^(INVALID MODEL|NOT IMPLEMENTED|TOOL ERROR|INTERNAL ERROR)", text)
-            ),
-            "",
-        )
+    stated = report.header.get("error") or next((text for text in report.log + report.notes if STOPPED.match(text)), "")
     if not stated:
         return ""
     for pattern, meaning in CAUSES:

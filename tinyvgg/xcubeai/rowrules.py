@@ -265,11 +265,9 @@ def _bytes(op):
 def _both(op):
     """Scale and offset as integers of one, two or four bytes."""
     parts = op.constants or [op.parameters // 2, op.parameters - op.parameters // 2]
-    return (
-        {sum(n * size for n, size in zip(parts, sizes, strict=True)) for sizes in product((1, 2, 4), repeat=min(len(parts), 4))}
-        if (len(parts) <= 4)
-        else set()
-    )
+    if len(parts) > 4:
+        return set()
+    return {sum(n * size for n, size in zip(parts, sizes, strict=True)) for sizes in product((1, 2, 4), repeat=len(parts))}
 
 
 def _shared(op, bits, biases):

@@ -251,19 +251,11 @@ def _stem(name):
 
 
 def _pair(theirs, ours, report):
-    if theirs is None or ours is None:
-        name, kind = (ours["name"], ours["kind"]) if theirs is None else (theirs.name, theirs.kind)
-        reason = "the report has no such operation" if theirs is None else "the model has no such operation"
-        return Pair(
-            name,
-            kind,
-            None if theirs is None else _theirs(theirs),
-            ours,
-            0 if theirs is None else theirs.line,
-            ["presence"],
-            reason,
-        )
+    if theirs is None:
+        return Pair(ours["name"], ours["kind"], None, ours, 0, ["presence"], "the report has no such operation")
     left = _theirs(theirs)
+    if ours is None:
+        return Pair(theirs.name, theirs.kind, left, None, theirs.line, ["presence"], "the model has no such operation")
     pair = Pair(theirs.name, theirs.kind, left, ours, theirs.line)
     if theirs.shape and squeezed(theirs.shape) != squeezed(ours["shape"]):
         pair.wrong.append("shape")

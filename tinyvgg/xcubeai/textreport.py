@@ -15,6 +15,15 @@ RULE = re.compile(r"^[\s\-]*$")
 KEY = re.compile(r"^(\S[^:]{0,24}?)\s*: ?(.*)$")
 SIZE = re.compile(r"^(\d[\d,]*)(?=\s*(?:B\b|[Bb]ytes?\b|items?\b|\(|\+|/|$))")
 
+TOTALS = {
+    "params #": "parameters",
+    "macc": "macc",
+    "weights (ro)": "weights",
+    "rom (ro)": "weights",
+    "activations (rw)": "activations",
+    "ram (total)": "ram",
+}
+
 # First and last versions whose layout was seen; a stranger is read by the nearest layout, and said to be a stranger.
 OLDEST, NEWEST = (4, 0), (12, 0)
 CORE = {"1.0": "9.1", "2.0": "10.0", "2.1": "10.1", "2.2": "10.2", "3.0": "11.0", "4.0": "12.0"}
@@ -188,25 +197,14 @@ class _Reader:
 
     def _total(self, key, value):
         """Keep the figures of the key/value block as whole numbers -> whether such a figure was one (bytes, not KiB)."""
-        totals, names = (
-            self.report.totals,
-            {
-                "params #": "parameters",
-                "macc": "macc",
-                "weights (ro)": "weights",
-                "rom (ro)": "weights",
-                "activations (rw)": "activations",
-                "ram (total)": "ram",
-            },
-        )
-        found = SIZE.match(value)
-        if key in names and found:
-            totals[names[key]] = number(found[1])
+        totals, found = self.report.totals, SIZE.match(value)
+        if key in TOTALS and found:
+            totals[TOTALS[key]] = number(found[1])
         elif key == "ram (rw)" and (parts := re.match(r"([\d,]+) \+ ([\d,]+)", value)):
             totals["activations"], totals["io"] = number(parts[1]), number(parts[2])
         if key == "ram (total)" and (parts := re.search(r"= ([\d,]+) \+ ([\d,]+) \+ ([\d,]+)", value)):
             totals["ram_activations"], totals["io"] = number(parts[1]), number(parts[2]) + number(parts[3])
-        return bool(found or key not in names or not re.match(r"\d", value))
+        return bool(found or key not in TOTALS or not re.match(r"\d", value))
 
     # -- the model table ---------------------------------------------------------------------------------------------
     def open_model(self, text):
