@@ -77,8 +77,9 @@ def check_model(board, model):
 
 def _key(board, x, y):
     """What must be the same for kept answers to count."""
+    times = behind_times(board)
     return {"images": sha256_arrays(x, y), "model": board.info.sha256 if board.info else None, "protocol": board.protocol,
-            "flash_model": flash_model(board), "bank": bank(board), "image": image_sha256(board)}
+            "flash_model": times["flash_model"], "bank": times["bank"], "image": image_sha256(board)}
 
 
 def image_sha256(board: Any):
@@ -92,24 +93,15 @@ def image_sha256(board: Any):
     return digest.hexdigest()
 
 
-def bank(board: Any):
-    """The option byte on which the times of a virtual Board depend, "dual" or "single"; None without a flash model and for a real
-    board."""
+def behind_times(board: Any):
+    """{"ms_error", "flash_model", "bank"}: what a Board's times rest on. The error in per cent, None if unknown; the flash model,
+    "calibrated" or "none", and the option byte on which its times depend, "dual" or "single". A real board measures: 0, None, None.
+    """
     machine = getattr(board.link, "machine", None)
     model = machine and machine.flash_model
-    return ("dual" if model.two_banks else "single") if model else None
-
-
-def flash_model(board: Any):
-    """The model behind the times of a Board: "calibrated" or "none" for a virtual one, None for a real one, which measures."""
-    machine = getattr(board.link, "machine", None)
-    return None if machine is None else "calibrated" if machine.flash_model else "none"
-
-
-def ms_error(board: Any):
-    """Error of a Board's times in per cent: 0 for a real board, None if unknown."""
-    machine = getattr(board.link, "machine", None)
-    return 0.0 if machine is None else machine.error_percent
+    return {"ms_error": 0.0 if machine is None else machine.error_percent,
+            "flash_model": None if machine is None else "calibrated" if model else "none",
+            "bank": ("dual" if model.two_banks else "single") if model else None}
 
 
 def _counter(board):
@@ -150,8 +142,7 @@ def times(rows, board: Any):
     ms = 1000 * float(np.mean(cycles)) / board.info.clock_hz if cycles and board.info else None
     total = 1000 * float(np.mean([r["seconds"] for r in rows]))
     return {"instructions_per_image": float(np.mean(instructions)) if instructions else None,
-            "cycles_per_image": float(np.mean(base)) if base else None, "ms_per_image": ms, "ms_error": ms_error(board),
-            "flash_model": flash_model(board), "bank": bank(board),
+            "cycles_per_image": float(np.mean(base)) if base else None, "ms_per_image": ms, **behind_times(board),
             "wire_ms_per_image": None if ms is None else max(total - ms, 0.0), "total_ms_per_image": total}
 
 
@@ -205,7 +196,7 @@ def profile_board(board: Any, x: Images):
     mean, clock = total / len(x), board.info.clock_hz
     base = mean - np.mean(stalls, axis=0)
     return {"n": len(x), "cycles_per_image": float(base[0]), "ms_per_image": 1000 * float(mean[0]) / clock,
-            "ms_error": ms_error(board), "flash_model": flash_model(board), "bank": bank(board), "clock_hz": clock,
+            **behind_times(board), "clock_hz": clock,
             "modelled": getattr(board.link, "machine", None) is not None, "usage": usage_of(board), "model": board.info.model,
             "layers": [{"layer": n, "cycles": float(c), "ms": 1000 * float(m) / clock, "instructions": k}
                        for n, c, m, k in zip(names, base[1:], mean[1:], _means(instructions, len(names)), strict=True)]}

@@ -20,7 +20,7 @@ LARGEST = 1 << 22                        # bytes: a message larger than this is 
 KINDS = {10: "sync", 11: "sinfo", 12: "ack", 13: "log", 15: "data", 16: "op", 17: "tensor", 22: "minfo"}
 ERRORS = {0: "no error", 1: "a wrong size", 2: "a wrong format", 3: "a wrong state", 4: "a wrong parameter", 5: "a wrong shape",
           6: "a wrong command", 7: "a network that is not initialised", 8: "too little memory", 10: "a failure"}
-_LAYER, _NO_DATA = 1, 512                # flags of an operator, of a tensor
+_LAYER = 1                               # a flag of an operator
 _TYPES = {0x00821040: "float32", 0x00040440: "uint8", 0x00840440: "int8", 0x00840840: "int16"}       # ST's words for element types
 _TYPE_BITS = 0x009E3F80                  # of such a word, those that say the type
 _CUBE_AI, _ROWS_FIRST = 1, 2             # orders of a shape: batch, channels, columns, rows; batch, rows, columns, channels
@@ -198,8 +198,6 @@ class Operator:
     """Times of a layer, or of the whole network: name, ms, core cycles (None if the board counts something else)."""
     name: str
     is_layer: bool
-    has_tensors: bool
-    is_last: bool
     ms: float
     cycles: int | None
     stack_used: int | None               # None: not told
@@ -212,7 +210,7 @@ def operator(found):
     cycles = None
     if counters and not kind & 0xFFFF:
         cycles = counters[0] if kind >> 16 or len(counters) < 2 else counters[0] | counters[1] << 32
-    return Operator(text(found, 1), bool(flags & _LAYER), not flags & 4, bool(flags & 2), float(number(found, 4, 0.0)), cycles,
+    return Operator(text(found, 1), bool(flags & _LAYER), float(number(found, 4, 0.0)), cycles,
                     None if number(found, 7) >> 31 else number(found, 7))
 
 

@@ -7,23 +7,13 @@ import struct
 from collections import deque
 
 from tinyvgg.board.virtual import hooks
-from tinyvgg.board.virtual.map import (
-    CPACR,
-    FLASH_REGISTERS,
-    PWR,
-    RCC,
-    SYSTICK_CTRL,
-    SYSTICK_LOAD,
-    SYSTICK_VALUE,
-    core_hz,
-    reset_values,
-)
+from tinyvgg.board.virtual.map import FLASH_REGISTERS, PWR, RCC, SYSTICK_CTRL, SYSTICK_VALUE
+from tinyvgg.board.virtual.peripherals import Registers
 
 # First address: interrupt number.
 UARTS = {0x40013800: 37, 0x40004400: 38, 0x40004800: 39, 0x40004C00: 52, 0x40005000: 53, 0x40008000: 70}
 TIMERS = (0x40000000, 0x40000400, 0x40000800, 0x40000C00, 0x40001000, 0x40001400, 0x40012C00, 0x40014000)
 RTC_STATUS = 0x4000280C
-AIRCR, SET_PENDING_SYSTICK = 0xE000ED0C, 0xE000ED04
 NVIC_ENABLE, NVIC_DISABLE = 0xE000E100, 0xE000E180
 _SYSTICK_EXCEPTION = 15
 _POLLS = 3000                   # vain looks at an empty UART after which the firmware waits for the host
@@ -33,24 +23,21 @@ _IDLE_RXNE, _TXE_TC, _ACKS = 1 << 5, 3 << 6, 3 << 21
 _XPSR_IT, _XPSR_EXCEPTION = 0x0600FC00, 0x1FF
 
 
-class Lenient:
+class Lenient(Registers):
     """Registers, the line to the host, and interrupts, of a Machine."""
 
     waiting = False
 
-    def __init__(self, machine, state, facts, two_banks, wrong, reset, flash):
-        self._machine, self._state, self.facts, self.two_banks = machine, state, facts, two_banks
-        self._reset, self._flash = reset, flash
-        self._sent = bytearray()
+    def __init__(self, machine, *settings):
+        super().__init__(*settings)
+        self._machine, self._sent = machine, bytearray()
         self.on_timer = None                             # called whenever the firmware reads a timer's counter
         self.restart()
 
     def restart(self):
-        """Give every register its value after reset."""
-        self.registers = reset_values(self.facts, self.two_banks)
+        super().restart()
         self._received, self._enabled = deque(), set()
-        self._systick_base = self._systick_seen = 0
-        self._timer_base = {}
+        self._systick_seen, self._timer_base = 0, {}
         self._polls, self._active = 0, None
         self._interrupted = []                           # (context, pc) of what an interrupt broke off
         self._flash(self.registers[FLASH_REGISTERS])
@@ -74,17 +61,6 @@ class Lenient:
         """Bytes wait in the line itself."""
 
     # --- access ------------------------------------------------------------------------------------------------------
-    def read(self, address, size):
-        """Return what a read of `size` bytes at `address` gives."""
-        return self._word(address & ~3) >> 8 * (address & 3) & (1 << 8 * size) - 1
-
-    def write(self, address, size, value):
-        """Do a write of the low `size` bytes of `value` at `address`."""
-        at, shift = address & ~3, 8 * (address & 3)
-        mask = (1 << 8 * size) - 1 << shift
-        before = self.registers.get(at, 0)
-        self._store(at, before & ~mask | value << shift & mask, before)
-
     def _word(self, address):
         value = self.registers.get(address, 0)
         base, offset = address & ~0x3FF, address & 0x3FF
@@ -107,7 +83,7 @@ class Lenient:
         if address == SYSTICK_CTRL:
             return value & ~0x10000 | (self._systick_passed() > 0) << 16
         if address == SYSTICK_VALUE:
-            period = (self.registers.get(SYSTICK_LOAD, 0) & 0xFFFFFF) + 1
+            period = self._systick_period()
             return (period - (self._now() - self._systick_base) % period) % period
         return value
 
@@ -121,15 +97,8 @@ class Lenient:
             numbers = {32 * (offset % 0x80 // 4) + i for i in range(32) if value >> i & 1}
             self._enabled = self._enabled - numbers if address >= NVIC_DISABLE else self._enabled | numbers
             return
-        if address == AIRCR:
-            if value >> 16 == 0x05FA and value & 4:
-                self._reset()
+        if self._commands(address, value):
             return
-        if base == 0x48000000 & ~0x3FF or 0x48000000 <= address < 0x48003000:
-            if offset == 0x18:                           # BSRR
-                odr = address - 4
-                self.registers[odr] = (self.registers.get(odr, 0) & ~(value >> 16) | value) & 0xFFFF
-                return
         if base in TIMERS and (offset == 0x24 or offset == 0 and value & 1 and not before & 1):
             self._timer_base[base] = self._now() - (value if offset else 0) * self._tick(base)
         if address in (SYSTICK_VALUE, SYSTICK_CTRL) and (address == SYSTICK_VALUE or value & 1 and not before & 1):
@@ -156,9 +125,6 @@ class Lenient:
         return control & 5 == 5 and self._active in (None, base)
 
     # --- time --------------------------------------------------------------------------------------------------------
-    def _now(self):
-        return hooks.now(self._state)
-
     def _counter(self, base):
         if not self.registers.get(base, 0) & 1:
             return self.registers.get(base + 0x24, 0)
@@ -174,18 +140,7 @@ class Lenient:
         """Periods of SysTick since it was set that nobody has seen."""
         if not self.registers.get(SYSTICK_CTRL, 0) & 1:
             return 0
-        period = (self.registers.get(SYSTICK_LOAD, 0) & 0xFFFFFF) + 1
-        return (self._now() - self._systick_base) // period - self._systick_seen
-
-    @property
-    def clock_hz(self):
-        """Core clock, from RCC's registers."""
-        return core_hz(self.registers)
-
-    @property
-    def fpu_on(self):
-        """Whether CPACR gives full access to coprocessors 10 and 11."""
-        return self.registers.get(CPACR, 0) >> 20 & 15 == 15
+        return (self._now() - self._systick_base) // self._systick_period() - self._systick_seen
 
     # --- interrupts --------------------------------------------------------------------------------------------------
     def run_slice(self, limit):
@@ -216,7 +171,7 @@ class Lenient:
         soon = now + _POLL_SLICE if self._received else now + (1 << 62)
         if control & 3 != 3:
             return soon
-        period = (self.registers.get(SYSTICK_LOAD, 0) & 0xFFFFFF) + 1
+        period = self._systick_period()
         return min(soon, now + period - (now - self._systick_base) % period)
 
     def _due(self):
