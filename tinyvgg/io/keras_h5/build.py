@@ -52,10 +52,7 @@ class Plan(Connected):
     def check(self, found):
         """Compare shapes with those of the arrays found in a file."""
         for leaf, shapes in self.shapes.items():
-            for (name, shape), data in zip(shapes.items(), found.get(leaf, []), strict=True):
-                if tuple(data.shape) != shape:
-                    raise FormatError(f"weight {self.layers[leaf].name}/{name} has shape {tuple(data.shape)} in the file; "
-                                      f"the model has {shape}")
+            check_shapes(self.layers[leaf].name, shapes, found.get(leaf, []))
 
     def model(self, *, input_range=None, seed=0):
         """Make the network, with fresh weights."""
@@ -69,6 +66,13 @@ class Plan(Connected):
 
     def _shape_into(self, index):
         return next(n for n, (leaf, _) in zip(self.nodes, self.description.calls, strict=True) if leaf == index).input_shape
+
+
+def check_shapes(layer, shapes, datasets):
+    """Raise FormatError unless a file's arrays of a layer have the shapes {weight: shape}, in order."""
+    for (name, shape), data in zip(shapes.items(), datasets, strict=True):
+        if tuple(data.shape) != shape:
+            raise FormatError(f"weight {layer}/{name} has shape {tuple(data.shape)} in the file; the model has {shape}")
 
 
 def refuse(description):

@@ -7,7 +7,7 @@ from tinyvgg.io.keras_h5 import build, lacking, weights
 from tinyvgg.io.keras_h5.archive import open_archive
 from tinyvgg.io.keras_h5.flatten import flatten
 from tinyvgg.io.keras_h5.reader import describe_archive
-from tinyvgg.nn.graph import layer_order, topological
+from tinyvgg.nn.graph import topological
 from tinyvgg.nn.summary import summary_row
 
 
@@ -40,8 +40,7 @@ def _model_rows(archive):
     nodes, uses = known_nodes(description), {}
     for (leaf, _), node in zip(description.calls, nodes, strict=True):
         uses.setdefault(leaf, []).append(node)
-    used = [leaf for leaf, _ in description.calls] if description.chain else layer_order(description.calls, description.outputs)
-    return [_row(description.leaves[i], found.get(i, []), uses[i]) for i in used], note
+    return [_row(description.leaves[i], found.get(i, []), uses[i]) for i in description.ordered()], note
 
 
 def _row(leaf, datasets, nodes):

@@ -12,6 +12,7 @@ from tinyvgg.io.keras_h5 import meaning, operations
 from tinyvgg.io.keras_h5.calls import MAX_DEPTH, Call, Result, parse, references
 from tinyvgg.io.keras_h5.classes import RANDOM_IMAGES, RANDOM_IN_ONE
 from tinyvgg.io.keras_h5.layers import neutral
+from tinyvgg.nn.graph import layer_order
 
 MAX_LAYERS = 2000
 MOST_RESULTS = 5        # of a recurrent layer in two directions that gives its states
@@ -65,6 +66,17 @@ class Description:
     def used(self):
         """The leaves that are called, each once."""
         return [self.leaves[i] for i in dict.fromkeys(leaf for leaf, _ in self.calls)]
+
+    def ordered(self):
+        """The places of the leaves in use, in Keras' order: the order of its weights."""
+        return [leaf for leaf, _ in self.calls] if self.chain else layer_order(self.calls, self.outputs)
+
+    def numbered(self):
+        """(layer name, number of its call) of each call."""
+        uses = Counter()
+        for leaf, _ in self.calls:
+            yield self.leaves[leaf].name, uses[leaf]
+            uses[leaf] += 1
 
 
 def flatten(config, version=""):

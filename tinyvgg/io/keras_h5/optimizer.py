@@ -34,7 +34,7 @@ LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}       # Ker
 SLOTS = {"SGD": ("momentum",), "Adam": ("momentum", "velocity"), "AdamW": ("momentum", "velocity"),
          "RMSprop": ("velocity", "momentum")}
 SHORT = {("SGD", "momentum"): "m", ("Adam", "momentum"): "m", ("Adam", "velocity"): "v", ("AdamW", "momentum"): "m",
-         ("AdamW", "velocity"): "v", ("RMSprop", "velocity"): "velocity", ("RMSprop", "momentum"): "momentum"}
+         ("AdamW", "velocity"): "v"}            # any other has its own
 
 
 @dataclass

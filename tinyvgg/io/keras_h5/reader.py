@@ -106,7 +106,9 @@ def load_weights(model, path):
         places = {leaf: [((), (0, 0))] for leaf in leaves_of(tree)}             # a nested model's own inputs
         places |= {i: [((), (len(layer.parameters), len(layer.state)))] for i, layer in layers.items()}
         found = weights.find_weights(archive, tree, weights.Expected(places))
-        arrays = weights.read_arrays({i: _fitting(layer, found[i]) for i, layer in layers.items()})
+        for i, layer in layers.items():
+            build.check_shapes(layer.name, {name: array.shape for name, array in layer.weights}, found[i])
+        arrays = weights.read_arrays({i: found[i] for i in layers})
     for i, values in arrays.items():
         _set(layers[i], values)
     return model
@@ -166,14 +168,6 @@ def _fill(model, plan, arrays):
 def _set(layer, values):
     for (name, _), value in zip(layer.weights, values, strict=True):
         layer.set_weight(name, value)
-
-
-def _fitting(layer, datasets):
-    for (name, array), data in zip(layer.weights, datasets, strict=True):
-        if tuple(data.shape) != array.shape:
-            raise FormatError(f"weight {layer.name}/{name} has shape {tuple(data.shape)} in the file; "
-                              f"the model has {array.shape}")
-    return datasets
 
 
 def _range(metadata):

@@ -32,10 +32,7 @@ def same(path, description, layers, arrays):
 
 def _plain(description):
     """{layer name: (class, settings)} {(layer, number of the call): its sources} and [inputs, outputs]."""
-    uses, names = {}, []
-    for leaf, _ in description.calls:
-        uses[leaf] = uses.get(leaf, -1) + 1
-        names.append((description.leaves[leaf].name, uses[leaf]))
+    names = list(description.numbered())
     used = {leaf for leaf, _ in description.calls}
     return ({description.leaves[i].name: (description.leaves[i].class_name, description.leaves[i].config) for i in used},
             {names[i]: [names[s] for s in sources] for i, (_, sources) in enumerate(description.calls)},

@@ -17,7 +17,6 @@ from tinyvgg.io.keras_h5.archive import METADATA
 from tinyvgg.io.keras_h5.describe import known_nodes
 from tinyvgg.io.keras_h5.layers import object_keys, weight_names
 from tinyvgg.io.keras_h5.weights import placed
-from tinyvgg.nn.graph import layer_order
 from tinyvgg.report.record import atomic_path
 
 ATTRIBUTE_LIMIT = 64512         # bytes of names in one attribute, as Keras counts them
@@ -60,7 +59,7 @@ def write(path, description, arrays, *, state=None, loss=None, metadata=None, ch
                           "model.h5")
     if not name.endswith(".weights.h5"):
         _shape_statistics(description)
-    layers = ordered_leaves(description)
+    layers = description.ordered()
     with atomic_path(path) as temporary:
         if name.endswith(".keras"):
             Path(temporary).write_bytes(keras_archive(description, layers, arrays, state, loss, metadata))
@@ -93,13 +92,6 @@ def _shape_statistics(description):
                 leaf.config[key] = np.reshape(leaf.config[key], [node.shape[p] for p in places]).tolist()
 
 
-def ordered_leaves(description):
-    """Return the leaves in use, in Keras' order: the order of its weights."""
-    if description.chain:
-        return [leaf for leaf, _ in description.calls]
-    return layer_order(description.calls, description.outputs)
-
-
 def renamed(description):
     """Keras 3 takes no '/' in names: write '_' (and a number where that is taken)."""
     taken = {leaf.name for leaf in description.leaves}
@@ -121,10 +113,7 @@ def model_config(description, layers):
     entries = [{"class_name": description.leaves[i].class_name, "config": description.leaves[i].config} for i in layers]
     if description.chain:
         return {"class_name": "Sequential", "config": {"name": description.name, "layers": entries}}
-    uses, place = {}, []
-    for leaf, _ in description.calls:
-        uses[leaf] = uses.get(leaf, -1) + 1
-        place.append([description.leaves[leaf].name, uses[leaf], 0])
+    place = [[name, use, 0] for name, use in description.numbered()]
     for entry, leaf in zip(entries, layers, strict=True):
         entry["name"] = description.leaves[leaf].name
         entry["inbound_nodes"] = [[[*place[s], {}] for s in sources]
@@ -170,6 +159,10 @@ def array_names(leaf, count):
 
 def _write_arrays(group, names, arrays):
     _write_names(group, "weight_names", names)
+    _write_datasets(group, names, arrays)
+
+
+def _write_datasets(group, names, arrays):
     for name, array in zip(names, arrays, strict=True):
         group.create_dataset(name, data=np.asarray(array), track_times=False)
 
@@ -203,13 +196,11 @@ def write_objects(file, description, layers, arrays, state, metadata):
         for below, values in placed(description.leaves[i], arrays.get(i, ())):
             variables = file.create_group("/".join(("layers", key, *below, "vars")))
             variables.attrs["name"] = description.leaves[i].name
-            for k, array in enumerate(values):
-                variables.create_dataset(str(k), data=np.asarray(array), track_times=False)
+            _write_datasets(variables, map(str, range(len(values))), values)
     file.create_group("vars")
     if state is not None:
-        variables = file.create_group("optimizer/vars")
-        for k, array in enumerate(optimizer.object_arrays(state, description, layers, arrays)):
-            variables.create_dataset(str(k), data=np.asarray(array), track_times=False)
+        values = optimizer.object_arrays(state, description, layers, arrays)
+        _write_datasets(file.create_group("optimizer/vars"), map(str, range(len(values))), values)
 
 
 def keras_archive(description, layers, arrays, state, loss, metadata):

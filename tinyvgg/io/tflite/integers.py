@@ -4,6 +4,7 @@ Levels here are 0..255: an int8 value is its level minus 128, also in zero point
 """
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -117,6 +118,13 @@ class _Network:
         for t in tensors:
             self.holder[t.index] = op.name
 
+    def give(self, op, kind, *before, **settings):
+        """Put what an operator is here, an op of class `kind` that reads the ops `before`; its name, shape and levels are the result's."""
+        out = op.outputs[0]
+        scale, zero = self.levels(out)
+        common = {"name": out.name, "inputs": tuple(b.name for b in before), "shape": out.shape[1:], "scale": scale, "zero": zero}
+        self.put(kind(**common | settings), out)
+
     def before(self, tensor):
         """The op that holds a tensor."""
         if tensor is None or tensor.index not in self.holder:
@@ -128,11 +136,6 @@ class _Network:
         """Whether one operator alone reads what holds a tensor."""
         names = [i for i, name in self.holder.items() if name == self.holder[tensor.index]]
         return sum(self.uses.get(i, 0) for i in names) - (len(names) - 1) == 1
-
-    def common(self, op):
-        """name, scale and zero of an operator's result."""
-        scale, zero = self.levels(op.outputs[0])
-        return {"name": op.outputs[0].name, "scale": scale, "zero": zero}
 
     def limits(self, op):
         """(low, high) of the levels that an operator's fused activation leaves."""
@@ -163,8 +166,7 @@ class _Network:
             first, second = (np.broadcast_to(t, (rows, 256)) for t in (before.table, table))
             del self.ops[before.name]
             table, before = np.take_along_axis(second, first.astype(np.intp), axis=1), self.ops[before.inputs[0]]
-        self.put(LevelTable(inputs=(before.name,), shape=before.shape, table=np.ascontiguousarray(table), **self.common(op)),
-                 op.outputs[0])
+        self.give(op, LevelTable, before, shape=before.shape, table=np.ascontiguousarray(table))
 
 
 # --- with weights ---------------------------------------------------------------------------------------------------------------
@@ -227,17 +229,15 @@ def _conv2d(network, op):
     before, w = _map(network, op.inputs[0]), _weights(op.inputs[1])
     if w.shape[3] != before.shape[2]:
         raise NotYet(f"it has {before.shape[2] // max(w.shape[3], 1)} groups; expected one")
-    network.put(Conv2D(inputs=(before.name,), shape=op.outputs[0].shape[1:], weights=w, input_zero=before.zero,
-                       tail=_tail(network, op, len(w), 0), **_window(network, op, before.shape[:2], w.shape[1:3]),
-                       **network.common(op)), op.outputs[0])
+    network.give(op, Conv2D, before, weights=w, input_zero=before.zero, tail=_tail(network, op, len(w), 0),
+                 **_window(network, op, before.shape[:2], w.shape[1:3]))
 
 
 def _depthwise(network, op):
     before, w = _map(network, op.inputs[0]), _weights(op.inputs[1])
     w = np.ascontiguousarray(w[0].transpose(2, 0, 1))
-    network.put(DepthwiseConv2D(inputs=(before.name,), shape=op.outputs[0].shape[1:], weights=w, input_zero=before.zero,
-                                tail=_tail(network, op, len(w), 3), **_window(network, op, before.shape[:2], w.shape[1:]),
-                                **network.common(op)), op.outputs[0])
+    network.give(op, DepthwiseConv2D, before, weights=w, input_zero=before.zero, tail=_tail(network, op, len(w), 3),
+                 **_window(network, op, before.shape[:2], w.shape[1:]))
 
 
 def _dense(network, op):
@@ -246,8 +246,7 @@ def _dense(network, op):
         raise NotYet("its weights are shuffled; expected the default order")
     if w.shape[1] != math.prod(before.shape):
         raise NotYet(f"it takes {math.prod(before.shape) // max(w.shape[1], 1)} rows; expected one")
-    network.put(Dense(inputs=(before.name,), shape=(len(w),), weights=w, input_zero=before.zero, tail=_tail(network, op, len(w), 0),
-                      **network.common(op)), op.outputs[0])
+    network.give(op, Dense, before, shape=(len(w),), weights=w, input_zero=before.zero, tail=_tail(network, op, len(w), 0))
 
 
 def _mean(network, op):
@@ -256,14 +255,13 @@ def _mean(network, op):
     axes, n = sorted(int(a) % len(x.shape) for a in np.ravel(op.inputs[1].data)), math.prod(before.shape[:2])
     if axes != [1, 2]:
         raise NotYet(f"it takes the mean along the axes {axes} of {x.shape}; expected 1 and 2 of a map")
-    common, channels = network.common(op), before.shape[2]
-    multiplier, exponent = quantise_ratio(before.scale / common["scale"])
+    (scale, zero), channels = network.levels(op.outputs[0]), before.shape[2]
+    multiplier, exponent = quantise_ratio(before.scale / scale)
     shift = min(n.bit_length() - 1, 32, 31 + exponent)
     tail = LiteTail(bias=np.zeros(channels, np.int32), multiplier=np.full(channels, (multiplier << shift) // n, np.int32),
-                    exponent=np.full(channels, exponent - shift, np.int32), zero=common["zero"],
-                    rounding=network.rounding)
-    network.put(DepthwiseConv2D(inputs=(before.name,), shape=(1, 1, channels), weights=np.ones((channels, *before.shape[:2]), np.int8),
-                                input_zero=before.zero, tail=tail, **common), op.outputs[0])
+                    exponent=np.full(channels, exponent - shift, np.int32), zero=zero, rounding=network.rounding)
+    network.give(op, DepthwiseConv2D, before, shape=(1, 1, channels), weights=np.ones((channels, *before.shape[:2]), np.int8),
+                 input_zero=before.zero, tail=tail)
 
 
 # --- without ---------------------------------------------------------------------------------------------------------------------
@@ -293,8 +291,7 @@ def _max_pool(network, op):
         del network.ops[before.name]
         network.put(replace(before, name=before.name, shape=out.shape[1:], pool=(*size, *strides)), out, x)
     else:
-        network.put(MaxPool2D(inputs=(before.name,), shape=out.shape[1:], pool_size=size, strides=strides, padding=padding,
-                              **network.common(op)), out)
+        network.give(op, MaxPool2D, before, pool_size=size, strides=strides, padding=padding)
     if (low, high) != (0, 255):
         held = network.before(out)
         network.put(LevelTable(name=f"{held.name}_limits", inputs=(held.name,), shape=held.shape, scale=held.scale, zero=held.zero,
@@ -307,7 +304,7 @@ def _resize(network, op):
     (h, w, _), (height, width) = before.shape, out.shape[1:3]
     if height % h or width % w or op.options["AlignCorners"]:
         raise NotYet(f"it resizes {h}x{w} to {height}x{width}; expected whole multiples, without aligned corners")
-    network.put(UpSample2D(inputs=(before.name,), shape=out.shape[1:], factors=(height // h, width // w), **network.common(op)), out)
+    network.give(op, UpSample2D, before, factors=(height // h, width // w))
 
 
 def _concatenate(network, op):
@@ -317,7 +314,7 @@ def _concatenate(network, op):
     if op.activation or op.options["Axis"] % len(out.shape) != len(out.shape) - 1 or any(
             b.shape != t.shape[1:] for b, t in zip(before, op.inputs, strict=True)):
         raise NotYet(f"it joins along axis {op.options['Axis']}; expected channels, the last, of maps of one scale")
-    network.put(LiteConcatenate(inputs=tuple(b.name for b in before), shape=out.shape[1:], **network.common(op)), out)
+    network.give(op, LiteConcatenate, *before)
 
 
 def _average_pool(network, op):
@@ -325,9 +322,8 @@ def _average_pool(network, op):
     _same_levels(network, op, before)
     size, strides, padding = _pool(op, before)
     low, high = network.limits(op)
-    network.put(LiteAveragePool2D(inputs=(before.name,), shape=op.outputs[0].shape[1:], pool_size=size, strides=strides,
-                                  padding=padding, centre=CENTRE[op.outputs[0].dtype], low=low, high=high, **network.common(op)),
-                op.outputs[0])
+    network.give(op, LiteAveragePool2D, before, pool_size=size, strides=strides, padding=padding, centre=CENTRE[op.outputs[0].dtype],
+                 low=low, high=high)
 
 
 def _reshape(network, op):
@@ -339,8 +335,9 @@ def _reshape(network, op):
     if out.shape[:1] != (1,) or len(out.shape) not in (2, 4):
         raise NotYet(f"it makes {out.shape} of {x.shape}; expected a vector or a map, the batch of 1 first")
     if len(out.shape) == 4 and out.shape[1:] != before.shape:
-        before = Reshape(inputs=(before.name,), shape=out.shape[1:], **network.common(op))
-    network.put(before, out)
+        network.give(op, Reshape, before)
+    else:
+        network.put(before, out)
 
 
 def _pad(network, op):
@@ -357,7 +354,7 @@ def _pad(network, op):
         network.put(before, out)
         network.padded[out.index] = padding
     else:
-        network.put(Pad2D(inputs=(before.name,), shape=out.shape[1:], padding=padding, **network.common(op)), out)
+        network.give(op, Pad2D, before, padding=padding)
 
 
 def _two(network, op):
@@ -375,8 +372,7 @@ def _two(network, op):
     a, b = (network.before(t) for t in op.inputs)
     if a.shape != b.shape:
         raise NotYet(f"it broadcasts {a.shape} against {b.shape}; expected equal shapes")
-    network.put(LiteAdd.between(a, b, inputs=(a.name, b.name), shape=a.shape, low=low, high=high,
-                                rounding=network.rounding, **network.common(op)), op.outputs[0])
+    network.give(op, partial(LiteAdd.between, a, b), a, b, shape=a.shape, low=low, high=high, rounding=network.rounding)
 
 
 def _limit(network, op):
@@ -419,8 +415,7 @@ def _softmax(network, op):
         raise NotYet(f"its probabilities have scale {out.scale} and zero point {out.zero}; expected 1/256 and the least level")
     if len(out.shape) == 2 and len(before.shape) == 3:
         before = network.flat(before)
-    network.put(LiteSoftmax(inputs=(before.name,), shape=before.shape, exponentials=exponentials(before.scale, op.options["Beta"]),
-                            **network.common(op)), out)
+    network.give(op, LiteSoftmax, before, shape=before.shape, exponentials=exponentials(before.scale, op.options["Beta"]))
 
 
 RULES = {

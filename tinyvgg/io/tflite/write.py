@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinyvgg.errors import require
-from tinyvgg.io.tflite.read import DTYPES, OPTIONS, Contents, Operator, Tensor
+from tinyvgg.io.tflite.read import DTYPES, OPTIONS, Tensor
 from tinyvgg.report.record import write_bytes
 
 TYPES = {name: number for number, name in DTYPES.items()}
@@ -105,6 +105,3 @@ class _Writer:
             versions = VERSIONS | WIDE
         return self.table("OperatorCode", {"DeprecatedBuiltinCode": min(number, 127), "BuiltinCode": number,
                                            "Version": versions.get(kind, 1)})
-
-
-__all__ = ["Contents", "Operator", "encode", "tensor", "write"]
