@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from tinyvgg.attacks.identity import model_identity, model_sha256
-from tinyvgg.attacks.result import plain
 from tinyvgg.attacks.task import Found
 from tinyvgg.errors import DataError, FormatError, OptionError
 from tinyvgg.report import record
@@ -26,7 +25,7 @@ class Checkpoint:
         goals = () if task.target is None else (task.target,)
         identity = model_identity(task.model)
         self.resumes = identity is not None
-        mark = plain({**task.config, "seed": task.seed, "model": identity, "model_sha256": model_sha256(task.model),
+        mark = record.plain({**task.config, "seed": task.seed, "model": identity, "model_sha256": model_sha256(task.model),
                       "data_sha256": record.sha256_arrays(task.x, task.y, *goals)})
         path = self.folder / "attack.json"
         if path.exists() and _read_json(path) != mark:

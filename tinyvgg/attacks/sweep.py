@@ -11,7 +11,7 @@ from tinyvgg.attacks.checks import count, number
 from tinyvgg.attacks.identity import attack_identity, model_identity, needs, own_default, takes
 from tinyvgg.attacks.norms import TOLERANCE, parse_eps, parse_norm
 from tinyvgg.attacks.pgd import pgd
-from tinyvgg.attacks.result import AttackResult, plain
+from tinyvgg.attacks.result import AttackResult
 from tinyvgg.attacks.shards import attack_each
 from tinyvgg.errors import OptionError
 from tinyvgg.report import record
@@ -161,7 +161,7 @@ def run_all(runs, model: Any, x: Images, y: Labels | None, *, victims=None, exec
     """
     place, mark, known = placed(executor), {}, {}
     if out is not None:
-        mark = plain({"model": model_identity(model), "data_sha256": record.sha256_arrays(np.asarray(x), np.asarray(y))})
+        mark = record.plain({"model": model_identity(model), "data_sha256": record.sha256_arrays(np.asarray(x), np.asarray(y))})
         if mark["model"] is not None:
             known = {_text(row["key"]): row["row"] for row in record.kept_rows(Path(out)) if row.get("mark") == mark}
     rows = [known.get(_text(run.key)) if run.told else None for run in runs]
@@ -170,16 +170,16 @@ def run_all(runs, model: Any, x: Images, y: Labels | None, *, victims=None, exec
     todo = [i for i, row in enumerate(rows) if row is None]
     for k, results in attack_each(place, [runs[i] for i in todo], model, x, y, victims):
         run = runs[todo[k]]
-        rows[todo[k]] = plain({**run.key, **run.row(results, run.extra)})
+        rows[todo[k]] = record.plain({**run.key, **run.row(results, run.extra)})
         if out is not None:
-            record.keep_row(out, {"key": plain(run.key), "mark": mark, "about": record.told(), "row": rows[todo[k]]})
+            record.keep_row(out, {"key": record.plain(run.key), "mark": mark, "about": record.told(), "row": rows[todo[k]]})
         progress.advance()
     progress.close()
     return rows
 
 
 def _text(key):
-    return json.dumps(plain(key), sort_keys=True, default=str)
+    return json.dumps(record.plain(key), sort_keys=True, default=str)
 
 
 def _robust(results, extra):
