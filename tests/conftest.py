@@ -1,4 +1,4 @@
-"""The order of the files, and one thread of BLAS for each process of pytest-xdist.
+"""The order of the files, and the cores that each process of pytest-xdist uses.
 
 pytest-xdist would begin with the files that have the most tests, and end with a single long one while the other process waits: those
 that take long come first, so that the processes of `-n 2 --dist loadfile` end together. In a fresh checkout the first of them compiles
@@ -38,6 +38,16 @@ def pytest_configure(config):
     if hasattr(config, "workerinput"):
         os.environ["OPENBLAS_NUM_THREADS"] = "1"        # before NumPy is imported: a second thread would wait for the other process' core
         os.environ.setdefault("TINYVGG_NUM_THREADS", "2")
+
+
+def pytest_sessionstart(session):
+    """Kernels divide their work by two, and each process does the parts by its share of the cores: a thread that waits for another one
+    keeps a core that the other process needs. Tests of what threads do take all cores (`cores.usable_cores`), and so does a run without -n.
+    """
+    if hasattr(session.config, "workerinput"):
+        from tinyvgg.kernels.fast import threads
+        share = max(1, threads.usable_cores() // session.config.workerinput["workercount"])
+        threads.usable_cores = lambda: share
 
 
 def pytest_collection():

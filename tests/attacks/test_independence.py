@@ -8,7 +8,7 @@ import pytest
 from tinyvgg import attacks
 from tinyvgg.attacks.identity import own_default, takes
 from tinyvgg.errors import OptionError
-from tinyvgg.kernels.fast import threads
+from tinyvgg.kernels.fast import cores, threads
 from tinyvgg.nn import Sequential
 from tinyvgg.nn.layers import BatchNormalization, Conv2D, Dense, Flatten, InputLayer, MaxPooling2D
 from tinyvgg.report.record import sha256_arrays
@@ -144,6 +144,7 @@ def test_threads_change_nothing(names, monkeypatch):
     (x, y), said = images(), []
     for count in (1, 2, 3):
         monkeypatch.setenv("TINYVGG_NUM_THREADS", str(count))
+        monkeypatch.setattr(threads, "usable_cores", cores.usable_cores)
         monkeypatch.setattr(threads, "_pool", None)                     # the number is decided at the first use
         said.append({name: sha256_arrays(*parts((ATTACKS | MORE)[name](network(), x, y)).values()) for name in names})
         assert threads.pool().threads == count

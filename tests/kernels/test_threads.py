@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 
+import numba
 import numpy as np
 import pytest
 
@@ -31,6 +32,7 @@ def fresh(monkeypatch):
         monkeypatch.setenv("TINYVGG_NUM_THREADS", str(count))
         monkeypatch.setattr(threads, "_pool", None)
         return threads.pool()
+    monkeypatch.setattr(threads, "usable_cores", usable_cores)
     return make
 
 
@@ -58,13 +60,16 @@ def test_who_does_a_part_changes_nothing(fresh, monkeypatch):
 
 def test_workers_that_are_late_once():
     """They slept. Late twice in a row, another program has their core, and the next program is run alone for a while."""
+    judge = numba.njit(lambda place, waited, whole, workers: threads._judge(place, waited, whole, workers))
     place = np.zeros(8, np.int64)                       # until when alone, then how often late
-    threads._judge(address(place), 90, 100, 2)
+    judge(address(place), 90, 100, 2)
     assert place[:2].tolist() == [0, 1]
-    threads._judge(address(place), 90, 100, 2)
+    judge(address(place), 90, 100, 2)
     assert place[0] > 0 and place[1] == 2
-    threads._judge(address(place), 10, 100, 2)
+    judge(address(place), 10, 100, 2)
     assert place[1] == 0
+    with pytest.raises(TypeError, match="_judge is for kernels only"):
+        threads._judge(address(place), 10, 100, 2)
 
 
 @pytest.mark.parametrize(("files", "most"), [

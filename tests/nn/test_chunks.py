@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tinyvgg import nn
-from tinyvgg.kernels.fast import threads
+from tinyvgg.kernels.fast import cores, threads
 from tinyvgg.kernels.fast.program import Program
 from tinyvgg.nn import layers as L
 from tinyvgg.nn import plan
@@ -44,6 +44,7 @@ def model(request):
 @pytest.mark.parametrize("count", [1, 3])
 def test_every_bit_is_that_of_one_go(model, count, monkeypatch):
     monkeypatch.setenv("TINYVGG_NUM_THREADS", str(count))
+    monkeypatch.setattr(threads, "usable_cores", cores.usable_cores)
     monkeypatch.setattr(threads, "_pool", None)
     x = np.random.default_rng(1).random((2 * plan.CHUNK * count + 3, *model.input_shape), dtype=np.float32)
     g = np.random.default_rng(2).standard_normal((len(x), 3)).astype(np.float32)

@@ -15,6 +15,7 @@ import inspect
 from llvmlite import binding, ir
 from numba import cfunc, njit, types
 from numba.core import cgutils, config
+from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
 from tinyvgg.kernels.fast import cache
@@ -77,14 +78,23 @@ def compiled(function):
     """Compile for kernels that call it. It becomes part of each of these, so only kernels and entry points are kept on disk.
 
     Numba compiles it again for each constant in a call. That costs a fifth of the first start, and saves one to three hundredths of the
-    time of every step after it.
+    time of every step after it. Nothing is compiled by which Python could call it: that would cost another fifth.
     """
-    return njit(nogil=True, **_OPTIONS)(named(function))
+    made = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(named(function))
+    made.__class__ = Inner
+    return made
+
+
+class Inner(CPUDispatcher):
+    """A function for kernels. A call from Python, which would jump to nowhere, raises TypeError."""
+
+    def __call__(self, *_):
+        raise TypeError(f"{self.__name__} is for kernels only; expected a call by a compiled function")
 
 
 def entry_point(function):
     """Compile for Python, and keep the code on disk."""
-    return njit(nogil=True, cache=True, **_OPTIONS)(named(function))
+    return njit(nogil=True, cache=True, no_cfunc_wrapper=True, **_OPTIONS)(named(function))
 
 
 class Value:
