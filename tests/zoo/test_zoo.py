@@ -14,7 +14,7 @@ from tinyvgg import cli, data, errors, models, train, zoo
 from tinyvgg.attacks.identity import model_sha256
 from tinyvgg.report.record import sha256_arrays
 from tinyvgg.zoo import facts
-from tinyvgg.zoo.pack import main, pack
+from tinyvgg.zoo.pack import main, pack, page
 
 
 @pytest.mark.parametrize("name", zoo.names())
@@ -27,9 +27,9 @@ def test_an_entry_is_what_its_card_says(name):
     built = models.build(card["architecture"])
     assert model.count_params() == card["parameters"] == (train.widen(built, card["widen"]) if "widen" in card else built).count_params()
     assert card["test"]["interval"][0] < card["test"]["accuracy"] < card["test"]["interval"][1]
-    page = zoo.path(name).with_suffix(".md").read_text()
-    assert card["sha256"] in page and f"{100 * card['test']['accuracy']:.2f} %" in page
-    assert all(line in page for line in card["command"].splitlines())
+    told = zoo.path(name).with_suffix(".md").read_text()
+    assert card["sha256"] in told and f"{100 * card['test']['accuracy']:.2f} %" in told
+    assert all(line in told for line in card["command"].splitlines())
     logits = model.logits(np.full((2, 32, 32, 3), 0.5, np.float32))
     assert logits.shape == (2, 10) and np.isfinite(logits).all()
 
@@ -102,6 +102,12 @@ def a_run(path, **settings):
     (path / "config.json").write_text(json.dumps(config))
     (path / "history.jsonl").write_text('{"epoch": 1, "loss": 1.0, "seconds": 2}\n')
     return path
+
+
+def test_a_class_without_test_images_has_a_dash_on_the_page():
+    card = json.loads(zoo.path("light_cifar10").with_suffix(".json").read_text())
+    card["test"]["per_class"][2]["accuracy"] = None
+    assert f", {card['test']['per_class'][2]['class']} -, " in page(card)
 
 
 def test_a_card_calls_runs_by_their_names(tmp_path, monkeypatch):

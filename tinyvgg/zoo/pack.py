@@ -147,7 +147,7 @@ def command(settings, out="RUN"):
 def page(card):
     """Return a card as Markdown."""
     test, low_high = card["test"], " to ".join(f"{100 * v:.2f}" for v in card["test"]["interval"])
-    classes = ", ".join(f"{row['class']} {100 * row['accuracy']:.1f}" for row in test["per_class"])
+    classes = ", ".join(f"{row['class']} " + ("-" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f}") for row in test["per_class"])
     low, high = card["input_range"]
     commands = card["command"].replace("\n", "\n    ")
     teachers = "".join(f"| teacher {teacher['name']}, SHA-256 of its weights | `{teacher['weights_sha256']}` |\n"
