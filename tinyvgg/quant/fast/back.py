@@ -157,7 +157,7 @@ class WayBack:
             return FullyConnected(source, Value(grid_of(op.shape)), Weights.of(op, self.ops[op.inputs[0]]))
         if type(op) is AveragePool2D:
             return Pooling(source, Value((1, 1, op.shape[0]) if len(op.shape) == 1 else op.shape), Weights(op.name, {}),
-                           {**op.geometry, "padding": ((0, 0), (0, 0))}, False)
+                           op.geometry, False)
         if type(op) is UpSample2D and alone:
             return Repeated(source, self._values[op.name], Weights(op.name, {}))
         return None

@@ -217,9 +217,8 @@ def _pool(kind):
     def calls(op, shapes):
         if len(shapes[0]) != 3:
             return None
-        about = {"padding": ((0, 0), (0, 0)), **op.geometry}
         whole = kind == "average pool" and tuple(op.pool_size) == tuple(shapes[0][:2])
-        return [Call("mean" if whole else kind, Stand(op.name), (), tuple(shapes), tuple(op.shape), about)]
+        return [Call("mean" if whole else kind, Stand(op.name), (), tuple(shapes), tuple(op.shape), op.geometry)]
     return calls
 
 

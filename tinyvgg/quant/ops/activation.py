@@ -1,6 +1,6 @@
 """Activation: an elementwise function; in integers, a table of 256 levels."""
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,12 +75,8 @@ class Activation(Op):
 
         def function(real):
             return getattr(reference, self.function)(real + start, **self.settings)
-        return Activation(**self._told(start), scale=scale, zero=zero,
-                          table=level_table(function, (source.scale, source.zero), (scale, zero)))
-
-    def _told(self, start):
-        return {**self.common, "function": self.function, "alpha": self.alpha, "threshold": self.threshold, "high": self.high,
-                "start": start}
+        table = level_table(function, (source.scale, source.zero), (scale, zero))
+        return replace(self, start=start, scale=scale, zero=zero, table=table)
 
     def simulate(self, x):
         return self.table[x]
@@ -90,7 +86,7 @@ class Activation(Op):
             raise QuantError(f"{self.name!r} has no table of 256 levels")
 
     def dequantize(self, graph):
-        return Activation(**self._told(self.start))
+        return self.in_floats()
 
     def counts(self):
         return {"layer": 1, "outputs": math.prod(self.shape)}

@@ -75,13 +75,10 @@ class WeightedSum(Op):
         return saturate(multiply_high_rounded(v, np.int64(1) << (32 - self.shift))).astype(np.uint8)
 
     def check(self):
-        largest = 255 * sum(abs(m) for m in self.multipliers) + abs(self.offset) + (1 << max(self.shift - 1, 0))
-        if largest > INT32_MAX or not 2 <= self.shift <= 24:
-            raise QuantError(f"{self.name!r} can reach {largest:,} with shift {self.shift}; expected to fit 32 bits and a shift of "
-                             "2..24")
+        self.check_reach(255 * sum(abs(m) for m in self.multipliers) + abs(self.offset) + (1 << max(self.shift - 1, 0)), (2, 24))
 
     def dequantize(self, graph):
-        return type(self)(**self.common)
+        return self.in_floats()
 
     def counts(self):
         size = math.prod(self.shape)

@@ -1,13 +1,14 @@
 """Base class of the ops: name, inputs, shape of the result, and the methods that each file of this folder implements."""
 import sys
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from math import isfinite, prod
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from tinyvgg.errors import FormatError, NotYet
+from tinyvgg.errors import FormatError, NotYet, QuantError
+from tinyvgg.quant.fixedpoint import INT32_MAX
 from tinyvgg.report.shown import briefly
 
 ITEM = {"uint8": 1, "int16": 2, "float32": 4}
@@ -136,26 +137,44 @@ class Op:
         """`simulate` if this is an integer op, else `forward`."""
         return self.simulate(*x) if self.integer else self.forward(*x)
 
+    def in_floats(self):
+        """Return the float op with the same fields, without those that only integer ops have."""
+        return type(self)(**{f.name: getattr(self, f.name) for f in fields(self) if f.metadata.get("only") != "integer"})
+
+    def check_reach(self, largest, shifts, multiplier=0):
+        """Raise QuantError unless `largest` and the multiplier fit int32 and the shift is in `shifts`, (least, most)."""
+        least, most = shifts
+        if largest > INT32_MAX or not least <= self.shift <= most or abs(multiplier) > INT32_MAX:
+            raise QuantError(f"{self.name!r} can reach {largest:,} with shift {self.shift}; expected to fit 32 bits and a shift of "
+                             f"{least}..{most}")
+
     def check_levels(self):
         """Raise FormatError unless scale and zero point are valid."""
         need(not self.integer or isfinite(self.scale) and self.scale > 0 and 0 <= self.zero <= 255, self,
              f"scale {self.scale} and zero point {self.zero}")
 
 
-class Keeps(Op):
-    """An op that only moves or drops values of its single input; the result keeps the input's scale and zero point."""
+class Moves(Op):
+    """An op that only moves or drops values; the result keeps the first input's scale and zero point."""
 
     rounds = False
+
+    def simulate(self, *x):
+        return self.forward(*x)
 
     def check(self):
         """Nothing is computed, so nothing can leave int32."""
 
     def lower(self, work, before):
         work.residue[self.name] = work.residue.get(self.inputs[0], 0.0)
-        return type(self)(**{**plain(self), "scale": before[0].scale, "zero": before[0].zero})
+        return replace(self, scale=before[0].scale, zero=before[0].zero)
 
     def dequantize(self, graph):
-        return type(self)(**{**plain(self), "scale": None, "zero": 0})
+        return self.in_floats()
+
+
+class Keeps(Moves):
+    """An op that only moves or drops values of its single input."""
 
 
 def inside(dy, y, limits):

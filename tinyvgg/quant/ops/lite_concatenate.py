@@ -4,14 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyvgg.quant.ops.base import Op, inside, need
+from tinyvgg.quant.ops.base import Moves, inside, need
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LiteConcatenate(Op):
+class LiteConcatenate(Moves):
     """The inputs concatenated along the last axis, in their common scale and zero point."""
-
-    rounds = False
 
     def output_shape(self, *before):
         need(len(before) >= 2 and all(b.shape[:-1] == before[0].shape[:-1] for b in before), self, "inputs of different sizes")
@@ -24,19 +22,6 @@ class LiteConcatenate(Op):
     def backward(self, dy, *x, parameters=True, limits=None):
         ends = np.cumsum([part.shape[-1] for part in x])[:-1]
         return np.split(inside(dy, self.forward(*x), limits), ends, axis=-1), {}
-
-    def lower(self, work, before):
-        work.residue[self.name] = work.residue.get(self.inputs[0], 0.0)
-        return LiteConcatenate(**self.common, scale=before[0].scale, zero=before[0].zero)
-
-    def simulate(self, *x):
-        return self.forward(*x)
-
-    def check(self):
-        """Nothing is computed."""
-
-    def dequantize(self, graph):
-        return LiteConcatenate(**self.common)
 
     def counts(self):
         return {"layer": 1, "lines": math.prod(self.shape[:-1]) * len(self.inputs), "outputs": math.prod(self.shape)}

@@ -27,9 +27,6 @@ class Reshape(Keeps):
     def backward(self, dy, x, *, parameters=True, limits=None):
         return [dy.reshape(x.shape)], {}
 
-    def simulate(self, x):
-        return self.forward(x)
-
     def counts(self):
         return {"layer": 1, "outputs": math.prod(self.shape)}
 
@@ -50,9 +47,6 @@ class Pad2D(Keeps):
 
     def backward(self, dy, x, *, parameters=True, limits=None):
         return [np.ascontiguousarray(crop(dy, self.padding))], {}
-
-    def simulate(self, x):
-        return self.forward(x)
 
     def counts(self):
         return {"layer": 1, "lines": self.shape[0], "outputs": math.prod(self.shape)}
@@ -81,9 +75,6 @@ class Crop2D(Keeps):
     def backward(self, dy, x, *, parameters=True, limits=None):
         return [pad(dy, self.cropping)], {}
 
-    def simulate(self, x):
-        return self.forward(x)
-
     def counts(self):
         return {"layer": 1, "lines": self.shape[0], "outputs": math.prod(self.shape)}
 
@@ -103,9 +94,6 @@ class Permute(Keeps):
 
     def backward(self, dy, x, *, parameters=True, limits=None):
         return [np.ascontiguousarray(dy.transpose(0, *(1 + np.argsort(self.axes))))], {}
-
-    def simulate(self, x):
-        return self.forward(x)
 
     def counts(self):
         return {"layer": 1, "outputs": math.prod(self.shape)}

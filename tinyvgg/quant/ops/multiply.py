@@ -57,13 +57,10 @@ class Multiply(Op):
         return saturate(multiply_high_rounded((product << self.shift) + self.offset, self.multiplier)).astype(np.uint8)
 
     def check(self):
-        largest = (LARGEST_PRODUCT << self.shift) + abs(self.offset)
-        if largest > INT32_MAX or not 0 <= self.shift <= 14 or abs(self.multiplier) > INT32_MAX:
-            raise QuantError(f"{self.name!r} can reach {largest:,} with shift {self.shift}; expected to fit 32 bits and a shift of "
-                             "0..14")
+        self.check_reach((LARGEST_PRODUCT << self.shift) + abs(self.offset), (0, 14), self.multiplier)
 
     def dequantize(self, graph):
-        return Multiply(**self.common)
+        return self.in_floats()
 
     def counts(self):
         return {"layer": 1, "outputs": math.prod(self.shape)}

@@ -56,13 +56,10 @@ class Rescaled(Op):
         return self.join(parts).astype(np.uint8)
 
     def check(self):
-        largest = _largest(self.multipliers, self.offsets, self.shift)
-        if largest > INT32_MAX or not 2 <= self.shift <= 24:
-            raise QuantError(f"{self.name!r} can reach {largest:,} with shift {self.shift}; expected to fit 32 bits and a shift of "
-                             "2..24")
+        self.check_reach(_largest(self.multipliers, self.offsets, self.shift), (2, 24))
 
     def dequantize(self, graph):
-        return type(self)(**self.common)
+        return self.in_floats()
 
     def counts(self):
         size = math.prod(self.shape)

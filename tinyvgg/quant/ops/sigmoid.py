@@ -5,14 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvgg import kernels
-from tinyvgg.errors import QuantError
-from tinyvgg.quant.fixedpoint import INT32_MAX
-from tinyvgg.quant.ops.base import Op, integers, need
-from tinyvgg.quant.ops.softmax import octaves, power
+from tinyvgg.quant.ops.base import integers, need
+from tinyvgg.quant.ops.softmax import Exponential, octaves, power
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Sigmoid(Op):
+class Sigmoid(Exponential):
     """Independent probabilities of logits (n,): 1 / (1 + exp(-x)). For integer logits uint8 in units of 1/255 (kind "integer"),
     or float32 (kind "float"). It equals the first output of the softmax of (x, 0) and is computed like it (see Softmax).
 
@@ -27,12 +25,7 @@ class Sigmoid(Op):
     shift: int = integers(0)
     multiplier: int = integers(0)
 
-    rounds = False
     probabilities = "sigmoid"
-
-    @property
-    def dtype(self):
-        return "uint8" if self.integer and self.kind == "integer" else "float32"
 
     def output_shape(self, before):
         fits = not self.integer or self.kind in ("integer", "float") and math.isfinite(self.input_scale)
@@ -60,13 +53,6 @@ class Sigmoid(Op):
         e = power(below, self)
         total = e + (1 << 15)
         return ((np.where(x < 0, e, 1 << 15) * 255 + total // 2) // total).astype(np.uint8)
-
-    def check(self):
-        if not 0 <= self.shift <= 14 or not 0 <= self.multiplier <= INT32_MAX:
-            raise QuantError(f"{self.name!r} has shift {self.shift}, multiplier {self.multiplier}; expected 0..14 and 0..2^31-1")
-
-    def dequantize(self, graph):
-        return Sigmoid(**self.common)
 
     def counts(self):
         return {"layer": 1, "outputs": math.prod(self.shape)}

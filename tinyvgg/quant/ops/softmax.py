@@ -36,8 +36,32 @@ def power(below, op):
     return octave_table()[u & 255].astype(np.int32) >> np.minimum(u >> 8, 31)
 
 
+class Exponential(Op):
+    """Base of the ops whose integers are powers of 2 (see `power`); their fields shift and multiplier are those of `octaves`."""
+
+    kind = "integer"  # a field of those at the end of a network, which may compute in floats instead
+    rounds = False
+
+    @property
+    def dtype(self):
+        return "uint8" if self.integer and self.kind == "integer" else "float32"
+
+    def forward(self, x):
+        return kernels.softmax(x)
+
+    def backward(self, dy, x, *, parameters=True, limits=None):
+        return [kernels.softmax_backward(dy, x)], {}
+
+    def check(self):
+        if not 0 <= self.shift <= 14 or not 0 <= self.multiplier <= INT32_MAX:
+            raise QuantError(f"{self.name!r} has shift {self.shift}, multiplier {self.multiplier}; expected 0..14 and 0..2^31-1")
+
+    def dequantize(self, graph):
+        return self.in_floats()
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Softmax(Op):
+class Softmax(Exponential):
     """Probabilities of logits (n,): exp(x - max x) / sum. For integer logits uint8 in units of 1/255 (kind "integer"), or float32
     (kind "float").
 
@@ -52,23 +76,12 @@ class Softmax(Op):
     shift: int = integers(0)
     multiplier: int = integers(0)
 
-    rounds = False
     probabilities = "softmax"
-
-    @property
-    def dtype(self):
-        return "uint8" if self.integer and self.kind == "integer" else "float32"
 
     def output_shape(self, before):
         need(not self.integer or self.kind in ("integer", "float") and math.isfinite(self.input_scale), self,
              f"the kind {self.kind!r}")
         return before.shape
-
-    def forward(self, x):
-        return kernels.softmax(x)
-
-    def backward(self, dy, x, *, parameters=True, limits=None):
-        return [kernels.softmax_backward(dy, x)], {}
 
     def lower(self, work, before):
         scale = before[0].scale
@@ -81,13 +94,6 @@ class Softmax(Op):
             e = np.exp(below.astype(np.float32) * np.float32(-self.input_scale))
             return e / e.sum(axis=-1, keepdims=True)
         return shares(power(below, self))
-
-    def check(self):
-        if not 0 <= self.shift <= 14 or not 0 <= self.multiplier <= INT32_MAX:
-            raise QuantError(f"{self.name!r} has shift {self.shift}, multiplier {self.multiplier}; expected 0..14 and 0..2^31-1")
-
-    def dequantize(self, graph):
-        return Softmax(**self.common)
 
     def counts(self):
         return {"layer": 1, "outputs": math.prod(self.shape)}

@@ -34,8 +34,5 @@ class UpSample2D(Keeps):
         (n, h, w, c), (a, b) = x.shape, self.factors
         return [dy.reshape(n, h, a, w, b, c).sum(axis=(2, 4))], {}
 
-    def simulate(self, x):
-        return self.forward(x)
-
     def counts(self):
         return {"layer": 1, "pixels": math.prod(self.shape[:2]), "outputs": math.prod(self.shape)}
