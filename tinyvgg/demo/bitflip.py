@@ -1,8 +1,11 @@
 """Flip bits of the integer network in memory, at random and searched, and let defences look."""
 
+import itertools
+
 from tinyvgg import faults
 from tinyvgg.faults.defences import Crc, Radar, Ranges, Replicas, trial
 from tinyvgg.faults.images import attacker_images
+from tinyvgg.faults.plan import accuracies
 
 NEEDS, WISHES = ("compress",), ()
 SCHEME = "int8"
@@ -28,7 +31,7 @@ def run(story):
         "chance": 1 / story.model.n_classes,
         "random": random,
         "search": {
-            **after_each_step(plan, store, x, y, before),
+            **_after_each_step(plan, store, x, y, before),
             "images": sizes.search_images,
             "stopped": plan.facts.get("stopped"),
             "command": command,
@@ -73,16 +76,11 @@ def _search(story, store):
     )
 
 
-def after_each_step(plan, store, x, y, before):
-    """Return {"rows", "accuracy_after"}: accuracy on x (N, H, W, C), y (N,) after each step; the store is left as it was."""
-    rows, done = [{"flips": 0, "accuracy": before}], []
-    for step in plan.steps:
-        places = [flip.place for flip in step.flips]
-        store.toggle(places)
-        done += places
-        rows.append({"flips": len(done), "accuracy": store.accuracy(x, y)})
-    for place in reversed(done):
-        store.toggle([place])
+def _after_each_step(plan, store, x, y, before):
+    """Return {"rows", "accuracy_after"}: accuracy on x (N, H, W, C), y (N,) after each step."""
+    flips = itertools.accumulate(len(step.flips) for step in plan.steps)
+    rows = [{"flips": n, "accuracy": share} for n, share in zip(flips, accuracies(store, plan, x, y), strict=True)]
+    rows = [{"flips": 0, "accuracy": before}, *rows]
     return {"rows": rows, "accuracy_after": rows[-1]["accuracy"]}
 
 

@@ -9,6 +9,7 @@ from tinyvgg.errors import OptionError
 from tinyvgg.faults.images import attacker_images
 from tinyvgg.faults.memories import memory_of
 from tinyvgg.faults.open import open_store
+from tinyvgg.faults.plan import accuracies
 from tinyvgg.faults.search import progressive_search
 from tinyvgg.report import record
 from tinyvgg.report.parallel import placed
@@ -46,16 +47,8 @@ def _searched(shared, seed, x, y, out):
     store, (x_test, y_test), settings = shared
     y_test = np.asarray(y_test).reshape(-1)
     plan = progressive_search(store, x, y, seed=seed, out=out, **settings)
-    accuracy, done = [], []
-    try:
-        for step in plan.steps:
-            places = [flip.place for flip in step.flips]
-            store.toggle(places)
-            done += places
-            accuracy.append(store.accuracy(x_test, y_test))
-    finally:
-        store.toggle(done)
-    return {"flips": len(plan.flips), "hamming": plan.hamming, "accuracy": accuracy, "places": [list(flip.place) for flip in plan.flips]}
+    return {"flips": len(plan.flips), "hamming": plan.hamming, "accuracy": accuracies(store, plan, x_test, y_test),
+            "places": [list(flip.place) for flip in plan.flips]}
 
 
 def by_flips(rows: list[dict[str, Any]], before: float) -> list[dict[str, Any]]:

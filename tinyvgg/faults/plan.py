@@ -153,6 +153,20 @@ def flips_of(store: Any, places: Any):
     return found
 
 
+def accuracies(store: Any, plan: FlipPlan, x: Any, y: Any) -> list[float]:
+    """Return the accuracy on x (N, H, W, C), y (N,) after each step of a plan; the store is left as it was."""
+    found, done = [], []
+    try:
+        for step in plan.steps:
+            places = [flip.place for flip in step.flips]
+            store.toggle(places)
+            done += places
+            found.append(store.accuracy(x, y))
+    finally:
+        store.toggle(done[::-1])
+    return found
+
+
 def changes_of(store: Any, places: Any):
     """Return the new values [(key, index, value)] after flipping [(key, index, bit)]."""
     values = {}

@@ -1,32 +1,8 @@
 """The range of a network's images where none is given: the range that its first Rescaling or Normalization expects."""
 import numpy as np
 
+from tinyvgg.nn import layers as L
 from tinyvgg.nn.graph import topological
-from tinyvgg.nn.layers import (
-    Activation,
-    AveragePooling1D,
-    AveragePooling2D,
-    Cropping1D,
-    Cropping2D,
-    Dropout,
-    Flatten,
-    GaussianNoise,
-    GlobalAveragePooling1D,
-    GlobalAveragePooling2D,
-    GlobalMaxPooling1D,
-    GlobalMaxPooling2D,
-    InputLayer,
-    MaxPooling1D,
-    MaxPooling2D,
-    Permute,
-    Rescaling,
-    Reshape,
-    Resizing,
-    TrainingOnly,
-    UpSampling1D,
-    UpSampling2D,
-    ZeroPadding2D,
-)
 
 USUAL = (0.0, 1.0)
 # What files hold: bytes, floats in 0..1 and -1..1, 10 to 16 bits. The first that a network brings to one of INSIDE is its range.
@@ -34,9 +10,10 @@ OUTSIDE = ((0.0, 255.0), USUAL, (-1.0, 1.0), *((0.0, 2.0 ** bits - 1) for bits i
 INSIDE = (USUAL, (-1.0, 1.0), (-0.5, 0.5))
 LOUD = (0.0, 255.0)                         # some networks bring floats to bytes
 # Layers that leave the values of images in their range: at inference, or all but a border.
-SAME = (InputLayer, Dropout, GaussianNoise, TrainingOnly, Flatten, Reshape, Permute, ZeroPadding2D, Cropping1D, Cropping2D,
-        MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D,
-        GlobalAveragePooling1D, GlobalAveragePooling2D, UpSampling1D, UpSampling2D, Resizing)
+SAME = (L.InputLayer, L.Dropout, L.GaussianNoise, L.TrainingOnly, L.Flatten, L.Reshape, L.Permute, L.ZeroPadding2D,
+        L.Cropping1D, L.Cropping2D, L.MaxPooling1D, L.MaxPooling2D, L.AveragePooling1D, L.AveragePooling2D,
+        L.GlobalMaxPooling1D, L.GlobalMaxPooling2D, L.GlobalAveragePooling1D, L.GlobalAveragePooling2D, L.UpSampling1D,
+        L.UpSampling2D, L.Resizing)
 
 
 def range_of(output):
@@ -77,12 +54,12 @@ def _reader(user, users, scale, offset, told):
 
 
 def _keeps(layer):
-    return isinstance(layer, SAME) or isinstance(layer, Activation) and layer.activation.name == "linear"
+    return isinstance(layer, SAME) or isinstance(layer, L.Activation) and layer.activation.name == "linear"
 
 
 def affine(layer):
     """Return (a, b) of a layer that computes a x + b (averaged over its channels); None for any other layer."""
-    if isinstance(layer, Rescaling):
+    if isinstance(layer, L.Rescaling):
         a, b = np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
     elif hasattr(layer, "variance"):        # Normalization
         mean, deviation = np.asarray(layer.mean, np.float64), np.sqrt(np.maximum(np.asarray(layer.variance, np.float64), 1e-14))

@@ -131,6 +131,17 @@ class _File:
         amounts = self.constant(f"{name}/amounts", np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32))
         return self.add("PAD", [x, amounts], self.like(x, name, (h + top + bottom, w + left + right, c)))
 
+    def max_pool(self, op, x, window, levels, padding=NO_PADDING):
+        """A max-pool as the last operator of an op, in (scale, zero); window: (height, width, row stride, column stride)."""
+        ph, pw, sh, sw = window
+        return self.add("MAX_POOL_2D", [x], self.values(op.name, _map(op), *levels), Padding=0 if padding != NO_PADDING else 1,
+                        StrideH=sh, StrideW=sw, FilterHeight=ph, FilterWidth=pw, FusedActivationFunction=NONE)
+
+
+def _map(op):
+    """The shape of an op's result as a map; of a vector, a map of one pixel."""
+    return op.shape if len(op.shape) == 3 else (1, 1, *op.shape)
+
 
 def _image(file, op):
     file.held[op.name] = file.values(op.name, op.shape, op.scale, op.zero)
@@ -232,10 +243,7 @@ def _laid_out(op, sign):
 def _pooled(file, op, y):
     """The fused max-pool, and a vector where the op's result is one."""
     if op.pool:
-        ph, pw, sh, sw = op.pool
-        shape = op.shape if len(op.shape) == 3 else (1, 1, *op.shape)
-        y = file.add("MAX_POOL_2D", [y], file.values(op.name, shape, y.scale, y.zero + 128), Padding=1, StrideH=sh, StrideW=sw,
-                     FilterHeight=ph, FilterWidth=pw, FusedActivationFunction=NONE)
+        y = file.max_pool(op, y, op.pool, (y.scale, y.zero + 128))
     return file.shaped(y, op.shape, f"{op.name}/vector")
 
 
@@ -244,18 +252,14 @@ def _max_pool(file, op):
     same = padding_for("same", x.shape[1:3], op.pool_size, op.strides)
     if op.padding not in (NO_PADDING, same):
         raise NotYet(f"MaxPool2D ({name!r}) has the padding {op.padding}; TensorFlow Lite has none and \"same\"")
-    shape = op.shape if len(op.shape) == 3 else (1, 1, *op.shape)
-    y = file.add("MAX_POOL_2D", [x], file.values(name, shape, op.scale, op.zero), Padding=0 if op.padding != NO_PADDING else 1,
-                 StrideH=op.strides[0], StrideW=op.strides[1], FilterHeight=op.pool_size[0], FilterWidth=op.pool_size[1],
-                 FusedActivationFunction=NONE)
+    y = file.max_pool(op, x, (*op.pool_size, *op.strides), (op.scale, op.zero), op.padding)
     file.held[name] = file.shaped(y, op.shape, f"{name}/vector")
 
 
 def _average_pool(file, op):
     x, n = file.before(op), math.prod(op.pool_size)
     channels = x.shape[3]
-    shape = op.shape if len(op.shape) == 3 else (1, 1, *op.shape)
-    y = file.convolution("DEPTHWISE_CONV_2D", x, op.name, shape, np.ones((1, *op.pool_size, channels), np.int8),
+    y = file.convolution("DEPTHWISE_CONV_2D", x, op.name, _map(op), np.ones((1, *op.pool_size, channels), np.int8),
                          np.full(channels, 1 / n, np.float32), np.zeros(channels), (op.scale, op.zero),
                          geometry={"strides": op.strides, "kernel": op.pool_size}, side=int(op.zero == 0))
     file.held[op.name] = file.shaped(y, op.shape, f"{op.name}/vector")

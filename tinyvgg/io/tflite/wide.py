@@ -49,10 +49,6 @@ def _softmax(network, op):
     network.put(Softmax(name=y.name, inputs=(before.name,), shape=before.shape, scale=1 / 255, kind="float", input_scale=before.scale), y)
 
 
-def _layer(network, op):
-    network.put(_dense(network, op), op.outputs[0])
-
-
 def _dense(network, op):
     (x, w, b), y = op.inputs, op.outputs[0]
     before = network.before(x)
@@ -70,8 +66,8 @@ def _dense(network, op):
         raise NotYet("it is of 16 bits, with factors or biases that leave 32 bits")
     multiplier = [factor << (17 + exponent - shift) for factor, exponent in zip(factors, exponents, strict=True)]
     tail = Tail(bias=np.zeros(filters, np.int32), offset=offset.astype(np.int32), multiplier=np.array(multiplier, np.int32), shift=shift)
-    return Dense(name=y.name, inputs=(before.name,), shape=(filters,), scale=y.scale, zero=0, output="int16",
-                 weights=np.ascontiguousarray(w.data.reshape(filters, -1)), input_zero=before.zero, tail=tail)
+    network.put(Dense(name=y.name, inputs=(before.name,), shape=(filters,), scale=y.scale, zero=0, output="int16",
+                      weights=np.ascontiguousarray(w.data.reshape(filters, -1)), input_zero=before.zero, tail=tail), y)
 
 
 def _factor(ratio):
@@ -80,4 +76,4 @@ def _factor(ratio):
     return (multiplier + (1 << 15)) >> 16 if multiplier < 0x7FFF0000 else 0x7FFF, exponent
 
 
-RULES = {"CONV_2D": _layer, "SOFTMAX": _softmax, **dict.fromkeys(BEHIND[:3], _same)}
+RULES = {"CONV_2D": _dense, "SOFTMAX": _softmax, **dict.fromkeys(BEHIND[:3], _same)}

@@ -29,10 +29,27 @@ class Activation(Layer):
         return self.activation.backward(dy, self.saved)
 
 
-class ReLU(Layer):
+class _Function(Layer):
+    """A function of the values. function: the name of its kernel, and of the options that this takes."""
+
+    function: tuple[str, ...]
+
+    def _settings(self):
+        return {name: getattr(self, name) for name in self.function[1:]}
+
+    def forward(self, x, *, training=False):
+        self.saved = x
+        return getattr(kernels, self.function[0])(x, **self._settings())
+
+    def backward(self, dy, *, parameters=True):
+        return getattr(kernels, f"{self.function[0]}_backward")(dy, self.saved, **self._settings())
+
+
+class ReLU(_Function):
     """x above `threshold`, negative_slope * (x - threshold) below it, never more than `max_value`."""
 
     options = ("max_value", "negative_slope", "threshold")
+    function = ("relu", *options)
 
     def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0,
                  **common: Unpack[LayerOptions]) -> None:
@@ -42,16 +59,6 @@ class ReLU(Layer):
         if (max_value is not None and max_value < 0) or negative_slope < 0 or threshold < 0:
             raise OptionError(f"ReLU got max_value {max_value}, negative_slope {negative_slope}, threshold {threshold}; "
                               "expected none below 0")
-
-    def forward(self, x, *, training=False):
-        self.saved = x
-        return kernels.relu(x, **self._settings())
-
-    def backward(self, dy, *, parameters=True):
-        return kernels.relu_backward(dy, self.saved, **self._settings())
-
-    def _settings(self):
-        return {"negative_slope": self.negative_slope, "max_value": self.max_value, "threshold": self.threshold}
 
 
 class ReLU6(ReLU):
@@ -64,21 +71,15 @@ class ReLU6(ReLU):
         super().__init__(max_value, negative_slope, threshold, **common)
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(_Function):
     """x above 0, negative_slope x below."""
 
     options = ("negative_slope",)
+    function = ("relu", *options)
 
     def __init__(self, negative_slope: float = 0.3, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.negative_slope = number(negative_slope, "negative_slope")
-
-    def forward(self, x, *, training=False):
-        self.saved = x
-        return kernels.relu(x, negative_slope=self.negative_slope)
-
-    def backward(self, dy, *, parameters=True):
-        return kernels.relu_backward(dy, self.saved, negative_slope=self.negative_slope)
 
 
 class PReLU(Layer):
@@ -117,27 +118,22 @@ class PReLU(Layer):
         return dx
 
 
-class ELU(Layer):
+class ELU(_Function):
     """x above 0, alpha (e^x - 1) below."""
 
     options = ("alpha",)
+    function = ("elu", *options)
 
     def __init__(self, alpha: float = 1.0, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
         self.alpha = number(alpha, "alpha")
 
-    def forward(self, x, *, training=False):
-        self.saved = x
-        return kernels.elu(x, alpha=self.alpha)
 
-    def backward(self, dy, *, parameters=True):
-        return kernels.elu_backward(dy, self.saved, alpha=self.alpha)
-
-
-class Softmax(Layer):
+class Softmax(_Function):
     """e^x / sum e^x along `axis`, by default the last one (0 is the batch)."""
 
     options = ("axis",)
+    function = ("softmax", *options)
 
     def __init__(self, axis: int = -1, **common: Unpack[LayerOptions]) -> None:
         super().__init__(**common)
@@ -149,13 +145,6 @@ class Softmax(Layer):
         if not -len(input_shape) <= self.axis <= len(input_shape):
             raise OptionError(f"Softmax {self.name or ''} has axis {self.axis} on inputs of shape {tuple(input_shape)}")
         return input_shape
-
-    def forward(self, x, *, training=False):
-        self.saved = x
-        return kernels.softmax(x, axis=self.axis)
-
-    def backward(self, dy, *, parameters=True):
-        return kernels.softmax_backward(dy, self.saved, axis=self.axis)
 
 
 def _named(name, first_line):

@@ -107,6 +107,15 @@ class Layer(PerThread):
         """Create an array that is not trained (`state`), by "zeros" or "ones"."""
         self.state[name] = initializers.initialize(initializer, shape, None)
 
+    def keep_gradients(self, **gradients):
+        """Set the gradients of those arrays that the layer has."""
+        self.gradients.update({name: gradient for name, gradient in gradients.items() if name in self.parameters})
+
+    def check_last_axis(self, input_shape, what="channels"):
+        """Raise ShapeError if the layer was built for inputs with another number of `what`."""
+        if self.built and input_shape[-1] != self.input_shape[-1]:
+            raise ShapeError(f"{type(self).__name__} {self.name or ''} got {input_shape[-1]} {what}; it was built for {self.input_shape[-1]}")
+
     def weight_shapes(self, input_shape):
         """Return {name: shape} of the arrays that build would create for `input_shape`, without creating them."""
         shapes, twin = {}, copy.copy(self)

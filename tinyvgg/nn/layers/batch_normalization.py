@@ -3,7 +3,7 @@
 from typing import Unpack
 
 from tinyvgg import kernels
-from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.errors import OptionError
 from tinyvgg.nn.layers.base import Layer, number
 from tinyvgg.types import LayerOptions
 
@@ -30,9 +30,7 @@ class BatchNormalization(Layer):
         if self.axis not in (-1, len(input_shape)):
             raise OptionError(f"BatchNormalization {self.name or ''} has axis {self.axis} on inputs of shape {tuple(input_shape)}; "
                               f"expected -1: channels come last here")
-        if self.built and input_shape[-1] != self.input_shape[-1]:
-            raise ShapeError(f"BatchNormalization {self.name or ''} got {input_shape[-1]} channels; it was built for "
-                             f"{self.input_shape[-1]}")
+        self.check_last_axis(input_shape)
         return input_shape
 
     def build(self, input_shape, rng):
@@ -59,10 +57,7 @@ class BatchNormalization(Layer):
         dx, dgamma, dbeta = kernels.batch_norm_backward(dy, x, self.parameters.get("gamma"), mean, variance,
                                                         epsilon=self.epsilon, training=training)
         if parameters:
-            if self.scale:
-                self.gradients["gamma"] = dgamma
-            if self.center:
-                self.gradients["beta"] = dbeta
+            self.keep_gradients(gamma=dgamma, beta=dbeta)
         return dx
 
     def update_moving(self, mean, variance, count):

@@ -4,7 +4,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from tinyvgg.errors import FormatError, OptionError, ShapeError
+from tinyvgg.errors import FormatError, OptionError
 from tinyvgg.nn.layers.base import Layer, choice
 from tinyvgg.nn.layers.recurrent import GRU, LSTM, SimpleRNN, _Recurrent
 from tinyvgg.types import LayerOptions
@@ -50,8 +50,7 @@ class Bidirectional(Layer):
 
     def output_shape(self, input_shape):
         first, second = (side.output_shape(input_shape) for side in self.directions)
-        if self.built and input_shape[-1] != self.input_shape[-1]:
-            raise ShapeError(f"Bidirectional {self.name or ''} got {input_shape[-1]} channels; it was built for {self.input_shape[-1]}")
+        self.check_last_axis(input_shape)
         return (*first[:-1], first[-1] + second[-1]) if self.merge_mode == "concat" else first
 
     def weight_shapes(self, input_shape):

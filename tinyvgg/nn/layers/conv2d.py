@@ -37,8 +37,7 @@ class Conv2D(Layer):
         h, w, c = image_shape(self, input_shape)
         if c % self.groups:
             raise ShapeError(f"Conv2D {self.name or ''} got {c} channels, which do not divide into {self.groups} groups")
-        if self.built and c != self.input_shape[2]:
-            raise ShapeError(f"Conv2D {self.name or ''} got {c} channels; it was built for {self.input_shape[2]}")
+        self.check_last_axis(input_shape)
         return (*output_size(self, (h, w), self.kernel_size, self.strides, self.padding, self.dilation_rate), self.filters)
 
     def build(self, input_shape, rng):
@@ -63,9 +62,7 @@ class Conv2D(Layer):
         dx, dkernel, dbias = kernels.conv2d_backward(dz, x, self.parameters["kernel"], parameters=parameters,
                                                      **self.geometry(x.shape[1:3]))
         if parameters:
-            self.gradients["kernel"] = dkernel
-            if self.use_bias:
-                self.gradients["bias"] = dbias
+            self.keep_gradients(kernel=dkernel, bias=dbias)
         return dx
 
     def macc(self, input_shape):

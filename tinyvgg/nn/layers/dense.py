@@ -1,8 +1,8 @@
 """Fully connected layer."""
+import math
 from typing import Any, Unpack
 
 from tinyvgg import kernels
-from tinyvgg.errors import ShapeError
 from tinyvgg.nn import activations, initializers
 from tinyvgg.nn.layers.base import Layer, positive
 from tinyvgg.types import LayerOptions
@@ -22,8 +22,7 @@ class Dense(Layer):
         self.bias_initializer = initializers.check(bias_initializer)
 
     def output_shape(self, input_shape):
-        if self.built and input_shape[-1] != self.input_shape[-1]:
-            raise ShapeError(f"Dense {self.name or ''} got {input_shape[-1]} values; it was built for {self.input_shape[-1]}")
+        self.check_last_axis(input_shape, "values")
         return (*input_shape[:-1], self.units)
 
     def build(self, input_shape, rng):
@@ -41,13 +40,8 @@ class Dense(Layer):
         dz = self.activation.backward(dy, z)
         dx, dkernel, dbias = kernels.dense_backward(dz, x, self.parameters["kernel"], parameters=parameters)
         if parameters:
-            self.gradients["kernel"] = dkernel
-            if self.use_bias:
-                self.gradients["bias"] = dbias
+            self.keep_gradients(kernel=dkernel, bias=dbias)
         return dx
 
     def macc(self, input_shape):
-        positions = 1
-        for n in input_shape[:-1]:
-            positions *= n
-        return positions * input_shape[-1] * self.units
+        return math.prod(input_shape) * self.units

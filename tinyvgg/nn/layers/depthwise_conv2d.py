@@ -3,7 +3,6 @@ import math
 from typing import Any, Unpack
 
 from tinyvgg import kernels
-from tinyvgg.errors import ShapeError
 from tinyvgg.nn import activations, initializers
 from tinyvgg.nn.layers._spatial import output_size, padding_for
 from tinyvgg.nn.layers.base import Layer, choice, image_shape, pair, positive
@@ -31,8 +30,7 @@ class DepthwiseConv2D(Layer):
 
     def output_shape(self, input_shape):
         h, w, c = image_shape(self, input_shape)
-        if self.built and c != self.input_shape[2]:
-            raise ShapeError(f"DepthwiseConv2D {self.name or ''} got {c} channels; it was built for {self.input_shape[2]}")
+        self.check_last_axis(input_shape)
         size = output_size(self, (h, w), self.kernel_size, self.strides, self.padding, self.dilation_rate)
         return (*size, c * self.depth_multiplier)
 
@@ -60,9 +58,7 @@ class DepthwiseConv2D(Layer):
         dx, dkernel, dbias = kernels.depthwise_conv2d_backward(dz, x, self.parameters["depthwise_kernel"],
                                                                parameters=parameters, **self.geometry(x.shape[1:3]))
         if parameters:
-            self.gradients["depthwise_kernel"] = dkernel
-            if self.use_bias:
-                self.gradients["bias"] = dbias
+            self.keep_gradients(depthwise_kernel=dkernel, bias=dbias)
         return dx
 
     def macc(self, input_shape):

@@ -3,7 +3,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.errors import OptionError
 from tinyvgg.nn.layers.base import Layer, number
 from tinyvgg.types import LayerOptions
 
@@ -23,8 +23,7 @@ class LayerNormalization(Layer):
     def output_shape(self, input_shape):
         if self.axis not in (-1, len(input_shape)):
             raise OptionError(f"LayerNormalization {self.name or ''} has axis {self.axis}; expected -1, the last")
-        if self.built and input_shape[-1] != self.input_shape[-1]:
-            raise ShapeError(f"LayerNormalization {self.name or ''} got {input_shape[-1]} values; it was built for {self.input_shape[-1]}")
+        self.check_last_axis(input_shape, "values")
         return input_shape
 
     def build(self, input_shape, rng):
@@ -44,9 +43,7 @@ class LayerNormalization(Layer):
     def backward(self, dy, *, parameters=True):
         normalised, inverse = self.saved
         axes = tuple(range(dy.ndim - 1))
-        if parameters and self.scale:
-            self.gradients["gamma"] = (dy * normalised).sum(axis=axes)
-        if parameters and self.center:
-            self.gradients["beta"] = dy.sum(axis=axes)
+        if parameters:
+            self.keep_gradients(gamma=(dy * normalised).sum(axis=axes), beta=dy.sum(axis=axes))
         g = dy * self.parameters["gamma"] if self.scale else dy
         return inverse * (g - g.mean(axis=-1, keepdims=True) - normalised * (g * normalised).mean(axis=-1, keepdims=True))

@@ -16,8 +16,8 @@ class OneRow(Layer):
 
     def output_shape(self, input_shape):
         steps, channels = series_shape(self, input_shape)
-        if self.built and self.parameters and channels != self.input_shape[1]:
-            raise ShapeError(f"{type(self).__name__} {self.name or ''} got {channels} channels; it was built for {self.input_shape[1]}")
+        if self.parameters:
+            self.check_last_axis(input_shape)
         return without_row(self.planar.output_shape((1, steps, channels)))
 
     def build(self, input_shape, rng):

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from tinyvgg.errors import OptionError, ShapeError
+from tinyvgg.errors import OptionError
 from tinyvgg.nn import activations, initializers
 from tinyvgg.nn.layers.base import Layer, positive
 from tinyvgg.nn.layers.one_row import series_shape
@@ -42,9 +42,8 @@ class _Recurrent(Layer):
         return {**super().get_config(), "activation": self.inner.name}
 
     def output_shape(self, input_shape):
-        steps, channels = series_shape(self, input_shape)
-        if self.built and channels != self.input_shape[1]:
-            raise ShapeError(f"{type(self).__name__} {self.name or ''} got {channels} channels; it was built for {self.input_shape[1]}")
+        steps, _ = series_shape(self, input_shape)
+        self.check_last_axis(input_shape)
         return (steps, self.units) if self.return_sequences else (self.units,)
 
     def build(self, input_shape, rng):

@@ -3,7 +3,6 @@ import math
 from typing import Any, Unpack
 
 from tinyvgg import kernels
-from tinyvgg.errors import ShapeError
 from tinyvgg.nn import activations, initializers
 from tinyvgg.nn.layers._spatial import output_size, padding_for
 from tinyvgg.nn.layers.base import Layer, choice, image_shape, pair, positive
@@ -32,9 +31,8 @@ class SeparableConv2D(Layer):
         self.bias_initializer = initializers.check(bias_initializer)
 
     def output_shape(self, input_shape):
-        h, w, c = image_shape(self, input_shape)
-        if self.built and c != self.input_shape[2]:
-            raise ShapeError(f"SeparableConv2D {self.name or ''} got {c} channels; it was built for {self.input_shape[2]}")
+        h, w, _ = image_shape(self, input_shape)
+        self.check_last_axis(input_shape)
         return (*output_size(self, (h, w), self.kernel_size, self.strides, self.padding, self.dilation_rate), self.filters)
 
     def build(self, input_shape, rng):
@@ -64,9 +62,7 @@ class SeparableConv2D(Layer):
         dx, ddepthwise, _ = kernels.depthwise_conv2d_backward(dspread, x, self.parameters["depthwise_kernel"],
                                                               parameters=parameters, **self.geometry(x.shape[1:3]))
         if parameters:
-            self.gradients.update(depthwise_kernel=ddepthwise, pointwise_kernel=dpointwise)
-            if self.use_bias:
-                self.gradients["bias"] = dbias
+            self.keep_gradients(depthwise_kernel=ddepthwise, pointwise_kernel=dpointwise, bias=dbias)
         return dx
 
     def macc(self, input_shape):
