@@ -49,9 +49,9 @@ class Mean(Pool):
     def forward(self, x):
         return kernels.average_pool2d(x, **self.geometry).reshape(len(x), *self.shape)
 
-    def backward(self, dy, x, *, parameters=True, limits=None):
-        y = kernels.average_pool2d(x, **self.geometry)
-        return [kernels.average_pool2d_backward(inside(dy.reshape(y.shape), y, limits), x.shape, **self.geometry)], {}
+    def backward(self, dy, *x, parameters=True, limits=None):
+        y = kernels.average_pool2d(x[0], **self.geometry)
+        return [kernels.average_pool2d_backward(inside(dy.reshape(y.shape), y, limits), x[0].shape, **self.geometry)], {}
 
     def dequantize(self, graph):
         return self.in_floats()
