@@ -9,7 +9,6 @@ end, and once more, killed (SIGKILL) when a third and when two thirds of the ans
 both have, "asked_twice": answers that stand twice in the killed run's file, "killed_at", "minutes": of the board's clock, and
 "wall_minutes" and "cpu_minutes": of this machine, of the run in one go.
 """
-import argparse
 import json
 import os
 import resource
@@ -20,12 +19,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from small_network import Halved, small
+from common import command_line, option_parser, write_result
+from small_network import opened
 
-from tinyvgg import attacks, data, zoo
+from tinyvgg import attacks
 from tinyvgg.cli import main as tinyvgg
 from tinyvgg.quant.model import quantize
-from tinyvgg.report.record import kept_rows, sha256_arrays, sha256_file, versions, write_json
+from tinyvgg.report.record import kept_rows, sha256_arrays, sha256_file
 
 CALIBRATION = 1000
 COMPARED = ("x_adv", "x_adv_u8", "pred_clean", "pred_adv", "success", "queries", "steps_used", "loss")
@@ -33,15 +33,8 @@ TOLD = ("n", "clean_accuracy", "robust_accuracy", "robust_accuracy_interval", "s
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="small")
-    parser.add_argument("--data", default="cifar10")
-    parser.add_argument("-n", type=int, default=100)
-    parser.add_argument("--queries", type=int, default=500)
-    parser.add_argument("--eps", default="8/255")
+    parser = option_parser(__doc__, model="small", data="cifar10", n=100, queries=500, eps="8/255", work=Path("runs/attack_board"), out=Path)
     parser.add_argument("--attack", default="rays", choices=("rays", "square"))
-    parser.add_argument("--work", type=Path, default=Path("runs/attack_board"), metavar="DIR")
-    parser.add_argument("--out", type=Path, metavar="FILE.json")
     a = parser.parse_args()
     elf, told = firmware(a)
     line = [sys.executable, "-m", "tinyvgg", "attack", a.attack, f"virtual:{elf}", "--data", ",".join(str(a.work / f"{name}.npy") for name in "xyxy"),
@@ -50,22 +43,18 @@ def main():
     answers = len(answers_of(a.work / "whole"))
     kills = [killed(line, a.work / "killed", answers * part // 3) for part in (1, 2)]
     in_one_go(line, a.work / "killed")
-    result = {"command": f"python benchmarks/attack_board.py --model {a.model} --data {a.data} -n {a.n} --queries {a.queries} --eps {a.eps} "
-                         f"--attack {a.attack}", **told, "seed": 0, "versions": versions(), "attack": a.attack,
-              **{key: whole[key] for key in TOLD}, "answers": answers, "killed_at": kills, "minutes": whole["line"]["minutes"], **spent,
-              **compared(a.work / "whole", a.work / "killed")}
-    if a.out:
-        write_json(a.out, result)
-    print(json.dumps({key: value for key, value in result.items() if key != "versions"}, indent=1))
+    again = command_line(__file__, a, "model", "data", "n", "queries", "eps", "attack")
+    result = {**told, "seed": 0, "attack": a.attack, **{key: whole[key] for key in TOLD}, "answers": answers, "killed_at": kills,
+              "minutes": whole["line"]["minutes"], **spent, **compared(a.work / "whole", a.work / "killed")}
+    write_result(a.out, again, **result)
+    print(json.dumps({"command": again, **result}, indent=1))
     return 0 if all(result["same"].values()) and not result["asked_twice"] else 1
 
 
 def firmware(a):
     """Write test images, the network's integers and its firmware; return the path of the image, and what tells them."""
     a.work.mkdir(parents=True, exist_ok=True)
-    dataset = data.load(a.data)
-    dataset = Halved(dataset) if a.model == "small" else dataset
-    model = small(dataset) if a.model == "small" else zoo.load(a.model)
+    dataset, model = opened(a.model, a.data)
     x, y = (np.asarray(part) for part in dataset.part("test", a.n))
     np.save(a.work / "x.npy", x), np.save(a.work / "y.npy", y)
     integers, path = quantize(model, np.asarray(dataset.part("train", CALIBRATION)[0])), a.work / f"{a.model}.tvq"

@@ -8,36 +8,30 @@ median over batches, so above 1 we are faster. On a machine that others use, --c
 each, and a few images do: -n 200 --batch 50. Without --model the light net has untrained weights: the work is the same.
 early_stop_ms is ours where fooled images are left alone.
 """
-import argparse
 import json
 import os
 import statistics
 import sys
 import time
-from pathlib import Path
+from importlib.metadata import version
 
+from common import command_line, option_parser, write_result
 from train_step import MALLOC
+
+from tinyvgg.report.record import versions
 
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 40
 PEERS = ("foolbox", "torchattacks")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, data="shapes", n=1000, batch=100, threads=os.cpu_count(), cpu_time=bool, json=bool, out=str)
     parser.add_argument("--model", help="file or zoo entry of a network like the light net; default light, untrained")
-    parser.add_argument("--data", default="shapes")
-    parser.add_argument("-n", type=int, default=1000)
-    parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--cpu-time", action="store_true", help="one thread each, processor time instead of wall time")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", metavar="FILE.json", help="write the rows there too, for the pages")
     options = parser.parse_args()
     options.threads = 1 if options.cpu_time else options.threads
     if os.environ.get("TINYVGG_NUM_THREADS") != str(options.threads) or "MALLOC_TRIM_THRESHOLD_" not in os.environ:
         os.execve(sys.executable, [sys.executable, *sys.argv],
                   {**os.environ, **MALLOC, "TINYVGG_NUM_THREADS": str(options.threads)})
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     rows = compare(options)
     if options.out:
         write(options, rows)
@@ -47,11 +41,15 @@ def main():
 def compare(options):
     """Attack batch after batch with each in turn and return a row for each peer."""
     import numpy as np
+    import torch
+    from torch_peer import Work
+    torch.set_num_threads(options.threads)
     model, x, y = ours_and_images(options)
-    twin = torch_twin(model, options.threads)
-    difference = float(np.abs(model.logits(x[:20]) - twin_logits(twin, x[:20])).max())
+    twin = Work(model)
+    difference = float(np.abs(model.logits(x[:20]) - twin.infer(twin.images(x[:20])).numpy()).max())
     if difference > 1e-2:
         sys.exit(f"the two networks differ: logits by {difference:.1e}")
+    twin.net.requires_grad_(False)
     attack = {"tinyvgg": lambda a, b: by_tinyvgg(model, a, b), "foolbox": lambda a, b: by_foolbox(twin, a, b),
               "torchattacks": lambda a, b: by_torchattacks(twin, a, b),
               "early_stop": lambda a, b: by_tinyvgg(model, a, b, early_stop=True)}
@@ -83,14 +81,8 @@ def row(options, seconds, right, peer, difference):
 
 def write(options, rows):
     """The rows as a result file (see fill_docs.py)."""
-    from importlib.metadata import version
-
-    from tinyvgg.report.record import versions, write_json
-    model = f" --model {options.model}" if options.model else ""
-    clock = " --cpu-time" if options.cpu_time else f" --threads {options.threads}"
-    write_json(options.out, {
-        "command": f"python benchmarks/attacks.py{model} --data {options.data} -n {options.n} --batch {options.batch}{clock}",
-        "versions": {**versions(), **{name: version(name) for name in ("torch", *PEERS)}}, "rows": rows})
+    again = command_line(__file__, options, "model", "data", "n", "batch", "cpu_time" if options.cpu_time else "threads")
+    write_result(options.out, again, versions={**versions(), **{name: version(name) for name in ("torch", *PEERS)}}, rows=rows)
 
 
 def line(row):
@@ -110,27 +102,8 @@ def ours_and_images(options):
     return model, model_input(x, model.bounds), y
 
 
-def torch_twin(model, threads):
-    """Return the network in PyTorch, with our weights: images NCHW (channels last in memory) to logits."""
-    import torch
-    from torch_peer import Peer
-    torch.set_num_threads(threads)
-    return Peer(model).eval().requires_grad_(False)
-
-
-def nchw(x):
-    import torch
-    return torch.from_numpy(x).permute(0, 3, 1, 2)
-
-
 def nhwc(images):
     return images.detach().permute(0, 2, 3, 1).numpy()
-
-
-def twin_logits(twin, x):
-    import torch
-    with torch.inference_mode():
-        return twin(nchw(x)).numpy()
 
 
 def by_tinyvgg(model, x, y, *, early_stop=False):
@@ -142,16 +115,16 @@ def by_tinyvgg(model, x, y, *, early_stop=False):
 def by_foolbox(twin, x, y):
     import foolbox
     import torch
-    fmodel = foolbox.PyTorchModel(twin, bounds=(0, 1), device="cpu")
+    fmodel = foolbox.PyTorchModel(twin.net, bounds=(0, 1), device="cpu")
     attack = foolbox.attacks.LinfPGD(abs_stepsize=STEP, steps=STEPS, random_start=False)
-    return nhwc(attack.run(fmodel, nchw(x), torch.from_numpy(y), epsilon=EPS))
+    return nhwc(attack.run(fmodel, twin.images(x), torch.from_numpy(y), epsilon=EPS))
 
 
 def by_torchattacks(twin, x, y):
     import torch
     import torchattacks
-    attack = torchattacks.PGD(twin, eps=EPS, alpha=STEP, steps=STEPS, random_start=False)
-    return nhwc(attack(nchw(x), torch.from_numpy(y)))
+    attack = torchattacks.PGD(twin.net, eps=EPS, alpha=STEP, steps=STEPS, random_start=False)
+    return nhwc(attack(twin.images(x), torch.from_numpy(y)))
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@ Every task is measured once and kept in --out (benchmarks/results/bitflip.json);
 after so many of CPU (between tasks, or steps of a search), --only PREFIX takes some of them. Another model, or other data, begins anew.
 Then the tables are printed as Markdown; --docs FILE puts them between its two marks, --figures DIR draws the curves and the heat map.
 """
-import argparse
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import fill_docs
 import numpy as np
 from bitflip_tables import figures, tables
+from common import option_parser
 
 from tinyvgg import data, faults, io, zoo
 from tinyvgg.faults.adaptive import evade_radar
@@ -110,9 +111,7 @@ def searched(setting, name, store, seed=0, whole=True, **options):
 
 def _bits(plan):
     """{bit: how often}."""
-    found = {}
-    for flip in plan.flips:
-        found[str(flip.bit)] = found.get(str(flip.bit), 0) + 1
+    found = Counter(str(flip.bit) for flip in plan.flips)
     return dict(sorted(found.items(), key=lambda item: -int(item[0])))
 
 
@@ -265,16 +264,13 @@ def kept(path, facts):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, data="cifar10", out=Path(__file__).parent / "results" / "bitflip.json", json=bool)
     parser.add_argument("--entry", default="light_cifar10", help="zoo entry (default light_cifar10)")
-    parser.add_argument("--data", default="cifar10")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "bitflip.json")
     parser.add_argument("--work", type=Path, default=Path("runs/bitflip-benchmark"), help="folder of plans in the making and of images")
     parser.add_argument("--only", default="", help="tasks whose names begin so, separated by commas")
     parser.add_argument("--seconds", type=float, help="stop after so many seconds of CPU")
     parser.add_argument("--figures", type=Path, help="folder for the figures")
     parser.add_argument("--docs", type=Path, help="page to fill from benchmarks/results, as fill_docs.py does")
-    parser.add_argument("--json", action="store_true", help="print the rows")
     a = parser.parse_args()
     setting = Setting(a.entry, a.data, a.work, a.seconds)
     rows = kept(a.out, setting.facts)

@@ -1,4 +1,6 @@
 """Tables and figures of benchmarks/bitflip.py from its kept rows; a table whose rows are not there yet is left out."""
+from collections import Counter
+
 import numpy as np
 
 from tinyvgg.report.tables import markdown
@@ -51,10 +53,7 @@ def _searches(rows):
     ends = " and ".join(f"{n} steps {spread([row[k] for row in found.values()])}" for n, k in ((FLIPS, "accuracy_20"), (steps, "accuracy")))
     text += (f"\n\nSteps to 11 % or less on 500 images: {', '.join(f'not in {steps}' if r is None else str(r) for r in reached)}. "
              f"On all {clean['n']:,} test images: {percent(clean['accuracy'])} before, after {ends}. CPU seconds a search: {seconds}.")
-    bits = {}
-    for row in found.values():
-        for bit, n in row["bits"].items():
-            bits[bit] = bits.get(bit, 0) + n
+    bits = sum((Counter(row["bits"]) for row in found.values()), Counter())
     text += f" Bits flipped: {', '.join(f'bit {bit} {n} times' for bit, n in sorted(bits.items(), key=lambda i: -int(i[0])))}."
     if drawn:
         lost = [100 * (clean["accuracy"] - row["accuracy"]) for row in drawn.values()]

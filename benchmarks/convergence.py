@@ -8,29 +8,24 @@ on where it was. --results FILE.json gets all of them, for the pages. The last l
 95 % interval (Student's t): "the same within noise"
 is an interval that holds 0.
 """
-import argparse
 import json
-import math
 import os
-import statistics
+
+from common import command_line, option_parser, write_result
+from scipy import stats
 
 from tinyvgg import data, models
-from tinyvgg.report.record import KeptRows, versions, write_json
+from tinyvgg.report.record import KeptRows
 from tinyvgg.report.tables import table
 from tinyvgg.train import evaluate, fit
 
-STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}    # 97.5 %, by seeds
-
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="cifar10")
+    parser = option_parser(__doc__, data="cifar10", epochs=10, json=bool)
     parser.add_argument("--limit", type=int, default=6000, help="training images")
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=3, choices=STUDENT)
+    parser.add_argument("--seeds", type=int, default=3, choices=range(2, 11))
     parser.add_argument("--out", default="runs/convergence.jsonl")
     parser.add_argument("--results", metavar="FILE.json", help="write the rows and their difference there")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     dataset = data.load(options.data)
     recipe = {"data": dataset.name, "limit": options.limit, "epochs": options.epochs}
@@ -38,10 +33,7 @@ def main():
     rows = [kept.get({**recipe, "seed": seed, "kernels": kernels}, lambda s=seed, k=kernels: train(dataset, k, s, options))
             for seed in range(options.seeds) for kernels in ("fast", "precise")]
     result = difference(rows)
-    if options.results:
-        settings = " ".join(f"--{key} {value}" for key, value in recipe.items())
-        write_json(options.results, {"command": f"python benchmarks/convergence.py {settings} --seeds {options.seeds}",
-                                     "versions": versions(), "rows": rows, **result})
+    write_result(options.results, command_line(__file__, options, "data", "limit", "epochs", "seeds", data=dataset.name), rows=rows, **result)
     print(json.dumps([*rows, {**recipe, **result}], indent=1) if options.json else text(rows, result))
 
 
@@ -61,9 +53,9 @@ def difference(rows):
     for row in rows:
         by_seed.setdefault(row["seed"], {})[row["kernels"]] = 100 * row["accuracy"]
     points = [pair["fast"] - pair["precise"] for pair in by_seed.values()]
-    mean, half = statistics.mean(points), STUDENT[len(points)] * statistics.stdev(points) / math.sqrt(len(points))
-    return {"difference": round(mean, 3), "interval": [round(mean - half, 3), round(mean + half, 3)],
-            "same_within_noise": mean - half <= 0 <= mean + half}
+    mean = sum(points) / len(points)
+    low, high = stats.ttest_1samp(points, 0).confidence_interval() if len(set(points)) > 1 else (mean, mean)
+    return {"difference": round(mean, 3), "interval": [round(float(low), 3), round(float(high), 3)], "same_within_noise": bool(low <= 0 <= high)}
 
 
 def text(rows, result):

@@ -6,16 +6,16 @@
 gcc -O3 (arm-none-eabi-gcc on the PATH), its sources unchanged; only the port is ours. Nothing of it is kept here. Published for the
 STM32L4R5 with ARMCC -O3: 2.30 a MHz. Compilers weigh as much as the flash here.
 """
-import argparse
 import re
 import subprocess
 import tempfile
 from pathlib import Path
 
+from common import option_parser, write_result
+
 from tinyvgg.board.virtual.machine import Machine
 from tinyvgg.firmware.build import build
 from tinyvgg.firmware.facts import board_facts
-from tinyvgg.report.record import versions, write_json
 from tinyvgg.report.tables import table
 
 ITERATIONS = 20
@@ -108,7 +108,7 @@ def measure(elf, flash_model):
 
 def main():
     """Print the row; keep it with --json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("folder", metavar="DIR", type=Path, help="a clone of eembc/coremark")
     parser.add_argument("--json", metavar="FILE", help="keep the rows")
     arguments = parser.parse_args()
@@ -127,9 +127,8 @@ def main():
                 rows.append({"code": where, "flash_model": model, "iterations_per_mhz": per_mhz, "valid": right})
     print(table(["code in", "flash model", "CoreMark / MHz", "valid"],
                 [[r["code"], r["flash_model"], f"{r['iterations_per_mhz']:.2f}", "yes" if r["valid"] else "NO"] for r in rows]))
-    if arguments.json:
-        write_json(Path(arguments.json), {"command": "python benchmarks/coremark.py DIR --json benchmarks/results/coremark.json",
-                                          "coremark_commit": commit.stdout.strip(), "versions": versions(), "rows": rows})
+    write_result(arguments.json, "python benchmarks/coremark.py DIR --json benchmarks/results/coremark.json",
+                 coremark_commit=commit.stdout.strip(), rows=rows)
 
 
 if __name__ == "__main__":

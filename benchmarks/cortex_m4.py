@@ -1,42 +1,50 @@
 """What each layer costs on the Cortex-M4, plan by plan, beside CMSIS-NN's recorded figures.
 
     python benchmarks/cortex_m4.py                                       the light and resnet8 nets, untrained
+    python benchmarks/cortex_m4.py --model light.tvq --plan direct --data cifar10 --host 5000 --board 500
     python benchmarks/cortex_m4.py --model light.tvq --model resnet8 --data cifar10 --accuracy 5000 \
         --json benchmarks/results/cortex_m4.json --docs docs/cortex-m4.md
 
 A plan is a kernel for each layer. For each plan and compiler: flash and RAM of the whole image, exact instructions and modelled
 cycles of each layer at zero wait states; for the fastest plan then the time with the flash as silicon runs it, its kernels in flash
-and in SRAM2, the flash as two banks and as one. The board's answers are compared with the simulation's. CMSIS-NN 99f736a6 was recorded
-once on the light net's shapes (gcc -O3, random weights, without batch-norm).
+and in SRAM2, the flash as two banks and as one. The answers of the board, and with --host N of the C on this machine, are compared with the
+simulation's: all bytes, or for a model of floats (--scheme none; it has no plans) within 1e-5 of the largest logit. CMSIS-NN 99f736a6 was
+recorded once on the light net's shapes (gcc -O3, random weights, without batch-norm).
 
 --json FILE gets {"work", "batch", "ours_ms", "peer", "peer_ms", "ratio", "cycles", ...} for each row; rows of the same model,
 plan and compiler in it are replaced, others stay, so that it may be filled in parts. --docs FILE fills that page from results/, as fill_docs.py does.
 """
-import argparse
 import json
-import sys
 import tempfile
+import time
 from pathlib import Path
 
 import fill_docs
 import numpy as np
-from spine import CLOCK_KHZ, CMSIS_NN, compilers
-from spine import PEER as CMSIS
+from common import compilers, option_parser, say, write_result
 
-from tinyvgg import data, load_model, models
+from tinyvgg import data, models
 from tinyvgg.board import Board
 from tinyvgg.board.evaluator import profile_board
-from tinyvgg.codegen import variants, with_variants
+from tinyvgg.codegen import HostModel, variants, with_variants
 from tinyvgg.firmware.costs import load_table
 from tinyvgg.firmware.network import build_network
 from tinyvgg.firmware.plan import apply_plan, make_plan
 from tinyvgg.firmware.planner import Planner
+from tinyvgg.open import open_model
 from tinyvgg.quant.model import QuantizedModel
 from tinyvgg.quant.schedule import schedule_of
 from tinyvgg.quant.schemes import compress
-from tinyvgg.report.record import versions, write_json
 from tinyvgg.report.tables import table
 
+CLOCK_KHZ = 120_000
+# Cycles of arm_convolve_s8, arm_max_pool_s8, arm_fully_connected_s8, arm_softmax_s8 on random weights: (instructions, cycles).
+CMSIS_NN = {"conv2d": (3_678_426, 4_709_936), "conv2d_1": (18_165_623 + 317_340, 23_266_954 + 381_691),
+            "conv2d_2": (4_542_440, 5_817_082), "conv2d_3": (8_753_126 + 149_164, 11_145_977 + 177_051),
+            "conv2d_4": (8_177_662 + 72_372, 10_387_897 + 85_387), "conv2d_5": (3_987_162 + 18_280, 5_066_253 + 21_643),
+            "dense": (258_601, 328_052), "dense_1": (34_095, 43_358), "dense_2": (1_919, 2_548),
+            "dense_2_softmax": (5_315, 6_228)}
+CMSIS = "CMSIS-NN 99f736a6, without batch-norm (recorded)"
 LEAST = "least"             # a budget that is a little more than the least that can be met
 # One variant wherever it can run, or the budgets of firmware.plan.make_plan.
 PLANS = {"direct": "direct", "direct16": "direct16", "fastest": {}, "fastest in 640 KiB": {"flash": 640 * 1024},
@@ -46,10 +54,11 @@ COMMAND = "python benchmarks/cortex_m4.py --model light.tvq --model resnet8 --da
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, data="shapes")
     parser.add_argument("--model", action="append", default=[],
-                        help="an integer .tvq, or the name of an untrained net (default: light and resnet8)")
-    parser.add_argument("--data", default="shapes", help="images (default shapes)")
+                        help="a model file, or the name of an untrained net (default: light and resnet8)")
+    parser.add_argument("--scheme", default="int8", help="for a float model (default int8)")
+    parser.add_argument("--host", type=int, default=0, metavar="N", help="images on this machine, in C (default none)")
     parser.add_argument("--plan", action="append", choices=PLANS, help="default: all")
     parser.add_argument("--compiler", action="append", choices=("zig", "gcc"), help="default: those that are there")
     parser.add_argument("--board", type=int, default=2, metavar="N", help="images on the virtual board (default 2)")
@@ -61,17 +70,19 @@ def main():
     arguments = parser.parse_args()
     saved = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {"rows": []}
     dataset, rows, facts = data.load(arguments.data), [], saved.get("facts", {})
-    for model, trained in opened(arguments.model, dataset):
+    for model, trained in opened(arguments.model, dataset, arguments.scheme):
         say(f"\n=== {model.graph.name}")
-        if arguments.accuracy and trained:
+        if arguments.host:
+            compare_host(model, dataset.part("test", arguments.host)[0])
+        if arguments.accuracy and trained and model.graph.integer:
             facts.setdefault("accuracy", {})[model.graph.name] = accuracy(model, dataset, arguments.accuracy)
         x, _ = dataset.part("test", arguments.board)
-        for plan in arguments.plan or PLANS:
+        for plan in (arguments.plan or PLANS) if model.graph.integer else ["direct"]:
             for compiler in arguments.compiler or compilers():
                 rows += measure(model, plan, compiler, x, calibrated=arguments.calibrated in ("all", plan))
     rows = merged(saved["rows"], rows)
     if arguments.json:
-        write_json(arguments.json, {"command": COMMAND, "versions": versions(), "facts": facts, "rows": rows})
+        write_result(arguments.json, COMMAND, facts=facts, rows=rows)
     else:
         print(json.dumps(rows))
     if arguments.docs:
@@ -87,18 +98,38 @@ def merged(old, new):
     return sorted(found, key=lambda r: (r["model"], order.index(r["plan"]), r["compiler"] != "zig"))
 
 
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def opened(names, dataset):
-    """Yield (integer model, whether it is trained): files, and untrained nets calibrated on a few training images."""
+def opened(names, dataset, scheme):
+    """Yield (compressed model, whether it is trained): files, and untrained nets calibrated on a few training images."""
     x, _ = dataset.part("train", 64)
     for name in names or ["light", "resnet8"]:
         if Path(name).exists():
-            yield load_model(name), True
+            model = open_model(name)
+            yield compress(model, scheme, *dataset.part("train", 512)) if hasattr(model, "layers") else model, True
         else:
-            yield compress(models.build(name), "int8", x, calibration="minmax"), False
+            yield compress(models.build(name), scheme, x, calibration="minmax"), False
+
+
+def simulated(model, x):
+    """The simulation's raw logits."""
+    return model.integer_logits(x) if model.graph.integer else model.logits(x)
+
+
+def same(a, b):
+    """How many rows of logits agree: all bytes, or for floats within 1e-5 of the largest."""
+    if a.dtype.kind == "f":
+        return int((np.abs(a - b).max(axis=1) <= 1e-5 * np.abs(a).max(axis=1)).sum())
+    return int((a == b).all(axis=1).sum())
+
+
+def compare_host(model, x):
+    """Say how many images get the simulation's answer from C on this machine, and the milliseconds of both."""
+    host, start = HostModel(model), time.perf_counter()
+    expected = simulated(model, x)
+    middle = time.perf_counter()
+    got = host.raw_logits(x)
+    spent = [1000 * seconds / len(x) for seconds in (middle - start, time.perf_counter() - middle)]
+    say(f"host: {same(expected, got)} of {len(x)} images have the simulation's {'logits' if got.dtype.kind == 'f' else 'bytes'} "
+        f"({spent[0]:.1f} ms an image simulated, {spent[1]:.1f} ms in C)")
 
 
 def accuracy(model, dataset, n):
@@ -113,16 +144,22 @@ def accuracy(model, dataset, n):
 
 
 def planned(model, plan, compiler):
-    """The model as a plan of PLANS has it run."""
+    """The model as a plan of PLANS has it run; one of floats as it is."""
     wanted = PLANS[plan]
+    if not model.graph.integer:
+        return model
     if isinstance(wanted, str):
         taken = {op.name: wanted for op in model.graph.ops[1:] if wanted in variants(op, model.graph[op.inputs[0]].shape)}
         graph = with_variants(model.graph, {name: v for name, v in taken.items() if hasattr(model.graph[name], "variant")})
         return QuantizedModel(graph, float_graph=model.float_graph)
     if LEAST in wanted.values():
-        front = Planner(model.graph, load_table("stm32l4r9i-disco", compiler)).front()
-        wanted = {what: min(getattr(p, f"{what}_bytes") for p in front) + LEEWAY for what in wanted}
+        wanted = {what: least(model.graph, compiler, what) for what in wanted}
     return apply_plan(model, make_plan(model, compiler=compiler, **wanted).plan)
+
+
+def least(graph, compiler, what="ram"):
+    """A little more than the least bytes of RAM, or of flash, that a plan can do with."""
+    return min(getattr(p, f"{what}_bytes") for p in Planner(graph, load_table("stm32l4r9i-disco", compiler)).front()) + LEEWAY
 
 
 def measure(model, plan, compiler, x, *, calibrated):
@@ -134,18 +171,18 @@ def measure(model, plan, compiler, x, *, calibrated):
                     for code in (("flash", "sram2") if calibrated else ("flash",))}
         images = {code: network.image for code, network in networks.items()}
         with Board(f"virtual:{images['flash'].elf}", flash_model="none") as board:
-            same = int((board.infer(x).raw == model.integer_logits(x)).all(axis=1).sum())
+            right = same(simulated(model, x), board.infer(x).raw)
             profile = profile_board(board, x[:1])
-        rows = show(graph, plan, compiler, networks["flash"], profile, f"{same} of {len(x)}")
+        rows = show(graph, plan, compiler, networks["flash"], profile, f"{right} of {len(x)}")
         if calibrated:
             rows += show_calibrated(graph, plan, compiler, images, x[:1])
     return rows
 
 
-def show(graph, plan, compiler, network, profile, same):
+def show(graph, plan, compiler, network, profile, right):
     image, arena = network.image, network.program.arena_bytes
     say(f"\n{graph.name} ({graph.facts.get('scheme')}), {plan}, {compiler}: {image.flash_bytes:,} bytes of flash, "
-        f"{image.ram_bytes:,} of RAM (arena {arena:,}); {same} images have the simulation's answer")
+        f"{image.ram_bytes:,} of RAM (arena {arena:,}); {right} images have the simulation's answer")
     light = set(CMSIS_NN) <= {op.name for op in graph.ops}
     lines, rows, about = [], [], {"model": graph.name, "plan": plan, "compiler": compiler, "batch": 1}
     for row in profile["layers"][1:]:

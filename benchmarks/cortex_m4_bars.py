@@ -11,7 +11,6 @@ test images have the simulation's logits, byte for byte (on a board without the 
 measured of these files and takes it up again. "ST's memory" is what X-CUBE-AI 9.0's submission of ResNet-8 to MLPerf Tiny takes: 193 KB of
 binary; 57 KB of RAM are ours in all, ST's activations alone; its flash is one bank. --compiler zig|gcc, zig unless given.
 """
-import argparse
 import json
 import os
 import subprocess
@@ -19,20 +18,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
+from common import option_parser, rows_in, say, write_result
+from cortex_m4 import least, same
 
 from tinyvgg import data, load_model
 from tinyvgg.board import Board
 from tinyvgg.board.evaluator import profile_board
-from tinyvgg.firmware.costs import load_table
 from tinyvgg.firmware.network import build_network
 from tinyvgg.firmware.plan import apply_plan, make_plan
-from tinyvgg.firmware.planner import Planner
-from tinyvgg.report.record import KeptRows, sha256_file, versions, write_json
+from tinyvgg.report.record import KeptRows, sha256_file
 from tinyvgg.report.tables import table
 
 ST_MS = 165.1               # X-CUBE-AI 9.0, MLPerf Tiny v1.2, measured on the NUCLEO-L4R5ZI
-LEEWAY = 512                # bytes above the least RAM that the formulas find
 # (model, what, bank, budgets or None for the least RAM)
 CODED = ("light", "coded", "dual", {"flash": 185_000})
 PLANS = [("light", "fastest", "dual", {}), ("light", "fastest", "single", {}),
@@ -58,13 +55,12 @@ COMMAND = "python benchmarks/cortex_m4_bars.py light.tvq resnet8.tvq --coded cod
 
 def main():
     """Measure every plan; print the table, keep the rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, data="cifar10")
     parser.add_argument("light", type=Path, help="the light net as int8 .tvq")
     parser.add_argument("resnet8", type=Path, help="ResNet-8 as int8 .tvq")
     parser.add_argument("--coded", type=Path, metavar="FILE", help="the light net as coded .tvq (default: no such row)")
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="checkout of the commit to compare with (default: no ratios)")
     parser.add_argument("--compiler", default="zig", choices=("zig", "gcc"))
-    parser.add_argument("--data", default="cifar10", help="images (default cifar10)")
     parser.add_argument("--images", type=int, default=500, metavar="N", help="images whose answers are compared (default 500)")
     parser.add_argument("--kept", type=Path, metavar="FILE", help="keep rows here, and take up those that are there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="rows that FILE gets; those of the other compiler stay")
@@ -75,10 +71,8 @@ def main():
         for name in ("light", "resnet8"):
             rows += rows_of(name, arguments, Path(folder), x)
     print(table(["plan", "bank", "ms", "before", "ratio", "flash", "RAM", "arena", "as simulated"], [cells(r) for r in rows]))
-    if arguments.json:
-        kept = json.loads(arguments.json.read_text())["rows"] if arguments.json.exists() else []
-        rows += [r for r in kept if r["compiler"] != arguments.compiler]
-        write_json(arguments.json, {"command": COMMAND, "versions": versions(), "facts": {"st_ms": ST_MS}, "rows": rows})
+    rows += [r for r in rows_in(arguments.json) if r["compiler"] != arguments.compiler]
+    write_result(arguments.json, COMMAND, facts={"st_ms": ST_MS}, rows=rows)
 
 
 def rows_of(name, arguments, folder, x):
@@ -95,7 +89,7 @@ def rows_of(name, arguments, folder, x):
         key = {"plan": plan, "file": sha256_file(model), "images": len(x)}
         row = kept.get(key, lambda m=model, p=plan: {"row": measured(load_model(m), p, compiler, folder, x, before)})["row"]
         rows.append(row)
-        print(json.dumps(row), file=sys.stderr, flush=True)
+        say(json.dumps(row))
     return rows
 
 
@@ -123,9 +117,7 @@ def answers(elf, x):
 def measured(model, plan, compiler, folder, x, before):
     """Plan, build, run: one row."""
     name, what, bank, budgets = plan
-    if budgets is None:
-        budgets = {"ram": min(p.ram_bytes for p in Planner(model.graph, load_table("stm32l4r9i-disco", compiler)).front()) + LEEWAY}
-    made = make_plan(model, compiler=compiler, bank=bank, **budgets)
+    made = make_plan(model, compiler=compiler, bank=bank, **({"ram": least(model.graph, compiler)} if budgets is None else budgets))
     planned = apply_plan(model, made.plan)
     network = build_network(planned, folder / "now", name="now", compiler=compiler, code=made.plan.code)
     profile = profiled(network.image.elf, bank, x)
@@ -137,7 +129,7 @@ def measured(model, plan, compiler, folder, x, before):
            "st_ratio": ST_MS / profile["ms_per_image"] if name == "resnet8" else None, "code": made.plan.code,
            "flash_bytes": network.image.flash_bytes, "ram_bytes": network.image.ram_bytes, "arena_bytes": network.program.arena_bytes,
            "held_bytes": network.program.held_bytes(), "variants": made.plan.variants, "images": len(x),
-           "as_simulated": int(np.all(answers(network.image.elf, x) == planned.integer_logits(x), axis=1).sum())}
+           "as_simulated": same(planned.integer_logits(x), answers(network.image.elf, x))}
     return {k: v for k, v in row.items() if v is not None}
 
 

@@ -6,11 +6,11 @@ Prints a JSON row for each rate: accuracy on the last 4,000 training images, and
 network's (Kullback-Leibler, nats; the network itself was trained on these images, so the divergence says more than the accuracy).
 --out FILE.json keeps each row as it is done; the same command goes on after a stop.
 """
-import argparse
 import json
 from pathlib import Path
 
 import numpy as np
+from common import command_line, option_parser, rows_in, write_result
 
 from tinyvgg import data
 from tinyvgg.open import open_model
@@ -19,24 +19,15 @@ from tinyvgg.quant.fuse import fuse
 from tinyvgg.quant.prepare import Options, divergence, finished, prepare
 from tinyvgg.quant.sharing import sharer
 from tinyvgg.quant.simulate import run
-from tinyvgg.report.record import versions, write_json
 
 HELD_OUT = 4000
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="light_cifar10", help="a network or zoo entry (default light_cifar10)")
-    parser.add_argument("--data", default="cifar10", help="default cifar10")
-    parser.add_argument("--bits", type=int, default=4)
-    parser.add_argument("--rates", default="3e-5,1e-4,2e-4")
+    parser = option_parser(__doc__, model="light_cifar10", data="cifar10", bits=4, rates="3e-5,1e-4,2e-4", epochs=1, out=Path)
     parser.add_argument("--images", type=int, default=24000, help="training images that are seen (default 24000)")
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="keep the rows there, for the pages")
     a = parser.parse_args()
-    settings = f"--model {a.model} --data {a.data} --bits {a.bits} --images {a.images} --epochs {a.epochs}"
-    command = f"python benchmarks/finetune_rate.py {settings} --rates {a.rates}"
-    rows = json.loads(a.out.read_text())["rows"] if a.out and a.out.exists() else []
+    again, rows = command_line(__file__, a, "model", "data", "bits", "images", "epochs", "rates"), rows_in(a.out)
     x, y = data.load(a.data).part("train")
     y = np.asarray(y).reshape(-1)
     held_x, held_y = x[-HELD_OUT:], y[-HELD_OUT:]
@@ -55,8 +46,7 @@ def main():
                "float_accuracy": float((reference.argmax(axis=1) == held_y).mean()), "divergence": divergence(reference, logits)}
         print(json.dumps(row), flush=True)
         rows = sorted([*rows, row], key=lambda row: row["learning_rate"])
-        if a.out:
-            write_json(a.out, {"command": command, "versions": versions(), "rows": rows})
+        write_result(a.out, again, rows=rows)
 
 
 if __name__ == "__main__":

@@ -21,31 +21,31 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+from common import option_parser, write_result
+
+from tinyvgg.open import open_model
+from tinyvgg.quant import quantize
+from tinyvgg.quant.straight import straight_through
 
 HERE = Path(__file__).resolve().parent
 ROWS = "logits_64,logits_1,gradient_64"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="light_cifar10")
-    parser.add_argument("--rows", default=ROWS)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--cpu-time", action="store_true")
+    parser = option_parser(__doc__, model="light_cifar10", rows=ROWS, rounds=30, threads=os.cpu_count(), cpu_time=bool, flips=20,
+                           images=500, out=Path)
     parser.add_argument("--openvino", metavar="PYTHON")
     parser.add_argument("--before", metavar="CHECKOUT")
-    parser.add_argument("--flips", type=int, default=20)
-    parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--out", type=Path, metavar="FILE.json")
     parser.add_argument("--child", choices=("search",), help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.threads = 1 if options.cpu_time else options.threads
     threads = dict.fromkeys(("TINYVGG_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(options.threads))
     if any(os.environ.get(name) != number for name, number in threads.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **threads})
-    sys.path.insert(0, os.environ.get("INTEGER_SPEED_CHECKOUT", str(HERE.parent)))
     if options.child:
         print(json.dumps(search_seconds(options)))
         return
@@ -54,24 +54,17 @@ def main():
     for name in options.rows.split(","):
         rows[name] = getattr(work, name)()
         print(json.dumps({name: rows[name]}), flush=True)
-    if options.out:
-        from tinyvgg.report.record import versions, write_json
-        places = {options.openvino: "PYTHON", options.before: "CHECKOUT"}
-        kept = [places.get(word, word) for word in sys.argv[1:] if word not in ("--out", str(options.out))]
-        write_json(options.out, {"command": " ".join(["python benchmarks/integer_speed.py", *kept]), "versions": versions(),
-                                 "threads": options.threads, "clock": "processor" if options.cpu_time else "wall", "rows": rows})
+    places = {options.openvino: "PYTHON", options.before: "CHECKOUT"}
+    kept = [places.get(word, word) for word in sys.argv[1:] if word not in ("--out", str(options.out))]
+    write_result(options.out, " ".join(["python benchmarks/integer_speed.py", *kept]), threads=options.threads,
+                 clock="processor" if options.cpu_time else "wall", rows=rows)
 
 
 class Work:
     """The networks, and a method for each row."""
 
     def __init__(self, options):
-        import numpy as np
-
-        from tinyvgg.open import open_model
-        from tinyvgg.quant import quantize
-        from tinyvgg.quant.straight import straight_through
-        self.np, self.options = np, options
+        self.options = options
         self.now = time.process_time if options.cpu_time else time.perf_counter
         self.float = open_model(options.model)
         generator = np.random.default_rng(0)
@@ -80,16 +73,17 @@ class Work:
         self.images = (low + (high - low) * (self.bytes / 255)).astype(np.float32)
         self.integers = quantize(self.float, self.bytes)
         self.straight = straight_through(self.integers)
+        self.logits_64, self.logits_1 = partial(self.logits, 64), partial(self.logits, 1)
 
     def turns(self, functions, rounds=None):
-        """Call each function once a turn; return {name: seconds of each turn}."""
+        """Call each function once a turn; return {name: seconds of each turn}. What a Peer says are its own seconds."""
         found = {name: [] for name in functions}
         for function in functions.values():
             function()
         for _ in range(rounds or self.options.rounds):
             for name, function in functions.items():
                 seconds = function()
-                if seconds is None:
+                if not isinstance(function, Peer):
                     start = self.now()
                     function()
                     seconds = self.now() - start
@@ -108,33 +102,27 @@ class Work:
     def logits(self, count):
         from tinyvgg.quant.simulate import run
         x, xf, rounds = self.bytes[:count], self.images[:count], self.options.rounds
-        functions = {"ours": nothing(lambda: self.integers.integer_logits(x)), "float": nothing(lambda: self.float.logits(xf)),
-                     "simulation": nothing(lambda: run(self.integers.graph, x))}
+        functions = {"ours": lambda: self.integers.integer_logits(x), "float": lambda: self.float.logits(xf),
+                     "simulation": lambda: run(self.integers.graph, x)}
         about, peer = {}, None
         if self.options.openvino:
             peer = Peer(self, count)
-            about, functions["openvino"] = {"openvino": peer.about}, peer.seconds
-        assert self.np.array_equal(run(self.integers.graph, x), self.integers.integer_logits(x))
+            about, functions["openvino"] = {"openvino": peer.about}, peer
+        assert np.array_equal(run(self.integers.graph, x), self.integers.integer_logits(x))
         try:
             return {**self.row(functions, rounds), **about}
         finally:
             if peer:
                 peer.close()
 
-    def logits_64(self):
-        return self.logits(64)
-
-    def logits_1(self):
-        return self.logits(1)
-
     def gradient_64(self):
-        x, np = self.images[:64], self.np
+        x = self.images[:64]
         low, high = self.float.input_range
         g = np.random.default_rng(1).standard_normal((64, self.float.n_classes)).astype(np.float32)
 
         def step(model):
             return np.clip(x + np.float32(2 / 255) * np.sign(model.vjp(x, lambda logits: g)), low, high)
-        return self.row({"ours": nothing(lambda: step(self.straight)), "float": nothing(lambda: step(self.float))})
+        return self.row({"ours": lambda: step(self.straight), "float": lambda: step(self.float)})
 
     def answers(self):
         from tinyvgg.attacks import pgd
@@ -156,7 +144,7 @@ class Work:
             with Board(f"virtual:{network.image.elf}") as board:
                 labels["board"] = board, self.bytes[:8]
                 for name, (model, x) in labels.items():
-                    seconds = self.turns({name: nothing(lambda model=model, x=x: model.labels(x))}, 1 if name == "board" else 5)
+                    seconds = self.turns({name: lambda model=model, x=x: model.labels(x)}, 1 if name == "board" else 5)
                     minute[f"labels_{name}"] = round(len(x) * 60 / statistics.median(seconds[name]))
         return minute
 
@@ -165,7 +153,7 @@ class Work:
         from tinyvgg.quant.finetune import finetune, start_codebooks
         from tinyvgg.quant.fuse import fuse
         from tinyvgg.quant.sharing import sharer
-        np, count = self.np, 4096
+        count = 4096
         generator = np.random.default_rng(2)
         x = generator.integers(0, 256, (count, *self.float.input_shape), dtype=np.uint8)
         y = generator.integers(0, self.float.n_classes, count)
@@ -177,7 +165,7 @@ class Work:
 
         def floats():
             self.float.fit(x, y, epochs=1, batch_size=64, quiet=True)
-        return self.row({"ours": nothing(ours), "float": nothing(floats)}, 3)
+        return self.row({"ours": ours, "float": floats}, 3)
 
     def search(self):
         """Seconds of one search here and in the checkout before, each in a process of its own."""
@@ -193,14 +181,13 @@ class Work:
         o = self.options
         words = [sys.executable, __file__, "--child", "search", "--model", o.model, "--flips", str(o.flips),
                  "--images", str(o.images), "--threads", str(o.threads), *(["--cpu-time"] if o.cpu_time else [])]
-        environment = {**os.environ, **({"INTEGER_SPEED_CHECKOUT": checkout} if checkout else {})}
+        environment = {**os.environ, **({"PYTHONPATH": str(Path(checkout).resolve())} if checkout else {})}
         return json.loads(subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout)
 
 
 def search_seconds(options):
     """One search: its seconds, compiling left out, and the flips that it found."""
     work = Work(options)
-    np = work.np
     from tinyvgg.faults.search import progressive_search
     x = np.random.default_rng(3).integers(0, 256, (options.images, *work.float.input_shape), dtype=np.uint8)
     y = work.integers.labels(x)
@@ -208,13 +195,6 @@ def search_seconds(options):
     start = work.now()
     plan = progressive_search(work.integers, x, y, flips=options.flips)
     return {"seconds": round(work.now() - start, 1), "plan": [str(step.flips) for step in plan.steps]}
-
-
-def nothing(function):
-    """The function without its result: a number would be taken for seconds."""
-    def call():
-        function()
-    return call
 
 
 class Peer:
@@ -230,8 +210,8 @@ class Peer:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.about = json.loads(self.process.stdout.readline())
 
-    def seconds(self):
-        """Of one batch there."""
+    def __call__(self):
+        """Seconds of one batch there."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
@@ -247,7 +227,7 @@ def export(work, path):
     from tinyvgg.quant.lower import per_channel_int8
     from tinyvgg.quant.ops.conv2d import Conv2D
     from tinyvgg.quant.ops.dense import Dense
-    np, graph, floats = work.np, work.integers.graph, work.integers.float_graph
+    graph, floats = work.integers.graph, work.integers.float_graph
     arrays, layers = {}, []
     for op in graph.ops[1:]:
         if op.probabilities:

@@ -7,23 +7,20 @@ its own. augmented: AdamW 2e-3, weight decay .02 on kernels, cosine with one epo
 student: Adam 1e-3, no augmentation, the student project's dropout rates. Each finished training is a line of --rows; a
 second call trains only what is missing. --out takes the summary that docs/zoo.md shows.
 """
-import argparse
 import hashlib
-import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from common import command_line, option_parser, rows_in, say, write_result
 from scipy import stats
-from torch_peer import Peer
+from torch_peer import Work
 
 from tinyvgg import data, models, rng, train
 from tinyvgg.data.augment import Augment
 from tinyvgg.data.batches import batches
-from tinyvgg.report.record import KeptRows, versions, write_json
+from tinyvgg.report.record import KeptRows
 from tinyvgg.train import optimizers, recipe, schedules
 
 RECIPES = {
@@ -54,8 +51,8 @@ def ours(settings, x, y, epochs, seed):
 def theirs(settings, x, y, epochs, seed):
     """Train PyTorch, fed as train.fit feeds ours, and return a function images -> logits."""
     torch.manual_seed(seed)
-    net = Peer(network(settings, seed)).train()
-    optimizer = _optimizer(net, settings)
+    peer = Work(network(settings, seed))
+    peer.optimizer = _optimizer(peer.net, settings)
     steps = -(-len(x) // 64)
     rate = schedules.get(settings["schedule"], settings["learning_rate"], epochs=epochs, warmup=settings["warmup"],
                          steps_per_epoch=steps)
@@ -64,14 +61,11 @@ def theirs(settings, x, y, epochs, seed):
         random = rng.generator(seed, "augment", epoch)
         for index in batches(len(x), 64, seed=seed, epoch=epoch):
             images = x[index] if augment is None else augment(x[index], random)
-            for group in optimizer.param_groups:
+            for group in peer.optimizer.param_groups:
                 group["lr"] = rate(step)
-            optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(net(_images(images)), labels[torch.from_numpy(index)]).backward()
-            optimizer.step()
+            peer.train(peer.images(as_floats(images)), labels[torch.from_numpy(index)])
             step += 1
-    net.eval()
-    return lambda z: _logits(net, z)
+    return lambda z: peer.infer(peer.images(z)).numpy()
 
 
 def _optimizer(net, settings):
@@ -82,18 +76,14 @@ def _optimizer(net, settings):
     return torch.optim.AdamW(groups, lr=settings["learning_rate"], eps=EPSILON)
 
 
-def _images(x):
-    return torch.from_numpy(np.ascontiguousarray(x, np.float32) / np.float32(255)).permute(0, 3, 1, 2)
-
-
-def _logits(net, x):
-    with torch.inference_mode():
-        return net(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
+def as_floats(x):
+    """Bytes (N, H, W, C) as the networks take them, 0..1."""
+    return np.ascontiguousarray(x, np.float32) / np.float32(255)
 
 
 def accuracy(logits, x, y):
     """Return the share of bytes x (N, H, W, C) that `logits` gets right."""
-    parts = [logits(x[i:i + 256].astype(np.float32) / np.float32(255)).argmax(axis=1) for i in range(0, len(x), 256)]
+    parts = [logits(as_floats(x[i:i + 256])).argmax(axis=1) for i in range(0, len(x), 256)]
     return float((np.concatenate(parts) == y).mean())
 
 
@@ -110,7 +100,7 @@ def measure(arguments, dataset):
         answers = engines[name](RECIPES[arguments.recipe], x[chosen], y[chosen], arguments.epochs, seed)
         row = {**settings, "accuracy": accuracy(answers, *test), "test_images": len(test[0]),
                "seconds": round(time.perf_counter() - started, 1)}
-        print(f"{name}, seed {seed}: {row['accuracy']:.2%} in {row['seconds']:.0f} s", file=sys.stderr)
+        say(f"{name}, seed {seed}: {row['accuracy']:.2%} in {row['seconds']:.0f} s")
         return row
 
     return [kept.get({"engine": name, "seed": seed}, lambda name=name, seed=seed: trained(name, seed))
@@ -119,23 +109,17 @@ def measure(arguments, dataset):
 
 def welch(a, b):
     """Return (difference of the means, low, high): Welch's 95 % interval (Welch, 1947)."""
-    va, vb = np.var(a, ddof=1) / len(a), np.var(b, ddof=1) / len(b)
-    if va + vb == 0:
-        return float(np.mean(a) - np.mean(b)), -np.inf, np.inf
-    freedom = (va + vb) ** 2 / (va ** 2 / (len(a) - 1) + vb ** 2 / (len(b) - 1))
-    half = stats.t.ppf(0.975, freedom) * np.sqrt(va + vb)
-    difference = np.mean(a) - np.mean(b)
-    return float(difference), float(difference - half), float(difference + half)
+    difference = float(np.mean(a) - np.mean(b))
+    if np.ptp(a) == np.ptp(b) == 0:
+        return difference, -np.inf, np.inf
+    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    return difference, float(interval.low), float(interval.high)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="cifar10")
+    parser = option_parser(__doc__, data="cifar10", epochs=5, limit=20000, threads=1)
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="augmented")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--limit", type=int, default=20000)
     parser.add_argument("--seeds", type=int, default=5, help="at least 2")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rows", type=Path, help="file that gets a line for each finished training")
     parser.add_argument("--out", type=Path, help="JSON file of the summaries, one a recipe")
     arguments = parser.parse_args()
@@ -155,12 +139,9 @@ def main():
 
 def keep(arguments, summary):
     """Write the summary into --out, where summaries of other recipes stay."""
-    path = arguments.out
-    kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    command = (f"python benchmarks/learning.py --data {arguments.data} --recipe {arguments.recipe} --epochs {arguments.epochs} "
-               f"--limit {arguments.limit} --seeds {arguments.seeds}")
-    rows = [row for row in kept if row["recipe"] != arguments.recipe] + [{"command": command, **summary}]
-    write_json(path, {"command": command, "torch": torch.__version__, "versions": versions(), "rows": rows})
+    again = command_line(__file__, arguments, "data", "recipe", "epochs", "limit", "seeds")
+    rows = [row for row in rows_in(arguments.out) if row["recipe"] != arguments.recipe] + [{"command": again, **summary}]
+    write_result(arguments.out, again, torch=torch.__version__, rows=rows)
 
 
 if __name__ == "__main__":

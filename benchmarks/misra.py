@@ -6,7 +6,6 @@ Checked are all files of codegen/kernels, the kernels that are made of others (T
 firmware/client/ai_observer.c; of the mandatory rules, those that cppcheck and the addon know. A file that takes longer than --seconds is
 named, and makes the exit code 1 as a mandatory rule does. The command again goes on with the files that --out has not.
 """
-import argparse
 import json
 import re
 import subprocess
@@ -15,8 +14,10 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from common import ROOT, option_parser
+
+from tinyvgg.report.record import write_json
+
 MANDATORY = ("9.1", "12.5", "13.6", "17.3", "17.4", "17.6", "19.1", "21.13", "21.17", "21.18", "21.19", "21.20", "22.2", "22.4", "22.5", "22.6")
 RULE = re.compile(r"\[misra-c2012-([\d.]+)\]")
 ADDON = "/usr/lib/x86_64-linux-gnu/cppcheck/addons/misra.py"
@@ -49,12 +50,11 @@ def check(folder, name, arguments):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, out=Path)
     parser.add_argument("names", nargs="*", metavar="NAME", help="files (default: all)")
     parser.add_argument("--cppcheck", default="cppcheck", metavar="PROGRAM")
     parser.add_argument("--addon", default=ADDON, metavar="FILE", help=f"default {ADDON}")
     parser.add_argument("--seconds", type=float, default=120, help="for each of a file's two steps (120)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json")
     arguments = parser.parse_args(argv)
     kept = json.loads(arguments.out.read_text()) if arguments.out and arguments.out.exists() else {"files": {}}
     found, headers = sources()
@@ -74,7 +74,6 @@ def main(argv=None):
 
 
 def _keep(path, files):
-    from tinyvgg.report.record import write_json
     if path:
         total = dict(sum((Counter(rules) for rules in files.values() if rules), Counter()))
         write_json(path, {"command": "python benchmarks/misra.py", "files": files, "rules": total,

@@ -9,15 +9,14 @@
 Every network is built once for each variant, on all layers that take it, and answers one image. Cycles do not depend on the
 weights or the image but by a few branches, so networks are untrained and images are noise.
 """
-import argparse
 import dataclasses
-import sys
 import tempfile
 import tomllib
 from collections import defaultdict
 from functools import lru_cache
 
 import numpy as np
+from common import option_parser, say
 from scipy.optimize import nnls
 
 from tinyvgg import models, nn
@@ -55,7 +54,7 @@ HEAD = """# What the planner knows of kernels on this board: written by benchmar
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--compiler", choices=("zig", "gcc"), help="default: both, where they are there")
     parser.add_argument("--samples", metavar="FILE", help="keep measurements here, and take up those that are there")
     parser.add_argument("--limit", type=int, metavar="N", help="measure at most N images, and fit only when all are there")
@@ -82,10 +81,6 @@ def main():
             parts = {part: before.get(part, {}) | fitted[part] for part in ("cycles", "code")}
             found[compiler] = {"decoding": before.get("decoding", {})} | fitted | parts
         write_bytes(path, HEAD + "".join(as_toml(name, found[name]) for name in sorted(found)))
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def mixed():
@@ -116,12 +111,13 @@ def integers(network, scheme):
     return compress(model, scheme, x, calibration="minmax").graph
 
 
-def varied(graph, variant):
-    """The graph with a variant wherever it can run, as far as the flash goes."""
-    convolutions = [op for op in graph.ops if isinstance(op, Conv2D)]
-    if variant == "winograd4":
-        convolutions = [op for op in convolutions if op.weights.size < LARGEST]
-    return with_variants(graph, {op.name: variant for op in convolutions if variant in variants(op, graph[op.inputs[0]].shape)})
+def varied(graph, wanted):
+    """The graph with the first of the wanted variants that each convolution can run as, as far as the flash goes; else direct."""
+    taken = {}
+    for op in (op for op in graph.ops if isinstance(op, Conv2D)):
+        there = [v for v in wanted if v in variants(op, graph[op.inputs[0]].shape) and not (v == "winograd4" and op.weights.size >= LARGEST)]
+        taken[op.name] = there[0] if there else "direct"
+    return with_variants(graph, taken)
 
 
 def collect(compiler, samples=None, limit=None):
@@ -130,7 +126,7 @@ def collect(compiler, samples=None, limit=None):
     wanted = [{"what": [compiler, n, scheme, v]} for n in NETWORKS for scheme, row in VARIED.items() for v in row]
     for key in [key for key in wanted if key not in kept][:limit]:
         _, network, scheme, variant = key["what"]
-        row = kept.get(key, lambda n=network, s=scheme, v=variant: measured(compiler, varied(integers(n, s), v)))
+        row = kept.get(key, lambda n=network, s=scheme, v=variant: measured(compiler, varied(integers(n, s), [v])))
         say(f"{' '.join(key['what'])}: {sum(c for _, _, c in row['layers']):,.0f} cycles")
     rows = [kept.get(key, dict) for key in wanted if key in kept]
     return rows, len(rows) == len(wanted)
@@ -255,16 +251,22 @@ def fit_cycles(measurements):
         by_kind[kind].append((counted, took))
     for kind, rows in sorted(by_kind.items()):
         names = [n for n in dict.fromkeys(n for counted, _ in rows for n in counted) if n not in OF_FLASH]
-        a = np.array([[counted.get(n, 0) for n in names] for counted, _ in rows], float)
-        b = np.array([took for _, took in rows], float)
-        weight = 1 / (b + SMALL)
-        solution = nnls(a * weight[:, None], b * weight)[0]
-        cycles[kind] = {n: round(float(v), 4) for n, v in zip(names, solution, strict=True)}
-        off = np.abs(a @ solution - b) / (b + SMALL)
+        cycles[kind], off = coefficients(names, *zip(*rows, strict=True), SMALL)
         worst = max(worst, float(off.max()))
         lines.append([kind, len(rows), f"{100 * off.mean():.1f}", f"{100 * off.max():.1f}"])
     say(table(["kind", "layers", "mean error %", "largest"], lines))
     return cycles, worst, by_kind
+
+
+def coefficients(names, counted, took, small):
+    """Return ({name: cycles each}, how far each is off as a share) of cycles that are sums of counts, none below 0; `small` cycles
+    and less weigh alike."""
+    a = np.array([[row.get(n, 0) for n in names] for row in counted], float).reshape(len(counted), len(names))
+    b = np.array(took, float)
+    weight = 1 / (b + small)
+    solution = nnls(a * weight[:, None], b * weight)[0] if names else np.zeros(0)
+    off = np.abs(a @ solution - b) / (b + small)
+    return {n: round(float(v), 4) for n, v in zip(names, solution, strict=True)}, off
 
 
 def as_toml(compiler, found):

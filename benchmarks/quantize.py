@@ -8,9 +8,7 @@ them, for the pages. Drop: points of accuracy lost against
 the float network on the same test images. Bytes: constants (weights, codebooks, biases, tails); TensorFlow Lite: the whole file.
 """
 
-import argparse
 import json
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -18,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import command_line, option_parser, write_result
 
 from tinyvgg import data as data_module
 from tinyvgg.cli._classifier import images_for
@@ -25,7 +24,7 @@ from tinyvgg.open import open_model
 from tinyvgg.quant.memory import plan_memory
 from tinyvgg.quant.prepare import Options
 from tinyvgg.quant.schemes import compress, constants
-from tinyvgg.report.record import KeptRows, sha256_arrays, versions, write_json
+from tinyvgg.report.record import KeptRows, sha256_arrays
 from tinyvgg.report.tables import table
 from tinyvgg.train import evaluate
 
@@ -81,9 +80,7 @@ def main():
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="light_cifar10", help="model file or zoo entry")
-    parser.add_argument("--data", default="cifar10")
+    parser = option_parser(__doc__, model="light_cifar10", data="cifar10", seed=0, json=bool, quiet=bool)
     parser.add_argument("-n", type=int, help="only the first N test images")
     parser.add_argument("--train-images", type=int, help="only the first N training images for calibration and fine-tuning")
     parser.add_argument("--finetune", type=int, default=2, metavar="EPOCHS")
@@ -92,9 +89,6 @@ def parse():
     parser.add_argument("--out", default="runs/quantize", help="folder of the rows (default runs/quantize)")
     parser.add_argument("--results", type=Path, metavar="FILE.json", help="write the rows there")
     parser.add_argument("--figure", metavar="FILE.png", help="draw accuracy against bytes")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--quiet", action="store_true")
     return parser.parse_args()
 
 
@@ -104,8 +98,8 @@ def tflite(arguments, x_calibration, x_test, y_test, floats):
         folder = Path(folder)
         open_model(arguments.model).save(folder / "model.h5")
         np.savez(folder / "images.npz", calibration=x_calibration, test=x_test)
-        script = Path(__file__).parent / "quantize_tflite.py"
-        subprocess.run([arguments.tflite_python, script, folder], check=True, stdout=sys.stderr)
+        script = Path(__file__).parent / "interop" / "tflite_child.py"
+        subprocess.run([arguments.tflite_python, script, "convert", folder], check=True, stdout=sys.stderr)
         found = np.load(folder / "answers.npz")
         accuracy = float((found["scores"].argmax(axis=1) == y_test).mean())
         size = int(found["bytes"])
@@ -118,14 +112,12 @@ def show(arguments, rows):
     order = ["float32", "TensorFlow Lite int8", *(name for name, *_ in ROWS)]
     rows = sorted(rows, key=lambda row: order.index(row["name"]))
     if arguments.results:
-        settings = f"--model {arguments.model} --data {arguments.data} --finetune {arguments.finetune}"
-        settings += f" --train-images {arguments.train_images}" * bool(arguments.train_images)
-        settings += " --tflite-python PYTHON" * any("TensorFlow" in row["name"] for row in rows)
         found = [row["name"] for row in rows if row["name"] in order[2:]]
-        settings += "".join(f" --only {shlex.quote(name)}" for name in found if len(found) < len(ROWS))
-        write_json(arguments.results, {"command": f"python benchmarks/quantize.py {settings} --out {arguments.out}",
-                                       "versions": versions(), "model_sha256": sha256_arrays(*open_model(arguments.model).get_weights()),
-                                       "learning_rate": Options().learning_rate, "rows": rows})
+        python = "PYTHON" if any(row["name"] == order[1] for row in rows) else None
+        again = command_line(__file__, arguments, "model", "data", "finetune", "train_images", "tflite_python", "only", "out",
+                             tflite_python=python, only=found if len(found) < len(ROWS) else None)
+        write_result(arguments.results, again, model_sha256=sha256_arrays(*open_model(arguments.model).get_weights()),
+                     learning_rate=Options().learning_rate, rows=rows)
     if arguments.json:
         print(json.dumps(rows))
     else:

@@ -8,39 +8,26 @@ zeros (Xie et al., ICLR 2018). --model small: see small_network.py, images of 16
 "flags"}: accuracy over the draws without an attack; what the standard ladder would report from one draw; what its images leave over the
 draws; what those of version="rand" leave: the figure to quote.
 """
-import argparse
 import json
 
 import numpy as np
-from small_network import Halved, small
+from common import command_line, option_parser, write_result
+from small_network import opened
 
-from tinyvgg import attacks, data
-from tinyvgg.open import open_model
-from tinyvgg.report.record import KeptRows, sha256_arrays, versions, write_json
+from tinyvgg import attacks
+from tinyvgg.report.record import KeptRows, sha256_arrays
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="small")
-    parser.add_argument("--data", default="cifar10")
-    parser.add_argument("-n", type=int, default=100)
-    parser.add_argument("--eps", default="4/255")
-    parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--defences", default="noise:0.1,resize:13")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", metavar="FILE.json")
-    a = parser.parse_args()
-    dataset = data.load(a.data)
-    dataset = Halved(dataset) if a.model == "small" else dataset
-    model = small(dataset) if a.model == "small" else open_model(a.model, board=False)
+    a = option_parser(__doc__, model="small", data="cifar10", n=100, eps="4/255", draws=20, defences="noise:0.1,resize:13",
+                      json=bool, out=str).parse_args()
+    dataset, model = opened(a.model, a.data)
     x, y = dataset.part("test", a.n)
     x = np.asarray(x).astype(np.float32) / np.float32(255)
     told = {"model": a.model, "model_sha256": sha256_arrays(*model.get_weights()), "data": a.data, "data_sha256": sha256_arrays(x, y)}
     kept = KeptRows(f"{a.out}.rows.jsonl" if a.out else None, {**told, "eps": a.eps, "draws": a.draws})
     rows = [kept.get({"defence": name}, lambda name=name: judged(model, x, y, name, a)) for name in a.defences.split(",")]
-    if a.out:
-        command = f"python benchmarks/random_defence.py --model {a.model} --data {a.data} -n {a.n} --eps {a.eps} --draws {a.draws}"
-        write_json(a.out, {"command": f"{command} --defences {a.defences}", **told, "n": len(x), "seed": 0, "versions": versions(), "rows": rows})
+    write_result(a.out, command_line(__file__, a, "model", "data", "n", "eps", "draws", "defences"), **told, n=len(x), seed=0, rows=rows)
     print(json.dumps(rows) if a.json else "\n".join(map(line, rows)))
 
 

@@ -6,17 +6,13 @@ Each row is a `tinyvgg train` command, printed with its result: accuracy on 5,00
 95 % interval. Teachers are runs of this script, so they never saw these images either. A finished row is kept in --out at once;
 a second call trains only what is missing.
 """
-import argparse
-import io
-import json
-import shlex
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
-from tinyvgg import cli
+from common import command_line, option_parser, rows_in, write_result
+from record import printed
+
 from tinyvgg.report.interval import wilson
-from tinyvgg.report.record import versions, write_json
 
 HELD_OUT, RUNS = 5000, "runs/recipes"
 # name: (the row that it changes, options; a later option replaces an earlier one; {runs} is the folder of the runs)
@@ -54,54 +50,30 @@ def command(name, arguments):
 
 def measure(name, line):
     """Run a row's command, from where it was stopped if it was; return its row."""
-    out = io.StringIO()
-    with redirect_stdout(out):
-        code = cli.main([*shlex.split(line)[1:], "--resume", "--json"])
-    if code:
-        raise SystemExit(f"{line} ended with exit code {code}")
-    result = json.loads(out.getvalue())
+    result = printed(line, "--resume", "--json")
     low, high = wilson(round(result["val_accuracy"] * HELD_OUT), HELD_OUT)
     return {"name": name, "changes": ROWS[name][0] or "-", "options": ROWS[name][1].format(runs=RUNS), "command": line,
             "val_accuracy": result["val_accuracy"], "interval": [low, high], "val_loss": result["val_loss"],
             "accuracy": result["accuracy"], "data_sha256": result["data_sha256"], "weights_sha256": result["weights_sha256"]}
 
 
-def kept_rows(path):
-    """Return the rows of an earlier call by their commands."""
-    if path is None or not path.exists():
-        return {}
-    return {row["command"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="cifar10")
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--limit", type=int, default=30000)
+    parser = option_parser(__doc__, data="cifar10", epochs=8, limit=30000, out=Path)
     parser.add_argument("--only", help="names of rows, with commas between")
     parser.add_argument("--runs", default=RUNS, help=f"folder of the runs (default {RUNS})")
-    parser.add_argument("--out", type=Path, help="JSON file of the rows")
     arguments = parser.parse_args()
     names = arguments.only.split(",") if arguments.only else list(ROWS)
     unknown = [name for name in names if name not in ROWS]
     if unknown:
         parser.error(f"there is no row {unknown[0]!r}; the rows are {', '.join(ROWS)}")
-    rows = kept_rows(arguments.out)
+    rows, again = {row["command"]: row for row in rows_in(arguments.out)}, command_line(__file__, arguments, "data", "epochs", "limit")
     for name in names:
         line = command(name, arguments)
         row = rows[line] = rows.get(line) or measure(name, line)
-        if arguments.out:
-            write_json(arguments.out, record(arguments, rows))
+        write_result(arguments.out, again, epochs=arguments.epochs, images=arguments.limit - HELD_OUT,
+                     rows=sorted(rows.values(), key=lambda row: list(ROWS).index(row["name"])))
         low, high = row["interval"]
         print(f"{name:18} {100 * row['val_accuracy']:.2f} % ({100 * low:.2f} to {100 * high:.2f})  {line}", flush=True)
-
-
-def record(arguments, rows):
-    """What the result file holds: the command, versions, and the rows in the order of ROWS."""
-    line = f"python benchmarks/recipes.py --data {arguments.data} --epochs {arguments.epochs} --limit {arguments.limit}"
-    order = list(ROWS)
-    return {"command": line, "versions": versions(), "epochs": arguments.epochs, "images": arguments.limit - HELD_OUT,
-            "rows": sorted(rows.values(), key=lambda row: order.index(row["name"]))}
 
 
 if __name__ == "__main__":

@@ -37,14 +37,19 @@ def result_of(line):
 
     Beside it stands the SHA-256 of the weights, where the command's model is an entry of the zoo.
     """
-    out = io.StringIO()
-    with redirect_stdout(out):
-        code = cli.main([*shlex.split(line)[1:], "--json", "--quiet"])
-    if code:
-        raise SystemExit(f"{line} ended with exit code {code}")
-    result = {key: value for key, value in json.loads(out.getvalue()).items() if key not in LEFT_OUT}
+    result = {key: value for key, value in printed(line, "--json", "--quiet").items() if key not in LEFT_OUT}
     models = [word for word in shlex.split(line)[2:] if word in zoo.names()]
     return {"model_sha256": zoo.card(models[0])["weights_sha256"], **result} if models else result
+
+
+def printed(line, *more):
+    """What a command line with some more words, --json among them, prints."""
+    out = io.StringIO()
+    with redirect_stdout(out):
+        code = cli.main([*shlex.split(line)[1:], *more])
+    if code:
+        raise SystemExit(f"{line} ended with exit code {code}")
+    return json.loads(out.getvalue())
 
 
 def main():

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,16 +70,13 @@ def _serial(row, start, stop, folder):
     return {"done": found["requests"], "wrong": found["wrong"] + (20 - found["again"]), **found}
 
 
-def _floats(row, start, stop, folder):
-    from benchmarks.campaign.networks import floats
-    found = floats(start, stop)
+def _floats(row, start, stop, folder, kind="floats"):
+    from benchmarks.campaign import networks
+    found = getattr(networks, kind)(start, stop)
     return {"done": stop - start, "wrong": found["different"], **found}
 
 
-def _integers(row, start, stop, folder):
-    from benchmarks.campaign.networks import integers
-    found = integers(start, stop)
-    return {"done": stop - start, "wrong": found["different"], **found}
+_integers = partial(_floats, kind="integers")
 
 
 def together(before, found):

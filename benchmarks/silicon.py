@@ -8,7 +8,6 @@ timestamps give the time. The constants of firmware/families/stm32l4/accelerator
 anomaly detection; keyword spotting and visual wake words are kept out. `--samples N` has the reference image (from the history of
 mlcommons/tiny) classify N of the benchmark's own CIFAR-10 samples (from the history of eembc/energyrunner). Nothing is copied from there.
 """
-import argparse
 import json
 import re
 import subprocess
@@ -18,11 +17,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import command_line, option_parser, write_result
+from scipy.optimize import least_squares
 
 from tinyvgg.board.virtual.flash import BINS, accelerator
 from tinyvgg.board.virtual.machine import Machine
 from tinyvgg.data import mlperf_ic
-from tinyvgg.report.record import versions, write_json
 from tinyvgg.report.tables import table
 
 CLOCK = 120_000_000
@@ -39,30 +39,26 @@ REFERENCE_COMMIT = "bbc1df9"
 def images():
     """Rows {"submitter", "round", "task", "image", "results", "system"} of the firmware whose time is known; paths in a checkout."""
     found = []
+
+    def add(submitter, round_, task, place, image):
+        owner = {"ST": ST, "Bosch": BOSCH}[submitter]
+        found.append({"submitter": submitter, "round": round_, "task": task, "results": f"{owner}/results/{place}/{task}",
+                      "image": f"{owner}/code/{place}/{image}", "system": f"{owner}/systems/{place}.json"})
     for task, (folder, name) in _ST_NAMES.items():
-        found.append({"submitter": "ST", "round": "1.2", "task": task, "results": f"{ST}/results/NUCLEO_L4R5ZI/{task}",
-                      "image": f"{ST}/code/NUCLEO_L4R5ZI/{folder}/Binaries/{name}-Performance.bin",
-                      "system": f"{ST}/systems/NUCLEO_L4R5ZI.json"})
+        add("ST", "1.2", task, "NUCLEO_L4R5ZI", f"{folder}/Binaries/{name}-Performance.bin")
     for task in _ST_NAMES:
-        found.append({"submitter": "Bosch", "round": "1.2", "task": task, "results": f"{BOSCH}/results/NUCLEO_L4R5ZI_int8/{task}",
-                      "image": f"{BOSCH}/code/NUCLEO_L4R5ZI_int8/{task}/l4r5_{task}.bin",
-                      "system": f"{BOSCH}/systems/NUCLEO_L4R5ZI_int8.json"})
-        found.append({"submitter": "Bosch", "round": "1.1", "task": task, "results": f"{BOSCH}/results/NUCLEO_L4R5ZI/{task}",
-                      "image": f"{BOSCH}/code/NUCLEO_L4R5ZI/{task}/Release/l4r5_{task}.bin",
-                      "system": f"{BOSCH}/systems/NUCLEO_L4R5ZI.json"})
-    found.append({"submitter": "Bosch", "round": "1.2, weights in RAM", "task": "ad",
-                  "results": f"{BOSCH}/results/NUCLEO_L4R5ZI_int8_max_performance/ad",
-                  "image": f"{BOSCH}/code/NUCLEO_L4R5ZI_int8_max_performance/ad/l4r5_ad.bin",
-                  "system": f"{BOSCH}/systems/NUCLEO_L4R5ZI_int8_max_performance.json"})
+        add("Bosch", "1.2", task, "NUCLEO_L4R5ZI_int8", f"{task}/l4r5_{task}.bin")
+        add("Bosch", "1.1", task, "NUCLEO_L4R5ZI", f"{task}/Release/l4r5_{task}.bin")
+    add("Bosch", "1.2, weights in RAM", "ad", "NUCLEO_L4R5ZI_int8_max_performance", "ad/l4r5_ad.bin")
     return found
 
 
-def checkout(folder, name):
+def checkout(folder, name, owner="mlcommons"):
     """The checkout of a repository below `folder`, by its name or owner-name."""
-    for path in (folder / name, folder / f"mlcommons-{name}", folder / f"mlcommons+{name}"):
+    for path in (folder / name, folder / f"{owner}-{name}", folder / f"{owner}+{name}"):
         if path.is_dir():
             return path
-    raise SystemExit(f"{folder} has no {name}: git clone https://github.com/mlcommons/{name} {folder / name}")
+    raise SystemExit(f"{folder} has no {name}: git clone https://github.com/{owner}/{name} {folder / name}")
 
 
 def measured_ms(path):
@@ -148,17 +144,8 @@ def predicted_ms(row, constants):
 
 
 def fit(rows):
-    """Constants that minimise the squared relative errors of the rows: Gauss-Newton with numerical derivatives."""
-    x = np.array([1.0, -1.0, 0.0])
-
-    def errors(x):
-        return np.array([predicted_ms(r, x) / r["measured_ms"] - 1 for r in rows])
-
-    for _ in range(50):
-        e = errors(x)
-        jacobian = np.stack([(errors(x + step) - e) / 1e-4 for step in 1e-4 * np.eye(3)], axis=1)
-        x = x - np.linalg.lstsq(jacobian, e, rcond=None)[0]
-    return x
+    """Constants that minimise the squared relative errors of the rows."""
+    return least_squares(lambda x: [predicted_ms(r, x) / r["measured_ms"] - 1 for r in rows], [1.0, -1.0, 0.0]).x
 
 
 def summary(rows):
@@ -197,11 +184,7 @@ def silicon_answers(folder):
 
 def classify(folder, path, n, quiet):
     """The reference firmware's answers to N of the benchmark's 200 samples: {"right", "of", "as_silicon", ...}."""
-    repository = next((p for p in (folder / "energyrunner", folder / "eembc-energyrunner", folder / "eembc+energyrunner")
-                       if p.is_dir()), None)
-    if repository is None:
-        raise SystemExit(f"{folder} has no energyrunner: git clone https://github.com/eembc/energyrunner {folder / 'energyrunner'}")
-    chosen = mlperf_ic.samples(repository)[:n]
+    chosen = mlperf_ic.samples(checkout(folder, "energyrunner", "eembc"))[:n]
     runner, there = Runner(path, flash_model="none"), silicon_answers(folder)
     right = same = silicon_right = 0
     for i, (name, pixels, label) in enumerate(chosen):
@@ -254,12 +237,11 @@ def text(rows, facts):
 
 def main():
     """Print the table; keep it with --json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, quiet=bool)
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder with the checkouts")
     parser.add_argument("--json", metavar="FILE", help="keep the table")
     parser.add_argument("--samples", type=int, default=0, metavar="N", help="samples for the reference image to classify (200)")
     parser.add_argument("--resume", action="store_true", help="take the rows that --json has, and run the samples alone")
-    parser.add_argument("--quiet", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         path = reference_image(arguments.folder, scratch)
@@ -292,11 +274,8 @@ def without_counts(row):
 
 def keep(arguments, rows, facts):
     """Write the result file, if one was asked for."""
-    if arguments.json:
-        command = "python benchmarks/silicon.py DIR --json benchmarks/results/silicon.json"
-        command += f" --samples {arguments.samples}" if arguments.samples else ""
-        write_json(Path(arguments.json), {"command": command, "versions": versions(), "rows": [without_counts(r) for r in rows],
-                                          "facts": facts})
+    again = command_line(__file__, arguments, words=["DIR"], json="benchmarks/results/silicon.json", samples=arguments.samples or None)
+    write_result(arguments.json, again, rows=[without_counts(r) for r in rows], facts=facts)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A small network that trains in a minute, for benchmarks of attacks whose number of questions is large."""
 import numpy as np
 
-from tinyvgg import nn
+from tinyvgg import data, nn
 from tinyvgg.nn import layers as L
+from tinyvgg.open import open_model
 
 
 class Halved:
@@ -16,6 +17,15 @@ class Halved:
         n, height, width, channels = x.shape
         whole = np.asarray(x).reshape(n, height // 2, 2, width // 2, 2, channels).astype(np.float64)
         return np.floor(whole.mean(axis=(2, 4)) + 0.5).astype(np.uint8), y
+
+
+def opened(model, source):
+    """Return (data, network) of these names; "small" is trained now, on images half as wide and high."""
+    dataset = data.load(source)
+    if model != "small":
+        return dataset, open_model(model, board=False)
+    halved = Halved(dataset)
+    return halved, small(halved)
 
 
 def small(dataset):

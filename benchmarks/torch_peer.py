@@ -23,7 +23,9 @@ class Peer(tnn.Module):
         return values[len(self.calls) - 1]
 
 
-class _Lambda(tnn.Module):
+class Function(tnn.Module):
+    """A function as a module."""
+
     def __init__(self, function):
         super().__init__()
         self.function = function
@@ -85,12 +87,12 @@ _MODULES = {
     layers.Conv2D: _conv, layers.DepthwiseConv2D: _depthwise, layers.Dense: _dense, layers.BatchNormalization: _norm,
     layers.Activation: lambda layer, shape: _ACTIVATIONS[layer.activation.name](), layers.ReLU: _relu,
     layers.LeakyReLU: lambda layer, shape: tnn.LeakyReLU(layer.negative_slope),
-    layers.GlobalAveragePooling2D: lambda layer, shape: _Lambda(lambda x: x.mean(dim=(2, 3))),
+    layers.GlobalAveragePooling2D: lambda layer, shape: Function(lambda x: x.mean(dim=(2, 3))),
     layers.Dropout: lambda layer, shape: tnn.Dropout(layer.rate),
     layers.SpatialDropout2D: lambda layer, shape: tnn.Dropout2d(layer.rate),
-    layers.MaxPooling2D: lambda layer, shape: tnn.MaxPool2d(layer.pool_size), layers.Add: lambda layer, shape: _Lambda(torch.add),
+    layers.MaxPooling2D: lambda layer, shape: tnn.MaxPool2d(layer.pool_size), layers.Add: lambda layer, shape: Function(torch.add),
     layers.AveragePooling2D: lambda layer, shape: tnn.AvgPool2d(layer.pool_size),
-    layers.Flatten: lambda layer, shape: _Lambda(lambda x: x.permute(0, 2, 3, 1).flatten(1)),
+    layers.Flatten: lambda layer, shape: Function(lambda x: x.permute(0, 2, 3, 1).flatten(1)),
 }
 
 

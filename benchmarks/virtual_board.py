@@ -4,13 +4,13 @@
 
 Times are of this process's CPU, so that other work on the machine counts little. Every echo is compared with what was sent.
 """
-import argparse
 import json
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from common import option_parser
 
 from tinyvgg.board import Board, FaultyLink, demonstration, open_link
 from tinyvgg.board.virtual.machine import Machine
@@ -36,7 +36,8 @@ def hook_alone(elf, rounds=60, repeat=3):
     machine = Machine(elf)
     machine.run(0.1)
     symbols, rates = machine.elf.symbols, []
-    image, output = np.random.default_rng(0).integers(0, 256, 3072, dtype=np.uint8), symbols["output"].address
+    image = np.random.default_rng(0).integers(0, 256, 3072, dtype=np.uint8)
+    output = symbols["image"].address + image.size              # the room for floats
     machine.write(symbols["image"].address, image.tobytes())
     before = machine.instructions
     machine.call("tv_app_infer", 0, output)
@@ -76,10 +77,7 @@ def echoes(elf, n, faulty):
 
 def main():
     """Print a table, or rows as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--echoes", type=int, default=10_000)
-    arguments = parser.parse_args()
+    arguments = option_parser(__doc__, json=bool, echoes=10_000).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         elf = build_demonstration(Path(folder) / "demonstration").elf
         whole = counted(elf)

@@ -6,10 +6,10 @@
 compat: the loop of attacks.compat.pgd_loop in that library's order. own: attacks.pgd, which never leaves the ball by a rounding.
 Both by the reference kernels.
 """
-import argparse
 import json
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -18,17 +18,17 @@ from tinyvgg.attacks.compat.pgd_loop import pgd_loop
 from tinyvgg.interop import art, foolbox
 from tinyvgg.nn import Sequential
 from tinyvgg.nn.layers import Conv2D, Dense, Flatten, InputLayer
-from tinyvgg.report.record import versions, write_json
+from tinyvgg.report.record import versions
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from common import option_parser, write_result  # noqa: E402
 
 
 def main():
     if any(word.startswith("--work") for word in sys.argv[1:]):
         import attack_strength
         return attack_strength.main()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", metavar="FILE.json", help="write the rows there too, for the pages")
-    arguments = parser.parse_args()
+    arguments = option_parser(__doc__, json=bool, out=str).parse_args()
     kernels.use("reference")
     net = Sequential([InputLayer((8, 8, 3)), Conv2D(8, 3, activation="relu"), Flatten(), Dense(10)], seed=1)
     g = np.random.default_rng(0)
@@ -45,8 +45,7 @@ def main():
                          "equal_bits": bool(np.array_equal(ours, theirs)), "own": float(np.abs(own - theirs).max())})
     if arguments.out:
         peers = {name: version(name) for name in ("foolbox", "adversarial-robustness-toolbox")}
-        write_json(arguments.out, {"command": "python benchmarks/interop/attack_equality.py", "versions": {**versions(), **peers},
-                                   "rows": rows})
+        write_result(arguments.out, "python benchmarks/interop/attack_equality.py", versions={**versions(), **peers}, rows=rows)
     if arguments.json:
         print(json.dumps(rows))
     for row in [] if arguments.json else rows:

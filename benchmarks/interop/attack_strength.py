@@ -13,7 +13,6 @@ the boundary by both engines. The attacks take images that the network has right
 kept as they end, beside --out: the same command goes on.
 --engine tinyvgg: AutoAttack asks our kernels instead of PyTorch's, through torch.autograd: the same network in a third of the time.
 """
-import argparse
 import json
 import sys
 import time
@@ -25,32 +24,26 @@ import numpy as np
 import torch
 import torchattacks
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from torch_peer import Work  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from common import command_line, option_parser, say, write_result  # noqa: E402
+from torch_peer import Function, Work  # noqa: E402
 
 from tinyvgg import attacks, data, zoo  # noqa: E402
 from tinyvgg.attacks.norms import parse_eps, size  # noqa: E402
-from tinyvgg.report.record import KeptRows, sha256_arrays, versions, write_json  # noqa: E402
+from tinyvgg.report.record import KeptRows, sha256_arrays, versions  # noqa: E402
 
 EPS = {"linf": 8 / 255, "l2": 0.5}
-TORCH_NORM = {"linf": "Linf", "l2": "L2"}
-
-
+TORCH_NORM = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 PART = 250          # images that the ladders get at a time
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, data="cifar10", n=100, work="ladder,attacks,nearest,labels", json=bool, out=str)
     parser.add_argument("--model", action="append", help="zoo entries (default light_cifar10_nfgsm)")
-    parser.add_argument("--data", default="cifar10")
-    parser.add_argument("-n", type=int, default=100)
     parser.add_argument("--near", type=int, default=16, help="images of the attacks that look for the nearest one (default 16)")
-    parser.add_argument("--work", default="ladder,attacks,nearest,labels")
     parser.add_argument("--ladders", default=",".join(f"{norm}:{eps * 255:g}/255" for norm, eps in EPS.items()), metavar="NORM:EPS,...",
                         help="what --work ladder is of (default linf:8/255,l2:127.5/255)")
     parser.add_argument("--engine", choices=("torch", "tinyvgg"), default="torch", help="what AutoAttack's network runs on (default torch)")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", metavar="FILE.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     dataset, rows, models = data.load(arguments.data), [], {}
@@ -65,20 +58,16 @@ def main():
                 rows.append({"model": name, **kept.get(key, make)})
                 if not arguments.json:
                     print(text(rows[-1]), flush=True)
-                if arguments.out:
-                    save(arguments, rows, models, both)
+                save(arguments, rows, models, both)
     if arguments.json:
         print(json.dumps(rows))
 
 
 def save(arguments, rows, models, both):
-    named = " ".join(f"--model {m}" for m in arguments.model or [])
-    engine = " --engine tinyvgg" if arguments.engine == "tinyvgg" else ""
-    write_json(arguments.out, {
-        "command": f"python benchmarks/interop/attack_equality.py {named} --data {arguments.data} -n {arguments.n} --near {arguments.near} "
-                   f"--work {arguments.work} --ladders {arguments.ladders}{engine}".replace("  ", " "),
-        "data": arguments.data, "data_sha256": sha256_arrays(both.x, both.y), "models": models, "seed": 0,
-        "versions": {**versions(), **peers()}, "rows": rows})
+    again = command_line(Path(__file__).with_name("attack_equality.py"), arguments, "model", "data", "n", "near", "work", "ladders",
+                         engine=arguments.engine if arguments.engine != "torch" else None)
+    write_result(arguments.out, again, data=arguments.data, data_sha256=sha256_arrays(both.x, both.y), models=models, seed=0,
+                 versions={**versions(), **peers()}, rows=rows)
 
 
 def peers():
@@ -111,13 +100,10 @@ class Both:
         chosen = np.flatnonzero(model.labels(x) == y)[:n] if right else slice(n)
         self.x, self.y, self.jumps = x[chosen], y[chosen].astype(np.int64), {}
 
-    def torch(self, n):
-        """(images, labels) as PyTorch takes them."""
-        return torch.from_numpy(self.x[:n]).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(self.y[:n])
-
-    def ours(self, z):
-        """Images of PyTorch as ours."""
-        return ours_of(z)
+    def torch(self, at=None):
+        """(images, labels) as PyTorch takes them: all, the first `at`, or those of a slice."""
+        at = at if isinstance(at, slice) else slice(at)
+        return torch.from_numpy(self.x[at]).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(self.y[at])
 
     def robust(self, adv):
         """Share of images that our network still has right."""
@@ -205,7 +191,7 @@ def ladder(both, norm, eps, key, kept):
         at = slice(first, first + PART)
         part = {**known, "first": first, "images": sha256_arrays(both.x[at], both.y[at])}
         parts.append(kept.get(part, lambda at=at: one_part(both, norm, eps, at, key["engine"])))
-        print(json.dumps(parts[-1]), file=sys.stderr, flush=True)
+        say(json.dumps(parts[-1]))
     ours, theirs = (sorted(i for part in parts for i in part[name]) for name in ("left", "their_left"))
     return {"ours": len(ours), "theirs": len(theirs), "both": len(set(ours) & set(theirs)), "right": sum(part["right"] for part in parts),
             "only_ours": sorted(set(ours) - set(theirs)), "only_theirs": sorted(set(theirs) - set(ours)),
@@ -221,9 +207,9 @@ def one_part(both, norm, eps, at, engine):
     own = attacks.ladder(both.model, x, y, eps=eps, norm=norm, version="standard", batch_size=PART)
     middle = time.process_time()
     peer = AutoAttack(net, norm=TORCH_NORM[norm], eps=eps, version="standard", seed=0, device="cpu", verbose=False)
-    adv = peer.run_standard_evaluation(torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(y), bs=PART)
+    adv = peer.run_standard_evaluation(*both.torch(at), bs=PART)
     end = time.process_time()
-    adv = np.clip(both.ours(adv), 0, 1)
+    adv = np.clip(ours_of(adv), 0, 1)
     if size(adv.astype(np.float64) - x, norm).max() > eps * (1 + 1e-4):
         raise ValueError("AutoAttack left the ball")
     first, clean = at.start, both.model.labels(x) == y
@@ -257,7 +243,7 @@ def within(both, arguments, kept):
     ]
     for work, peer, ours, theirs in pairs:
         yield {"work": work, "peer": peer, "n": n, "unit": "robust"}, lambda ours=ours, theirs=theirs: {
-            "ours": ours().robust_accuracy, "theirs": both.robust(both.ours(theirs()))}
+            "ours": ours().robust_accuracy, "theirs": both.robust(ours_of(theirs()))}
 
 
 def repeated(both, x, y, times):
@@ -291,7 +277,7 @@ def nearest(both, arguments, kept):
     ]
     for work, peer, norm, ours, theirs in pairs:
         yield {"work": work, "peer": peer, "n": n, "unit": "median"}, lambda norm=norm, ours=ours, theirs=theirs: {
-            "ours": median_of(ours(), norm), "theirs": both.median(both.ours(theirs()), norm)}
+            "ours": median_of(ours(), norm), "theirs": both.median(ours_of(theirs()), norm)}
     for norm in ("linf", "l2"):
         yield {"work": f"FAB-T {norm}", "peer": "AutoAttack", "n": n, "unit": "median"}, lambda norm=norm: fab_t(both, n, norm)
     yield {"work": "FAB to a class", "peer": "torchattacks' PGD-100", "n": n, "unit": "success"}, lambda: fab_to_a_class(both, n)
@@ -307,7 +293,7 @@ def fab_t(both, n, norm):
     for rank in range(2, both.model.n_classes + 1):
         peer.target_class = rank
         with torch.no_grad():
-            adv = both.ours(peer.attack_single_run(x, y, is_targeted=True))
+            adv = ours_of(peer.attack_single_run(x, y, is_targeted=True))
         best = np.minimum(best, both.distances(adv, norm))
     return {"ours": median_of(own, norm), "theirs": float(np.median(best))}
 
@@ -320,7 +306,7 @@ def fab_to_a_class(both, n):
     eps = float(own.norms["linf"][own.success].max())
     pgd = torchattacks.PGD(both.net, eps=eps, alpha=eps / 20, steps=100, random_start=False)
     pgd.set_mode_targeted_by_label(quiet=True)
-    adv = both.ours(pgd(x, torch.from_numpy(target)))
+    adv = ours_of(pgd(x, torch.from_numpy(target)))
     return {"ours": own.success_rate, "theirs": float((both.model.labels(np.clip(adv, 0, 1)) == target).mean()), "eps": eps}
 
 
@@ -346,39 +332,31 @@ def jumped(both, n, norm, jump):
 
 def foolbox_jump(both, n, norm):
     """foolbox's images, and how many it asked about."""
-    counted = Counted(both.net).eval()
+    asked = []
+
+    def counted(z):
+        asked.append(len(z))
+        return both.net(z)
     torch.manual_seed(0)
     attack = fb.attacks.HopSkipJumpAttack(steps=10, constraint=norm)
-    adv = attack(fb.PyTorchModel(counted, bounds=(0, 1)), *both.torch(n), epsilons=None)[1]
-    return both.ours(adv), counted.images
+    adv = attack(fb.PyTorchModel(Function(counted).eval(), bounds=(0, 1)), *both.torch(n), epsilons=None)[1]
+    return ours_of(adv), sum(asked)
 
 
 def art_jump(both, n, norm):
     """ART's images, and how many it asked about."""
     from art.attacks.evasion import HopSkipJump
     from art.estimators.classification import BlackBoxClassifierNeuralNetwork
-    asked = [0]
+    asked = []
 
     def predict(z):
-        asked[0] += len(z)
+        asked.append(len(z))
         return np.eye(both.model.n_classes, dtype=np.float32)[both.model.labels(np.clip(z, 0, 1).astype(np.float32))]
     classifier = BlackBoxClassifierNeuralNetwork(predict, input_shape=both.x.shape[1:], nb_classes=both.model.n_classes,
                                                  clip_values=(0, 1), channels_first=False)
     np.random.seed(0)
     attack = HopSkipJump(classifier, norm=2 if norm == "l2" else np.inf, max_iter=10, max_eval=1000, init_eval=100, verbose=False)
-    return attack.generate(both.x[:n], both.y[:n]).astype(np.float32), asked[0]
-
-
-class Counted(torch.nn.Module):
-    """A network that counts the images it is asked about."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net, self.images = net, 0
-
-    def forward(self, x):
-        self.images += len(x)
-        return self.net(x)
+    return attack.generate(both.x[:n], both.y[:n]).astype(np.float32), sum(asked)
 
 
 KINDS = {"ladder": ladders, "attacks": within, "nearest": nearest, "labels": by_labels}

@@ -7,20 +7,18 @@ of each app_x-cube-ai.c, the client API that it was written for, and what is mis
 the HAL; a header of the owner's own (not ST's drivers, middleware or generated network) is taken from the clone. Names of the HAL and of boards
 are not ours: a row says `ours` where a name of the client API is wrong or missing, `theirs` where only others are.
 """
-import argparse
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from tinyvgg.firmware.export import export
+from tinyvgg.quant import load_tvq
+from tinyvgg.xcubeai.client import client_of
 
-from tinyvgg.firmware.export import export  # noqa: E402
-from tinyvgg.quant import load_tvq  # noqa: E402
-from tinyvgg.report.record import versions, write_json  # noqa: E402
-from tinyvgg.xcubeai.client import client_of  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from common import option_parser, write_result  # noqa: E402
 
 HANDLES = ("UART", "CRC", "TIM", "I2C", "SPI", "ADC", "DMA", "RTC", "DCMI", "I2S", "LTDC", "DMA2D", "QSPI", "SD")
 NAMES = {"UART": ["hlpuart1", "UartHandle"], "CRC": ["hcrc"], "DCMI": ["hdcmi"], "LTDC": ["hltdc"], "DMA2D": ["hdma2d"], "QSPI": ["hqspi"],
@@ -52,11 +50,10 @@ def hal():
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, out=Path)
     parser.add_argument("--applications", type=Path, required=True, metavar="DIR")
     parser.add_argument("--model", type=Path, required=True, metavar="FILE.tvq")
     parser.add_argument("--cc", default="arm-none-eabi-gcc")
-    parser.add_argument("--out", type=Path, metavar="FILE.json")
     arguments = parser.parse_args(argv)
     model, rows = load_tvq(arguments.model), []
     for git, name in clones(arguments.applications):
@@ -69,10 +66,8 @@ def main(argv=None):
                       + (f": {row['missing'][0]}" if row["missing"] else ""))
     counts = {result: sum(row["result"] == result for row in rows) for result in ("compiles", "theirs", "ours")}
     print(counts)
-    if arguments.out:
-        write_json(arguments.out, {"command": "python benchmarks/interop/clients.py --applications DIR --model MODEL.tvq", "rows": rows,
-                                   "compiled": [r for r in rows if r["result"] == "compiles"], "counts": counts,
-                                   "tried": len(rows), "versions": versions()})
+    write_result(arguments.out, "python benchmarks/interop/clients.py --applications DIR --model MODEL.tvq", rows=rows,
+                 compiled=[r for r in rows if r["result"] == "compiles"], counts=counts, tried=len(rows))
     return 1 if counts["ours"] else 0
 
 

@@ -6,37 +6,33 @@ Makes two virtual environments in DIR (tensorflow-cpu 2.15.1 with Keras 2.15, te
 there: DIR/venv-keras2 and DIR/venv-keras3, about 3 GB. Rows: {"work", "keras", "difference", "limit", "ok", "detail"}.
 --fixtures: a folder with keras2/*.h5 and NAME.npz (x, pred) that Keras 2 wrote.
 """
-import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import keras_venvs
 import numpy as np
+from keras_venvs import PACKAGES, environment
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
+from tinyvgg import data, models, rng, zoo
+from tinyvgg.errors import TinyVGGError
+from tinyvgg.io.keras_h5 import convert
+from tinyvgg.nn.losses import cross_entropy
+from tinyvgg.report.tables import table
+from tinyvgg.train import optimizers
 
-from keras_venvs import PACKAGES, environment  # noqa: E402
-
-from tinyvgg import data, models, rng, zoo  # noqa: E402
-from tinyvgg.errors import TinyVGGError  # noqa: E402
-from tinyvgg.io.keras_h5 import convert  # noqa: E402
-from tinyvgg.nn.losses import cross_entropy  # noqa: E402
-from tinyvgg.report.record import versions, write_json  # noqa: E402
-from tinyvgg.report.tables import table  # noqa: E402
-from tinyvgg.train import optimizers  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from common import option_parser, write_result  # noqa: E402
 
 LIMIT = 1e-5
 BEFORE = {"opens": "opened", "without_training": "opened without its training only", "refused": "refused"}
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, json=bool)
     parser.add_argument("--venvs", type=Path, required=True, metavar="DIR", help="folder of the two environments")
     parser.add_argument("--fixtures", type=Path, metavar="DIR", help="files that Keras wrote")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--out", metavar="FILE.json", help="write the rows there, for the pages; needs --fixtures")
     arguments = parser.parse_args(argv)
     pythons = {version: environment(arguments.venvs, version) for version in PACKAGES}
@@ -47,13 +43,12 @@ def main(argv=None):
             # Keras 3 drops the slots of any .h5, its own too; from .keras it goes on.
             ending = {"2": ".h5", "3": ".keras"}[version]
             tasks = our_models(folder) + zoo_entries(folder) + [resumption(folder, ending, dtype) for dtype in ("float32", "float64")]
-            rows += ask(python, version, tasks)
+            rows += ask(python, tasks)
         if arguments.fixtures:
             more, before = repaired(arguments.fixtures / "keras2", pythons, folder)
             rows += more
-    if arguments.out:
-        write_json(arguments.out, {"command": "python benchmarks/interop/keras.py --venvs DIR --fixtures DIR", "versions": versions(),
-                                   "ours": by_version(rows), "repaired": {"before": before, "after": after_repair(rows)}, "rows": rows})
+    write_result(arguments.out, "python benchmarks/interop/keras.py --venvs DIR --fixtures DIR", ours=by_version(rows),
+                 repaired={"before": before, "after": after_repair(rows)}, rows=rows)
     if arguments.json:
         print(json.dumps(rows))
     else:
@@ -63,16 +58,11 @@ def main(argv=None):
     return 0 if all(r["ok"] for r in rows) else 1
 
 
-def ask(python, version, tasks):
+def ask(python, tasks):
     """Run tasks in Keras and return a row for each."""
-    child = Path(__file__).with_name("keras_child.py")
-    result = subprocess.run([python, child], input=json.dumps(tasks), capture_output=True, text=True)
-    if result.returncode:
-        raise SystemExit(f"Keras {version} stopped: {result.stderr[-2000:]}")
-    answers = json.loads(result.stdout.splitlines()[-1])
     return [{"work": task["work"], "keras": answer["keras"], "difference": answer["difference"], "limit": task.get("limit", LIMIT),
              "ok": answer["difference"] is not None and answer["difference"] <= task.get("limit", LIMIT), "detail": answer["detail"]}
-            for task, answer in zip(tasks, answers, strict=True)]
+            for task, answer in zip(tasks, keras_venvs.ask(python, "keras_child.py", tasks), strict=True)]
 
 
 # --- our models, opened there ---
@@ -159,8 +149,8 @@ def repaired(fixtures, pythons, folder):
     """What both say to Keras 2's files after `convert`, as rows; how many Keras 3 refuses as they are, and how many it opens."""
     files = [p for p in sorted([*fixtures.glob("*.h5"), *fixtures.glob("*.keras")])
              if not p.name.endswith("weights.h5") and p.with_suffix(".npz").exists()]
-    raw = {compiled: ask(pythons["3"], "3", [{"work": p.name, "task": "predict", "file": str(p), "compile": compiled,
-                                              "vectors": str(p.with_suffix(".npz"))} for p in files]) for compiled in (False, True)}
+    raw = {compiled: ask(pythons["3"], [{"work": p.name, "task": "predict", "file": str(p), "compile": compiled,
+                                         "vectors": str(p.with_suffix(".npz"))} for p in files]) for compiled in (False, True)}
     rows, tasks, found = [], [], {"files": len(files), "opens": 0, "without_training": 0, "refused": 0}
     for path, bare, whole in zip(files, raw[False], raw[True], strict=True):
         target = folder / f"repaired_{path.name}"
@@ -174,7 +164,7 @@ def repaired(fixtures, pythons, folder):
         limit = 2e-2 if "mixed" in path.name else LIMIT       # half precision rounds differently in the two versions
         tasks.append({"work": f"{path.name} ({BEFORE[before]} by Keras 3), repaired", "task": "predict", "file": str(target), "compile": True,
                       "vectors": str(path.with_suffix(".npz")), "limit": limit})
-    return rows + [row for version in pythons for row in ask(pythons[version], version, tasks)], found
+    return rows + [row for python in pythons.values() for row in ask(python, tasks)], found
 
 
 # --- for the pages ---

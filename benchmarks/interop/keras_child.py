@@ -10,7 +10,7 @@ import numpy as np  # noqa: E402
 
 
 def predict(task):
-    """The largest difference to the recorded predictions, of the largest prediction."""
+    """The largest difference to the recorded predictions, of the largest prediction unless it is to be absolute."""
     vectors = np.load(task["vectors"])
     model = keras.models.load_model(task.get("built_from") or task["file"], compile=task["compile"])
     if task.get("built_from"):
@@ -20,7 +20,7 @@ def predict(task):
     found = model.predict_on_batch(inputs if len(inputs) > 1 else inputs[0])
     found = found if isinstance(found, list) else [found]
     expected = [vectors[k] for k in ("pred", "cls", "reg") if k in vectors.files]
-    return max(float(np.abs(f - e).max() / np.abs(e).max()) for f, e in zip(found, expected)), ""
+    return max(float(np.abs(f - e).max() / (1 if task.get("absolute") else np.abs(e).max())) for f, e in zip(found, expected)), ""
 
 
 def resume(task):

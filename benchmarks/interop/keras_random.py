@@ -8,9 +8,7 @@ lambda, a class or function that bears the name of one of Keras'). For each file
 answer, or it refuses; what `convert` writes opens in Keras 2.15 and Keras 3 and answers within 1e-5 there, or it refuses.
 The exit code is 1 if anything else happened. --keep: a folder for the models; written once, taken up again.
 """
-import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -18,24 +16,22 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from keras_venvs import ask, environment
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
+import tinyvgg
+from tinyvgg.errors import TinyVGGError
+from tinyvgg.io.keras_h5 import convert
 
-from keras_venvs import environment  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from common import command_line, option_parser, write_result  # noqa: E402
 
-import tinyvgg  # noqa: E402
-from tinyvgg.errors import TinyVGGError  # noqa: E402
-from tinyvgg.io.keras_h5 import convert  # noqa: E402
-from tinyvgg.report.record import versions, write_json  # noqa: E402
-
+CHILD = "keras_random_child.py"
 LIMIT = 1e-5
-
 PLACES = ("file", "vectors", "converted")            # paths of the machine that ran it
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--venvs", type=Path, required=True, metavar="DIR", help="folder of the two environments (see keras.py)")
     parser.add_argument("--count", type=int, default=200, metavar="N", help="models of each Keras (default 200)")
     parser.add_argument("--seed", type=int, default=1000, metavar="N", help="of the first model (default 1000)")
@@ -51,10 +47,8 @@ def main(argv=None):
         opened_in_both(results, pythons)
     found = summary(results)
     print(json.dumps(found, indent=1))
-    if arguments.out:
-        write_json(arguments.out, {"command": f"python benchmarks/interop/keras_random.py --venvs DIR --count {arguments.count} "
-                                              f"--seed {arguments.seed}", "versions": versions(), "seed": arguments.seed, **found,
-                                   "rows": [{k: _without(v, folder) for k, v in row.items() if k not in PLACES} for row in results]})
+    write_result(arguments.out, command_line(__file__, arguments, "venvs", "count", "seed", venvs="DIR"), seed=arguments.seed, **found,
+                 rows=[{k: _without(v, folder) for k, v in row.items() if k not in PLACES} for row in results])
     return 1 if found["wrong"] else 0
 
 
@@ -68,16 +62,8 @@ def written(folder, python, version, arguments):
     if not index.exists():
         folder.mkdir(parents=True, exist_ok=True)
         task = {"task": "write", "count": arguments.count, "seed": arguments.seed, "folder": str(folder)}
-        index.write_text(json.dumps(ask(python, [task])[0]), encoding="utf-8")
+        index.write_text(json.dumps(ask(python, CHILD, [task])[0]), encoding="utf-8")
     return [{"keras_wrote": version, **row} for row in json.loads(index.read_text(encoding="utf-8"))]
-
-
-def ask(python, tasks):
-    child = Path(__file__).with_name("keras_random_child.py")
-    result = subprocess.run([python, child], input=json.dumps(tasks), capture_output=True, text=True)
-    if result.returncode:
-        raise SystemExit(f"{python} stopped: {result.stderr[-2000:]}")
-    return json.loads(result.stdout.splitlines()[-1])
 
 
 def examine(row, folder):
@@ -122,7 +108,7 @@ def opened_in_both(results, pythons):
     rows = [row for row in results if row["convert"] == "written"]
     for version, python in pythons.items():
         tasks = [{"task": "predict", "file": row["converted"], "vectors": row["vectors"]} for row in rows]
-        for row, answer in zip(rows, ask(python, tasks), strict=True):
+        for row, answer in zip(rows, ask(python, CHILD, tasks), strict=True):
             row[f"keras{version}"] = answer
             if answer["difference"] is None or answer["difference"] > LIMIT:
                 row["convert"] = f"WRONG: Keras {answer['keras']}: {answer['difference']} {answer['detail']}"

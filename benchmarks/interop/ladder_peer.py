@@ -1,6 +1,6 @@
 """Our ladder's versions beside AutoAttack's, on the same weights and images: what both leave, and whether draws explain the difference.
 
-    pip install torch git+https://github.com/fra31/auto-attack
+    pip install torch scipy git+https://github.com/fra31/auto-attack
     python benchmarks/interop/ladder_peer.py [--model small] [--data cifar10] [-n 200] [--work plus,rand,l1,standard] [--out FILE.json]
 
 rand-mean and rand-single are "rand" with one question for both. AutoAttack as it is takes an image for fooled where one answer is wrong, ours
@@ -13,67 +13,46 @@ by us, by AutoAttack, by both, the p of McNemar's exact test (a binomial of the 
 "rand", whose victim adds noise of deviation 0.05 to each image, an image is left if most of 50 draws on what was made of it are right;
 `ours_mean` and `theirs_mean` are means over the draws.
 """
-import argparse
-import math
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from attack_strength import Both, peers
-from small_network import Halved, small
+from attack_strength import TORCH_NORM, Both, ours_of, peers
+from common import command_line, option_parser, write_result
+from scipy import stats
+from small_network import opened
+from torch_peer import Function
 
-from tinyvgg import attacks, data, zoo
-from tinyvgg.report.record import KeptRows, sha256_arrays, versions, write_json
+from tinyvgg import attacks
+from tinyvgg.report.record import KeptRows, sha256_arrays, versions
 
 NOISE, ASKED, DRAWS = 0.05, 20, 50
 WORK = {"standard": ("linf", 2 / 255), "plus": ("linf", 2 / 255), "rand": ("linf", 3 / 255), "rand-mean": ("linf", 3 / 255),
         "rand-single": ("linf", 3 / 255), "l1": ("l1", 1.0), "l1-12": ("l1", 12.0)}
-NAMES = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="small")
-    parser.add_argument("--data", default="cifar10")
-    parser.add_argument("-n", type=int, default=200)
-    parser.add_argument("--work", default="plus,rand,l1")
-    parser.add_argument("--out", type=Path, default=Path("runs/ladder_peer.json"), metavar="FILE.json")
-    a = parser.parse_args()
+    a = option_parser(__doc__, model="small", data="cifar10", n=200, work="plus,rand,l1", out=Path("runs/ladder_peer.json")).parse_args()
     torch.set_num_threads(1)
-    dataset = data.load(a.data)
-    dataset = Halved(dataset) if a.model == "small" else dataset
-    model = small(dataset) if a.model == "small" else zoo.load(a.model)
+    dataset, model = opened(a.model, a.data)
     both, rows = Both(model, dataset, a.n), []
     told = {"model": a.model, "model_sha256": sha256_arrays(*model.get_weights()), "data": a.data, "data_sha256": sha256_arrays(both.x, both.y)}
     kept = KeptRows(f"{a.out}.rows.jsonl", told)
     for work in a.work.split(","):
         rows.append(kept.get({"work": work}, lambda work=work: compared(both, work)))
         print(rows[-1], flush=True)
-        write_json(a.out, {"command": f"python benchmarks/interop/ladder_peer.py --model {a.model} --data {a.data} -n {a.n} --work {a.work}",
-                           **told, "seed": 0, "versions": {**versions(), **peers()}, "rows": rows})
+        write_result(a.out, command_line(__file__, a, "model", "data", "n", "work"), **told, seed=0, versions={**versions(), **peers()}, rows=rows)
 
 
-class Noisy(torch.nn.Module):
+def noisy_net(net):
     """The network behind noise that is drawn for each question."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        return self.net((x + NOISE * torch.randn_like(x)).clamp(0, 1))
+    return Function(lambda x: net((x + NOISE * torch.randn_like(x)).clamp(0, 1)))
 
 
-class Mean(torch.nn.Module):
+def mean_net(net):
     """A net that answers with the mean of ASKED answers of another."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        return torch.stack([self.net(x) for _ in range(ASKED)]).mean(0)
+    return Function(lambda x: torch.stack([net(x) for _ in range(ASKED)]).mean(0))
 
 
 class Single:
@@ -129,16 +108,15 @@ def autoattack(both, work):
     """AutoAttack's images."""
     from autoattack import AutoAttack
     norm, eps = WORK[work]
-    settings = {"norm": NAMES[norm], "eps": eps, "seed": 0, "device": "cpu", "verbose": True}
+    settings = {"norm": TORCH_NORM[norm], "eps": eps, "seed": 0, "device": "cpu", "verbose": True}
     torch.manual_seed(0)
-    net = Noisy(both.net) if work.startswith("rand") else both.net
+    net = noisy_net(both.net) if work.startswith("rand") else both.net
     if work == "rand-mean":                                             # the attacks of rand, whose restarts a custom version sets itself
-        peer = AutoAttack(Mean(net), version="custom", attacks_to_run=["apgd-ce", "apgd-dlr"], **settings)
+        peer = AutoAttack(mean_net(net), version="custom", attacks_to_run=["apgd-ce", "apgd-dlr"], **settings)
         peer.apgd.n_restarts = 1
     else:
         peer = AutoAttack(net, version=version_of(work), **settings)
-    x, y = both.torch(len(both.x))
-    return both.ours(peer.run_standard_evaluation(x, y, bs=len(x)))
+    return ours_of(peer.run_standard_evaluation(*both.torch(), bs=len(both.x)))
 
 
 def version_of(work):
@@ -159,8 +137,7 @@ def counted(ours, theirs):
 def mcnemar(a, b):
     """Two-sided exact p that the images which only one of them leaves are as likely to be either's."""
     only = int((a & ~b).sum()), int((b & ~a).sum())
-    n = sum(only)
-    return min(1.0, 2 * sum(math.comb(n, k) for k in range(min(only) + 1)) / 2 ** n)
+    return float(stats.binomtest(min(only), sum(only)).pvalue) if any(only) else 1.0
 
 
 if __name__ == "__main__":

@@ -8,26 +8,22 @@ For the images that only one of them leaves in `attack_equality.py --work ladder
 Both ask our kernels. A row: {"model", "image", "seeds", "ours", "theirs", "ours_left", "theirs_left"}: from how many seeds the image is left,
 and from which.
 """
-import argparse
 from pathlib import Path
 
 import numpy as np
 import torch
-from attack_strength import TORCH_NORM, Both, engine_of, peers
+from attack_strength import EPS, TORCH_NORM, Both, engine_of, ours_of, peers
+from common import command_line, option_parser, write_result
 
 from tinyvgg import attacks, data, zoo
 from tinyvgg.attacks.norms import parse_eps
-from tinyvgg.report.record import KeptRows, sha256_arrays, versions, write_json
+from tinyvgg.report.record import KeptRows, sha256_arrays, versions
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, data="cifar10", eps="127.5/255", seeds=10, out=Path("runs/ladder_seeds.json"))
     parser.add_argument("--images", required=True, metavar="NET:NUMBER,...")
-    parser.add_argument("--data", default="cifar10")
-    parser.add_argument("--norm", default="l2", choices=tuple(TORCH_NORM))
-    parser.add_argument("--eps", default="127.5/255")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--out", type=Path, default=Path("runs/ladder_seeds.json"), metavar="FILE.json")
+    parser.add_argument("--norm", default="l2", choices=tuple(EPS))
     a = parser.parse_args()
     torch.set_num_threads(1)
     dataset, rows, shas = data.load(a.data), [], {}
@@ -41,8 +37,8 @@ def main():
         rows.append({"model": name, "image": at, "seeds": a.seeds, "ours": len(ours), "theirs": len(theirs), "ours_left": ours,
                      "theirs_left": theirs})
         print(rows[-1], flush=True)
-        command = f"python benchmarks/interop/ladder_seeds.py --images {a.images} --data {a.data} --norm {a.norm} --eps {a.eps} --seeds {a.seeds}"
-        write_json(a.out, {"command": command, "model_sha256": shas, "data": a.data, "versions": {**versions(), **peers()}, "rows": rows})
+        again = command_line(__file__, a, "images", "data", "norm", "eps", "seeds")
+        write_result(a.out, again, model_sha256=shas, data=a.data, versions={**versions(), **peers()}, rows=rows)
 
 
 def left(both, at, a, seed):
@@ -51,8 +47,8 @@ def left(both, at, a, seed):
     x, y, eps = both.x[at:at + 1], both.y[at:at + 1], parse_eps(a.eps)
     own = attacks.ladder(both.model, x, y, eps=eps, norm=a.norm, version="standard", seed=seed)
     peer = AutoAttack(engine_of(both, "tinyvgg"), norm=TORCH_NORM[a.norm], eps=eps, version="standard", seed=seed, device="cpu", verbose=False)
-    adv = peer.run_standard_evaluation(torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(y), bs=1)
-    found = {"ours": bool(own.pred_adv[0] == y[0]), "theirs": bool(both.model.labels(np.clip(both.ours(adv), 0, 1))[0] == y[0])}
+    adv = peer.run_standard_evaluation(*both.torch(slice(at, at + 1)), bs=1)
+    found = {"ours": bool(own.pred_adv[0] == y[0]), "theirs": bool(both.model.labels(np.clip(ours_of(adv), 0, 1))[0] == y[0])}
     print(at, seed, found, flush=True)
     return found
 

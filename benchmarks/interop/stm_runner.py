@@ -5,7 +5,6 @@
 DIR holds the folder `stm_ai_runner` (common/ of STMicroelectronics/stm32ai-modelzoo-services); VENV has protobuf 3.20, numpy below 2,
 pyserial and tqdm. Without --elf, the demonstration firmware. --record keeps the bytes of both directions, for tests/board/golden/.
 """
-import argparse
 import json
 import subprocess
 import sys
@@ -15,33 +14,31 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from tinyvgg.board import Board
+from tinyvgg.board.virtual.machine import Machine
+from tinyvgg.board.virtual.serve import serve
+from tinyvgg.firmware.build import HERE, build_demonstration, find_compiler
+from tinyvgg.firmware.image import board_facts
+from tinyvgg.report.record import versions, write_json
 
-from tinyvgg.board import Board  # noqa: E402
-from tinyvgg.board.virtual.machine import Machine  # noqa: E402
-from tinyvgg.board.virtual.serve import serve  # noqa: E402
-from tinyvgg.firmware.build import HERE, build_demonstration, find_compiler  # noqa: E402
-from tinyvgg.firmware.image import board_facts  # noqa: E402
-from tinyvgg.report.record import versions, write_json  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from common import command_line, compilers, option_parser  # noqa: E402
 
 FLASH, RAM = (".text", ".rodata"), (".bss", ".data")
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, seed=0, out=Path)
     parser.add_argument("--runner", type=Path, required=True, metavar="DIR", help="folder that holds stm_ai_runner")
     parser.add_argument("--python", required=True, help="Python of an environment that has what it needs")
     parser.add_argument("--elf", help="an image of firmware build (default: the demonstration)")
     parser.add_argument("-n", type=int, default=100, help="images (default 100)")
     parser.add_argument("--record", type=Path, metavar="FILE.npz")
-    parser.add_argument("--out", type=Path, metavar="FILE.json")
-    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         result = compare(arguments, Path(folder))
-    result |= {"command": f"python benchmarks/interop/stm_runner.py --runner DIR --python VENV/bin/python -n {arguments.n}",
-               "seed": arguments.seed, "versions": versions()}
+    again = command_line(__file__, arguments, runner="DIR", python="VENV/bin/python", n=arguments.n)
+    result |= {"command": again, "seed": arguments.seed, "versions": versions()}
     if arguments.out:
         write_json(arguments.out, result)
     print(json.dumps(result, indent=1))
@@ -67,7 +64,7 @@ def compare(arguments, folder):
     if arguments.record:
         np.savez_compressed(arguments.record, bytes=np.frombuffer(b"".join(data for _, data in sent), np.uint8),
                             lengths=np.array([len(data) for _, data in sent], np.uint32), host=np.array([who == "host" for who, _ in sent]))
-    return result | {"cost": {name: cost(name, folder) for name in ("zig", "gcc") if has(name)}}
+    return result | {"cost": {name: cost(name, folder) for name in compilers()}}
 
 
 def run(elf, arguments, folder):
@@ -98,15 +95,6 @@ def recorded(method, who, sent):
             sent.append((who, data))
         return answer
     return passing
-
-
-def has(compiler):
-    """Whether the compiler is there."""
-    try:
-        find_compiler(compiler)
-    except Exception:
-        return False
-    return True
 
 
 def cost(compiler, folder):

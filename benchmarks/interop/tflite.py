@@ -11,7 +11,6 @@ file must give TensorFlow Lite's bytes here. "8 bits alone" is what rounding our
 less, no file with such logits can be right, so these rows are printed and do not fail the run. The rows are kept in
 benchmarks/results/tflite.json; until the run ends, in FILE.rows.jsonl beside it, where the same command takes them up.
 """
-import argparse
 import json
 import subprocess
 import sys
@@ -19,6 +18,8 @@ import tempfile
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+
+import keras_venvs
 
 HERE = Path(__file__).resolve().parent
 sys.path[:] = [place for place in sys.path if Path(place).resolve() != HERE]      # this file is not the package tflite
@@ -31,9 +32,12 @@ from tinyvgg.errors import NotYet, TinyVGGError  # noqa: E402
 from tinyvgg.io.tflite.read import read as read_file  # noqa: E402
 from tinyvgg.quant.model import QuantizedModel  # noqa: E402
 from tinyvgg.quant.schemes import compress  # noqa: E402
-from tinyvgg.report.record import KeptRows, sha256_file, versions, write_json  # noqa: E402
+from tinyvgg.report.record import KeptRows, sha256_file  # noqa: E402
 from tinyvgg.report.tables import table  # noqa: E402
 from tinyvgg.testing import assert_bit_exact  # noqa: E402
+
+sys.path.append(str(HERE.parent))
+from common import option_parser, say, write_result  # noqa: E402
 
 CLOSE = 1e-5
 LABELS, UNITS = 0.995, 3
@@ -42,7 +46,7 @@ RESULTS = HERE.parent / "results" / "tflite.json"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, json=bool)
     parser.add_argument("--venvs", type=Path, default=Path("runs/keras-venvs"), help="where environments lie (default runs/keras-venvs)")
     parser.add_argument("--count", type=int, default=60, help="networks to read (default 60)")
     parser.add_argument("--exports", default="light_cifar10,resnet8_cifar10,base_cifar10", help="networks of the zoo to write")
@@ -51,13 +55,8 @@ def main():
     parser.add_argument("--folder", type=Path, help="keep, or take up, the networks that were drawn")
     parser.add_argument("--vectors", help="FILE.tflite,FILE.npz: another file and its recorded answers (xq, out_reference)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows are kept")
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    from importlib.util import module_from_spec, spec_from_file_location
-    spec = spec_from_file_location("keras_venvs", HERE / "keras_venvs.py")
-    venvs = module_from_spec(spec)
-    spec.loader.exec_module(venvs)
-    python = venvs.environment(arguments.venvs, "2")
+    python = keras_venvs.environment(arguments.venvs, "2")
     with tempfile.TemporaryDirectory() as place:
         folder = arguments.folder or Path(place)
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,15 +70,15 @@ def main():
             ours = Ours(name, arguments.data, arguments.n, folder / "ours")
             written += [said(kept.get({"file": name, "bits": bits}, partial(ours.written, python, bits))) for bits in (8, 16)]
     told = f" --vectors {','.join(Path(p).name for p in arguments.vectors.split(','))}" if arguments.vectors else ""
-    write_json(arguments.results, {"command": f"python benchmarks/interop/tflite.py{told}", "data": arguments.data, "versions": versions(),
-                                   "files": len(rows), "equal": sum(r["ok"] for r in rows), "read": rows, "written": written})
+    write_result(arguments.results, f"python benchmarks/interop/tflite.py{told}", data=arguments.data, files=len(rows),
+                 equal=sum(r["ok"] for r in rows), read=rows, written=written)
     Path(kept.out).unlink(missing_ok=True)
     report(rows, written, arguments.json)
     return 0 if all(r["ok"] for r in rows + [r for r in written if r["bits"] == 16]) else 1
 
 
 def said(row):
-    print(f"{row['file']}: {row['result']}", file=sys.stderr, flush=True)
+    say(f"{row['file']}: {row['result']}")
     return row
 
 

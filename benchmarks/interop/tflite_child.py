@@ -1,7 +1,8 @@
-"""Run by tflite.py where TensorFlow is installed.
+"""Run by tflite.py and quantize.py where TensorFlow is installed.
 
     python tflite_child.py make FOLDER N           N random networks: K.tflite, and K.npz with x, y of BUILTIN_REF
     python tflite_child.py run FOLDER FILE...      FILE.npz with y for the x that lie in FILE.x.npy
+    python tflite_child.py convert FOLDER          model.h5, images.npz -> answers.npz: scores by int8, bytes of that file
 """
 import json
 import sys
@@ -18,18 +19,21 @@ KINDS = ("float", "int8", "float", "int8", "int8 per tensor", "int8 of uint8", "
 IMAGES = 16
 
 
-def answers(content, x):
-    """The reference kernels' results, without delegates, image by image."""
-    kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
+def answers(content, x, kernels="BUILTIN_REF"):
+    """What TensorFlow Lite's kernels answer, without delegates, image by image; floats are quantised where a file takes integers."""
+    kernels = getattr(tf.lite.experimental.OpResolverType, kernels)
     interpreter = tf.lite.Interpreter(model_content=content, experimental_op_resolver_type=kernels)
     interpreter.allocate_tensors()
     given, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    if x.dtype == np.float32 and given["dtype"] == np.int8:
+        scale, zero = given["quantization"]
+        x = np.clip(np.rint(x / scale + zero), -128, 127).astype(np.int8)
     out = []
     for image in x:
         interpreter.set_tensor(given["index"], image[None])
         interpreter.invoke()
         out.append(interpreter.get_tensor(result["index"])[0].copy())
-    return np.array(out), given["dtype"]
+    return np.array(out)
 
 
 class Drawn:
@@ -114,16 +118,16 @@ class Drawn:
         return model
 
 
-def converted(model, kind, r):
+def converted(model, kind, images):
+    """The .tflite of a model, calibrated on images (N, H, W, C) where it has integers."""
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    shape = model.input_shape[1:]
     if kind == "float":
         return converter.convert()
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if kind == "float16":
         converter.target_spec.supported_types = [tf.float16]
         return converter.convert()
-    converter.representative_dataset = lambda: ([r.random((1, *shape), np.float32)] for _ in range(40))
+    converter.representative_dataset = lambda: ([image[None]] for image in images)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     if kind == "int8 per tensor":
         converter._experimental_disable_per_channel = True
@@ -146,10 +150,11 @@ def make(folder, count):
         kind = KINDS[seed % len(KINDS)]
         drawn = Drawn(1000 + seed, kind)
         model = drawn.trained()
-        content = converted(model, kind, drawn.r)
+        whole = kind.startswith("int8")
+        content = converted(model, kind, drawn.r.random((40, *model.input_shape[1:]), np.float32) if whole else ())
         dtype = np.float32 if kind in ("float", "float16", "int8 of floats") else np.uint8 if kind == "int8 of uint8" else np.int8
         x = images(drawn.r, model.input_shape[1:], dtype)
-        y, _ = answers(content, x)
+        y = answers(content, x)
         (folder / f"{seed:03}.tflite").write_bytes(content)
         np.savez(folder / f"{seed:03}.npz", x=x, y=y)
         (folder / f"{seed:03}.json").write_text(json.dumps({"kind": kind, "layers": [type(v).__name__ for v in model.layers],
@@ -158,12 +163,23 @@ def make(folder, count):
 
 def run(folder, names):
     for name in names:
-        y, _ = answers((folder / name).read_bytes(), np.load(folder / f"{name}.x.npy"))
+        y = answers((folder / name).read_bytes(), np.load(folder / f"{name}.x.npy"))
         np.savez(folder / f"{name}.npz", y=y)
 
 
+def convert(folder):
+    """Full-integer int8, inputs and outputs int8, calibrated on the same images as ours; the usual kernels."""
+    x = {name: (x.astype(np.float32) / 255 if x.dtype == np.uint8 else x.astype(np.float32)) for name, x in np.load(folder / "images.npz").items()}
+    content = converted(tf.keras.models.load_model(folder / "model.h5", compile=False), "int8", x["calibration"])
+    scores = answers(content, x["test"], "BUILTIN_WITHOUT_DEFAULT_DELEGATES").astype(np.int32)
+    np.savez(folder / "answers.npz", scores=scores, bytes=len(content))
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "make":
-        make(Path(sys.argv[2]), int(sys.argv[3]))
+    task, folder, *rest = sys.argv[1:]
+    if task == "make":
+        make(Path(folder), int(*rest))
+    elif task == "run":
+        run(Path(folder), rest)
     else:
-        run(Path(sys.argv[2]), sys.argv[3:])
+        convert(Path(folder))

@@ -7,20 +7,18 @@ total is explained; "in part" where some are and the others are listed as not re
 proof is kept. INDEX.json names where the files are from: {file name: {"repo", "commit", "path"}}; the result keeps repository,
 commit and path, never the file. --list prints every file that does not agree.
 """
-import argparse
 import json
 import sys
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from tinyvgg import xcubeai
+from tinyvgg.errors import TinyVGGError
+from tinyvgg.report.tables import table
+from tinyvgg.xcubeai.rows import number_format
 
-from tinyvgg import xcubeai  # noqa: E402
-from tinyvgg.errors import TinyVGGError  # noqa: E402
-from tinyvgg.report.record import versions, write_json  # noqa: E402
-from tinyvgg.report.tables import table  # noqa: E402
-from tinyvgg.xcubeai.rows import number_format  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from common import command_line, option_parser, write_result  # noqa: E402
 
 STATES = ("agree", "agree in part", "differ", "not rebuilt", "not read", "traceback")
 MARKS = (b"Exec/report summary", b"Neural Network Tools for STM32", b"ST Edge AI Core", b"STEdgeAI Core", b"json_schema_version",
@@ -28,22 +26,19 @@ MARKS = (b"Exec/report summary", b"Neural Network Tools for STM32", b"ST Edge AI
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, json=bool)
     parser.add_argument("folder", type=Path, metavar="DIR", help="reports and generated C, in folders of any depth")
     parser.add_argument("--sources", type=Path, metavar="INDEX.json", help="where each file is from")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write counts and rows there")
     parser.add_argument("--list", action="store_true", help="print every file that does not agree, with the reason")
     arguments = parser.parse_args(argv)
     sources = json.loads(arguments.sources.read_text(encoding="utf-8")) if arguments.sources else {}
     rows = [examine(path, sources.get(path.name, {})) for path in inputs(arguments.folder)]
-    if arguments.out:
-        command = "python benchmarks/interop/xcubeai.py DIR" + " --sources INDEX.json" * bool(sources)
-        others = [{k: row[k] for k in ("repo", "commit", "path", "kind", "version", "state", "reason") if k in row}
-                  for row in rows if row["state"] != "agree"]
-        write_json(arguments.out, {"command": command, "versions": versions(), "counts": counts(rows),
-                                   "activations": estimates(rows), "by_version": grouped(rows, "version"),
-                                   "projects": projects(rows), "not_whole": others})
+    others = [{k: row[k] for k in ("repo", "commit", "path", "kind", "version", "state", "reason") if k in row}
+              for row in rows if row["state"] != "agree"]
+    again = command_line(__file__, arguments, words=["DIR"], sources="INDEX.json" if sources else None)
+    write_result(arguments.out, again, counts=counts(rows), activations=estimates(rows), by_version=grouped(rows, "version"),
+                 projects=projects(rows), not_whole=others)
     print(json.dumps(rows) if arguments.json else summary(rows, arguments.list))
     return 1 if any(row["state"] == "traceback" for row in rows) else 0
 
