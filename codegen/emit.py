@@ -105,6 +105,11 @@ def numbers(values):
     return "{ " + ", ".join(map(number, values)) + " }"
 
 
+def c_string(text):
+    """Return `text` in a form that is safe inside a C string."""
+    return re.sub(r'[^ -~]|["\\?]', "_", text)
+
+
 def comment(text):
     """Return `text` in a form that is safe inside a C comment."""
     return re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /").replace("/*", "/ *")

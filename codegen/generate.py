@@ -14,8 +14,6 @@ from tinyvgg.quant.graph import Graph
 from tinyvgg.report.record import check_folder, write_bytes
 from tinyvgg.types import PathLike
 
-HERE = Path(__file__).parent
-
 
 def graph_of(model):
     """Return the Graph of a model: its own for a QuantizedModel or a compressed float model, the fused one for an nn.Model."""

@@ -83,10 +83,12 @@ def is_replicated(name):
 # --- C -------------------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class _Table:
-    """One table of the guard: its rows, the arrays that they point to, and the bytes of both."""
+    """One table of the guard: its rows, the arrays (name, C type, values) that they point to, and the bytes of a row."""
     rows: list
     arrays: list
-    bytes: int
+    row_bytes: int
+
+    bytes = property(lambda self: len(self.rows) * self.row_bytes + sum(array.nbytes for _, _, array in self.arrays))
 
 
 def guard_files(program, guard):
@@ -155,37 +157,34 @@ def _is_weights(constant):
 def _crcs(program, guard):
     rows = [f"    {{ {place}, {c.array.nbytes}u, 0x{zlib.crc32(c.array.tobytes()):08X}u, {i}u }}"
             for i, c, place in _chosen(program, lambda c: True)]
-    return _Table(rows, [], 16 * len(rows))
+    return _Table(rows, [], 16)
 
 
 def _radars(program, guard):
-    rows, arrays, size = [], [], 0
+    rows, arrays = [], []
     for i, c, place in _chosen(program, _is_weights):
         flat = c.array.reshape(-1)
         groups, key = radar_groups(len(flat), guard.radar), radar_key(guard.seed, c.op)
         two = radar_signatures(flat, groups, key).reshape(-1, 4)
         arrays.append((f"{c.name}_signatures", "uint8_t", (two << np.array([0, 2, 4, 6], np.uint8)).sum(axis=1).astype(np.uint8)))
         rows.append(f"    {{ {place}, {c.name}_signatures, {len(flat)}u, {groups}u, 0x{key:08X}u, {i}u }}")
-        size += 24 + groups // 4
-    return _Table(rows, arrays, size)
+    return _Table(rows, arrays, 24)
 
 
 def _ranges(program, guard):
-    rows, arrays, size = [], [], 0
+    rows, arrays = [], []
     for i, c, place in _chosen(program, _is_weights):
         flat = c.array.reshape(-1)
         ends = np.stack(range_ends(flat, guard.ranges), axis=1).reshape(-1)
         arrays.append((f"{c.name}_ends", "int8_t", ends))
         rows.append(f"    {{ {place}, {c.name}_ends, {len(flat)}u, {guard.ranges}u, {i}u }}")
-        size += 20 + ends.nbytes
-    return _Table(rows, arrays, size)
+    return _Table(rows, arrays, 20)
 
 
 def _replicas(program, guard):
-    rows, arrays, size = [], [], 0
+    rows, arrays = [], []
     for i, c, place in _chosen(program, lambda c: c.name.rsplit("_", 1)[1] in REPLICATED):
         both = np.frombuffer(2 * c.array.tobytes(), np.uint8)
         arrays.append((f"{c.name}_copies", "uint8_t", both))
         rows.append(f"    {{ (TV_CONST uint8_t *){place}, {c.name}_copies, {c.array.nbytes}u, {i}u }}")
-        size += 16 + both.nbytes
-    return _Table(rows, arrays, size)
+    return _Table(rows, arrays, 16)

@@ -34,13 +34,17 @@ def variants(op, input_shape):
     return (*plain, *(v for v in VARIANTS[2:] if refusal(op, input_shape, v) is None))
 
 
-def variant_cost(graph, name, variant):
-    """Return the exact Cost of the layer called `name` of a Graph, if it runs as `variant`."""
+def layer_alone(graph, name, variant):
+    """Return the op called `name` of a Graph as it runs as `variant`, a Program with its constants alone, and its Step."""
     import tinyvgg.codegen.ops  # noqa: F401  (registers the emitters)
     op = replace(graph[name], variant=variant) if variant != "direct" or hasattr(graph[name], "variant") else graph[name]
-    changed = replace(graph, ops=tuple(op if o.name == name else o for o in graph.ops))
-    program = Program(changed, "cost")
-    step = emit(op, program)
+    program = Program(replace(graph, ops=tuple(op if o.name == name else o for o in graph.ops)), "cost")
+    return op, program, emit(op, program)
+
+
+def variant_cost(graph, name, variant):
+    """Return the exact Cost of the layer called `name` of a Graph, if it runs as `variant`."""
+    op, program, step = layer_alone(graph, name, variant)
     return Cost(program.constant_bytes(op), 0 if step is None else step.scratch)
 
 

@@ -7,7 +7,7 @@ from string import Template
 import numpy as np
 
 from tinyvgg._version import __version__
-from tinyvgg.codegen.emit import CTYPES, array_text, comment, number
+from tinyvgg.codegen.emit import CTYPES, array_text, c_string, comment, number
 from tinyvgg.codegen.variants import plain_sha256
 from tinyvgg.images import grey_level
 from tinyvgg.quant.schedule import kept_rows
@@ -158,7 +158,7 @@ def _code(program, more):
         if op is program.softmax:
             calls += ["    if (!probabilities) return TV_OK;"]
         calls += [f"    {call};", f"    observe(observer, {number_}u, {y}, {op.nbytes}u);"]
-    names = ",\n".join(f'    "{_c_string(op.name)}"' for op in program.layers)
+    names = ",\n".join(f'    "{c_string(op.name)}"' for op in program.layers)
     arena = "    uint8_t *const a = (uint8_t *)arena;\n" if re.search(r"\ba\b", "".join(calls)) else ""
     return {"arena_pointer": arena, "declarations": "\n\n".join([*declarations, *([more] if more else [])]),
             "calls": "\n".join(calls), "layer_names": names}
@@ -177,10 +177,6 @@ def stream_table(program, stream):
         stages.append(f"    {{ {function}, {window}, {kept}u, {offset}u }}")
     table = ",\n".join(stages)
     return "\n\n".join([*functions, f"static const tv_stage {program.symbol(op)}_stages[] = {{\n{table}\n}};"])
-
-
-def _c_string(text):
-    return "".join(c if " " <= c <= "~" and c not in '"\\?' else "_" for c in text)
 
 
 def _externs(program):
@@ -212,7 +208,7 @@ def _rows(program):
     for op in program.computed:
         step = program.steps[op.name]
         where = program.offsets.get(op.name, "caller's")
-        cells = [_c_string(op.name), step.kernels[0], "x".join(map(str, op.shape)), op.macc, program.constant_bytes(op),
+        cells = [c_string(op.name), step.kernels[0], "x".join(map(str, op.shape)), op.macc, program.constant_bytes(op),
                  op.nbytes, where, step.scratch]
         rows.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(rows)

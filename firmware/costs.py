@@ -5,9 +5,9 @@ coefficients. benchmarks/plan_costs.py fits them, and the sizes of code, to the 
 families/*/costs.toml. Kind and counts come from the Step that an op's emitter (codegen/ops) returns.
 """
 import tomllib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from tinyvgg.codegen.program import Program, emit
+from tinyvgg.codegen.variants import layer_alone
 from tinyvgg.errors import NotYet
 from tinyvgg.firmware.image import board_facts
 
@@ -75,8 +75,5 @@ def layer_cost(graph, name, variant, table, stalls=None):
 def measure(graph, name, variant):
     """Return (kind, {what: how many}, bytes of constants, of scratch, of weights held in RAM) of a layer that runs as
     `variant`."""
-    import tinyvgg.codegen.ops  # noqa: F401  (registers the emitters)
-    op = replace(graph[name], variant=variant) if hasattr(graph[name], "variant") else graph[name]
-    program = Program(replace(graph, ops=tuple(op if o.name == name else o for o in graph.ops)), "cost")
-    step = emit(op, program)
+    op, program, step = layer_alone(graph, name, variant)
     return step.kind, step.counts, program.constant_bytes(op), step.scratch, program.held_bytes(op)

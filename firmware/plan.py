@@ -15,7 +15,7 @@ from tinyvgg.errors import BudgetError, BuildError, FormatError, OptionError
 from tinyvgg.firmware.build import find_compiler
 from tinyvgg.firmware.costs import load_table
 from tinyvgg.firmware.image import board_facts
-from tinyvgg.firmware.network import build_network
+from tinyvgg.firmware.network import build_network, is_of_size
 from tinyvgg.firmware.planner import Plan, Planner, undominated
 from tinyvgg.firmware.stalls import load_stalls
 from tinyvgg.quant.blob import constant_bytes
@@ -145,7 +145,7 @@ def _linked(model, plan, board, compiler, options):
         try:
             network = build_network(apply_plan(model, plan), folder, name="network", board=board, compiler=compiler, **options)
         except BuildError as error:
-            if not any(word in error.problem for word in ("missing", "lacks", "overlap")):
+            if not is_of_size(error):
                 raise
             facts, where = board_facts(board), "ram" if "RAM" in error.problem else "flash"
             return replace(plan, **{f"{where}_bytes": max(getattr(plan, f"{where}_bytes"), getattr(facts, where)["length"] + 1)})

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinyvgg.codegen.emit import initializer
+from tinyvgg.codegen.emit import initializer, numbers
 from tinyvgg.codegen.program import Step
 from tinyvgg.errors import NotYet, ShapeError
 from tinyvgg.quant.ops.conv2d import Conv2D
@@ -39,22 +39,21 @@ def window(op, input_shape, kernel_size):
     return {key: int(value) for key, value in fields.items()}
 
 
-def float_weights(program, op, comment):
-    """Return {"weights": ...} or {"shared": ...} for a float op, in the order of its weights."""
-    if is_shared(op):
-        return {"shared": shared_fields(program, op)}
-    return {"weights": program.constant(op, "weights", op.weights, comment)}
+def float_fields(program, op, comment):
+    """Return {"weights" or "shared": ..., "tail": ...} for a float op; comment: the order of its weights."""
+    stored = {"shared": shared_fields(program, op)} if is_shared(op) else {"weights": program.constant(op, "weights", op.weights, comment)}
+    return stored | {"tail": float_tail(program, op)}
 
 
-def integer_tail(program, op, weights, input_zero):
+def integer_tail(program, op):
     """Return the fields of tv_tail_u8. The input's zero point goes into the bias, or into the offset if there is no activation.
 
     sum (x - z) w + b = sum x w + (b - z sum w), modulo 2^32 throughout.
     """
-    tail = op.tail
+    tail, weights = op.tail, weights_of(op)
+    bias = tail.bias.astype(np.int64) - op.input_zero * weights.reshape(len(weights), -1).sum(axis=1, dtype=np.int64)
     if op.lite:
-        return _lite_tail(program, op, weights, input_zero)
-    bias = tail.bias.astype(np.int64) - input_zero * weights.reshape(len(weights), -1).sum(axis=1, dtype=np.int64)
+        return _lite_tail(program, op, weights, bias)
     offset = tail.offset.astype(np.int64)
     if tail.activation == "none":
         bias, offset = None, offset + (bias << tail.shift)
@@ -65,13 +64,12 @@ def integer_tail(program, op, weights, input_zero):
             "slope": int(tail.slope), "shift": int(tail.shift), "activation": ACTIVATIONS[tail.activation]}
 
 
-def _lite_tail(program, op, weights, input_zero):
+def _lite_tail(program, op, weights, bias):
     """Return the fields of tv_lite_tail."""
     tail = op.tail
     if weights.dtype != np.int8:
         raise NotYet(f"C code has no weights of nine bits ({op.name!r}): uint8 weights with a zero point other than 128",
                      "an int8 model; this one can be simulated")
-    bias = tail.bias.astype(np.int64) - input_zero * weights.reshape(len(weights), -1).sum(axis=1, dtype=np.int64)
     return {"bias": program.constant(op, "bias", wrap(bias)), "multiplier": program.constant(op, "multiplier", tail.multiplier),
             "exponent": program.constant(op, "exponent", tail.exponent.astype(np.int8)),
             "zero": int(tail.zero), "low": int(tail.low), "high": int(tail.high), "rounding": lite_rounding(op)}
@@ -152,11 +150,6 @@ def broadcast_fields(shape, parts):
             "channel": numbers(channel)}
 
 
-def numbers(values):
-    """Return the C initialiser of an array of whole numbers inside a struct."""
-    return "{ " + ", ".join(str(int(v)) for v in values) + " }"
-
-
 def kind_of(op):
     """Return the name of an op's set of cost coefficients: its class, or a convolution's kernel, and whether it looks codebooks
     up. An op that decodes its weights has the coefficients of int8, plus those of decoding."""
@@ -193,15 +186,18 @@ def code_of(program, op, layout):
     return f"static TV_CONST tv_code {name} = {initializer(fields)};\n", name
 
 
-def looked_up_fields(program, op, layout):
-    """Return, for an integer op: fields of tv_shared, C that must precede its layer, bytes of scratch and C files for a decoder.
+def weight_fields(program, op, layout, comment):
+    """Return, for an integer op: {"weights": ...} or {"shared": ...}, C that must precede its layer, bytes of scratch and C files
+    for a decoder.
 
-    layout: see code_of.
+    layout: a function from weights (F, ...), or indices, to the kernel's order, which `comment` says.
     """
+    if not is_shared(op):
+        return {"weights": program.constant(op, "weights", layout(weights_of(op)), comment)}, "", 0, ()
     if not is_coded(op):
-        return shared_fields(program, op), "", 0, ()
+        return {"shared": shared_fields(program, op)}, "", 0, ()
     declaration, name = code_of(program, op, layout)
-    return {"codebook": f"&{name}"}, declaration, DECODER_BYTES, ("tv_decode",)
+    return {"shared": {"codebook": f"&{name}"}}, declaration, DECODER_BYTES, ("tv_decode",)
 
 
 def decoding_counts(op, weights):

@@ -94,7 +94,7 @@ def fixed_step(op, program):
     else:
         fields = indices(program, op, layout) if bits else {
             "weights": program.constant(op, "weights", layout(weights_of(op)), held=op.variant.endswith(HELD))}
-    fields["tail"] = integer_tail(program, op, weights_of(op), op.input_zero)
+    fields["tail"] = integer_tail(program, op)
     scratch += (four if bits else 0) + (DECODER_BYTES if before else 0)
     lines = [f"#define {key} {value}" for key, value in {"TV_NAME": symbol, **_shape(op, program), "TV_EXPAND": int(expand),
                                                            "TV_INDEX_BITS": bits, **({"TV_CODED": 1} if before else {}),

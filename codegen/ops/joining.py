@@ -3,8 +3,11 @@ import math
 
 import numpy as np
 
-from tinyvgg.codegen.ops._common import broadcast_fields, joined_step, kind_of, numbers
+from tinyvgg.codegen.emit import numbers
+from tinyvgg.codegen.ops._common import broadcast_fields, joined_step, kind_of
 from tinyvgg.codegen.program import Step, emit
+from tinyvgg.errors import NotYet
+from tinyvgg.quant.ops.lite_concatenate import LiteConcatenate
 from tinyvgg.quant.ops.multiply import Multiply
 from tinyvgg.quant.ops.rescaled import Concatenate, Maximum
 
@@ -40,6 +43,18 @@ def _(op: Concatenate, program):
     fields = {"count": pixels, "inputs": len(op.inputs), "channels": program.constant(op, "channels", np.array(channels, np.int32))}
     return joined_step(op, program, "tv_concatenate_u8", fields | _rescaling(op, program), "uint8_t", struct="tv_rescaled_u8_layer",
                        files=("tv_rescaled_u8",))
+
+
+@emit.register
+def _(op: LiteConcatenate, program):
+    """Along the channels, if all inputs have one scale and zero point."""
+    if not op.integer:
+        raise NotYet(f"C code has no float concatenation for this op ({op.name!r})", "the integer model")
+    channels = [shape[-1] for shape in program.input_shapes(op)]
+    name, pixels = f"{program.symbol(op)}_channels", math.prod(op.shape[:-1])
+    return Step(f"tv_lite_concatenate_u8((const uint8_t *const[]){{{{ {{inputs}} }}}}, {name}, {len(channels)}u, {pixels}u, {{y}})",
+                ("tv_lite_concatenate_u8",), f"static TV_CONST uint32_t {name}[] = {numbers(channels)};",
+                kind=kind_of(op), counts=op.counts())
 
 
 def _rescaling(op, program):

@@ -1,7 +1,8 @@
 """Ops that only move values, of any dtype: Reshape, Pad2D, Crop2D, Permute."""
 import math
 
-from tinyvgg.codegen.ops._common import kind_of, layer_step, numbers
+from tinyvgg.codegen.emit import numbers
+from tinyvgg.codegen.ops._common import kind_of, layer_step
 from tinyvgg.codegen.program import Step, emit
 from tinyvgg.quant.ops.moving import Crop2D, Pad2D, Permute, Reshape
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from tinyvgg._version import __version__
-from tinyvgg.codegen.emit import check_name, identifier, number
+from tinyvgg.codegen.emit import c_string, check_name, identifier, number
 from tinyvgg.codegen.generate import generate, graph_of, model_sha256
 from tinyvgg.codegen.guard import parse_guard
 from tinyvgg.codegen.program import Program
@@ -115,12 +115,13 @@ def _placed(folder, out, code, program, board, defines, options):
             return build([kept(path) for path in sorted(Path(folder).glob("*.c"))], out, board=board,
                          defines=[*defines, *(["TV_RAMCODE"] if where == "sram2" else [])], **options), where
         except BuildError as error:
-            if where == "flash" or code == "sram2" or not _of_size(error):
+            if where == "flash" or code == "sram2" or not is_of_size(error):
                 raise _explained(error, program) from error
     raise AssertionError("flash is the last place")
 
 
-def _of_size(error):
+def is_of_size(error):
+    """Whether a BuildError says that the image is too large."""
     return any(word in error.problem for word in ("missing", "lacks", "overlap"))
 
 
@@ -191,8 +192,8 @@ def app_text(program, sha256, header=None, check_every=None):
     float_offset, arena_bytes = float_place(program)
     values = {
         "name": name, "UPPER": name.upper(), "version": __version__, "header": header or f"{name}.h",
-        "arena_bytes": arena_bytes, "float_offset": float_offset, "model_name": _text(graph.name)[:63],
-        "layer_names": ", ".join(f'"{_text(op.name)[:60]}"' for op in program.layers),
+        "arena_bytes": arena_bytes, "float_offset": float_offset, "model_name": c_string(graph.name)[:63],
+        "layer_names": ", ".join(f'"{c_string(op.name)[:60]}"' for op in program.layers),
         "sha256_bytes": _bytes(sha256), "plain_sha256_bytes": _bytes(plain_sha256(graph)), "input_shape": ", ".join(map(str, shape)),
         "input_types": " | ".join([*types, "TV_ACCEPTS(TV_F32)"]),
         "output_type": {"int16": "TV_I16", "uint8": "TV_U8", "float32": "TV_F32"}[logits.dtype],
@@ -222,10 +223,6 @@ def _quantize(low):
 
 def _bytes(digits):
     return ", ".join(map(str, bytes.fromhex(digits)))
-
-
-def _text(text):
-    return re.sub(r'[^ -~]|["\\?]', "_", text)
 
 
 def head_text(program, x, y, indent=4):
