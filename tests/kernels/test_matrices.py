@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from tinyvgg.kernels.fast.matrices import A_T, A_T_5, B_T, G_5, OUTPUT, OUTPUT_5, PATCH, TAPS_5, G, apply, sandwich
+from tinyvgg.kernels.fast.matrices import A_T, B_T, FIVE_TAPS, OUTPUT, PATCH, TAPS_5, G, apply, sandwich
 
 
 class Counted:
@@ -53,8 +53,14 @@ def test_sandwich():
     assert np.allclose(result, A_T.T @ grid @ A_T, rtol=1e-12)
 
 
-def test_they_convolve_with_five_taps():
+@pytest.mark.parametrize("rows, most", [(4, (16, 19, 24)), (5, (24, 24, 36))])
+def test_they_convolve_with_five_taps(rows, most):
     rng = np.random.default_rng(0)
-    d, g = rng.standard_normal((PATCH, PATCH)), rng.standard_normal((TAPS_5, TAPS_5))
-    direct = [[(d[i:i + TAPS_5, j:j + TAPS_5] * g).sum() for j in range(OUTPUT_5)] for i in range(OUTPUT_5)]
-    assert np.allclose(A_T_5 @ ((G_5 @ g @ G_5.T) * (B_T @ d @ B_T.T)) @ A_T_5.T, direct, rtol=1e-12)
+    d, g = rng.standard_normal(rows + TAPS_5 - 1), rng.standard_normal(TAPS_5)
+    result, kernel, image = FIVE_TAPS[rows]
+    assert np.allclose(result @ ((kernel @ g) * (image @ d)), np.convolve(d, g[::-1], "valid"), rtol=1e-12)
+    for matrix, count in zip((result, kernel, image), most, strict=True):
+        Counted.count, values = 0, rng.standard_normal(matrix.shape[1])
+        found = apply(matrix, [Counted(v) for v in values])
+        assert np.allclose([v.value for v in found], matrix @ values, rtol=1e-12)
+        assert Counted.count <= count

@@ -1,4 +1,4 @@
-"""5x5 convolutions: Winograd's F(2x2, 5x5) forward where it applies, beside float64."""
+"""5x5 convolutions: Winograd's F(4, 5) and F(5, 5) forward where they apply, beside float64."""
 import numpy as np
 import pytest
 
@@ -6,13 +6,15 @@ from tinyvgg import kernels, nn
 from tinyvgg.nn import layers as L
 
 
-@pytest.mark.parametrize(("size", "padding", "activation", "fast"), [
-    ((12, 14), "same", "relu", True), ((10, 8), "valid", "sigmoid", True), ((11, 14), "same", None, False)])
-def test_beside_float64(size, padding, activation, fast):
-    model = nn.Sequential([L.InputLayer((*size, 8)), L.ReLU(), L.Conv2D(24, 5, padding=padding, activation=activation), L.Flatten(),
-                           L.Dense(3)])
-    assert ("F(2x2,5x5)" in model.plan().describe()) == fast
-    x = np.random.default_rng(1).random((13, *size, 8), dtype=np.float32)
+@pytest.mark.parametrize(("shape", "padding", "activation", "rows"), [
+    ((12, 14, 8), "same", "relu", 4), ((14, 13, 8), "valid", "sigmoid", 5), ((11, 14, 3), "same", None, 4), ((9, 9, 1), "valid", "relu", 5),
+    ((13, 6, 8), "same", "relu", 5), ((3, 9, 8), "same", None, 0)])
+def test_beside_float64(shape, padding, activation, rows):
+    inner = [L.ReLU()] * (shape[2] == 8)            # else the images themselves, whose channels are not filled up to vectors
+    model = nn.Sequential([L.InputLayer(shape), *inner, L.Conv2D(21, 5, padding=padding, activation=activation), L.Flatten(), L.Dense(3)])
+    assert ("down the columns" in model.plan().describe()) == bool(rows)
+    assert not rows or f"F({rows},5)" in model.plan().describe()
+    x = np.random.default_rng(1).random((13, *shape), dtype=np.float32)
     g = np.random.default_rng(2).standard_normal((13, 3)).astype(np.float32)
     found = model.logits(x), model.vjp(x, g), model.forward_logits(x), model.backward_logits(g)
     with kernels.use("reference"):

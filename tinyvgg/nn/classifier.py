@@ -140,7 +140,11 @@ class Classifier(PerThread):
     @property
     def dtype(self) -> np.dtype[np.float32 | np.float64]:
         """dtype of the weights, float32 unless changed by astype."""
-        return next((a.dtype for layer in self.layers for _, a in layer.weights), np.dtype(np.float32))
+        for layer in self.layers:
+            for held in (layer.parameters, layer.state):
+                for array in held.values():
+                    return array.dtype
+        return np.dtype(np.float32)
 
     @property
     def weights(self) -> list[tuple[str, Floats]]:

@@ -13,6 +13,7 @@ from operator import is_
 import numpy as np
 
 from tinyvgg.errors import ShapeError
+from tinyvgg.images import in_one_piece
 from tinyvgg.kernels.fast import images
 from tinyvgg.kernels.fast.arena import Arena, Tensor, address
 from tinyvgg.kernels.fast.convolution import precise_wanted
@@ -133,7 +134,7 @@ class Instance:
 
     def forward(self, pool, x, mode):
         """Run the program of a mode on x; return a copy of the logits."""
-        x = np.require(x, np.float32, "CA")
+        x = in_one_piece(x)
         if x.shape[1:] != self.shapes[0]:
             raise ShapeError(f"images have shape {x.shape}; expected {('N', *self.shapes[0])}, channels last")
         if mode == "train":
@@ -216,7 +217,9 @@ def plan_for(model, *, precise=None):
     if model.dtype != np.float32:
         return None
     precise = precise_wanted(precise)
-    held = _plans.__dict__.setdefault("by_model", weakref.WeakKeyDictionary())
+    held = _plans.__dict__.get("by_model")
+    if held is None:
+        held = _plans.by_model = weakref.WeakKeyDictionary()
     plan = held.get(model)
     if plan is None or not plan.watch.unchanged(model, precise):
         held[model] = plan = Plan(model, precise=precise)

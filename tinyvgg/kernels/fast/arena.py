@@ -77,9 +77,8 @@ class Arena:
     def view(self, tensor, count):
         """Return the pixels of a Tensor as an array (count, H, W, C) that shares its memory."""
         item = self._block.itemsize
-        block = self._block[tensor.at - self._start:]
-        return np.lib.stride_tricks.as_strided(block, (count, tensor.height, tensor.width, tensor.channels),
-                                               (tensor.image * item, tensor.row * item, tensor.channels * item, item))
+        return np.ndarray((count, tensor.height, tensor.width, tensor.channels), np.float32, self._block, (tensor.at - self._start) * item,
+                          (tensor.image * item, tensor.row * item, tensor.channels * item, item))
 
 
 def address(array):

@@ -10,6 +10,7 @@ and improving the accuracy of Winograd convolution for deep neural networks", 20
 """
 import itertools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
 
 
 def _matrices(points, output, count):
-    """A' (outputs, 6), G (6, taps) and B' (6, 6) of Toom and Cook's interpolation in `points` and infinity."""
+    """A' (outputs, n), G (n, taps) and B' (n, n) of Toom and Cook's interpolation in `points` and infinity."""
     others = [[q for q in points if q != p] for p in points]
     values = [[p ** i for p in points] + [i == output - 1] for i in range(output)]
     taps = [[p ** i / math.prod(p - q for q in rest) for i in range(count)] for p, rest in zip(points, others, strict=True)]
@@ -29,8 +30,19 @@ def _matrices(points, output, count):
 
 
 A_T, G, B_T = _matrices(POINTS, OUTPUT, TAPS)
-OUTPUT_5, TAPS_5 = 2, 5                 # F(2x2, 5x5): the same patch, and so the same B'
-A_T_5, G_5, _ = _matrices(POINTS, OUTPUT_5, TAPS_5)
+
+
+class Matrices(NamedTuple):
+    """The transforms of the products, the kernel and the image: A', G and B'."""
+    result: np.ndarray
+    kernel: np.ndarray
+    image: np.ndarray
+
+
+# F(4, 5) and F(5, 5), in one direction: see winograd_rows.py. Rows of outputs -> the matrices.
+TAPS_5 = 5
+FIVE_TAPS = {4: Matrices(*_matrices((0, 1 / 2, -1 / 2, 1, -1, 2, -2), 4, TAPS_5)),
+             5: Matrices(*_matrices((1 / 4, -1 / 4, 5 / 8, -5 / 8, 1, -1, 2, -2), 5, TAPS_5))}
 
 
 def apply(matrix, values):

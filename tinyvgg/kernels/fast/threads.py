@@ -1,6 +1,7 @@
 """Threads that run a program together.
 
-A worker that has finished waits a fraction of a millisecond in compiled code for the next program, then sleeps until it is woken.
+A worker that has finished waits about a millisecond in compiled code for the next program, then sleeps until it is woken: Python code
+between two programs of a small network takes some tenths of that, and waking a worker as long as a small program.
 All waiting is bounded: a barrier spins for tens of microseconds and then gives its core away. There is no OpenMP here: programs
 may be run from several Python threads (one after another), and in a child after fork (which starts workers of its own).
 
@@ -42,7 +43,7 @@ from tinyvgg.kernels.fast.program import STEP, execute
 from tinyvgg.kernels.fast.simd import compiled, entry_point
 
 ASLEEP, WAITING, POSTED = 0, 1, 2
-SPINS_FOR_WORK = 20000                  # about a third of a millisecond
+SPINS_FOR_WORK = 50000                  # about a millisecond
 JOB, LENGTH, PRESENT = SPACING // 2, SPACING // 2 + 2, SPACING // 2 + 4      # PRESENT: workers that have started
 PLACES, PLACE = 61, 4                   # a place for each program, by its address: until when it runs alone, how often in a row it was late
 MOST_LATE = 6                           # then it runs alone for 2^(6-2) times the late run's duration: a sixteenth of the time is lost

@@ -183,10 +183,10 @@ gated_none, gated_none_pool = make_gated_gradient(NO_GATE, False), make_gated_gr
 
 
 @compiled
-def pack_by(transform, taps, step, thread, threads):
-    """Transform step.kernel (taps, C, F) into step.packed, U[36][panel][C][panel width]."""
+def pack_by(transform, taps, channels, step, thread, threads):
+    """Transform step.kernel (taps, C, F) into step.packed, U[position][panel][C][panel width]."""
     step = step_at(step)
-    channels, filters = step.x.channels, step.y.channels
+    filters = step.y.channels
     first, last = share(channels, thread, threads)
     if unchanged(step.kernel + first * filters, (last - first) * filters, taps, channels * filters, step.stamp + thread * 2 * STAMP):
         return
@@ -203,7 +203,7 @@ def pack_by(transform, taps, step, thread, threads):
 @Kernel
 def pack(step, thread, threads):
     """Transform the weights of a 3x3 convolution."""
-    pack_by(transform_kernel, 9, step, thread, threads)
+    pack_by(transform_kernel, 9, step_at(step).x.channels, step, thread, threads)
 
 
 @Kernel

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyvgg.kernels.fast import depthwise, direct, few_channels, normalize, packing, winograd, winograd_5
+from tinyvgg.kernels.fast import depthwise, direct, few_channels, normalize, packing, winograd, winograd_rows
 from tinyvgg.kernels.fast.arena import Tensor, whole_vectors
 from tinyvgg.kernels.fast.elementwise import (
     AFFINE,
@@ -75,8 +75,8 @@ class Convolution:
         whole = geometry.dilation == (1, 1) and not self.source.exact and not self.depthwise
         self.winograd = (whole and winograd.fits(self.kernel_size, self.strides, self.channels, self.filters)
                          and not self.precise)
-        self.winograd_5 = (whole and winograd_5.fits(self.kernel_size, self.strides, self.shape[:2], self.channels, self.filters)
-                           and not self.precise and self.norm is None and self.after == LINEAR)
+        fits = geometry.dilation == (1, 1) and not self.depthwise and not self.precise and self.norm is None and self.after == LINEAR
+        self.by_rows = winograd_rows.rows_together(self.kernel_size, self.strides, self.height) if fits else 0
         if self.winograd:
             bottom = winograd.in_tiles(self.height) + 2 - top - self.source.grid[0]
             right = winograd.in_tiles(self.width) + 2 - left - self.source.grid[1]
@@ -103,7 +103,7 @@ class Convolution:
         if self.winograd:
             how = "Winograd F(4x4,3x3)" + (", cut edges" if self.ragged else "")
         else:
-            how = "depthwise" if self.depthwise else "Winograd F(2x2,5x5), direct back" if self.winograd_5 else "direct"
+            how = "depthwise" if self.depthwise else f"Winograd F({self.by_rows},5) down the columns, direct back" if self.by_rows else "direct"
         geometry = self.geometry
         if geometry.groups > 1 and not self.depthwise:
             how += f", {geometry.groups} groups as one product with zeros between them ({geometry.groups} times the work)"
@@ -130,7 +130,9 @@ class Convolution:
         self.rows = max(1, min(self.height, TOGETHER // self.width))
         needs = [self.height * self.width * WIDE if self._pointwise() else self.width * WIDE,
                  self.rows * self.width * (f + whole_vectors(self.kernel_size[0] * self.taps_across * c) + 2 * direct.GAP)]
-        if self.winograd or self.winograd_5:
+        if self.by_rows:
+            needs.append(winograd_rows.scratch_size(self.by_rows, self.width, c, f))
+        if self.winograd:
             needs.append(POSITIONS * (self.block * (c + f) + 2 * WIDTH))
         if self.source.exact:
             needs.append(few_channels.scratch_size(self.shape, self.source.grid, self.padding, f, self.kernel_size))
@@ -166,7 +168,7 @@ class Convolution:
         size = (POSITIONS if self.winograd else taps) * c * f
         self.packed = memory.packed(size)
         self.partial = memory.shared("partial", size)
-        self.packed_5 = memory.packed(POSITIONS * c * f) if self.winograd_5 else None
+        self.packed_rows = memory.packed(winograd_rows.packed_size(self.by_rows, c, f)) if self.by_rows else None
         if memory.keeps:
             self.turned = memory.packed(taps * c * f)
             self.packed_back = memory.packed(POSITIONS * c * f if self.winograd else whole_vectors(taps * c) * f)
@@ -224,8 +226,8 @@ class Convolution:
         """Return the kernel that convolves with a tail, the kernel that packs its weights (or None), and the memory for these."""
         if self.winograd:
             return winograd.forward_affine if tail >= AFFINE else winograd.forward, winograd.pack, self.packed
-        if self.winograd_5 and tail in (PLAIN, RELU):
-            return winograd_5.forward, winograd_5.pack, self.packed_5
+        if self.by_rows and tail in (PLAIN, RELU):
+            return *winograd_rows.BY_ROWS[self.by_rows], self.packed_rows
         return (depthwise.forward, None, None) if self.depthwise else (direct.forward_with(tail), packing.pack, self.packed)
 
     def _fuses_all(self):
