@@ -6,21 +6,7 @@ from typing import Any
 
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn import Input, Model, Sequential
-from tinyvgg.nn.layers import (
-    Activation,
-    Add,
-    AveragePooling2D,
-    BatchNormalization,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAveragePooling2D,
-    InputLayer,
-    Layer,
-    MaxPooling2D,
-    SpatialDropout2D,
-)
+from tinyvgg.nn import layers as L
 from tinyvgg.types import Shape
 from tinyvgg.words import did_you_mean
 
@@ -42,16 +28,16 @@ def base(*, seed: int = 0, spatial_dropout: float = 0.25, dropout: float = 0.3, 
 
 
 def _vgg(name, filters, units, seed, spatial_dropout, dropout, classes, input_shape):
-    layers = [InputLayer(_images(name, input_shape, 16))]
+    layers = [L.InputLayer(_images(name, input_shape, 16))]
     for i, f in enumerate(filters):
-        layers += [Conv2D(f, 3, padding="same"), Activation("relu")]
-        layers += [SpatialDropout2D(spatial_dropout)] if i in (1, 3, 4, 5) else []
-        layers += [BatchNormalization()]
-        layers += [MaxPooling2D()] if i in (1, 3, 4, 5) else []
-    layers += [Flatten()]
+        layers += [L.Conv2D(f, 3, padding="same"), L.Activation("relu")]
+        layers += [L.SpatialDropout2D(spatial_dropout)] if i in (1, 3, 4, 5) else []
+        layers += [L.BatchNormalization()]
+        layers += [L.MaxPooling2D()] if i in (1, 3, 4, 5) else []
+    layers += [L.Flatten()]
     for n in units:
-        layers += [Dense(n, activation="relu"), Dropout(dropout)]
-    return Sequential([*layers, Dense(classes, activation="softmax")], name=name, seed=seed)
+        layers += [L.Dense(n, activation="relu"), L.Dropout(dropout)]
+    return Sequential([*layers, L.Dense(classes, activation="softmax")], name=name, seed=seed)
 
 
 def notebook(*, seed: int = 0, dropout: float = 0.3, classes: int = 10, input_shape: Shape = CIFAR) -> Model:
@@ -59,10 +45,10 @@ def notebook(*, seed: int = 0, dropout: float = 0.3, classes: int = 10, input_sh
 
     ReLU after each convolution. Images in -1..1; ends in logits.
     """
-    layers: list[Layer] = [InputLayer(_images("notebook", input_shape, 22))]
+    layers: list[L.Layer] = [L.InputLayer(_images("notebook", input_shape, 22))]
     for _ in range(3):
-        layers += [Conv2D(64, 3, padding="same", activation="relu"), Conv2D(128, 3, activation="relu"), MaxPooling2D(), Dropout(dropout)]
-    return Sequential([*layers, Flatten(), BatchNormalization(), Dense(classes)], name="notebook", seed=seed, input_range=(-1, 1))
+        layers += [L.Conv2D(64, 3, padding="same", activation="relu"), L.Conv2D(128, 3, activation="relu"), L.MaxPooling2D(), L.Dropout(dropout)]
+    return Sequential([*layers, L.Flatten(), L.BatchNormalization(), L.Dense(classes)], name="notebook", seed=seed, input_range=(-1, 1))
 
 
 def resnet8(*, seed: int = 0, classes: int = 10, input_shape: Shape = CIFAR) -> Model:
@@ -74,12 +60,12 @@ def resnet8(*, seed: int = 0, classes: int = 10, input_shape: Shape = CIFAR) -> 
     x = _conv_bn_relu(start, 16, 1)
     for filters, stride in ((16, 1), (32, 2), (64, 2)):
         y = _conv_bn_relu(x, filters, stride)
-        y = BatchNormalization()(Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(y))
+        y = L.BatchNormalization()(L.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(y))
         if stride > 1:
-            x = Conv2D(filters, 1, strides=stride, padding="same", kernel_initializer="he_normal")(x)
-        x = Activation("relu")(Add()([x, y]))
-    x = Flatten()(AveragePooling2D(8)(x)) if x.shape[:2] == (8, 8) else GlobalAveragePooling2D()(x)
-    return Model(start, Dense(classes, activation="softmax", kernel_initializer="he_normal")(x), name="resnet8", seed=seed)
+            x = L.Conv2D(filters, 1, strides=stride, padding="same", kernel_initializer="he_normal")(x)
+        x = L.Activation("relu")(L.Add()([x, y]))
+    x = L.Flatten()(L.AveragePooling2D(8)(x)) if x.shape[:2] == (8, 8) else L.GlobalAveragePooling2D()(x)
+    return Model(start, L.Dense(classes, activation="softmax", kernel_initializer="he_normal")(x), name="resnet8", seed=seed)
 
 
 def teacher(*, seed: int = 0, classes: int = 10, input_shape: Shape = CIFAR) -> Model:
@@ -91,10 +77,10 @@ def teacher(*, seed: int = 0, classes: int = 10, input_shape: Shape = CIFAR) -> 
     start = Input(_images("teacher", input_shape, 8))
     x = _conv_bn_relu(start, 32, 1, use_bias=False)
     for filters in (64, 128, 256):
-        x = MaxPooling2D()(_conv_bn_relu(x, filters, 1, use_bias=False))
+        x = L.MaxPooling2D()(_conv_bn_relu(x, filters, 1, use_bias=False))
         y = _conv_bn_relu(x, filters, 1, use_bias=False)
-        x = Add()([x, _conv_bn_relu(y, filters, 1, use_bias=False)])
-    return Model(start, Dense(classes, activation="softmax")(GlobalAveragePooling2D()(x)), name="teacher", seed=seed)
+        x = L.Add()([x, _conv_bn_relu(y, filters, 1, use_bias=False)])
+    return Model(start, L.Dense(classes, activation="softmax")(L.GlobalAveragePooling2D()(x)), name="teacher", seed=seed)
 
 
 def _images(name, shape, least):
@@ -107,8 +93,8 @@ def _images(name, shape, least):
 
 
 def _conv_bn_relu(x, filters, stride, **options):
-    x = Conv2D(filters, 3, strides=stride, padding="same", kernel_initializer="he_normal", **options)(x)
-    return Activation("relu")(BatchNormalization()(x))
+    x = L.Conv2D(filters, 3, strides=stride, padding="same", kernel_initializer="he_normal", **options)(x)
+    return L.Activation("relu")(L.BatchNormalization()(x))
 
 
 MODELS = {"light": light, "base": base, "notebook": notebook, "resnet8": resnet8, "teacher": teacher}

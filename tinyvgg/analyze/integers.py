@@ -4,7 +4,7 @@ import math
 from tinyvgg.analyze import boards
 from tinyvgg.quant.blob import constant_bytes
 from tinyvgg.quant.memory import plan_memory
-from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops import Weighted
 
 NOTES = ("constants are those of the smallest kernels (`direct`); firmware plan has the others, and code, stack and buffers",)
 

@@ -1,20 +1,10 @@
 """Describes an integer graph from a .tflite as X-CUBE-AI does: a row for each operator and each activation."""
+import math
+
 import numpy as np
 
 from tinyvgg.errors import FormatError
-from tinyvgg.quant.ops.conv2d import Conv2D
-from tinyvgg.quant.ops.dense import Dense
-from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
-from tinyvgg.quant.ops.image import Image
-from tinyvgg.quant.ops.level_table import LevelTable
-from tinyvgg.quant.ops.lite_add import LiteAdd
-from tinyvgg.quant.ops.lite_average_pool2d import LiteAveragePool2D
-from tinyvgg.quant.ops.lite_concatenate import LiteConcatenate
-from tinyvgg.quant.ops.lite_softmax import LiteSoftmax
-from tinyvgg.quant.ops.max_pool2d import MaxPool2D
-from tinyvgg.quant.ops.moving import Pad2D, Reshape
-from tinyvgg.quant.ops.softmax import Softmax
-from tinyvgg.quant.ops.up_sample2d import UpSample2D
+from tinyvgg.quant import ops
 
 
 def describe_graph(graph, row):
@@ -35,12 +25,12 @@ def describe_graph(graph, row):
                 kind, settings = "activation", {"function": function}
             name = op.name if kind != "activation" or not found or found[-1].layer != op.name else f"{op.name}/activation"
             found.append(row(name, kind, op.name, before, tuple(shape), tuple(out), parameters, settings, type(op).__name__,
-                             sum(_size(v) for v in parameters.values()), macc))
+                             sum(map(math.prod, parameters.values())), macc))
             before, shape = (name,), out
         if op.inputs == () and "input" in floats:
             found.append(_conversion(row, found[-1], f"{op.name}/quantize"))
         last[op.name] = found[-1].name
-    ends = "output" in floats and not isinstance(graph.ops[-1], Softmax)         # a float softmax has the conversion before it
+    ends = "output" in floats and not isinstance(graph.ops[-1], ops.Softmax)         # a float softmax has the conversion before it
     return found + ([_conversion(row, found[-1], f"{found[-1].name}/dequantize")] if ends else [])
 
 
@@ -50,24 +40,17 @@ def _conversion(row, before, name):
     return row(name, "conversion", name, (before.name,), shape, shape, settings={"floats": True}, class_name="Conversion")
 
 
-def _size(shape):
-    size = 1
-    for n in shape:
-        size *= n
-    return size
-
-
 def _weighted(op, shape):
     """Return the parts of a convolution or dense layer: itself, its activation, and the max-pool that is part of it."""
     f, out = len(op.tail.bias), op.shape
-    if isinstance(op, Dense):
+    if isinstance(op, ops.Dense):
         yield "dense", out, {"kernel": op.weights.shape[::-1], "bias": (f,)}, {}, op.macc
     elif _is_mean(op):
         yield "pool", out, {}, {"pool_size": op.weights.shape[1:3], "strides": op.weights.shape[1:3], "function": "average"}, 0
         return
     else:
         out = (*op.size, f)
-        depthwise = isinstance(op, DepthwiseConv2D)
+        depthwise = isinstance(op, ops.DepthwiseConv2D)
         kernel = (*op.weights.shape[1:3], 1, f) if depthwise else (*op.weights.shape[1:], f)
         yield ("conv", out, {"kernel": kernel, "bias": (f,)}, {
             "kernel_size": op.weights.shape[1:3], "strides": op.strides, "same": bool(any(map(any, op.padding))),
@@ -81,12 +64,12 @@ def _weighted(op, shape):
 def _converts(op, graph, floats):
     """Whether an op only converts uint8 to int8 or back, as the first and last operator of a file do."""
     first, last = op.inputs == (graph.ops[0].name,) and "input" not in floats, op is graph.ops[-1] and "output" not in floats
-    return isinstance(op, LevelTable) and (first or last) and len(op.table) == 1 and int(abs(op.table[0].astype(int) - range(256)).max()) <= 2
+    return isinstance(op, ops.LevelTable) and (first or last) and len(op.table) == 1 and int(abs(op.table[0].astype(int) - range(256)).max()) <= 2
 
 
 def _function(op, before):
     """Which function a table of 256 levels is, by its values; None if it is none of these."""
-    if not isinstance(op, LevelTable) or len(op.table) != 1:
+    if not isinstance(op, ops.LevelTable) or len(op.table) != 1:
         return None
     real = before.scale * (np.arange(256) - before.zero)
     for name, values in FUNCTIONS.items():
@@ -103,7 +86,7 @@ def _float_softmax(op, shape):
 
 
 def _is_mean(op):
-    return isinstance(op, DepthwiseConv2D) and op.shape[:2] == (1, 1) and (op.weights == 1).all() and not op.tail.bias.any()
+    return isinstance(op, ops.DepthwiseConv2D) and op.shape[:2] == (1, 1) and (op.weights == 1).all() and not op.tail.bias.any()
 
 
 def _pool(function):
@@ -117,8 +100,8 @@ def _kind(kind, **settings):
 FUNCTIONS = {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "tanh": np.tanh, "relu": lambda x: np.maximum(x, 0),
              "relu6": lambda x: np.clip(x, 0, 6), "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
              "hard_swish": lambda x: x * np.clip(x + 3, 0, 6) / 6}
-KINDS = {Image: _kind("input"), Conv2D: _weighted, DepthwiseConv2D: _weighted, Dense: _weighted, MaxPool2D: _pool("max"),
-         LiteAveragePool2D: _pool("average"), LiteAdd: _kind("add", terms=2), LiteConcatenate: _kind("concatenate"),
-         LiteSoftmax: _kind("activation", function="softmax"), Softmax: _float_softmax,
-         LevelTable: _kind("other", function="table"), Reshape: _kind("reshape"), Pad2D: _kind("pad"),
-         UpSample2D: _kind("upsample", function="nearest")}
+KINDS = {ops.Image: _kind("input"), ops.Conv2D: _weighted, ops.DepthwiseConv2D: _weighted, ops.Dense: _weighted, ops.MaxPool2D: _pool("max"),
+         ops.LiteAveragePool2D: _pool("average"), ops.LiteAdd: _kind("add", terms=2), ops.LiteConcatenate: _kind("concatenate"),
+         ops.LiteSoftmax: _kind("activation", function="softmax"), ops.Softmax: _float_softmax,
+         ops.LevelTable: _kind("other", function="table"), ops.Reshape: _kind("reshape"), ops.Pad2D: _kind("pad"),
+         ops.UpSample2D: _kind("upsample", function="nearest")}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinyvgg.attacks.beyond import beyond
+from tinyvgg.attacks.checks import count
 from tinyvgg.attacks.identity import model_identity
 from tinyvgg.attacks.streams import Streams
 from tinyvgg.attacks.victim import checked_bounds, checked_classes
@@ -35,8 +36,7 @@ class Defended:
 
     def __init__(self, model: Any, transform: Callable[..., Any] | None, backward: Any, eot: int, seed: int | None,
                  name: str | None = None) -> None:
-        if isinstance(eot, bool) or not isinstance(eot, int | np.integer) or eot < 1:
-            raise OptionError(f"eot is {eot!r}; expected a whole number, 1 or more")
+        eot = count(eot, "eot")
         if backward != "identity" and not callable(backward):
             raise OptionError(f"backward is {backward!r}; expected \"identity\" or a function (x, dy) -> dx")
         if transform is not None and not callable(transform):

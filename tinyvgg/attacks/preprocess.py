@@ -20,7 +20,7 @@ from tinyvgg.attacks.identity import model_identity
 from tinyvgg.attacks.victim import checked_bounds, checked_classes
 from tinyvgg.errors import GradientError, OptionError, ShapeError, require
 from tinyvgg.images import check_range
-from tinyvgg.nn.layers.resizing import bilinear
+from tinyvgg.nn.layers.resizing import bilinear, resized
 from tinyvgg.types import Images, Range
 
 
@@ -120,10 +120,7 @@ def _resized(x, height, width):
     if x.ndim != 4 or min(height, width) < 1:
         raise ShapeError(f"images of shape {x.shape} to {height} x {width}; expected (N, H, W, C), and 1 pixel or more")
     rows, columns = bilinear(x.shape[1], int(height)).astype(x.dtype), bilinear(x.shape[2], int(width)).astype(x.dtype)
-
-    def along(z, r, c):
-        return np.einsum("wv,nhvc->nhwc", c, np.einsum("hg,ngwc->nhwc", r, z, optimize=True), optimize=True)
-    return along(x, rows, columns), lambda dy: along(dy, rows.T, columns.T)
+    return resized(x, rows, columns), lambda dy: resized(dy, rows.T, columns.T)
 
 
 def _jpeg(x, quality=75):

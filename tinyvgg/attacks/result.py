@@ -188,24 +188,7 @@ def _from_arrays(arrays):
     result = AttackResult(**values, norms=norms, about=about if isinstance(about, dict) else {})
     result.bounds = tuple(float(v) for v in result.bounds)
     n = len(result.x)
-    per_image = [
-        getattr(result, k)
-        for k in (
-            "x_adv",
-            "x_adv_u8",
-            "y",
-            "pred_clean",
-            "pred_adv",
-            "pred_u8",
-            "success",
-            "success_u8",
-            "within",
-            "done",
-            "queries",
-            "steps_used",
-            "loss",
-        )
-    ] + list(norms.values())
+    per_image = [getattr(result, item.name) for item in fields(result) if item.type is np.ndarray] + list(norms.values())
     shapes = {result.x.shape, result.x_adv.shape, result.x_adv_u8.shape}
     per_image += [] if result.eps is None else [result.eps]
     if result.eps is not None and result.eps.shape not in (result.x.shape, (n,)):

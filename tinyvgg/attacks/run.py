@@ -4,21 +4,9 @@ import time
 
 import numpy as np
 
+from tinyvgg.attacks import checks
 from tinyvgg.attacks.batch import Batch
 from tinyvgg.attacks.checkpoint import Checkpoint
-from tinyvgg.attacks.checks import (
-    checked_eps,
-    checked_images,
-    checked_labels,
-    checked_mask,
-    checked_target,
-    count,
-    eps_flags,
-    one_of,
-    switch,
-    told_eps,
-    told_mask,
-)
 from tinyvgg.attacks.evaluate import recheck
 from tinyvgg.attacks.norms import rows_of
 from tinyvgg.attacks.streams import Streams
@@ -53,24 +41,24 @@ def run(name, attack, model, x, y, *, eps=None, norm="linf", target=None, settin
     """
     for option in unknown:
         raise TypeError(f"{name}() got an unexpected keyword argument {option!r}" + _nearest(name, option))
-    batch_size, settings = count(batch_size, "batch_size"), settings or {}
+    batch_size, settings = checks.count(batch_size, "batch_size"), settings or {}
     for option in SWITCHES & settings.keys():
-        switch(settings[option], option)
-    if one_of(labels, "labels", ("true", "predicted")) == "predicted" and y is not None:
+        checks.switch(settings[option], option)
+    if checks.one_of(labels, "labels", ("true", "predicted")) == "predicted" and y is not None:
         raise OptionError("labels are given twice: y, and the model's own answers", "y=None with labels=\"predicted\", or y alone")
     if callback is not None and not callable(callback):
         raise OptionError(f"callback is {callback!r}; expected a function of a batch")
     victim = Victim(model, budget=budget, minutes=minutes)
-    x = checked_images(x, victim)
-    eps = checked_eps(eps, x, norm, name, by_value=eps_by_value)
+    x = checks.checked_images(x, victim)
+    eps = checks.checked_eps(eps, x, norm, name, by_value=eps_by_value)
     clean = victim.predictions(x, batch_size)
-    y = checked_labels(y, x, victim.n_classes, clean if labels == "predicted" else None)
-    target = checked_target(target, y, victim.n_classes)
-    config = {"attack": name, "eps": told_eps(eps), "norm": norm, **settings, "batch_size": batch_size, "budget": budget}
-    free = checked_mask(mask, x)
+    y = checks.checked_labels(y, x, victim.n_classes, clean if labels == "predicted" else None)
+    target = checks.checked_target(target, y, victim.n_classes)
+    config = {"attack": name, "eps": checks.told_eps(eps), "norm": norm, **settings, "batch_size": batch_size, "budget": budget}
+    free = checks.checked_mask(mask, x)
     if free is not None:
-        config["mask"] = told_mask(free)
-    flags = [*flags, *eps_flags(eps, norm, victim.bounds, x)]
+        config["mask"] = checks.told_mask(free)
+    flags = [*flags, *checks.eps_flags(eps, norm, victim.bounds, x)]
     task = Task(name, model, x, y, target, clean, eps, norm, config, seed, flags, batch_size, free)
     store = Checkpoint(out, task)
     found = _attack_all(attack, task, victim, store, quiet, callback)

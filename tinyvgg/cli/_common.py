@@ -14,6 +14,11 @@ def add_common(parser, *, seed=True):
     parser.add_argument("--trace", action="store_true", help="show the whole traceback of an error")
 
 
+def by_actions(adders):
+    """Return add_arguments and run of a verb that consists of actions; each of them sets `work`, its function of the arguments."""
+    return lambda parser: parser.add_actions(adders), lambda arguments: arguments.work(arguments)
+
+
 def add_workers(parser, what):
     """Add --workers and --dask; `what` names the actions that use them."""
     parser.add_argument("--workers", type=int, metavar="N",

@@ -14,17 +14,7 @@
 Each action takes --json and --quiet; `tinyvgg board evaluate --help` shows the options of one.
 """
 from tinyvgg.cli import _board_network
-from tinyvgg.cli._common import add_common, note, print_result
-
-
-def add_arguments(parser):
-    """Add the actions."""
-    parser.add_actions(ACTIONS)
-
-
-def run(arguments):
-    """Run the action."""
-    return arguments.work(arguments)
+from tinyvgg.cli._common import add_common, by_actions, note, print_result
 
 
 def _add_demo(add_parser):
@@ -120,4 +110,4 @@ def _info(arguments):
     print_result(arguments, result, "\n".join(f"{key:<18}{value}" for key, value in result.items()))
 
 
-ACTIONS = [_add_demo, _add_run, _add_info, *_board_network.ACTIONS]
+add_arguments, run = by_actions([_add_demo, _add_run, _add_info, *_board_network.ACTIONS])

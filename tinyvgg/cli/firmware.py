@@ -11,28 +11,10 @@ Each action takes --json and --quiet; `tinyvgg firmware build --help` shows the 
 """
 from pathlib import Path
 
+from tinyvgg.cli import _firmware_plan as plans
 from tinyvgg.cli._classifier import add_model, network_name
-from tinyvgg.cli._common import add_common, note, print_result
-from tinyvgg.cli._firmware_plan import (
-    add_build_options,
-    add_plan,
-    add_plan_choice,
-    add_plan_options,
-    build_options,
-    planned,
-    planned_without_a_compiler,
-)
+from tinyvgg.cli._common import add_common, by_actions, note, print_result
 from tinyvgg.open import open_model
-
-
-def add_arguments(parser):
-    """Add the actions."""
-    parser.add_actions(ACTIONS)
-
-
-def run(arguments):
-    """Run the action."""
-    return arguments.work(arguments)
 
 
 def _add_build(add_parser):
@@ -54,9 +36,9 @@ def _add_build(add_parser):
                        help="check the constants: crc, radar=128, ranges=32, replicas, separated by commas (docs/bit-flips.md)")
     build.add_argument("--check-every", type=int, default=1, metavar="N",
                        help="check before every N-th inference (default 1; 0: at the start and on demand only)")
-    add_plan_choice(build, "; with --weights ram, --defence or --memory-access direct")
-    add_build_options(build)
-    add_plan_options(build)
+    plans.add_plan_choice(build, "; with --weights ram, --defence or --memory-access direct")
+    plans.add_build_options(build)
+    plans.add_plan_options(build)
     add_common(build, seed=False)
     build.set_defaults(work=_build)
 
@@ -65,11 +47,11 @@ def _build(arguments):
     from tinyvgg.firmware.network import build_network
     model = open_model(arguments.model, input_range=arguments.input_range, board=False)
     note(arguments, "building (the first time compiles the runtime library too)")
-    model = planned(arguments, model)
+    model = plans.planned(arguments, model)
     name = arguments.name or network_name(arguments.model)
     network = build_network(model, arguments.out, name=name, stack=arguments.stack, weights=arguments.weights, code=arguments.code,
                             defence=arguments.defence, check_every=arguments.check_every,
-                            memory_access=arguments.memory_access, protocol=arguments.protocol, **build_options(arguments))
+                            memory_access=arguments.memory_access, protocol=arguments.protocol, **plans.build_options(arguments))
     result = network.as_dict()
     text = (f"{result['elf']} ({result['compiler']}): {result['flash_bytes']:,} bytes of flash, {result['ram_bytes']:,} of RAM "
             f"(arena {result['arena_bytes']:,}, stack {result['stack_bytes']:,})\n"
@@ -108,9 +90,9 @@ def _add_export(add_parser):
     export.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     export.add_argument("--client", default="7", choices=("5", "7", "stai"),
                         help="whose calls: X-CUBE-AI 5 to 7.0 (buffers with n_batches), 7.1 to 10 (default), or st-ai (stai_*, 10 on)")
-    add_plan_choice(export)
-    add_build_options(export)
-    add_plan_options(export)
+    plans.add_plan_choice(export)
+    plans.add_build_options(export)
+    plans.add_plan_options(export)
     add_common(export, seed=False)
     export.set_defaults(work=_export)
 
@@ -118,7 +100,7 @@ def _add_export(add_parser):
 def _export(arguments):
     from tinyvgg.codegen.generate import check_another
     from tinyvgg.firmware.export import export
-    model = planned_without_a_compiler(arguments, open_model(arguments.model, input_range=arguments.input_range, board=False))
+    model = plans.planned_without_a_compiler(arguments, open_model(arguments.model, input_range=arguments.input_range, board=False))
     check_another(model, Path(arguments.out) / f"{arguments.name}_tinyvgg.h")
     result = export(model, arguments.out, name=arguments.name, client=arguments.client)
     text = (f"{result['folder']}: {len(result['files'])} files; README.md there says how to import them in CubeIDE and CMake\n"
@@ -126,4 +108,4 @@ def _export(arguments):
     print_result(arguments, result, text)
 
 
-ACTIONS = [_add_build, add_plan, _add_flash, _add_export]
+add_arguments, run = by_actions([_add_build, plans.add_plan, _add_flash, _add_export])

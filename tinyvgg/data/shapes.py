@@ -14,7 +14,6 @@ from tinyvgg import rng
 from tinyvgg.data.dataset import DataSet
 from tinyvgg.types import Bytes, Integers
 
-CLASSES = ("disc", "ring", "square", "frame", "triangle", "plus", "ellipse", "bars", "hourglass", "corner")
 SIZE = 32
 SAMPLES = 2                                 # points a pixel in each direction: softens the edges
 NOISE = 14                                  # levels
@@ -51,7 +50,7 @@ def _painted(labels, poses, bars, figure, ground, line, down, across, first, sec
     """Ground, bar, figure and noise, one over the other."""
     cover = np.empty((len(labels), SIZE, SIZE))
     for label in np.unique(labels):
-        cover[labels == label] = _coverage(FIGURES[label], poses[labels == label])
+        cover[labels == label] = _coverage(FIGURES[CLASSES[label]], poses[labels == label])
     t = (np.arange(SIZE) - 15.5) / SIZE
     image = ground + down * t[None, :, None, None] + across * t[None, None, :, None]
     image += _coverage(_bar, bars)[..., None] * (line - image)
@@ -100,51 +99,26 @@ def _noise(n, random):
     return random.integers(0, NOISE + 1, (2, n, SIZE, SIZE, 3), np.uint8)
 
 
-def _disc(u, v):
-    return u * u + v * v <= 0.85
+def _within(value, low, high):
+    return (value >= low) & (value <= high)
 
 
-def _ring(u, v):
-    r = u * u + v * v
-    return (r <= 1) & (r >= 0.36)
-
-
-def _square(u, v):
-    return (np.abs(u) <= 0.8) & (np.abs(v) <= 0.8)
-
-
-def _frame(u, v):
-    edge = np.maximum(np.abs(u), np.abs(v))
-    return (edge <= 0.9) & (edge >= 0.5)
-
-
-def _triangle(u, v):
-    return (v <= 0.6) & (1.732 * np.abs(u) <= v + 1.2)
-
-
-def _plus(u, v):
-    return (np.minimum(np.abs(u), np.abs(v)) <= 0.27) & (np.maximum(np.abs(u), np.abs(v)) <= 1)
-
-
-def _ellipse(u, v):
-    return u * u + 6.25 * v * v <= 1.1
-
-
-def _bars(u, v):
-    return (np.abs(u) <= 0.95) & (np.abs(v) <= 0.8) & (np.abs(v) >= 0.3)
-
-
-def _hourglass(u, v):
-    return (np.abs(u) <= np.abs(v)) & (np.abs(v) <= 0.9)
-
-
-def _corner(u, v):
-    return (np.abs(u) <= 0.9) & (np.abs(v) <= 0.9) & ((u <= -0.4) | (v <= -0.4))
+# Whether turned and scaled points u, v lie in a figure.
+FIGURES = {
+    "disc": lambda u, v: u * u + v * v <= 0.85,
+    "ring": lambda u, v: _within(u * u + v * v, 0.36, 1),
+    "square": lambda u, v: (np.abs(u) <= 0.8) & (np.abs(v) <= 0.8),
+    "frame": lambda u, v: _within(np.maximum(np.abs(u), np.abs(v)), 0.5, 0.9),
+    "triangle": lambda u, v: (v <= 0.6) & (1.732 * np.abs(u) <= v + 1.2),
+    "plus": lambda u, v: (np.minimum(np.abs(u), np.abs(v)) <= 0.27) & (np.maximum(np.abs(u), np.abs(v)) <= 1),
+    "ellipse": lambda u, v: u * u + 6.25 * v * v <= 1.1,
+    "bars": lambda u, v: (np.abs(u) <= 0.95) & _within(np.abs(v), 0.3, 0.8),
+    "hourglass": lambda u, v: (np.abs(u) <= np.abs(v)) & (np.abs(v) <= 0.9),
+    "corner": lambda u, v: (np.abs(u) <= 0.9) & (np.abs(v) <= 0.9) & ((u <= -0.4) | (v <= -0.4)),
+}
+CLASSES = tuple(FIGURES)
 
 
 def _bar(u, v):
     """The distraction: a line too thin to be a figure."""
     return (np.abs(u) <= 1.5) & (np.abs(v) <= 0.1)
-
-
-FIGURES = (_disc, _ring, _square, _frame, _triangle, _plus, _ellipse, _bars, _hourglass, _corner)

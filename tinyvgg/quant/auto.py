@@ -15,7 +15,7 @@ from tinyvgg.quant.blob import constant_bytes
 from tinyvgg.quant.calibrate import as_float_images
 from tinyvgg.quant.lower import lower, per_channel_int8
 from tinyvgg.quant.model import QuantizedModel
-from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops import Weighted
 from tinyvgg.quant.prepare import JUDGED, Options, Prepared, divergence, finished, prepare
 from tinyvgg.quant.sharing import sharer
 from tinyvgg.quant.simulate import run

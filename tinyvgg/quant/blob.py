@@ -10,15 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvgg.errors import NotYet
-from tinyvgg.quant.ops.activation import Activation
-from tinyvgg.quant.ops.layer_norm import LayerNorm
-from tinyvgg.quant.ops.level_table import LevelTable
-from tinyvgg.quant.ops.lite_softmax import LiteSoftmax
-from tinyvgg.quant.ops.lite_tail import LiteTail
-from tinyvgg.quant.ops.prelu import PRelu
-from tinyvgg.quant.ops.tail import Tail
-from tinyvgg.quant.ops.weighted import Weighted
-from tinyvgg.quant.ops.weights import CodedWeights, SharedWeights
+from tinyvgg.quant.ops import Activation, CodedWeights, LayerNorm, LevelTable, LiteSoftmax, LiteTail, PRelu, SharedWeights, Tail, Weighted
 from tinyvgg.quant.packing import pack_bits, packed_size
 from tinyvgg.quant.prefix import LONGEST, coded_bits, coded_size
 

@@ -22,8 +22,7 @@ from tinyvgg.quant.equalize import correct_biases
 from tinyvgg.quant.kmeans1d import cheapest
 from tinyvgg.quant.lower import lower, per_channel_int8
 from tinyvgg.quant.model import QuantizedModel
-from tinyvgg.quant.ops.weighted import Weighted
-from tinyvgg.quant.ops.weights import CodedWeights, along
+from tinyvgg.quant.ops import CodedWeights, Weighted, along
 from tinyvgg.quant.prefix import LONGEST, code_lengths
 from tinyvgg.quant.prepare import divergence, prepare
 from tinyvgg.quant.sharing import assign, scales

@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from tinyvgg.quant.calibrate import as_float_images, observed
+from tinyvgg.quant.ops import Weighted, along
 from tinyvgg.quant.ops.base import Keeps
-from tinyvgg.quant.ops.weighted import Weighted
-from tinyvgg.quant.ops.weights import along, expanded
+from tinyvgg.quant.ops.weights import expanded
 
 LARGEST_FACTOR = 8.0  # a channel is not stretched further: its rare large values must still fit
 

@@ -21,8 +21,7 @@ from tinyvgg.quant.calibrate import as_float_images
 from tinyvgg.quant.fixedpoint import scale_and_zero
 from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.lower import per_channel_int8
-from tinyvgg.quant.ops.weighted import Weighted
-from tinyvgg.quant.ops.weights import SharedWeights, along
+from tinyvgg.quant.ops import SharedWeights, Weighted, along
 from tinyvgg.quant.sharing import assign
 from tinyvgg.quant.simulate import pull
 from tinyvgg.report.progress import Progress

@@ -14,24 +14,11 @@ from tinyvgg.errors import NotYet, QuantError
 from tinyvgg.nn import layers as L
 from tinyvgg.nn.graph import call_names
 from tinyvgg.nn.layers._spatial import padding_for
+from tinyvgg.quant import ops
 from tinyvgg.quant.fusion import Fusion
 from tinyvgg.quant.graph import Graph
-from tinyvgg.quant.ops import OPS
 from tinyvgg.quant.ops.activation import FUNCTIONS, NO_MAXIMUM
-from tinyvgg.quant.ops.average_pool2d import AveragePool2D
 from tinyvgg.quant.ops.base import f32
-from tinyvgg.quant.ops.channel_softmax import ChannelSoftmax
-from tinyvgg.quant.ops.conv2d import Conv2D
-from tinyvgg.quant.ops.dense import Dense
-from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
-from tinyvgg.quant.ops.float_tail import FloatTail
-from tinyvgg.quant.ops.image import Image
-from tinyvgg.quant.ops.layer_norm import LayerNorm
-from tinyvgg.quant.ops.max_pool2d import MaxPool2D
-from tinyvgg.quant.ops.multiply import Multiply
-from tinyvgg.quant.ops.padded_average_pool2d import PaddedAveragePool2D
-from tinyvgg.quant.ops.prelu import PRelu
-from tinyvgg.quant.ops.weights import along
 
 NO_PADDING = ((0, 0), (0, 0))
 
@@ -71,7 +58,7 @@ def _uses(model):
 
 
 def _input(work, layer, name, inputs, shape):
-    work.put(Image(name=name, inputs=(), shape=shape))
+    work.put(ops.Image(name=name, inputs=(), shape=shape))
 
 
 def _rescaling(work, layer, name, inputs, shape):
@@ -84,7 +71,7 @@ def _rescaling(work, layer, name, inputs, shape):
     else:
         gain, shift = np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
     gain, shift = (np.broadcast_to(v.ravel(), shape[-1]) for v in (gain, shift))
-    if isinstance(op, Image) and work.private(op, name) and np.ptp(gain) == 0 and np.ptp(shift) == 0:
+    if isinstance(op, ops.Image) and work.private(op, name) and np.ptp(gain) == 0 and np.ptp(shift) == 0:
         gain, shift = float(gain[0]), float(shift[0])
         work.put(replace(op, gain=op.gain * gain, shift=op.shift * gain + shift), name)
     else:
@@ -108,12 +95,12 @@ def _reshape(work, layer, name, inputs, shape):
 def _conv2d(work, layer, name, inputs, shape):
     if layer.groups == work.before(inputs).shape[-1] > 1:
         weights = layer.parameters["kernel"][:, :, 0].transpose(2, 0, 1)
-        work.put(_convolution(work, DepthwiseConv2D, layer, name, inputs, shape, weights))
+        work.put(_convolution(work, ops.DepthwiseConv2D, layer, name, inputs, shape, weights))
         return _activate(work, layer, name)
     if layer.groups != 1:
         raise NotYet(f"the integer model has no Conv2D of {layer.groups} groups ({name!r})", "a DepthwiseConv2D, or groups=1")
     weights = layer.parameters["kernel"].transpose(3, 0, 1, 2)
-    work.put(_convolution(work, Conv2D, layer, name, inputs, shape, weights))
+    work.put(_convolution(work, ops.Conv2D, layer, name, inputs, shape, weights))
     _activate(work, layer, name)
 
 
@@ -123,46 +110,46 @@ def _convolution(work, cls, layer, name, inputs, shape, weights):
     size = tuple(n + sum(p) for n, p in zip(size, added, strict=True))
     own = padding_for(layer.padding, size, layer.kernel_size, layer.strides, layer.dilation_rate)
     padding = tuple((int(a + c), int(b + d)) for (a, b), (c, d) in zip(added, own, strict=True))
-    bias = layer.parameters.get("bias")
     return cls(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=f32(weights), strides=layer.strides,
-               padding=padding, dilation=layer.dilation_rate,
-               tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else f32(bias)))
+               padding=padding, dilation=layer.dilation_rate, tail=_bias(layer, shape))
+
+
+def _bias(layer, shape):
+    """The tail of an op whose activation is still to come."""
+    return ops.FloatTail(bias=f32(layer.parameters.get("bias", np.zeros(shape[-1]))))
 
 
 def _depthwise(work, layer, name, inputs, shape):
-    kh, kw, c, m = layer.parameters["depthwise_kernel"].shape
-    weights = layer.parameters["depthwise_kernel"].reshape(kh, kw, c * m).transpose(2, 0, 1)
-    work.put(_convolution(work, DepthwiseConv2D, layer, name, inputs, shape, weights))
+    work.put(_spread(work, layer, name, inputs, shape))
     _activate(work, layer, name)
 
 
+def _spread(work, layer, name, inputs, shape):
+    """The op of a depthwise_kernel (KH, KW, C, M)."""
+    weights = layer.parameters["depthwise_kernel"].reshape(*layer.kernel_size, shape[-1]).transpose(2, 0, 1)
+    return _convolution(work, ops.DepthwiseConv2D, layer, name, inputs, shape, weights)
+
+
 def _separable(work, layer, name, inputs, shape):
-    kh, kw, c, m = layer.parameters["depthwise_kernel"].shape
-    depthwise = layer.parameters["depthwise_kernel"].reshape(kh, kw, c * m).transpose(2, 0, 1)
-    first = _convolution(work, DepthwiseConv2D, layer, work.own(name, "depthwise"), inputs, (*shape[:2], c * m), depthwise)
-    work.put(replace(first, tail=FloatTail(bias=np.zeros(c * m, np.float32))))
-    bias = layer.parameters.get("bias")
-    work.put(Conv2D(name=name, inputs=(first.name,), shape=shape,
-                         weights=f32(layer.parameters["pointwise_kernel"].transpose(3, 0, 1, 2)),
-                         tail=FloatTail(bias=np.zeros(shape[-1], np.float32) if bias is None else f32(bias))))
+    channels = layer.parameters["pointwise_kernel"].shape[2]
+    first = _spread(work, layer, work.own(name, "depthwise"), inputs, (*shape[:2], channels))
+    work.put(replace(first, tail=ops.FloatTail(bias=np.zeros(channels, np.float32))))
+    work.put(ops.Conv2D(name=name, inputs=(first.name,), shape=shape,
+                        weights=f32(layer.parameters["pointwise_kernel"].transpose(3, 0, 1, 2)), tail=_bias(layer, shape)))
     _activate(work, layer, name)
 
 
 def _dense(work, layer, name, inputs, shape):
-    kernel, bias = layer.parameters["kernel"], layer.parameters.get("bias")
-    bias = np.zeros(shape[-1]) if bias is None else bias.astype(np.float64)
+    kernel, bias = layer.parameters["kernel"], layer.parameters.get("bias", np.zeros(shape[-1])).astype(np.float64)
     if len(shape) != 1:                     # at every pixel: a convolution by 1x1
-        work.put(Conv2D(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=f32(kernel.T[:, None, None]),
-                        tail=FloatTail(bias=f32(bias))))
+        work.put(ops.Conv2D(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=f32(kernel.T[:, None, None]),
+                        tail=ops.FloatTail(bias=f32(bias))))
         return _activate(work, layer, name)
     if inputs[0] in work.scaled:  # W (g x + s) + b = (W g) x + (W s + b)
         gain, shift = work.scaled.pop(inputs[0])
         kernel, bias = kernel * gain[:, None], bias + shift @ kernel
-    work.put(
-        Dense(
-            name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=f32(kernel.T), tail=FloatTail(bias=f32(bias))
-        )
-    )
+    work.put(ops.Dense(name=name, inputs=(work.holder[inputs[0]],), shape=shape, weights=f32(kernel.T),
+                       tail=ops.FloatTail(bias=f32(bias))))
     if name == work.end and work.head:
         work.put_head(name, [name], shape)
     else:
@@ -186,12 +173,12 @@ def _softmax(work, name, inputs, own, axis=-1):
         raise NotYet(f"the integer model has no softmax of {op.shape} at the end ({name!r}), only of a vector",
                      "Flatten() or a global pool before it, or the network without it")
     if axis == -1:
-        work.put(ChannelSoftmax(name=own, inputs=(op.name,), shape=op.shape), name)
+        work.put(ops.ChannelSoftmax(name=own, inputs=(op.name,), shape=op.shape), name)
         return
     axes = [0, 1, 2]
     axes.append(axes.pop(axis))
     turned = work.permute(op, axes, work.own(own, "turned"))
-    rows = ChannelSoftmax(name=work.own(own, "rows"), inputs=(turned.name,), shape=turned.shape)
+    rows = ops.ChannelSoftmax(name=work.own(own, "rows"), inputs=(turned.name,), shape=turned.shape)
     work.put(rows)
     work.permute(rows, [axes.index(i) for i in range(3)], own)
 
@@ -213,11 +200,11 @@ def _permute(work, layer, name, inputs, shape):
 
 def _multiply(work, layer, name, inputs, shape):
     """Multiply several inputs as a chain of products of two."""
-    ops = [work.levelled(op) for op in work.alike(inputs)]
-    for i, op in enumerate(ops[1:], 1):
-        own = name if i == len(ops) - 1 else work.own(name, i)
-        before = ops[0] if i == 1 else work.ops[work.own(name, i - 1)]
-        work.put(Multiply(name=own, inputs=(before.name, op.name), shape=tuple(np.broadcast_shapes(before.shape, op.shape))), name)
+    factors = [work.levelled(op) for op in work.alike(inputs)]
+    for i, op in enumerate(factors[1:], 1):
+        own = name if i == len(factors) - 1 else work.own(name, i)
+        before = factors[0] if i == 1 else work.ops[work.own(name, i - 1)]
+        work.put(ops.Multiply(name=own, inputs=(before.name, op.name), shape=tuple(np.broadcast_shapes(before.shape, op.shape))), name)
 
 
 def _batch_norm(work, layer, name, inputs, shape):
@@ -238,7 +225,7 @@ def _affine(work, name, inputs, shape, gain, shift):
     if not work.takes(op, name) or (op.pool and (gain < 0).any()):
         work.identity(name, inputs, gain=f32(gain), shift=f32(shift))
     elif op.tail.activation == "none" and op.tail.gain is None and not op.pool:
-        weights = op.weights * along(gain, op.weights)
+        weights = op.weights * ops.along(gain, op.weights)
         work.put(replace(op, weights=f32(weights), tail=replace(op.tail, bias=f32(op.tail.bias * gain + shift))), name)
     else:
         one, none = (1.0, 0.0) if op.tail.gain is None else (op.tail.gain, op.tail.shift)
@@ -251,15 +238,15 @@ def _max_pool(work, layer, name, inputs, shape):
     if work.takes(op, name) and not op.pool and padding == NO_PADDING:
         work.put(replace(op, shape=shape, pool=(*layer.pool_size, *layer.strides)), name)
     else:
-        _own_op(MaxPool2D)(work, layer, name, inputs, shape)
+        _own_op(ops.MaxPool2D)(work, layer, name, inputs, shape)
 
 
 def _average_pool(work, layer, name, inputs, shape):
     padding = padding_for(layer.padding, work.before(inputs).shape[:2], layer.pool_size, layer.strides)
     if padding == NO_PADDING:
-        _own_op(AveragePool2D)(work, layer, name, inputs, shape)
+        _own_op(ops.AveragePool2D)(work, layer, name, inputs, shape)
     else:
-        work.put(PaddedAveragePool2D(name=name, inputs=(work.holder[inputs[0]],), shape=shape, pool_size=layer.pool_size,
+        work.put(ops.PaddedAveragePool2D(name=name, inputs=(work.holder[inputs[0]],), shape=shape, pool_size=layer.pool_size,
                                      strides=layer.strides, padding=padding))
 
 
@@ -287,13 +274,13 @@ def _prelu(work, layer, name, inputs, shape):
         work.activate(name, inputs, _relu(slope))
         return
     op = work.levelled(work.alike(inputs)[0])
-    work.put(PRelu(name=name, inputs=(op.name,), shape=op.shape, alpha=f32(alpha.reshape((1,) * (len(op.shape) - alpha.ndim) + alpha.shape))))
+    work.put(ops.PRelu(name=name, inputs=(op.name,), shape=op.shape, alpha=f32(alpha.reshape((1,) * (len(op.shape) - alpha.ndim) + alpha.shape))))
 
 
 def _layer_norm(work, layer, name, inputs, shape):
     op = work.alike(inputs)[0]
     gain, shift = layer.parameters.get("gamma", np.ones(shape[-1])), layer.parameters.get("beta", np.zeros(shape[-1]))
-    work.put(LayerNorm(name=name, inputs=(op.name,), shape=op.shape, gain=f32(gain), shift=f32(shift), epsilon=layer.epsilon))
+    work.put(ops.LayerNorm(name=name, inputs=(op.name,), shape=op.shape, gain=f32(gain), shift=f32(shift), epsilon=layer.epsilon))
 
 
 def _activation(activation, name):
@@ -340,7 +327,7 @@ _RULES = {
     L.GRU: _recurrent,
     L.Bidirectional: _recurrent,
     L.SimpleRNN: _recurrent,
-    **{layer: _own_op(cls) for cls in OPS.values() for layer in cls.layers},
+    **{layer: _own_op(cls) for cls in ops.OPS.values() for layer in cls.layers},
     L.InputLayer: _input,
     L.Rescaling: _rescaling,
     L.Normalization: _rescaling,

@@ -8,16 +8,8 @@ from tinyvgg.errors import NotYet
 from tinyvgg.nn import layers as L
 from tinyvgg.nn.graph import call_names
 from tinyvgg.nn.layers.one_row import OneRow
-from tinyvgg.quant.ops.activation import Activation
-from tinyvgg.quant.ops.add import Add
+from tinyvgg.quant.ops import Activation, Add, DepthwiseConv2D, FloatTail, Image, Pad2D, Permute, Reshape, Sigmoid, Softmax, Weighted
 from tinyvgg.quant.ops.base import Keeps, f32
-from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
-from tinyvgg.quant.ops.float_tail import FloatTail
-from tinyvgg.quant.ops.image import Image
-from tinyvgg.quant.ops.moving import Pad2D, Permute, Reshape
-from tinyvgg.quant.ops.sigmoid import Sigmoid
-from tinyvgg.quant.ops.softmax import Softmax
-from tinyvgg.quant.ops.weighted import Weighted
 
 TAKING = (L.Conv2D, L.DepthwiseConv2D, L.SeparableConv2D, L.ZeroPadding2D)  # the padding before them
 PASSING = (L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.GaussianNoise, L.TrainingOnly, L.Flatten, L.Reshape)

@@ -9,7 +9,7 @@ low, medium, high) is written from the float graph.
 
 from dataclasses import dataclass, field
 
-from tinyvgg.quant.ops.base import Op
+from tinyvgg.quant.ops import Op
 from tinyvgg.report.shown import briefly
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from tinyvgg.errors import QuantError
 from tinyvgg.quant.fixedpoint import scale_and_zero
 from tinyvgg.quant.graph import Graph
-from tinyvgg.quant.ops.weights import along
+from tinyvgg.quant.ops import along
 from tinyvgg.quant.validate import check_graph
 
 

@@ -21,8 +21,7 @@ from tinyvgg.quant.coded import code
 from tinyvgg.quant.compressed import CompressedModel
 from tinyvgg.quant.fuse import fuse
 from tinyvgg.quant.lower import per_channel_int8
-from tinyvgg.quant.ops.dense import Dense
-from tinyvgg.quant.ops.weighted import Weighted
+from tinyvgg.quant.ops import Dense, Weighted
 from tinyvgg.quant.prepare import Options, finished, prepare
 from tinyvgg.quant.sharing import share_float, sharer
 from tinyvgg.types import Images, Labels

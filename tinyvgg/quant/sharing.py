@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyvgg.errors import OptionError
 from tinyvgg.quant.kmeans1d import cheapest, nearest, optimal_codebook, optimal_integer_codebook
-from tinyvgg.quant.ops.weights import SharedWeights, along
+from tinyvgg.quant.ops import SharedWeights, along
 
 REACH = 8.0
 PER = ("layer", "channel")

@@ -20,13 +20,9 @@ import numpy as np
 
 from tinyvgg.errors import FormatError, TinyVGGError
 from tinyvgg.quant.graph import Graph
-from tinyvgg.quant.ops import OPS
-from tinyvgg.quant.ops.base import Op, plain
-from tinyvgg.quant.ops.float_tail import FloatTail
-from tinyvgg.quant.ops.lite_tail import LiteTail
-from tinyvgg.quant.ops.tail import Tail
+from tinyvgg.quant.ops import OPS, CodedWeights, FloatTail, LiteTail, Op, SharedWeights, Tail
+from tinyvgg.quant.ops.base import plain
 from tinyvgg.quant.ops.weighted import LARGEST
-from tinyvgg.quant.ops.weights import CodedWeights, SharedWeights
 from tinyvgg.quant.packing import pack_bits, packed_size, unpack_bits
 from tinyvgg.quant.prefix import encode
 from tinyvgg.quant.validate import validate

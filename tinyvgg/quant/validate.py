@@ -3,8 +3,7 @@
 import math
 
 from tinyvgg.errors import FormatError, TinyVGGError
-from tinyvgg.quant.ops import OPS
-from tinyvgg.quant.ops.image import Image
+from tinyvgg.quant.ops import OPS, Image
 from tinyvgg.quant.ops.weighted import LARGEST
 
 

@@ -5,8 +5,6 @@ Rounding passes the gradient on, saturation passes none (Bengio et al., 2013, ar
 three things: which value of a pool's window is the largest, on which side of an activation a value lies, and whether a result is
 saturated. So no sum is computed twice. An op without a stage here is pulled back by its definition between the steps.
 """
-import threading
-import weakref
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,18 +19,12 @@ from tinyvgg.nn.fused.convolution import Convolution, Geometry
 from tinyvgg.nn.fused.fully_connected import FullyConnected
 from tinyvgg.nn.fused.others import Pooling, Repeated
 from tinyvgg.nn.fused.values import Memory, Value, grid_of
-from tinyvgg.quant.fast import paths
-from tinyvgg.quant.fast.plan import BATCH, Plan
+from tinyvgg.quant.fast.plan import BATCH, Plan, of_thread
 from tinyvgg.quant.fast.route import route
 from tinyvgg.quant.fast.vectors import PLACES
 from tinyvgg.quant.graph import Graph
 from tinyvgg.quant.lower import dequantize, limits
-from tinyvgg.quant.ops.average_pool2d import AveragePool2D
-from tinyvgg.quant.ops.conv2d import Conv2D
-from tinyvgg.quant.ops.dense import Dense
-from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
-from tinyvgg.quant.ops.up_sample2d import UpSample2D
-from tinyvgg.quant.ops.weights import along, weights_of
+from tinyvgg.quant.ops import AveragePool2D, Conv2D, Dense, DepthwiseConv2D, UpSample2D, along, weights_of
 from tinyvgg.types import Bytes, Floats, Gradient
 
 NO_POOL = 1, 1, 1, 1
@@ -219,13 +211,6 @@ class WayBack:
         return np.float32(op.scale) * (self.forward.values(op, count).astype(np.float32) - np.float32(op.zero))
 
 
-_ways = threading.local()
-
-
 def way_back(graph: Graph) -> WayBack:
     """Return this thread's WayBack for an integer Graph."""
-    held = _ways.__dict__.setdefault("by_graph", weakref.WeakKeyDictionary())
-    found = held.get(graph)
-    if found is None or (found.path, found.threads) != (paths.chosen(), pool().threads):
-        held[graph] = found = WayBack(graph)
-    return found
+    return of_thread(WayBack, graph)

@@ -13,16 +13,7 @@ from tinyvgg.nn.fused.lowering import Call, relu_with
 from tinyvgg.nn.fused.matching import match
 from tinyvgg.nn.plan import Instance
 from tinyvgg.quant.graph import Graph
-from tinyvgg.quant.ops.add import Add
-from tinyvgg.quant.ops.average_pool2d import AveragePool2D
-from tinyvgg.quant.ops.base import Op
-from tinyvgg.quant.ops.conv2d import Conv2D
-from tinyvgg.quant.ops.dense import Dense
-from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
-from tinyvgg.quant.ops.max_pool2d import MaxPool2D
-from tinyvgg.quant.ops.up_sample2d import UpSample2D
-from tinyvgg.quant.ops.weighted import Weighted
-from tinyvgg.quant.ops.weights import weights_of
+from tinyvgg.quant.ops import Add, AveragePool2D, Conv2D, Dense, DepthwiseConv2D, MaxPool2D, Op, UpSample2D, Weighted, weights_of
 from tinyvgg.types import Floats
 
 BATCH = 64                              # images at a time if nothing is kept for a backward pass

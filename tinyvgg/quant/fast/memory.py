@@ -5,7 +5,7 @@ import numpy as np
 
 from tinyvgg.quant.fast.vectors import CONSTANTS, LANES, LEAKY, LITE, LITE_SINGLE, PANEL, PLAIN
 from tinyvgg.quant.fixedpoint import INT32_MAX, INT32_MIN
-from tinyvgg.quant.ops.lite_tail import LiteTail
+from tinyvgg.quant.ops import LiteTail, Tail
 from tinyvgg.quant.rounding import shifts
 
 SLACK = 64                      # bytes after a buffer that whole vectors may read
@@ -85,34 +85,22 @@ def pack(weights, together):
 
 @dataclass(frozen=True)
 class Ends:
-    """The tail of F channels: arrays (F,) of integers, and the numbers that all channels share."""
-    bias: np.ndarray
-    offset: np.ndarray
-    multiplier: np.ndarray
-    shift: int = 0
-    activation: str = "none"
-    slope: int = 0
-    high: np.ndarray | None = None
-
-    @classmethod
-    def of(cls, tail):
-        """Make Ends from the tail of an op."""
-        return cls(tail.bias, tail.offset, tail.multiplier, tail.shift, tail.activation, tail.slope, tail.high)
+    """The tail of F channels."""
+    tail: Tail
 
     def constants(self, minus=0):
         """Return int32 (vectors, CONSTANTS, LANES) in the order of vectors.BIAS ...; minus (F,) is subtracted from the bias,
         modulo 2^32."""
-        f = len(self.multiplier)
-        zero = np.zeros(f, np.int64)
-        clipped = self.activation in ("relu", "clamp")
+        tail, zero = self.tail, np.zeros(len(self.tail.multiplier), np.int64)
+        clipped = tail.activation in ("relu", "clamp")
         low = zero if clipped else zero + INT32_MIN
-        high = self.high if self.activation == "clamp" else zero + INT32_MAX
-        return _in_vectors([np.asarray(self.bias, np.int64) - minus, self.offset, self.multiplier, low, high, zero + self.slope,
-                            -(np.asarray(self.multiplier) < 0).astype(np.int64)])
+        high = tail.high if tail.activation == "clamp" else zero + INT32_MAX
+        return _in_vectors([np.asarray(tail.bias, np.int64) - minus, tail.offset, tail.multiplier, low, high, zero + tail.slope,
+                            -(np.asarray(tail.multiplier) < 0).astype(np.int64)])
 
     def fields(self, wide=False):
         """Return the step's fields."""
-        return {"shift": self.shift, "leaky": LEAKY if self.activation == "leaky" else PLAIN, "wide": wide}
+        return {"shift": self.tail.shift, "leaky": LEAKY if self.tail.activation == "leaky" else PLAIN, "wide": wide}
 
 
 @dataclass(frozen=True)
@@ -135,7 +123,7 @@ class LiteEnds:
 
 def ends_of(tail):
     """Return the Ends or LiteEnds of a Tail or a LiteTail."""
-    return LiteEnds(tail) if isinstance(tail, LiteTail) else Ends.of(tail)
+    return LiteEnds(tail) if isinstance(tail, LiteTail) else Ends(tail)
 
 
 def _in_vectors(rows, fill="constant"):

@@ -1,21 +1,12 @@
 """Stages of ops without weights: moved values, tables of levels, products, and means whose divisor depends on the place."""
 import numpy as np
 
+from tinyvgg.quant import ops
 from tinyvgg.quant.fast import moves
 from tinyvgg.quant.fast.memory import LiteEnds, whole
 from tinyvgg.quant.fast.stage import Stage, at
 from tinyvgg.quant.fast.vectors import LANES
-from tinyvgg.quant.ops.activation import Activation
-from tinyvgg.quant.ops.level_table import LevelTable
-from tinyvgg.quant.ops.lite_add import LEFT, LiteAdd
-from tinyvgg.quant.ops.lite_average_pool2d import LiteAveragePool2D
-from tinyvgg.quant.ops.lite_concatenate import LiteConcatenate
-from tinyvgg.quant.ops.lite_tail import LiteTail
-from tinyvgg.quant.ops.moving import Crop2D, Pad2D, Permute, Reshape
-from tinyvgg.quant.ops.multiply import Multiply
-from tinyvgg.quant.ops.padded_average_pool2d import PaddedAveragePool2D
-from tinyvgg.quant.ops.prelu import PRelu
-from tinyvgg.quant.ops.rescaled import Concatenate, Maximum
+from tinyvgg.quant.ops.lite_add import LEFT
 from tinyvgg.quant.rounding import multiply
 
 LEVELS = np.arange(256, dtype=np.uint8)
@@ -46,7 +37,7 @@ class Move(Stage):
 
 
 class Levels(Move):
-    """Activation: one table for all channels."""
+    """Activation, with one table for all channels, and LevelTable with a table a channel."""
 
     def parts(self):
         return [({}, self.op.table)]
@@ -124,16 +115,9 @@ class Reshaped(Stage):
     """Reshape, and LevelTable with one table."""
 
     def add(self, program, scratch):
-        self.table = np.ascontiguousarray(self.op.table[0]) if isinstance(self.op, LevelTable) else None
+        self.table = np.ascontiguousarray(self.op.table[0]) if isinstance(self.op, ops.LevelTable) else None
         program.add(moves.reshape, **self.between(), source_channels=self.sources[0].channels, y_channels=self.target.channels,
                     table=0 if self.table is None else at(self.table))
-
-
-class ChannelLevels(Move):
-    """LevelTable with a table a channel."""
-
-    def parts(self):
-        return [({}, self.op.table)]
 
 
 class Product(Stage):
@@ -182,7 +166,7 @@ class LiteSum(Stage):
     def prepare(self):
         op = self.op
         same = [np.full(LANES, n, np.int32) for n in (0, op.multipliers[2], op.exponents[2])]
-        self.ends = LiteEnds(LiteTail(bias=same[0], multiplier=same[1], exponent=same[2], zero=op.zero, low=op.low, high=op.high,
+        self.ends = LiteEnds(ops.LiteTail(bias=same[0], multiplier=same[1], exponent=same[2], zero=op.zero, low=op.low, high=op.high,
                                       rounding=op.rounding))
         self.constants = self.ends.constants()
         self.scratch = 4 * self.target.width * whole(self.target.channels)
@@ -214,23 +198,19 @@ def _sloped(op, sources, target, path):
 
 
 def _level_table(op, sources, target, path):
-    return (Reshaped if len(op.table) == 1 else ChannelLevels)(op, sources, target, path)
-
-
-def _product(op, sources, target, path):
-    return Product(op, sources, target, path)
+    return (Reshaped if len(op.table) == 1 else Levels)(op, sources, target, path)
 
 
 _MEAN, _RESCALED = {"pool_size", "strides", "padding"}, {"multipliers", "offsets", "shift"}
 # op -> (its stage, the fields that the stage supports)
 STAGES = {
-    Activation: (Levels, {"function", "alpha", "threshold", "high", "start", "table"}),
-    PRelu: (_sloped, {"alpha", "input_zero", "multiplier", "slopes", "shift"}),
-    Maximum: (Largest, _RESCALED), Concatenate: (Join, _RESCALED), LiteConcatenate: (LiteJoin, set()),
-    Pad2D: (Pad, {"padding"}), Crop2D: (Crop, {"cropping"}), Permute: (Turn, {"axes"}), Reshape: (Reshaped, set()),
-    LevelTable: (_level_table, {"table", "values", "input_scale", "input_zero"}),
-    Multiply: (Product, {"zeros", "multiplier", "offset", "shift"}),
-    PaddedAveragePool2D: (PaddedMean, _MEAN | {"shift", "offsets", "multipliers"}),
-    LiteAveragePool2D: (LiteMean, _MEAN | {"centre", "low", "high"}),
-    LiteAdd: (LiteSum, {"zeros", "multipliers", "exponents", "low", "high", "rounding"}),
+    ops.Activation: (Levels, {"function", "alpha", "threshold", "high", "start", "table"}),
+    ops.PRelu: (_sloped, {"alpha", "input_zero", "multiplier", "slopes", "shift"}),
+    ops.Maximum: (Largest, _RESCALED), ops.Concatenate: (Join, _RESCALED), ops.LiteConcatenate: (LiteJoin, set()),
+    ops.Pad2D: (Pad, {"padding"}), ops.Crop2D: (Crop, {"cropping"}), ops.Permute: (Turn, {"axes"}), ops.Reshape: (Reshaped, set()),
+    ops.LevelTable: (_level_table, {"table", "values", "input_scale", "input_zero"}),
+    ops.Multiply: (Product, {"zeros", "multiplier", "offset", "shift"}),
+    ops.PaddedAveragePool2D: (PaddedMean, _MEAN | {"shift", "offsets", "multipliers"}),
+    ops.LiteAveragePool2D: (LiteMean, _MEAN | {"centre", "low", "high"}),
+    ops.LiteAdd: (LiteSum, {"zeros", "multipliers", "exponents", "low", "high", "rounding"}),
 }

@@ -169,13 +169,18 @@ class Plan:
 
 # --- a plan for a graph ---
 
-_plans = threading.local()
+_held = threading.local()
+
+
+def of_thread(cls, graph):
+    """Return this thread's Plan or WayBack for a Graph: another one where instructions or threads have changed since."""
+    held = _held.__dict__.setdefault(cls.__name__, weakref.WeakKeyDictionary())
+    found = held.get(graph)
+    if found is None or (found.path, found.threads) != (paths.chosen(), pool().threads):
+        held[graph] = found = cls(graph)
+    return found
 
 
 def plan_for(graph: Graph) -> Plan:
     """Return this thread's plan for an integer Graph."""
-    held = _plans.__dict__.setdefault("by_graph", weakref.WeakKeyDictionary())
-    plan = held.get(graph)
-    if plan is None or (plan.path, plan.threads) != (paths.chosen(), pool().threads):
-        held[graph] = plan = Plan(graph)
-    return plan
+    return of_thread(Plan, graph)

@@ -12,18 +12,9 @@ from tinyvgg.quant.fast.memory import SLACK, Ends, Tensor, ends_of, pack, whole
 from tinyvgg.quant.fast.products import IMAGES, KERNELS, PIXEL
 from tinyvgg.quant.fast.stage import Stage, at
 from tinyvgg.quant.fast.vectors import LANES
-from tinyvgg.quant.ops.add import Add
-from tinyvgg.quant.ops.average_pool2d import AveragePool2D
-from tinyvgg.quant.ops.conv2d import Conv2D
-from tinyvgg.quant.ops.dense import Dense
-from tinyvgg.quant.ops.depthwise_conv2d import DepthwiseConv2D
-from tinyvgg.quant.ops.image import Image
-from tinyvgg.quant.ops.lite_tail import LiteTail
-from tinyvgg.quant.ops.max_pool2d import MaxPool2D
-from tinyvgg.quant.ops.tail import ACTIVATIONS, Tail, accumulator_bounds
-from tinyvgg.quant.ops.up_sample2d import UpSample2D
+from tinyvgg.quant.ops import Add, AveragePool2D, Conv2D, Dense, DepthwiseConv2D, Image, LiteTail, MaxPool2D, Tail, UpSample2D, weights_of
+from tinyvgg.quant.ops.tail import ACTIVATIONS, accumulator_bounds
 from tinyvgg.quant.ops.weighted import LARGEST
-from tinyvgg.quant.ops.weights import weights_of
 
 CACHE = 64 * 1024               # bytes that the inputs and sums of a block may fill
 _EVERY = {"name", "inputs", "shape", "scale", "zero"}
@@ -228,8 +219,8 @@ class Mean(Depthwise):
         op, channels = self.op, self.sources[0].channels
         self.window, self.pool, self.top, self.left, self.zero = op.pool_size, (1, 1, 1, 1), 0, 0, 0
         self.size = self.target.height, self.target.width
-        same = (np.full(channels, n, np.int64) for n in (0, op.offset, op.multiplier))
-        self.settle(op.strides, (1, 1), Ends(*same, shift=op.shift))
+        same = [np.full(channels, n, np.int64) for n in (0, op.offset, op.multiplier)]
+        self.settle(op.strides, (1, 1), Ends(Tail(bias=same[0], offset=same[1], multiplier=same[2], shift=op.shift)))
 
     def pack(self):
         self._taps(np.ones((*self.window, self.sources[0].channels), np.int32))
@@ -249,8 +240,8 @@ class Sum(Stage):
 
     def prepare(self):
         op = self.op
-        one = (np.full(LANES, n, np.int64) for n in (0, op.offset, 1 << (32 - op.shift)))
-        self.constants = Ends(*one).constants()
+        one = [np.full(LANES, n, np.int64) for n in (0, op.offset, 1 << (32 - op.shift))]
+        self.constants = Ends(Tail(bias=one[0], offset=one[1], multiplier=one[2], shift=0)).constants()
 
     def add(self, program, scratch):
         self.table = np.array([(t.at, t.row, t.image, m) for t, m in zip(self.sources, self.op.multipliers, strict=True)], np.int64)

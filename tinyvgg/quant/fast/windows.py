@@ -6,7 +6,6 @@ from tinyvgg.quant.fast.steps import step_at
 from tinyvgg.quant.fast.vectors import (
     LANES,
     PANEL,
-    byte_at,
     copy_byte,
     copy_number,
     copy_vectors,
@@ -99,15 +98,3 @@ def repeat(step, thread, threads):
         for j in range(step.y_width):
             copy_vectors(source + j // step.window_width * step.x_pixel,
                          step.y_at + n * step.y_image + i * step.y_row + j * step.y_pixel, step.channels // LANES)
-
-
-@Kernel
-def look_up(step, thread, threads):
-    """Replace each level by its entry in a table of 256 bytes."""
-    step = step_at(step)
-    first, last = share(step.images * step.y_height, thread, threads)
-    for item in range(first, last):
-        n, i = item // step.y_height, item % step.y_height
-        source, target = step.x_at + n * step.x_image + i * step.x_row, step.y_at + n * step.y_image + i * step.y_row
-        for k in range(step.y_width * step.channels):
-            copy_byte(step.table + byte_at(source + k), target + k)
