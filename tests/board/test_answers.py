@@ -34,17 +34,19 @@ def test_stopped_anywhere(tmp_path):
     """Also between head and first answer, where a second head was once written."""
     whole = evaluate(tmp_path / "whole.jsonl")
     for cut in range(len(whole) + 1):
-        (tmp_path / "cut.jsonl").write_bytes(whole[:cut])
+        path = tmp_path / f"{cut}.jsonl"                # a file that is written again would wait for the disk
+        path.write_bytes(whole[:cut])
         if 0 < cut < whole.index(b"\n"):                # half a head belongs to nobody
-            pytest.raises(OptionError, evaluate, tmp_path / "cut.jsonl")
+            pytest.raises(OptionError, evaluate, path)
         else:
-            assert evaluate(tmp_path / "cut.jsonl") == whole
+            assert evaluate(path) == whole
 
 
 def test_damage_is_asked_again_or_told(tmp_path):
-    whole, path = evaluate(tmp_path / "whole.jsonl"), tmp_path / "m.jsonl"
+    whole = evaluate(tmp_path / "whole.jsonl")
     outcomes = {"same": 0, "refused": 0}
     for i in range(400):
+        path = tmp_path / f"{i}.jsonl"
         path.write_bytes(mutated(whole, ".jsonl", generator(0, "answers", i))[1])
         try:
             again = evaluate(path)

@@ -250,9 +250,9 @@ STRANGERS = {_silence: "nobody answered", _random: "neither protocol", _http: "n
              _acknowledges_everything: "neither protocol", _echo: "sends back"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def met():
-    """{behaviour: (what is raised, seconds)} of all strangers, met at the same time: most of it is waiting."""
+    """{behaviour: a future of (what is raised, seconds)} of all strangers, met while other tests run: most of it is waiting."""
     def meet(behaviour):
         with stranger(behaviour) as url:
             start, error = time.monotonic(), None
@@ -263,12 +263,12 @@ def met():
             return error, time.monotonic() - start
 
     with ThreadPoolExecutor(len(STRANGERS)) as executor:
-        return dict(zip(STRANGERS, executor.map(meet, STRANGERS), strict=True))
+        yield {behaviour: executor.submit(meet, behaviour) for behaviour in STRANGERS}
 
 
 @pytest.mark.parametrize("behaviour", STRANGERS)
 def test_strangers(met, behaviour):
-    error, seconds = met[behaviour]
+    error, seconds = met[behaviour].result()
     with pytest.raises(LinkError, match=STRANGERS[behaviour]):
         raise error
     assert seconds < 5

@@ -16,6 +16,7 @@ from tinyvgg.quant.straight import straight_through
 from tinyvgg.testing.examples import EXAMPLES
 
 ROOT = Path(__file__).parents[2]
+SAME_KINDS = ("mnist_mlp", "imu", "emotion")        # of input as the binary, keywords and colour64: a vector, a series, an image
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_file_integers_and_attack(name, trained, tmp_path):
         assert found.x_adv.shape == x.shape and np.abs(found.x_adv - x).max() <= example.eps * (1 + 1e-6)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SAME_KINDS)) for name in EXAMPLES])
 def test_board(name, trained, tmp_path):
     """The ELF on the virtual board gives the simulation's bytes, and is a classifier like any other."""
     from tinyvgg.firmware.network import build_network

@@ -9,18 +9,21 @@ import numba
 import numpy as np
 import pytest
 
-from tinyvgg import models
+from tinyvgg import models, nn
 from tinyvgg.errors import MachineError, OptionError
 from tinyvgg.kernels.fast import threads
 from tinyvgg.kernels.fast.arena import address
 from tinyvgg.kernels.fast.cores import usable_cores
+from tinyvgg.nn import layers as L
 from tinyvgg.report.record import sha256_arrays
 
 PREDICT = """
+import sys
 import numpy as np
-from tinyvgg import models
-x = np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32)
-print(np.round(models.light().logits(x), 4).tolist())
+from tinyvgg import io
+model = io.load_model(sys.argv[1])
+x = np.random.default_rng(0).random((3, *model.input_shape), dtype=np.float32)
+print(np.round(model.logits(x), 4).tolist())
 """
 THREE = np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32)
 
@@ -136,7 +139,7 @@ def test_a_thread_that_is_refused(which, fresh, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer that interrupts")
-@pytest.mark.parametrize("count", ["2", "3"])
+@pytest.mark.parametrize("count", [pytest.param("2", marks=pytest.mark.slow), "3"])       # fewer threads wait for one another less
 def test_interrupts(count):
     """Ctrl-C at random moments; the long form is benchmarks/robustness.py interrupts."""
     from benchmarks.campaign.interrupts import interrupted
@@ -144,10 +147,19 @@ def test_interrupts(count):
     assert row == {"interrupts": 60, "wrong": 0, "hangs": 0} | {"calls": row["calls"]}
 
 
-def test_avx2_code(fresh):
+def few_kernels():
+    """A network of one convolution by Winograd, and of a dense layer."""
+    return nn.Sequential([L.InputLayer((8, 8, 16)), L.Conv2D(16, 3, padding="same", activation="relu"), L.MaxPooling2D(), L.Flatten(), L.Dense(10)])
+
+
+@pytest.mark.parametrize("network", [few_kernels, pytest.param(models.light, marks=pytest.mark.slow)])
+def test_avx2_code(network, fresh, tmp_path):
     """The kernels for a processor without AVX-512: other vectors, other tiles, the same answers."""
-    narrow = subprocess.run([sys.executable, "-c", PREDICT], capture_output=True, text=True, check=True, env={
-        **os.environ, "TINYVGG_NUM_THREADS": "3", "NUMBA_CPU_NAME": "haswell",
+    model = network()
+    x = np.random.default_rng(0).random((3, *model.input_shape), dtype=np.float32)
+    model.save(tmp_path / "model.h5")
+    narrow = subprocess.run([sys.executable, "-c", PREDICT, tmp_path / "model.h5"], capture_output=True, text=True, check=True, env={
+        **os.environ, "TINYVGG_NUM_THREADS": "1", "NUMBA_CPU_NAME": "haswell",
         "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+sse4.2,+popcnt,+bmi,+bmi2"})
     fresh(3)
-    assert narrow.stdout == f"{np.round(models.light().logits(THREE), 4).tolist()}\n"
+    assert narrow.stdout == f"{np.round(model.logits(x), 4).tolist()}\n"

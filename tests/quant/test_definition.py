@@ -33,9 +33,8 @@ def test_rounding_by_the_golden_table():
     assert all(rational.rounded(int(x), int(y)) == z for x, y, z in zip(a, b, expected, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
-@given(models(), st.integers(0, 2**16))
-def test_random_graphs(model, seed):
+def as_defined(model, seed):
+    """Whether every tensor of the network in integers is that of the definition, and its floats are near the network's."""
     generator = np.random.default_rng(seed)
     images = generator.integers(0, 256, (3, *model.input_shape), dtype=np.uint8)
     images[0] = generator.choice([0, 255])  # saturation and borders
@@ -52,6 +51,19 @@ def test_random_graphs(model, seed):
         slow = rational.run(q.graph, images[k])
         for name, value in slow.items():
             assert (traced[name][k] == value).all(), (name, type(q.graph[name]).__name__)
+
+
+@settings(max_examples=20, deadline=None)
+@given(models(), st.integers(0, 2**16))
+def test_random_graphs(model, seed):
+    as_defined(model, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(models(), st.integers(0, 2**16))
+def test_many_random_graphs(model, seed):
+    as_defined(model, seed)
 
 
 @pytest.mark.parametrize("name", ["light", "resnet8", "notebook"])

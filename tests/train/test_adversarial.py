@@ -64,24 +64,29 @@ def test_trades_gradient():
             assert gradient[i, k] == pytest.approx((loss(up, y)[0] - loss(down, y)[0]) / 2e-6, abs=1e-7)
 
 
+SETTINGS = dict(epochs=12, batch_size=40, learning_rate=3e-3, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def plain_left():
+    """What PGD leaves of a network that was trained as usual."""
+    plain = network()
+    train.fit(plain, *two_features(800), **SETTINGS)
+    return attacks.pgd(plain, *two_features(400, seed=1), eps=EPS).robust_accuracy
+
+
 @pytest.mark.parametrize("recipe", ["nfgsm", "fgsm_rs", "pgd", "trades"])
-def test_it_makes_robust(recipe):
-    x, y = two_features(800)
-    settings = dict(epochs=12, batch_size=40, learning_rate=3e-3, quiet=True)
-    plain, robust = network(), network()
-    train.fit(plain, x, y, **settings)
-    loss = {"loss": TradesLoss()} if recipe == "trades" else {}
-    train.fit(robust, x, y, batch_hook=AdversarialBatches(recipe, EPS), **loss, **settings)
-    tested = two_features(400, seed=1)
-    plain_left, robust_left = (attacks.pgd(m, *tested, eps=EPS).robust_accuracy for m in (plain, robust))
+def test_it_makes_robust(recipe, plain_left):
+    robust, loss = network(), {"loss": TradesLoss()} if recipe == "trades" else {}
+    train.fit(robust, *two_features(800), batch_hook=AdversarialBatches(recipe, EPS), **loss, **SETTINGS)
+    robust_left = attacks.pgd(robust, *two_features(400, seed=1), eps=EPS).robust_accuracy
     assert robust_left > 0.6 > plain_left + 0.2, (plain_left, robust_left)
 
 
 def test_the_guard_sees_a_collapse(tmp_path):
     """Weights of the last layer turned round: robust accuracy falls, the training is to end, the good weights are in the file."""
     model, trainer = network(), SimpleNamespace(validation=two_features(200, seed=1), stop=None)
-    train.fit(model, *two_features(800), epochs=12, batch_size=40, learning_rate=3e-3, quiet=True,
-              batch_hook=AdversarialBatches("nfgsm", EPS))
+    train.fit(model, *two_features(800), batch_hook=AdversarialBatches("nfgsm", EPS), **SETTINGS)
     trainer.model, row = model, {}
     guard = CollapseGuard(EPS, tmp_path / "robust.h5", images=100)
     guard.on_epoch_end(trainer, row)
