@@ -52,10 +52,16 @@ def find_compiler(wanted="auto"):
             if command and shutil.which(command[0]):
                 return command
     try:
-        import ziglang  # noqa: F401
+        return zig_command()
     except ImportError as error:
         raise BuildError("no C compiler was found", 'pip install "tinyvgg[board]" brings one') from error
-    return [sys.executable, "-m", "ziglang", "cc"]
+
+
+def zig_command():
+    """Return the command of the C compiler in the extra `board`. Raises ImportError if it is not installed."""
+    import ziglang
+    program = Path(ziglang.__file__).with_name("zig.exe" if os.name == "nt" else "zig")     # saves an interpreter for each call
+    return [str(program), "cc"] if program.is_file() else [sys.executable, "-m", "ziglang", "cc"]
 
 
 def _words(text):
@@ -76,7 +82,8 @@ def compile_library(folder, output, *, compiler="auto", flags=()):
     sources = sorted(str(p) for p in Path(folder).absolute().glob("*.c"))
     shared = ["-shared"] if os.name == "nt" else ["-shared", "-fPIC"]
     with tempfile.TemporaryDirectory(prefix=FOLDER) as place:
-        if "ziglang" not in command and all(flag[:2] in KNOWN for flag in flags):           # zig's -c takes one file
+        is_zig = {Path(word).stem for word in command} & {"zig", "ziglang"}                 # its -c takes one file
+        if not is_zig and all(flag[:2] in KNOWN for flag in flags):
             sources = objects(sources, [*command, *FLAGS, *flags, *shared[1:]], lambda words: _run(command, words, folder, place), place)
         _run(command, [*command, *FLAGS, *flags, *shared, *sources, "-o", str(output)], folder)
     return Path(output)

@@ -11,13 +11,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from tinyvgg.codegen.host import FOLDER, remove_old, why_refused
+from tinyvgg.codegen.host import FOLDER, remove_old, why_refused, zig_command
 from tinyvgg.codegen.objects import digest, with_headers
 from tinyvgg.errors import BuildError, OptionError
 from tinyvgg.firmware.elf import BOARD_SECTION
@@ -29,7 +28,8 @@ from tinyvgg.report.shown import briefly
 HERE = Path(__file__).parent
 COMPILERS = ("zig", "gcc")
 PROTOCOLS = ("tinyvgg", "mlperf")
-ROOM = 256 << 20            # bytes of zig's compiled files that are kept at most
+SHARED = "TINYVGG_BUILD_CACHE"      # a folder for what several processes compile; it is never emptied
+ROOM = 256 << 20            # bytes of zig's compiled files that a process keeps at most
 _FREESTANDING = ["-std=gnu99", "-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer", "-fno-unwind-tables",
                  "-fno-asynchronous-unwind-tables", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"]
 # Without -fhosted a memcpy of four bytes is a call. zig's --strip-debug would also remove the symbols, so the debug data stays.
@@ -114,8 +114,7 @@ def find_compiler(wanted="auto"):
         raise OptionError(f"compiler {wanted!r}; expected auto, zig or gcc")
     if wanted in ("auto", "zig"):
         try:
-            import ziglang  # noqa: F401
-            return "zig", [sys.executable, "-m", "ziglang", "cc"]
+            return "zig", zig_command()
         except ImportError:
             if shutil.which("zig"):
                 return "zig", ["zig", "cc"]
@@ -152,7 +151,9 @@ def _facts_source(facts):
 
 @functools.cache
 def _of_process(process):
-    """Return the folder of this process for zig's compiled files and their sources."""
+    """Return the folder for zig's compiled files and their sources: of this process, or the one that TINYVGG_BUILD_CACHE names."""
+    if os.environ.get(SHARED):
+        return Path(os.environ[SHARED]).absolute()
     remove_old()
     folder = tempfile.mkdtemp(prefix=f"{FOLDER}build-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -165,7 +166,7 @@ def _kept(files, folder=None):
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         if not (folder / name).exists():
-            part = folder / f"{name}.part"
+            part = folder / f"{name}.{os.getpid()}"
             part.write_text(text, encoding="utf-8")
             part.replace(folder / name)
     return folder
@@ -207,7 +208,7 @@ def _compile(command, facts, scratch, folder=None):
         raise BuildError(f"the compiler ({command[0]}) did not finish in 600 s") from error
     except OSError as error:
         raise BuildError(f"the compiler could not be started: {error}", 'pip install "tinyvgg[board]"') from error
-    if sum(path.stat().st_size for path in own.rglob("*") if path.is_file()) > ROOM:
+    if not os.environ.get(SHARED) and sum(path.stat().st_size for path in own.rglob("*") if path.is_file()) > ROOM:
         shutil.rmtree(own, ignore_errors=True)
     if done.returncode and not (done.stderr + done.stdout).strip():
         raise BuildError(f"the compiler refused the code: {why_refused(done, scratch)}")

@@ -6,12 +6,14 @@ the kernels; those of ALONGSIDE need few, and run meanwhile in the other process
 
 Each process imports every test file. pytest keeps its compiled form, so every second process reads the files of a folder from the last to
 the first: each compiles half of them. Python's cyclic garbage is not looked for meanwhile: all of it stays to the end. Nothing waits for the
-disk: no test cuts the power, and thousands of small files are written.
+disk: no test cuts the power, and thousands of small files are written. The firmware's base is compiled once for all processes.
 """
 import gc
 import os
+import shutil
 import stat
 import sys
+import tempfile
 
 import pytest
 
@@ -35,6 +37,9 @@ def pytest_configure(config):
     if sys.dont_write_bytecode:             # Numba's files go to the same folders; else each command that a test starts compiles tinyvgg anew
         sys.dont_write_bytecode = False
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if not hasattr(config, "workerinput") and "TINYVGG_BUILD_CACHE" not in os.environ:
+        folder = os.environ["TINYVGG_BUILD_CACHE"] = tempfile.mkdtemp(prefix="tinyvgg-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     if hasattr(config, "workerinput"):
         os.environ["OPENBLAS_NUM_THREADS"] = "1"        # before NumPy is imported: a second thread would wait for the other process' core
         os.environ.setdefault("TINYVGG_NUM_THREADS", "2")

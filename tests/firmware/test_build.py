@@ -28,14 +28,16 @@ def image(tmp_path_factory):
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_both_compilers(tmp_path, compiler):
+def test_both_compilers(tmp_path, compiler, monkeypatch):
     """No warning, the answers of NumPy, and the same bytes from a second build."""
     import numpy as np
 
     from tinyvgg.board import Board, demonstration
     image = build_demonstration(tmp_path / "a", compiler=compiler, flags=["-Werror"], memory_access=True)
+    monkeypatch.setenv(building.SHARED, str(tmp_path / "cache"))
     building._of_process.cache_clear()                      # what was compiled is compiled again
     again = build_demonstration(tmp_path / "b", compiler=compiler, flags=["-Werror"], memory_access=True)
+    building._of_process.cache_clear()
     assert image.bin.read_bytes() == again.bin.read_bytes()
     assert image.flash_bytes < 16_000 and image.ram_bytes < 24_000
     pytest.importorskip("unicorn")

@@ -64,7 +64,7 @@ def test_firmware_gives_the_same_bytes(tmp_path, capsys):
     assert main(["convert", str(tmp_path / "int8.tflite"), str(tmp_path / "once.tvq"), "--rounding", "single"]) == 0
     held = load_tvq(tmp_path / "once.tvq")
     assert held.sha256 == once.sha256 != io.load_model(tmp_path / "int8.tflite").sha256
-    x = np.random.default_rng(6).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    x = np.random.default_rng(6).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
     network = build_network(held, tmp_path, name="once", compiler="zig")
     with Board(f"virtual:{network.image.elf}", flash_model="none") as board:
         assert np.array_equal(board.infer(x).raw, once.integer_logits(x))

@@ -102,9 +102,20 @@ def _plain_hdf5(folder):
     return folder / "plain.tvq"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_fuzzed_bytes(saved, tmp_path_factory, data):
+    refused_or_the_same(saved, tmp_path_factory, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, deadline=None)
+@given(st.data())
+def test_many_fuzzed_bytes(saved, tmp_path_factory, data):
+    refused_or_the_same(saved, tmp_path_factory, data)
+
+
+def refused_or_the_same(saved, tmp_path_factory, data):
     """Bytes changed, removed or repeated: a FormatError, or, where they were padding, the same model."""
     path, q, x = saved
     raw = bytearray(path.read_bytes())

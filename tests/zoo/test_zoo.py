@@ -62,14 +62,24 @@ def cifar():
         pytest.skip("CIFAR-10 is not at hand (TINYVGG_DATA)")
 
 
-def test_pack_and_a_swapped_file(tmp_path, monkeypatch):
+@pytest.fixture
+def few(tmp_path_factory):
+    """--data of thirty images, ten of them for tests: each pack answers all of these."""
+    folder, x, y = tmp_path_factory.mktemp("few"), *data.load("shapes").part("train", 30)
+    for name, part in (("train", slice(20)), ("test", slice(20, 30))):
+        np.save(folder / f"x_{name}.npy", x[part])
+        np.save(folder / f"y_{name}.npy", y[part])
+    return ",".join(str(folder / f"{name}.npy") for name in ("x_train", "y_train", "x_test", "y_test"))
+
+
+def test_pack_and_a_swapped_file(tmp_path, monkeypatch, few):
     run = tmp_path / "run"
-    x, y = data.load("shapes").part("train", 64)
+    x, y = data.load("shapes").part("train", 32)
     model = models.resnet8()
     teachers = [{"name": "large", "weights_sha256": "12ab" * 16}]
     model.fit(x, y, epochs=1, out=run, quiet=True,
               record={"settings": {"arch": "resnet8", "data": "shapes", "seed": 0, "swa": False}, "teachers": teachers})
-    card = pack(run, "small", "shapes", note="Generated.", folder=tmp_path)
+    card = pack(run, "small", few, note="Generated.", folder=tmp_path)
     assert card["command"] == "tinyvgg train --arch resnet8 --data DATA --seed 0 --out RUN"
     assert json.loads((tmp_path / "small.json").read_text()) == card and card["teachers"] == teachers
     assert f"teacher large, SHA-256 of its weights | `{teachers[0]['weights_sha256']}`" in (tmp_path / "small.md").read_text()
@@ -78,7 +88,7 @@ def test_pack_and_a_swapped_file(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "FOLDER", tmp_path)
     images = x[:3].astype(np.float32) / 255
     np.testing.assert_allclose(zoo.load("small").logits(images), model.logits(images), rtol=1e-6)
-    second = pack(run, "second", "shapes", after=run, folder=tmp_path)
+    second = pack(run, "second", few, after=run, folder=tmp_path)
     assert second["command"] == card["command"].replace("--out RUN", "--out run") + "\n" + card["command"]
     assert len(second["history"]) == 2 and second["command"].replace("\n", "\n    ") in (tmp_path / "second.md").read_text()
     with pytest.raises(errors.OptionError, match="has an entry small already"):
@@ -110,34 +120,34 @@ def test_a_class_without_test_images_has_a_dash_on_the_page():
     assert f", {card['test']['per_class'][2]['class']} -, " in page(card)
 
 
-def test_a_card_calls_runs_by_their_names(tmp_path, monkeypatch):
+def test_a_card_calls_runs_by_their_names(tmp_path, monkeypatch, few):
     """--after is made first, as a folder of its name; what else a run learned from must be an entry."""
     first = a_run(tmp_path / "runs" / "first")
     second = a_run(tmp_path / "runs" / "second", weights=f"{first}/model.h5", distill=f"{first},light_cifar10")
-    card = pack(second, "two", "shapes", after=first, folder=tmp_path)
+    card = pack(second, "two", few, after=first, folder=tmp_path)
     lines = card["command"].splitlines()
     assert lines[0].endswith("--out first") and str(tmp_path) not in card["command"]
     assert "--weights first/model.h5 " in lines[1] and "--distill first,light_cifar10 " in lines[1] and lines[1].endswith("--out RUN")
     assert card["threads"] == 2
     with pytest.raises(errors.FormatError, match="first/model.h5, which is not an entry of the zoo"):
-        pack(second, "alone", "shapes", folder=tmp_path)
+        pack(second, "alone", few, folder=tmp_path)
     config = json.loads((second / "config.json").read_text()) | {"resumed": [{"epoch": 1, "threads": 1}]}
     (second / "config.json").write_text(json.dumps(config))
-    assert "threads" not in pack(second, "mixed", "shapes", after=first, folder=tmp_path)
+    assert "threads" not in pack(second, "mixed", few, after=first, folder=tmp_path)
     third = a_run(tmp_path / "runs" / "third", weights=f"{second}/model.h5", widen=1.5)
-    card = pack(third, "three", "shapes", after=[first, second], folder=tmp_path)
+    card = pack(third, "three", few, after=[first, second], folder=tmp_path)
     lines = card["command"].splitlines()
     assert card["widen"] == 1.5 and " --widen 1.5 " in lines[2] and "resnet8 with 1.5 times the channels" in (tmp_path / "three.md").read_text()
     assert "--weights first/model.h5 " in lines[1] and lines[1].endswith("--out second") and "--weights second/model.h5 " in lines[2]
 
 
-def test_a_card_calls_the_entry_that_it_replaces_by_its_run(tmp_path, monkeypatch):
+def test_a_card_calls_the_entry_that_it_replaces_by_its_run(tmp_path, monkeypatch, few):
     """A run that began with the entry's weights repeats after the entry is gone."""
     first = a_run(tmp_path / "runs" / "first")
     monkeypatch.setattr(zoo, "FOLDER", tmp_path)
-    pack(first, "small", "shapes", folder=tmp_path)
+    pack(first, "small", few, folder=tmp_path)
     second = a_run(tmp_path / "runs" / "second", weights="small")
-    card = pack(second, "small", "shapes", after=[first], folder=tmp_path, replace=True)
+    card = pack(second, "small", few, after=[first], folder=tmp_path, replace=True)
     assert "--weights first/model.h5 " in card["command"].splitlines()[1]
 
 
