@@ -191,6 +191,8 @@ def test_a_command_is_held_against_its_card(script, tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
     source = script.resolved(f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}")
+    (tmp_path / "matplotlib.py").write_text("raise ImportError")
+    monkeypatch.syspath_prepend(tmp_path)           # of the processes, too: no figure is drawn
     line = "tinyvgg train --arch resnet8 --data DATA --epochs 2 --validation 0 --seed 4 --out RUN"
     (tmp_path / "a").mkdir()
     rows = [{key: round(row[key], 5) for key in script.SHOWN} for row in script.train(line, source, tmp_path / "a", 1, None)]
