@@ -89,8 +89,7 @@ def killed(line, out, answers):
 
 def answers_of(out):
     """The rows of the answers that a run has kept."""
-    path = out / "answers.jsonl"
-    return kept_rows(path)[1:] if path.exists() else []
+    return kept_rows(out / "answers.jsonl")[1:]
 
 
 def compared(one, other):

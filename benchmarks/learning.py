@@ -134,14 +134,9 @@ def main():
         summary = {"recipe": arguments.recipe, "epochs": arguments.epochs, "images": rows[0]["images"], "seeds": arguments.seeds,
                    **found, "mean": {name: float(np.mean(values)) for name, values in found.items()},
                    "points": 100 * difference, "welch_95": [100 * low, 100 * high]}
-        keep(arguments, summary)
-
-
-def keep(arguments, summary):
-    """Write the summary into --out, where summaries of other recipes stay."""
-    again = command_line(__file__, arguments, "data", "recipe", "epochs", "limit", "seeds")
-    rows = [row for row in rows_in(arguments.out) if row["recipe"] != arguments.recipe] + [{"command": again, **summary}]
-    write_result(arguments.out, again, torch=torch.__version__, rows=rows)
+        again = command_line(__file__, arguments, "data", "recipe", "epochs", "limit", "seeds")
+        others = [row for row in rows_in(arguments.out) if row["recipe"] != arguments.recipe]
+        write_result(arguments.out, again, torch=torch.__version__, rows=[*others, {"command": again, **summary}])
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
 """The networks of train_step.py beside the project's own: patterns that people build, on CIFAR-10's and MNIST's sizes."""
+from functools import partial
+
 from tinyvgg.nn import Input, Model, Sequential
 from tinyvgg.nn import layers as L
 
 FILTERS = (32, 32, 64, 64, 128, 128)
 
 
-def conv_bn():
-    """Convolution, batch-norm, ReLU, with a max-pool after every second: the commonest pattern."""
+def vgg(*behind):
+    """Convolutions with `behind` each, the last of which is the activation, and a max-pool after every second: the commonest pattern."""
     stack = [L.InputLayer((32, 32, 3))]
     for index, filters in enumerate(FILTERS):
-        stack += [L.Conv2D(filters, 3, padding="same"), L.BatchNormalization(), L.ReLU()]
-        stack += [L.MaxPooling2D()] * (index % 2)
-    return Sequential([*stack, L.Flatten(), L.Dense(128), L.ReLU(), L.Dense(10)])
+        stack += [L.Conv2D(filters, 3, padding="same"), *(layer() for layer in behind)] + [L.MaxPooling2D()] * (index % 2)
+    return Sequential([*stack, L.Flatten(), L.Dense(128), behind[-1](), L.Dense(10)])
 
 
 def residual():
@@ -55,14 +56,6 @@ def mobile():
     return Sequential([*stack, L.GlobalAveragePooling2D(), L.Dense(10)])
 
 
-def leaky():
-    """A VGG whose activation is LeakyReLU."""
-    stack = [L.InputLayer((32, 32, 3))]
-    for index, filters in enumerate(FILTERS):
-        stack += [L.Conv2D(filters, 3, padding="same"), L.LeakyReLU(0.1)] + [L.MaxPooling2D()] * (index % 2)
-    return Sequential([*stack, L.Flatten(), L.Dense(128), L.LeakyReLU(0.1), L.Dense(10)])
-
-
 def average():
     """Sigmoid and average pooling, as LeCun et al. (1998) have them, with more channels."""
     return Sequential([L.InputLayer((32, 32, 3)), L.Conv2D(16, 5, activation="sigmoid"), L.AveragePooling2D(),
@@ -70,5 +63,5 @@ def average():
                        L.Dense(120, activation="sigmoid"), L.Dense(84, activation="sigmoid"), L.Dense(10)])
 
 
-NETWORKS = {"conv-bn": conv_bn, "residual": residual, "mnist": mnist, "small": small, "mobile": mobile, "leaky": leaky,
-            "average": average}
+NETWORKS = {"conv-bn": partial(vgg, L.BatchNormalization, L.ReLU), "residual": residual, "mnist": mnist, "small": small, "mobile": mobile,
+            "leaky": partial(vgg, partial(L.LeakyReLU, 0.1)), "average": average}

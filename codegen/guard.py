@@ -141,13 +141,9 @@ def _tables(program, guard):
     return found
 
 
-def _place(program, constant):
-    return f"{program.name}_weights.{constant.name}" if program.in_one_struct else f"{program.name}_{constant.name}"
-
-
 def _chosen(program, wanted):
     """Return (number, constant, C expression) of the constants that `wanted` accepts."""
-    return [(i, c, _place(program, c)) for i, c in enumerate(program.constants) if wanted(c)]
+    return [(i, c, program.place(c.name)) for i, c in enumerate(program.constants) if wanted(c)]
 
 
 def _is_weights(constant):

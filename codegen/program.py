@@ -72,6 +72,10 @@ class Program:
         """Add an array to the constants and return the C expression for it."""
         name = f"{self.symbol(op)}_{what}"
         self.constants.append(Constant(op.name, name, np.ascontiguousarray(array), comment, held))
+        return self.place(name)
+
+    def place(self, name):
+        """Return the C expression for the constant called `name`."""
         return f"{self.name}_weights.{name}" if self.in_one_struct else f"{self.name}_{name}"
 
     @property

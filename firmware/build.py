@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
 
@@ -56,8 +56,7 @@ class Image:
 
     def as_dict(self):
         """Return plain data for a report."""
-        return {"elf": str(self.elf), "board": self.board, "compiler": self.compiler, "flash_bytes": self.flash_bytes,
-                "ram_bytes": self.ram_bytes, "stack_bytes": self.stack_bytes}
+        return {**asdict(self), "elf": str(self.elf)}
 
 
 def build(sources, out, *, board="stm32l4r9i-disco", compiler="auto", include=(), defines=(), flags=(), optimise="-O3",

@@ -5,7 +5,7 @@
 """
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 
 from tinyvgg.errors import FormatError, OptionError
@@ -130,9 +130,7 @@ def parse_facts(text, where, folder=None):
 
 def _check(found, where):
     """Raise FormatError for a fact that is missing or out of range."""
-    for name, kind in (("name", str), ("part", str), ("family", str), ("device_id", int), ("clock_hz", int), ("flash", dict),
-                       ("ram", dict), ("ramcode", dict), ("pll", dict), ("wait_state_hz", int), ("boost", bool), ("banks", bool),
-                       ("interrupts", int), ("uart", dict), ("led", dict), ("zig", list), ("gcc", list)):
+    for name, kind in ((f.name, f.type) for f in fields(BoardFacts) if f.default is MISSING and f.name != "folder"):
         if not isinstance(found.get(name), kind) or (kind is int and isinstance(found[name], bool)):
             _wrong(where, f"{name} is {found.get(name)!r:.60}; expected {kind.__name__}")
     if not (_NAME.fullmatch(found["name"]) and _NAME.fullmatch(found["part"])):

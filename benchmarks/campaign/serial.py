@@ -66,7 +66,7 @@ def on_a_bad_line(elf, share, requests, seed=0):
     board = Board(link=line)
     x = draw.integers(0, 256, (32, *board.input_shape), dtype=np.uint8)
     expected = model.integer_logits(x)
-    row = {"requests": 0, "answered": 0, "errors": 0, "wrong": 0, "again": 0}
+    row = {"requests": requests, "answered": 0, "errors": 0, "wrong": 0, "again": 0}
 
     def ask():
         i = int(draw.integers(len(x)))
@@ -75,19 +75,11 @@ def on_a_bad_line(elf, share, requests, seed=0):
         data = draw.bytes(int(draw.integers(1, 512)))
         return board.echo(data) == data if draw.random() < 0.5 else board.usage().arena_bytes > 0
 
-    line.on = True
-    for _ in range(requests):
-        row["requests"] += 1
-        try:
-            right = ask()
-            row["answered" if right else "wrong"] += 1
-        except TinyVGGError:
-            row["errors"] += 1
-    line.on = False
-    for _ in range(20):
-        try:
-            right = ask()
-            row["again" if right else "wrong"] += 1
-        except TinyVGGError:
-            row["errors"] += 1
+    for answered, count in (("answered", requests), ("again", 20)):
+        line.on = answered == "answered"
+        for _ in range(count):
+            try:
+                row[answered if ask() else "wrong"] += 1
+            except TinyVGGError:
+                row["errors"] += 1
     return {**row, "frames": line.counts, "repeats": board._repeats(), "reconnects": board.reconnects}

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from attack_strength import TORCH_NORM, Both, ours_of, peers
 from common import command_line, option_parser, write_result
+from random_defence import noise
 from scipy import stats
 from small_network import opened
 from torch_peer import Function
@@ -68,10 +69,6 @@ class Single:
         return sum(self.defence.vjp(x, g) for _ in range(ASKED)) / self.dtype.type(ASKED)
 
 
-def noisy(x, generator):
-    return np.clip(x + NOISE * generator.standard_normal(x.shape, np.float32), 0, 1)
-
-
 def compared(both, work):
     """One version of both ladders."""
     norm, eps = WORK[work]
@@ -90,7 +87,7 @@ def compared(both, work):
 
 def defence(both, seed):
     """The random defence, whose draws are the same in every run."""
-    made = attacks.defended(both.model, noisy, name="noise")
+    made = attacks.defended(both.model, noise(NOISE), name="noise")
     made.random = np.random.default_rng(seed)
     return made
 

@@ -44,21 +44,16 @@ def main(path):
             torch.manual_seed(1)
             attack.attack_single_run(images, labels)
             arrays[f"apgd_{norm}_{loss}"] = np.stack(model.asked)
-        arrays |= square(w, b, images, labels, norm, eps)
+        model = Linear(w, b)
+        attack = torchattacks.Square(model, norm=norm, eps=eps, n_queries=60, resc_schedule=False)
+        attack.init_hyperparam(images)
+        arrays |= record_square(norm, attack, model, images, labels)
         model = Linear(w, b, torch.float32)                             # its file casts images to float32
         attack = torchattacks.FAB(model, norm=norm, eps=eps, steps=15, n_restarts=1)
         attack.target_class, attack.multi_targeted = 2, True            # the most likely wrong class
         attack.attack_single_run_targeted(images, labels)
         arrays[f"fab_{norm}"] = np.stack(model.asked[2::2])             # two questions of clean images; gradient, label, gradient ...
     np.savez_compressed(path, **arrays)
-
-
-def square(w, b, images, labels, norm, eps):
-    import torchattacks
-    model = Linear(w, b)
-    attack = torchattacks.Square(model, norm=norm, eps=eps, n_queries=60, resc_schedule=False)
-    attack.init_hyperparam(images)
-    return record_square(norm, attack, model, images, labels)
 
 
 def record_square(norm, attack, model, images, labels):
