@@ -83,7 +83,7 @@ def test_each_use_of_a_layer_is_shown_and_the_same_layers_for_every_image():
 def test_the_verb_draws_and_prints(files, capsys):
     model, data, folder = files
     out = folder / "look.png"
-    assert main(["look", model, "--data", data, "--image", "3", "--eps", "0.2", "--out", str(out), "--json", "--quiet"]) == 0
+    assert main(["look", model, "--data", data, "--image", "3", "--eps", "0.2", "--channels", "2", "--out", str(out), "--json", "--quiet"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["image"] == 3 and set(result["answers"]) == set(COLUMNS)
     rows = {row["name"]: row for row in result["layers"]}
@@ -95,7 +95,7 @@ def test_the_verb_draws_and_prints(files, capsys):
     said = capsys.readouterr().out
     assert "SNR" in said and "attacked" not in said.split("layer ")[0]
     assert main(["look", model, "--data", data, "--against", str(folder / "s.tvq"), "--attack", "fgsm", "--json"]) == 0
-    assert main(["look", model, "--data", data, "--scheme", "none", "--attack", "none", "--out", str(folder / "f.svg")]) == 0
+    assert main(["look", model, "--data", data, "--scheme", "none", "--attack", "none", "--channels", "2", "--out", str(folder / "f.svg")]) == 0
 
 
 @pytest.mark.parametrize(("extra", "words"), [

@@ -23,6 +23,17 @@ def nowhere(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def arch(nowhere):
+    """--arch of a network that is trained at once."""
+    (nowhere / "dense.py").write_text("""
+from tinyvgg import nn
+def model(input_shape, classes):
+    return nn.Sequential([nn.layers.InputLayer(input_shape), nn.layers.Flatten(), nn.layers.Dense(classes, activation="softmax")])
+""")
+    return "dense.py"
+
+
 def small(shape=(8, 8, 3)):
     return nn.Sequential([layers.InputLayer(shape), layers.Flatten(), layers.Dense(10, activation="softmax")])
 
@@ -70,9 +81,9 @@ def test_what_is_told_is_taken(capsys):
     assert result["command"] == "tinyvgg evaluate light_cifar10 --data shapes -n 5 --json --quiet"
 
 
-def test_a_run_finds_its_data_again(capsys, nowhere, monkeypatch):
+def test_a_run_finds_its_data_again(capsys, nowhere, monkeypatch, arch):
     spec = pair()
-    trained = told(capsys, "train", "--arch", "resnet8", "--data", spec, "--epochs", "1", "--out", "r")
+    trained = told(capsys, "train", "--arch", arch, "--data", spec, "--epochs", "1", "--out", "r")
     assert trained["held_out"] == {"of": 60, "seed": 0} and trained["test_n"] == 12
     (nowhere / "elsewhere").mkdir()
     monkeypatch.chdir(nowhere / "elsewhere")
@@ -123,8 +134,8 @@ def test_noise_is_not_learnt(capsys):
     assert told(capsys, "evaluate", "m.h5", "--data", spec)["accuracy"] < 0.5
 
 
-def test_files_name_the_data(capsys, nowhere):
-    told(capsys, "train", "--arch", "resnet8", "--data", "shapes", "--limit", "64", "--epochs", "1", "--out", "r")
+def test_files_name_the_data(capsys, nowhere, arch):
+    told(capsys, "train", "--arch", arch, "--data", "shapes", "--limit", "64", "--epochs", "1", "--out", "r")
     expected = {"data": "shapes", "part": "test", "held_out": None}
     result = told(capsys, "attack", "pgd", "r", "-n", "4", "--steps", "1", "--out", "a")
     stored = json.loads((nowhere / "a" / "result.json").read_text())

@@ -19,7 +19,7 @@ def compiled(store, images):
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files(program).items():
             (Path(folder) / name).write_text(text)
-        library = ctypes.CDLL(str(host.compile_library(folder, Path(folder) / "n.so")))
+        library = ctypes.CDLL(str(host.compile_library(folder, Path(folder) / "n.so", flags=("-O1",))))
         arena, raw = np.zeros(program.arena_bytes // 8 + 1, np.uint64), np.zeros((len(images), store.n_classes), np.int16)
         for i, image in enumerate(images):
             image = np.ascontiguousarray(image)

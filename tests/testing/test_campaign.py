@@ -25,7 +25,7 @@ def test_damaged_files(made):
     for name, (path, reader, ending) in made[0].items():
         if "h5" in name or "tvq" in name or name in ("keras", "elf"):
             continue
-        for i in range(25):
+        for i in range(10):
             kind, data = mutated(path.read_bytes(), ending, rng.generator(1, name, i))
             target = made[1] / f"damaged{ending}"
             target.write_bytes(data)

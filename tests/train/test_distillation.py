@@ -110,7 +110,7 @@ def test_the_verb(tmp_path, capsys, monkeypatch):
     """A run with a teacher records it, finds it again when it is resumed, ends in the same bytes, and takes no other one."""
     teacher = models.resnet8(seed=5)
     teacher.save(tmp_path / "teacher.h5")
-    x, y = np.random.default_rng(0).integers(0, 255, (64, 32, 32, 3), np.uint8), np.arange(64) % 10
+    x, y = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), np.uint8), np.arange(20) % 10
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
     command = ["train", "--arch", "resnet8", "--data", f"{tmp_path}/x.npy,{tmp_path}/y.npy", "--validation", "0", "--quiet",
