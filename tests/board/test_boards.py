@@ -59,22 +59,26 @@ def test_a_folder_is_a_board(tmp_path, changes, hz, flash, ram, error):
         Machine(image.elf, board=folder)
 
 
-def test_memory_that_the_part_lacks_is_not_there(tmp_path):
-    folder = folder_of(tmp_path, L476)
-    elf = build_demonstration(tmp_path / "small", board=folder, memory_access=True).elf
-    with Board(f"virtual:{elf}") as board:
+@pytest.fixture(scope="module")
+def l476(tmp_path_factory):
+    """The ELF of the demonstration for L476."""
+    folder = folder_of(tmp_path_factory.mktemp("l476"), L476)
+    return build_demonstration(folder.parent / "small", board=folder, memory_access=True).elf
+
+
+def test_memory_that_the_part_lacks_is_not_there(l476):
+    with Board(f"virtual:{l476}") as board:
         board.read_memory(0x20000000, 4)
         for address in (0x20018000, 0x08100000):
             with pytest.raises(Exception, match="refused"):
                 board.read_memory(address, 4)
     with pytest.raises(OptionError, match="no single-bank mode"):
-        Machine(elf, two_banks=False)
+        Machine(l476, two_banks=False)
 
 
-def test_the_uart_without_a_fifo_bit(tmp_path):
+def test_the_uart_without_a_fifo_bit(l476):
     """A board that says it has none keeps the bit clear, as the part does; one byte waits, not eight."""
-    folder = folder_of(tmp_path, L476)
-    machine = Machine(build_demonstration(tmp_path / "plain", board=folder).elf)
+    machine = Machine(l476)
     machine.run(0.1)
     from tinyvgg.board.virtual import hooks
     assert int(machine.state[hooks.CR1]) == 0xD

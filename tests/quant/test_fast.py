@@ -153,7 +153,7 @@ def random_pair(seed):
 
 @pytest.mark.parametrize("path", [*HERE, pytest.param("quads", marks=pytest.mark.slow)])
 def test_random_graphs(path):
-    for seed in range(16):
+    for seed in range(6 if path == "generic" else 16):          # its kernels are compiled for this test alone
         graph, images = random_pair(seed)
         same(graph, images, path)
 
@@ -304,5 +304,6 @@ def test_a_plan_goes_with_its_graph():
     plan = weakref.ref(plan_for(held.graph))
     held.labels(np.zeros((1, *held.input_shape), np.uint8))
     del held
-    gc.collect()
+    if plan() is not None:                  # a collection looks through all that other tests left
+        gc.collect()
     assert plan() is None
