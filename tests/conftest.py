@@ -38,7 +38,8 @@ def pytest_configure(config):
         sys.dont_write_bytecode = False
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if not hasattr(config, "workerinput") and "TINYVGG_BUILD_CACHE" not in os.environ:
-        folder = os.environ["TINYVGG_BUILD_CACHE"] = tempfile.mkdtemp(prefix="tinyvgg-tests-")
+        # By this name, what a run leaves that is killed is removed a day later (codegen.host.remove_old).
+        folder = os.environ["TINYVGG_BUILD_CACHE"] = tempfile.mkdtemp(prefix="tinyvgg-host-tests-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     if hasattr(config, "workerinput"):
         os.environ["OPENBLAS_NUM_THREADS"] = "1"        # before NumPy is imported: a second thread would wait for the other process' core

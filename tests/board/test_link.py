@@ -157,7 +157,7 @@ def test_a_board_that_goes_and_comes_back(demonstration, images):
     timer, after = threading.Event(), contextlib.ExitStack()
 
     def restart():
-        time.sleep(0.7)
+        time.sleep(0.3)
         after.enter_context(served(demonstration.elf, url))
         timer.set()
     threading.Thread(target=restart, daemon=True).start()
