@@ -16,6 +16,8 @@ ARRAY = re.compile(
 )
 TABLE = re.compile(rf"\bai_handle\s{{1,80}}\w{{0,200}}_weights_table{GAP}\[[^\]\n]{{0,80}}\]{GAP}={GAP}\{{")
 POINTER = re.compile(rf"AI_HANDLE_PTR\({GAP}(\w{{1,300}}){GAP}\)")
+# A comment without an end extends to the end of the text.
+COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.S)
 WORD = re.compile(r"\b(0[xX][0-9a-fA-F]{1,16}|\d{1,20})(?=[uUlL]{0,3}\s{0,200}(?:,|$))")
 
 
@@ -44,7 +46,7 @@ def read_arrays(text, file, notes, several=False):
 def _bytes(start, body, file, notes):
     """The bytes of one array; one that is cut is read as far as it goes."""
     kind, name, stated = start[1], start[2], start[3]
-    words = WORD.findall(without_comments(body).strip())
+    words = WORD.findall(COMMENT.sub(" ", body).strip())
     width = WIDTH[kind]
     values = [int(word, 16 if word[:2] in ("0x", "0X") else 10) for word in words]
     if any(value >> (8 * width) for value in values):
@@ -54,17 +56,3 @@ def _bytes(start, body, file, notes):
             f"{file.name}: {name} is declared with {int(stated):,} words and holds {len(values):,}: the file is cut or edited"
         )
     return np.array(values, f"<u{width}").tobytes()
-
-
-def without_comments(text):
-    """Return C without its /* comments */; a comment without an end extends to the end of the text."""
-    if "/*" not in text:
-        return text
-    kept, place = [], 0
-    while (start := text.find("/*", place)) >= 0:
-        kept.append(text[place:start])
-        end = text.find("*/", start + 2)
-        if end < 0:
-            return " ".join(kept)
-        place = end + 2
-    return " ".join([*kept, text[place:]])

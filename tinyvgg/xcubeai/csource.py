@@ -6,6 +6,7 @@ All patterns are bounded, so the time to read is proportional to the file's size
 import math
 import re
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -188,20 +189,16 @@ def _networks(files):
 
 def _read(found, parts):
     """Take blob, tensors and figures from the files of one network -> where each array of weights begins in the blob."""
-    arrays, texts = [], []
+    arrays = []
     several = any(int(m[3] or 0) > 0 for _, text in parts for m in PLACE.finditer(text))
     for file, text in parts:
         own = read_arrays(text, file, found.notes, several)
         if sum(len(data) for _, data in own) > sum(len(data) for _, data in arrays):
             arrays = own
             found.files.append(file.name)
-        texts.append((file, text))
-    segments, place = [], 0
-    for _, data in arrays:
-        segments.append(place)
-        place += len(data)
+    *segments, end = accumulate((len(data) for _, data in arrays), initial=0)
     found.blob = b"".join(data for _, data in arrays)
-    for file, text in texts:
+    for file, text in parts:
         tensors = _tensors(text, segments)
         if tensors:
             found.tensors.update(tensors)
@@ -212,7 +209,7 @@ def _read(found, parts):
         if signature := SIGNATURE.search(text):
             found.signature = signature[1].lower()
     found.tensors = {t.name: t for t in sorted(found.tensors.values(), key=lambda t: t.start)}
-    return [*segments, place]
+    return [*segments, end]
 
 
 def _take_headers(found, folder):

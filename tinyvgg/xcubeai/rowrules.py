@@ -123,14 +123,10 @@ def _convolution(op, into, release):
     for biases in (filters, 0):
         weights = op.parameters - biases
         per_filter = weights // filters
-        if weights > 0 and weights % filters == 0 and (channels is None or _area(per_filter, channels)):
+        window = channels is None or any(per_filter % inner == 0 for inner in divisors(channels))      # over all channels or a group's
+        if weights > 0 and weights % filters == 0 and window:
             found |= {pixels * weights + biases, pixels * (weights + biases)}
     return found, bool(found)
-
-
-def _area(per_filter, channels):
-    """Whether the weights of one filter are a window over the channels, or over those of a group."""
-    return any(per_filter % inner == 0 for inner in divisors(channels))
 
 
 def _dense(op, into, release):

@@ -5,7 +5,6 @@ some contain the markers of an unresolved git merge. `notes` lists what was repa
 
 import codecs
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyvgg.errors import DataError, FormatError
@@ -20,14 +19,6 @@ COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}m")
 # Groups of three digits as other systems part them: 1'343'146, or with narrow spaces. (A point or a space could be something else.)
 GROUPS = re.compile("(?<=\\d)['\u2019\u00a0\u202f\u2009](?=\\d{3}(?!\\d))")
 CONFLICT = re.compile(r"^(<{7}|\|{7}|={7}|>{7})( .*)?$")
-
-
-@dataclass
-class Text:
-    """Lines of a report with their line numbers in the file (from 1), and what was repaired."""
-
-    lines: list
-    notes: list = field(default_factory=list)
 
 
 def read_bytes(path):
@@ -45,7 +36,7 @@ def read_bytes(path):
 
 
 def read_text(path):
-    """Read a report's file -> Text."""
+    """Read a report's file -> (list of (line number from 1, line), notes on what was repaired)."""
     return clean(*decode(read_bytes(path)))
 
 
@@ -69,7 +60,7 @@ def decode(data):
 
 
 def clean(text, notes=()):
-    """Cut the text into lines -> Text. Of a git conflict the first side is used; the notes mention the second."""
+    """Cut the text into lines, as read_text. Of a git conflict the first side is used; the notes mention the second."""
     lines, notes, state, start = [], list(notes), "", 0
     text = GROUPS.sub(",", COLOUR.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
     last = text[text.rfind("\n") + 1 :]
@@ -84,7 +75,7 @@ def clean(text, notes=()):
             lines.append((number, PREFIX.sub("", line).expandtabs().rstrip()))
     if state:
         notes.append(f"the git conflict that opens at line {start} has no end; only its first side was read")
-    return Text(lines, notes)
+    return lines, notes
 
 
 def _conflict(marker, state, start, number, notes):

@@ -56,9 +56,9 @@ HEADINGS = [
 
 def parse_text_report(path):
     """Read a text report or console log -> Report. Nothing is required; what is missing in the text is missing in the result."""
-    text = read_text(path)
-    reader = _Reader(Report(str(path), notes=list(text.notes)))
-    for line_number, line in text.lines:
+    lines, notes = read_text(path)
+    reader = _Reader(Report(str(path), notes=notes))
+    for line_number, line in lines:
         reader.take(line_number, line)
     return reader.finish()
 
