@@ -37,11 +37,7 @@ class StmSession:
                 network = self._ask(stm.NETWORK_INFO, "minfo", patience=5.0)
             except DeviceError:
                 raise
-            except LinkTimeout:
-                continue
             except LinkError:
-                if attempt + 1 == attempts:
-                    return None
                 continue
             self.info = stm.info(system.fields, network.fields, stm.number(sync.fields, 4))
             return self.info
@@ -53,8 +49,6 @@ class StmSession:
             self.repeats += attempt > 0
             try:
                 return self._run(self.info.input.numbers(x).tobytes(), per_layer)
-            except DeviceError:
-                raise
             except LinkTimeout:
                 self._forget(QUIET)
         raise LinkTimeout(f"{self.link.url} did not answer an image in {ATTEMPTS} tries", "press the board's reset button")

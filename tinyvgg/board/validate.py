@@ -92,7 +92,7 @@ def compare_layers(board, x, simulation):
                 if op is None:
                     raise DeviceError(f"the board has a layer {name!r} that {simulation.name!r} has not",
                                       "the .tvq beside the image")
-                same = zlib.crc32(np.ascontiguousarray(trace[op][0]).tobytes()) == crc or _is_float(trace[op])
+                same = zlib.crc32(np.ascontiguousarray(trace[op][0]).tobytes()) == crc or trace[op].dtype.kind == "f"
                 seen[name] = seen.get(name, 0) + same
                 if not same and first is None:
                     first = {"image": i, "layer": name}
@@ -114,8 +114,3 @@ def _crcs(board, count):
 def _ascii(name):
     """A layer's name as the firmware holds it."""
     return "".join(c if " " <= c <= "~" and c not in '"\\?' else "_" for c in name)[:60]
-
-
-def _is_float(array):
-    return array.dtype.kind == "f"
-

@@ -153,7 +153,8 @@ class Machine:
                 raise LinkError(f"the emulator refused a register page (unicorn status {status})")
         for first, size in ((0x40000000, 0x30000), (0x48000000, 0x3000), (0xE0000000, 0x100000)):
             for base, length in _around(first, size, native):
-                self.engine.mmio_map(base, length, self._mmio_read, base, self._mmio_write, base)
+                self.engine.mmio_map(base, length, lambda engine, offset, size, base: self.peripherals.read(base + offset, size), base,
+                                     lambda engine, offset, size, value, base: self.peripherals.write(base + offset, size, value), base)
 
     def add_native_hook(self, kind, function, state, begin=1, end=0):
         """Register a Numba cfunc as a unicorn hook with `state` (a pointer) as its argument; return its handle."""
@@ -214,12 +215,6 @@ class Machine:
     def _slow_write(self, address, size, value):
         self.peripherals.write(address, size, value)
         return 0
-
-    def _mmio_read(self, engine, offset, size, base):
-        return self.peripherals.read(base + offset, size)
-
-    def _mmio_write(self, engine, offset, size, value, base):
-        self.peripherals.write(base + offset, size, value)
 
     def _on_interrupt(self, engine, number, _):
         pc = engine.reg_read(self.unicorn.arm_const.UC_ARM_REG_PC)

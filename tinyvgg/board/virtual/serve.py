@@ -1,4 +1,5 @@
 """Serve a virtual board to other programs: on a TCP socket, or on a pseudo-terminal that looks like /dev/ttyACM0."""
+import contextlib
 import os
 import select
 import socket
@@ -17,7 +18,7 @@ def serve(machine, port, *, ready=None, stop=None):
     the board waits, simulated time passes at least as fast as real time. Returns the machine's fault if it stopped with one, else
     None.
     """
-    with _open(port) as line:
+    with contextlib.closing(_open(port)) as line:
         if ready:
             ready(line.url)
         last = time.monotonic()
@@ -62,10 +63,8 @@ class _Socket:
         self._client = None
         self.url = f"socket://{host}:{self._listener.getsockname()[1]}"
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
+        """Close the client's line and the port."""
         for s in (self._client, self._listener):
             if s:
                 s.close()
@@ -126,10 +125,8 @@ class _Pty:
         os.set_blocking(self._ours, False)
         self.url = os.ttyname(self._theirs)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
+        """Close both sides."""
         os.close(self._ours)
         os.close(self._theirs)
 
