@@ -7,6 +7,7 @@ The same generator gives the same damage. A format with an inside of its own is 
 import copy
 import io
 import json
+import re
 import zipfile
 
 import h5py
@@ -221,18 +222,10 @@ def in_zip(data, random):
             archive.writestr(name, b"")
     image = bytearray(out.getvalue())
     if kind == "encrypted":
-        for at in _all(image, b"PK\1\2"):
-            image[at + 8] |= 1
-        for at in _all(image, b"PK\3\4"):
-            image[at + 6] |= 1
+        for mark, flags in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
+            for found in re.finditer(mark, image):
+                image[found.start() + flags] |= 1
     return f"zip {kind}", bytes(image)
-
-
-def _all(data, mark):
-    at = data.find(mark)
-    while at >= 0:
-        yield at
-        at = data.find(mark, at + 1)
 
 
 # --- of JSON, of lines of it, and of arrays ---

@@ -27,7 +27,7 @@ NOISE = (L.Dropout, L.SpatialDropout2D, L.GaussianNoise, L.GaussianDropout, L.Al
 class Block:
     """One step: make(node, draw) -> node. `integer`: the integer model has it; `joins`: it is no chain of layers."""
     make: Any
-    integer: bool = False
+    integer: bool = True
     joins: bool = False
 
 
@@ -327,23 +327,19 @@ def _dense_beside(node, draw):
 
 
 IMAGE_BLOCKS = {
-    "conv": Block(_conv, integer=True), "conv, more": Block(_conv, integer=True), "depthwise": Block(_depthwise, integer=True),
-    "separable": Block(_separable, integer=True), "max pool": Block(_pool(L.MaxPooling2D), integer=True),
-    "average pool": Block(_pool(L.AveragePooling2D), integer=True),
-    "residual": Block(_residual, integer=True, joins=True), "concatenate": Block(_concatenated, integer=True, joins=True),
-    "gated": Block(_gated, integer=True, joins=True), "turned": Block(_turned, integer=True),
-    "shared layer": Block(_twice, integer=True, joins=True), "zero padding": Block(_padded, integer=True),
-    "up sampling": Block(_repeated, integer=True), "rescaling": Block(_rescaled, integer=True),
-    "global, kept": Block(_kept, integer=True), "rows": Block(_rows, integer=True),
-    "activation": Block(_activate), "batch norm": Block(_normalise, integer=True), "layer norm": Block(_layer_normalised),
+    "conv": Block(_conv), "conv, more": Block(_conv), "depthwise": Block(_depthwise), "separable": Block(_separable),
+    "max pool": Block(_pool(L.MaxPooling2D)), "average pool": Block(_pool(L.AveragePooling2D)), "residual": Block(_residual, joins=True),
+    "concatenate": Block(_concatenated, joins=True), "gated": Block(_gated, joins=True), "turned": Block(_turned),
+    "shared layer": Block(_twice, joins=True), "zero padding": Block(_padded), "up sampling": Block(_repeated),
+    "rescaling": Block(_rescaled), "global, kept": Block(_kept), "rows": Block(_rows), "activation": Block(_activate, integer=False),
+    "batch norm": Block(_normalise), "layer norm": Block(_layer_normalised, integer=False),
 }
 SERIES_BLOCKS = {
-    "conv": Block(_series_conv, integer=True), "conv, more": Block(_series_conv, integer=True),
-    "pool": Block(_series_pool, integer=True), "moved": Block(_series_moved, integer=True),
-    "dense": Block(_series_dense, integer=True), "batch norm": Block(_normalise, integer=True), "recurrent": Block(_recurrent),
+    "conv": Block(_series_conv), "conv, more": Block(_series_conv), "pool": Block(_series_pool), "moved": Block(_series_moved),
+    "dense": Block(_series_dense), "batch norm": Block(_normalise), "recurrent": Block(_recurrent, integer=False),
 }
 VECTOR_BLOCKS = {
-    "dense": Block(_dense, integer=True), "batch norm": Block(lambda node, draw: L.BatchNormalization()(node), integer=True),
-    "dense sum": Block(_dense_sum, integer=True, joins=True), "dense beside": Block(_dense_beside, integer=True, joins=True),
-    "dense gate": Block(_dense_gate, integer=True, joins=True),
+    "dense": Block(_dense), "batch norm": Block(lambda node, draw: L.BatchNormalization()(node)),
+    "dense sum": Block(_dense_sum, joins=True), "dense beside": Block(_dense_beside, joins=True),
+    "dense gate": Block(_dense_gate, joins=True),
 }

@@ -19,7 +19,8 @@ class NotYetRight(AssertionError):
 
     def __init__(self, *problem):
         super().__init__(*problem)
-        _show_sentences_alone()
+        if sys.excepthook is sys.__excepthook__:        # in a plain script and at the prompt; another hook of the user's stays
+            sys.excepthook = _sentences_alone
 
     def _render_traceback_(self):
         """What Jupyter shows in place of a traceback, whose lines would hold the solution."""
@@ -113,13 +114,8 @@ def _kind(value):
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
-def _show_sentences_alone():
-    """In a plain script and at the prompt, too, a NotYetRight is its sentences; another hook of the user's stays."""
-    if sys.excepthook is sys.__excepthook__:
-        sys.excepthook = _sentences_alone
-
-
 def _sentences_alone(kind, error, trace):
+    """Show a NotYetRight as its sentences."""
     if issubclass(kind, NotYetRight):
         print(error, file=sys.stderr)
     else:
