@@ -41,11 +41,6 @@ class _Fast:
         self.plan, self.stages = Plan(graph), {}
         self.now = {op.name: op for op in graph.ops}
 
-    @classmethod
-    def of(cls, store):
-        """Return the runner for an integer store, or None."""
-        return cls(store.graph) if store.is_integer and kernels.active() == "fast" else None
-
     def trace(self, x):
         """{op: its integers (N, ...)} up to the logits for images x (N, H, W, C) uint8, or None as `infer`."""
         if not self.plan.complete:
@@ -90,7 +85,7 @@ class Session:
         """This thread's fast kernels, whose memory no other thread may write to, or None."""
         held = self._kernels.__dict__
         if held.get("fast") is None:
-            held["fast"] = _Fast.of(self.store)
+            held["fast"] = _Fast(self.store.graph) if self.store.is_integer and kernels.active() == "fast" else None
         return held["fast"]
 
     def __getstate__(self):

@@ -30,7 +30,6 @@ def gradient_attack(name, net, **settings):
 
         def get_loss_fn(self, model, labels):
             self.labels = labels.numpy()
-            return None
 
         def value_and_grad(self, loss_fn, x):
             value, g = loss_and_gradient(net, x.numpy(), self.labels)

@@ -100,8 +100,6 @@ def kind_of(path: PathLike):
                 names = archive.namelist()
             if META in names or "config.json" in names:
                 return "checkpoint" if META in names else "keras"
-    except FormatError:
-        raise
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error}", "a fresh copy of the file") from error
     what, hint = _what(start, names if start.startswith(b"PK") else (), path)

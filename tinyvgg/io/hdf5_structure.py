@@ -18,7 +18,7 @@ MAX_HEAPS = 2000            # of a few kilobytes each: texts of a file
 FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 PLAIN_CLASSES = (0, 1, 3, 9)            # integers, floats, strings, and text of any length
 DATASPACE, LINK_INFO, DATATYPE, LINK, EXTERNAL_FILES, LAYOUT, FILTER, ATTRIBUTE = 1, 2, 3, 6, 7, 8, 11, 12
-SHARED_TABLE, CONTINUATION, SYMBOL_TABLE, ATTRIBUTE_INFO = 15, 16, 17, 21
+CONTINUATION, SYMBOL_TABLE, ATTRIBUTE_INFO = 16, 17, 21
 HARMLESS = (0, DATASPACE, 4, 5, 10, 13, 14, 18, 19, 20, 22, 23)
 MAY_BE_SHARED = (DATASPACE, DATATYPE, 4, 5, FILTER, ATTRIBUTE)
 
@@ -183,15 +183,11 @@ class _Walk:
         if self.claimed > MAX_TEXT + 4 * len(self.data):
             raise FormatError("its attributes claim more text than the file has")
 
-    def link_info(self, at, length):
+    def info(self, at, what, width):
+        """Where links or attributes lie in a heap, behind a number of `width` bytes that flag 1 announces."""
         _, flags = self.numbers("<BB", at)
-        if self.numbers("<Q", at + 2 + (8 if flags & 1 else 0))[0] != NOWHERE:
-            self.strange.add("links in a heap")
-
-    def attribute_info(self, at, length):
-        _, flags = self.numbers("<BB", at)
-        if self.numbers("<Q", at + 2 + (2 if flags & 1 else 0))[0] != NOWHERE:
-            self.strange.add("attributes in a heap")
+        if self.numbers("<Q", at + 2 + (width if flags & 1 else 0))[0] != NOWHERE:
+            self.strange.add(f"{what} in a heap")
 
     def link(self, at, length):
         """A link in the header: hard (0), soft (1: refused where it is followed), or out of the file (64 and above)."""
@@ -292,8 +288,8 @@ class _Walk:
                 self.todo.append((self.header, header))
 
 
-_MESSAGES = {DATATYPE: _Walk.datatype, ATTRIBUTE: _Walk.attribute, LINK_INFO: _Walk.link_info, ATTRIBUTE_INFO: _Walk.attribute_info,
-             LINK: _Walk.link, LAYOUT: _Walk.layout, FILTER: _Walk.filters}
+_MESSAGES = {DATATYPE: _Walk.datatype, ATTRIBUTE: _Walk.attribute, LINK_INFO: lambda walk, at, _: walk.info(at, "links", 8),
+             ATTRIBUTE_INFO: lambda walk, at, _: walk.info(at, "attributes", 2), LINK: _Walk.link, LAYOUT: _Walk.layout, FILTER: _Walk.filters}
 
 
 # --- global heaps: text of any length ----------------------------------------------------------------------------------------

@@ -351,7 +351,7 @@ class _Wiring:
             self.parts[key] = inner
         keys = list(self.parts)
         self.calls = {(key, i): parse(node, key) for key, entry in zip(keys, part.entries, strict=True)
-                      for i, node in enumerate(_list(entry.get("inbound_nodes")))}
+                      for i, node in enumerate(entry["inbound_nodes"] if isinstance(entry.get("inbound_nodes"), list) else ())}
         inputs = references(part.settings.get("input_layers"), "input_layers")
         self.outputs = references(part.settings.get("output_layers"), "output_layers")
         self._number_uses()
@@ -409,7 +409,3 @@ def _parts(entry):
     if not isinstance(class_name, str) or not isinstance(settings, dict):
         raise FormatError(f"a layer's description is {str(entry)[:80]!r}; expected class_name and config")
     return class_name, settings
-
-
-def _list(value):
-    return value if isinstance(value, list) else []

@@ -57,11 +57,7 @@ class Cost(Layer):
             raise NotYet(f"data_format is {leaf.config['data_format']!r}; expected channels last")
 
 
-class Unchanged(Cost):
-    """A layer that keeps its input's shape."""
-
-
-class Nothing(Unchanged):
+class Nothing(Cost):
     """A layer that does nothing at inference."""
 
 

@@ -174,14 +174,13 @@ def _numbered(archive, state, count):
         return {}
     found = {"iteration": _scalar(data[0])}
     slots = data[2:] if len(data) > 1 and data[1].shape == () else data[1:]
-    kinds = (("average",) if state.config.get("use_ema") else ()), SLOTS.get(state.class_name, ())
-    if kinds[0]:
+    if state.config.get("use_ema"):
         found["average"], slots = slots[:count], slots[count:]
     if state.class_name in ("Adam", "AdamW"):
         if len(slots) == 2 * count:
             found.update(momentum=slots[0::2], velocity=slots[1::2])
     else:
-        for k, kind in enumerate(kinds[1]):
+        for k, kind in enumerate(SLOTS.get(state.class_name, ())):
             if len(slots) >= (k + 1) * count > 0:
                 found[kind] = slots[k * count:(k + 1) * count]
     return found
