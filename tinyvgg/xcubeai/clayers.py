@@ -136,10 +136,8 @@ def possible_macc(layer, arrays):
         return _dense(known)
     if base == "pool" or base.startswith("reduce"):
         return _pool(known)
-    if base == "lstm":
-        return _recurrent(known, 4)
-    if base == "gru":
-        return _recurrent(known, 3)
+    if base in ("lstm", "gru"):
+        return _recurrent(known, 4 if base == "lstm" else 3)
     if base == "resize":
         return {0, 4 * known.elements}  # nearest, bilinear
     if base in FREE:

@@ -60,12 +60,10 @@ def level(report):
 def compare_rows(report, operations):
     """Compare every operation of a report with tinyvgg's -> (list of Pair, list of Cost by ST's rules)."""
     costs = costs_of(report, operations)
-    theirs = [
-        op for op in gather(report) if op.kind not in SILENT and (op.macc or op.parameters or op.kind in ("activation", "pool"))
-    ]
+    apart = (*SILENT, "concatenate")
+    theirs = [op for op in gather(report) if op.kind not in apart and (op.macc or op.parameters or op.kind in ("activation", "pool"))]
     integers = {c.name: c.model_bytes for c in st.costs(operations, release=release_of(report), number_format="int8")}
-    ours = [_figures(c, integers[c.name]) for c in costs if c.kind not in SILENT and c.kind != "concatenate"]
-    theirs = [op for op in theirs if op.kind != "concatenate"]
+    ours = [_figures(c, integers[c.name]) for c in costs if c.kind not in apart]
     if release_of(report) < (6, 0):
         _fuse(ours, operations)
     pairs = [_pair(t, o, report) for t, o in _align(theirs, ours)]
