@@ -86,7 +86,7 @@ def check_random_float(model, seed, bits, by_channel):
         assert np.abs(values - expected[name]).max() <= 1e-5 * np.abs(expected[name]).max() + 1e-7, name
 
 
-@settings(max_examples=4, **COMPILED)
+@settings(max_examples=3, **COMPILED)
 @given(models(), st.integers(0, 2 ** 16), st.integers(0, 8), st.booleans())
 def test_random_float_graphs(model, seed, bits, by_channel):
     check_random_float(model, seed, bits, by_channel)
@@ -108,7 +108,7 @@ def test_light(light, images):
     assert host.n_classes == 10 and host.bounds == (0.0, 1.0) and host.sha256 == q.sha256
 
 
-@pytest.mark.parametrize("name", ["light", "resnet8", "notebook"])
+@pytest.mark.parametrize("name", [pytest.param("light", marks=pytest.mark.slow), "resnet8", "notebook"])
 def test_float_networks(name, images):
     model = randomise(networks.build(name), np.random.default_rng(2), dead=0)
     low, high = model.input_range

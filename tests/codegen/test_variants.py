@@ -82,13 +82,13 @@ def check_board(model, seed, bits, folder, compiler):
         assert np.array_equal(board.infer(x).raw, plain.integer_logits(x))
 
 
-@settings(max_examples=4, **COMPILED)
+@settings(max_examples=3, **COMPILED)
 @given(convolutions(), st.integers(0, 2 ** 16), st.sampled_from([0, 0, 3]))
 def test_random_convolutions(model, seed, bits):
     check_host(model, seed, bits)
 
 
-@settings(max_examples=4, **COMPILED)
+@settings(max_examples=3, **COMPILED)
 @given(models(), st.integers(0, 2 ** 16), st.sampled_from([0, 0, 3]))
 def test_random_graphs(model, seed, bits):
     check_host(model, seed, bits)
@@ -102,15 +102,17 @@ def test_many_random_graphs(part, model, seed, bits):
     check_host(model, seed, bits)
 
 
-@pytest.mark.parametrize("compiler", BOARD_COMPILERS)
-def test_on_the_board(compiler, tmp_path):
+@pytest.mark.parametrize("seeds, compiler", [
+    ([0, 1], "zig"), pytest.param([1], "gcc", marks=NEEDS_GCC), pytest.param([0], "gcc", marks=[NEEDS_GCC, pytest.mark.slow])])
+def test_on_the_board(seeds, compiler, tmp_path):
+    """An even seed leaves the code in flash, an odd one copies it to RAM."""
     pytest.importorskip("unicorn")
     model = nn.Sequential([L.InputLayer((9, 10, 3)), L.Conv2D(6, 3, padding="same", activation="relu"), L.BatchNormalization(),
                            L.Conv2D(9, 3, padding="same", activation="relu"), L.BatchNormalization(), L.MaxPooling2D(),
                            L.Conv2D(8, 3, padding="same", activation="leaky_relu"), L.Conv2D(5, 1, strides=2),
                            L.Flatten(), L.Dense(3)])
     randomise(model, np.random.default_rng(1))
-    for seed in range(2):
+    for seed in seeds:
         check_board(model, seed, 0, tmp_path, compiler)
 
 
@@ -167,29 +169,44 @@ def test_many_on_the_board(compiler, part, tmp_path_factory, model, seed, bits):
     check_board(model, seed, bits, tmp_path_factory.mktemp("board"), compiler)
 
 
-@pytest.mark.parametrize("variant", ["direct16", "winograd2", "winograd4"])
-def test_light(light, images, variant):
+@pytest.mark.parametrize("kinds", [("direct16", "winograd2", "winograd4"), *[
+    pytest.param((kind,), marks=pytest.mark.slow) for kind in ("direct16", "winograd2", "winograd4")]], ids="-".join)
+def test_light(light, images, kinds):
+    """Each variant of `kinds` in turn, pairs of layers, the second of each with its weights widened in RAM."""
     _, q = light
     names = list(possible(q.graph))
     assert len(names) == 6 and set(VARIANTS[2:]) <= set(possible(q.graph)[names[1]])
-    chosen = {name: variant + ("_ram" if i % 2 else "") for i, name in enumerate(names)}
+    chosen = {name: kinds[i // 2 % len(kinds)] + ("_ram" if i % 2 else "") for i, name in enumerate(names)}
     changed = QuantizedModel(with_variants(q.graph, chosen))
     assert_same(changed, HostModel(changed, flags=FAST), images[:4])
 
 
+IN_TURN = ("direct16_ram", "winograd2_ram", "direct16_rows", "winograd4_ram")
+
+
+def each(variant, names):
+    return dict.fromkeys(names, variant)
+
+
+def in_turn(first, names):
+    return {name: IN_TURN[(first + i) % len(IN_TURN)] for i, name in enumerate(names)}
+
+
+@pytest.mark.parametrize("choose", [in_turn, pytest.param(each, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 5])
-def test_codebooks(bits):
+def test_codebooks(bits, choose):
     """Indices are looked up in RAM where rows are of whole words and a codebook serves the layer; else weights stand as int8."""
     model = nn.Sequential([L.InputLayer((7, 6, 4)), L.Conv2D(8, 3, padding="same", activation="relu"), L.Conv2D(6, 3),
                            L.Conv2D(3, 3), L.Flatten(), L.Dense(2)])
     generator = np.random.default_rng(bits)
     x = generator.integers(0, 256, (3, 7, 6, 4), dtype=np.uint8)
     graph = share_weights(quantize(randomise(model, generator), x).graph, bits, generator, by_channel=False)
-    for variant in ("direct16_ram", "direct16_rows", "winograd2_ram", "winograd4_ram"):
-        names = list(possible(graph))
-        changed = QuantizedModel(with_variants(graph, dict.fromkeys(names, variant)))
+    names = list(possible(graph))
+    for chosen in [each(v, names) for v in IN_TURN] if choose is each else [in_turn(first, names) for first in (bits, bits + 2)]:
+        changed = QuantizedModel(with_variants(graph, chosen))
         assert_same(changed, HostModel(changed, flags=FAST), x)
-        tail, weights = 2 * 4 * 8, 8 * 36                                # offset, multiplier
+    tail, weights = 2 * 4 * 8, 8 * 36                                    # offset, multiplier
+    for variant in IN_TURN:
         expected = weights * bits // 8 + 2 ** bits if bits < 5 else weights
         assert variant_cost(graph, names[0], variant).constants - tail == expected
 

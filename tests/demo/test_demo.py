@@ -206,10 +206,11 @@ def test_an_interrupt_keeps_what_is_done(inputs, tmp_path, monkeypatch):
     assert summary["stages"]["evaluate"]["done"] and "skipped" in summary["stages"]["board"]
 
 
-def test_another_network_under_the_same_name_is_told_anew(inputs, told, tmp_path):
+@pytest.mark.parametrize("stages", [["bitflip"], pytest.param(["attack", "bitflip"], marks=pytest.mark.slow)], ids="-".join)
+def test_another_network_under_the_same_name_is_told_anew(stages, inputs, told, tmp_path):
     model, out = tmp_path / "model.h5", tmp_path / "demo"
     shutil.copy(inputs[0], model)
-    stages, sizes = ["attack", "bitflip"], {"data": inputs[1], "model": str(model), "quick": True}
+    sizes = {"data": inputs[1], "model": str(model), "quick": True}
     demo.demo(out, stages=stages, **sizes)
     first = results(out)
     other = load_model(model)

@@ -29,9 +29,9 @@ def test_light(light, images, tmp_path):
     with Board(f"virtual:{built.image.elf}") as board:
         assert board.info.sha256 == q.sha256 == load_tvq(built.tvq).sha256
         assert board.info.model == "light" and board.info.input_shape == (32, 32, 3) and board.n_classes == 10
-        answers = board.infer(images[:2])
-        assert np.array_equal(answers.raw, expected[:2])
-        assert np.array_equal(board.logits(images[:1]), q.logits(images[:1]))
+        answers = board.infer(images[:1])
+        assert np.array_equal(answers.raw, expected[:1])
+        assert np.array_equal(board.logits(images[1:2]), q.logits(images[1:2]))
         assert answers.cycles.max() <= 60_000_000
 
 

@@ -82,6 +82,8 @@ CORES = {"m0": ("microbit", ["-mcpu=cortex-m0"], {"code": 0, "code_length": "256
          "m4": ("mps2-an386", ["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"], MPS2),
          "m7": ("mps2-an500", ["-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard"], MPS2),
          "m33": ("mps2-an505", ["-mcpu=cortex-m33"], {**MPS2, "code": 0x10000000, "ram": 0x38000000})}
+LIKE_OTHERS = ("m3", "m7")              # no DSP as m0; another FPU than m4
+IN_BRIEF = pytest.mark.parametrize("exported", ["int8", pytest.param("float", marks=pytest.mark.slow)], indirect=True)
 # The client of X-CUBE-AI 5: buffers by initialisers, n_batches; and that of the st-ai API.
 FIVE = """
 #include <stdio.h>
@@ -141,7 +143,7 @@ int main(void)
 def compiled(folder, program, sources, flags=()):
     if not shutil.which("gcc"):
         pytest.skip("no gcc here")
-    command = ["gcc", "-std=gnu11", "-O2", "-Wno-incompatible-pointer-types", *(flag for flag in flags if flag[:2] != "-I")]
+    command = ["gcc", "-std=gnu11", "-O1", "-Wno-incompatible-pointer-types", *(flag for flag in flags if flag[:2] != "-I")]
     kernels = sorted(folder.glob("tv_*.c"))             # the same in each export: compiled once
     place = program.parent / f"{program.name}-kernels"
     place.mkdir()
@@ -186,6 +188,7 @@ def test_strict(exported, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@IN_BRIEF
 def test_cmake(exported, tmp_path):
     if not shutil.which("cmake"):
         pytest.skip("no cmake here")
@@ -316,6 +319,7 @@ def test_it_proves_itself(exported, tmp_path):
     assert told.returncode == 1 and "self-test FAILED: logit 0 is " in told.stdout and "logit 9" not in told.stdout, told.stdout
 
 
+@IN_BRIEF
 def test_two_networks_in_one_project(exported, mini, tmp_path):
     kind, model, folder = exported
     export(model, tmp_path / "other", name="other")
@@ -326,7 +330,7 @@ def test_two_networks_in_one_project(exported, mini, tmp_path):
     assert (done.returncode, done.stdout) == (0, 2 * "self-test passed\n")
 
 
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("core", [pytest.param(core, marks=[pytest.mark.slow] * (core in LIKE_OTHERS)) for core in CORES])
 def test_it_proves_itself_on_other_cores(mini, tmp_path, core):
     """By gcc, under QEMU, with semihosting."""
     if not shutil.which("arm-none-eabi-gcc") or not shutil.which("qemu-system-arm"):
@@ -335,7 +339,7 @@ def test_it_proves_itself_on_other_cores(mini, tmp_path, core):
     export(mini[1], tmp_path / "net", name="net")
     (tmp_path / "link.ld").write_text(LINKER.format(**places))
     elf = tmp_path / "net.elf"
-    subprocess.run(["arm-none-eabi-gcc", "-mthumb", *flags, "-O2", "-std=c99", "-nostartfiles", "--specs=nano.specs", "--specs=rdimon.specs",
+    subprocess.run(["arm-none-eabi-gcc", "-mthumb", *flags, "-O1", "-std=c99", "-nostartfiles", "--specs=nano.specs", "--specs=rdimon.specs",
                     "-T", tmp_path / "link.ld", HERE / "semihosting.c", *sorted((tmp_path / "net").glob("*.c")), "-lm", "-o", elf],
                    check=True, capture_output=True)
     done = subprocess.run(["qemu-system-arm", "-M", machine, "-nographic", "-monitor", "none", "-serial", "none", "-semihosting-config",

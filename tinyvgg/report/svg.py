@@ -340,13 +340,22 @@ def _label(name, x, y, taken, top, first=0, below=()):
     rows = [4, -9, 17, -22, 30, -35, 43, 56, 69, 82, 95]
     beside, around = ((9, "start"), (-9, "end")), [(0, "middle"), (7, "start"), (-7, "end"), (0, "start"), (30, "start")]
     around = around[first:] + around[:first]
-    places = [(dx, dy, anchor) for dy in rows for dx, anchor in (beside if dy == 4 else around)]
-    free = [place for place in places if _is_free(_box(name, x, y, *place), taken, top)]
     others = [t for t in taken if abs((t[0] + t[2]) / 2 - x) > 0.5]          # a line may cross its own point's interval
-    clear = [place for place in free if not any(_meet(b, t) for b in _leader(_box(name, x, y, *place), x, y, place[1])[1] for t in others)]
     rest = [b for b in below if abs((b[0] + b[2]) / 2 - x) > 0.5]
-    best = [place for place in clear if not any(_meet(_box(name, x, y, *place), b) for b in rest)]
-    dx, dy, anchor = (best or clear or free or places[-1:])[0]
+    free = clear = None
+    for place in [(dx, dy, anchor) for dy in rows for dx, anchor in (beside if dy == 4 else around)]:
+        box = _box(name, x, y, *place)
+        if not _is_free(box, taken, top):
+            continue
+        free = free or place
+        if any(_meet(b, t) for b in _leader(box, x, y, place[1])[1] for t in others):
+            continue
+        clear = clear or place
+        if not any(_meet(box, b) for b in rest):
+            break
+    else:
+        place = clear or free or place
+    dx, dy, anchor = place
     box = _box(name, x, y, dx, dy, anchor)
     line, covered = _leader(box, x, y, dy)
     taken += [box, *covered]
