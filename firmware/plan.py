@@ -78,8 +78,9 @@ def make_plan(model, *, board="stm32l4r9i-disco", compiler="auto", flash=None, r
     flash, ram: bytes, by default nine tenths of the board's. target_ms: take the plan with the least flash (then RAM) that
     answers in so many milliseconds; without it, the fastest plan. bank: the flash as two banks ("dual") or one ("single"); the
     time includes its wait states. Kernels compiled for one shape run in SRAM2, or in flash if that is better within the budgets.
-    The chosen plan is linked, so its sizes are exact. options: those of build_network (stack ...). Raises BudgetError, which
-    names the smallest possible budget, if no plan fits.
+    The chosen plan is linked, so its sizes are exact. options: those of build_network (stack, name ...): a build of the plan by
+    the same options then compiles nothing again in this process. Raises BudgetError, which names the smallest possible budget, if
+    no plan fits.
     """
     facts, compiler = board_facts(board), find_compiler(compiler)[0]
     if target_ms is not None and not target_ms > 0:
@@ -143,7 +144,7 @@ def _linked(model, plan, board, compiler, options):
     """Return the Plan with the sizes of the linked firmware."""
     with tempfile.TemporaryDirectory(prefix="tinyvgg-") as folder:
         try:
-            network = build_network(apply_plan(model, plan), folder, name="network", board=board, compiler=compiler, **options)
+            network = build_network(apply_plan(model, plan), folder, board=board, compiler=compiler, **{"name": "network", **options})
         except BuildError as error:
             if not is_of_size(error):
                 raise

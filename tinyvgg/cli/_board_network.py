@@ -119,8 +119,9 @@ def _built(arguments, out):
         note(arguments, f"compressing: {arguments.scheme}{with_images}")
         x, y = (None, None) if arguments.scheme in FLOAT else images_for(model, load_for(model, arguments.data), "train", 512)
         model = compress(model, arguments.scheme, x, y, seed=arguments.seed)
-    model = fastest(arguments, model, compiler=arguments.compiler)
-    network = build_network(model, out or Path("build"), name=network_name(arguments.build), compiler=arguments.compiler)
+    name = network_name(arguments.build)
+    model = fastest(arguments, model, compiler=arguments.compiler, name=name)
+    network = build_network(model, out or Path("build"), name=name, compiler=arguments.compiler)
     note(arguments, f"built {network.image.elf} with {network.image.compiler}: {network.image.flash_bytes:,} bytes of flash, "
                     f"{network.image.ram_bytes:,} of RAM")
     return f"virtual:{network.image.elf}"

@@ -132,9 +132,9 @@ def _text(result):
     return "\n".join(lines)
 
 
-def planned(arguments, model):
-    """Return the model of `firmware build`, `firmware export` or `codegen` with the plan of --plan. Float models have no
-    plans."""
+def planned(arguments, model, **options):
+    """Return the model of `firmware build`, `firmware export` or `codegen` with the plan of --plan; options: see `make_plan`. Float
+    models have no plans."""
     from tinyvgg.quant.model import QuantizedModel
     wanted = arguments.plan
     if not isinstance(model, QuantizedModel):
@@ -150,7 +150,7 @@ def planned(arguments, model):
     if getattr(arguments, "weights", "flash") != "flash" or getattr(arguments, "defence", "") or getattr(arguments, "memory_access", False):
         return model
     return fastest(arguments, model, **build_options(arguments), stack=getattr(arguments, "stack", 4096),
-                   target_ms=arguments.target_ms, bank=arguments.bank)
+                   target_ms=arguments.target_ms, bank=arguments.bank, **options)
 
 
 def planned_without_a_compiler(arguments, model):

@@ -47,8 +47,8 @@ def _build(arguments):
     from tinyvgg.firmware.network import build_network
     model = open_model(arguments.model, input_range=arguments.input_range, board=False)
     note(arguments, "building (the first time compiles the runtime library too)")
-    model = plans.planned(arguments, model)
     name = arguments.name or network_name(arguments.model)
+    model = plans.planned(arguments, model, name=name)
     network = build_network(model, arguments.out, name=name, stack=arguments.stack, weights=arguments.weights, code=arguments.code,
                             defence=arguments.defence, check_every=arguments.check_every,
                             memory_access=arguments.memory_access, protocol=arguments.protocol, **plans.build_options(arguments))

@@ -66,7 +66,7 @@ def _one(story, wanted):
     flash = wanted.flash and 1024 * wanted.flash
     try:
         if wanted.planned:
-            made = make_plan(model, board=BOARD, flash=flash)
+            made = make_plan(model, board=BOARD, flash=flash, name=wanted.name)
             model = apply_plan(model, made.plan)
         network = build_network(model, folder, name=wanted.name, board=BOARD, flash=flash, replace=True)
     except (BuildError, BudgetError) as error:
