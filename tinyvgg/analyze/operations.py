@@ -52,10 +52,6 @@ def _separable(layer, shape):
     return [first, {**second, "macc": math.prod(out) * channels, "keras_parameters": counted}]
 
 
-def _dense(layer, shape):
-    return [{"kind": "dense", "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape)}]
-
-
 def _batch_norm(layer, shape):
     return [{"kind": "batch_norm", "output_shape": shape, "parameters": {"scale": shape[-1:], "offset": shape[-1:]}}]
 
@@ -83,6 +79,14 @@ def _function(name):
 
 def _kind(kind, **settings):
     return lambda layer, shape: [{"kind": kind, "output_shape": layer.output_shape(shape), "settings": settings}]
+
+
+def _with_arrays(kind):
+    return lambda layer, shape: [{"kind": kind, "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape)}]
+
+
+def _nothing(layer, shape):
+    return []
 
 
 def _add(layer, shapes):
@@ -137,18 +141,6 @@ def _wrapped(layer, shape):
     return parts
 
 
-def _embedding(layer, shape):
-    return [{"kind": "embedding", "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape)}]
-
-
-def _transposed(layer, shape):
-    return [{"kind": "conv_transpose", "output_shape": layer.output_shape(shape), "parameters": layer.weight_shapes(shape)}]
-
-
-def _layer_norm(layer, shape):
-    return [{"kind": "layer_norm", "output_shape": shape, "parameters": layer.weight_shapes(shape)}]
-
-
 def _image(shape):
     return tuple(shape[:-1])
 
@@ -158,7 +150,7 @@ PARTS = {
     L.Conv2D: _convolution,
     L.DepthwiseConv2D: _depthwise,
     L.SeparableConv2D: _separable,
-    L.Dense: _dense,
+    L.Dense: _with_arrays("dense"),
     L.BatchNormalization: _batch_norm,
     L.MaxPooling2D: _pool("max"),
     L.AveragePooling2D: _pool("average"),
@@ -172,30 +164,16 @@ PARTS = {
     L.ELU: _function("elu"),
     L.Add: _add,
     L.Concatenate: _kind("concatenate"),
-    L.Flatten: _kind("reshape"),
-    L.Reshape: _kind("reshape"),
-    L.Permute: _kind("reshape"),
+    **dict.fromkeys((L.Flatten, L.Reshape, L.Permute), _kind("reshape")),
     L.ZeroPadding2D: _kind("pad"),
     L.Cropping2D: _kind("other", function="cropping"),
-    L.Multiply: _kind("other", function="multiply"),
-    L.Average: _kind("other", function="average"),
-    L.Maximum: _kind("other", function="maximum"),
-    L.Subtract: _kind("other", function="subtract"),
     OneRow: _one_row,
-    L.Dropout: lambda layer, shape: [],
-    L.GaussianNoise: lambda layer, shape: [],
-    L.TrainingOnly: lambda layer, shape: [],
-    L.Normalization: _kind("other", function="normalization"),
-    L.Rescaling: _kind("other", function="rescaling"),
-    L.Resizing: _kind("other", function="resizing"),
-    lacking.Nothing: lambda layer, shape: [],
-    L.LSTM: _recurrent,
-    L.GRU: _recurrent,
-    L.SimpleRNN: _recurrent,
+    **dict.fromkeys((L.Dropout, L.GaussianNoise, L.TrainingOnly, lacking.Nothing), _nothing),
+    **dict.fromkeys((L.LSTM, L.GRU, L.SimpleRNN), _recurrent),
     L.Bidirectional: _bidirectional,
     lacking.TimeDistributed: _wrapped,
-    lacking.Embedding: _embedding,
+    lacking.Embedding: _with_arrays("embedding"),
     L.UpSampling2D: _kind("upsample", function="nearest"),
-    lacking.Conv2DTranspose: _transposed,
-    L.LayerNormalization: _layer_norm,
+    lacking.Conv2DTranspose: _with_arrays("conv_transpose"),
+    L.LayerNormalization: _with_arrays("layer_norm"),
 }
