@@ -18,14 +18,18 @@ import tempfile
 import pytest
 
 FIRST = ("docs/test_snippets.py",)
-ALONGSIDE = ("codegen/test_generated.py", "docs/test_sphinx.py", "test_checks.py", "test_types.py", "test_packaging.py",
+ALONGSIDE = ("codegen/test_generated.py", "docs/test_sphinx.py", "test_checks.py", "test_packaging.py",
              "docs/test_commands.py")
-LONG = ("demo/test_demo.py", "kernels/test_threads.py", "codegen/test_variants.py", "spine/test_board.py", "board/test_link.py",
-        "firmware/test_plan.py", "spine/test_export.py", "zoo/test_zoo.py", "faults/test_search.py", "io/test_keras_fuzz.py",
-        "notebooks/test_notebooks.py", "cli/test_training_verbs.py", "codegen/test_host.py", "io/test_keras_fixtures.py",
-        "quant/test_coded.py", "quant/test_fast.py", "board/test_cli.py", "cli/test_main.py", "board/test_machine.py", "train/test_fit.py",
-        "board/test_classifier.py", "attacks/test_independence.py", "codegen/test_guard.py", "inputs/test_examples.py", "spine/test_cli.py",
-        "faults/test_elf.py", "quant/test_definition.py", "kernels/test_other_processors.py", "board/test_qemu.py")
+LONG = ("demo/test_demo.py", "spine/test_board.py", "kernels/test_threads.py", "codegen/test_variants.py", "zoo/test_zoo.py",
+        "spine/test_export.py", "board/test_link.py", "firmware/test_plan.py", "board/test_answers.py",
+        "attacks/test_attack_verb.py", "kernels/test_names.py", "faults/test_search.py", "quant/test_fast.py",
+        "inputs/test_examples.py", "io/test_keras_fuzz.py", "notebooks/test_notebooks.py", "quant/test_definition.py",
+        "codegen/test_host.py", "spine/test_cli.py", "board/test_boards.py", "quant/test_coded.py", "attacks/test_parallel.py",
+        "inputs/test_verbs.py", "cli/test_training_verbs.py", "io/test_keras_fixtures.py", "train/test_adversarial.py",
+        "firmware/test_guard.py", "faults/test_elf.py", "quant/test_codebooks.py", "firmware/test_build.py",
+        "course/test_mini.py", "faults/test_trials.py", "train/test_fit.py", "codegen/test_guard.py", "board/test_cli.py",
+        "testing/test_campaign.py", "firmware/test_mlperf.py", "faults/test_store.py", "cli/test_main.py",
+        "kernels/test_other_processors.py", "spine/test_every_op.py", "attacks/test_nearest.py")
 PLACES = {f"tests/{name}": i for i, name in enumerate(FIRST + ALONGSIDE + LONG)}
 
 

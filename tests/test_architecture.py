@@ -43,10 +43,13 @@ PATHS = sorted(p for folder in ("tinyvgg", "codegen", "firmware") for p in (ROOT
 MODULES = {module_name(path): path for path in PATHS}
 
 
+KINDS = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.Expr | ast.Raise
+
+
 @functools.cache
 def trees():
-    """{path: its ast.Module}, read when the first test asks: every process of pytest-xdist imports this file."""
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in PATHS}
+    """{path: its nodes of KINDS}, read when the first test asks: every process of pytest-xdist imports this file."""
+    return {path: [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, KINDS)] for path in PATHS}
 
 
 def column(name):
@@ -61,7 +64,7 @@ def column(name):
 
 def imports(tree):
     """Names below tinyvgg that a module imports, anywhere in it."""
-    for node in ast.walk(tree):
+    for node in tree:
         if isinstance(node, ast.Import):
             yield from (a.name.removeprefix("tinyvgg.") for a in node.names if a.name.startswith("tinyvgg."))
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -136,14 +139,14 @@ def test_small():
     for path, tree in trees().items():
         where, lines = path.relative_to(ROOT), path.read_text(encoding="utf-8").count("\n")
         wrong += [f"{where} has {lines} lines; expected up to 500"] if lines > 500 else []
-        wrong += [f"{where}: {node.name} has over 60 lines" for node in ast.walk(tree)
+        wrong += [f"{where}: {node.name} has over 60 lines" for node in tree
                   if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 60]
     assert not wrong, "\n".join(wrong)
 
 
 def test_no_lost_strings():
     """A second f-string outside the parentheses of a message is never shown; a raise of a tuple loses its type."""
-    wrong = [f"{path.relative_to(ROOT)}:{node.lineno}" for path, tree in trees().items() for node in ast.walk(tree)
+    wrong = [f"{path.relative_to(ROOT)}:{node.lineno}" for path, tree in trees().items() for node in tree
              if isinstance(node, ast.Expr) and isinstance(node.value, ast.JoinedStr)
              or isinstance(node, ast.Raise) and isinstance(node.exc, ast.Tuple)]
     assert not wrong, "\n".join(wrong)

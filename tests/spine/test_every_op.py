@@ -102,7 +102,7 @@ def test_the_board(tmp_path):
     model = randomise(maps(), np.random.default_rng(1), dead=0)
     images = np.random.default_rng(0).integers(0, 256, (4, *model.input_shape), dtype=np.uint8)
     quantised = quantize(model, images)
-    built = build_network(apply_plan(quantised, make_plan(quantised).plan), tmp_path, name="maps")
+    built = build_network(apply_plan(quantised, make_plan(quantised, name="maps").plan), tmp_path, name="maps")
     with Board(f"virtual:{built.image.elf}") as board:
         assert np.array_equal(board.infer(images).raw, quantised.integer_logits(images))
 

@@ -49,9 +49,17 @@ def apply_tail(acc, op):
     rows = acc.reshape(-1, acc.shape[-1])
     q = np.empty(rows.shape, np.int16 if wide else np.uint8)
     kind = ACTIVATIONS.index(tail.activation)
-    _tail(rows, tail.bias, tail.offset, tail.multiplier, tail.shift, kind, tail.slope, high, *limits, q)
+    bias, offset, multiplier, high = map(_read_only, (tail.bias, tail.offset, tail.multiplier, high))
+    _tail(rows, bias, offset, multiplier, tail.shift, kind, tail.slope, high, *limits, q)
     q = q.reshape(acc.shape)
     return max_pool(q, *pool) if pool else q
+
+
+def _read_only(array):
+    """A view that may not be written: Numba compiles a function for each of the two kinds."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 @numba.njit(cache=True, nogil=True)
