@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from tinyvgg.attacks.streams import Streams
-from tinyvgg.attacks.victim import Victim
+from tinyvgg.attacks.victim import Victim, all_zero
 
 
 class Rows:
@@ -80,10 +80,11 @@ class Batch:
         z = self.masked(rows, z)
         logits, values, g, dead = self.victim.climb(z, self.y[rows], self.targets(rows) if toward is None else toward, loss)
         self.queries[rows] += 1
-        self.vanished[rows] |= dead
-        still = dead & ~g.reshape(len(g), -1).any(axis=1)
-        if still.any():
-            g[still] = self.streams.take(rows[still]).normal(z.shape[1:], "lost", *names)
+        if dead.any():
+            self.vanished[rows] |= dead
+            still = dead & all_zero(g)
+            if still.any():
+                g[still] = self.streams.take(rows[still]).normal(z.shape[1:], "lost", *names)
         return logits, values, g if self.free is None else self.masked(rows, np.array(g), 0)
 
     def difference(self, rows, z, above, below):
@@ -102,7 +103,7 @@ class Batch:
         logits, g = self.victim.vjp(self.masked(rows, z), direction)
         g = g if self.free is None else self.masked(rows, np.array(g), 0)
         self.queries[rows] += 1
-        self.vanished[rows] |= ~g.reshape(len(g), -1).any(axis=1)
+        self.vanished[rows] |= all_zero(g)
         up, down = classes(logits)
         return logits[index, up].astype(np.float64) - logits[index, down], g
 
@@ -110,6 +111,9 @@ class Batch:
         """Keep candidates that fool, or have a higher loss than the previous best; with keep="last", all. Return which ones
         fool."""
         fools = self.fools(rows, logits)
+        if keep == "last" and len(rows) == len(self.adv):       # rows are different images, in order: all of them
+            self.adv[:], self.loss[:], self.fooled[:] = z, values, fools
+            return fools
         better = (fools & ~self.fooled[rows]) | ((fools == self.fooled[rows]) & (values > self.loss[rows]))
         chosen = slice(None) if keep == "last" else better
         at = rows[chosen]

@@ -21,7 +21,7 @@ from tinyvgg.kernels.fast.program import FROM_WEIGHTS, IN_ORDER, Program
 from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.threads import pool
 from tinyvgg.nn.fused.chunks import InChunks
-from tinyvgg.nn.fused.lowering import options_of
+from tinyvgg.nn.fused.lowering import WATCHED
 from tinyvgg.nn.fused.matching import calls_of, match
 from tinyvgg.nn.fused.others import Branch
 from tinyvgg.nn.fused.values import Memory
@@ -243,10 +243,18 @@ class Watch:
 
     def __init__(self, model, precise):
         self.given, self.layers = (precise, pool().threads), list(model.layers)
-        self.options = [(layer, options_of(layer)) for layer in self.layers if options_of(layer)]
+        self.options = [(layer, name, _plain(getattr(layer, name))) for layer in self.layers for name in WATCHED.get(type(layer), ())]
 
     def unchanged(self, model, precise):
         """Whether layers, their options, precision and threads are as they were."""
-        return (self.given == (precise, pool().threads) and len(self.layers) == len(model.layers)
-                and all(map(is_, self.layers, model.layers))
-                and all(options_of(layer) == options for layer, options in self.options))
+        if self.given != (precise, pool().threads) or len(self.layers) != len(model.layers) or not all(map(is_, self.layers, model.layers)):
+            return False
+        for layer, name, value in self.options:         # asked before each program: a generator takes three times as long
+            if (now := getattr(layer, name)) is not value and _plain(now) != value:
+                return False
+        return True
+
+
+def _plain(value):
+    """An option as numbers that compare as one."""
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -231,13 +231,8 @@ LOWER = {
     layers.TrainingOnly: _plain("view"), layers.ZeroPadding2D: _plain("pad"), layers.UpSampling2D: _up_sampling,
     layers.Rescaling: _plain("rescale"),
 }
+# The options of a layer that may change and that a plan depends on
 WATCHED = {layers.BatchNormalization: ("trainable",), layers.Dropout: ("rate",), layers.SpatialDropout1D: ("rate",),
            layers.SpatialDropout2D: ("rate",), layers.LeakyReLU: ("negative_slope",), layers.ELU: ("alpha",),
            layers.Rescaling: ("scale", "offset"), layers.ReLU: ("max_value", "negative_slope", "threshold"),
            layers.ReLU6: ("max_value", "negative_slope", "threshold")}
-
-
-def options_of(layer):
-    """Return the options of a layer that may change and that a plan depends on."""
-    found = [getattr(layer, name) for name in WATCHED.get(type(layer), ())]
-    return [value.tolist() if hasattr(value, "tolist") else value for value in found]
