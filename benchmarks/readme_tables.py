@@ -106,8 +106,11 @@ def calibrated(cycles, model="light", *, banks=2):
 
 
 def three():
-    """The three figures that matter, each with its command."""
+    """The figures that matter, each with its command: of accuracy, speed on a computer and on the chip, attacks."""
     also, cycles, peers, speed = kept("accuracy")["rows"], kept("cortex_m4"), kept("peers"), kept("attack_speed")
+    many = kept("train_step_networks")
+    work, network = many["slowest"]["work"].split("-", 1)
+    work = {"train": "training", "infer": "answering", "pgd": "attacking"}[work]
     light, pgd, st = zoo.card(LIGHT)["test"], speed["rows"][0], peers["xcubeai_resnet8"]
     others = ", ".join(f"{row['peer']} {row['peer_ms']:,.0f} ms" for row in speed["rows"])
     return (f"- **Accuracy**: the network `{LIGHT}` (0.4 million parameters) has\n"
@@ -118,8 +121,10 @@ def three():
             f"{calibrated(cycles).partition(',')[0]}; ResNet-8\n  of the benchmark MLPerf Tiny takes {calibrated(cycles, 'resnet8', banks=1)}. "
             f"With X-CUBE-AI's code (9.0) ResNet-8 takes {st['ms']} ms,\n  measured by ST on the same core and clock "
             "([how](docs/cortex-m4.md#again)).\n"
+            f"- **Speed**: {many['geometric_mean']:.2f} times PyTorch's on seven common networks (geometric mean; slowest: {work} `{network}`,\n"
+            f"  {many['slowest']['ratio']:.2f}; [how](docs/fast-kernels.md#compared-with-pytorch)).\n"
             f"- **Attack**: PGD with 40 steps on {pgd['batch']} images takes {pgd['ours_ms']:,.0f} ms of processor time, on a network "
-            f"like `{LIGHT}`\n  (other libraries: {others}; [how](docs/attacks.md#speed)).")
+            f"like `{LIGHT}`\n  (with {others}; [how](docs/attacks.md#speed)).")
 
 
 def limits():
