@@ -1,7 +1,6 @@
 """Run all steps for a few images at a time: what one stage writes is then still in a cache when the next one reads it."""
 import numpy as np
 
-from tinyvgg.kernels.fast.arena import address
 from tinyvgg.kernels.fast.parts import MOVE, PARTS, WORDS, in_parts
 from tinyvgg.kernels.fast.program import IN_ORDER, STEP, Program
 
@@ -20,15 +19,25 @@ class InChunks(Program):
 
     def __init__(self, size, workers, follows):
         super().__init__()
-        self.size, self.workers, self._follows = size, workers, follows
+        self.size, self.workers, self._follows, self._made = size, workers, follows, None
 
     def _finish(self):
         self._head = len(self._rows) - self._groups.count(IN_ORDER)    # first: an interrupt after super's last line leaves a complete program
         super()._finish()
 
     def _count(self, images):
+        """Put the number of images into the steps; write the tables again if the steps are not those of before."""
+        steps = self._steps.tobytes()
+        if steps != self._made:
+            self._made = None
+            self._make_tables()
+            self._made = steps
+        self._record["count"], self._record["images"] = -(-images // (self.size * self.workers)) * self.workers, images
+        self._whole["images"] = images
+
+    def _make_tables(self):
         """Write the table of steps: those in order once for each worker, all of them run by one step, in_parts."""
-        ahead, first = self._steps[:self._head], self._steps[self._head:]
+        first = self._steps[self._head:]
         tables = np.tile(first, (self.workers, 1))
         worker, moves = np.arange(self.workers)[:, None], [self._source_move(first)]
         for name in (*TENSORS, "fresh"):
@@ -43,14 +52,12 @@ class InChunks(Program):
         own = tables["own"]["at"]
         own += worker * first["own"]["image"]
         self._tables, self._moves, self._record = tables, np.array(moves, MOVE), np.zeros(1, PARTS)
-        together = self.size * self.workers
-        self._record["count"], self._record["images"] = -(-images // together) * self.workers, images
-        self._record["tables"], self._record["workers"], self._record["steps"] = address(tables), self.workers, len(first)
-        self._record["moves"], self._record["moved"] = address(self._moves), len(self._moves)
-        self._whole = np.concatenate([ahead, np.zeros(1, STEP)])
-        self._whole["images"] = images
-        self._whole["function"][-1], self._whole["packed"][-1] = in_parts.address, address(self._record)
-        self._at = address(self._whole)                 # kept: numpy takes as long as a small kernel to find a record array's address
+        self._record["tables"], self._record["workers"], self._record["steps"] = _address(tables), self.workers, len(first)
+        self._record["moves"], self._record["moved"] = _address(self._moves), len(self._moves)
+        self._whole = np.zeros(self._head + 1, STEP)
+        self._whole[:-1] = self._steps[:self._head]
+        self._whole["function"][-1], self._whole["packed"][-1] = in_parts.address, _address(self._record)
+        self._at = _address(self._whole)
         self._next, self._source = self._record["next"][0], self._moves["base"]
 
     def _source_move(self, first):
@@ -64,6 +71,11 @@ class InChunks(Program):
     def _go(self, pool, images):
         self._next[0] = 0
         pool.run_at(self._at, len(self._whole))
+
+
+def _address(records):
+    """The address of records, in elements. For arrays of records arena.address takes as long as a small kernel: NumPy describes each field."""
+    return records.ctypes.data // 4
 
 
 def _word(index, name):
