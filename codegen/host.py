@@ -60,6 +60,8 @@ def find_compiler(wanted="auto"):
 def zig_command():
     """Return the command of the C compiler in the extra `board`. Raises ImportError if it is not installed."""
     import ziglang
+    if ziglang.__file__ is None:
+        raise ImportError("a folder named ziglang is all that is left of it")
     program = Path(ziglang.__file__).with_name("zig.exe" if os.name == "nt" else "zig")     # saves an interpreter for each call
     return [str(program), "cc"] if program.is_file() else [sys.executable, "-m", "ziglang", "cc"]
 

@@ -150,24 +150,38 @@ def _facts_source(facts):
 
 @functools.cache
 def _of_process(process):
-    """Return the folder for zig's compiled files and their sources: of this process, or the one that TINYVGG_BUILD_CACHE names."""
+    """Return the folder for zig's compiled files and their sources, and whether it is the one that TINYVGG_BUILD_CACHE names.
+
+    Raises BuildError if that one cannot be made, or if somebody else could write to it: firmware is made of what lies there.
+    """
     if os.environ.get(SHARED):
-        return Path(os.environ[SHARED]).absolute()
+        return _shared(Path(os.environ[SHARED]).absolute()), True
     remove_old()
     folder = tempfile.mkdtemp(prefix=f"{FOLDER}build-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    return Path(folder), False
+
+
+def _shared(folder):
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as error:
+        raise BuildError(f"{SHARED} names {folder}, which cannot be used: {error.strerror}", "a folder of your own") from error
+    if os.name != "nt" and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+        raise BuildError(f"{SHARED} names {folder}, to which others can write", f"chmod 700 {folder}, if it is yours")
+    return folder
 
 
 def _kept(files, folder=None):
-    """Write {name: text} into a folder named after a hash of the contents, once a process; return the folder."""
-    folder = folder or _of_process(os.getpid()) / digest(files)[:32]
+    """Write {name: text} into a folder named after a hash of the contents, unless it holds them already; return the folder."""
+    folder = folder or _of_process(os.getpid())[0] / digest(files)[:32]
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        if not (folder / name).exists():
-            part = folder / f"{name}.{os.getpid()}"
-            part.write_text(text, encoding="utf-8")
-            part.replace(folder / name)
+        data = text.encode("utf-8")
+        if not (folder / name).is_file() or (folder / name).read_bytes() != data:
+            with atomic_path(folder / name) as part:
+                part.write_bytes(data)
     return folder
 
 
@@ -198,7 +212,7 @@ def _linker_script(facts, stack):
 
 def _compile(command, facts, scratch, folder=None):
     """Run a compiler, in `folder` if there is one."""
-    own = _of_process(os.getpid())
+    own, shared = _of_process(os.getpid())
     environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": str(own / "zig"), "LC_ALL": "C"}        # else in the working directory
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, timeout=600,
@@ -207,7 +221,7 @@ def _compile(command, facts, scratch, folder=None):
         raise BuildError(f"the compiler ({command[0]}) did not finish in 600 s") from error
     except OSError as error:
         raise BuildError(f"the compiler could not be started: {error}", 'pip install "tinyvgg[board]"') from error
-    if not os.environ.get(SHARED) and sum(path.stat().st_size for path in own.rglob("*") if path.is_file()) > ROOM:
+    if not shared and sum(path.stat().st_size for path in own.rglob("*") if path.is_file()) > ROOM:
         shutil.rmtree(own, ignore_errors=True)
     if done.returncode and not (done.stderr + done.stdout).strip():
         raise BuildError(f"the compiler refused the code: {why_refused(done, scratch)}")

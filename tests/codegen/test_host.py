@@ -19,9 +19,9 @@ from tinyvgg import models as networks
 from tinyvgg import nn
 from tinyvgg.codegen import HostModel
 from tinyvgg.codegen import host as host_module
-from tinyvgg.codegen.write import HERE
 from tinyvgg.codegen.host import find_compiler
 from tinyvgg.codegen.objects import objects
+from tinyvgg.codegen.write import HERE
 from tinyvgg.errors import BuildError, QuantError, ShapeError
 from tinyvgg.nn import layers as L
 from tinyvgg.quant import quantize

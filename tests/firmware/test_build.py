@@ -34,7 +34,7 @@ def test_both_compilers(tmp_path, compiler, monkeypatch):
 
     from tinyvgg.board import Board, demonstration
     image = build_demonstration(tmp_path / "a", compiler=compiler, flags=["-Werror"], memory_access=True)
-    monkeypatch.setenv(building.SHARED, str(tmp_path / "cache"))
+    monkeypatch.delenv(building.SHARED, raising=False)      # as users build: in a folder of this process
     building._of_process.cache_clear()                      # what was compiled is compiled again
     again = build_demonstration(tmp_path / "b", compiler=compiler, flags=["-Werror"], memory_access=True)
     building._of_process.cache_clear()
@@ -277,3 +277,27 @@ def test_names_are_those_of_the_model_files(tmp_path, capsys, monkeypatch):
     (tmp_path / "int.h5").write_bytes(b"")
     assert network_name("int.h5") is None and network_name("light_cifar10") is None and network_name(str(tmp_path)) is None
     capsys.readouterr()
+
+
+def test_a_folder_for_later_processes_is_one_s_own_and_not_believed(tmp_path, monkeypatch):
+    """What lies there is compared, and a link there is not followed."""
+    folder, victim = tmp_path / "cache", tmp_path / "victim"
+    victim.write_text("kept")
+    monkeypatch.setenv(building.SHARED, str(folder))
+    building._of_process.cache_clear()
+    place = building._kept({"a.h": "good"})
+    assert place.parent == folder and folder.stat().st_mode & 0o077 == 0
+    (place / "a.h").write_text("evil")
+    assert (building._kept({"a.h": "good"}) / "a.h").read_text() == "good"
+    (place / "a.h").unlink()
+    (place / "a.h").symlink_to(victim)
+    assert (building._kept({"a.h": "good"}) / "a.h").read_text() == "good" and victim.read_text() == "kept"
+    folder.chmod(0o777)
+    building._of_process.cache_clear()
+    with pytest.raises(BuildError, match="to which others can write"):
+        building._kept({"a.h": "good"})
+    monkeypatch.setenv(building.SHARED, str(victim))
+    building._of_process.cache_clear()
+    with pytest.raises(BuildError, match="TINYVGG_BUILD_CACHE names"):
+        building._kept({"a.h": "good"})
+    building._of_process.cache_clear()

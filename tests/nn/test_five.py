@@ -3,13 +3,16 @@ import numpy as np
 import pytest
 
 from tinyvgg import kernels, nn
+from tinyvgg.kernels.fast import cores, threads
 from tinyvgg.nn import layers as L
 
 
 @pytest.mark.parametrize(("shape", "padding", "activation", "rows"), [
     ((12, 14, 8), "same", "relu", 4), ((14, 13, 8), "valid", "sigmoid", 5), ((11, 14, 3), "same", None, 4), ((9, 9, 1), "valid", "relu", 5),
     ((13, 6, 8), "same", "relu", 5), ((3, 9, 8), "same", None, 0)])
-def test_beside_float64(shape, padding, activation, rows):
+def test_beside_float64(shape, padding, activation, rows, monkeypatch):
+    monkeypatch.setattr(threads, "usable_cores", cores.usable_cores)        # all cores, not this process' share
+    monkeypatch.setattr(threads, "_pool", None)
     inner = [L.ReLU()] * (shape[2] == 8)            # else the images themselves, whose channels are not filled up to vectors
     model = nn.Sequential([L.InputLayer(shape), *inner, L.Conv2D(21, 5, padding=padding, activation=activation), L.Flatten(), L.Dense(3)])
     assert ("down the columns" in model.plan().describe()) == bool(rows)

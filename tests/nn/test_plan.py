@@ -322,3 +322,15 @@ def test_sign_flips_are_seen():
         after = model.logits(x)
         assert np.array_equal(after, fresh.logits(x)) and not np.array_equal(after, before)
         before = after
+
+
+def test_a_list_that_is_changed_in_place_is_noticed():
+    scale = [1.0, 2.0, 3.0]
+    model = Sequential([layers.InputLayer((4, 4, 3)), layers.Rescaling(scale), layers.Flatten(), layers.Dense(2)], input_range=(0, 1))
+    x = np.full((1, 4, 4, 3), 0.5, np.float32)
+    before = model.logits(x)
+    scale[0] = model.layers[1].scale[0] = 9.0
+    with kernels.use("reference"):
+        exact = model.logits(x)
+    np.testing.assert_allclose(model.logits(x), exact, atol=1e-5)
+    assert np.abs(exact - before).max() > 1e-3

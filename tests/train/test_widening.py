@@ -22,15 +22,23 @@ def trained(build):
 
 
 @pytest.mark.parametrize("build, factor", [(models.light, 1.5), (models.notebook, 1.1), (tiny.model, 3), (tiny.model, 1), (
-    lambda: Sequential([InputLayer((8, 8, 3)), Conv2D(4, 3), Conv2D(5, 1, activation="tanh"), GlobalAveragePooling2D(), Dense(3)]), 2.5)])
+    lambda: Sequential([InputLayer((8, 8, 3)), Conv2D(4, 3), Conv2D(5, 1, activation="tanh"), GlobalAveragePooling2D(), Dense(3)]), 2.5), (
+    lambda: Sequential([InputLayer((8, 8, 3)), Conv2D(4, 3), Conv2D(5, 6, activation="softmax"), Flatten()]), 2)])
 def test_the_answers_stay(build, factor):
     model = trained(build)
     wide = train.widen(model, factor, seed=4)
     x = np.random.default_rng(0).uniform(*model.input_range, (5, *model.input_shape)).astype(np.float32)
     before = model.logits(x)
     np.testing.assert_allclose(wide.logits(x), before, atol=3e-6 * max(1, np.abs(before).max()), rtol=0)
-    narrow = [layer.filters for layer in model.layers if isinstance(layer, Conv2D)]
-    assert [layer.filters for layer in wide.layers if isinstance(layer, Conv2D)] == [int(f * factor) for f in narrow]
+    last = next(layer for layer in reversed(model.layers) if isinstance(layer, Conv2D | Dense))
+    narrow = [layer.filters * (1 if layer is last else factor) for layer in model.layers if isinstance(layer, Conv2D)]
+    assert [layer.filters for layer in wide.layers if isinstance(layer, Conv2D)] == [int(f) for f in narrow]
+
+
+def test_channels_are_rounded_down_but_not_by_a_float_s_error():
+    model = Sequential([InputLayer((4, 4, 1)), Conv2D(45, 1), Conv2D(10, 1), Flatten(), Dense(2)])
+    assert [layer.filters for layer in train.widen(model, 1.4).layers[1:3]] == [63, 14]
+    assert [layer.filters for layer in train.widen(model, 1.15).layers[1:3]] == [51, 11]
 
 
 def test_copies_of_a_channel_part_in_training():
@@ -67,6 +75,9 @@ def chain(*layers):
     (lambda: chain(Conv2D(4, 3), DepthwiseConv2D(3)), "is a DepthwiseConv2D"),
     (lambda: chain(Conv2D(4, 3, groups=2)), "in groups"),
     (lambda: chain(Conv2D(4, 3), Activation("softmax")), "with a softmax"),
+    (lambda: chain(Conv2D(4, 3, activation="softmax")), "with a softmax"),
+    (lambda: chain(Conv2D(4, 3), GlobalAveragePooling2D(), Activation("softmax")), "with a softmax"),
+    (lambda: chain(Conv2D(4, 3), Flatten(), Activation("softmax")), "with a softmax"),
     (lambda: chain(), "no Conv2D before"),
     (lambda: Sequential([InputLayer((8, 8, 4)), Conv2D(4, 8), Flatten()], name="net"), "no Conv2D before")])
 def test_refused_networks(build, words):

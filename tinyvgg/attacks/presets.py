@@ -4,7 +4,6 @@ its L2 radius 3 is 1.5. It attacked with y=None (the model's own answers) and ne
 corrected(...) uses the true labels, clips, and counts images that are right before and after.
 """
 from dataclasses import asdict, dataclass
-from functools import partial
 
 import numpy as np
 
@@ -45,15 +44,41 @@ class Preset:
         return {"norm": self.norm, "eps": self.eps * scale, "step": self.step * scale, "steps": self.steps, "target": self.target}
 
 
-# Each is called for a Preset.
-original_linf = partial(Preset, "linf 0.05", "linf", 0.05, 0.01, 40, published="20.4 / 8.6-8.8")       # 6.4/255 of 0..1 images
-# The notebook's example of a step as long as eps; it is weak because eps is only 1.3/255.
-original_linf_small = partial(Preset, "linf 0.01", "linf", 0.01, 0.01, 40, published="60.3 / 52.7")
-original_eps3 = partial(Preset, "linf 3", "linf", 3.0, 0.1, 40)                         # more than the whole range of 2
-original_l2_1_2 = partial(Preset, "l2 1.2", "l2", 1.2, 0.05, 40)                        # 0.6 of 0..1 images
-original_l2_3 = partial(Preset, "l2 3", "l2", 3.0, 0.05, 75)                            # 1.5 of 0..1 images
-original_targeted3 = partial(Preset, "linf 0.05 to class 3", "linf", 0.05, 0.01, 40, target=3, published="- / 10.000")  # the cat
-original_targeted3_l2 = partial(Preset, "l2 3 to class 3", "l2", 3.0, 0.05, 75, target=3, published="- / 10.000")
+def original_linf():
+    """L-inf 0.05, step 0.01, 40 steps: 6.4/255 of 0..1 images."""
+    return Preset("linf 0.05", "linf", 0.05, 0.01, 40, published="20.4 / 8.6-8.8")
+
+
+def original_linf_small():
+    """L-inf 0.01, step 0.01: the notebook's example of a step as long as eps; it is weak because eps is only 1.3/255."""
+    return Preset("linf 0.01", "linf", 0.01, 0.01, 40, published="60.3 / 52.7")
+
+
+def original_eps3():
+    """L-inf 3: more than the whole range of 2."""
+    return Preset("linf 3", "linf", 3.0, 0.1, 40)
+
+
+def original_l2_1_2():
+    """L2 1.2: 0.6 of 0..1 images."""
+    return Preset("l2 1.2", "l2", 1.2, 0.05, 40)
+
+
+def original_l2_3():
+    """L2 3: 1.5 of 0..1 images."""
+    return Preset("l2 3", "l2", 3.0, 0.05, 75)
+
+
+def original_targeted3():
+    """L-inf 0.05 towards class 3, the cat."""
+    return Preset("linf 0.05 to class 3", "linf", 0.05, 0.01, 40, target=3, published="- / 10.000")
+
+
+def original_targeted3_l2():
+    """L2 3 towards class 3."""
+    return Preset("l2 3 to class 3", "l2", 3.0, 0.05, 75, target=3, published="- / 10.000")
+
+
 ALL = (
     original_linf,
     original_linf_small,

@@ -256,5 +256,5 @@ class Watch:
 
 
 def _plain(value):
-    """An option as numbers that compare as one."""
-    return value.tolist() if hasattr(value, "tolist") else value
+    """An option as numbers that compare as one, and that stay when a list is changed in place."""
+    return value.tolist() if hasattr(value, "tolist") else list(value) if isinstance(value, list) else value

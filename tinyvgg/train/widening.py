@@ -16,7 +16,7 @@ ALONE = ("InputLayer", "Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "Spa
 
 
 def widen(model: Model, factor: float, *, seed: int = 0) -> Model:
-    """Return a Sequential with `factor` times the channels in every convolution and the same answers (to float32's rounding).
+    """Return a Sequential with `factor` times the channels in every convolution and the same answers (to float32's rounding), in float32.
 
     Dense layers keep their units. factor: 1 to 8; channels are rounded down. seed: which channels get copies, and how these
     share their weights. Raises OptionError for a network that is no chain of Conv2D, batch-norm, pooling, dropout, activations
@@ -28,7 +28,7 @@ def widen(model: Model, factor: float, *, seed: int = 0) -> Model:
     config = model.get_config()
     for layer in config["layers"]:
         if layer["config"].get("name") in wide_ones:
-            layer["config"]["filters"] = int(layer["config"]["filters"] * factor)
+            layer["config"]["filters"] = int(layer["config"]["filters"] * factor + 1e-9)
     wide, rng = model_from_config(config, seed=model.seed), generator(seed, "widen")
     wide.made_for = model.made_for
     copies = None                                   # of which narrow channel each channel here is a copy; None: as in the narrow net
@@ -43,24 +43,23 @@ def _wide_ones(model):
         raise OptionError(f"{model.name} cannot be widened: it is no chain of layers, each used once; a Sequential of such layers can")
     for layer in model.layers:
         kind = type(layer).__name__
-        if kind not in ALONE and kind not in ("Conv2D", "Dense") or getattr(layer, "groups", 1) != 1 or _over_channels(layer):
-            raise OptionError(f"{model.name} cannot be widened: {layer.name} is a {kind}{_why(layer)}; a chain of Conv2D, "
-                              "batch-norm, pooling, dropout, activations and Dense can")
-    last = [layer.name for layer in model.layers if type(layer).__name__ in ("Conv2D", "Dense")][-1:]
-    found = {layer.name for layer in model.layers if type(layer).__name__ == "Conv2D"} - set(last)
+        if kind not in ALONE and kind not in ("Conv2D", "Dense") or getattr(layer, "groups", 1) != 1:
+            raise _refusal(model, layer, " in groups" if getattr(layer, "groups", 1) != 1 else "")
+    weighted = [layer for layer in model.layers if type(layer).__name__ in ("Conv2D", "Dense")]
+    found = {layer.name for layer in weighted[:-1] if type(layer).__name__ == "Conv2D"}
     if not found:
         raise OptionError(f"{model.name} cannot be widened: it has no Conv2D before its last layer with weights")
+    copied = False
+    for layer in model.layers:
+        copied = layer.name in found if layer in weighted else copied
+        if copied and getattr(getattr(layer, "activation", None), "name", None) == "softmax":
+            raise _refusal(model, layer, " with a softmax, which copies of a channel would change")
     return found
 
 
-def _over_channels(layer):
-    """Whether a layer takes a softmax over the channels of images, which copies of a channel would change."""
-    softmax = getattr(getattr(layer, "activation", None), "name", None) == "softmax"
-    return softmax and len(layer.output_shape(layer.input_shape)) == 3
-
-
-def _why(layer):
-    return " with a softmax" if _over_channels(layer) else " in groups" if getattr(layer, "groups", 1) != 1 else ""
+def _refusal(model, layer, why):
+    return OptionError(f"{model.name} cannot be widened: {layer.name} is a {type(layer).__name__}{why}; a chain of Conv2D, batch-norm, "
+                       "pooling, dropout, activations and Dense can")
 
 
 def _fill(narrow, wide, copies, rng):

@@ -9,8 +9,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from tinyvgg import data, zoo
 from tinyvgg.errors import DataError, FormatError, OptionError, TinyVGGError
 from tinyvgg.io import load_model, save_model
@@ -51,9 +49,11 @@ def pack(run, name, data_spec, *, after=(), note="", folder=FOLDER, replace=Fals
 
 
 def _widened(configs):
-    """{"widen": factor} if a run of the chain gave the architecture more channels."""
+    """{"widen": factor} if a run of the chain gave the architecture more channels; FormatError for two, whose roundings are not one."""
     factors = [config["settings"]["widen"] for config in configs if config["settings"].get("widen")]
-    return {"widen": float(np.prod(factors))} if factors else {}
+    if len(factors) > 1:
+        raise FormatError(f"{len(factors)} runs of the chain widened the network; a card can tell of one")
+    return {"widen": factors[0]} if factors else {}
 
 
 def _training(runs, configs):

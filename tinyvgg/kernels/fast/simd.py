@@ -81,7 +81,8 @@ def compiled(function):
     time of every step after it. Nothing is compiled by which Python could call it: that would cost another fifth.
     """
     made = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(named(function))
-    made.__class__ = Inner
+    if isinstance(made, CPUDispatcher):             # else Numba was told to compile nothing
+        made.__class__ = Inner
     return made
 
 
