@@ -131,7 +131,7 @@ def code(folder):
         planned, where = apply_plan(model, plan), folder / f"c {key}"
         generate(planned, where, name="network")
         yield f"c {key}", of_folder(where)
-        yield f"elf {key}", sha256(build_network(planned, folder / "elf", name="network", compiler="zig").image.elf.read_bytes())
+        yield f"elf {key}", sha256(build_network(planned, folder / f"elf {key}", name="network", compiler="zig").image.elf.read_bytes())
 
 
 def of_folder(folder):
