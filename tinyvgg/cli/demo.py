@@ -8,7 +8,7 @@ Stages whose extra is not installed are skipped, and the page says so.
 
     tinyvgg demo --out demo
     tinyvgg demo --data cifar10 --out runs/cifar
-    tinyvgg demo --model light_cifar10_nfgsm --data cifar10 --out runs/robust
+    tinyvgg demo --model light_robust_8 --data cifar10 --out runs/robust
     tinyvgg demo --resume --out demo
     tinyvgg demo --stage attack --out demo              only that stage and what it needs
     tinyvgg demo --resume --again --stage attack --out demo    run that stage again
