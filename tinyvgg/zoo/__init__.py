@@ -7,7 +7,8 @@
     zoo.card("light_cifar10")          # how it was trained, on what, and how well it does
 
 An entry has three files: NAME.h5, its card NAME.json, and the same as a page, NAME.md. `python -m tinyvgg.zoo.pack` makes them
-from a training run. Of the entries that only taught others, or that others began with, an installed package has the card alone: their networks are in the repository.
+from a training run. Of the entries that only taught others, or that others began with, an installed package has the card alone: their
+networks are in the repository.
 """
 import json
 from pathlib import Path
