@@ -161,11 +161,17 @@ def _lie_within(x, low, high):
     """Whether all of the floats x, not none, lie from low to high; NaN does not. From 0 on float32 have the order of their bits, and those
     of negative ones and NaN come after them: then one pass is enough.
     """
-    if low == 0 and x.dtype == np.float32:
-        most = x.view(np.uint32).max().view(np.float32)
-        return not np.signbit(most) and float(most) <= high
+    if low == 0 <= high and x.dtype == np.float32:
+        return x.view(np.uint32).max() <= _bits(high)
     least, most = _extent(x)
     return least >= low and most <= high
+
+
+@functools.lru_cache(maxsize=64)
+def _bits(number):
+    """The bits of the largest float32 that is not above a number >= 0, as a whole number."""
+    nearest = np.float32(number)
+    return int((nearest if float(nearest) <= number else np.nextafter(nearest, np.float32(0))).view(np.uint32))
 
 
 def _slack(end):

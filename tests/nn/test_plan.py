@@ -128,6 +128,18 @@ def test_rows_that_are_no_whole_vectors(size, count):
                                atol=1e-5)
 
 
+@pytest.mark.parametrize("units", [3, 16, 40, 136])
+def test_one_image_has_the_bytes_of_many(units):
+    """Its dense layers read the weights as they are: changed in place, too, before or after others were packed."""
+    model = Sequential([layers.InputLayer((45,)), layers.Dense(units, activation="relu"), layers.Dense(3)], input_range=(0, 1))
+    x = np.random.default_rng(0).random((3, 45), dtype=np.float32)
+    for _ in range(2):
+        one = model.logits(x[:1])
+        assert one.tobytes() == model.logits(x)[:1].tobytes()
+        model.layers[1].parameters["kernel"] *= -1
+        assert not np.array_equal(model.logits(x[:1]), one)
+
+
 def test_weights_are_looked_at_again():
     """Replaced or changed in place: the next prediction sees it."""
     model = models.light()

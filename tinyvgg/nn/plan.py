@@ -8,7 +8,7 @@ import sys
 import threading
 import weakref
 from dataclasses import replace
-from operator import is_
+from operator import attrgetter, is_
 
 import numpy as np
 
@@ -243,18 +243,31 @@ class Watch:
 
     def __init__(self, model, precise):
         self.given, self.layers = (precise, pool().threads), list(model.layers)
-        self.options = [(layer, name, _plain(getattr(layer, name))) for layer in self.layers for name in WATCHED.get(type(layer), ())]
+        readers = [(layer, attrgetter(*WATCHED[type(layer)])) for layer in self.layers if type(layer) in WATCHED]
+        self.options = [(layer, read, _plain(read(layer))) for layer, read in readers]
 
     def unchanged(self, model, precise):
         """Whether layers, their options, precision and threads are as they were."""
         if self.given != (precise, pool().threads) or len(self.layers) != len(model.layers) or not all(map(is_, self.layers, model.layers)):
             return False
-        for layer, name, value in self.options:         # asked before each program: a generator takes three times as long
-            if (now := getattr(layer, name)) is not value and _plain(now) != value:
+        for layer, read, values in self.options:        # asked before each program: a generator takes three times as long
+            if _differ(read(layer), values):
                 return False
         return True
 
 
-def _plain(value):
-    """An option as numbers that compare as one, and that stay when a list is changed in place."""
-    return value.tolist() if hasattr(value, "tolist") else list(value) if isinstance(value, list) else value
+def _differ(options, values):
+    """Whether a layer's options are others than `values`, which _plain returned before."""
+    try:
+        if options == values:
+            return False
+    except ValueError:          # arrays
+        pass
+    return _plain(options) != values
+
+
+def _plain(options):
+    """Options as numbers that compare as one, and that stay when a list is changed in place."""
+    if isinstance(options, tuple | list):
+        return type(options)(map(_plain, options))
+    return options.tolist() if hasattr(options, "tolist") else options

@@ -1,8 +1,9 @@
 """Fully connected layers, computed with the register tiles of `tile.py`. Rows are padded with zeros to whole vectors."""
 from tinyvgg.kernels.fast.elementwise import clear, load_float, share, store_float
+from tinyvgg.kernels.fast.packing import pack_panels
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
-from tinyvgg.kernels.fast.tile import blocked_product, panel_product, panel_width, transposed_product
+from tinyvgg.kernels.fast.tile import blocked_product, blocked_row, panel_product, panel_width, transposed_product
 
 
 def make_finish(relu, masked):
@@ -32,11 +33,23 @@ def gate_row(e, g, y, mask, count):
 
 
 @Kernel
+def pack(step, thread, threads):
+    """As packing.pack, but not for a single image, whose product reads each weight once: `forward` then takes step.kernel as it is."""
+    step = step_at(step)
+    if step.images > 1:
+        pack_panels(step, thread, threads)
+
+
+@Kernel
 def forward(step, thread, threads):
     """y (N, F) = tail(x (N, K) @ packed + bias). Threads share the rows of y if there are many, else the panels."""
     step = step_at(step)
     columns = step.y.row
-    if step.images >= 8 * threads:
+    if step.images == 1:
+        first, last = share(columns // WIDTH, thread, threads)
+        if last > first:
+            _forward_row(step, first * WIDTH, (last - first) * WIDTH)
+    elif step.images >= 8 * threads:
         first, last = share(step.images, thread, threads)
         _forward_part(step, first, last, 0, columns)
     else:
@@ -57,6 +70,14 @@ def _forward_part(step, first, last, left, right):
             for n in range(first, last):
                 _finish(step, y.at + n * y.row + j, step.bias + j, step.mask + n * step.mask_image + j, width // WIDTH)
         j += width
+
+
+@compiled
+def _forward_row(step, first, count):
+    """Compute `count` columns of y's only row, from the weights as they are."""
+    y = step.y.at + first
+    blocked_row(step.x.at, WIDTH, step.kernel + first, step.y.row, y, count, WIDTH, step.x.row // WIDTH)
+    _finish(step, y, step.bias + first, step.mask + first, count // WIDTH)
 
 
 @compiled

@@ -2,14 +2,18 @@
 from tinyvgg.kernels.fast.elementwise import copy, load_float, move, share, store_float
 from tinyvgg.kernels.fast.fingerprint import STAMP, unchanged
 from tinyvgg.kernels.fast.program import step_at
-from tinyvgg.kernels.fast.simd import WIDTH, Kernel
+from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled
 from tinyvgg.kernels.fast.tile import panel_width
 
 
 @Kernel
 def pack(step, thread, threads):
     """Copy step.kernel (K, F) into panels, step.packed[panel][padded K][panel width]; columns beyond F are zero."""
-    step = step_at(step)
+    pack_panels(step_at(step), thread, threads)
+
+
+@compiled
+def pack_panels(step, thread, threads):
     k, filters = step.depth, step.filters
     padded = (filters + WIDTH - 1) // WIDTH * WIDTH
     first, last = share(k, thread, threads)

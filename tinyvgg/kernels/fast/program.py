@@ -115,19 +115,19 @@ class Program:
 
     def _look_up(self):
         """Put the addresses of weights and the values of settings into the steps, if they have changed since the last run."""
-        arrays = [weight.holder[weight.name] for _, _, weight in self._weights]
+        arrays = [holder[name] for holder, name in self._sources]
         if not all(map(is_, arrays, self._bound)):          # an interrupt may come between any two lines here, so that
             self._bound = [None] * len(arrays)              # incomplete changes must not count as written
             self._images = None
             for (index, field, _), array in zip(self._weights, arrays, strict=True):
                 self._steps[field][index] = address(array)
             self._bound = arrays
-        for i, (index, field, setting) in enumerate(self._settings):
-            value = getattr(setting.layer, setting.name)
-            if value != self._set[i]:
-                self._set[i] = self._images = None
+        values = [getattr(layer, name) for layer, name in self._options]
+        if values != self._set:
+            self._set = self._images = None
+            for (index, field, _), value in zip(self._settings, values, strict=True):
                 self._steps[field][index] = value
-                self._set[i] = value
+            self._set = values
 
     def _count(self, images):
         """Put the number of images into the steps."""
@@ -162,9 +162,11 @@ class Program:
         for position, function in [*self._calls, (groups.count(IN_ORDER), None)]:
             parts.append((done, ahead + position - done, function))
             done = ahead + position
-        source, job, bound, kept = steps["x"]["at"], address(steps), [None] * len(weights), [None] * len(settings)
+        source, job, bound = steps["x"]["at"], address(steps), [None] * len(weights)
         self.names, self._weights, self._settings, self._steps, self._parts = names, weights, settings, steps, parts
-        self._source, self._job, self._set, self._bound = source, job, kept, bound
+        self._sources = [(weight.holder, weight.name) for _, _, weight in weights]
+        self._options = [(setting.layer, setting.name) for _, _, setting in settings]
+        self._source, self._job, self._set, self._bound = source, job, None, bound
 
 
 @compiled

@@ -14,6 +14,7 @@ from tinyvgg.kernels.fast.simd import REGISTERS, WIDTH, compiled, machine
 ROWS = {4: 4, 2: 8, 1: 8} if REGISTERS == 32 else {2: 6, 1: 8}
 WIDEST = max(ROWS)
 WIDE, PAIR = WIDEST * WIDTH, 2 * WIDTH
+ROW_WIDE = 4 * WIDTH                # columns of one row: their weights are read once, so long pieces of memory count more than sums
 ROWS_WIDE, ROWS_PAIR, ROWS_ONE = ROWS[WIDEST], ROWS[2], ROWS[1]
 
 
@@ -58,6 +59,7 @@ set_one, set_one_4, set_one_2, set_one_1 = make_tiles(1)
 block_wide, block_wide_4, block_wide_2, block_wide_1 = make_tiles(WIDEST, blocked=True)
 block_pair, block_pair_4, block_pair_2, block_pair_1 = make_tiles(2, blocked=True)
 block_one, block_one_4, block_one_2, block_one_1 = make_tiles(1, blocked=True)
+block_row = make_tile(1, ROW_WIDE // WIDTH, blocked=True)
 add_wide, add_wide_4, add_wide_2, add_wide_1 = make_tiles(WIDEST, accumulate=True)
 add_pair, add_pair_4, add_pair_2, add_pair_1 = make_tiles(2, accumulate=True)
 add_one, add_one_4, add_one_2, add_one_1 = make_tiles(1, accumulate=True)
@@ -167,6 +169,18 @@ def blocked_product(a, a_row, a_segment, b, c, c_row, rows, width, k, segments):
         while r + 1 <= rows:
             block_one_1(a + r * a_row, a_row, 1, a_segment, b, WIDTH, k * WIDTH, c + r * c_row, c_row, k, segments)
             r += 1
+
+
+@compiled
+def blocked_row(a, a_segment, b, b_k, c, columns, k, segments):
+    """As blocked_product for one row, but b is not packed: its rows are b_k apart. Columns are a multiple of WIDTH."""
+    j = 0
+    while j + ROW_WIDE <= columns:
+        block_row(a, 0, 1, a_segment, b + j, b_k, k * b_k, c + j, 0, k, segments)
+        j += ROW_WIDE
+    while j < columns:
+        block_one_1(a, 0, 1, a_segment, b + j, b_k, k * b_k, c + j, 0, k, segments)
+        j += WIDTH
 
 
 @compiled

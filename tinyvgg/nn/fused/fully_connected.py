@@ -53,9 +53,10 @@ class FullyConnected:
     def forward(self, program, mode):
         """Add the steps from source to target."""
         name = self.dense.name
-        program.add(packing.pack, name, when=self.weights.when, kernel=self.weights.read(program), **self.packed,
+        kernel = self.weights.read(program)
+        program.add(fully_connected.pack, name, when=self.weights.when, kernel=kernel, **self.packed,
                     depth=self.rows, padded_depth=self.rows, filters=self.columns)
-        program.add(fully_connected.forward, name, x=self.source_flat, y=self.target_flat, packed=self.packed["packed"],
+        program.add(fully_connected.forward, name, x=self.source_flat, y=self.target_flat, kernel=kernel, packed=self.packed["packed"],
                     bias=self._bias(program), gate=self.relu, **self._mask(mode))
 
     def _bias(self, program):
