@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = [
-    {"_version", "errors", "words", "rng", "types", "images", "classifier"},
+    {"_version", "errors", "words", "rng", "types", "images", "classifier", "changes"},
     {"report"},                              # record, tables, plots, progress know only arrays; report.html stands at the end
     {"kernels"},
     {"nn", "models", "testing"},

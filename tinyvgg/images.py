@@ -46,7 +46,7 @@ def _checked(x, shape, bounds, what):
 
 def float_images(x, bounds, *, shape=None, dtype=np.float32, what="images"):
     """Return x, uint8 or floats within `bounds` (low, high), as floats in one aligned piece of memory; raise as check_images."""
-    if _is_one_piece(x, dtype) and x.size and (x.ndim > 1 if shape is None else x.shape[1:] == tuple(shape)) and _lie_within(x, *bounds):
+    if is_one_piece(x, dtype) and x.size and (x.ndim > 1 if shape is None else x.shape[1:] == tuple(shape)) and _lie_within(x, *bounds):
         return x                    # what the rest would come to, in a fraction of a small network's time
     x, extent = _checked(x, shape, bounds, what)
     x = to_floats(x, bounds, dtype)
@@ -79,10 +79,11 @@ def to_floats(x, bounds, dtype=np.float32):
 
 def in_one_piece(x, dtype=np.float32):
     """Return an array as one of `dtype` in one aligned piece of memory: itself, if it is one. np.require takes ten times as long to see it."""
-    return x if _is_one_piece(x, dtype) else np.require(x, dtype, "CA")
+    return x if is_one_piece(x, dtype) else np.require(x, dtype, "CA")
 
 
-def _is_one_piece(x, dtype):
+def is_one_piece(x, dtype=np.float32):
+    """Whether x is an array of `dtype` in one aligned piece of memory."""
     return type(x) is np.ndarray and x.dtype == dtype and (flags := x.flags).c_contiguous and flags.aligned
 
 
@@ -162,14 +163,14 @@ def _lie_within(x, low, high):
     of negative ones and NaN come after them: then one pass is enough.
     """
     if low == 0 <= high and x.dtype == np.float32:
-        return x.view(np.uint32).max() <= _bits(high)
+        return x.view(np.uint32).max() <= bits_of(high)
     least, most = _extent(x)
     return least >= low and most <= high
 
 
 @functools.lru_cache(maxsize=64)
-def _bits(number):
-    """The bits of the largest float32 that is not above a number >= 0, as a whole number."""
+def bits_of(number):
+    """Return the bits of the largest float32 that is not above a number >= 0, as a whole number."""
     nearest = np.float32(number)
     return int((nearest if float(nearest) <= number else np.nextafter(nearest, np.float32(0))).view(np.uint32))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinyvgg import kernels, models
-from tinyvgg.errors import ShapeError
+from tinyvgg.errors import DataError, ShapeError
 from tinyvgg.kernels.fast import images, winograd
 from tinyvgg.kernels.fast.program import Program
 from tinyvgg.nn import Input, Model, Sequential, layers
@@ -346,3 +346,35 @@ def test_a_list_that_is_changed_in_place_is_noticed():
         exact = model.logits(x)
     np.testing.assert_allclose(model.logits(x), exact, atol=1e-5)
     assert np.abs(exact - before).max() > 1e-3
+
+
+@pytest.mark.parametrize("change", [lambda a: a.update(kernel=a["kernel"] * 2), lambda a: a.__setitem__("kernel", a["kernel"] * 2),
+                                    lambda a: a.__ior__({"kernel": a["kernel"] * 2}), lambda a: a.setdefault("kernel", a.pop("kernel") * 2)])
+def test_each_way_to_replace_an_array_is_noticed(change):
+    model = Sequential([layers.InputLayer((6,)), layers.Dense(3, use_bias=False)], input_range=(0, 1))
+    x = np.random.default_rng(0).random((2, 6), dtype=np.float32)
+    for count in (1, 2):
+        before = model.logits(x[:count])
+        assert np.array_equal(model.logits(x[:count]), before)
+        change(model.layers[1].parameters)
+        np.testing.assert_allclose(model.logits(x[:count]), 2 * before, rtol=1e-6)
+
+
+def test_images_beyond_the_range_are_refused_or_taken_to_its_end():
+    """By each way in: bytes in one piece, others, beyond by a rounding, beyond, NaN, of the wrong shape."""
+    model = Sequential([layers.InputLayer((6,)), layers.Dense(3)], input_range=(0, 1))
+    x = np.random.default_rng(0).random((4, 6), dtype=np.float32)
+    x[0] = (1, 0, -0.0, 1, 0, 0.5)
+    want = model.logits(x)
+    assert np.array_equal(model.logits(np.repeat(x, 2, axis=1)[:, ::2]), want)
+    assert np.array_equal(model.logits(x + np.float32(5e-7) * (x == 1)), want)
+    for wrong in (1.001, -0.001, np.nan, np.inf, -np.inf):
+        bad = x.copy()
+        bad[3, 5] = wrong
+        with pytest.raises(DataError):
+            model.logits(bad)
+    with pytest.raises(ShapeError):
+        model.logits(x[:, :5].copy())
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    assert np.array_equal(model.logits(frozen), want)

@@ -34,10 +34,12 @@ class Classifier(PerThread):
     def outputs(self, x: Images, *, batch_size: int = 256) -> Floats:
         """Return (N, *output_shape), before the head, of x (N, *input_shape): like logits, but one number an image for a network
         with one output."""
-        x = self.check_images(x)
         plan = self._fast_plan()
+        at = 0 if plan is None or self.input_range is self.assumed_range else plan.place_of(x, self.input_range)
+        if not at:
+            x = self.check_images(x)
         if plan is not None and len(x):
-            return plan.infer(x)
+            return plan.infer(x, at)
         parts = [self._forward(x[i:i + batch_size], False) for i in range(0, len(x), batch_size)]
         self.saved = None
         return np.concatenate(parts) if parts else np.zeros((0, *self.output_shape), self.dtype)

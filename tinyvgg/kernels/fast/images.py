@@ -8,7 +8,16 @@ from numba import types
 from tinyvgg.kernels.fast.elementwise import add, clear, copy, increase, move, multiply, share, wipe
 from tinyvgg.kernels.fast.pooling import even, exact_mean
 from tinyvgg.kernels.fast.program import step_at
-from tinyvgg.kernels.fast.simd import WIDTH, Kernel, machine
+from tinyvgg.kernels.fast.simd import WIDTH, Kernel, entry_point, machine
+
+
+@entry_point
+def address_within(x, most):
+    """Return the address, in elements, of x (K,) float32 if all lie from 0 to the number whose bits are `most`; else 0. NaN does not."""
+    bits, greatest = x.view(np.uint32), np.uint32(0)
+    for i in range(len(bits)):
+        greatest = max(greatest, bits[i])
+    return x.ctypes.data // 4 if greatest <= most else 0
 
 
 @Kernel

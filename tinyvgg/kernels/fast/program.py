@@ -4,6 +4,7 @@ from operator import is_
 import numpy as np
 from numba import carray
 
+from tinyvgg.changes import Arrays, mark
 from tinyvgg.kernels.fast.arena import address
 from tinyvgg.kernels.fast.atomics import barrier
 from tinyvgg.kernels.fast.simd import as_pointer, call_kernel, compiled
@@ -115,6 +116,9 @@ class Program:
 
     def _look_up(self):
         """Put the addresses of weights and the values of settings into the steps, if they have changed since the last run."""
+        now = mark()
+        if now is self._seen:
+            return
         arrays = [holder[name] for holder, name in self._sources]
         if not all(map(is_, arrays, self._bound)):          # an interrupt may come between any two lines here, so that
             self._bound = [None] * len(arrays)              # incomplete changes must not count as written
@@ -128,6 +132,7 @@ class Program:
             for (index, field, _), value in zip(self._settings, values, strict=True):
                 self._steps[field][index] = value
             self._set = values
+        self._seen = now if self._marked else None
 
     def _count(self, images):
         """Put the number of images into the steps."""
@@ -163,10 +168,13 @@ class Program:
             parts.append((done, ahead + position - done, function))
             done = ahead + position
         source, job, bound = steps["x"]["at"], address(steps), [None] * len(weights)
+        sources = [(weight.holder, weight.name) for _, _, weight in weights]
+        options = [(setting.layer, setting.name) for _, _, setting in settings]
+        marked = all(isinstance(holder, Arrays) for holder, _ in sources)
+        # an interrupt between these lines would lay the steps out twice; they call nothing, so none comes
         self.names, self._weights, self._settings, self._steps, self._parts = names, weights, settings, steps, parts
-        self._sources = [(weight.holder, weight.name) for _, _, weight in weights]
-        self._options = [(setting.layer, setting.name) for _, _, setting in settings]
-        self._source, self._job, self._set, self._bound = source, job, None, bound
+        self._sources, self._options, self._marked, self._seen, self._set = sources, options, marked, None, None
+        self._source, self._job, self._bound = source, job, bound
 
 
 @compiled

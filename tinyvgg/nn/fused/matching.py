@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinyvgg.changes import Arrays
 from tinyvgg.kernels.fast import activations
 from tinyvgg.kernels.fast.arena import whole_vectors
 from tinyvgg.kernels.fast.elementwise import LEAK_AFTER
@@ -289,7 +290,7 @@ def unshared(found):
     for link in found:
         if uses[id(link.layer)] > 1 and link.layer.parameters:
             twin = copy.copy(link.layer)
-            twin.gradients = {}
+            twin.gradients = Arrays()
             copies.setdefault(id(link.layer), (link.layer, []))[1].append(twin)
             link = replace(link, layer=twin)
         changed.append(link)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyvgg.changes import Arrays, note
 from tinyvgg.errors import OptionError, ShapeError
 from tinyvgg.nn import activations, initializers
 from tinyvgg.nn.graph import Node, connect
@@ -59,9 +60,14 @@ class Layer(PerThread):
             self._refuse(next(iter(unknown)))
         self.name, self.trainable = name, bool(trainable)
         self.input_shape = None if input_shape is None else _checked_shape(input_shape)
-        self.parameters, self.gradients, self.state = {}, {}, {}
+        self.parameters, self.gradients, self.state = Arrays(), Arrays(), Arrays()
         self.activation = activations.get(None)
         self.built = False
+
+    def __setattr__(self, name, value):
+        note()
+        super().__setattr__(name, value)
+        note()
 
     def _refuse(self, option):
         near = nearest(option, self.options, OTHERS)
