@@ -12,6 +12,7 @@ import numpy as np
 
 from tinyvgg.errors import DataError, ShapeError
 
+FLOAT32 = np.dtype(np.float32)
 SLACK = 1e-6                                # by so much may a float lie outside its range, or by one rounding of float32
 
 
@@ -82,7 +83,7 @@ def in_one_piece(x, dtype=np.float32):
     return x if is_one_piece(x, dtype) else np.require(x, dtype, "CA")
 
 
-def is_one_piece(x, dtype=np.float32):
+def is_one_piece(x, dtype=FLOAT32):
     """Whether x is an array of `dtype` in one aligned piece of memory."""
     return type(x) is np.ndarray and x.dtype == dtype and (flags := x.flags).c_contiguous and flags.aligned
 

@@ -1,5 +1,6 @@
 """What every network offers its users: predictions, gradients with respect to the input, weights, a summary, training, files."""
 import copy
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Self, Unpack
@@ -15,6 +16,12 @@ from tinyvgg.nn.keras_words import as_ours
 from tinyvgg.nn.layers.base import PerThread
 from tinyvgg.report.shown import preformatted
 from tinyvgg.types import AnyArray, EvaluateOptions, Floats, Gradient, Images, Integers, KerasFitOptions, Labels, PathLike, Range
+
+
+@functools.cache
+def _plan_for():
+    from tinyvgg.nn.plan import plan_for
+    return plan_for
 
 
 class Classifier(PerThread):
@@ -101,8 +108,7 @@ class Classifier(PerThread):
         """Return the plan of fast kernels (see nn.plan), or None where the reference runs layer by layer."""
         if kernels.active() != "fast":
             return None
-        from tinyvgg.nn.plan import plan_for
-        return plan_for(self)
+        return _plan_for()(self)
 
     def forward_logits(self, x: Images, *, training: bool = False) -> Floats:
         """Run all layers but the head and return logits (N, classes); keep what backward_logits needs."""

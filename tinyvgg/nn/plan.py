@@ -64,7 +64,8 @@ class Plan:
     def infer(self, x, at=None):
         """Return logits (N, classes) of x (N, H, W, C), whose address may be known; keep nothing for a backward pass."""
         if len(x) <= INFERENCE_BATCH:
-            return self._instance(False, len(x)).forward(self.pool, x, "infer", at)
+            instance = self._instance(False, len(x))
+            return instance.answer(self.pool, len(x), at) if at else instance.forward(self.pool, x, "infer")
         parts = []
         for i in range(0, len(x), INFERENCE_BATCH):
             part = x[i:i + INFERENCE_BATCH]
@@ -143,21 +144,25 @@ class Instance:
         for stage in self.stages:
             stage.allocate(memory)
 
-    def forward(self, pool, x, mode, at=None):
-        """Run the program of a mode on x; return a copy of the logits. at: the address of x, if x is one piece of the right shape."""
-        if not at:
-            x = in_one_piece(x)
-            if x.shape[1:] != self.shapes[0]:
-                raise ShapeError(f"images have shape {x.shape}; expected {('N', *self.shapes[0])}, channels last")
-            at = address(x)
+    def forward(self, pool, x, mode):
+        """Run the program of a mode on x; return a copy of the logits."""
+        x = in_one_piece(x)
+        if x.shape[1:] != self.shapes[0]:
+            raise ShapeError(f"images have shape {x.shape}; expected {('N', *self.shapes[0])}, channels last")
         if mode == "train":
             self._draw_masks(len(x))
-        program = self._program(mode, len(x))
-        program.run(pool, len(x), at)
-        answers = self._answers.get(len(x))
-        if answers is None:
-            answers = self._answers[len(x)] = self.output.as_array(self.arena, len(x))
-        return answers.copy().reshape(len(x), *self.shapes[1])
+        self._program(mode, len(x)).run(pool, len(x), address(x))
+        return self.output.as_array(self.arena, len(x)).copy().reshape(len(x), *self.shapes[1])
+
+    def answer(self, pool, count, at):
+        """As forward for inference on `count` images at an address, in as few steps as it can be: they show beside a small network's time."""
+        found = self._answers.get(count)
+        if found is None:
+            found = self._answers[count] = (self._program("infer", count), self.output.as_array(self.arena, count),
+                                            (count, *self.shapes[1]))
+        program, outputs, shape = found
+        program.run(pool, count, at)
+        return outputs.copy().reshape(shape)
 
     def backward(self, pool, dlogits, mode, count, parameters, inputs):
         """Run the backward pass; return a copy of the gradient with respect to the images, if wanted."""
@@ -222,7 +227,8 @@ class Instance:
 
 # --- a plan for a model ---
 
-_plans = threading.local()
+_plans = threading.local()              # by_model: network -> plan; last: the last of them, held weakly
+_NOTHING = (lambda: None,) * 2
 
 
 def plan_for(model, *, precise=None):
@@ -230,16 +236,18 @@ def plan_for(model, *, precise=None):
 
     `precise` (default: the environment's TINYVGG_PRECISE) uses only direct convolutions, which round less than Winograd's.
     """
-    precise = precise_wanted(precise)
-    held = _plans.__dict__.get("by_model")
-    if held is None:
-        held = _plans.by_model = weakref.WeakKeyDictionary()
-    plan = held.get(model)
+    precise, mine = precise_wanted(precise), _plans.__dict__
+    last, held = mine.get("last", _NOTHING)                 # mostly the same network as before, and a dictionary takes longer
+    plan = held() if last() is model else None
     if plan is not None and plan.watch.unchanged(model, precise):
         return plan
-    if model.dtype != np.float32:
-        return None
-    held[model] = plan = Plan(model, precise=precise)
+    plans = mine.setdefault("by_model", weakref.WeakKeyDictionary())
+    plan = plans.get(model)
+    if plan is None or not plan.watch.unchanged(model, precise):
+        if model.dtype != np.float32:
+            return None
+        plans[model] = plan = Plan(model, precise=precise)
+    mine["last"] = weakref.ref(model), weakref.ref(plan)
     return plan
 
 

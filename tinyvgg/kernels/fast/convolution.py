@@ -19,9 +19,17 @@ from tinyvgg.kernels.fast.threads import pool
 from tinyvgg.kernels.fast.tile import WIDE
 
 
+PRECISE = "TINYVGG_PRECISE"
+# os.environ raises and catches an exception for each look at what is not set, which shows beside a small network's time
+_held = vars(os.environ).get("_data"), getattr(os.environ, "encodekey", str)(PRECISE)
+
+
 def precise_wanted(precise=None):
     """Whether to use direct convolutions only: `precise` if given, else the environment variable TINYVGG_PRECISE."""
-    return os.environ.get("TINYVGG_PRECISE", "0") not in ("", "0") if precise is None else precise
+    if precise is not None:
+        return precise
+    held, key = _held
+    return (held is None or key in held) and os.environ.get(PRECISE, "0") not in ("", "0")
 
 
 class _Call:

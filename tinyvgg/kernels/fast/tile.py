@@ -14,7 +14,7 @@ from tinyvgg.kernels.fast.simd import REGISTERS, WIDTH, compiled, machine
 ROWS = {4: 4, 2: 8, 1: 8} if REGISTERS == 32 else {2: 6, 1: 8}
 WIDEST = max(ROWS)
 WIDE, PAIR = WIDEST * WIDTH, 2 * WIDTH
-ROW_WIDE = 4 * WIDTH                # columns of one row: their weights are read once, so long pieces of memory count more than sums
+ROW_WIDE = 8 * WIDTH                # columns of one row: their weights are read once, so long pieces of memory count more than sums
 ROWS_WIDE, ROWS_PAIR, ROWS_ONE = ROWS[WIDEST], ROWS[2], ROWS[1]
 
 
@@ -63,6 +63,22 @@ block_row = make_tile(1, ROW_WIDE // WIDTH, blocked=True)
 add_wide, add_wide_4, add_wide_2, add_wide_1 = make_tiles(WIDEST, accumulate=True)
 add_pair, add_pair_4, add_pair_2, add_pair_1 = make_tiles(2, accumulate=True)
 add_one, add_one_4, add_one_2, add_one_1 = make_tiles(1, accumulate=True)
+
+
+PANELS_OF_ROW = 8 // WIDEST         # a multiply-add waits for the sum of the last one: eight sums side by side hide that
+
+
+@machine
+def set_row(e, a, b, b_panel, c, k):
+    """c[WIDE * PANELS_OF_ROW] = a[k] @ b of one row; b holds packed panels of WIDE columns, b_panel apart."""
+    spots = [(b_panel * p + j * WIDTH, WIDE * p + j * WIDTH) for p in range(PANELS_OF_ROW) for j in range(WIDEST)]
+
+    def outer_product(i, sums):
+        number, row = e.broadcast(a + i), b + i * WIDE
+        return [number.fma(e.load(row + at), total) for (at, _), total in zip(spots, sums, strict=True)]
+
+    for (_, at), total in zip(spots, e.loop(k, [e.zero()] * len(spots), outer_product), strict=True):
+        e.store(total, c + at)
 
 
 @compiled
@@ -187,6 +203,9 @@ def blocked_row(a, a_segment, b, b_k, c, columns, k, segments):
 def product(a, a_row, b, c, c_row, rows, columns, k):
     """c[rows, columns] = a[rows, k] @ b[k, columns], b packed in panels, columns a multiple of WIDTH."""
     j = 0
+    while rows == 1 and j + PANELS_OF_ROW * WIDE <= columns:
+        set_row(a, b + j * k, k * WIDE, c + j, k)
+        j += PANELS_OF_ROW * WIDE
     while j < columns:
         width = panel_width(columns - j)
         panel_product(a, a_row, b + j * k, c + j, c_row, rows, width, k)
