@@ -18,18 +18,17 @@ from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.threads import pool
 from tinyvgg.kernels.fast.tile import WIDE
 
-
 PRECISE = "TINYVGG_PRECISE"
-# os.environ raises and catches an exception for each look at what is not set, which shows beside a small network's time
-_held = vars(os.environ).get("_data"), getattr(os.environ, "encodekey", str)(PRECISE)
+_KEY = getattr(os.environ, "encodekey", str)(PRECISE)
 
 
 def precise_wanted(precise=None):
     """Whether to use direct convolutions only: `precise` if given, else the environment variable TINYVGG_PRECISE."""
     if precise is not None:
         return precise
-    held, key = _held
-    return (held is None or key in held) and os.environ.get(PRECISE, "0") not in ("", "0")
+    # os.environ raises and catches an exception for each look at what is not set, which shows beside a small network's time
+    held = getattr(os.environ, "_data", None)
+    return (held is None or _KEY in held) and os.environ.get(PRECISE, "0") not in ("", "0")
 
 
 class _Call:
