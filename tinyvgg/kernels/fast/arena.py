@@ -1,4 +1,5 @@
 """Memory for a plan: one block, and images with a border of zeros for convolutions."""
+import mmap
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,6 +8,7 @@ from tinyvgg.errors import DataError
 from tinyvgg.kernels.fast.simd import WIDTH
 
 LINE = 16       # float32 elements in a cache line
+LARGE_PAGE = 1 << 21            # bytes
 
 
 def whole_vectors(n):
@@ -36,12 +38,28 @@ class Tensor:
         return Tensor(self.at, self.image, self.image, 1, 1, self.image)
 
 
+def zeros(size):
+    """Return `size` float32 zeros. Many of them lie in large pages of their own, if the system has these: other memory may be in small
+    pages since somebody else had it, and then a walk through many images waits for the translation of addresses.
+    """
+    if size * 4 < LARGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.zeros(size, np.float32)
+    try:
+        block = mmap.mmap(-1, size * 4 + LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)     # private: a child gets its own
+        block.madvise(mmap.MADV_HUGEPAGE)
+    except OSError:             # no memory, which NumPy says best, or a system that was built without large pages
+        return np.zeros(size, np.float32)
+    whole = np.frombuffer(block, np.float32)
+    first = -whole.ctypes.data % LARGE_PAGE // 4
+    return whole[first:first + size]
+
+
 class Arena:
     """One block of zeros, given out in order. `Arena(0)` only counts: build once with it, then again with the size that it
     found."""
 
     def __init__(self, size):
-        self._block = np.zeros(size + LINE if size else 0, np.float32)
+        self._block = zeros(size + LINE if size else 0)
         self._start = address(self._block)
         self._base = -(-self._start // LINE) * LINE if size else LINE
         self.used = 0
