@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from dataclasses import replace
+from math import prod
 from operator import attrgetter, is_
 
 import numpy as np
@@ -21,6 +22,7 @@ from tinyvgg.kernels.fast.convolution import precise_wanted
 from tinyvgg.kernels.fast.program import FROM_WEIGHTS, IN_ORDER, Program
 from tinyvgg.kernels.fast.simd import WIDTH
 from tinyvgg.kernels.fast.threads import pool
+from tinyvgg.kernels.fast.winograd import CACHE
 from tinyvgg.nn.fused.chunks import InChunks
 from tinyvgg.nn.fused.lowering import WATCHED
 from tinyvgg.nn.fused.matching import calls_of, match
@@ -127,14 +129,17 @@ class Instance:
 
     def _together(self, capacity):
         """How many images of a worker go through all steps together: more where there are many weights, which all of them read; in
-        inference with depthwise convolutions fewer, since these do little with each number that they read.
+        inference with depthwise convolutions as many as a cache holds, since these do little with each number that they read.
         """
         if any(getattr(stage, "calls_python", False) for stage in self.stages):
             return capacity
-        few = 2 if not self.keeps and any(getattr(stage, "depthwise", False) for stage in self.stages) else 1
+        together = CHUNK
+        if not self.keeps and any(getattr(stage, "depthwise", False) for stage in self.stages):
+            together = min(CHUNK, max(1, CACHE // max(sum(prod(value.grid) for value in (*stage.sources(), stage.target))
+                                                      for stage in self.stages)))
         weights = sum(stage.weights.elements * (4 if getattr(stage, "winograd", False) else 1)
                       for stage in self.stages if hasattr(stage, "weights"))
-        return max(1, CHUNK // few) * max(1, -(-weights // HELD))
+        return together * max(1, -(-weights // HELD))
 
     def _allocate(self, memory):
         found = [self.input, *(v for stage in self.stages for v in (*stage.sources(), stage.target)), self.output]
