@@ -1,6 +1,7 @@
 """Memory for plans: zeros, in large pages where the system has them."""
 import mmap
 import multiprocessing
+import os
 import sys
 
 import numpy as np
@@ -24,10 +25,13 @@ def test_many_zeros_begin_at_a_large_page():
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="this system has no large pages")
-def test_a_system_without_large_pages(monkeypatch):
-    def refuse(*arguments, **named):
-        raise OSError("not built in")
-    monkeypatch.setattr(arena.mmap, "mmap", refuse)
+@pytest.mark.parametrize("advice", [-1, None])
+def test_a_system_without_large_pages(monkeypatch, advice):
+    """Whether it refuses to be asked for them, or has no memory to map."""
+    if advice:
+        monkeypatch.setattr(arena.mmap, "MADV_HUGEPAGE", advice)
+    else:
+        monkeypatch.setattr(arena.mmap, "mmap", lambda *arguments, **named: os.close(-1))
     assert not zeros(LARGE_PAGE).any()
 
 

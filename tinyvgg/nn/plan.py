@@ -121,7 +121,8 @@ class Instance:
         memory = Memory(Arena(0), held, threads, keeps)
         self._allocate(memory)
         scratch = {name: (0, size) for name, (_, size) in memory.scratch.items()}
-        memory = Memory(Arena(memory.arena.used + sum(16 + threads * size for _, size in scratch.values())), held, threads, keeps)
+        arena = Arena(memory.arena.used + sum(16 + threads * size for _, size in scratch.values()), lasting=True)
+        memory = Memory(arena, held, threads, keeps)
         memory.scratch = {name: (memory.arena.take(threads * size), size) for name, (_, size) in scratch.items()}
         self.arena = memory.arena
         self._allocate(memory)
@@ -129,7 +130,8 @@ class Instance:
 
     def _together(self, capacity):
         """How many images of a worker go through all steps together: more where there are many weights, which all of them read; in
-        inference with depthwise convolutions as many as a cache holds, since these do little with each number that they read.
+        inference with depthwise convolutions fewer, if what a step reads and writes of an image fills much of a cache, since these do
+        little with each number that they read.
         """
         if any(getattr(stage, "calls_python", False) for stage in self.stages):
             return capacity

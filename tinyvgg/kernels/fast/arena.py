@@ -38,28 +38,28 @@ class Tensor:
         return Tensor(self.at, self.image, self.image, 1, 1, self.image)
 
 
-def zeros(size):
-    """Return `size` float32 zeros. Many of them lie in large pages of their own, if the system has these: other memory may be in small
-    pages since somebody else had it, and then a walk through many images waits for the translation of addresses.
+def zeros(size, dtype=np.float32):
+    """Return `size` zeros, as np.zeros. For many of them the system is asked for large pages: other memory may be in small ones since
+    somebody else had it, and then a walk through many images waits for the translation of addresses.
     """
-    if size * 4 < LARGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return np.zeros(size, np.float32)
+    length = size * np.dtype(dtype).itemsize
+    if length < LARGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.zeros(size, dtype)
     try:
-        block = mmap.mmap(-1, size * 4 + LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)     # private: a child gets its own
+        block = mmap.mmap(-1, length + LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)     # private: a child gets its own
         block.madvise(mmap.MADV_HUGEPAGE)
-    except OSError:             # no memory, which NumPy says best, or a system that was built without large pages
-        return np.zeros(size, np.float32)
-    whole = np.frombuffer(block, np.float32)
-    first = -whole.ctypes.data % LARGE_PAGE // 4
-    return whole[first:first + size]
+    except (OSError, OverflowError):    # no memory, which NumPy says best, or a system that was built without large pages
+        return np.zeros(size, dtype)
+    first = -np.frombuffer(block, np.uint8).ctypes.data % LARGE_PAGE
+    return np.frombuffer(block, dtype, size, first)
 
 
 class Arena:
     """One block of zeros, given out in order. `Arena(0)` only counts: build once with it, then again with the size that it
-    found."""
+    found. `lasting` asks for large pages, which pays for what is used again and again."""
 
-    def __init__(self, size):
-        self._block = zeros(size + LINE if size else 0)
+    def __init__(self, size, *, lasting=False):
+        self._block = (zeros if lasting else np.zeros)(size + LINE if size else 0, np.float32)
         self._start = address(self._block)
         self._base = -(-self._start // LINE) * LINE if size else LINE
         self.used = 0

@@ -19,7 +19,6 @@ from tinyvgg.kernels.fast.threads import pool
 from tinyvgg.kernels.fast.tile import WIDE
 
 PRECISE = "TINYVGG_PRECISE"
-_KEY = getattr(os.environ, "encodekey", str)(PRECISE)
 
 
 def precise_wanted(precise=None):
@@ -28,7 +27,9 @@ def precise_wanted(precise=None):
         return precise
     # os.environ raises and catches an exception for each look at what is not set, which shows beside a small network's time
     held = getattr(os.environ, "_data", None)
-    return (held is None or _KEY in held) and os.environ.get(PRECISE, "0") not in ("", "0")
+    if held is not None and os.environ.encodekey(PRECISE) not in held:
+        return False
+    return os.environ.get(PRECISE, "0") not in ("", "0")
 
 
 class _Call:

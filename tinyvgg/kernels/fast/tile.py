@@ -59,7 +59,7 @@ set_one, set_one_4, set_one_2, set_one_1 = make_tiles(1)
 block_wide, block_wide_4, block_wide_2, block_wide_1 = make_tiles(WIDEST, blocked=True)
 block_pair, block_pair_4, block_pair_2, block_pair_1 = make_tiles(2, blocked=True)
 block_one, block_one_4, block_one_2, block_one_1 = make_tiles(1, blocked=True)
-block_row = make_tile(1, ROW_WIDE // WIDTH, blocked=True)
+block_row, block_row_4 = make_tile(1, ROW_WIDE // WIDTH, blocked=True), make_tile(1, 4, blocked=True)
 add_wide, add_wide_4, add_wide_2, add_wide_1 = make_tiles(WIDEST, accumulate=True)
 add_pair, add_pair_4, add_pair_2, add_pair_1 = make_tiles(2, accumulate=True)
 add_one, add_one_4, add_one_2, add_one_1 = make_tiles(1, accumulate=True)
@@ -194,6 +194,9 @@ def blocked_row(a, a_segment, b, b_k, c, columns, k, segments):
     while j + ROW_WIDE <= columns:
         block_row(a, 0, 1, a_segment, b + j, b_k, k * b_k, c + j, 0, k, segments)
         j += ROW_WIDE
+    while j + 4 * WIDTH <= columns:
+        block_row_4(a, 0, 1, a_segment, b + j, b_k, k * b_k, c + j, 0, k, segments)
+        j += 4 * WIDTH
     while j < columns:
         block_one_1(a, 0, 1, a_segment, b + j, b_k, k * b_k, c + j, 0, k, segments)
         j += WIDTH

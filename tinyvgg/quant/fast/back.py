@@ -164,7 +164,7 @@ class WayBack:
             return memory
         counted = take(Memory(Arena(0), capacity, self.threads, True))
         scratch = {name: (0, size) for name, (_, size) in counted.scratch.items()}
-        memory = Memory(Arena(counted.arena.used + sum(16 + self.threads * size for _, size in scratch.values())), capacity,
+        memory = Memory(Arena(counted.arena.used + sum(16 + self.threads * size for _, size in scratch.values()), lasting=True), capacity,
                         self.threads, True)
         memory.scratch = {name: (memory.arena.take(self.threads * size), size) for name, (_, size) in scratch.items()}
         self._arena = take(memory).arena
