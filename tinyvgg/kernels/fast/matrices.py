@@ -65,8 +65,14 @@ def apply(matrix, values):
 
 def sandwich(matrix, grid):
     """Return matrix @ grid @ matrix.T for a grid (list of rows) of vectors."""
+    return list(rows_of_sandwich(matrix, grid))
+
+
+def rows_of_sandwich(matrix, grid):
+    """Yield the rows of the same, so that a row can be used before the next one takes registers."""
     columns = [apply(matrix, [row[j] for row in grid]) for j in range(len(grid))]
-    return [apply(matrix, [column[i] for column in columns]) for i in range(len(matrix))]
+    for i in range(len(matrix)):
+        yield apply(matrix, [column[i] for column in columns])
 
 
 def _share_columns(matrix, values):

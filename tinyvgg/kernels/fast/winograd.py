@@ -36,12 +36,13 @@ from tinyvgg.kernels.fast.elementwise import (
     unpool,
 )
 from tinyvgg.kernels.fast.fingerprint import STAMP, unchanged
-from tinyvgg.kernels.fast.matrices import A_T, B_T, OUTPUT, PATCH, POSITIONS, G, sandwich
+from tinyvgg.kernels.fast.matrices import A_T, B_T, OUTPUT, PATCH, POSITIONS, G, rows_of_sandwich, sandwich
 from tinyvgg.kernels.fast.program import step_at
 from tinyvgg.kernels.fast.simd import WIDTH, Kernel, compiled, machine
 from tinyvgg.kernels.fast.tile import ROWS_WIDE, WIDE, panel_width, product, transposed_product
 
 CACHE = 160_000         # float32 elements of a thread's second-level cache that a block of tiles may fill
+MANY_WEIGHTS = 4096     # channels x filters from which a single tile reads them as they are: transformed they are four times as many
 SIDE, INNER = range(PATCH), range(OUTPUT)
 
 
@@ -86,6 +87,20 @@ def transform_kernel(e, kernel, tap, packed, position):
     """U = G g G' of WIDTH filters: taps of `kernel` are `tap` apart, positions of `packed` are `position` apart."""
     taps = [[e.load(kernel + tap * (3 * i + j)) for j in range(3)] for i in range(3)]
     _store_positions(e, sandwich(G, taps), packed, position)
+
+
+@machine
+def add_product(e, kernel, tap, channel, v, position, m, m_position, count):
+    """M[p] += V[p] @ U[p] for one tile, two channels and count vectors of filters, where U = G g G' is made on the way."""
+    def body(i, _):
+        at = kernel + i * WIDTH
+        pair = [rows_of_sandwich(G, [[e.load(at + channel * c + tap * (3 * a + b)) for b in range(3)] for a in range(3)]) for c in (0, 1)]
+        for p, rows in enumerate(zip(*pair, strict=True)):
+            for q, values in enumerate(zip(*rows, strict=True)):
+                number, spot = v + position * (PATCH * p + q), m + m_position * (PATCH * p + q) + i * WIDTH
+                e.store(e.broadcast(number + 1).fma(values[1], e.broadcast(number).fma(values[0], e.load(spot))), spot)
+        return []
+    e.loop(count, [], body)
 
 
 @machine
@@ -206,6 +221,20 @@ def pack(step, thread, threads):
     pack_by(transform_kernel, 9, step_at(step).x.channels, step, thread, threads)
 
 
+@compiled
+def _reads_kernel(step):
+    """Whether the products take step.kernel as it is, since there is one tile, which reads each weight once."""
+    return (step.images == 1 and step.y.height <= OUTPUT and step.y.width <= OUTPUT
+            and step.x.channels * step.y.channels >= MANY_WEIGHTS)
+
+
+@Kernel
+def pack_many(step, thread, threads):
+    """As `pack`, but not if `forward` reads the kernel itself."""
+    if not _reads_kernel(step_at(step)):
+        pack_by(transform_kernel, 9, step_at(step).x.channels, step, thread, threads)
+
+
 @Kernel
 def gather_gradient(step, thread, threads):
     """Sum the threads' dU and transform them into step.gradient (3, 3, C, F)."""
@@ -301,7 +330,8 @@ def _begin(step, thread, threads):
     channels, filters = step.x.channels, step.y.channels
     tiles = ((step.y.height + OUTPUT - 1) // OUTPUT) * ((step.y.width + OUTPUT - 1) // OUTPUT)
     first, last, left, right = _split(step, step.images * tiles, thread, threads)
-    v_stride, m_stride = step.block * channels + WIDTH, step.block * filters + WIDTH
+    block = 1 if _reads_kernel(step) else step.block
+    v_stride, m_stride = block * channels + WIDTH, block * filters + WIDTH
     v = step.scratch + thread * step.scratch_size
     return first, last, left, right, v, v + POSITIONS * v_stride, v_stride, m_stride, step.sums + thread * step.sums_size
 
@@ -311,6 +341,13 @@ def _products(step, first, count, left, right, v, m, v_stride, m_stride):
     """Compute M for tiles first ... first + count and filters left ... right."""
     channels, filters = step.x.channels, step.y.channels
     _patches(step, first, count, v, v_stride)
+    if _reads_kernel(step):
+        for p in range(POSITIONS):
+            clear(m + p * m_stride + left, (right - left) // WIDTH)
+        for c in range(0, channels, 2):
+            add_product(step.kernel + c * filters + left, channels * filters, filters, v + c, v_stride, m + left, m_stride,
+                        (right - left) // WIDTH)
+        return
     for p in range(POSITIONS):
         product(v + p * v_stride, channels, step.packed + (p * filters + left) * channels, m + p * m_stride + left, filters,
                 count, right - left, channels)

@@ -201,9 +201,10 @@ class Convolution:
         whole = (mode == "infer" and self._fuses_all()) or self._told_by_result(mode)
         tail = self._tail(mode, batch, whole)
         kernel, pack, held = self._kernels(tail)
-        packed = self._pack(program, pack, held)
+        weights = self.weights.read(program)
+        packed = self._pack(program, pack, held, weights)
         x, y = self._merged(self.source.tensor.shifted(*self.padding), self._part(self.target.tensor) if whole else self.result)
-        program.add(kernel, name, tail=tail, packed=packed, x=x, y=y, **self._conv_fields(program, mode))
+        program.add(kernel, name, tail=tail, packed=packed, kernel=weights, x=x, y=y, **self._conv_fields(program, mode))
         if batch:
             if self.ragged:
                 program.add(normalize.sums, name, y=self.result, **self.sums)
@@ -212,9 +213,8 @@ class Convolution:
             program.add(normalize.apply, name, x=self.result, y=self.target.tensor, affine=self._affine(), pool=self.pool,
                         gate=self.after[0], **self.after[1])
 
-    def _pack(self, program, pack, held):
-        """Add the step that packs the weights into the memory `held`; return the packed weights."""
-        kernel = self.weights.read(program)
+    def _pack(self, program, pack, held, kernel):
+        """Add the step that packs the weights `kernel` into the memory `held`; return the packed weights."""
         if pack is None:
             return kernel
         depth = self.kernel_size[0] * self.taps_across * self.channels
@@ -225,7 +225,7 @@ class Convolution:
     def _kernels(self, tail):
         """Return the kernel that convolves with a tail, the kernel that packs its weights (or None), and the memory for these."""
         if self.winograd:
-            return winograd.forward_affine if tail >= AFFINE else winograd.forward, winograd.pack, self.packed
+            return winograd.forward_affine if tail >= AFFINE else winograd.forward, winograd.pack_many, self.packed
         if self.by_rows and tail in (PLAIN, RELU):
             return *winograd_rows.BY_ROWS[self.by_rows], self.packed_rows
         return (depthwise.forward, None, None) if self.depthwise else (direct.forward_with(tail), packing.pack, self.packed)
