@@ -97,10 +97,9 @@ def conv2d(x, kernel, bias=None, *, strides=(1, 1), padding=reference.NO_PADDING
     if bias is not None:
         call.arena.matrix(call.bias, 1, call.filters)[:] = bias
     program, fields = Program(), call.fields()
-    pack, forward = (winograd.pack_many, winograd.forward) if call.winograd else (packing.pack, direct.forward)
+    pack, forward = (winograd.pack, winograd.forward) if call.winograd else (packing.pack, direct.forward)
     program.add(pack, kernel=address(kernel), x=call.x, y=call.y, **call.packed, **fields)
-    program.add(forward, x=call.window(call.x), y=call.y, kernel=address(kernel), packed=call.packed["packed"], bias=call.bias, tail=PLAIN,
-                **fields)
+    program.add(forward, x=call.window(call.x), y=call.y, packed=call.packed["packed"], bias=call.bias, tail=PLAIN, **fields)
     program.run(pool(), call.images)
     return np.ascontiguousarray(call.view(call.y)[..., :call.filters])
 

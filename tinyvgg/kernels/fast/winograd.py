@@ -90,15 +90,14 @@ def transform_kernel(e, kernel, tap, packed, position):
 
 
 @machine
-def add_product(e, kernel, tap, channel, v, position, m, m_position, count):
-    """M[p] += V[p] @ U[p] for one tile, two channels and count vectors of filters, where U = G g G' is made on the way."""
+def add_product(e, kernel, tap, v, position, m, m_position, count):
+    """M[p] += V[p] @ U[p] for one tile, one channel and count vectors of filters, where U = G g G' is made on the way."""
     def body(i, _):
-        at = kernel + i * WIDTH
-        pair = [rows_of_sandwich(G, [[e.load(at + channel * c + tap * (3 * a + b)) for b in range(3)] for a in range(3)]) for c in (0, 1)]
-        for p, rows in enumerate(zip(*pair, strict=True)):
-            for q, values in enumerate(zip(*rows, strict=True)):
+        taps = [[e.load(kernel + i * WIDTH + tap * (3 * a + b)) for b in range(3)] for a in range(3)]
+        for p, values in enumerate(rows_of_sandwich(G, taps)):
+            for q, value in enumerate(values):
                 number, spot = v + position * (PATCH * p + q), m + m_position * (PATCH * p + q) + i * WIDTH
-                e.store(e.broadcast(number + 1).fma(values[1], e.broadcast(number).fma(values[0], e.load(spot))), spot)
+                e.store(e.broadcast(number).fma(value, e.load(spot)), spot)
         return []
     e.loop(count, [], body)
 
@@ -230,7 +229,7 @@ def _reads_kernel(step):
 
 @Kernel
 def pack_many(step, thread, threads):
-    """As `pack`, but not if `forward` reads the kernel itself."""
+    """As `pack`, but not if `forward_affine` reads the kernel itself."""
     if not _reads_kernel(step_at(step)):
         pack_by(transform_kernel, 9, step_at(step).x.channels, step, thread, threads)
 
@@ -341,16 +340,20 @@ def _products(step, first, count, left, right, v, m, v_stride, m_stride):
     """Compute M for tiles first ... first + count and filters left ... right."""
     channels, filters = step.x.channels, step.y.channels
     _patches(step, first, count, v, v_stride)
-    if _reads_kernel(step):
-        for p in range(POSITIONS):
-            clear(m + p * m_stride + left, (right - left) // WIDTH)
-        for c in range(0, channels, 2):
-            add_product(step.kernel + c * filters + left, channels * filters, filters, v + c, v_stride, m + left, m_stride,
-                        (right - left) // WIDTH)
-        return
     for p in range(POSITIONS):
         product(v + p * v_stride, channels, step.packed + (p * filters + left) * channels, m + p * m_stride + left, filters,
                 count, right - left, channels)
+
+
+@compiled
+def _product_of_one(step, left, right, v, m, v_stride, m_stride):
+    """Compute M for the only tile and filters left ... right, from the kernel as it is."""
+    channels, filters = step.x.channels, step.y.channels
+    _patches(step, 0, 1, v, v_stride)
+    for p in range(POSITIONS):
+        clear(m + p * m_stride + left, (right - left) // WIDTH)
+    for c in range(channels):
+        add_product(step.kernel + c * filters + left, channels * filters, v + c, v_stride, m + left, m_stride, (right - left) // WIDTH)
 
 
 @Kernel
@@ -377,7 +380,10 @@ def forward_affine(step, thread, threads):
     first, last, left, right, v, m, v_stride, m_stride, _ = _begin(step, thread, threads)
     while first < last:
         count = min(step.block, last - first)
-        _products(step, first, count, left, right, v, m, v_stride, m_stride)
+        if _reads_kernel(step):
+            _product_of_one(step, left, right, v, m, v_stride, m_stride)
+        else:
+            _products(step, first, count, left, right, v, m, v_stride, m_stride)
         _outputs_affine(step, first, count, left, right, m, m_stride)
         first += count
 

@@ -225,7 +225,8 @@ class Convolution:
     def _kernels(self, tail):
         """Return the kernel that convolves with a tail, the kernel that packs its weights (or None), and the memory for these."""
         if self.winograd:
-            return winograd.forward_affine if tail >= AFFINE else winograd.forward, winograd.pack_many, self.packed
+            affine = tail >= AFFINE
+            return *((winograd.forward_affine, winograd.pack_many) if affine else (winograd.forward, winograd.pack)), self.packed
         if self.by_rows and tail in (PLAIN, RELU):
             return *winograd_rows.BY_ROWS[self.by_rows], self.packed_rows
         return (depthwise.forward, None, None) if self.depthwise else (direct.forward_with(tail), packing.pack, self.packed)
